@@ -1,0 +1,214 @@
+//! One sequence while it is being generated.
+
+use std::ops::Range;
+
+use crate::Error;
+
+/// Index of a token in the model's vocabulary.
+pub type TokenId = u32;
+
+/// One sequence: its given tokens, its masked positions and the block being worked on.
+///
+/// Positions given at the start (the prompt) can never be changed; the others are masked until
+/// they are [revealed](Canvas::reveal), and may be [masked again](Canvas::remask). A canvas is
+/// worked on block by block from left to right; a canvas that was just made is one single block.
+///
+/// ```
+/// use conjoint_core::Canvas;
+/// let mut canvas = Canvas::new(&[5, 9], 2, 100)?;
+/// canvas.reveal(3, 7)?;
+/// assert_eq!(canvas.tokens(), [5, 9, 100, 7]);
+/// assert_eq!(canvas.masked().collect::<Vec<_>>(), [2]);
+/// assert!(canvas.reveal(0, 1).is_err()); // the prompt
+/// # Ok::<(), conjoint_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canvas {
+    tokens: Vec<TokenId>,
+    given: Vec<bool>,
+    mask: TokenId,
+    block: Range<usize>,
+}
+
+impl Canvas {
+    /// A prompt followed by `gen_length` masked positions.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`], [`Error::NothingMasked`] if `gen_length` is 0, and
+    /// [`Error::IllegalMove`] if the prompt holds the mask id (see [`Canvas::infill`]).
+    pub fn new(prompt: &[TokenId], gen_length: usize, mask: TokenId) -> Result<Self, Error> {
+        if prompt.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        if let Some(position) = prompt.iter().position(|&token| token == mask) {
+            let reason = "the prompt holds the mask id: use `Canvas::infill` to fill holes";
+            return Err(Error::IllegalMove { position, reason });
+        }
+        if gen_length == 0 {
+            return Err(Error::NothingMasked("the generation length is 0"));
+        }
+        let mut tokens = prompt.to_vec();
+        tokens.resize(prompt.len() + gen_length, mask);
+        Self::infill(tokens, mask)
+    }
+
+    /// `length` masked positions and no prompt.
+    ///
+    /// # Errors
+    /// [`Error::NothingMasked`] if `length` is 0.
+    pub fn unconditional(length: usize, mask: TokenId) -> Result<Self, Error> {
+        if length == 0 {
+            return Err(Error::NothingMasked("the generation length is 0"));
+        }
+        Self::infill(vec![mask; length], mask)
+    }
+
+    /// Any sequence with holes: whatever is not `mask` is given and stays.
+    ///
+    /// # Errors
+    /// [`Error::NothingMasked`] if there is no hole.
+    pub fn infill(tokens: Vec<TokenId>, mask: TokenId) -> Result<Self, Error> {
+        let given: Vec<bool> = tokens.iter().map(|&token| token != mask).collect();
+        let free = |given: &bool| !given;
+        let (Some(first), Some(last)) = (given.iter().position(free), given.iter().rposition(free))
+        else {
+            return Err(Error::NothingMasked("no position holds the mask id"));
+        };
+        Ok(Self { tokens, given, mask, block: first..last + 1 })
+    }
+
+    /// The tokens, masked positions holding the mask id [T].
+    pub fn tokens(&self) -> &[TokenId] {
+        &self.tokens
+    }
+
+    /// Number of positions, given ones included.
+    #[allow(clippy::len_without_is_empty)] // a canvas has at least one position
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The mask id.
+    pub fn mask(&self) -> TokenId {
+        self.mask
+    }
+
+    /// Whether a position was given at the start, and so never changes.
+    pub fn is_given(&self, position: usize) -> bool {
+        self.given.get(position).copied().unwrap_or(false)
+    }
+
+    /// Whether a position is still unknown.
+    pub fn is_masked(&self, position: usize) -> bool {
+        self.tokens.get(position) == Some(&self.mask)
+    }
+
+    /// Whether every position is known.
+    pub fn is_done(&self) -> bool {
+        self.tokens.iter().all(|&token| token != self.mask)
+    }
+
+    /// The positions being worked on.
+    pub fn block(&self) -> Range<usize> {
+        self.block.clone()
+    }
+
+    /// The masked positions of the current block, from left to right.
+    pub fn masked(&self) -> impl Iterator<Item = usize> + '_ {
+        self.block().filter(|&position| self.tokens[position] == self.mask)
+    }
+
+    /// From the first position that was not given to the last.
+    pub fn free_span(&self) -> Range<usize> {
+        let first = self.given.iter().position(|given| !given).unwrap_or(0);
+        let last = self.given.iter().rposition(|given| !given).map_or(0, |last| last + 1);
+        first..last
+    }
+
+    /// Sets the positions being worked on.
+    pub(crate) fn set_block(&mut self, block: Range<usize>) {
+        debug_assert!(block.end <= self.len());
+        self.block = block;
+    }
+
+    /// Writes `token` at a masked position.
+    ///
+    /// # Errors
+    /// [`Error::IllegalMove`] if the position is not masked or the token is the mask id.
+    pub fn reveal(&mut self, position: usize, token: TokenId) -> Result<(), Error> {
+        if !self.is_masked(position) {
+            let reason = "it cannot be revealed: it is not a masked position";
+            return Err(Error::IllegalMove { position, reason });
+        }
+        if token == self.mask {
+            return Err(Error::IllegalMove { position, reason: "the mask id cannot be revealed" });
+        }
+        self.tokens[position] = token;
+        Ok(())
+    }
+
+    /// Masks a revealed position again.
+    ///
+    /// # Errors
+    /// [`Error::IllegalMove`] if the position was given, is masked already or does not exist.
+    pub fn remask(&mut self, position: usize) -> Result<(), Error> {
+        if position >= self.len() || self.is_given(position) || self.is_masked(position) {
+            let reason = "it cannot be masked again: it was not revealed by the sampler";
+            return Err(Error::IllegalMove { position, reason });
+        }
+        self.tokens[position] = self.mask;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MASK: TokenId = 9;
+
+    #[test]
+    fn bad_requests_are_named() {
+        assert!(matches!(Canvas::new(&[], 4, MASK), Err(Error::EmptyPrompt)));
+        assert!(matches!(Canvas::new(&[1], 0, MASK), Err(Error::NothingMasked(_))));
+        assert!(matches!(Canvas::unconditional(0, MASK), Err(Error::NothingMasked(_))));
+        assert!(matches!(Canvas::infill(vec![1, 2], MASK), Err(Error::NothingMasked(_))));
+        let hole = Canvas::new(&[1, MASK], 1, MASK);
+        assert!(matches!(hole, Err(Error::IllegalMove { position: 1, .. })));
+    }
+
+    #[test]
+    fn infilling_spans_the_holes() {
+        let canvas = Canvas::infill(vec![1, MASK, 2, MASK, 3], MASK).unwrap();
+        assert_eq!(canvas.free_span(), 1..4);
+        assert_eq!(canvas.masked().collect::<Vec<_>>(), [1, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn given_positions_never_change(
+            tokens in prop::collection::vec(0u32..10, 1..12),
+            moves in prop::collection::vec((any::<bool>(), 0usize..14, 0u32..10), 0..40),
+        ) {
+            prop_assume!(tokens.contains(&MASK));
+            let mut canvas = Canvas::infill(tokens.clone(), MASK).unwrap();
+            for (reveal, position, token) in moves {
+                let before = canvas.clone();
+                let result = if reveal {
+                    canvas.reveal(position, token)
+                } else {
+                    canvas.remask(position)
+                };
+                if result.is_err() {
+                    prop_assert_eq!(&before, &canvas);
+                }
+                for (position, &token) in tokens.iter().enumerate() {
+                    if token != MASK {
+                        prop_assert_eq!(canvas.tokens()[position], token);
+                    }
+                }
+            }
+        }
+    }
+}

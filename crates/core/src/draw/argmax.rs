@@ -1,0 +1,29 @@
+use super::{Draw, Stream};
+
+/// The most probable token, the lowest id among equals: the limit of temperature 0.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Argmax;
+
+impl Draw for Argmax {
+    fn draw(&self, logits: &[f32], _: &mut dyn Stream) -> usize {
+        let mut best = 0;
+        for (token, &logit) in logits.iter().enumerate() {
+            if logit > logits[best] {
+                best = token;
+            }
+        }
+        best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SeededStream;
+
+    #[test]
+    fn lowest_id_among_equals() {
+        let mut stream = SeededStream::new(0, 0);
+        assert_eq!(Argmax.draw(&[f32::NEG_INFINITY, 2.0, 2.0, 1.0], &mut stream), 1);
+    }
+}

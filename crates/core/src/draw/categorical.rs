@@ -1,0 +1,11 @@
+use super::{Draw, Stream};
+
+/// A token with probability softmax(logits): the model's own distribution, after filters.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Categorical;
+
+impl Draw for Categorical {
+    fn draw(&self, logits: &[f32], stream: &mut dyn Stream) -> usize {
+        stream.categorical(logits)
+    }
+}

@@ -1,0 +1,37 @@
+use super::{Filter, FilterRow};
+use crate::TokenId;
+
+/// Rules out a set of tokens before anything is computed from the row.
+///
+/// Put it first in a chain: a banned token then counts in no entropy, no top-k and no
+/// probability. Ids outside the vocabulary are ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ban(Vec<TokenId>);
+
+impl Ban {
+    /// Bans these tokens.
+    pub fn new(tokens: impl IntoIterator<Item = TokenId>) -> Self {
+        Self(tokens.into_iter().collect())
+    }
+}
+
+impl Filter for Ban {
+    fn apply(&self, row: &mut FilterRow<'_>) {
+        for &token in &self.0 {
+            if let Some(logit) = row.logits.get_mut(token as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::tests::support;
+
+    #[test]
+    fn bans_and_ignores_unknown_ids() {
+        assert_eq!(support(&Ban::new([1, 7]), &[0.0, 5.0, 0.0]), [0, 2]);
+    }
+}

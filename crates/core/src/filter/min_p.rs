@@ -1,0 +1,44 @@
+use super::{Filter, FilterRow};
+use crate::Error;
+
+/// Keeps the tokens with p ≥ m · p₁, p₁ the largest probability of the row.
+///
+/// Source: Nguyen et al., arXiv 2407.01082.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MinP(f32);
+
+impl MinP {
+    /// # Errors
+    /// [`Error::Parameter`] unless 0 ≤ m ≤ 1. At 0 nothing is filtered.
+    pub fn new(m: f64) -> Result<Self, Error> {
+        if (0.0..=1.0).contains(&m) {
+            Ok(Self(m.ln() as f32))
+        } else {
+            Err(Error::parameter("min-p", m, "a number from 0 to 1"))
+        }
+    }
+}
+
+impl Filter for MinP {
+    fn apply(&self, row: &mut FilterRow<'_>) {
+        let edge = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) + self.0;
+        for logit in row.logits.iter_mut().filter(|logit| **logit < edge) {
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::tests::support;
+
+    #[test]
+    fn keeps_what_is_near_the_best() {
+        let logits: Vec<f32> = [0.6f32, 0.3, 0.1].iter().map(|p| p.ln()).collect();
+        assert_eq!(support(&MinP::new(0.4).unwrap(), &logits), [0, 1]);
+        assert_eq!(support(&MinP::new(0.0).unwrap(), &logits), [0, 1, 2]);
+        assert_eq!(support(&MinP::new(1.0).unwrap(), &logits), [0]);
+        assert!(MinP::new(1.5).is_err() && MinP::new(f64::NAN).is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! What may be drawn: filters rewrite a row of logits before it is ranked and drawn from.
+//!
+//! Filters compose from left to right with [`Filter::then`], in the order they are written:
+//!
+//! ```
+//! use conjoint_core::filter::{Filter, Temperature, TopP};
+//! let filter = Temperature::new(0.8)?.then(TopP::new(0.95)?);
+//! # Ok::<(), conjoint_core::Error>(())
+//! ```
+
+use std::sync::Arc;
+
+use crate::Canvas;
+
+mod ban;
+mod min_p;
+mod temperature;
+mod top_k;
+mod top_p;
+
+pub use ban::Ban;
+pub use min_p::MinP;
+pub use temperature::Temperature;
+pub use top_k::TopK;
+pub use top_p::TopP;
+
+/// A row being filtered: its logits, and where it stands.
+pub struct FilterRow<'a> {
+    /// Logits [V], none of them NaN or +∞. A token is ruled out by setting −∞.
+    pub logits: &'a mut [f32],
+    /// The position whose row it is.
+    pub position: usize,
+    /// The sequence as it stands.
+    pub canvas: &'a Canvas,
+    /// Memory that filters may use, so that none has to allocate. Holds nothing of worth.
+    pub scratch: &'a mut Vec<(f32, u32)>,
+}
+
+impl FilterRow<'_> {
+    /// Gathers the tokens still possible, as (logit, token), into the scratch memory.
+    fn gather(&mut self) {
+        self.scratch.clear();
+        let possible = self.logits.iter().zip(0..).filter(|(logit, _)| **logit > f32::NEG_INFINITY);
+        self.scratch.extend(possible.map(|(&logit, token)| (logit, token)));
+    }
+}
+
+/// Most probable first, and the lower id first among equals: a total order, so that every
+/// selection is the same everywhere.
+fn most_probable_first(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+}
+
+/// Rewrites one row of logits.
+pub trait Filter: Send + Sync {
+    /// Rewrites the row in place. It may be left without a possible token; whoever draws from it
+    /// then reports [`Error::EmptyRow`](crate::Error::EmptyRow).
+    fn apply(&self, row: &mut FilterRow<'_>);
+
+    /// This filter, then `next`.
+    fn then<F: Filter>(self, next: F) -> Then<Self, F>
+    where
+        Self: Sized,
+    {
+        Then { first: self, next }
+    }
+}
+
+/// Leaves every row as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Identity;
+
+impl Filter for Identity {
+    fn apply(&self, _: &mut FilterRow<'_>) {}
+}
+
+/// Two filters, one after the other; made by [`Filter::then`].
+#[derive(Debug, Clone, Copy)]
+pub struct Then<A, B> {
+    first: A,
+    next: B,
+}
+
+impl<A: Filter, B: Filter> Filter for Then<A, B> {
+    fn apply(&self, row: &mut FilterRow<'_>) {
+        self.first.apply(row);
+        self.next.apply(row);
+    }
+}
+
+impl<F: Filter + ?Sized> Filter for Arc<F> {
+    fn apply(&self, row: &mut FilterRow<'_>) {
+        (**self).apply(row);
+    }
+}
+
+/// Several filters, one after the other.
+impl<F: Filter> Filter for Vec<F> {
+    fn apply(&self, row: &mut FilterRow<'_>) {
+        self.iter().for_each(|filter| filter.apply(row));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Applies a filter to a bare row.
+    pub(crate) fn filtered(filter: &dyn Filter, logits: &[f32]) -> Vec<f32> {
+        let canvas = Canvas::unconditional(1, 0).unwrap();
+        let mut logits = logits.to_vec();
+        let mut scratch = Vec::new();
+        filter.apply(&mut FilterRow {
+            logits: &mut logits,
+            position: 0,
+            canvas: &canvas,
+            scratch: &mut scratch,
+        });
+        logits
+    }
+
+    /// The tokens a filter leaves possible.
+    pub(crate) fn support(filter: &dyn Filter, logits: &[f32]) -> Vec<usize> {
+        let row = filtered(filter, logits);
+        (0..row.len()).filter(|&token| row[token] > f32::NEG_INFINITY).collect()
+    }
+
+    #[test]
+    fn filters_run_in_the_order_written() {
+        let logits = [0.0, 0.0, 0.0];
+        let ban = || Ban::new([0]);
+        assert_eq!(support(&ban().then(TopK::new(1).unwrap()), &logits), [1]);
+        // Top-1 keeps all equals here, so banning afterwards leaves the others.
+        let chain: Vec<Arc<dyn Filter>> = vec![Arc::new(TopK::new(1).unwrap()), Arc::new(ban())];
+        assert_eq!(support(&chain, &[1.0, 0.0, 0.0]), Vec::<usize>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn truncation_keeps_the_most_probable_token_and_never_adds_one(
+            logits in prop::collection::vec(
+                prop_oneof![-20.0f32..20.0, Just(f32::NEG_INFINITY), Just(1.0f32)], 1..40),
+            k in 1usize..50, p in 0.001f64..=1.0, m in 0.0f64..=1.0,
+        ) {
+            let filters: [Box<dyn Filter>; 3] = [
+                Box::new(TopK::new(k).unwrap()),
+                Box::new(TopP::new(p).unwrap()),
+                Box::new(MinP::new(m).unwrap()),
+            ];
+            let best = (0..logits.len())
+                .max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).unwrap();
+            for filter in &filters {
+                let row = filtered(filter.as_ref(), &logits);
+                prop_assert_eq!(row[best], logits[best]);
+                for (after, before) in row.iter().zip(&logits) {
+                    prop_assert!(after == before || *after == f32::NEG_INFINITY);
+                }
+            }
+        }
+    }
+}

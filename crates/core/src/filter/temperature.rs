@@ -1,0 +1,58 @@
+use super::{Filter, FilterRow};
+use crate::Error;
+
+/// Divides the logits by T: p ∝ exp(logit / T).
+///
+/// T < 1 sharpens, T > 1 flattens, T = 1 leaves the row as it is, bit for bit. The limit T → 0 is
+/// not a filter but a draw: [`Argmax`](crate::draw::Argmax).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Temperature(f32);
+
+impl Temperature {
+    /// # Errors
+    /// [`Error::Parameter`] unless T is finite and above 0.
+    pub fn new(temperature: f64) -> Result<Self, Error> {
+        let t = temperature as f32;
+        if t.is_normal() && t > 0.0 {
+            Ok(Self(t))
+        } else {
+            let expected = "a finite number above 0 (for 0, draw with `Argmax`)";
+            Err(Error::parameter("temperature", temperature, expected))
+        }
+    }
+}
+
+impl Filter for Temperature {
+    fn apply(&self, row: &mut FilterRow<'_>) {
+        if self.0 != 1.0 {
+            // Far logits over a tiny T may overflow; the largest finite value keeps them ordered.
+            row.logits.iter_mut().for_each(|logit| {
+                if *logit > f32::NEG_INFINITY {
+                    *logit = (*logit / self.0).clamp(f32::MIN, f32::MAX);
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::tests::filtered;
+
+    #[test]
+    fn divides_and_leaves_bans() {
+        let half = Temperature::new(0.5).unwrap();
+        assert_eq!(filtered(&half, &[1.0, f32::NEG_INFINITY]), [2.0, f32::NEG_INFINITY]);
+        let tiny = Temperature::new(1e-30).unwrap();
+        assert_eq!(filtered(&tiny, &[1e30, -1e30]), [f32::MAX, f32::MIN]);
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-60] {
+            let error = Temperature::new(bad).unwrap_err().to_string();
+            assert!(error.contains("temperature"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The loop: sequences of a batch in lockstep, one forward a step for all of them, one sampler pass
+//! an inner round for those that ask.
+
+use std::sync::Arc;
+
+use crate::draw::Categorical;
+use crate::filter::{Ban, Identity};
+use crate::schedule::TokensPerStep;
+use crate::unmasker::{ExactSequential, Parts, Strategy};
+use crate::{
+    Canvas, Denoiser, Draw, Error, Filter, Observer, Schedule, SeededStream, Stream, TokenId,
+    Vocabulary,
+};
+
+mod lockstep;
+mod output;
+mod sequence;
+
+pub use output::Output;
+
+type Streams = dyn Fn(u64) -> Box<dyn Stream> + Send + Sync;
+
+/// Generates sequences with a denoiser and a strategy.
+///
+/// Every role has a default: [`ExactSequential`] in entropy order, one token per step, no filter
+/// but a ban on the mask id, categorical draws, seed 0, one block, batches of 16.
+#[derive(Clone)]
+pub struct Generator {
+    model: Arc<dyn Denoiser>,
+    unmasker: Box<dyn Strategy>,
+    schedule: Arc<dyn Schedule>,
+    ban: Vec<TokenId>,
+    filter: Arc<dyn Filter>,
+    draw: Arc<dyn Draw>,
+    streams: Arc<Streams>,
+    block_length: Option<usize>,
+    batch_size: usize,
+    stop_at_eos: bool,
+}
+
+impl Generator {
+    /// A generator over `model`, with the defaults above.
+    pub fn new(model: impl Denoiser + 'static) -> Self {
+        let ban = vec![model.vocabulary().mask()];
+        Self {
+            model: Arc::new(model),
+            unmasker: ExactSequential::default().boxed(),
+            // K = 1 is in range.
+            schedule: Arc::new(TokensPerStep::new(1).expect("1 is a valid K")),
+            ban,
+            filter: Arc::new(Identity),
+            draw: Arc::new(Categorical),
+            streams: Arc::new(|sequence| Box::new(SeededStream::new(0, sequence))),
+            block_length: None,
+            batch_size: 16,
+            stop_at_eos: false,
+        }
+    }
+
+    /// How tokens are revealed in a step.
+    pub fn unmasker(mut self, unmasker: impl Strategy) -> Self {
+        self.unmasker = unmasker.boxed();
+        self
+    }
+
+    /// How many tokens a step reveals.
+    pub fn schedule(mut self, schedule: impl Schedule + 'static) -> Self {
+        self.schedule = Arc::new(schedule);
+        self
+    }
+
+    /// What may be drawn, applied after the [ban](Self::ban).
+    pub fn filter(mut self, filter: impl Filter + 'static) -> Self {
+        self.filter = Arc::new(filter);
+        self
+    }
+
+    /// The tokens ruled out before anything is computed from a row; the mask id unless set here.
+    /// Even with an empty list the mask id is never drawn, but it then counts in the scores.
+    pub fn ban(mut self, tokens: impl IntoIterator<Item = TokenId>) -> Self {
+        self.ban = tokens.into_iter().collect();
+        self
+    }
+
+    /// How a token is drawn from a filtered row.
+    pub fn draw(mut self, draw: impl Draw + 'static) -> Self {
+        self.draw = Arc::new(draw);
+        self
+    }
+
+    /// The seed; sequence i of a request draws from stream i of it.
+    pub fn seed(self, seed: u64) -> Self {
+        self.streams(move |sequence| Box::new(SeededStream::new(seed, sequence)))
+    }
+
+    /// Where the randomness of the i-th sequence comes from, instead of a seed.
+    pub fn streams(
+        mut self,
+        streams: impl Fn(u64) -> Box<dyn Stream> + Send + Sync + 'static,
+    ) -> Self {
+        self.streams = Arc::new(streams);
+        self
+    }
+
+    /// Works through the positions to generate in blocks of this length, from left to right.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it is 0.
+    pub fn block_length(mut self, length: usize) -> Result<Self, Error> {
+        if length == 0 {
+            return Err(Error::parameter("block length", length, "at least 1"));
+        }
+        self.block_length = Some(length);
+        Ok(self)
+    }
+
+    /// The largest number of sequences in one forward.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it is 0.
+    pub fn batch_size(mut self, sequences: usize) -> Result<Self, Error> {
+        if sequences == 0 {
+            return Err(Error::parameter("batch size", sequences, "at least 1"));
+        }
+        self.batch_size = sequences;
+        Ok(self)
+    }
+
+    /// Once an end-of-sequence id is revealed, fills the masked positions to its right with the
+    /// padding id (or the end-of-sequence id) instead of spending forwards on them.
+    pub fn stop_at_eos(mut self, stop: bool) -> Self {
+        self.stop_at_eos = stop;
+        self
+    }
+
+    /// The model's vocabulary.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        self.model.vocabulary()
+    }
+
+    /// Continues one prompt by `gen_length` tokens.
+    ///
+    /// # Errors
+    /// Those of [`Canvas::new`] and [`run`](Self::run).
+    pub fn generate(&self, prompt: &[TokenId], gen_length: usize) -> Result<Output, Error> {
+        let mut outputs = self.generate_batch(&[prompt], gen_length)?;
+        outputs.pop().ok_or(Error::EmptyPrompt)
+    }
+
+    /// Continues every prompt by `gen_length` tokens. Prompts may differ in length.
+    ///
+    /// # Errors
+    /// Those of [`Canvas::new`] and [`run`](Self::run).
+    pub fn generate_batch<P: AsRef<[TokenId]>>(
+        &self,
+        prompts: &[P],
+        gen_length: usize,
+    ) -> Result<Vec<Output>, Error> {
+        let mask = self.vocabulary().mask();
+        let canvas = |prompt: &P| Canvas::new(prompt.as_ref(), gen_length, mask);
+        let canvases: Result<Vec<_>, _> = prompts.iter().map(canvas).collect();
+        self.run(canvases?, &mut ())
+    }
+
+    /// Fills any canvases (prompts, holes, nothing given at all), telling `observer` every event.
+    /// Outputs come in the order of the canvases, and none depends on the others.
+    ///
+    /// # Errors
+    /// [`Error::MaskMismatch`], [`Error::UnknownToken`], [`Error::TooLong`],
+    /// [`Error::BlockNotDividing`] or [`Error::StepsNotDivisible`] before anything is run;
+    /// [`Error::NonFinite`], [`Error::EmptyRow`], [`Error::NoProgress`],
+    /// [`Error::NoSamplerLayer`] or [`Error::Model`] while running.
+    pub fn run(
+        &self,
+        canvases: Vec<Canvas>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Output>, Error> {
+        lockstep::run(self, canvases, observer)
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            filter: Arc::new(Ban::new(self.ban.iter().copied()).then(self.filter.clone())),
+            schedule: self.schedule.clone(),
+            draw: self.draw.clone(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a progress bar, a trace, a stream or a viewer is told while sequences are generated.
+
+use crate::{Canvas, Output, TokenId};
+
+/// One token revealed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reveal {
+    /// Index of the sequence in the request.
+    pub sequence: usize,
+    /// Denoising step, counted from 0 over the whole generation.
+    pub step: usize,
+    /// 0 after the denoiser's forward, j after the j-th sampler pass of the step.
+    pub round: usize,
+    /// The position.
+    pub position: usize,
+    /// The token.
+    pub token: TokenId,
+    /// Its probability in the filtered row it was drawn from.
+    pub probability: f64,
+}
+
+/// Callbacks, each of which does nothing by default.
+pub trait Observer {
+    /// A sequence begins.
+    fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
+        let _ = (sequence, canvas);
+    }
+
+    /// A token was revealed.
+    fn on_reveal(&mut self, reveal: &Reveal) {
+        let _ = reveal;
+    }
+
+    /// A revealed position was masked again.
+    fn on_remask(&mut self, sequence: usize, step: usize, position: usize) {
+        let _ = (sequence, step, position);
+    }
+
+    /// A denoising step of a sequence is over, idle ones included.
+    fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
+        let _ = (sequence, step, canvas);
+    }
+
+    /// A sequence is finished.
+    fn on_finish(&mut self, sequence: usize, output: &Output) {
+        let _ = (sequence, output);
+    }
+}
+
+/// Observes nothing.
+impl Observer for () {}
+
+/// Two observers at once.
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
+        self.0.on_begin(sequence, canvas);
+        self.1.on_begin(sequence, canvas);
+    }
+
+    fn on_reveal(&mut self, reveal: &Reveal) {
+        self.0.on_reveal(reveal);
+        self.1.on_reveal(reveal);
+    }
+
+    fn on_remask(&mut self, sequence: usize, step: usize, position: usize) {
+        self.0.on_remask(sequence, step, position);
+        self.1.on_remask(sequence, step, position);
+    }
+
+    fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
+        self.0.on_step(sequence, step, canvas);
+        self.1.on_step(sequence, step, canvas);
+    }
+
+    fn on_finish(&mut self, sequence: usize, output: &Output) {
+        self.0.on_finish(sequence, output);
+        self.1.on_finish(sequence, output);
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for &mut O {
+    fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
+        (**self).on_begin(sequence, canvas);
+    }
+
+    fn on_reveal(&mut self, reveal: &Reveal) {
+        (**self).on_reveal(reveal);
+    }
+
+    fn on_remask(&mut self, sequence: usize, step: usize, position: usize) {
+        (**self).on_remask(sequence, step, position);
+    }
+
+    fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
+        (**self).on_step(sequence, step, canvas);
+    }
+
+    fn on_finish(&mut self, sequence: usize, output: &Output) {
+        (**self).on_finish(sequence, output);
+    }
+}
+
+/// Keeps the canvas after every denoising step of every sequence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    canvases: Vec<Vec<Vec<TokenId>>>,
+}
+
+impl History {
+    /// The canvases of one sequence, one a step.
+    pub fn of(&self, sequence: usize) -> &[Vec<TokenId>] {
+        self.canvases.get(sequence).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Observer for History {
+    fn on_step(&mut self, sequence: usize, _: usize, canvas: &Canvas) {
+        if self.canvases.len() <= sequence {
+            self.canvases.resize(sequence + 1, Vec::new());
+        }
+        self.canvases[sequence].push(canvas.tokens().to_vec());
+    }
+}

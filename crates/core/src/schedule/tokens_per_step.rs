@@ -1,0 +1,35 @@
+use super::{Progress, Schedule};
+use crate::Error;
+
+/// K tokens at every step, until nothing is masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokensPerStep(usize);
+
+impl TokensPerStep {
+    /// # Errors
+    /// [`Error::Parameter`] if K is 0.
+    pub fn new(k: usize) -> Result<Self, Error> {
+        if k == 0 {
+            return Err(Error::parameter("tokens per step", k, "at least 1"));
+        }
+        Ok(Self(k))
+    }
+}
+
+impl Schedule for TokensPerStep {
+    fn plan(&self, progress: &Progress) -> usize {
+        self.0.min(progress.masked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::tests::plans;
+
+    #[test]
+    fn k_at_a_time_and_the_rest_last() {
+        assert_eq!(plans(&TokensPerStep::new(4).unwrap(), 10), [4, 4, 2]);
+        assert!(TokensPerStep::new(0).is_err());
+    }
+}

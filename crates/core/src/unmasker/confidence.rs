@@ -1,0 +1,57 @@
+use super::{Next, Unmasker, View};
+use crate::Error;
+
+/// Which probability of the drawn token is its confidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Score {
+    /// In the row as the model gave it, before temperature and truncation, as LLaDA does. It does
+    /// not saturate at low temperature.
+    #[default]
+    Raw,
+    /// In the filtered row, as Dream's `maskgit_plus` does.
+    Filtered,
+}
+
+/// Draws a token at every masked position, then keeps the K most confident ones.
+///
+/// **Law.** Biased even at K = 1 when tokens are sampled: *where* depends on *what* was drawn, so
+/// probable tokens are kept too often (total variation about 0.33 on a random joint of 3 tokens
+/// over 3 symbols). With argmax draws it is [`Marginal`](super::Marginal) in
+/// [`MaxProb`](crate::order::MaxProb) order. Source: MaskGIT (arXiv 2202.04200), LLaDA's
+/// low-confidence remasking (arXiv 2502.09992).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Confidence {
+    score: Score,
+}
+
+impl Confidence {
+    /// Confidence by this score.
+    pub fn new(score: Score) -> Self {
+        Self { score }
+    }
+}
+
+impl Unmasker for Confidence {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let n = view.candidates().len();
+        let mut drawn = Vec::with_capacity(n);
+        let mut confidence = Vec::with_capacity(n);
+        for candidate in 0..n {
+            let draw = view.draw(candidate)?;
+            confidence.push(match self.score {
+                Score::Filtered => draw.probability,
+                Score::Raw => {
+                    let logit = view.logits(candidate)[draw.token as usize];
+                    view.raw_stats(candidate).map_or(0.0, |stats| stats.probability(logit))
+                }
+            });
+            drawn.push(draw);
+        }
+        view.rank_by(|candidate| confidence[candidate]);
+        for rank in 0..view.quota() {
+            let candidate = view.ranked(rank);
+            view.reveal(candidate, drawn[candidate]);
+        }
+        Ok(Next::EndStep)
+    }
+}
