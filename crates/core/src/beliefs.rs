@@ -92,7 +92,7 @@ impl RowStats {
         let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
         for &logit in logits {
             if logit > f32::NEG_INFINITY {
-                let z = f64::from(logit - max);
+                let z = f64::from(logit) - f64::from(max);
                 let e = z.exp();
                 sum += e;
                 weighted += z * e;
@@ -105,7 +105,7 @@ impl RowStats {
             entropy: (ln_sum - weighted / sum).max(0.0),
             top: top as TokenId,
             p1: 1.0 / sum,
-            p2: f64::from(second - max).exp() / sum,
+            p2: (f64::from(second) - f64::from(max)).exp() / sum,
         })
     }
 

@@ -32,7 +32,7 @@ impl Stream for SeededStream {
     /// By inverse CDF with one uniform number, sums in float64.
     fn categorical(&mut self, logits: &[f32]) -> usize {
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weight = |logit: f32| f64::from(logit - max).exp();
+        let weight = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
         let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
         let mut left = self.0.random::<f64>() * total;
         let mut last = 0;

@@ -26,7 +26,7 @@ impl Filter for TopP {
             return;
         }
         let max = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weight = |logit: f32| f64::from(logit - max).exp();
+        let weight = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
         row.gather();
         let total: f64 = row.scratch.iter().map(|&(logit, _)| weight(logit)).sum();
         let kept = nucleus(row.scratch, self.0 * total, weight);
