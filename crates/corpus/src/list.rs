@@ -1,0 +1,232 @@
+//! Tasks on lists of names, after ParallelBench's waiting line: `reverse: tom ann lea -> lea ann tom`.
+//!
+//! A list has two to four names, all different. A name to remove or replace is in it; a name to put in its
+//! place is not. Every task has one right answer, but a shuffle: there any order is right.
+
+use rand::{Rng, RngExt, seq::SliceRandom};
+
+use crate::{
+    Flaw,
+    cursor::{Cursor, Spot},
+    lexicon::{NAMES, pick_distinct},
+};
+
+pub(crate) fn generate<R: Rng + ?Sized>(rng: &mut R) -> String {
+    let task = rng.random_range(0..6);
+    let most = if task == 5 { 3 } else { 4 }; // Four names and two more would be too long.
+    // Longer lists are more numerous: the larger of two draws prefers them.
+    let len: usize = rng.random_range(2..=most).max(rng.random_range(2..=most));
+    let names = pick_distinct(rng, &NAMES, len + 1);
+    let (list, newcomer) = (&names[..len], names[len]);
+    let chosen = rng.random_range(0..len);
+
+    let mut answer = list.to_vec();
+    let task = match task {
+        0 => "copy".into(),
+        1 => {
+            answer.reverse();
+            "reverse".into()
+        }
+        2 => {
+            answer.sort_unstable();
+            "sort".into()
+        }
+        3 => {
+            answer.shuffle(rng);
+            "shuffle".into()
+        }
+        4 => format!("remove {}", answer.remove(chosen)),
+        _ => {
+            answer[chosen] = newcomer;
+            format!("replace {} {newcomer}", list[chosen])
+        }
+    };
+    format!("{task}: {} -> {}", list.join(" "), answer.join(" "))
+}
+
+pub(crate) fn check(body: &str) -> Result<(), Flaw> {
+    Exercise::parse(body)?.judge()
+}
+
+/// A task, a list and an answer as they were read, the names not yet compared.
+struct Exercise {
+    task: Task,
+    list: Vec<Spot<&'static str>>,
+    answer: Vec<&'static str>,
+}
+
+enum Task {
+    Copy,
+    Reverse,
+    Sort,
+    Shuffle,
+    Remove(Spot<&'static str>),
+    Replace(Spot<&'static str>, Spot<&'static str>),
+}
+
+impl Exercise {
+    fn parse(body: &str) -> Result<Self, Flaw> {
+        let mut cursor = Cursor::new(body);
+        let task = Task::parse(&mut cursor)?;
+        cursor.literal(": ")?;
+        let list = names(&mut cursor, 4)?;
+        if list.len() < 2 {
+            return Err(cursor.unparsed("a second name"));
+        }
+        cursor.literal(" -> ")?;
+        let answer = names(&mut cursor, usize::MAX)?.iter().map(|name| name.value).collect();
+        cursor.end()?;
+        Ok(Self { task, list, answer })
+    }
+
+    fn judge(&self) -> Result<(), Flaw> {
+        let list: Vec<_> = self.list.iter().map(|name| name.value).collect();
+        for (i, name) in self.list.iter().enumerate() {
+            if list[..i].contains(&name.value) {
+                return Err(name.disagreement("a name not yet in the list"));
+            }
+        }
+        let expected = self.task.answer(&list)?;
+        let right = match self.task {
+            Task::Shuffle => sorted(&self.answer) == sorted(&expected),
+            _ => self.answer == expected,
+        };
+        if right {
+            Ok(())
+        } else {
+            Err(Flaw::WrongList { got: self.answer.join(" "), expected: expected.join(" ") })
+        }
+    }
+}
+
+impl Task {
+    fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Flaw> {
+        let task =
+            cursor.entry(&["copy", "remove", "replace", "reverse", "shuffle", "sort"], "a task")?;
+        let mut name = || {
+            cursor.literal(" ")?;
+            cursor.entry(&NAMES, "a name")
+        };
+        Ok(match task.value {
+            "copy" => Self::Copy,
+            "remove" => Self::Remove(name()?),
+            "replace" => Self::Replace(name()?, name()?),
+            "reverse" => Self::Reverse,
+            "shuffle" => Self::Shuffle,
+            _ => Self::Sort,
+        })
+    }
+
+    /// The right answer, or one of them for a shuffle.
+    fn answer(&self, list: &[&'static str]) -> Result<Vec<&'static str>, Flaw> {
+        match self {
+            Self::Copy | Self::Shuffle => Ok(list.to_vec()),
+            Self::Reverse => Ok(list.iter().rev().copied().collect()),
+            Self::Sort => Ok(sorted(list)),
+            Self::Remove(old) => {
+                present(old, list)?;
+                Ok(list.iter().copied().filter(|&name| name != old.value).collect())
+            }
+            Self::Replace(old, new) => {
+                present(old, list)?;
+                if list.contains(&new.value) {
+                    return Err(new.disagreement("a name not in the list"));
+                }
+                Ok(list
+                    .iter()
+                    .map(|&name| if name == old.value { new.value } else { name })
+                    .collect())
+            }
+        }
+    }
+}
+
+fn present(name: &Spot<&'static str>, list: &[&str]) -> Result<(), Flaw> {
+    if list.contains(&name.value) { Ok(()) } else { Err(name.disagreement("a name in the list")) }
+}
+
+fn sorted(list: &[&'static str]) -> Vec<&'static str> {
+    let mut list = list.to_vec();
+    list.sort_unstable();
+    list
+}
+
+/// Reads one name and those that follow it, up to `most`.
+fn names(cursor: &mut Cursor<'_>, most: usize) -> Result<Vec<Spot<&'static str>>, Flaw> {
+    let mut names = vec![cursor.entry(&NAMES, "a name")?];
+    while names.len() < most {
+        let mut ahead = cursor.clone();
+        if !ahead.skip(" ") {
+            break;
+        }
+        let Ok(name) = ahead.entry(&NAMES, "a name") else { break };
+        names.push(name);
+        *cursor = ahead;
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn right_lists_pass() {
+        for body in [
+            "copy: tom ann lea -> tom ann lea",
+            "reverse: tom ann lea bob -> bob lea ann tom",
+            "sort: tom ann lea -> ann lea tom",
+            "shuffle: tom ann lea -> tom ann lea",
+            "shuffle: tom ann lea -> lea tom ann",
+            "remove ann: tom ann lea -> tom lea",
+            "remove ann: tom ann -> tom",
+            "replace ann bob: tom ann lea -> tom bob lea",
+        ] {
+            assert_eq!(check(body), Ok(()), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_answer_must_be_right() {
+        for (body, got, expected) in [
+            ("copy: tom ann lea -> tom lea ann", "tom lea ann", "tom ann lea"),
+            ("reverse: tom ann lea -> tom ann lea", "tom ann lea", "lea ann tom"),
+            ("sort: tom ann lea -> ann tom lea", "ann tom lea", "ann lea tom"),
+            ("shuffle: tom ann lea -> lea tom tom", "lea tom tom", "tom ann lea"),
+            ("shuffle: tom ann -> tom ann tom", "tom ann tom", "tom ann"),
+            ("remove ann: tom ann lea -> lea tom", "lea tom", "tom lea"),
+            ("replace ann bob: tom ann -> bob ann", "bob ann", "tom bob"),
+        ] {
+            let flaw = Flaw::WrongList { got: got.into(), expected: expected.into() };
+            assert_eq!(check(body), Err(flaw), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_task_must_make_sense() {
+        for (body, at, word, expected) in [
+            ("copy: tom ann tom -> tom ann tom", 14, "tom", "a name not yet in the list"),
+            ("remove bob: tom ann -> tom ann", 7, "bob", "a name in the list"),
+            ("replace bob lea: tom ann -> tom ann", 8, "bob", "a name in the list"),
+            ("replace ann tom: tom ann -> tom tom", 12, "tom", "a name not in the list"),
+        ] {
+            let flaw = Flaw::Disagreement { at, word: word.into(), expected: expected.into() };
+            assert_eq!(check(body), Err(flaw), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_form_is_demanded_first() {
+        for (body, at, expected) in [
+            ("rotate: tom ann -> ann tom", 0, "a task"),
+            ("remove: tom ann -> ann", 6, " "),
+            ("copy ann: tom ann -> tom ann", 4, ": "),
+            ("copy: tom -> tom", 9, "a second name"),
+            ("copy: ann bob cal dan eve -> ann", 21, " -> "),
+            ("copy: tom tom -> ", 17, "a name"),
+            ("copy: tom ann -> tom ann ", 24, "the end"),
+        ] {
+            assert_eq!(check(body), Err(Flaw::Unparsed { at, expected }), "{body}");
+        }
+    }
+}
