@@ -1,0 +1,143 @@
+//! LLaDA: a Llama-style decoder under names and configuration keys of its own.
+
+use serde_json::json;
+
+use super::{Blueprint, Heads, LayerNames, Names, QkNorm};
+use crate::config::Config;
+use crate::error::ExportError;
+use crate::manifest::Family;
+
+pub(super) static NAMES: Names = Names {
+    embed: "model.transformer.wte",
+    final_norm: "model.transformer.ln_f",
+    head: "model.transformer.ff_out",
+    layers: "model.transformer.blocks.",
+    layer: LayerNames {
+        attention_norm: "attn_norm",
+        q: "q_proj",
+        k: "k_proj",
+        v: "v_proj",
+        o: "attn_out",
+        q_norm: "q_norm",
+        k_norm: "k_norm",
+        ffn_norm: "ff_norm",
+        gate: "ff_proj",
+        up: "up_proj",
+        down: "ff_out",
+    },
+};
+
+/// Reads a LLaDA configuration, which can describe far more than LLaDA.
+pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, ExportError> {
+    // Key, the reference's default, and the one value that the graph implements.
+    for (key, absent, only) in [
+        ("activation_type", json!("swiglu"), json!("silu")),
+        ("alibi", json!(false), json!(false)),
+        ("attention_layer_norm", json!(false), json!(false)),
+        ("bias_for_layer_norm", json!(false), json!(false)),
+        ("block_group_size", json!(1), json!(1)),
+        ("block_type", json!("sequential"), json!("llama")),
+        ("include_bias", json!(false), json!(false)),
+        ("input_emb_norm", json!(false), json!(false)),
+        ("layer_norm_type", json!("default"), json!("rms")),
+        ("layer_norm_with_affine", json!(true), json!(true)),
+        ("multi_query_attention", json!(false), json!(false)),
+        ("rope", json!(false), json!(true)),
+        ("rope_full_precision", json!(true), json!(true)),
+        ("rope_scaling", json!(null), json!(null)),
+        ("scale_logits", json!(false), json!(false)),
+    ] {
+        config.only(key, absent, only)?;
+    }
+    let hidden_size = config.size("d_model")?;
+    // No configuration sets `head_dim`; its absence means the usual quotient.
+    let keys = ["n_heads", "n_kv_heads", "head_dim"];
+    let Heads { heads, kv_heads, head_dim } = Heads::read(config, hidden_size, keys)?;
+    let ffn_size = match config.size_or_none("mlp_hidden_size")? {
+        Some(size) => size,
+        None => config.size("mlp_ratio")?.saturating_mul(hidden_size),
+    };
+    let vocab_size = match config.size_or_none("embedding_size")? {
+        Some(padded) => padded,
+        None => config.size("vocab_size")?,
+    };
+    Ok(Blueprint {
+        family: Family::Llada,
+        vocab_size,
+        hidden_size,
+        layers: config.size("n_layers")?,
+        heads,
+        kv_heads,
+        head_dim,
+        ffn_size,
+        max_positions: config.size("max_sequence_length")?,
+        rope_theta: config.positive("rope_theta")? as f32,
+        norm_eps: config.positive("rms_norm_eps")? as f32,
+        tied: config.flag("weight_tying")?,
+        qkv_bias: config.flag("include_qkv_bias")?,
+        qk_norm: QkNorm::Never,
+        shift: shift.unwrap_or(false),
+        names: &NAMES,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn llada() -> Value {
+        json!({
+            "model_type": "llada", "d_model": 4096, "n_heads": 32, "n_kv_heads": 32,
+            "n_layers": 32, "mlp_ratio": 4, "mlp_hidden_size": 12288, "activation_type": "silu",
+            "block_type": "llama", "block_group_size": 1, "rope": true, "rope_theta": 500000.0,
+            "rms_norm_eps": 1e-5, "layer_norm_type": "rms", "include_bias": false,
+            "vocab_size": 126464, "embedding_size": 126464, "weight_tying": false,
+            "max_sequence_length": 4096, "multi_query_attention": null
+        })
+    }
+
+    fn with(key: &str, value: Value) -> Result<Blueprint, ExportError> {
+        let mut config = llada();
+        config[key] = value;
+        Blueprint::read(&Config::of(config), None)
+    }
+
+    #[test]
+    fn llada_8b() {
+        let blueprint = Blueprint::read(&Config::of(llada()), None).unwrap();
+        assert_eq!((blueprint.head_dim, blueprint.ffn_size), (128, 12288));
+        assert!(!blueprint.qkv_bias && !blueprint.shift && !blueprint.tied);
+        assert_eq!(blueprint.family, Family::Llada);
+    }
+
+    #[test]
+    fn sizes_fall_back_as_in_the_reference() {
+        assert_eq!(with("mlp_hidden_size", json!(null)).unwrap().ffn_size, 16384);
+        assert_eq!(with("embedding_size", json!(null)).unwrap().vocab_size, 126464);
+        assert_eq!(with("n_kv_heads", json!(null)).unwrap().kv_heads, 32);
+    }
+
+    #[test]
+    fn what_the_graph_does_not_implement_is_named_with_its_value() {
+        for (key, value) in [
+            ("alibi", json!(true)),
+            ("layer_norm_type", json!("default")),
+            ("input_emb_norm", json!(true)),
+            ("scale_logits", json!(true)),
+            ("include_bias", json!(true)),
+            ("block_type", json!("sequential")),
+            ("block_group_size", json!(4)),
+            ("rope", json!(false)),
+            ("rope", json!(null)),
+            ("rope_scaling", json!({"factor": 2})),
+            ("activation_type", json!("gelu")),
+            ("attention_layer_norm", json!(true)),
+            ("multi_query_attention", json!(true)),
+        ] {
+            let message = with(key, value.clone()).unwrap_err().to_string();
+            let shown = if value.is_null() { "absent".into() } else { value.to_string() };
+            assert!(message.contains(&format!("{key} is {shown}")), "{message}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a graph is built from: sizes, flags and tensor names, the same for every architecture.
+//!
+//! An architecture is one file here that reads its own `config.json` keys into a [`Blueprint`].
+//! Nothing downstream asks which architecture it was.
+
+mod llada;
+mod qwen;
+
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::error::ExportError;
+use crate::manifest::Family;
+
+/// A pre-norm decoder with bidirectional attention, RMS norms, split-half RoPE and a gated FFN.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Blueprint {
+    pub(crate) family: Family,
+    pub(crate) vocab_size: usize,
+    pub(crate) hidden_size: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) ffn_size: usize,
+    pub(crate) max_positions: usize,
+    pub(crate) rope_theta: f32,
+    pub(crate) norm_eps: f32,
+    /// The head multiplies by the embedding table.
+    pub(crate) tied: bool,
+    /// q, k and v are affine.
+    pub(crate) qkv_bias: bool,
+    /// q and k are normalised head by head before RoPE.
+    pub(crate) qk_norm: QkNorm,
+    /// Row i of the logits predicts position i + 1.
+    pub(crate) shift: bool,
+    pub(crate) names: &'static Names,
+}
+
+/// Whether an architecture normalises queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QkNorm {
+    Never,
+    Always,
+    /// Where the checkpoint has the tensors for it.
+    IfPresent,
+}
+
+/// Names of an architecture's tensors, without `.weight` and `.bias`.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Names {
+    pub(crate) embed: &'static str,
+    pub(crate) final_norm: &'static str,
+    pub(crate) head: &'static str,
+    /// What a layer's number follows.
+    pub(crate) layers: &'static str,
+    pub(crate) layer: LayerNames,
+}
+
+/// Names inside a decoder layer.
+#[derive(Debug, PartialEq)]
+pub(crate) struct LayerNames {
+    pub(crate) attention_norm: &'static str,
+    pub(crate) q: &'static str,
+    pub(crate) k: &'static str,
+    pub(crate) v: &'static str,
+    pub(crate) o: &'static str,
+    pub(crate) q_norm: &'static str,
+    pub(crate) k_norm: &'static str,
+    pub(crate) ffn_norm: &'static str,
+    pub(crate) gate: &'static str,
+    pub(crate) up: &'static str,
+    pub(crate) down: &'static str,
+}
+
+impl Blueprint {
+    /// Reads the architecture from a `config.json`. `shift`, if given, overrides its own.
+    pub(crate) fn read(config: &Config, shift: Option<bool>) -> Result<Self, ExportError> {
+        let model_type = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
+        let blueprint = match model_type {
+            "llada" => llada::read(config, shift)?,
+            _ => match qwen::Variant::of(model_type, config) {
+                Some(variant) => qwen::read(config, variant, shift)?,
+                None => {
+                    return Err(ExportError::UnknownArchitecture {
+                        path: config.path.clone(),
+                        model_type: config.describe("model_type"),
+                        architectures: config.describe("architectures"),
+                    });
+                }
+            },
+        };
+        Ok(blueprint)
+    }
+
+    /// Every naming of a layer that occurs, for sampler checkpoints, which may use another than
+    /// their base model.
+    pub(crate) fn layer_namings(&self) -> [&'static LayerNames; 3] {
+        [&self.names.layer, &qwen::NAMES.layer, &llada::NAMES.layer]
+    }
+}
+
+/// Checks and fills in the attention sizes that both kinds of configuration share.
+struct Heads {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl Heads {
+    fn read(
+        config: &Config,
+        hidden_size: usize,
+        [heads_key, kv_heads_key, head_dim_key]: [&str; 3],
+    ) -> Result<Self, ExportError> {
+        let heads = config.size(heads_key)?;
+        let kv_heads = config.size_or_none(kv_heads_key)?.unwrap_or(heads);
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(config.error(kv_heads_key, &format!("a divisor of {heads_key} {heads}")));
+        }
+        let head_dim = match config.size_or_none(head_dim_key)? {
+            Some(head_dim) => head_dim,
+            None if hidden_size.is_multiple_of(heads) => hidden_size / heads,
+            None => {
+                let expected = format!("a divisor of the hidden size {hidden_size}");
+                return Err(config.error(heads_key, &expected));
+            }
+        };
+        if !head_dim.is_multiple_of(2) {
+            let expected = format!("a number that leaves heads of an even width, not {head_dim}");
+            return Err(config.error(heads_key, &expected));
+        }
+        Ok(Self { heads, kv_heads, head_dim })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_unknown_architecture_is_named_with_those_that_are_known() {
+        for config in [
+            json!({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}),
+            json!({"model_type": "llada_moe", "architectures": ["LLaDAMoEModelLM"]}),
+            json!({}),
+        ] {
+            let error = Blueprint::read(&Config::of(config.clone()), None).unwrap_err();
+            let message = error.to_string();
+            assert!(matches!(error, ExportError::UnknownArchitecture { .. }), "{message}");
+            assert!(message.contains("Dream") && message.contains("llada"), "{message}");
+            if let Some(model_type) = config["model_type"].as_str() {
+                assert!(message.contains(model_type), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_must_divide() {
+        let read = |heads, kv_heads, head_dim| {
+            let config = Config::of(json!({"h": heads, "kv": kv_heads, "d": head_dim}));
+            Heads::read(&config, 48, ["h", "kv", "d"]).map(|heads| heads.head_dim)
+        };
+        assert_eq!(read(4, json!(2), json!(null)).unwrap(), 12);
+        assert_eq!(read(4, json!(null), json!(8)).unwrap(), 8);
+        assert!(read(4, json!(3), json!(null)).is_err());
+        assert!(read(5, json!(5), json!(null)).is_err());
+        assert!(read(16, json!(4), json!(null)).is_err(), "three is not even");
+    }
+}

@@ -1,0 +1,161 @@
+//! A folder of `.safetensors` files as one set of named tensors.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorInfo};
+use serde::Deserialize;
+
+use crate::config::Config;
+use crate::error::ExportError;
+use crate::header::Header;
+use crate::manifest::{DType, is_plain_name};
+
+/// Name of a checkpoint's only weight file.
+pub(crate) const SINGLE: &str = "model.safetensors";
+/// Name of the file that says which shard holds which tensor.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// A tensor as it lies in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    /// The `.safetensors` file.
+    pub(crate) file: PathBuf,
+    /// First byte in the file.
+    pub(crate) offset: u64,
+    /// Length in bytes.
+    pub(crate) length: u64,
+    pub(crate) dtype: DType,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// The tensors of a checkpoint that have not been claimed yet.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    folder: PathBuf,
+    unclaimed: Tensors,
+}
+
+/// By name: the file, where its tensors begin in it, and the tensor's entry in its header.
+type Tensors = BTreeMap<String, (PathBuf, u64, TensorInfo)>;
+
+impl Checkpoint {
+    /// Reads the headers of all weight files in a folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self, ExportError> {
+        let single = folder.join(SINGLE);
+        let unclaimed = if single.exists() { read_single(&single) } else { read_shards(folder) }?;
+        Ok(Self { folder: folder.into(), unclaimed })
+    }
+
+    /// Whether a tensor is there.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.unclaimed.contains_key(name)
+    }
+
+    /// Claims a tensor, which must have this shape and a float type.
+    pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ExportError> {
+        let Some((file, data, info)) = self.unclaimed.remove(name) else {
+            return Err(ExportError::MissingTensor {
+                path: self.folder.clone(),
+                name: name.into(),
+                expected: shape.into(),
+            });
+        };
+        if info.shape != shape {
+            return Err(ExportError::TensorShape {
+                path: file,
+                name: name.into(),
+                expected: shape.into(),
+                got: info.shape,
+            });
+        }
+        let dtype = match info.dtype {
+            Dtype::F32 => DType::Float32,
+            Dtype::F16 => DType::Float16,
+            Dtype::BF16 => DType::BFloat16,
+            other => {
+                let (name, got) = (name.into(), other.to_string());
+                return Err(ExportError::TensorType { path: file, name, got });
+            }
+        };
+        let (start, end) = info.data_offsets;
+        Ok(Tensor {
+            name: name.into(),
+            file,
+            offset: data + start as u64,
+            length: (end - start) as u64,
+            dtype,
+            shape: info.shape,
+        })
+    }
+
+    /// Refuses the checkpoint if an unclaimed tensor is one that matters.
+    pub(crate) fn refuse_unclaimed(
+        &self,
+        matters: impl Fn(&str) -> bool,
+    ) -> Result<(), ExportError> {
+        match self.unclaimed.iter().find(|(name, _)| matters(name)) {
+            None => Ok(()),
+            Some((name, (file, ..))) => {
+                Err(ExportError::UnexpectedTensor { path: file.clone(), name: name.clone() })
+            }
+        }
+    }
+}
+
+/// All tensors of one file.
+fn read_single(file: &Path) -> Result<Tensors, ExportError> {
+    let header = Header::read(file)?;
+    let tensors = header.metadata.tensors().into_iter();
+    Ok(tensors.map(|(name, info)| (name, (file.into(), header.data, info.clone()))).collect())
+}
+
+/// The tensors that an index names, each from the shard that the index gives for it.
+fn read_shards(folder: &Path) -> Result<Tensors, ExportError> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+
+    let path = folder.join(INDEX);
+    if !path.exists() {
+        return Err(ExportError::MissingFile {
+            path: folder.join(SINGLE),
+            hint: "the weights are read from it, or from the shards that a \
+                   model.safetensors.index.json names; other formats have to be converted first",
+        });
+    }
+    let text = std::fs::read(&path).map_err(ExportError::io("read", &path))?;
+    let Index { weight_map } = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
+
+    let invalid = |reason| ExportError::Shard { path: path.clone(), reason };
+    let mut shards = BTreeMap::new();
+    for shard in weight_map.values() {
+        if shards.contains_key(shard) {
+            continue;
+        }
+        if !is_plain_name(shard) {
+            return Err(invalid(format!("shard {shard} is not a file name of this folder")));
+        }
+        let file = folder.join(shard);
+        if !file.exists() {
+            return Err(invalid(format!("shard {shard} is missing from the folder")));
+        }
+        shards.insert(shard.clone(), read_single(&file)?);
+    }
+    let mut tensors = Tensors::new();
+    for (name, shard) in weight_map {
+        let found = shards.get_mut(&shard).and_then(|tensors| tensors.remove(&name));
+        let tensor =
+            found.ok_or_else(|| invalid(format!("shard {shard} does not hold tensor {name}")))?;
+        tensors.insert(name, tensor);
+    }
+    Ok(tensors)
+}
+
+/// Reads a folder's `config.json`.
+pub(crate) fn read_config(folder: &Path) -> Result<Config, ExportError> {
+    let hint = "a checkpoint in the Hugging Face layout has its sizes there";
+    Config::read(folder.join("config.json"), hint)
+}

@@ -1,0 +1,163 @@
+//! A `config.json` with every access checked, so that an error names the key and its value.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::ExportError;
+
+/// Keys and values of one JSON file. A `null` counts as absent, as it does to Transformers.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) path: PathBuf,
+    values: Map<String, Value>,
+}
+
+impl Config {
+    /// Reads a file that must exist.
+    pub(crate) fn read(path: PathBuf, hint: &'static str) -> Result<Self, ExportError> {
+        match Self::read_optional(path.clone())? {
+            Some(config) => Ok(config),
+            None => Err(ExportError::MissingFile { path, hint }),
+        }
+    }
+
+    /// Reads a file that may be absent.
+    pub(crate) fn read_optional(path: PathBuf) -> Result<Option<Self>, ExportError> {
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(ExportError::io("read", &path))?,
+        };
+        let values = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
+        Ok(Some(Self { path, values }))
+    }
+
+    /// The folder that the file lies in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// A key's value, unless absent or null.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    /// A key's value as JSON text, for messages.
+    pub(crate) fn describe(&self, key: &str) -> String {
+        self.get(key).map_or("absent".into(), Value::to_string)
+    }
+
+    /// The keys of an object-valued key.
+    pub(crate) fn section(&self, key: &str) -> Result<Option<Self>, ExportError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(values)) => {
+                Ok(Some(Self { path: self.path.clone(), values: values.clone() }))
+            }
+            Some(_) => Err(self.error(key, "an object")),
+        }
+    }
+
+    /// A size: an integer from 1 to 2³² − 1, so that products of two sizes cannot overflow.
+    pub(crate) fn size(&self, key: &str) -> Result<usize, ExportError> {
+        self.size_or_none(key)?.ok_or_else(|| self.error(key, "a positive integer"))
+    }
+
+    /// A size that may be absent.
+    pub(crate) fn size_or_none(&self, key: &str) -> Result<Option<usize>, ExportError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        value
+            .as_u64()
+            .filter(|&size| (1..=u64::from(u32::MAX)).contains(&size))
+            .and_then(|size| usize::try_from(size).ok())
+            .map(Some)
+            .ok_or_else(|| self.error(key, "a positive integer"))
+    }
+
+    /// A positive real number.
+    pub(crate) fn positive(&self, key: &str) -> Result<f64, ExportError> {
+        self.get(key)
+            .and_then(Value::as_f64)
+            .filter(|&number| number > 0.0 && number.is_finite())
+            .ok_or_else(|| self.error(key, "a positive number"))
+    }
+
+    /// A truth value, `false` when absent.
+    pub(crate) fn flag(&self, key: &str) -> Result<bool, ExportError> {
+        match self.get(key) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.error(key, "true or false")),
+        }
+    }
+
+    /// Refuses any other value than the one that the graph implements.
+    ///
+    /// `absent` is what the reference implementation takes when the key is not there.
+    pub(crate) fn only(&self, key: &str, absent: Value, only: Value) -> Result<(), ExportError> {
+        if *self.get(key).unwrap_or(&absent) == only {
+            Ok(())
+        } else {
+            Err(self.error(key, &only.to_string()))
+        }
+    }
+
+    /// The error for a key whose value will not do.
+    pub(crate) fn error(&self, key: &str, expected: &str) -> ExportError {
+        ExportError::Config {
+            path: self.path.clone(),
+            key: key.into(),
+            expected: expected.into(),
+            got: self.describe(key),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Config {
+    /// A configuration that was never in a file.
+    pub(crate) fn of(value: Value) -> Self {
+        let Value::Object(values) = value else { panic!("a configuration is an object") };
+        Self { path: "config.json".into(), values }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn null_is_absent() {
+        let config = Config::of(json!({"a": null}));
+        assert!(config.get("a").is_none());
+        assert!(!config.flag("a").unwrap());
+        assert_eq!(config.size_or_none("a").unwrap(), None);
+        assert!(config.only("a", json!(1), json!(1)).is_ok());
+    }
+
+    #[test]
+    fn sizes_are_positive_integers_of_32_bits() {
+        for bad in [json!(0), json!(-1), json!(1.5), json!("3"), json!(1u64 << 32), json!([3])] {
+            let message = Config::of(json!({"n": bad})).size("n").unwrap_err().to_string();
+            assert!(message.contains("n is") && message.contains(&bad.to_string()), "{message}");
+        }
+        assert_eq!(Config::of(json!({"n": 7})).size("n").unwrap(), 7);
+    }
+
+    #[test]
+    fn numbers_are_positive_and_finite() {
+        for bad in [json!(0), json!(-1e-6), json!("1e-6")] {
+            assert!(Config::of(json!({"x": bad})).positive("x").is_err());
+        }
+        assert_eq!(Config::of(json!({"x": 1e-6})).positive("x").unwrap(), 1e-6);
+    }
+
+    #[test]
+    fn a_value_that_is_not_implemented_is_named() {
+        let config = Config::of(json!({"alibi": true}));
+        let message = config.only("alibi", json!(false), json!(false)).unwrap_err().to_string();
+        assert!(message.contains("alibi is true, expected false"), "{message}");
+    }
+}

@@ -1,0 +1,216 @@
+//! What can go wrong between a checkpoint folder and its graphs.
+
+use std::path::PathBuf;
+
+/// Why a checkpoint could not be exported, or an export not be read.
+///
+/// Every variant names the file concerned, what was found and what would have been right.
+/// All checks run before any file gets its final name, so a folder that fails one stays as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The operating system refused to read or write a file.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb: "read", "create", "rename".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own reason.
+        source: std::io::Error,
+    },
+
+    /// A file that must be there is not.
+    #[error("{} is missing: {hint}", path.display())]
+    MissingFile {
+        /// The file looked for.
+        path: PathBuf,
+        /// What it is for, and how to get it.
+        hint: &'static str,
+    },
+
+    /// A JSON file does not parse, or has another structure than expected.
+    #[error("{} is not what was expected: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and reason.
+        source: serde_json::Error,
+    },
+
+    /// `config.json` describes a model that no graph is built for.
+    #[error(
+        "{}: unknown architecture: model_type {model_type}, architectures {architectures}; \
+         supported are Dream (model_type \"Dream\"), LLaDA (model_type \"llada\") and masked \
+         diffusion models on Qwen2 or Qwen3",
+        path.display()
+    )]
+    UnknownArchitecture {
+        /// The `config.json`.
+        path: PathBuf,
+        /// Its `model_type`, as JSON.
+        model_type: String,
+        /// Its `architectures`, as JSON.
+        architectures: String,
+    },
+
+    /// A key of a configuration file has a value that the graph does not implement or cannot use.
+    #[error("{}: {key} is {got}, expected {expected}", path.display())]
+    Config {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What this crate can work with.
+        expected: String,
+        /// The value found, as JSON, or "absent".
+        got: String,
+    },
+
+    /// Nothing in the checkpoint tells whether row i predicts position i or position i + 1.
+    #[error(
+        "{}: model_type {model_type} is trained both ways, with row i of the logits predicting \
+         position i and with it predicting position i + 1: say which (`ExportOptions::shift`)",
+        path.display()
+    )]
+    ShiftUnknown {
+        /// The `config.json`.
+        path: PathBuf,
+        /// Its `model_type`, as JSON.
+        model_type: String,
+    },
+
+    /// A `.safetensors` file is shorter or longer than its own header says.
+    #[error(
+        "{}: {got} bytes long, but its header describes {expected} bytes: the file is incomplete \
+         or damaged, fetch it again",
+        path.display()
+    )]
+    FileLength {
+        /// The `.safetensors` file.
+        path: PathBuf,
+        /// Length that the header implies.
+        expected: u64,
+        /// Length on disk.
+        got: u64,
+    },
+
+    /// The header of a `.safetensors` file is invalid.
+    #[error("{}: invalid safetensors header: {reason}", path.display())]
+    Header {
+        /// The `.safetensors` file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// An index names a shard that is not in the folder, or that does not hold what the index says.
+    #[error("{}: {reason}", path.display())]
+    Shard {
+        /// The `model.safetensors.index.json`.
+        path: PathBuf,
+        /// Which shard, and what is wrong with it.
+        reason: String,
+    },
+
+    /// The configuration calls for a tensor that the checkpoint does not hold.
+    #[error("{}: tensor {name} {expected:?} is missing", path.display())]
+    MissingTensor {
+        /// The checkpoint folder.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// Its shape.
+        expected: Vec<usize>,
+    },
+
+    /// A tensor has another shape than the configuration implies.
+    #[error("{}: tensor {name} has shape {got:?}, the configuration implies {expected:?}", path.display())]
+    TensorShape {
+        /// The `.safetensors` file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The shape that follows from the configuration.
+        expected: Vec<usize>,
+        /// The shape found.
+        got: Vec<usize>,
+    },
+
+    /// A tensor has an element type that the graph cannot take as a weight.
+    #[error("{}: tensor {name} is {got}, expected F32, F16 or BF16", path.display())]
+    TensorType {
+        /// The `.safetensors` file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The element type found.
+        got: String,
+    },
+
+    /// The checkpoint holds a tensor that the graph would ignore, so the graph is not this model.
+    #[error(
+        "{}: tensor {name} has no place in this architecture; a graph without it would compute \
+         something else than the model",
+        path.display()
+    )]
+    UnexpectedTensor {
+        /// The `.safetensors` file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+    },
+
+    /// The output folder holds another file under a name that the export needs.
+    #[error("{} exists and is not the checkpoint's: remove it or choose another folder", path.display())]
+    Conflict {
+        /// The file in the way.
+        path: PathBuf,
+    },
+
+    /// Weights are symbolic links that lead out of the folder, and no hard link to them can be made.
+    ///
+    /// ONNX Runtime refuses external data outside the model's folder.
+    #[error(
+        "{} leads out of its folder and cannot be hard-linked into it ({source}): export to \
+         another folder (`ExportOptions::out`), the weights are then copied where linking fails",
+        path.display()
+    )]
+    Unlinkable {
+        /// The symbolic link.
+        path: PathBuf,
+        /// Why linking failed.
+        source: std::io::Error,
+    },
+
+    /// A `conjoint.json` was written by another version of the format.
+    #[error(
+        "{}: format {got}, this version reads format {expected}: export the checkpoint again",
+        path.display()
+    )]
+    ManifestFormat {
+        /// The `conjoint.json`.
+        path: PathBuf,
+        /// The format that this version reads.
+        expected: u32,
+        /// The format found.
+        got: u32,
+    },
+}
+
+impl ExportError {
+    /// For `map_err`: attaches what was tried on which file.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// For `map_err`: attaches the JSON file's name.
+    pub(crate) fn json(path: impl Into<PathBuf>) -> impl FnOnce(serde_json::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Json { path, source }
+    }
+}

@@ -1,0 +1,184 @@
+//! From a checkpoint folder to graphs: read and check everything, then write.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+use crate::blueprint::Blueprint;
+use crate::checkpoint::{self, Checkpoint, Tensor};
+use crate::error::ExportError;
+use crate::folder::{Existing, Staging, Transfer};
+use crate::layout::{Layout, resolved};
+use crate::manifest::{Graphs, MANIFEST, Manifest, Provenance, SpecialTokens};
+use crate::model::Builder;
+use crate::operators::Operators;
+use crate::weights::{BaseWeights, SamplerWeights};
+
+/// What to export, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Folder with `config.json` and `model.safetensors`, or with shards and their index.
+    pub checkpoint: PathBuf,
+    /// Folder with the sampler layer's tensors (`drafter.*`), which needs no `config.json`.
+    pub sampler: Option<PathBuf>,
+    /// Folder to write to; the checkpoint's own by default.
+    ///
+    /// Weights get there as hard links, or as copies where linking fails.
+    pub out: Option<PathBuf>,
+    /// Which ONNX operators to use.
+    pub operators: Operators,
+    /// Whether row i of the model's logits predicts position i + 1, where the model's kind does
+    /// not settle that or settles it wrongly.
+    pub shift: Option<bool>,
+}
+
+impl ExportOptions {
+    /// Exports a checkpoint into its own folder, without a sampler layer.
+    pub fn new(checkpoint: impl Into<PathBuf>) -> Self {
+        Self {
+            checkpoint: checkpoint.into(),
+            sampler: None,
+            out: None,
+            operators: Operators::default(),
+            shift: None,
+        }
+    }
+}
+
+/// Files of a checkpoint that are neither weights nor code.
+const COMPANIONS: [&str; 10] = [
+    "config.json",
+    "generation_config.json",
+    checkpoint::INDEX,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+];
+
+/// Writes the graphs and the manifest of a checkpoint.
+///
+/// Weights stay where they are: the graphs point into the `.safetensors` files. Every tensor is
+/// checked before anything is written, and `conjoint.json` appears last, so an interrupted export
+/// is never taken for a whole one.
+///
+/// # Errors
+///
+/// [`ExportError`] has one variant for each thing that can be wrong with a checkpoint; see there.
+///
+/// ```no_run
+/// # fn main() -> Result<(), conjoint_export::ExportError> {
+/// use conjoint_export::{ExportOptions, export};
+///
+/// let mut options = ExportOptions::new("checkpoints/Dream-v0-Base-7B");
+/// options.sampler = Some("checkpoints/sampler".into());
+/// let manifest = export(&options)?;
+/// println!("wrote {}", manifest.graphs.backbone);
+/// # Ok(())
+/// # }
+/// ```
+pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
+    let layout = Layout::new(&options.checkpoint, options.out.as_deref());
+    let config = checkpoint::read_config(&options.checkpoint)?;
+    let blueprint = Blueprint::read(&config, options.shift)?;
+    let tokens = SpecialTokens::find(&config, blueprint.vocab_size)?;
+    let base = BaseWeights::take(&blueprint, &mut Checkpoint::open(&options.checkpoint)?)?;
+    let sampler = match &options.sampler {
+        None => None,
+        Some(folder) => Some(SamplerWeights::take(&blueprint, &mut Checkpoint::open(folder)?)?),
+    };
+
+    let location = |tensor: &Tensor| layout.location(&tensor.file);
+    let builder =
+        Builder { blueprint: &blueprint, operators: options.operators, location: &location };
+    let mut graphs =
+        vec![("backbone.onnx", builder.backbone(&base)), ("head.onnx", builder.head(&base))];
+    if let Some(sampler) = &sampler {
+        graphs.push(("sampler.onnx", builder.sampler(&base, sampler)));
+    }
+
+    let mut weights = BTreeMap::new();
+    for tensor in base.tensors().chain(sampler.iter().flat_map(SamplerWeights::tensors)) {
+        let name = location(tensor);
+        let path = layout.out.join(&name);
+        if *weights.entry(name).or_insert(tensor.file.as_path()) != tensor.file {
+            return Err(ExportError::Conflict { path });
+        }
+    }
+    let manifest = manifest(options, &blueprint, tokens, &base, &weights);
+
+    let mut staging = Staging::new(&layout.out)?;
+    for file in weights.values() {
+        layout.bring(&mut staging, file)?;
+    }
+    if !layout.in_place {
+        for name in COMPANIONS {
+            let file = options.checkpoint.join(name);
+            if file.exists() {
+                staging.bring(&file, name, Transfer::Copy, Existing::MustEqual)?;
+            }
+        }
+    }
+    for (name, graph) in graphs {
+        staging.write(name, &graph.encode_to_vec())?;
+    }
+    let text = serde_json::to_vec_pretty(&manifest)
+        .map_err(ExportError::json(layout.out.join(MANIFEST)))?;
+    staging.write(MANIFEST, &text)?;
+    // From here on the folder is in between two exports, which the manifest's absence tells.
+    let _ = fs::remove_file(layout.out.join(MANIFEST));
+    staging.commit()?;
+    Ok(manifest)
+}
+
+fn manifest(
+    options: &ExportOptions,
+    blueprint: &Blueprint,
+    tokens: SpecialTokens,
+    base: &BaseWeights,
+    weights: &BTreeMap<String, &Path>,
+) -> Manifest {
+    let has = |name: &str| options.checkpoint.join(name).exists();
+    let tokenizer = if has("tokenizer.json") {
+        Some("tokenizer.json".into())
+    } else if has("vocab.json") && has("merges.txt") {
+        Some("vocab.json".into())
+    } else {
+        None
+    };
+    let folder_name =
+        |folder: &Path| Some(resolved(folder).file_name()?.to_string_lossy().into_owned());
+    Manifest {
+        format: Manifest::FORMAT,
+        family: blueprint.family,
+        vocab_size: blueprint.vocab_size,
+        hidden_size: blueprint.hidden_size,
+        layers: blueprint.layers,
+        heads: blueprint.heads,
+        kv_heads: blueprint.kv_heads,
+        head_dim: blueprint.head_dim,
+        ffn_size: blueprint.ffn_size,
+        max_positions: blueprint.max_positions,
+        tokens,
+        dtype: base.embed.dtype,
+        shift: blueprint.shift,
+        operators: options.operators,
+        graphs: Graphs {
+            backbone: "backbone.onnx".into(),
+            head: "head.onnx".into(),
+            sampler: options.sampler.as_ref().map(|_| "sampler.onnx".into()),
+        },
+        tokenizer,
+        provenance: Provenance {
+            checkpoint: folder_name(&options.checkpoint),
+            sampler: options.sampler.as_deref().and_then(folder_name),
+            weights: weights.keys().cloned().collect(),
+            conjoint: env!("CARGO_PKG_VERSION").into(),
+        },
+    }
+}

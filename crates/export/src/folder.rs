@@ -1,0 +1,233 @@
+//! Where the files of an export lie, and how they get there: complete or not at all.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::ExportError;
+
+/// Files of an export that are ready beside their final names. Those not kept are removed.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    folder: PathBuf,
+    files: Vec<(PathBuf, PathBuf)>,
+}
+
+/// What to do about a file that already has the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// The name belongs to the export: replace the file.
+    Replace,
+    /// The name belongs to the user: the file must be the same, byte by byte.
+    MustEqual,
+}
+
+/// How another folder's file gets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    /// As a copy: small files that a user may edit.
+    Copy,
+    /// As a hard link, or as a copy where the file system has none across its borders.
+    LinkOrCopy,
+    /// As a hard link or not at all.
+    Link,
+}
+
+impl Staging {
+    /// Begins an export into a folder, which is created where it does not exist.
+    pub(crate) fn new(folder: &Path) -> Result<Self, ExportError> {
+        fs::create_dir_all(folder).map_err(ExportError::io("create", folder))?;
+        Ok(Self { folder: folder.into(), files: Vec::new() })
+    }
+
+    /// Writes a file of the export's own.
+    pub(crate) fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
+        let temporary = self.stage(name)?;
+        let written = File::create(&temporary).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.map_err(ExportError::io("write", temporary))
+    }
+
+    /// Brings in another folder's file.
+    pub(crate) fn bring(
+        &mut self,
+        from: &Path,
+        name: &str,
+        transfer: Transfer,
+        existing: Existing,
+    ) -> Result<(), ExportError> {
+        // A hard link to a symbolic link would lead out of the folder just the same.
+        let source = fs::canonicalize(from).map_err(ExportError::io("read", from))?;
+        let target = self.folder.join(name);
+        if target.exists() {
+            if same_content(&source, &target)? {
+                return Ok(());
+            }
+            if existing == Existing::MustEqual {
+                return Err(ExportError::Conflict { path: target });
+            }
+        }
+        let temporary = self.stage(name)?;
+        if transfer != Transfer::Copy {
+            match fs::hard_link(&source, &temporary) {
+                Ok(()) => return Ok(()),
+                Err(_) if transfer == Transfer::LinkOrCopy => {}
+                Err(source) => return Err(ExportError::Unlinkable { path: from.into(), source }),
+            }
+        }
+        fs::copy(&source, &temporary).map_err(ExportError::io("copy", from)).map(drop)
+    }
+
+    /// Gives all files their names, in the order in which they were added.
+    pub(crate) fn commit(mut self) -> Result<(), ExportError> {
+        for (temporary, target) in self.files.drain(..) {
+            fs::rename(&temporary, &target).map_err(ExportError::io("create", &target))?;
+            // Renaming a hard link over another link to the same file does nothing on Unix.
+            let _ = fs::remove_file(&temporary);
+        }
+        Ok(())
+    }
+
+    /// The temporary name of a file, in the folder of its final one.
+    fn stage(&mut self, name: &str) -> Result<PathBuf, ExportError> {
+        let target = self.folder.join(name);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(ExportError::io("create", parent))?;
+        }
+        let mut temporary = target.clone().into_os_string();
+        temporary.push(format!(".{}.tmp", std::process::id()));
+        let temporary = PathBuf::from(temporary);
+        let _ = fs::remove_file(&temporary); // left behind by a process of the same number
+        self.files.push((temporary.clone(), target));
+        Ok(temporary)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        for (temporary, _) in &self.files {
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+/// Whether two paths lead to the same content, at no cost if they lead to the same file.
+fn same_content(a: &Path, b: &Path) -> Result<bool, ExportError> {
+    let metadata = |path: &Path| fs::metadata(path).map_err(ExportError::io("read", path));
+    let (a_data, b_data) = (metadata(a)?, metadata(b)?);
+    if a_data.len() != b_data.len() {
+        return Ok(false);
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if (a_data.dev(), a_data.ino()) == (b_data.dev(), b_data.ino()) {
+            return Ok(true);
+        }
+    }
+    let open = |path: &Path| File::open(path).map_err(ExportError::io("read", path));
+    let (mut a_file, mut b_file) = (open(a)?, open(b)?);
+    let (mut a_chunk, mut b_chunk) = (Vec::new(), Vec::new());
+    loop {
+        read_chunk(&mut a_file, &mut a_chunk).map_err(ExportError::io("read", a))?;
+        read_chunk(&mut b_file, &mut b_chunk).map_err(ExportError::io("read", b))?;
+        if a_chunk != b_chunk {
+            return Ok(false);
+        }
+        if a_chunk.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+/// The next MiB of a file, or what is left of it.
+fn read_chunk(file: &mut File, chunk: &mut Vec<u8>) -> std::io::Result<()> {
+    chunk.clear();
+    file.take(1 << 20).read_to_end(chunk).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_has_its_name_before_the_commit_and_nothing_else_is_there_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut staging = Staging::new(folder.path()).unwrap();
+        staging.write("a", b"1").unwrap();
+        staging.write("b", b"2").unwrap();
+        assert!(names(folder.path()).iter().all(|name| name.ends_with(".tmp")));
+        staging.commit().unwrap();
+        assert_eq!(names(folder.path()), ["a", "b"]);
+        assert_eq!(fs::read(folder.path().join("b")).unwrap(), b"2");
+    }
+
+    #[test]
+    fn an_abandoned_export_leaves_the_folder_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), "old").unwrap();
+        let mut staging = Staging::new(folder.path()).unwrap();
+        staging.write("a", b"new").unwrap();
+        drop(staging);
+        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_users_file_is_never_replaced_by_another_one() {
+        let root = tempfile::tempdir().unwrap();
+        let (source, out) = (root.path().join("source"), root.path().join("out"));
+        fs::write(&source, "ours").unwrap();
+        fs::create_dir(&out).unwrap();
+        for (theirs, equal) in [("ours", true), ("ourx", false), ("longer", false)] {
+            fs::write(out.join("name"), theirs).unwrap();
+            let mut staging = Staging::new(&out).unwrap();
+            let brought = staging.bring(&source, "name", Transfer::LinkOrCopy, Existing::MustEqual);
+            assert_eq!(brought.is_ok(), equal, "{theirs}");
+            staging.commit().unwrap();
+            assert_eq!(fs::read_to_string(out.join("name")).unwrap(), theirs);
+            assert_eq!(names(&out), ["name"]);
+        }
+    }
+
+    #[test]
+    fn an_exports_own_file_is_replaced_by_each_kind_of_transfer() {
+        for transfer in [Transfer::Copy, Transfer::LinkOrCopy, Transfer::Link] {
+            let root = tempfile::tempdir().unwrap();
+            let (source, out) = (root.path().join("source"), root.path().join("out"));
+            fs::write(&source, "new").unwrap();
+            fs::create_dir(&out).unwrap();
+            fs::write(out.join("name"), "old").unwrap();
+            // A second time over a link to the very same file.
+            for _ in 0..2 {
+                let mut staging = Staging::new(&out).unwrap();
+                staging.bring(&source, "name", transfer, Existing::Replace).unwrap();
+                staging.commit().unwrap();
+                assert_eq!(fs::read_to_string(out.join("name")).unwrap(), "new");
+                assert_eq!(names(&out), ["name"]);
+            }
+        }
+    }
+
+    #[test]
+    fn contents_are_compared_beyond_the_first_chunk() {
+        let root = tempfile::tempdir().unwrap();
+        let (a, b) = (root.path().join("a"), root.path().join("b"));
+        let mut bytes = vec![7; (1 << 20) + 5];
+        fs::write(&a, &bytes).unwrap();
+        fs::write(&b, &bytes).unwrap();
+        assert!(same_content(&a, &b).unwrap());
+        bytes[(1 << 20) + 4] = 8;
+        fs::write(&b, &bytes).unwrap();
+        assert!(!same_content(&a, &b).unwrap());
+    }
+}

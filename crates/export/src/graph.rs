@@ -1,0 +1,233 @@
+//! A small builder of ONNX graphs: values are names, every node gets its own.
+
+use std::collections::HashSet;
+
+use crate::checkpoint::Tensor;
+use crate::manifest::DType;
+use crate::proto::{
+    AttributeProto, DimensionProto, EXTERNAL, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
+    TypeProto, ValueInfoProto, attribute, element,
+};
+
+/// A tensor that flows through the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Value(String);
+
+/// A dimension of an input or output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Dim {
+    /// Always this size.
+    Fixed(usize),
+    /// Any size, under a name: equal names mean equal sizes.
+    Any(&'static str),
+}
+
+/// The value of a node's attribute.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Attribute<'a> {
+    Int(i64),
+    Float(f32),
+    Ints(&'a [i64]),
+}
+
+/// A graph under construction.
+pub(crate) struct Graph<'a> {
+    proto: GraphProto,
+    /// Prefix of the names of nodes and their outputs, such as `layers.3`.
+    scope: String,
+    known: HashSet<String>,
+    /// Where the file of a tensor will lie, relative to the graph's own folder.
+    location: &'a dyn Fn(&Tensor) -> String,
+}
+
+impl<'a> Graph<'a> {
+    pub(crate) fn new(name: &str, location: &'a dyn Fn(&Tensor) -> String) -> Self {
+        Self {
+            proto: GraphProto { name: name.into(), ..GraphProto::default() },
+            scope: name.into(),
+            known: HashSet::new(),
+            location,
+        }
+    }
+
+    /// Begins a part of the graph whose nodes are named after it.
+    pub(crate) fn scope(&mut self, scope: impl Into<String>) {
+        self.scope = scope.into();
+    }
+
+    /// Declares an input.
+    pub(crate) fn input(&mut self, name: &str, element: i32, dims: &[Dim]) -> Value {
+        self.proto.input.push(value_info(name, element, dims));
+        self.known.insert(name.into());
+        Value(name.into())
+    }
+
+    /// Declares a float32 output: the value takes this name everywhere.
+    pub(crate) fn output(&mut self, value: Value, name: &str, dims: &[Dim]) {
+        for node in &mut self.proto.node {
+            for used in node.input.iter_mut().chain(&mut node.output) {
+                if *used == value.0 {
+                    *used = name.into();
+                }
+            }
+        }
+        self.proto.output.push(value_info(name, element::FLOAT, dims));
+    }
+
+    /// Adds a node without attributes.
+    pub(crate) fn op(&mut self, op: &str, inputs: &[&Value]) -> Value {
+        self.node(op, inputs, &[])
+    }
+
+    /// Adds a node with one output.
+    pub(crate) fn node(
+        &mut self,
+        op: &str,
+        inputs: &[&Value],
+        attributes: &[(&str, Attribute)],
+    ) -> Value {
+        let [output] = self.nodes(op, inputs, attributes);
+        output
+    }
+
+    /// Adds a node with N outputs.
+    pub(crate) fn nodes<const N: usize>(
+        &mut self,
+        op: &str,
+        inputs: &[&Value],
+        attributes: &[(&str, Attribute)],
+    ) -> [Value; N] {
+        let name = format!("{}/{op}.{}", self.scope, self.proto.node.len());
+        let outputs: [Value; N] = std::array::from_fn(|at| match at {
+            0 => Value(name.clone()),
+            at => Value(format!("{name}.{at}")),
+        });
+        self.proto.node.push(NodeProto {
+            input: inputs.iter().map(|value| value.0.clone()).collect(),
+            output: outputs.iter().map(|value| value.0.clone()).collect(),
+            name,
+            op_type: op.into(),
+            attribute: attributes.iter().map(attribute_proto).collect(),
+        });
+        outputs
+    }
+
+    /// A weight in float32, whatever its type on disk.
+    ///
+    /// ONNX Runtime does the cast once, when it loads the graph.
+    pub(crate) fn weight(&mut self, tensor: &Tensor) -> Value {
+        let stored = self.stored_weight(tensor);
+        self.widen(stored, tensor.dtype)
+    }
+
+    /// A weight in its type on disk. It stays in its file; the graph only says where.
+    pub(crate) fn stored_weight(&mut self, tensor: &Tensor) -> Value {
+        if self.known.insert(tensor.name.clone()) {
+            let entry =
+                |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
+            self.proto.initializer.push(TensorProto {
+                dims: tensor.shape.iter().map(|&size| size as i64).collect(),
+                data_type: match tensor.dtype {
+                    DType::Float32 => element::FLOAT,
+                    DType::Float16 => element::FLOAT16,
+                    DType::BFloat16 => element::BFLOAT16,
+                },
+                name: tensor.name.clone(),
+                raw_data: None,
+                external_data: vec![
+                    entry("location", (self.location)(tensor)),
+                    entry("offset", tensor.offset.to_string()),
+                    entry("length", tensor.length.to_string()),
+                ],
+                data_location: Some(EXTERNAL),
+            });
+        }
+        Value(tensor.name.clone())
+    }
+
+    /// A value of a weight's type in float32.
+    pub(crate) fn widen(&mut self, value: Value, dtype: DType) -> Value {
+        match dtype {
+            DType::Float32 => value,
+            _ => self.cast(&value, element::FLOAT),
+        }
+    }
+
+    /// A value in another element type.
+    pub(crate) fn cast(&mut self, value: &Value, element: i32) -> Value {
+        self.node("Cast", &[value], &[("to", Attribute::Int(element.into()))])
+    }
+
+    /// A constant vector of integers: shapes, axes, indices.
+    pub(crate) fn ints(&mut self, values: &[i64]) -> Value {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let name = format!("ints{values:?}").replace(' ', "");
+        self.constant(name, element::INT64, &[values.len()], bytes)
+    }
+
+    /// A constant integer.
+    pub(crate) fn int(&mut self, value: i64) -> Value {
+        self.constant(format!("int({value})"), element::INT64, &[], value.to_le_bytes().into())
+    }
+
+    /// A constant number.
+    pub(crate) fn float(&mut self, value: f32) -> Value {
+        self.constant(format!("float({value:e})"), element::FLOAT, &[], value.to_le_bytes().into())
+    }
+
+    /// A named constant vector of numbers.
+    pub(crate) fn floats(&mut self, name: &str, values: &[f32]) -> Value {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constant(name.into(), element::FLOAT, &[values.len()], bytes)
+    }
+
+    /// A constant inside the graph; equal names must mean equal values.
+    fn constant(&mut self, name: String, element: i32, dims: &[usize], bytes: Vec<u8>) -> Value {
+        if self.known.insert(name.clone()) {
+            self.proto.initializer.push(TensorProto {
+                dims: dims.iter().map(|&size| size as i64).collect(),
+                data_type: element,
+                name: name.clone(),
+                raw_data: Some(bytes),
+                ..TensorProto::default()
+            });
+        }
+        Value(name)
+    }
+
+    /// The finished model, for these versions of ONNX's file format and operator set.
+    pub(crate) fn finish(self, ir_version: i64, opset: i64, doc: &str) -> ModelProto {
+        ModelProto {
+            ir_version,
+            producer_name: "conjoint".into(),
+            producer_version: env!("CARGO_PKG_VERSION").into(),
+            doc_string: doc.into(),
+            graph: Some(self.proto),
+            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
+        }
+    }
+}
+
+fn attribute_proto((name, value): &(&str, Attribute)) -> AttributeProto {
+    let mut proto = AttributeProto { name: (*name).into(), ..AttributeProto::default() };
+    match *value {
+        Attribute::Int(value) => (proto.r#type, proto.i) = (attribute::INT, Some(value)),
+        Attribute::Float(value) => (proto.r#type, proto.f) = (attribute::FLOAT, Some(value)),
+        Attribute::Ints(values) => (proto.r#type, proto.ints) = (attribute::INTS, values.into()),
+    }
+    proto
+}
+
+fn value_info(name: &str, element: i32, dims: &[Dim]) -> ValueInfoProto {
+    let dim = dims
+        .iter()
+        .map(|&dim| match dim {
+            Dim::Fixed(size) => DimensionProto { dim_value: Some(size as i64), dim_param: None },
+            Dim::Any(name) => DimensionProto { dim_value: None, dim_param: Some(name.into()) },
+        })
+        .collect();
+    let shape = Some(TensorShapeProto { dim });
+    let tensor_type = Some(TensorTypeProto { elem_type: element, shape });
+    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
+}

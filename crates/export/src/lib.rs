@@ -1,0 +1,86 @@
+//! Hugging Face checkpoints of masked diffusion language models as ONNX graphs.
+//!
+//! [`export`] reads a checkpoint folder (`config.json` and `.safetensors` files) and writes three
+//! small graphs and a manifest beside it. No weights are copied: an initializer of a graph is
+//! external data at its offset in the checkpoint's own `.safetensors` file, so a 15 GB model
+//! exports in well under a second and lies on disk once. ONNX Runtime is not needed for any of it.
+//!
+//! | file | inputs | output |
+//! |---|---|---|
+//! | `backbone.onnx` | `input_ids` i64 [B, T], `key_mask` bool [B, T] | `hidden` f32 [B, T, D] |
+//! | `sampler.onnx` | `input_ids`, `key_mask`, `hidden` f32 [B, T, D] | `hidden_next` f32 [B, T, D] |
+//! | `head.onnx` | `hidden` f32 [B, T, D], `rows` i64 \[N\] | `logits` f32 [N, V] |
+//! | `conjoint.json` | | [`Manifest`] |
+//!
+//! B, T and N are free at run time.
+//!
+//! - **Row i is position i.** Models whose row i predicts position i + 1, such as Dream, are
+//!   shifted inside `backbone`: row i is the state at i − 1, and row 0 is the state at 0. The
+//!   sampler layer takes and returns shifted states.
+//! - **Padding** is on the right: `key_mask` is false there, and nobody attends to it. Rows of
+//!   padding come out finite and mean nothing. Every other row equals what it is without padding.
+//! - **Rows of the head** index the flattened B · T, in any order and number. The V × D matrix,
+//!   which takes most of a sampler pass, meets only the rows asked for; one head serves both
+//!   `backbone` and `sampler`.
+//! - **One name, one tensor.** An initializer has its checkpoint's name in every graph, so that a
+//!   runtime can share what two graphs hold in common, such as the embedding table.
+//!
+//! # Models
+//!
+//! Dream and its relatives, LLaDA, and masked diffusion models on Qwen2 or Qwen3, with grouped
+//! keys and values, biases, normalised queries and keys, tied embeddings, and shards. A sampler
+//! layer is found by its tensors' names, `drafter.*`, in a folder of its own or among its base
+//! model's. An unknown architecture, an option that the graphs do not implement, and a tensor
+//! that is missing, misshapen or left over are errors that name it, before anything is written.
+//!
+//! # Precision
+//!
+//! Weights may be float32, float16 or bfloat16. The graphs cast them to float32 and compute in
+//! float32 throughout, which every provider can; ONNX Runtime does the casts once, on loading,
+//! so 16-bit weights take twice their size in memory. A half-precision graph for a device would
+//! leave out the casts of matrices, so that `Gemm` and attention run in the weights' own type,
+//! keep norms, rotary angles, softmax and logits in float32, and pass `hidden` in 16 bits, which
+//! the manifest would have to say.
+//!
+//! # Links
+//!
+//! ONNX Runtime opens external data only inside the model's folder. A sampler's file, and a
+//! checkpoint's when exporting to another folder or from a cache of symbolic links, is therefore
+//! hard-linked into it, or copied across file systems. `onnx.checker` of the `onnx` package is
+//! stricter and refuses hard links too.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use conjoint_export::{ExportOptions, Manifest, export};
+//!
+//! # fn main() -> Result<(), conjoint_export::ExportError> {
+//! export(&ExportOptions::new("checkpoints/LLaDA-8B-Base"))?;
+//! assert_eq!(Manifest::read("checkpoints/LLaDA-8B-Base")?.tokens.mask, 126336);
+//! # Ok(())
+//! # }
+//! ```
+
+mod blueprint;
+mod checkpoint;
+mod config;
+mod error;
+mod export;
+mod folder;
+mod graph;
+mod header;
+mod layout;
+mod manifest;
+mod model;
+mod operators;
+mod proto;
+mod tokens;
+mod weights;
+
+#[cfg(test)]
+mod sanity;
+
+pub use error::ExportError;
+pub use export::{ExportOptions, export};
+pub use manifest::{DType, Family, Graphs, MANIFEST, Manifest, Provenance, SpecialTokens};
+pub use operators::Operators;

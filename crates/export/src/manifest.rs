@@ -1,0 +1,193 @@
+//! `conjoint.json`: what a runtime must know of an exported model, beside its graphs.
+
+use std::fs;
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ExportError;
+use crate::operators::Operators;
+
+/// Name of the manifest in a model's folder.
+pub const MANIFEST: &str = "conjoint.json";
+
+/// Everything about an exported model that its graphs do not say themselves.
+///
+/// It is written last, so a folder with a manifest is a complete export.
+///
+/// ```no_run
+/// # fn main() -> Result<(), conjoint_export::ExportError> {
+/// let manifest = conjoint_export::Manifest::read("models/tiny")?;
+/// println!("{} ids, [MASK] is {}", manifest.vocab_size, manifest.tokens.mask);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this file's layout: [`Manifest::FORMAT`].
+    pub format: u32,
+    /// The kind of model, which decides chat templates and defaults, never the graphs' use.
+    pub family: Family,
+    /// V: width of a row of logits. Ids of the tokenizer may be fewer.
+    pub vocab_size: usize,
+    /// D: width of a hidden state.
+    pub hidden_size: usize,
+    /// Number of decoder layers.
+    pub layers: usize,
+    /// Query heads of a layer.
+    pub heads: usize,
+    /// Key and value heads of a layer.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Inner width of a feed-forward block.
+    pub ffn_size: usize,
+    /// Longest sequence that the model's configuration names, prompt included, in tokens.
+    ///
+    /// The graphs take any length; beyond this one the model has not been trained.
+    pub max_positions: usize,
+    /// Ids with a meaning.
+    pub tokens: SpecialTokens,
+    /// Element type of the embedding table on disk. Inputs, outputs and activations are float32.
+    pub dtype: DType,
+    /// Whether `backbone` shifts its hidden states right by one position.
+    ///
+    /// Row i of its output belongs to position i either way; this only records what was done.
+    pub shift: bool,
+    /// Which ONNX operators the graphs are made of.
+    pub operators: Operators,
+    /// File names of the graphs.
+    pub graphs: Graphs,
+    /// File that holds the tokenizer's vocabulary, where there is one: `tokenizer.json`, or
+    /// `vocab.json`, which goes with a `merges.txt`.
+    pub tokenizer: Option<String>,
+    /// Where it all came from.
+    pub provenance: Provenance,
+}
+
+/// Kinds of model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Family {
+    /// Dream and its relatives: a Qwen2 decoder with bidirectional attention and shifted logits.
+    Dream,
+    /// LLaDA: a Llama-style decoder trained from scratch on masked diffusion.
+    Llada,
+    /// Another masked diffusion model on a Qwen2 or Qwen3 decoder.
+    Qwen,
+}
+
+/// Ids that a sampler treats apart. Each lies below [`Manifest::vocab_size`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpecialTokens {
+    /// The mask: a position that is still to be revealed. Never a legal outcome.
+    pub mask: u32,
+    /// End of text.
+    pub eos: Option<u32>,
+    /// Padding.
+    pub pad: Option<u32>,
+    /// Beginning of text.
+    pub bos: Option<u32>,
+}
+
+/// Element types that weights may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DType {
+    /// IEEE single precision.
+    Float32,
+    /// IEEE half precision.
+    Float16,
+    /// Single precision with the mantissa cut to 7 bits.
+    BFloat16,
+}
+
+/// File names of the graphs, all in the manifest's own folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Graphs {
+    /// `input_ids` i64 [B, T], `key_mask` bool [B, T] → `hidden` f32 [B, T, D].
+    pub backbone: String,
+    /// `hidden` f32 [B, T, D], `rows` i64 \[N\] → `logits` f32 [N, V].
+    pub head: String,
+    /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D] → `hidden_next` f32
+    /// [B, T, D]; absent when no sampler checkpoint was given.
+    pub sampler: Option<String>,
+}
+
+/// Where an export came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Name of the checkpoint's folder.
+    pub checkpoint: Option<String>,
+    /// Name of the sampler checkpoint's folder.
+    pub sampler: Option<String>,
+    /// The weight files that the graphs point into, relative to this folder.
+    pub weights: Vec<String>,
+    /// Version of `conjoint-export` that wrote it.
+    pub conjoint: String,
+}
+
+impl Manifest {
+    /// The layout that this version writes and reads.
+    pub const FORMAT: u32 = 1;
+
+    /// Reads `conjoint.json` from a model's folder.
+    ///
+    /// # Errors
+    ///
+    /// [`MissingFile`](ExportError::MissingFile) when the folder has not been exported,
+    /// [`ManifestFormat`](ExportError::ManifestFormat) when another version wrote it,
+    /// [`Config`](ExportError::Config) when a graph lies outside the folder, and
+    /// [`Io`](ExportError::Io) or [`Json`](ExportError::Json) when it cannot be read at all.
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self, ExportError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+
+        let path = folder.as_ref().join(MANIFEST);
+        if !path.exists() {
+            return Err(ExportError::MissingFile { path, hint: "export the checkpoint first" });
+        }
+        let text = fs::read(&path).map_err(ExportError::io("read", &path))?;
+        let Version { format } = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
+        if format != Self::FORMAT {
+            return Err(ExportError::ManifestFormat { path, expected: Self::FORMAT, got: format });
+        }
+        let manifest: Self = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
+        let Graphs { backbone, head, sampler } = &manifest.graphs;
+        for name in [Some(backbone), Some(head), sampler.as_ref()].into_iter().flatten() {
+            if !is_plain_name(name) {
+                return Err(ExportError::Config {
+                    path,
+                    key: "graphs".into(),
+                    expected: "file names without a folder".into(),
+                    got: name.clone(),
+                });
+            }
+        }
+        Ok(manifest)
+    }
+}
+
+/// Whether a name found in a file denotes an entry of that file's own folder.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!(parts.next(), Some(Component::Normal(part)) if part == name) && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_without_a_folder_are_plain() {
+        for name in ["a", "a.onnx", "..a", "a b"] {
+            assert!(is_plain_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "/a", "a/b", "../a", "./a", "a/"] {
+            assert!(!is_plain_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The three graphs. Hidden states flow as rows [B · T, D]; attention alone looks at [B, T, ·].
+
+use crate::blueprint::Blueprint;
+use crate::checkpoint::Tensor;
+use crate::graph::{Attribute, Dim, Graph, Value};
+use crate::operators::{AXIS_0, Frame, Operators};
+use crate::proto::{ModelProto, element};
+use crate::weights::{BaseWeights, DecoderLayer, Linear, SamplerWeights};
+
+const BATCH: Dim = Dim::Any("batch");
+const LENGTH: Dim = Dim::Any("length");
+const ROWS: Dim = Dim::Any("rows");
+
+/// Builds the graphs of one model.
+pub(crate) struct Builder<'a> {
+    pub(crate) blueprint: &'a Blueprint,
+    pub(crate) operators: Operators,
+    /// Where the file of a tensor will lie, relative to the graphs.
+    pub(crate) location: &'a dyn Fn(&Tensor) -> String,
+}
+
+impl Builder<'_> {
+    /// `input_ids` i64 [B, T], `key_mask` bool [B, T] → `hidden` f32 [B, T, D], after the final
+    /// norm, row i belonging to position i.
+    pub(crate) fn backbone(&self, weights: &BaseWeights) -> ModelProto {
+        let mut graph = Graph::new("backbone", self.location);
+        let (ids, frame) = self.begin(&mut graph);
+        let mut x = self.embed(&mut graph, &weights.embed, &ids);
+        for (number, layer) in weights.layers.iter().enumerate() {
+            x = self.layer(&mut graph, &format!("layers.{number}"), layer, &frame, x);
+        }
+        graph.scope("final");
+        let x = self.norm(&mut graph, &x, &weights.final_norm);
+        let mut hidden = self.by_sequence(&mut graph, &frame, &x, self.blueprint.hidden_size);
+        if self.blueprint.shift {
+            // Row i takes the state at i − 1, and row 0 keeps its own: indices max(i − 1, 0).
+            let (zero, one) = (graph.int(0), graph.int(1));
+            let before = graph.op("Sub", &[&frame.range, &one]);
+            let before = graph.op("Max", &[&before, &zero]);
+            hidden = graph.node("Gather", &[&hidden, &before], &[("axis", Attribute::Int(1))]);
+        }
+        graph.output(hidden, "hidden", &self.hidden());
+        self.finish(graph, "Frozen model up to the output head.")
+    }
+
+    /// `hidden` f32 [B, T, D], `rows` i64 [N] → `logits` f32 [N, V]. Rows index the flattened
+    /// B · T, so only the positions asked for meet the V × D matrix.
+    pub(crate) fn head(&self, weights: &BaseWeights) -> ModelProto {
+        let mut graph = Graph::new("head", self.location);
+        let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
+        let rows = graph.input("rows", element::INT64, &[ROWS]);
+        let x = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
+        let x = graph.op("Gather", &[&x, &rows]);
+        let matrix = graph.weight(&weights.head);
+        let logits = graph.node("Gemm", &[&x, &matrix], TRANSPOSED);
+        graph.output(logits, "logits", &[ROWS, Dim::Fixed(self.blueprint.vocab_size)]);
+        self.finish(graph, "Output head, on chosen rows of the flattened hidden states.")
+    }
+
+    /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D] → `hidden_next` f32
+    /// [B, T, D]:
+    ///
+    /// h′ = h + rms_post(layer(W [rms_e(embed(x)); rms_h(h)] + b))
+    pub(crate) fn sampler(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
+        let mut graph = Graph::new("sampler", self.location);
+        let (ids, frame) = self.begin(&mut graph);
+        let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
+        let prior = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
+        let tokens = self.embed(&mut graph, &base.embed, &ids);
+        graph.scope("fuse");
+        let tokens = self.norm(&mut graph, &tokens, &weights.norm_embed);
+        let states = self.norm(&mut graph, &prior, &weights.norm_hidden);
+        let both = graph.node("Concat", &[&tokens, &states], &[("axis", Attribute::Int(1))]);
+        let x = linear(&mut graph, &both, &weights.down_project);
+        let x = self.layer(&mut graph, "layer", &weights.layer, &frame, x);
+        graph.scope("final");
+        let x = self.norm(&mut graph, &x, &weights.norm_post);
+        let next = graph.op("Add", &[&prior, &x]);
+        let next = self.by_sequence(&mut graph, &frame, &next, self.blueprint.hidden_size);
+        graph.output(next, "hidden_next", &self.hidden());
+        self.finish(graph, "Sampler layer: hidden states given the tokens as they are now.")
+    }
+
+    /// Inputs and frame of a graph with attention.
+    fn begin(&self, graph: &mut Graph) -> (Value, Frame) {
+        let ids = graph.input("input_ids", element::INT64, &[BATCH, LENGTH]);
+        let key_mask = graph.input("key_mask", element::BOOL, &[BATCH, LENGTH]);
+        let frame = self.operators.frame(graph, self.blueprint, &ids, &key_mask);
+        (ids, frame)
+    }
+
+    /// Rows of the embedding table. They are gathered first and cast then, not the whole table.
+    fn embed(&self, graph: &mut Graph, table: &Tensor, ids: &Value) -> Value {
+        graph.scope("embed");
+        let stored = graph.stored_weight(table);
+        let rows = graph.op("Gather", &[&stored, ids]);
+        let rows = graph.widen(rows, table.dtype);
+        self.by_row(graph, &rows, self.blueprint.hidden_size)
+    }
+
+    /// x + attention(norm(x)), then x + ffn(norm(x)), on rows [B · T, D].
+    fn layer(
+        &self,
+        graph: &mut Graph,
+        scope: &str,
+        layer: &DecoderLayer,
+        frame: &Frame,
+        x: Value,
+    ) -> Value {
+        graph.scope(format!("{scope}.attention"));
+        let normed = self.norm(graph, &x, &layer.attention_norm);
+        let mixed = self.attention(graph, layer, frame, &normed);
+        let x = graph.op("Add", &[&x, &mixed]);
+
+        graph.scope(format!("{scope}.ffn"));
+        let normed = self.norm(graph, &x, &layer.ffn_norm);
+        let gate = linear(graph, &normed, &layer.gate);
+        let up = linear(graph, &normed, &layer.up);
+        let sigmoid = graph.op("Sigmoid", &[&gate]);
+        let silu = graph.op("Mul", &[&gate, &sigmoid]);
+        let inner = graph.op("Mul", &[&silu, &up]);
+        let outer = linear(graph, &inner, &layer.down);
+        graph.op("Add", &[&x, &outer])
+    }
+
+    fn attention(
+        &self,
+        graph: &mut Graph,
+        layer: &DecoderLayer,
+        frame: &Frame,
+        x: &Value,
+    ) -> Value {
+        let Blueprint { heads, kv_heads, head_dim, .. } = *self.blueprint;
+        let (q_norm, k_norm) = layer.qk_norm.as_ref().map(|(q, k)| (q, k)).unzip();
+        let mut project = |projection: &Linear, heads: usize, norm: Option<&Tensor>| {
+            let mut x = linear(graph, x, projection);
+            if let Some(norm) = norm {
+                x = self.by_row(graph, &x, head_dim);
+                x = self.norm(graph, &x, norm);
+            }
+            self.by_sequence(graph, frame, &x, heads * head_dim)
+        };
+        let q = project(&layer.q, heads, q_norm);
+        let k = project(&layer.k, kv_heads, k_norm);
+        let v = project(&layer.v, kv_heads, None);
+        let q = self.operators.rope(graph, frame, &q, heads);
+        let k = self.operators.rope(graph, frame, &k, kv_heads);
+        let mixed = self.operators.attention(graph, self.blueprint, frame, [&q, &k, &v]);
+        let mixed = self.by_row(graph, &mixed, heads * head_dim);
+        linear(graph, &mixed, &layer.o)
+    }
+
+    fn norm(&self, graph: &mut Graph, x: &Value, gain: &Tensor) -> Value {
+        let gain = graph.weight(gain);
+        self.operators.rms_norm(graph, x, &gain, self.blueprint.norm_eps)
+    }
+
+    /// [B, T, width] and the like as rows [·, width].
+    fn by_row(&self, graph: &mut Graph, x: &Value, width: usize) -> Value {
+        let shape = graph.ints(&[-1, width as i64]);
+        graph.op("Reshape", &[x, &shape])
+    }
+
+    /// Rows as [B, T, width].
+    fn by_sequence(&self, graph: &mut Graph, frame: &Frame, x: &Value, width: usize) -> Value {
+        let width = graph.ints(&[width as i64]);
+        let shape = graph.node("Concat", &[&frame.shape, &width], AXIS_0);
+        graph.op("Reshape", &[x, &shape])
+    }
+
+    fn hidden(&self) -> [Dim; 3] {
+        [BATCH, LENGTH, Dim::Fixed(self.blueprint.hidden_size)]
+    }
+
+    fn finish(&self, graph: Graph, doc: &str) -> ModelProto {
+        let (ir_version, opset) = self.operators.versions();
+        graph.finish(ir_version, opset, doc)
+    }
+}
+
+/// `Gemm` takes PyTorch's [out, in] matrices as they lie in the file.
+const TRANSPOSED: &[(&str, Attribute)] = &[("transB", Attribute::Int(1))];
+
+/// x Wᵀ + b, on rows.
+fn linear(graph: &mut Graph, x: &Value, linear: &Linear) -> Value {
+    let weight = graph.weight(&linear.weight);
+    match &linear.bias {
+        None => graph.node("Gemm", &[x, &weight], TRANSPOSED),
+        Some(bias) => {
+            let bias = graph.weight(bias);
+            graph.node("Gemm", &[x, &weight, &bias], TRANSPOSED)
+        }
+    }
+}

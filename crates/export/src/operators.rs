@@ -1,0 +1,230 @@
+//! The three operators that exist both ready-made and as a composition of simpler ones.
+
+use serde::{Deserialize, Serialize};
+
+use crate::blueprint::Blueprint;
+use crate::graph::{Attribute, Graph, Value};
+use crate::proto::element;
+
+/// Which ONNX operators norms, rotary embeddings and attention are made of.
+///
+/// Both sets compute the same function, up to rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operators {
+    /// `RMSNormalization`, `RotaryEmbedding` and `Attention` of opset 23: the fast ones where a
+    /// provider has them, as ONNX Runtime's CPU provider does.
+    #[default]
+    Fused,
+    /// `MatMul`, `Softmax`, `ReduceMean` and the like of opset 18, which every importer has,
+    /// TensorRT's among them.
+    Portable,
+}
+
+/// What all layers of one graph share, computed once at its start.
+///
+/// Besides queries and keys an attention needs to know which keys are padding, and RoPE at which
+/// positions it is; in which form depends on the operators.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// `Fused`: bool [B, 1, T, T]. `Portable`: f32 [B, 1, 1, T], to be added to the scores.
+    mask: Value,
+    /// `Fused`: [T, d/2]. `Portable`: [T, 1, d/2].
+    cos: Value,
+    sin: Value,
+    /// i64 [T]: 0, 1, 2, …
+    pub(crate) range: Value,
+    /// `Fused`: the range once for each sequence, i64 [B, T]. `Portable` has no use for it.
+    positions: Value,
+    /// i64 [2]: B and T.
+    pub(crate) shape: Value,
+}
+
+/// Added to the score of a padding key. Finite, so that a row without any key is not NaN, and far
+/// below any real score, so that its weight is exactly zero beside a real key's.
+const MASKED_SCORE: f32 = -1e30;
+
+impl Operators {
+    /// The versions of ONNX's file format and of its operator set.
+    pub(crate) fn versions(self) -> (i64, i64) {
+        match self {
+            Self::Fused => (11, 23),
+            Self::Portable => (8, 18),
+        }
+    }
+
+    /// Prepares what all layers share, from `input_ids` i64 [B, T] and `key_mask` bool [B, T].
+    ///
+    /// cos and sin are computed from the positions, so a graph holds d/2 frequencies and takes any
+    /// T, instead of holding a table up to some length.
+    pub(crate) fn frame(
+        self,
+        graph: &mut Graph,
+        blueprint: &Blueprint,
+        input_ids: &Value,
+        key_mask: &Value,
+    ) -> Frame {
+        graph.scope("frame");
+        let shape = graph.op("Shape", &[input_ids]);
+        let (zero, one) = (graph.int(0), graph.int(1));
+        let length = graph.op("Gather", &[&shape, &one]);
+        let range = graph.op("Range", &[&zero, &length, &one]);
+
+        let column = graph.ints(&[1]);
+        let angles = graph.cast(&range, element::FLOAT);
+        let angles = graph.op("Unsqueeze", &[&angles, &column]);
+        let frequencies = graph.floats("rope.frequencies", &rope_frequencies(blueprint));
+        let mut angles = graph.op("Mul", &[&angles, &frequencies]); // [T, d/2]
+
+        let axes = graph.ints(&[1, 2]);
+        let keys = graph.op("Unsqueeze", &[key_mask, &axes]); // [B, 1, 1, T]
+        let (mask, positions) = match self {
+            Self::Fused => {
+                // The CPU provider does not broadcast a mask along the queries by itself.
+                let (once, vector) = (graph.ints(&[1]), graph.ints(&[-1]));
+                let length = graph.op("Reshape", &[&length, &vector]);
+                let full = graph.node("Concat", &[&once, &once, &length, &once], AXIS_0);
+                (graph.op("Expand", &[&keys, &full]), graph.op("Expand", &[&range, &shape]))
+            }
+            Self::Portable => {
+                angles = graph.op("Unsqueeze", &[&angles, &column]);
+                let (kept, masked) = (graph.float(0.0), graph.float(MASKED_SCORE));
+                (graph.op("Where", &[&keys, &kept, &masked]), range.clone())
+            }
+        };
+        let (cos, sin) = (graph.op("Cos", &[&angles]), graph.op("Sin", &[&angles]));
+        Frame { mask, cos, sin, range, positions, shape }
+    }
+
+    /// x · g / √(mean(x²) + ε), over the last axis.
+    pub(crate) fn rms_norm(self, graph: &mut Graph, x: &Value, gain: &Value, eps: f32) -> Value {
+        match self {
+            Self::Fused => {
+                let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(eps))];
+                graph.node("RMSNormalization", &[x, gain], &attributes)
+            }
+            Self::Portable => {
+                let last = graph.ints(&[-1]);
+                let eps = graph.float(eps);
+                let square = graph.op("Mul", &[x, x]);
+                let mean = graph.op("ReduceMean", &[&square, &last]);
+                let mean = graph.op("Add", &[&mean, &eps]);
+                let rms = graph.op("Sqrt", &[&mean]);
+                let normed = graph.op("Div", &[x, &rms]);
+                graph.op("Mul", &[&normed, gain])
+            }
+        }
+    }
+
+    /// Split-half RoPE on [B, T, heads · d]: a head's halves (a, b) become
+    /// (a cos − b sin, b cos + a sin).
+    pub(crate) fn rope(self, graph: &mut Graph, frame: &Frame, x: &Value, heads: usize) -> Value {
+        match self {
+            Self::Fused => graph.node(
+                "RotaryEmbedding",
+                &[x, &frame.cos, &frame.sin, &frame.positions],
+                &[("num_heads", Attribute::Int(heads as i64))],
+            ),
+            Self::Portable => {
+                let by_head = graph.ints(&[0, 0, heads as i64, -1]);
+                let x = graph.op("Reshape", &[x, &by_head]); // [B, T, heads, d]
+                let halves = [("axis", Attribute::Int(-1)), ("num_outputs", Attribute::Int(2))];
+                let [a, b] = graph.nodes("Split", &[&x], &halves);
+                let mut times = |half: &Value, table: &Value| graph.op("Mul", &[half, table]);
+                let (a_cos, b_sin) = (times(&a, &frame.cos), times(&b, &frame.sin));
+                let (b_cos, a_sin) = (times(&b, &frame.cos), times(&a, &frame.sin));
+                let (a, b) =
+                    (graph.op("Sub", &[&a_cos, &b_sin]), graph.op("Add", &[&b_cos, &a_sin]));
+                let x = graph.node("Concat", &[&a, &b], &[("axis", Attribute::Int(-1))]);
+                let flat = graph.ints(&[0, 0, -1]);
+                graph.op("Reshape", &[&x, &flat])
+            }
+        }
+    }
+
+    /// softmax(q kᵀ / √d + mask) v without a causal mask, from q [B, T, heads · d] and k, v
+    /// [B, T, kv_heads · d] to [B, T, heads · d]. Consecutive query heads share a key head.
+    pub(crate) fn attention(
+        self,
+        graph: &mut Graph,
+        blueprint: &Blueprint,
+        frame: &Frame,
+        [q, k, v]: [&Value; 3],
+    ) -> Value {
+        let (heads, kv_heads) = (blueprint.heads as i64, blueprint.kv_heads as i64);
+        let head_dim = blueprint.head_dim as i64;
+        let scale = (blueprint.head_dim as f32).sqrt().recip();
+        match self {
+            Self::Fused => graph.node(
+                "Attention",
+                &[q, k, v, &frame.mask],
+                &[
+                    ("q_num_heads", Attribute::Int(heads)),
+                    ("kv_num_heads", Attribute::Int(kv_heads)),
+                    ("scale", Attribute::Float(scale)),
+                ],
+            ),
+            Self::Portable => {
+                let mut by_head = |x: &Value, heads: i64, order: &[i64]| {
+                    let shape = graph.ints(&[0, 0, heads, head_dim]);
+                    let x = graph.op("Reshape", &[x, &shape]);
+                    graph.node("Transpose", &[&x], &[("perm", Attribute::Ints(order))])
+                };
+                let q = by_head(q, heads, &[0, 2, 1, 3]);
+                let k = by_head(k, kv_heads, &[0, 2, 3, 1]); // transposed: [B, kv_heads, d, T]
+                let v = by_head(v, kv_heads, &[0, 2, 1, 3]);
+                // The queries of the heads that share a key head go below each other, so that
+                // neither keys nor values are repeated: [B, kv_heads, heads / kv_heads · T, d].
+                let grouped = graph.ints(&[0, kv_heads, -1, head_dim]);
+                let q = graph.op("Reshape", &[&q, &grouped]);
+                let scale = graph.float(scale);
+                let q = graph.op("Mul", &[&q, &scale]);
+                let scores = graph.op("MatMul", &[&q, &k]);
+                let scores = graph.op("Add", &[&scores, &frame.mask]);
+                let weights = graph.node("Softmax", &[&scores], &[("axis", Attribute::Int(-1))]);
+                let mixed = graph.op("MatMul", &[&weights, &v]);
+                let ungrouped = graph.ints(&[0, heads, -1, head_dim]);
+                let mixed = graph.op("Reshape", &[&mixed, &ungrouped]);
+                let order = [("perm", Attribute::Ints(&[0, 2, 1, 3]))];
+                let mixed = graph.node("Transpose", &[&mixed], &order);
+                let flat = graph.ints(&[0, 0, heads * head_dim]);
+                graph.op("Reshape", &[&mixed, &flat])
+            }
+        }
+    }
+}
+
+/// `Concat` along the first axis.
+pub(crate) const AXIS_0: &[(&str, Attribute)] = &[("axis", Attribute::Int(0))];
+
+/// θ^(−2i/d) for i < d/2, in float32 as the reference implementations compute it.
+fn rope_frequencies(blueprint: &Blueprint) -> Vec<f32> {
+    let width = blueprint.head_dim as f32;
+    (0..blueprint.head_dim / 2)
+        .map(|pair| blueprint.rope_theta.powf(2.0 * pair as f32 / width).recip())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use serde_json::json;
+
+    #[test]
+    fn frequencies_fall_geometrically_from_one() {
+        let blueprint = Blueprint::read(
+            &Config::of(json!({
+                "model_type": "Dream", "vocab_size": 8, "hidden_size": 16, "head_dim": 8,
+                "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+                "max_position_embeddings": 8, "rope_theta": 1e4, "rms_norm_eps": 1e-6
+            })),
+            None,
+        );
+        let frequencies = rope_frequencies(&blueprint.unwrap());
+        for (got, want) in frequencies.iter().zip([1.0, 0.1, 0.01, 0.001]) {
+            assert!((got - want).abs() <= 1e-6 * want, "{got} {want}");
+        }
+        assert_eq!(frequencies.len(), 4);
+    }
+}

@@ -1,0 +1,155 @@
+//! What must hold of every graph, checked on the graphs of the fixtures.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+use crate::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto, element};
+use crate::{ExportOptions, Operators, export};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+/// All graphs of all fixtures, made of both kinds of operators, with the folder that they lie in.
+fn for_every_graph(check: impl Fn(&str, &Path, &ModelProto)) {
+    for (checkpoint, sampler) in [
+        ("dream-tiny", Some("adjust-dream-tiny")),
+        ("dream-tied-bf16-sharded", None),
+        ("llada-tiny", None),
+    ] {
+        for operators in [Operators::Fused, Operators::Portable] {
+            let out = tempfile::tempdir().unwrap();
+            let mut options = ExportOptions::new(fixture(checkpoint));
+            options.sampler = sampler.map(fixture);
+            options.out = Some(out.path().into());
+            options.operators = operators;
+            let graphs = export(&options).unwrap().graphs;
+            for name in [Some(graphs.backbone), Some(graphs.head), graphs.sampler] {
+                let Some(name) = name else { continue };
+                let bytes = fs::read(out.path().join(&name)).unwrap();
+                let model = ModelProto::decode(&*bytes).unwrap();
+                assert_eq!(model.encode_to_vec(), bytes, "decoding loses nothing");
+                check(&format!("{checkpoint} {operators:?} {name}"), out.path(), &model);
+            }
+        }
+    }
+}
+
+fn graph(model: &ModelProto) -> &GraphProto {
+    model.graph.as_ref().unwrap()
+}
+
+#[test]
+fn every_value_exists_before_its_use_and_is_made_once() {
+    for_every_graph(|label, _, model| {
+        let graph = graph(model);
+        let mut known = HashSet::new();
+        let inputs = graph.input.iter().map(|input| &input.name);
+        for name in inputs.chain(graph.initializer.iter().map(|tensor| &tensor.name)) {
+            assert!(known.insert(name), "{label}: {name} twice");
+        }
+        let mut nodes = HashSet::new();
+        for node in &graph.node {
+            assert!(nodes.insert(&node.name), "{label}: {} twice", node.name);
+            for input in &node.input {
+                assert!(known.contains(input), "{label}: {} needs {input}", node.name);
+            }
+            for output in &node.output {
+                assert!(known.insert(output), "{label}: {output} twice");
+            }
+        }
+        for output in &graph.output {
+            assert!(known.contains(&output.name), "{label}: {} is never made", output.name);
+        }
+    });
+}
+
+#[test]
+fn nothing_is_computed_or_stored_in_vain() {
+    for_every_graph(|label, _, model| {
+        let graph = graph(model);
+        let outputs = graph.output.iter().map(|output| &output.name);
+        let used: HashSet<_> =
+            graph.node.iter().flat_map(|node| &node.input).chain(outputs).collect();
+        let inputs = graph.input.iter().map(|input| &input.name);
+        let stored = graph.initializer.iter().map(|tensor| &tensor.name);
+        for name in inputs.chain(stored) {
+            assert!(used.contains(name), "{label}: {name} is never used");
+        }
+        for node in &graph.node {
+            let useful = node.output.iter().any(|output| used.contains(output));
+            assert!(useful, "{label}: {} is never used", node.name);
+        }
+    });
+}
+
+#[test]
+fn weights_lie_inside_their_files_and_only_constants_in_the_graph() {
+    for_every_graph(|label, folder, model| {
+        for tensor in &graph(model).initializer {
+            let size = match tensor.data_type {
+                element::INT64 => 8,
+                element::FLOAT => 4,
+                element::FLOAT16 | element::BFLOAT16 => 2,
+                other => panic!("{label}: {} has type {other}", tensor.name),
+            };
+            let bytes = tensor.dims.iter().product::<i64>() as u64 * size;
+            if tensor.data_location != Some(EXTERNAL) {
+                let data = tensor.raw_data.as_ref().unwrap();
+                assert_eq!(data.len() as u64, bytes, "{label}: {}", tensor.name);
+                assert!(bytes < 1024, "{label}: {} should be external", tensor.name);
+                continue;
+            }
+            let external = external(tensor);
+            let file = fs::metadata(folder.join(&external["location"])).unwrap();
+            let (offset, length): (u64, u64) =
+                (external["offset"].parse().unwrap(), external["length"].parse().unwrap());
+            assert_eq!(length, bytes, "{label}: {}", tensor.name);
+            assert!(offset >= 8 && offset + length <= file.len(), "{label}: {}", tensor.name);
+        }
+    });
+}
+
+fn external(tensor: &TensorProto) -> BTreeMap<String, String> {
+    let entries = tensor.external_data.iter();
+    entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect()
+}
+
+#[test]
+fn the_backbone_leaves_the_head_and_the_head_takes_only_itself() {
+    for_every_graph(|label, _, model| {
+        let weights: Vec<_> = graph(model)
+            .initializer
+            .iter()
+            .filter(|tensor| tensor.data_location == Some(EXTERNAL))
+            .map(|tensor| tensor.name.as_str())
+            .collect();
+        if label.ends_with("head.onnx") {
+            assert_eq!(weights.len(), 1, "{label}");
+        }
+        if label.ends_with("sampler.onnx") {
+            let own = weights.iter().filter(|name| name.starts_with("drafter.")).count();
+            assert_eq!(own + 1, weights.len(), "{label}: the embedding table is shared");
+        }
+        if label.ends_with("backbone.onnx") {
+            assert!(!weights.contains(&"lm_head.weight"), "{label}");
+        }
+    });
+}
+
+#[test]
+fn portable_graphs_hold_no_composed_operator() {
+    let composed = ["Attention", "RMSNormalization", "RotaryEmbedding"];
+    for_every_graph(|label, _, model| {
+        let has = |op: &str| graph(model).node.iter().any(|node| node.op_type == op);
+        let attends = !label.ends_with("head.onnx");
+        for op in composed {
+            assert_eq!(has(op), attends && label.contains("Fused"), "{label}: {op}");
+        }
+        let opset = model.opset_import[0].version;
+        assert_eq!(opset, if label.contains("Fused") { 23 } else { 18 }, "{label}");
+    });
+}

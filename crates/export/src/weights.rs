@@ -1,0 +1,204 @@
+//! The tensors of a model by their role. Having one means that every shape and type is right.
+
+use crate::blueprint::{Blueprint, LayerNames, QkNorm};
+use crate::checkpoint::{Checkpoint, Tensor};
+use crate::error::ExportError;
+
+/// y = x Wᵀ + b, with W [out, in] as PyTorch stores it.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Option<Tensor>,
+}
+
+/// One decoder layer.
+#[derive(Debug)]
+pub(crate) struct DecoderLayer {
+    pub(crate) attention_norm: Tensor,
+    pub(crate) q: Linear,
+    pub(crate) k: Linear,
+    pub(crate) v: Linear,
+    pub(crate) o: Linear,
+    /// Norms of queries and of keys.
+    pub(crate) qk_norm: Option<(Tensor, Tensor)>,
+    pub(crate) ffn_norm: Tensor,
+    pub(crate) gate: Linear,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
+}
+
+/// The frozen model.
+#[derive(Debug)]
+pub(crate) struct BaseWeights {
+    pub(crate) embed: Tensor,
+    pub(crate) layers: Vec<DecoderLayer>,
+    pub(crate) final_norm: Tensor,
+    /// [V, D]; the embedding table where the two are tied.
+    pub(crate) head: Tensor,
+}
+
+/// The sampler layer.
+#[derive(Debug)]
+pub(crate) struct SamplerWeights {
+    pub(crate) norm_embed: Tensor,
+    pub(crate) norm_hidden: Tensor,
+    pub(crate) norm_post: Tensor,
+    pub(crate) down_project: Linear,
+    pub(crate) layer: DecoderLayer,
+}
+
+/// What the names of a sampler's tensors begin with, in its own checkpoint or beside a base model.
+const SAMPLER: &str = "drafter.";
+
+impl BaseWeights {
+    /// Claims the base model's tensors.
+    pub(crate) fn take(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Self, ExportError> {
+        let names = blueprint.names;
+        let table = [blueprint.vocab_size, blueprint.hidden_size];
+        let embed = checkpoint.take(&weight(names.embed), &table)?;
+        let layers = (0..blueprint.layers)
+            .map(|number| {
+                let prefix = format!("{}{number}.", names.layers);
+                DecoderLayer::take(blueprint, checkpoint, &prefix, &names.layer)
+            })
+            .collect::<Result<_, _>>()?;
+        let final_norm = checkpoint.take(&weight(names.final_norm), &[blueprint.hidden_size])?;
+        let head = if blueprint.tied {
+            embed.clone()
+        } else {
+            checkpoint.take(&weight(names.head), &table)?
+        };
+        // A tied head is sometimes saved all the same; RoPE's buffers follow from the configuration.
+        let saved_twice = weight(names.head);
+        checkpoint.refuse_unclaimed(|name| {
+            !(name.starts_with(SAMPLER)
+                || name.ends_with("rotary_emb.inv_freq")
+                || blueprint.tied && name == saved_twice)
+        })?;
+        Ok(Self { embed, layers, final_norm, head })
+    }
+}
+
+impl SamplerWeights {
+    /// Claims the sampler layer's tensors; a base model's beside them are left alone.
+    pub(crate) fn take(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Self, ExportError> {
+        let width = blueprint.hidden_size;
+        let mut norm =
+            |name: &str| checkpoint.take(&weight(&format!("{SAMPLER}{name}.0")), &[width]);
+        let norm_embed = norm("norm_embed")?;
+        let norm_hidden = norm("norm_hidden")?;
+        let norm_post = norm("norm_postattn")?;
+        let name = format!("{SAMPLER}down_project.0");
+        let down_project = Linear::take(checkpoint, &name, [width, 2 * width], true)?;
+
+        let prefix = format!("{SAMPLER}layers.0.0.");
+        let naming = blueprint
+            .layer_namings()
+            .into_iter()
+            .find(|naming| checkpoint.contains(&weight(&format!("{prefix}{}", naming.q))))
+            .unwrap_or(&blueprint.names.layer);
+        let layer = DecoderLayer::take(blueprint, checkpoint, &prefix, naming)?;
+        checkpoint.refuse_unclaimed(|name| {
+            name.starts_with(SAMPLER) && !name.ends_with("rotary_emb.inv_freq")
+        })?;
+        Ok(Self { norm_embed, norm_hidden, norm_post, down_project, layer })
+    }
+
+    /// All tensors, in no particular order.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.norm_embed, &self.norm_hidden, &self.norm_post]
+            .into_iter()
+            .chain(self.down_project.tensors())
+            .chain(self.layer.tensors())
+    }
+}
+
+impl BaseWeights {
+    /// All tensors, in no particular order.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.embed, &self.final_norm, &self.head]
+            .into_iter()
+            .chain(self.layers.iter().flat_map(DecoderLayer::tensors))
+    }
+}
+
+impl DecoderLayer {
+    fn take(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+        prefix: &str,
+        names: &LayerNames,
+    ) -> Result<Self, ExportError> {
+        let width = blueprint.hidden_size;
+        let (q_width, kv_width) =
+            (blueprint.heads * blueprint.head_dim, blueprint.kv_heads * blueprint.head_dim);
+        let ffn = blueprint.ffn_size;
+        let full = |name: &str| format!("{prefix}{name}");
+
+        let qk_norm = match blueprint.qk_norm {
+            QkNorm::Never => false,
+            QkNorm::Always => true,
+            QkNorm::IfPresent => checkpoint.contains(&weight(&full(names.q_norm))),
+        };
+        let mut norm = |name, size| checkpoint.take(&weight(&full(name)), &[size]);
+        let attention_norm = norm(names.attention_norm, width)?;
+        let ffn_norm = norm(names.ffn_norm, width)?;
+        let qk_norm = if qk_norm {
+            let head_dim = blueprint.head_dim;
+            Some((norm(names.q_norm, head_dim)?, norm(names.k_norm, head_dim)?))
+        } else {
+            None
+        };
+        let mut linear =
+            |name, out, input, bias| Linear::take(checkpoint, &full(name), [out, input], bias);
+        Ok(Self {
+            attention_norm,
+            q: linear(names.q, q_width, width, blueprint.qkv_bias)?,
+            k: linear(names.k, kv_width, width, blueprint.qkv_bias)?,
+            v: linear(names.v, kv_width, width, blueprint.qkv_bias)?,
+            o: linear(names.o, width, q_width, false)?,
+            qk_norm,
+            ffn_norm,
+            gate: linear(names.gate, ffn, width, false)?,
+            up: linear(names.up, ffn, width, false)?,
+            down: linear(names.down, width, ffn, false)?,
+        })
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        let linears = [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down];
+        let norms = self.qk_norm.iter().flat_map(|(q, k)| [q, k]);
+        [&self.attention_norm, &self.ffn_norm]
+            .into_iter()
+            .chain(norms)
+            .chain(linears.into_iter().flat_map(Linear::tensors))
+    }
+}
+
+impl Linear {
+    fn take(
+        checkpoint: &mut Checkpoint,
+        name: &str,
+        shape: [usize; 2],
+        bias: bool,
+    ) -> Result<Self, ExportError> {
+        let weight = checkpoint.take(&weight(name), &shape)?;
+        let bias =
+            bias.then(|| checkpoint.take(&format!("{name}.bias"), &shape[..1])).transpose()?;
+        Ok(Self { weight, bias })
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+}
+
+fn weight(name: &str) -> String {
+    format!("{name}.weight")
+}

@@ -1,0 +1,223 @@
+//! What an export leaves in a folder, and what can be read of it.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{assert_names, contents, copy, edit_json, edit_tensors, fixture};
+use conjoint_export::{
+    DType, ExportError, ExportOptions, Family, MANIFEST, Manifest, SpecialTokens, export,
+};
+use serde_json::{Value, json};
+
+const WEIGHTS: &str = "model.safetensors";
+
+fn names(folder: &Path) -> Vec<String> {
+    contents(folder).into_keys().collect()
+}
+
+#[test]
+fn the_manifest_reads_back_as_it_was_written() {
+    for name in ["dream-tiny", "dream-tied-bf16-sharded", "llada-tiny"] {
+        let folder = copy(name);
+        let written = export(&ExportOptions::new(folder.path())).unwrap();
+        assert_eq!(Manifest::read(folder.path()).unwrap(), written);
+    }
+}
+
+#[test]
+fn the_manifest_says_what_the_configuration_says() {
+    let folder = copy("dream-tied-bf16-sharded");
+    let dream = export(&ExportOptions::new(folder.path())).unwrap();
+    assert_eq!((dream.family, dream.dtype, dream.shift), (Family::Dream, DType::BFloat16, true));
+    assert_eq!((dream.vocab_size, dream.hidden_size, dream.layers), (96, 32, 2));
+    assert_eq!((dream.heads, dream.kv_heads, dream.head_dim, dream.ffn_size), (4, 2, 8, 56));
+    let tokens = SpecialTokens { mask: 94, eos: Some(95), pad: Some(95), bos: Some(95) };
+    assert_eq!((dream.tokens, dream.max_positions), (tokens, 128));
+    assert_eq!(dream.graphs.sampler, None);
+    assert_eq!(dream.provenance.weights.len(), 2);
+
+    let folder = copy("llada-tiny");
+    let llada = export(&ExportOptions::new(folder.path())).unwrap();
+    assert_eq!((llada.family, llada.dtype, llada.shift), (Family::Llada, DType::Float32, false));
+    assert_eq!((llada.tokens.mask, llada.tokens.bos), (110, None));
+}
+
+#[test]
+fn in_place_only_graphs_and_manifest_are_added() {
+    let folder = copy("dream-tiny");
+    let before = contents(folder.path());
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(fixture("adjust-dream-tiny"));
+    export(&options).unwrap();
+    let mut after = contents(folder.path());
+    for name in ["backbone.onnx", "head.onnx", "sampler.onnx", MANIFEST] {
+        assert!(after.remove(name).is_some(), "{name}");
+    }
+    let sampler = fs::read(fixture("adjust-dream-tiny").join(WEIGHTS)).unwrap();
+    assert!(after.remove("sampler.safetensors").unwrap() == sampler);
+    assert!(after == before);
+}
+
+#[test]
+fn the_same_checkpoint_gives_the_same_bytes() {
+    let folder = copy("dream-tiny");
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(fixture("adjust-dream-tiny"));
+    export(&options).unwrap();
+    let once = contents(folder.path());
+    export(&options).unwrap();
+    assert!(contents(folder.path()) == once);
+}
+
+#[test]
+fn another_folder_gets_weights_and_companions_but_no_other_files() {
+    let folder = copy("dream-tied-bf16-sharded");
+    for name in ["vocab.json", "merges.txt", "README.md", "modeling.py"] {
+        fs::write(folder.path().join(name), name).unwrap();
+    }
+    let root = tempfile::tempdir().unwrap();
+    let mut options = ExportOptions::new(folder.path());
+    options.out = Some(root.path().join("new/folder"));
+    let manifest = export(&options).unwrap();
+    assert_eq!(manifest.tokenizer.as_deref(), Some("vocab.json"));
+    let out = root.path().join("new/folder");
+    let expected = [
+        "backbone.onnx",
+        "config.json",
+        "conjoint.json",
+        "head.onnx",
+        "merges.txt",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "vocab.json",
+    ];
+    assert_eq!(names(&out), expected);
+    // The new folder is a checkpoint itself.
+    export(&ExportOptions::new(&out)).unwrap();
+    assert_eq!(names(&out), expected);
+}
+
+#[test]
+fn a_new_sampler_takes_the_place_of_the_old_one() {
+    let (folder, sampler) = (copy("dream-tiny"), copy("adjust-dream-tiny"));
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(fixture("adjust-dream-tiny"));
+    export(&options).unwrap();
+    edit_tensors(&sampler.path().join(WEIGHTS), |tensors| {
+        tensors.get_mut("drafter.down_project.0.bias").unwrap().2[0] ^= 1;
+    });
+    options.sampler = Some(sampler.path().into());
+    export(&options).unwrap();
+    let [old, new] = [&fixture("adjust-dream-tiny"), sampler.path()]
+        .map(|folder| fs::read(folder.join(WEIGHTS)).unwrap());
+    let now = fs::read(folder.path().join("sampler.safetensors")).unwrap();
+    assert!(now == new && now != old);
+}
+
+#[test]
+fn a_sampler_may_lie_among_its_base_models_tensors() {
+    let folder = copy("dream-tiny");
+    let mut drafter = common::Tensors::new();
+    let adjust = copy("adjust-dream-tiny");
+    edit_tensors(&adjust.path().join(WEIGHTS), |tensors| drafter = tensors.clone());
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| tensors.extend(drafter));
+    // The base model's export ignores it, and the sampler's ignores the base model.
+    export(&ExportOptions::new(folder.path())).unwrap();
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(folder.path().into());
+    let manifest = export(&options).unwrap();
+    assert_eq!(manifest.provenance.weights, [WEIGHTS]);
+    assert!(!folder.path().join("sampler.safetensors").exists());
+}
+
+#[test]
+fn a_samplers_layer_may_have_llada_names() {
+    let (folder, sampler) = (copy("dream-tiny"), copy("adjust-dream-tiny"));
+    edit_tensors(&sampler.path().join(WEIGHTS), |tensors| {
+        *tensors = std::mem::take(tensors)
+            .into_iter()
+            .map(|(mut name, tensor)| {
+                for (qwen, llada) in [
+                    ("self_attn.o_proj", "attn_out"),
+                    ("self_attn.", ""),
+                    ("input_layernorm", "attn_norm"),
+                    ("post_attention_layernorm", "ff_norm"),
+                    ("mlp.gate_proj", "ff_proj"),
+                    ("mlp.up_proj", "up_proj"),
+                    ("mlp.down_proj", "ff_out"),
+                ] {
+                    name = name.replace(qwen, llada);
+                }
+                (name, tensor)
+            })
+            .collect();
+    });
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(sampler.path().into());
+    export(&options).unwrap();
+}
+
+#[test]
+fn a_tied_head_that_was_saved_all_the_same_is_no_surprise() {
+    let folder = copy("dream-tiny");
+    edit_json(&folder.path().join("config.json"), |config| {
+        config["tie_word_embeddings"] = json!(true);
+    });
+    export(&ExportOptions::new(folder.path())).unwrap();
+}
+
+/// A snapshot in the Hugging Face hub's cache: symbolic links into a folder of blobs.
+#[cfg(unix)]
+#[test]
+fn weights_behind_symbolic_links_are_hard_linked() {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    let blobs = copy("dream-tied-bf16-sharded");
+    let root = tempfile::tempdir_in(blobs.path().parent().unwrap()).unwrap();
+    for name in names(blobs.path()) {
+        symlink(blobs.path().join(&name), root.path().join(&name)).unwrap();
+    }
+    let manifest = export(&ExportOptions::new(root.path())).unwrap();
+    for name in &manifest.provenance.weights {
+        let shard = name.strip_prefix("weights/").unwrap();
+        let linked = fs::symlink_metadata(root.path().join(name)).unwrap();
+        let blob = fs::metadata(blobs.path().join(shard)).unwrap();
+        assert!(linked.is_file() && linked.ino() == blob.ino(), "{name}");
+        assert!(fs::symlink_metadata(root.path().join(shard)).unwrap().is_symlink());
+    }
+    // To another folder they go under their own names.
+    let out = root.path().join("out");
+    let mut options = ExportOptions::new(root.path());
+    options.out = Some(out.clone());
+    for name in export(&options).unwrap().provenance.weights {
+        assert!(fs::symlink_metadata(out.join(name)).unwrap().is_file());
+    }
+}
+
+#[test]
+fn a_manifest_that_cannot_be_used_is_refused() {
+    let folder = copy("dream-tiny");
+    let error = Manifest::read(folder.path()).unwrap_err();
+    assert!(matches!(error, ExportError::MissingFile { .. }), "{error}");
+    assert_names(&error, &[MANIFEST, "export"]);
+
+    export(&ExportOptions::new(folder.path())).unwrap();
+    let refused = |edit: &dyn Fn(&mut Value)| {
+        let file = folder.path().join(MANIFEST);
+        let whole = fs::read(&file).unwrap();
+        edit_json(&file, edit);
+        let error = Manifest::read(folder.path()).unwrap_err();
+        fs::write(&file, whole).unwrap();
+        error
+    };
+    let error = refused(&|manifest| manifest["format"] = json!(2));
+    assert_names(&error, &["format 2", "format 1"]);
+    let error = refused(&|manifest| manifest["graphs"]["head"] = json!("../head.onnx"));
+    assert_names(&error, &["../head.onnx"]);
+    let error = refused(&|manifest| manifest["tokens"] = json!({}));
+    assert_names(&error, &["mask", MANIFEST]);
+    assert!(Manifest::read(folder.path()).is_ok());
+}

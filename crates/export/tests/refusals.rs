@@ -1,0 +1,242 @@
+//! Everything that can be wrong with a checkpoint, with a real broken file for each.
+//!
+//! `refused` also asserts that the folder stays as it was.
+
+mod common;
+
+use std::fs;
+
+use common::{assert_names, copy, edit_json, edit_tensors, fixture, refusal, refused};
+use conjoint_export::{ExportError, ExportOptions, export};
+use safetensors::tensor::Dtype;
+use serde_json::json;
+
+const WEIGHTS: &str = "model.safetensors";
+
+#[test]
+fn a_folder_without_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = refused(&folder);
+    assert!(matches!(error, ExportError::MissingFile { .. }), "{error}");
+    assert_names(&error, &["config.json"]);
+}
+
+#[test]
+fn a_folder_that_does_not_exist() {
+    let error = export(&ExportOptions::new("no/such/folder")).unwrap_err();
+    assert_names(&error, &["no/such/folder", "config.json"]);
+}
+
+#[test]
+fn a_configuration_that_is_not_json() {
+    let folder = copy("dream-tiny");
+    for text in ["", "{", "[]", "\"Dream\""] {
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        let error = refused(&folder);
+        assert!(matches!(error, ExportError::Json { .. }), "{error}");
+        assert_names(&error, &["config.json"]);
+    }
+}
+
+#[test]
+fn an_architecture_that_is_not_known() {
+    let folder = copy("dream-tiny");
+    edit_json(&folder.path().join("config.json"), |config| {
+        config["model_type"] = json!("mamba");
+        config["architectures"] = json!(["MambaForCausalLM"]);
+    });
+    assert_names(&refused(&folder), &["mamba", "MambaForCausalLM", "Dream", "llada"]);
+}
+
+#[test]
+fn a_configuration_of_another_model() {
+    for (key, value, tensor) in [
+        ("hidden_size", json!(48), "model.embed_tokens.weight"),
+        ("vocab_size", json!(97), "model.embed_tokens.weight"),
+        ("intermediate_size", json!(57), "model.layers.0.mlp.gate_proj.weight"),
+        ("num_key_value_heads", json!(4), "model.layers.0.self_attn.k_proj.weight"),
+        ("head_dim", json!(16), "model.layers.0.self_attn.q_proj.weight"),
+    ] {
+        let folder = copy("dream-tiny");
+        edit_json(&folder.path().join("config.json"), |config| config[key] = value);
+        let error = refused(&folder);
+        assert!(matches!(error, ExportError::TensorShape { .. }), "{error}");
+        assert_names(&error, &[tensor, WEIGHTS]);
+    }
+}
+
+#[test]
+fn more_or_fewer_layers_than_the_configuration_says() {
+    for (layers, tensor) in [(3, "model.layers.2."), (1, "model.layers.1.")] {
+        let folder = copy("dream-tiny");
+        edit_json(&folder.path().join("config.json"), |config| {
+            config["num_hidden_layers"] = json!(layers);
+        });
+        assert_names(&refused(&folder), &[tensor]);
+    }
+}
+
+#[test]
+fn a_tensor_that_is_missing() {
+    for tensor in ["model.norm.weight", "lm_head.weight", "model.layers.1.self_attn.q_proj.bias"] {
+        let folder = copy("dream-tiny");
+        edit_tensors(&folder.path().join(WEIGHTS), |tensors| drop(tensors.remove(tensor)));
+        let error = refused(&folder);
+        assert!(matches!(error, ExportError::MissingTensor { .. }), "{error}");
+        assert_names(&error, &[tensor]);
+    }
+}
+
+#[test]
+fn a_tensor_of_another_shape() {
+    let folder = copy("llada-tiny");
+    let name = "model.transformer.blocks.1.ff_out.weight";
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+        tensors.get_mut(name).unwrap().1.reverse();
+    });
+    assert_names(&refused(&folder), &[name, "[80, 48]", "[48, 80]", WEIGHTS]);
+}
+
+#[test]
+fn a_tensor_of_another_type() {
+    let folder = copy("dream-tiny");
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+        tensors.get_mut("model.norm.weight").unwrap().0 = Dtype::I32;
+    });
+    let error = refused(&folder);
+    assert!(matches!(error, ExportError::TensorType { .. }), "{error}");
+    assert_names(&error, &["model.norm.weight", "I32", WEIGHTS]);
+}
+
+#[test]
+fn a_tensor_that_the_graph_would_ignore() {
+    let folder = copy("dream-tiny");
+    let name = "model.layers.0.self_attn.o_proj.bias";
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+        tensors.insert(name.into(), (Dtype::F32, vec![32], vec![0; 128]));
+    });
+    let error = refused(&folder);
+    assert!(matches!(error, ExportError::UnexpectedTensor { .. }), "{error}");
+    assert_names(&error, &[name, WEIGHTS]);
+}
+
+#[test]
+fn weights_in_another_format_only() {
+    let folder = copy("dream-tiny");
+    fs::rename(folder.path().join(WEIGHTS), folder.path().join("pytorch_model.bin")).unwrap();
+    let error = refused(&folder);
+    assert!(matches!(error, ExportError::MissingFile { .. }), "{error}");
+    assert_names(&error, &[WEIGHTS, "converted"]);
+}
+
+#[test]
+fn a_weight_file_cut_short_anywhere() {
+    let folder = copy("dream-tiny");
+    let file = folder.path().join(WEIGHTS);
+    let whole = fs::read(&file).unwrap();
+    for length in [0, 7, 8, 100, 2679, 2680, 50_000, whole.len() - 1] {
+        fs::write(&file, &whole[..length]).unwrap();
+        let error = refused(&folder);
+        let right = matches!(error, ExportError::FileLength { .. } | ExportError::Header { .. });
+        assert!(right, "{error}");
+        assert_names(&error, &[WEIGHTS]);
+    }
+}
+
+#[test]
+fn a_weight_file_that_is_something_else() {
+    let folder = copy("dream-tiny");
+    // What a clone without Git LFS leaves behind.
+    fs::write(folder.path().join(WEIGHTS), "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    let error = refused(&folder);
+    assert!(matches!(error, ExportError::Header { .. }), "{error}");
+}
+
+#[test]
+fn a_shard_that_is_missing() {
+    let folder = copy("dream-tied-bf16-sharded");
+    let shard = "model-00002-of-00002.safetensors";
+    fs::remove_file(folder.path().join(shard)).unwrap();
+    let error = refused(&folder);
+    assert!(matches!(error, ExportError::Shard { .. }), "{error}");
+    assert_names(&error, &[shard, "model.safetensors.index.json"]);
+}
+
+#[test]
+fn an_index_that_does_not_fit_its_shards() {
+    for (tensor, shard, part) in [
+        ("model.norm.weight", json!("model-00001-of-00002.safetensors"), "does not hold"),
+        ("model.norm.weight", json!("../elsewhere.safetensors"), "not a file name"),
+        ("model.norm.weight", json!(3), "invalid type"),
+        ("model.extra.weight", json!("model-00001-of-00002.safetensors"), "does not hold"),
+    ] {
+        let folder = copy("dream-tied-bf16-sharded");
+        edit_json(&folder.path().join("model.safetensors.index.json"), |index| {
+            index["weight_map"][tensor] = shard;
+        });
+        assert_names(&refused(&folder), &[part, "model.safetensors.index.json"]);
+    }
+}
+
+#[test]
+fn a_sampler_that_is_none_or_belongs_to_another_model() {
+    let dream = copy("dream-tiny");
+    let mut options = ExportOptions::new(dream.path());
+    options.sampler = Some(fixture("llada-tiny"));
+    assert_names(&refusal(&options), &["drafter.norm_embed.0.weight", "llada-tiny"]);
+
+    let llada = copy("llada-tiny");
+    let mut options = ExportOptions::new(llada.path());
+    options.sampler = Some(fixture("adjust-dream-tiny"));
+    let error = refusal(&options);
+    assert!(matches!(error, ExportError::TensorShape { .. }), "{error}");
+    assert_names(&error, &["drafter.norm_embed.0.weight", "[48]", "[32]"]);
+}
+
+#[test]
+fn a_sampler_with_more_layers_than_one() {
+    let sampler = copy("adjust-dream-tiny");
+    let name = "drafter.layers.0.1.input_layernorm.weight";
+    edit_tensors(&sampler.path().join(WEIGHTS), |tensors| {
+        tensors.insert(name.into(), (Dtype::F32, vec![32], vec![0; 128]));
+    });
+    let dream = copy("dream-tiny");
+    let mut options = ExportOptions::new(dream.path());
+    options.sampler = Some(sampler.path().into());
+    let error = refusal(&options);
+    assert!(matches!(error, ExportError::UnexpectedTensor { .. }), "{error}");
+    assert_names(&error, &[name]);
+}
+
+#[test]
+fn another_models_weights_in_the_output_folder() {
+    let (dream, out) = (copy("dream-tiny"), copy("llada-tiny"));
+    let before = common::contents(out.path());
+    let mut options = ExportOptions::new(dream.path());
+    options.out = Some(out.path().into());
+    let error = refusal(&options);
+    assert!(matches!(error, ExportError::Conflict { .. }), "{error}");
+    assert_names(&error, &[WEIGHTS]);
+    assert!(common::contents(out.path()) == before, "the other model is untouched");
+}
+
+#[test]
+fn the_samplers_own_folder_as_the_output_folder() {
+    let (dream, sampler) = (copy("dream-tiny"), copy("adjust-dream-tiny"));
+    let mut options = ExportOptions::new(dream.path());
+    options.sampler = Some(sampler.path().into());
+    options.out = Some(sampler.path().into());
+    let before = common::contents(sampler.path());
+    let error = refusal(&options);
+    assert!(matches!(error, ExportError::Conflict { .. }), "{error}");
+    assert!(common::contents(sampler.path()) == before);
+}
+
+#[test]
+fn a_failed_export_leaves_an_earlier_one_whole() {
+    let folder = copy("dream-tiny");
+    let manifest = export(&ExportOptions::new(folder.path())).unwrap();
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| drop(tensors.remove("lm_head.weight")));
+    refused(&folder);
+    assert_eq!(conjoint_export::Manifest::read(folder.path()).unwrap(), manifest);
+}
