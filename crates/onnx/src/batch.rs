@@ -1,0 +1,146 @@
+//! Sequences of different lengths as one rectangle.
+
+use conjoint_core::{Canvas, RowId, Vocabulary};
+use ort::value::{DynValue, Tensor};
+
+use crate::Error;
+
+/// A batch padded on the right to `length`: B sequences, T positions.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// Token ids [B · T], padding included.
+    ids: Vec<i64>,
+    /// True where a token is, false where padding is [B · T].
+    valid: Vec<bool>,
+    /// Length of each sequence [B].
+    lengths: Vec<usize>,
+    /// T.
+    length: usize,
+}
+
+impl Batch {
+    /// Pads to the longest canvas, or to `least` if that is longer.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] and [`Error::UnknownToken`].
+    pub fn new(canvases: &[&Canvas], least: usize, words: &Vocabulary) -> Result<Self, Error> {
+        let lengths: Vec<usize> = canvases.iter().map(|canvas| canvas.len()).collect();
+        let length = lengths.iter().copied().max().ok_or(Error::EmptyBatch)?.max(least);
+        let pad = i64::from(words.pad().unwrap_or(0));
+        let mut ids = vec![pad; canvases.len() * length];
+        let mut valid = vec![false; ids.len()];
+        for (sequence, canvas) in canvases.iter().enumerate() {
+            let start = sequence * length;
+            valid[start..start + canvas.len()].fill(true);
+            for (id, &token) in ids[start..].iter_mut().zip(canvas.tokens()) {
+                *id = token.into();
+            }
+        }
+        Self { ids, valid, lengths, length }.checked(words.size())
+    }
+
+    /// Sequences that are all `length` long, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::EmptyBatch`] and [`Error::UnknownToken`].
+    pub fn rectangular(
+        ids: &[i64],
+        batch: usize,
+        length: usize,
+        size: usize,
+    ) -> Result<Self, Error> {
+        if batch == 0 || length == 0 {
+            return Err(Error::EmptyBatch);
+        }
+        if batch.checked_mul(length) != Some(ids.len()) {
+            let (got, expected) = (vec![ids.len()], vec![batch, length]);
+            return Err(Error::Shape { what: "ids", got, expected });
+        }
+        let (valid, lengths) = (vec![true; ids.len()], vec![length; batch]);
+        Self { ids: ids.to_vec(), valid, lengths, length }.checked(size)
+    }
+
+    /// Not every device checks an id that it looks up.
+    fn checked(self, size: usize) -> Result<Self, Error> {
+        let known = |&id: &i64| usize::try_from(id).is_ok_and(|id| id < size);
+        match self.ids.iter().copied().find(|id| !known(id)) {
+            None => Ok(self),
+            Some(token) => Err(Error::UnknownToken { token, size }),
+        }
+    }
+
+    /// B, T.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.lengths.len(), self.length]
+    }
+
+    /// Length of each sequence [B].
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// Indices [N] of `rows` in the flattened batch [B · T].
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRow`].
+    pub fn flat(&self, rows: &[RowId]) -> Result<Vec<i64>, Error> {
+        let flat = |&RowId { sequence, position }: &RowId| match self.lengths.get(sequence) {
+            Some(&length) if position < length => Ok((sequence * self.length + position) as i64),
+            _ => Err(Error::NoSuchRow { sequence, position }),
+        };
+        rows.iter().map(flat).collect()
+    }
+
+    /// `input_ids` and `key_mask`, both [B, T].
+    pub fn into_tensors(self) -> ort::Result<(DynValue, DynValue)> {
+        let shape = self.shape();
+        let ids = Tensor::from_array((shape, self.ids))?;
+        Ok((ids.into_dyn(), Tensor::from_array((shape, self.valid))?.into_dyn()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pads_on_the_right() {
+        let words = Vocabulary::new(10, 9).unwrap().with_pad(7).unwrap();
+        let (long, short) = (Canvas::new(&[1], 2, 9).unwrap(), Canvas::new(&[2], 1, 9).unwrap());
+        let batch = Batch::new(&[&long, &short], 4, &words).unwrap();
+        assert_eq!(batch.ids, [1, 9, 9, 7, 2, 9, 7, 7]);
+        let valid = [true, true, true, false, true, true, false, false];
+        assert_eq!(batch.valid, valid);
+        let rows = [(0, 1), (1, 0), (1, 1)];
+        let rows = rows.map(|(sequence, position)| RowId { sequence, position });
+        assert_eq!(batch.flat(&rows).unwrap(), [1, 4, 5]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let words = Vocabulary::new(10, 9).unwrap();
+        let canvas = Canvas::new(&[1], 1, 9).unwrap();
+        let batch = Batch::new(&[&canvas], 5, &words).unwrap();
+        for (sequence, position) in [(0, 2), (1, 0), (usize::MAX, usize::MAX)] {
+            let row = RowId { sequence, position };
+            let error = batch.flat(&[row]).unwrap_err();
+            assert!(matches!(error, Error::NoSuchRow { .. }), "{error}");
+        }
+        assert!(matches!(Batch::new(&[], 3, &words), Err(Error::EmptyBatch)));
+        let foreign = Canvas::new(&[1, 12], 1, 9).unwrap();
+        let error = Batch::new(&[&canvas, &foreign], 0, &words).unwrap_err();
+        assert!(matches!(error, Error::UnknownToken { token: 12, size: 10 }), "{error}");
+    }
+
+    #[test]
+    fn rectangles_must_fit() {
+        assert!(Batch::rectangular(&[1, 2, 3, 4], 2, 2, 5).is_ok());
+        for (batch, length) in [(2, 3), (usize::MAX, 2)] {
+            let error = Batch::rectangular(&[1, 2, 3, 4], batch, length, 5).unwrap_err();
+            assert!(matches!(error, Error::Shape { .. }), "{error}");
+        }
+        let negative = Batch::rectangular(&[-1], 1, 1, 5);
+        assert!(matches!(negative, Err(Error::UnknownToken { token: -1, .. })));
+        assert!(matches!(Batch::rectangular(&[], 0, 3, 5), Err(Error::EmptyBatch)));
+    }
+}

@@ -1,0 +1,185 @@
+//! An exported model as a [`Denoiser`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use conjoint_core::{Beliefs, Canvas, Denoiser, RowId, State, Vocabulary};
+use conjoint_export::Manifest;
+use ndarray::{Array2, Array3, ArrayView2};
+use ort::memory::AllocationDevice;
+use ort::value::{DynTensorValueType, DynValue, Tensor};
+
+use crate::batch::Batch;
+use crate::head::Head;
+use crate::session::{Graph, Opener, Signature};
+use crate::{Error, OnnxOptions, OnnxSamplerLayer};
+
+const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], output: "hidden" };
+
+/// A frozen masked diffusion language model on ONNX Runtime.
+///
+/// ```no_run
+/// use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, runtime};
+/// runtime::ensure()?;
+/// let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
+/// let sampler = model.sampler_layer()?;
+/// # Ok::<(), conjoint_onnx::Error>(())
+/// ```
+pub struct OnnxDenoiser {
+    folder: PathBuf,
+    backbone: Graph,
+    shared: Arc<Shared>,
+}
+
+/// What a model and its sampler layers have in common.
+pub(crate) struct Shared {
+    pub opener: Opener,
+    pub manifest: Manifest,
+    pub vocabulary: Vocabulary,
+    pub head: Head,
+}
+
+/// The state that a denoiser hands to its sampler layer.
+pub(crate) struct Hidden {
+    /// Hidden states [B, T, D], on the graphs' device.
+    pub value: DynValue,
+    /// Length of each sequence [B], padding not counted.
+    pub lengths: Vec<usize>,
+    /// T.
+    pub length: usize,
+}
+
+impl OnnxDenoiser {
+    /// Opens a folder that `conjoint export` wrote.
+    ///
+    /// Loads ONNX Runtime if that has not happened yet; see [`runtime`](crate::runtime).
+    ///
+    /// # Errors
+    /// [`Error::Manifest`] if it is no such folder, [`Error::MissingGraph`], [`Error::Graph`] and
+    /// [`Error::GraphSignature`] if a graph is not usable, [`Error::ProviderNotCompiled`] and
+    /// [`Error::ProviderAbsent`] if the provider is not there, and those of
+    /// [`runtime::init`](crate::runtime::init).
+    pub fn open(folder: impl AsRef<Path>, options: impl Into<OnnxOptions>) -> Result<Self, Error> {
+        let folder = folder.as_ref();
+        let manifest = Manifest::read(folder)?;
+        let vocabulary = vocabulary(&manifest)
+            .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
+        let opener = Opener::new(options.into())?;
+        let backbone = opener.open(folder.join(&manifest.graphs.backbone), &BACKBONE)?;
+        let head = Head::open(&opener, folder, &manifest)?;
+        let shared = Arc::new(Shared { opener, manifest, vocabulary, head });
+        Ok(Self { folder: folder.to_owned(), backbone, shared })
+    }
+
+    /// What the export says of the model.
+    pub fn manifest(&self) -> &Manifest {
+        &self.shared.manifest
+    }
+
+    /// The sampler layer that was exported with the model.
+    ///
+    /// # Errors
+    /// [`Error::NoSampler`] if there is none, and those of [`open`](Self::open).
+    pub fn sampler_layer(&self) -> Result<OnnxSamplerLayer, Error> {
+        OnnxSamplerLayer::open(&self.folder, self)
+    }
+
+    /// Hidden states [B, T, D] of token ids [B · T], without padding: what the output layer
+    /// multiplies, with the model's shift applied, so that row i belongs to position i.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not B · T ids, [`Error::EmptyBatch`],
+    /// [`Error::UnknownToken`] and [`Error::Graph`].
+    pub fn hidden(&self, ids: &[i64], batch: usize, length: usize) -> Result<Array3<f32>, Error> {
+        let words = self.shared.vocabulary.size();
+        let inputs = Batch::rectangular(ids, batch, length, words)?.into_tensors();
+        let (ids, valid) = self.backbone.named(inputs)?;
+        let mut hidden = Array3::zeros((batch, length, self.shared.manifest.hidden_size));
+        self.backbone.run_into(&[&ids, &valid], &mut hidden)?;
+        Ok(hidden)
+    }
+
+    /// The hidden states [B, T, D] of a state that this model or its sampler layer left, with their
+    /// padding. Copied from the device: for looking at them, sampling does not need it.
+    ///
+    /// # Errors
+    /// [`ForeignState`](conjoint_core::Error::ForeignState) and [`Error::Graph`].
+    pub fn hidden_of(&self, state: &mut State) -> Result<Array3<f32>, conjoint_core::Error> {
+        let hidden: &mut Hidden = state.downcast_mut()?;
+        let shape = (hidden.lengths.len(), hidden.length, self.shared.manifest.hidden_size);
+        let copied = hidden.value.view().downcast::<DynTensorValueType>().and_then(|value| {
+            let value = value.to(AllocationDevice::CPU, 0)?;
+            Ok(value.try_extract_tensor::<f32>()?.1.to_vec())
+        });
+        let got = self.backbone.named(copied)?;
+        let length = got.len();
+        let shaped = Array3::from_shape_vec(shape, got);
+        let (expected, got) = (vec![shape.0, shape.1, shape.2], vec![length]);
+        Ok(shaped.map_err(|_| Error::Shape { what: "the state", got, expected })?)
+    }
+
+    /// Logits [N, V] of hidden states [N, D], such as rows of [`hidden`](Self::hidden).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the width is not the model's, and [`Error::Graph`].
+    pub fn logits(&self, hidden: ArrayView2<'_, f32>) -> Result<Array2<f32>, Error> {
+        let (rows, width) = hidden.dim();
+        let expected = self.shared.manifest.hidden_size;
+        if width != expected {
+            let (got, expected) = (vec![rows, width], vec![rows, expected]);
+            return Err(Error::Shape { what: "hidden", got, expected });
+        }
+        let flat: Vec<f32> = hidden.iter().copied().collect();
+        let head = &self.shared.head;
+        let hidden = head.named(Tensor::from_array(([1, rows, width], flat)))?;
+        head.logits(&hidden.into_dyn(), (0..rows as i64).collect())
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn run(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, Hidden), Error> {
+        let batch = Batch::new(batch, 0, &self.shared.vocabulary)?;
+        let rows = batch.flat(rows)?;
+        let (lengths, [_, length]) = (batch.lengths().to_vec(), batch.shape());
+        let (ids, valid) = self.backbone.named(batch.into_tensors())?;
+        let value = self.backbone.run(&[&ids, &valid])?;
+        let logits = self.shared.head.logits(&value, rows)?;
+        Ok((Beliefs::from_logits(logits), Hidden { value, lengths, length }))
+    }
+}
+
+impl Denoiser for OnnxDenoiser {
+    fn vocabulary(&self) -> &Vocabulary {
+        &self.shared.vocabulary
+    }
+
+    fn max_length(&self) -> Option<usize> {
+        Some(self.shared.manifest.max_positions)
+    }
+
+    fn denoise(
+        &self,
+        batch: &[&Canvas],
+        rows: &[RowId],
+    ) -> Result<(Beliefs, State), conjoint_core::Error> {
+        let (beliefs, hidden) = self.run(batch, rows)?;
+        Ok((beliefs, State::new(hidden)))
+    }
+}
+
+fn vocabulary(manifest: &Manifest) -> Result<Vocabulary, conjoint_core::Error> {
+    let ids = &manifest.tokens;
+    let mut vocabulary = Vocabulary::new(manifest.vocab_size, ids.mask)?;
+    if let Some(id) = ids.eos {
+        vocabulary = vocabulary.with_eos(id)?;
+    }
+    if let Some(id) = ids.pad {
+        vocabulary = vocabulary.with_pad(id)?;
+    }
+    if let Some(id) = ids.bos {
+        vocabulary = vocabulary.with_bos(id)?;
+    }
+    Ok(vocabulary)
+}

@@ -1,0 +1,140 @@
+//! Finding, fetching and loading ONNX Runtime, which is not linked but loaded at run time.
+//!
+//! It is looked for in this order:
+//!
+//! 1. the path that the caller gives;
+//! 2. `ORT_DYLIB_PATH`;
+//! 3. conjoint's own cache, `$XDG_CACHE_HOME/conjoint` or `~/.cache/conjoint`;
+//! 4. the package `onnxruntime` of the active Python environment;
+//! 5. the system's library folders.
+//!
+//! A path that was named (1, 2) must exist. Libraries whose file name tells that they are too old
+//! are passed over. Opening a model does all this by itself and never downloads anything;
+//! [`ensure`] does when there is nothing to be found, and is meant for programs that may.
+
+mod fetch;
+mod package;
+mod places;
+mod python;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use ort::LoadDynamicError;
+use ort::environment::{Environment, GlobalThreadPoolOptions};
+
+pub use self::package::VERSION;
+use self::package::{Package, install_command};
+use self::places::{OLDEST_MINOR, Places};
+use crate::Error;
+
+/// The ONNX Runtime of this process.
+pub(crate) struct Runtime {
+    pub path: PathBuf,
+    pub environment: Environment,
+}
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+/// Finds ONNX Runtime's library, without loading it.
+///
+/// # Errors
+/// [`Error::RuntimeMissing`] if `explicit` or `ORT_DYLIB_PATH` leads nowhere, otherwise
+/// [`Error::RuntimeNotFound`], which lists the places and the command that helps.
+pub fn locate(explicit: Option<&Path>) -> Result<PathBuf, Error> {
+    Places::of_environment(explicit).find()
+}
+
+/// Makes sure that ONNX Runtime is there: finds it, or else fetches version [`VERSION`] with
+/// `python3 -m pip download` into the cache. Says on standard error when it fetches.
+///
+/// Does nothing if a runtime is loaded already. Answers the library's path.
+///
+/// # Errors
+/// Those of [`locate`] for a path that was named; [`Error::NoPackage`] on a machine without a
+/// pinned package, [`Error::Command`] if pip fails, [`Error::Checksum`] and [`Error::Io`].
+pub fn ensure() -> Result<PathBuf, Error> {
+    ensure_with(|message| eprintln!("{message}"))
+}
+
+/// [`ensure`] that hands what it has to say to `say`.
+///
+/// # Errors
+/// Those of [`ensure`].
+pub fn ensure_with(mut say: impl FnMut(&str)) -> Result<PathBuf, Error> {
+    match RUNTIME.get() {
+        Some(runtime) => Ok(runtime.path.clone()),
+        None => find_or_fetch(&Places::of_environment(None), &mut say),
+    }
+}
+
+fn find_or_fetch(places: &Places, say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
+    match places.find() {
+        Err(Error::RuntimeNotFound { .. }) => {
+            fetch::fetch(Package::for_this_machine()?, places, say)
+        }
+        found => found,
+    }
+}
+
+/// Loads ONNX Runtime from `library`, once a process; the same library again is no error.
+///
+/// Only needed to choose the library before something else does: opening a model loads the one
+/// that [`locate`] finds.
+///
+/// # Errors
+/// [`Error::RuntimeMissing`], [`Error::RuntimeUnusable`] if it is no ONNX Runtime for this machine,
+/// [`Error::RuntimeTooOld`], [`Error::RuntimeConflict`] if another one is loaded, and
+/// [`Error::RuntimeStart`].
+pub fn init(library: impl AsRef<Path>) -> Result<(), Error> {
+    load(Some(library.as_ref())).map(drop)
+}
+
+/// The loaded runtime; loads it first where that has not happened.
+pub(crate) fn load(explicit: Option<&Path>) -> Result<&'static Runtime, Error> {
+    static LOADING: Mutex<()> = Mutex::new(());
+    let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    match (RUNTIME.get(), explicit) {
+        (Some(runtime), None) => Ok(runtime),
+        (Some(runtime), Some(_)) => {
+            let asked = locate(explicit)?;
+            if asked == runtime.path {
+                Ok(runtime)
+            } else {
+                Err(Error::RuntimeConflict { loaded: runtime.path.clone(), asked })
+            }
+        }
+        (None, _) => {
+            let runtime = start(locate(explicit)?)?;
+            Ok(RUNTIME.get_or_init(|| runtime))
+        }
+    }
+}
+
+/// Loads the library and starts one thread pool that all sessions share.
+fn start(path: PathBuf) -> Result<Runtime, Error> {
+    let builder = ort::init_from(&path).map_err(|error| refused(path.clone(), error))?;
+    let threads = GlobalThreadPoolOptions::default().with_inter_threads(1);
+    let environment = threads
+        .and_then(|threads| {
+            let builder = builder.with_name("conjoint").with_telemetry(false);
+            builder.with_global_thread_pool(threads).build()
+        })
+        .map_err(|source| Error::RuntimeStart { path: path.clone(), source })?;
+    Ok(Runtime { path, environment })
+}
+
+fn refused(path: PathBuf, error: LoadDynamicError) -> Error {
+    match error {
+        LoadDynamicError::BadVersion { version_str: got, .. } => {
+            let oldest = format!("1.{OLDEST_MINOR}");
+            Error::RuntimeTooOld { path, got, oldest, install: install_command() }
+        }
+        LoadDynamicError::Dlopen { error, .. } => {
+            Error::RuntimeUnusable { path, reason: error.to_string() }
+        }
+        other => Error::RuntimeUnusable { path, reason: other.to_string() },
+    }
+}

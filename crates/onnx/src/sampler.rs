@@ -1,0 +1,145 @@
+//! An exported sampler layer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use conjoint_core::{Beliefs, Canvas, RowId, SamplerLayer, State};
+use conjoint_export::Manifest;
+
+use crate::batch::Batch;
+use crate::denoiser::{Hidden, Shared};
+use crate::regroup::Regroup;
+use crate::session::{Graph, Signature};
+use crate::{Error, OnnxDenoiser};
+
+const SAMPLER: Signature =
+    Signature { inputs: &["input_ids", "key_mask", "hidden"], output: "hidden_next" };
+
+/// The learned sampler layer of a model, on the model's device and with its output layer.
+pub struct OnnxSamplerLayer {
+    graph: Graph,
+    regroup: Regroup,
+    shared: Arc<Shared>,
+}
+
+impl OnnxSamplerLayer {
+    /// Opens the sampler layer of an exported folder, to go with `model`.
+    ///
+    /// The folder may be another one than the model's, so that one model can be used with several
+    /// layers; only the sampler layer's own graph is taken from it.
+    ///
+    /// # Errors
+    /// [`Error::NoSampler`] if the folder holds none, [`Error::SamplerMismatch`] if it was made
+    /// for a model of other sizes, and those of [`OnnxDenoiser::open`].
+    pub fn open(folder: impl AsRef<Path>, model: &OnnxDenoiser) -> Result<Self, Error> {
+        let folder = folder.as_ref();
+        let shared = model.shared();
+        let manifest = Manifest::read(folder)?;
+        for (what, got, expected) in [
+            ("hidden size", manifest.hidden_size, shared.manifest.hidden_size),
+            ("vocabulary size", manifest.vocab_size, shared.manifest.vocab_size),
+        ] {
+            if got != expected {
+                let folder = folder.to_owned();
+                return Err(Error::SamplerMismatch { folder, what, got, expected });
+            }
+        }
+        let name = manifest.graphs.sampler;
+        let name = name.ok_or_else(|| Error::NoSampler { folder: folder.to_owned() })?;
+        Ok(Self {
+            graph: shared.opener.open(folder.join(name), &SAMPLER)?,
+            regroup: Regroup::new(&shared.opener)?,
+            shared: Arc::clone(shared),
+        })
+    }
+
+    /// All sequences that want a row go through the layer as one batch. If they are not the whole
+    /// batch, they are taken out of it for that and put back after, so the others cost nothing.
+    fn run(&self, state: &mut Hidden, all: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, Error> {
+        let lengths: Vec<usize> = all.iter().map(|canvas| canvas.len()).collect();
+        if lengths != state.lengths {
+            let (got, expected) = (lengths, state.lengths.clone());
+            return Err(Error::Shape { what: "the batch", got, expected });
+        }
+        let wanting = sequences(rows);
+        if wanting.is_empty() {
+            let nothing = self.shared.head.logits(&state.value, Vec::new())?;
+            return Ok(Beliefs::from_logits(nothing));
+        }
+        let (canvases, rows) = part(all, &wanting, rows)?;
+        let batch = Batch::new(&canvases, state.length, &self.shared.vocabulary)?;
+        let rows = batch.flat(&rows)?;
+        let (ids, valid) = self.graph.named(batch.into_tensors())?;
+        let whole = wanting.len() == all.len();
+        let taken = if whole { None } else { Some(self.regroup.select(&state.value, &wanting)?) };
+        let hidden = taken.as_ref().unwrap_or(&state.value);
+        let next = self.graph.run(&[&ids, &valid, hidden])?;
+        let logits = self.shared.head.logits(&next, rows)?;
+        state.value =
+            if whole { next } else { self.regroup.replace(&state.value, &wanting, &next)? };
+        Ok(Beliefs::from_logits(logits))
+    }
+}
+
+impl SamplerLayer for OnnxSamplerLayer {
+    fn refine(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+    ) -> Result<Beliefs, conjoint_core::Error> {
+        Ok(self.run(state.downcast_mut()?, batch, rows)?)
+    }
+}
+
+/// The sequences that rows belong to, each once, in order.
+fn sequences(rows: &[RowId]) -> Vec<usize> {
+    let mut sequences: Vec<usize> = rows.iter().map(|row| row.sequence).collect();
+    sequences.sort_unstable();
+    sequences.dedup();
+    sequences
+}
+
+/// These sequences' canvases, and the rows as they are numbered among them.
+fn part<'a>(
+    all: &[&'a Canvas],
+    sequences: &[usize],
+    rows: &[RowId],
+) -> Result<(Vec<&'a Canvas>, Vec<RowId>), Error> {
+    let renumbered = |row: &RowId| match sequences.binary_search(&row.sequence) {
+        Ok(sequence) if all.get(row.sequence).is_some_and(|c| row.position < c.len()) => {
+            Ok(RowId { sequence, ..*row })
+        }
+        _ => Err(Error::NoSuchRow { sequence: row.sequence, position: row.position }),
+    };
+    let rows = rows.iter().map(renumbered).collect::<Result<_, _>>()?;
+    let canvases = sequences.iter().filter_map(|&sequence| all.get(sequence).copied());
+    Ok((canvases.collect(), rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_batch_keeps_its_order() {
+        let canvases: Vec<_> =
+            (1..4).map(|length| Canvas::unconditional(length, 9).unwrap()).collect();
+        let all: Vec<_> = canvases.iter().collect();
+        let rows = [(0, 0), (2, 1), (2, 2)];
+        let rows = rows.map(|(sequence, position)| RowId { sequence, position });
+        let wanting = sequences(&rows);
+        assert_eq!(wanting, [0, 2]);
+        let (some, renumbered) = part(&all, &wanting, &rows).unwrap();
+        assert_eq!(some, [&canvases[0], &canvases[2]]);
+        let renumbered: Vec<_> =
+            renumbered.iter().map(|row| (row.sequence, row.position)).collect();
+        assert_eq!(renumbered, [(0, 0), (1, 1), (1, 2)]);
+        for (sequence, position) in [(3, 0), (2, 3)] {
+            let beyond = [RowId { sequence, position }];
+            let error = part(&all, &[sequence], &beyond).unwrap_err();
+            let named = matches!(error, Error::NoSuchRow { sequence: s, .. } if s == sequence);
+            assert!(named, "{error}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A batch changes nothing for its sequences, nor does a pass for those that take no part in it.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{OPERATORS, all_rows, max_difference, opened};
+use conjoint_core::order::{Entropy, LeftToRight, MaxProb};
+use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::unmasker::{ExactSequential, LearnedJoint};
+use conjoint_core::{Canvas, Denoiser, Generator, Order, SamplerLayer};
+use conjoint_onnx::OnnxDenoiser;
+use conjoint_testkit::conformance;
+use ndarray::Axis;
+
+/// Kernels are chosen by the size of a batch, and round differently.
+const ROUNDING: f32 = 2e-5;
+
+/// Different lengths, most with something given, all with two masked positions at least.
+fn canvases(model: &OnnxDenoiser) -> Vec<Canvas> {
+    let mask = model.vocabulary().mask();
+    vec![
+        Canvas::new(&[5, 17, 80, 3], 5, mask).unwrap(),
+        Canvas::new(&[42], 2, mask).unwrap(),
+        Canvas::infill(vec![mask, 7, mask, mask, 9, 9, 9, 9, 9, 9, mask, 1, 2], mask).unwrap(),
+        Canvas::unconditional(6, mask).unwrap(),
+        Canvas::unconditional(2, mask).unwrap(),
+    ]
+}
+
+#[test]
+fn models_conform() {
+    for name in ["dream-tiny", "dream-tied-bf16-sharded", "llada-tiny"] {
+        for operators in OPERATORS {
+            let (_folder, model) = opened(name, None, operators);
+            conformance::denoiser(name, &model, &canvases(&model), ROUNDING).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_sampler_layer_conforms() {
+    for operators in OPERATORS {
+        let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), operators);
+        let sampler = model.sampler_layer().unwrap();
+        conformance::sampler_layer("adjust", &model, &sampler, &canvases(&model), ROUNDING)
+            .unwrap();
+    }
+}
+
+#[test]
+fn no_rows_are_no_rows() {
+    let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), OPERATORS[0]);
+    let sampler = model.sampler_layer().unwrap();
+    let canvases = canvases(&model);
+    let batch: Vec<_> = canvases.iter().collect();
+    let (beliefs, mut state) = model.denoise(&batch, &[]).unwrap();
+    beliefs.expect_shape(0, model.vocabulary().size()).unwrap();
+    let before = model.hidden_of(&mut state).unwrap();
+    let beliefs = sampler.refine(&mut state, &batch, &[]).unwrap();
+    beliefs.expect_shape(0, model.vocabulary().size()).unwrap();
+    assert_eq!(model.hidden_of(&mut state).unwrap(), before);
+}
+
+#[test]
+fn a_pass_leaves_those_that_want_no_row_as_they_were() {
+    let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), OPERATORS[0]);
+    let sampler = model.sampler_layer().unwrap();
+    let mut canvases = canvases(&model);
+    let (_, mut state) = model.denoise(&canvases.iter().collect::<Vec<_>>(), &[]).unwrap();
+    let before = model.hidden_of(&mut state).unwrap();
+    for canvas in &mut canvases {
+        let first = canvas.masked().next().unwrap();
+        canvas.reveal(first, 11).unwrap();
+    }
+    let batch: Vec<_> = canvases.iter().collect();
+    let part = [1, 3];
+    let mut rows = all_rows(&batch);
+    rows.retain(|row| part.contains(&row.sequence));
+    let beliefs = sampler.refine(&mut state, &batch, &rows).unwrap();
+    assert_eq!(beliefs.rows(), rows.len());
+    let after = model.hidden_of(&mut state).unwrap();
+    for (sequence, canvas) in batch.iter().enumerate() {
+        let [before, after] = [&before, &after].map(|all| all.index_axis(Axis(0), sequence));
+        let length = canvas.len() * before.ncols();
+        let moved = max_difference(before.iter().take(length), after.iter().take(length));
+        if part.contains(&sequence) {
+            assert!(moved > 0.01, "sequence {sequence} moved by {moved}");
+        } else {
+            assert_eq!(before, after, "sequence {sequence}");
+        }
+    }
+}
+
+/// The law that ties the sampler layer to the model: with one token a step it is never asked.
+#[test]
+fn one_token_a_step_is_exact() {
+    let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), OPERATORS[0]);
+    let (sampler, model) = (Arc::new(model.sampler_layer().unwrap()), Arc::new(model));
+    let orders: [Arc<dyn Order>; 3] = [Arc::new(Entropy), Arc::new(MaxProb), Arc::new(LeftToRight)];
+    for (order, seed) in orders.iter().flat_map(|order| (0..5).map(move |seed| (order, seed))) {
+        let generator = Generator::new(model.clone()).seed(seed);
+        let exact = generator.clone().unmasker(ExactSequential::new(order.clone()));
+        let joint = LearnedJoint::new(sampler.clone()).order(order.clone());
+        let joint = generator.unmasker(joint).schedule(TokensPerStep::new(1).unwrap());
+        let [exact, joint] =
+            [exact, joint].map(|generator| generator.generate(&[83, 73, 27], 8).unwrap());
+        assert_eq!(exact.tokens, joint.tokens, "seed {seed}");
+        assert_eq!((joint.denoiser_calls, joint.sampler_calls), (8, 0));
+    }
+}
+
+/// Through the generator, where the sequences of a batch need different numbers of passes.
+#[test]
+fn a_batch_is_sampled_like_its_sequences_alone() {
+    let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), OPERATORS[0]);
+    let unmasker = LearnedJoint::new(model.sampler_layer().unwrap());
+    let canvases = canvases(&model);
+    let together =
+        Generator::new(model).unmasker(unmasker).schedule(TokensPerStep::new(3).unwrap()).seed(5);
+    let alone = together.clone().batch_size(1).unwrap();
+    let together = together.run(canvases.clone(), &mut ()).unwrap();
+    let alone = alone.run(canvases, &mut ()).unwrap();
+    for (together, alone) in together.iter().zip(&alone) {
+        assert_eq!(together.tokens, alone.tokens);
+    }
+    assert!(alone[0].sampler_calls > alone[1].sampler_calls);
+}
+
+/// A state may outlive the model that made it.
+#[test]
+fn states_stand_alone() {
+    let (folder, model) = opened("dream-tiny", None, OPERATORS[0]);
+    let canvas = Canvas::unconditional(4, model.vocabulary().mask()).unwrap();
+    let (_, mut state) = model.denoise(&[&canvas], &[]).unwrap();
+    let before = model.hidden_of(&mut state).unwrap();
+    drop(model);
+    let again = common::open(folder.path()).unwrap();
+    assert_eq!(again.hidden_of(&mut state).unwrap(), before);
+}

@@ -1,0 +1,104 @@
+//! Exported fixtures, and what the reference implementation computed from them.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use conjoint_core::{Canvas, RowId, TokenId};
+use conjoint_export::{ExportOptions, Operators, export};
+use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, runtime};
+use ndarray::{Array, Dimension, IxDyn};
+use safetensors::SafeTensors;
+use tempfile::TempDir;
+
+pub const OPERATORS: [Operators; 2] = [Operators::Fused, Operators::Portable];
+
+/// Float32 agreement that the references are good for.
+pub const TOLERANCE: f32 = 1e-4;
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+/// A fixture's checkpoint, exported to a folder of its own.
+pub fn exported(name: &str, sampler: Option<&str>, operators: Operators) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let sampler = sampler.map(fixture);
+    let out = Some(folder.path().to_owned());
+    export(&ExportOptions { sampler, out, operators, ..ExportOptions::new(fixture(name)) })
+        .unwrap();
+    folder
+}
+
+/// An exported fixture, opened; the folder must outlive it.
+pub fn opened(name: &str, sampler: Option<&str>, operators: Operators) -> (TempDir, OnnxDenoiser) {
+    let folder = exported(name, sampler, operators);
+    let model = open(folder.path()).unwrap();
+    (folder, model)
+}
+
+pub fn open(folder: &Path) -> Result<OnnxDenoiser, conjoint_onnx::Error> {
+    runtime::ensure().unwrap();
+    OnnxDenoiser::open(folder, ExecutionProvider::Cpu)
+}
+
+/// A fixture's `reference.safetensors`.
+pub struct Reference(Vec<u8>);
+
+impl Reference {
+    pub fn of(name: &str) -> Self {
+        Self(fs::read(fixture(name).join("reference.safetensors")).unwrap())
+    }
+
+    pub fn floats<D: Dimension>(&self, name: &str) -> Array<f32, D> {
+        let (shape, floats) = self.numbers(name, f32::from_le_bytes);
+        Array::from_shape_vec(IxDyn(&shape), floats).unwrap().into_dimensionality().unwrap()
+    }
+
+    /// Token ids, one row a sequence.
+    pub fn ids(&self, name: &str) -> Vec<Vec<i64>> {
+        let (shape, ids) = self.numbers(name, i64::from_le_bytes);
+        ids.chunks(shape[1]).map(<[i64]>::to_vec).collect()
+    }
+
+    fn numbers<T, const N: usize>(&self, name: &str, of: fn([u8; N]) -> T) -> (Vec<usize>, Vec<T>) {
+        let tensors = SafeTensors::deserialize(&self.0).unwrap();
+        let tensor = tensors.tensor(name).unwrap();
+        let number = |bytes: &[u8]| of(bytes.try_into().unwrap());
+        (tensor.shape().to_vec(), tensor.data().chunks(N).map(number).collect())
+    }
+}
+
+pub fn canvas(ids: &[i64], mask: TokenId) -> Canvas {
+    Canvas::infill(ids.iter().map(|&id| id as TokenId).collect(), mask).unwrap()
+}
+
+/// Every position of every sequence.
+pub fn all_rows(batch: &[&Canvas]) -> Vec<RowId> {
+    let rows = |(sequence, canvas): (usize, &&Canvas)| {
+        (0..canvas.len()).map(move |position| RowId { sequence, position }).collect::<Vec<_>>()
+    };
+    batch.iter().enumerate().flat_map(rows).collect()
+}
+
+/// Largest difference between two lists of equal length; infinite for NaN.
+pub fn max_difference<'a>(
+    a: impl IntoIterator<Item = &'a f32>,
+    b: impl IntoIterator<Item = &'a f32>,
+) -> f32 {
+    let (a, b): (Vec<_>, Vec<_>) = (a.into_iter().collect(), b.into_iter().collect());
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(&b).map(|(a, b)| (*a - *b).abs());
+    differences.fold(0.0, |max, d| if d.is_nan() { f32::INFINITY } else { max.max(d) })
+}
+
+/// Asserts agreement, and prints by how much.
+pub fn assert_near<'a>(
+    what: &str,
+    a: impl IntoIterator<Item = &'a f32>,
+    b: impl IntoIterator<Item = &'a f32>,
+) {
+    let difference = max_difference(a, b);
+    println!("{what}: {difference:.2e}");
+    assert!(difference <= TOLERANCE, "{what}: they differ by {difference}");
+}

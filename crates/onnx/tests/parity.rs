@@ -1,0 +1,112 @@
+//! Hidden states and logits are those of the reference implementations.
+
+mod common;
+
+use common::{OPERATORS, Reference, all_rows, assert_near, canvas, opened};
+use conjoint_core::{Beliefs, Denoiser, SamplerLayer, State};
+use conjoint_onnx::OnnxDenoiser;
+use ndarray::{Array2, Array3, Axis, Slice};
+
+/// Row i of the graphs belongs to position i. The references of a shifted model are not shifted
+/// yet: there it is row i − 1 that belongs to position i, and row 0 to position 0 as well.
+fn shifted(raw: &Array3<f32>, shift: bool) -> Array3<f32> {
+    let rows: Vec<usize> =
+        (0..raw.dim().1).map(|i| if shift { i.saturating_sub(1) } else { i }).collect();
+    raw.select(Axis(1), &rows)
+}
+
+fn rows(beliefs: &Beliefs) -> Vec<f32> {
+    (0..beliefs.rows()).flat_map(|n| beliefs.logits(n).to_vec()).collect()
+}
+
+#[test]
+fn models() {
+    for (name, shift) in
+        [("dream-tiny", true), ("dream-tied-bf16-sharded", true), ("llada-tiny", false)]
+    {
+        let reference = Reference::of(name);
+        let hidden = shifted(&reference.floats("hidden"), shift);
+        let logits = shifted(&reference.floats("logits"), shift);
+        let ids = reference.ids("input_ids");
+        for operators in OPERATORS {
+            let what = |part| format!("{name}, {operators:?}, {part}");
+            let (_folder, model) = opened(name, None, operators);
+            assert_eq!(model.manifest().shift, shift);
+
+            let mask = model.vocabulary().mask();
+            let canvases: Vec<_> = ids.iter().map(|ids| canvas(ids, mask)).collect();
+            let batch: Vec<_> = canvases.iter().collect();
+            let (beliefs, mut state) = model.denoise(&batch, &all_rows(&batch)).unwrap();
+            assert_near(&what("logits"), &rows(&beliefs), &logits);
+            assert_near(&what("hidden"), &model.hidden_of(&mut state).unwrap(), &hidden);
+            direct(&model, &ids, &hidden, &logits);
+        }
+    }
+}
+
+/// The same without canvases.
+fn direct(model: &OnnxDenoiser, ids: &[Vec<i64>], hidden: &Array3<f32>, logits: &Array3<f32>) {
+    let got = model.hidden(&ids.concat(), ids.len(), ids[0].len()).unwrap();
+    assert_near("hidden, directly", &got, hidden);
+    let last = got.index_axis(Axis(0), 1);
+    let got = model.logits(last).unwrap();
+    assert_near("logits, directly", &got, logits.index_axis(Axis(0), 1));
+    // Not contiguous.
+    let backwards = model.logits(last.slice_axis(Axis(0), Slice::new(0, None, -1))).unwrap();
+    assert_near("logits, backwards", backwards.rows().into_iter().rev().flatten(), &got);
+}
+
+#[test]
+fn sampler_layer() {
+    let reference = Reference::of("adjust-dream-tiny");
+    for operators in OPERATORS {
+        let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), operators);
+        let sampler = model.sampler_layer().unwrap();
+        let mask = model.vocabulary().mask();
+        let ids = |pass: usize| reference.ids(&format!("step{pass}.input_ids"));
+        let mut canvases: Vec<_> = ids(0).iter().map(|ids| canvas(ids, mask)).collect();
+        let near = |pass: usize, state: &mut State| {
+            let name = format!("step{pass}.hidden");
+            let what = format!("{operators:?}, {name}");
+            let expected: Array3<f32> = reference.floats(&name);
+            assert_near(&what, &model.hidden_of(state).unwrap(), &expected);
+        };
+        let batch: Vec<_> = canvases.iter().collect();
+        let (_, mut state) = model.denoise(&batch, &[]).unwrap();
+        near(0, &mut state);
+        for pass in 1..=3 {
+            for (canvas, ids) in canvases.iter_mut().zip(ids(pass)) {
+                let revealed = canvas.masked().find(|&i| ids[i] != i64::from(mask)).unwrap();
+                canvas.reveal(revealed, ids[revealed] as u32).unwrap();
+            }
+            let batch: Vec<_> = canvases.iter().collect();
+            let beliefs = sampler.refine(&mut state, &batch, &all_rows(&batch)).unwrap();
+            near(pass, &mut state);
+            let name = format!("step{pass}.logits");
+            let expected: Array3<f32> = reference.floats(&name);
+            assert_near(&format!("{operators:?}, {name}"), &rows(&beliefs), &expected);
+        }
+    }
+}
+
+#[test]
+fn padding_changes_nothing() {
+    let name = "dream-tiny";
+    let reference = Reference::of(name);
+    let alone: Array2<f32> = reference.floats("padded.logits_row1_valid");
+    let expected = shifted(&alone.insert_axis(Axis(0)), true);
+    let (ids, valid) = (reference.ids("padded.input_ids"), reference.ids("padded.attention_mask"));
+    for operators in OPERATORS {
+        let (_folder, model) = opened(name, None, operators);
+        let mask = model.vocabulary().mask();
+        let tokens = |row: usize| -> Vec<i64> {
+            ids[row].iter().zip(&valid[row]).filter(|(_, v)| **v == 1).map(|(id, _)| *id).collect()
+        };
+        let (long, short) = (canvas(&tokens(0), mask), canvas(&tokens(1), mask));
+        assert!(short.len() < long.len());
+        let batch = [&long, &short];
+        let (beliefs, _) = model.denoise(&batch, &all_rows(&batch)).unwrap();
+        let padded = &rows(&beliefs)[long.len() * model.vocabulary().size()..];
+        assert_near(&format!("{operators:?}, padded"), padded, &expected);
+    }
+}
