@@ -38,7 +38,7 @@ impl Beliefs {
         self.logits.nrows()
     }
 
-    /// Row `n`'s logits [V], or an empty slice if there is no such row.
+    /// Row `n`'s logits \[V\], or an empty slice if there is no such row.
     pub fn logits(&self, n: usize) -> &[f32] {
         let row: Option<ArrayView1<'_, f32>> = (n < self.rows()).then(|| self.logits.row(n));
         row.and_then(|row| row.to_slice()).unwrap_or(&[])
@@ -74,7 +74,7 @@ pub struct RowStats {
 }
 
 impl RowStats {
-    /// Sweeps a row of logits [V] without NaN or +∞. `None` if nothing in it is possible.
+    /// Sweeps a row of logits \[V\] without NaN or +∞. `None` if nothing in it is possible.
     ///
     /// With z = logit − max: log Z = max + ln Σeᶻ and H = ln Σeᶻ − Σ z eᶻ / Σeᶻ.
     pub fn of(logits: &[f32]) -> Option<Self> {

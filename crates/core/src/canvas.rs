@@ -77,7 +77,7 @@ impl Canvas {
         Ok(Self { tokens, given, mask, block: first..last + 1 })
     }
 
-    /// The tokens, masked positions holding the mask id [T].
+    /// The tokens, masked positions holding the mask id \[T\].
     pub fn tokens(&self) -> &[TokenId] {
         &self.tokens
     }

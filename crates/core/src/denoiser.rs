@@ -30,7 +30,7 @@ impl State {
 /// Maps a batch of partly masked sequences to a distribution per masked position, and keeps the
 /// hidden states for a [`SamplerLayer`] to continue from.
 pub trait Denoiser: Send + Sync {
-    /// Its vocabulary [V] and special ids.
+    /// Its vocabulary \[V\] and special ids.
     fn vocabulary(&self) -> &Vocabulary;
 
     /// The longest sequence it accepts, if it has a limit.

@@ -67,7 +67,7 @@ impl Vocabulary {
         }
     }
 
-    /// Number of ids, the width of a row of logits [V].
+    /// Number of ids, the width of a row of logits \[V\].
     pub fn size(&self) -> usize {
         self.size
     }

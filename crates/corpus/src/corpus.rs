@@ -62,7 +62,7 @@ impl Corpus {
 
     /// Every character a body may contain, in the order of their codes; tags are not included.
     pub fn alphabet() -> &'static str {
-        "\n ()*+,-.0123456789:=>abcdefghijklmnopqrstuvwxyz"
+        "\n ()*+-.0123456789:=>abcdefghijklmnopqrstuvwxyz"
     }
 }
 

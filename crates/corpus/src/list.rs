@@ -1,6 +1,6 @@
 //! Tasks on lists of names, after ParallelBench's waiting line: `reverse: tom ann lea -> lea ann tom`.
 //!
-//! A list has two to four names, all different. A name to remove or replace is in it; a name to put in its
+//! A generated list has three names, all different; the check takes two to four. A name to remove or replace is in it; a name to put in its
 //! place is not. Every task has one right answer, but a shuffle: there any order is right.
 
 use rand::{Rng, RngExt, seq::SliceRandom};
@@ -11,14 +11,14 @@ use crate::{
     lexicon::{NAMES, pick_distinct},
 };
 
+/// Names in a generated list.
+const LENGTH: usize = 3;
+
 pub(crate) fn generate<R: Rng + ?Sized>(rng: &mut R) -> String {
     let task = rng.random_range(0..6);
-    let most = if task == 5 { 3 } else { 4 }; // Four names and two more would be too long.
-    // Longer lists are more numerous: the larger of two draws prefers them.
-    let len: usize = rng.random_range(2..=most).max(rng.random_range(2..=most));
-    let names = pick_distinct(rng, &NAMES, len + 1);
-    let (list, newcomer) = (&names[..len], names[len]);
-    let chosen = rng.random_range(0..len);
+    let names = pick_distinct(rng, &NAMES, LENGTH + 1);
+    let (list, newcomer) = (&names[..LENGTH], names[LENGTH]);
+    let chosen = rng.random_range(0..LENGTH);
 
     let mut answer = list.to_vec();
     let task = match task {

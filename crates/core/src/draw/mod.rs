@@ -12,7 +12,7 @@ pub use stream::{SeededStream, Stream};
 
 /// Draws a token from a row of filtered logits.
 pub trait Draw: Send + Sync {
-    /// The token drawn from logits [V]: none is NaN or +∞, and at least one is finite.
+    /// The token drawn from logits \[V\]: none is NaN or +∞, and at least one is finite.
     fn draw(&self, logits: &[f32], stream: &mut dyn Stream) -> usize;
 }
 

@@ -26,7 +26,7 @@ pub use top_p::TopP;
 
 /// A row being filtered: its logits, and where it stands.
 pub struct FilterRow<'a> {
-    /// Logits [V], none of them NaN or +∞. A token is ruled out by setting −∞.
+    /// Logits \[V\], none of them NaN or +∞. A token is ruled out by setting −∞.
     pub logits: &'a mut [f32],
     /// The position whose row it is.
     pub position: usize,

@@ -128,7 +128,7 @@ impl<'a> View<'a> {
         self.stream
     }
 
-    /// The logits [V] of a candidate as the model gave them, before any filter.
+    /// The logits \[V\] of a candidate as the model gave them, before any filter.
     pub fn logits(&self, candidate: usize) -> &[f32] {
         self.beliefs.logits(self.first_row + candidate)
     }

@@ -1,0 +1,48 @@
+//! `conjoint export`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use conjoint::export::{ExportOptions, Operators, export};
+
+use crate::info;
+
+/// Write ONNX graphs beside a checkpoint's own weights
+///
+/// Reads a Hugging Face checkpoint of Dream, LLaDA or a Qwen-based masked diffusion model
+/// (config.json and .safetensors files) and writes backbone.onnx, head.onnx, conjoint.json and,
+/// with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
+/// .safetensors files.
+#[derive(Args)]
+pub struct Arguments {
+    /// Folder of the checkpoint
+    #[arg(value_name = "CHECKPOINT_DIR")]
+    checkpoint: PathBuf,
+    /// Folder of a sampler layer's checkpoint
+    #[arg(long, value_name = "SAMPLER_DIR")]
+    sampler: Option<PathBuf>,
+    /// Where to write; weights are hard-linked there, or copied [default: the checkpoint's folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Build the graphs from primitive operators, for runtimes that lack the fused ones (TensorRT)
+    #[arg(long)]
+    portable: bool,
+    /// Whether row i of the model's logits predicts position i + 1, where its architecture does not
+    /// settle that [default: yes for Dream, no for LLaDA]
+    #[arg(long)]
+    shift: Option<bool>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let operators = if arguments.portable { Operators::Portable } else { Operators::Fused };
+    let manifest = export(&ExportOptions {
+        checkpoint: arguments.checkpoint.clone(),
+        sampler: arguments.sampler.clone(),
+        out: arguments.out.clone(),
+        operators,
+        shift: arguments.shift,
+    })?;
+    let folder = arguments.out.as_ref().unwrap_or(&arguments.checkpoint);
+    info::print(folder, &manifest)
+}

@@ -1,0 +1,177 @@
+//! `conjoint generate`.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use conjoint::prelude::*;
+use serde::Serialize;
+
+use crate::flag::BadFlag;
+use crate::model::{Model, ModelArguments};
+use crate::progress::Steps;
+use crate::strategy::{SamplingArguments, ScheduleName, UnmaskerName};
+
+/// Generate text or token ids with an exported model
+///
+/// Example: four tokens per step, from one full forward and three sampler passes:
+///
+///     conjoint generate --model models/tiny --prompt "<story>the old" --gen-length 40
+///         --unmasker joint --schedule per-step:4
+#[derive(Args)]
+#[command(verbatim_doc_comment, allow_negative_numbers = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    prompt: PromptArguments,
+    /// How many tokens to generate
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    gen_length: u32,
+    /// How tokens are revealed in a step
+    #[arg(long, value_name = "UNMASKER", default_value = "exact")]
+    unmasker: UnmaskerName,
+    /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS or cosine:STEPS
+    #[arg(long, value_name = "SCHEDULE", default_value = "per-step:1")]
+    schedule: ScheduleName,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// How many samples to generate
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    num_samples: u32,
+    /// Print one JSON object: tokens, text, calls, and the canvas after every denoising step
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct PromptArguments {
+    /// The text to continue
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// The token ids to continue, separated by commas
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    prompt_ids: Option<Vec<TokenId>>,
+    /// Start from masks alone
+    #[arg(long)]
+    unconditional: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    sequences: Vec<SequenceReport>,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct SequenceReport {
+    tokens: Vec<TokenId>,
+    text: Option<String>,
+    denoiser_calls: usize,
+    sampler_calls: usize,
+    history: Vec<Vec<TokenId>>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let model = arguments.model.open()?;
+    let generator = arguments.sampling.generator(&model, arguments.unmasker, arguments.schedule)?;
+    let canvas = canvas(arguments, &model)?;
+    let canvases = vec![canvas; arguments.num_samples as usize];
+
+    let start = Instant::now();
+    let mut observer = (History::default(), Steps::new(&canvases, "generating"));
+    let outputs = generator.run(canvases, &mut observer).map_err(|e| blame(arguments, e))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let (history, _) = observer;
+
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer(&mut out, &report(&model, outputs, &history, seconds)?)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for output in &outputs {
+        writeln!(out, "{}", show(&model, output)?)?;
+    }
+    let calls = |count: fn(&Output) -> usize| outputs.iter().map(count).max().unwrap_or(0);
+    let generated: usize = outputs.iter().map(|output| output.generated.len()).sum();
+    eprintln!(
+        "{} forwards and {} sampler passes a sequence, {generated} tokens in {seconds:.2} s \
+         ({:.1} tokens/s)",
+        calls(|output| output.denoiser_calls),
+        calls(|output| output.sampler_calls),
+        generated as f64 / seconds,
+    );
+    Ok(())
+}
+
+fn canvas(arguments: &Arguments, model: &Model) -> Result<Canvas> {
+    let mask = model.denoiser.vocabulary().mask();
+    let length = arguments.gen_length as usize;
+    let (flag, value, prompt) = match &arguments.prompt {
+        PromptArguments { prompt: Some(text), .. } => {
+            ("--prompt", text.clone(), model.encode("--prompt", text)?)
+        }
+        PromptArguments { prompt_ids: Some(ids), .. } => {
+            ("--prompt-ids", format!("{ids:?}"), ids.clone())
+        }
+        _ => return Ok(Canvas::unconditional(length, mask)?),
+    };
+    let size = model.denoiser.vocabulary().size();
+    if let Some(id) = prompt.iter().find(|id| **id as usize >= size) {
+        let reason = format!("id {id} is outside the vocabulary of {size} ids");
+        return Err(BadFlag::new(flag, value, reason).into());
+    }
+    let reason = |error: conjoint::Error| match error {
+        conjoint::Error::EmptyPrompt => {
+            "the prompt is empty: give at least one token, or use --unconditional".to_owned()
+        }
+        error => error.to_string(),
+    };
+    Ok(Canvas::new(&prompt, length, mask).map_err(|e| BadFlag::new(flag, value, reason(e)))?)
+}
+
+/// Names the flag behind an error of the request.
+fn blame(arguments: &Arguments, error: conjoint::Error) -> anyhow::Error {
+    use conjoint::Error;
+    let (flag, value) = match error {
+        Error::StepsNotDivisible { .. } => ("--schedule", arguments.schedule.to_string()),
+        Error::BlockNotDividing { block, .. } => ("--block-length", block.to_string()),
+        Error::TooLong { .. } => ("--gen-length", arguments.gen_length.to_string()),
+        error => return error.into(),
+    };
+    BadFlag::new(flag, value, error).into()
+}
+
+fn report(
+    model: &Model,
+    outputs: Vec<Output>,
+    history: &History,
+    seconds: f64,
+) -> Result<Report, TextError> {
+    let sequence = |(index, output): (usize, Output)| {
+        let decode = |tokenizer: &Tokenizer| tokenizer.decode(&output.tokens);
+        Ok(SequenceReport {
+            text: model.tokenizer.as_ref().map(decode).transpose()?,
+            denoiser_calls: output.denoiser_calls,
+            sampler_calls: output.sampler_calls,
+            history: history.of(index).to_vec(),
+            tokens: output.tokens,
+        })
+    };
+    let sequences = outputs.into_iter().enumerate().map(sequence).collect::<Result<_, _>>()?;
+    Ok(Report { sequences, seconds })
+}
+
+/// A sequence for people: its text, or its ids where there is no tokenizer.
+fn show(model: &Model, output: &Output) -> Result<String, TextError> {
+    match &model.tokenizer {
+        Some(tokenizer) => tokenizer.decode(&output.tokens),
+        None => {
+            let ids: Vec<String> = output.tokens.iter().map(ToString::to_string).collect();
+            Ok(ids.join(","))
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Opening an exported model, with ONNX Runtime found or fetched first.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use conjoint::prelude::*;
+use conjoint::{OnnxOptions, runtime};
+
+use crate::flag::{BadFlag, blame};
+
+/// Which model, and what it runs on.
+#[derive(Args)]
+pub struct ModelArguments {
+    /// Folder of an exported model (see `conjoint export`)
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Folder of another export whose sampler layer to use [default: the model's own]
+    #[arg(long, value_name = "DIR")]
+    pub sampler: Option<PathBuf>,
+    /// What runs the model: cpu, cuda or tensorrt
+    #[arg(long, default_value = "cpu")]
+    pub provider: ExecutionProvider,
+    /// Threads of the CPU provider [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+/// A model that is ready to run.
+pub struct Model {
+    pub denoiser: Arc<OnnxDenoiser>,
+    pub tokenizer: Option<Tokenizer>,
+    sampler: Option<PathBuf>,
+}
+
+impl ModelArguments {
+    /// Opens the model.
+    pub fn open(&self) -> Result<Model> {
+        check_exported("--model", &self.model)?;
+        runtime::ensure()?;
+        let options = OnnxOptions::new(self.provider).threads(self.threads.map_or(0, usize::from));
+        let denoiser = OnnxDenoiser::open(&self.model, options)?;
+        let tokenizer = match Tokenizer::open(&self.model) {
+            Ok(tokenizer) => Some(tokenizer),
+            Err(TextError::Absent { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Model { denoiser: Arc::new(denoiser), tokenizer, sampler: self.sampler.clone() })
+    }
+}
+
+impl Model {
+    /// The sampler layer: that of `--sampler`, or the model's own.
+    pub fn sampler_layer(&self) -> Result<OnnxSamplerLayer> {
+        match &self.sampler {
+            None => self.denoiser.sampler_layer().context("--unmasker joint needs a sampler layer"),
+            Some(folder) => {
+                check_exported("--sampler", folder)?;
+                Ok(OnnxSamplerLayer::open(folder, &self.denoiser)?)
+            }
+        }
+    }
+
+    /// The tokenizer, which `flag` needs.
+    pub fn tokenizer(&self, flag: &'static str, value: &str) -> Result<&Tokenizer, BadFlag> {
+        let absent = "the model's folder holds no tokenizer: give token ids with --prompt-ids";
+        self.tokenizer.as_ref().ok_or_else(|| BadFlag::new(flag, value, absent))
+    }
+
+    /// Encodes a prompt.
+    pub fn encode(&self, flag: &'static str, text: &str) -> Result<Vec<TokenId>, BadFlag> {
+        blame(flag, text, self.tokenizer(flag, text)?.encode(text))
+    }
+}
+
+/// Says what to do about a folder that is no exported model.
+fn check_exported(flag: &'static str, folder: &Path) -> Result<(), BadFlag> {
+    let name = folder.display();
+    if !folder.is_dir() {
+        return Err(BadFlag::new(flag, name, "there is no such folder"));
+    }
+    if !folder.join("conjoint.json").is_file() {
+        let reason = if folder.join("config.json").is_file() {
+            format!("this checkpoint is not exported yet: run `conjoint export {name}` first")
+        } else {
+            "the folder holds no conjoint.json, so it is not an exported model".to_owned()
+        };
+        return Err(BadFlag::new(flag, name, reason));
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! A progress bar over the tokens of a generation.
+
+use conjoint::observer::Reveal;
+use conjoint::prelude::*;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Counts revealed tokens on standard error; hidden where that is not a terminal.
+pub struct Steps(ProgressBar);
+
+impl Steps {
+    pub fn new(canvases: &[Canvas], what: &str) -> Self {
+        let tokens: usize = canvases.iter().map(|canvas| canvas.masked().count()).sum();
+        let style = ProgressStyle::with_template(
+            "{msg} {wide_bar} {pos}/{len} tokens, {per_sec}, {eta} left",
+        );
+        let bar = ProgressBar::new(tokens as u64).with_message(what.to_owned());
+        Self(match style {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar, // the default style serves too
+        })
+    }
+}
+
+impl Observer for Steps {
+    fn on_reveal(&mut self, _: &Reveal) {
+        self.0.inc(1);
+    }
+
+    fn on_remask(&mut self, _: usize, _: usize, _: usize) {
+        self.0.dec(1);
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,129 @@
+//! What scripts rely on: flags, the JSON object, exit codes, errors that name the flag.
+
+mod common;
+
+use common::{conjoint, export, generate, generate_json, stderr};
+
+#[test]
+fn json_has_one_entry_a_sample_and_repeats_for_a_seed() {
+    let model = export("dream-tiny", Some("adjust-dream-tiny"));
+    let line = "--prompt-ids 5,9,2 --gen-length 8 --unmasker joint --schedule per-step:4 \
+                --num-samples 3 --seed 11";
+    let report = generate_json(model.path(), line);
+    let sequences = report["sequences"].as_array().unwrap();
+    assert_eq!(sequences.len(), 3);
+    for sequence in sequences {
+        assert_eq!(sequence["tokens"].as_array().unwrap().len(), 11);
+        assert_eq!(sequence["denoiser_calls"], 2);
+        assert_eq!(sequence["sampler_calls"], 6);
+        assert_eq!(sequence["history"].as_array().unwrap().len(), 2);
+        assert_eq!(sequence["history"][1], sequence["tokens"]);
+        assert!(sequence["text"].is_null());
+    }
+    assert!(report["seconds"].as_f64().unwrap() > 0.0);
+    assert_ne!(sequences[0]["tokens"], sequences[1]["tokens"]);
+    let alone = generate_json(model.path(), &format!("{line} --batch-size 1 --threads 1"));
+    assert_eq!(report["sequences"], alone["sequences"]);
+}
+
+#[test]
+fn one_token_per_step_makes_joint_exact() {
+    let model = export("dream-tiny", Some("adjust-dream-tiny"));
+    for seed in 0..4 {
+        let line = format!("--unconditional --gen-length 10 --num-samples 4 --seed {seed}");
+        let exact = generate_json(model.path(), &format!("{line} --unmasker exact"));
+        let joint = generate_json(model.path(), &format!("{line} --unmasker joint"));
+        assert_eq!(exact["sequences"], joint["sequences"]);
+    }
+}
+
+#[test]
+fn every_bad_value_names_its_flag_and_exits_with_2() {
+    let model = export("dream-tiny", None);
+    let base = "--prompt-ids 5,9 --gen-length 8";
+    let cases = [
+        ("--gen-length 8", "--prompt"),
+        ("--prompt-ids 5,9", "--gen-length"),
+        ("--prompt-ids 5,9 --gen-length 0", "--gen-length"),
+        ("--prompt-ids= --gen-length 8", "--prompt-ids"),
+        ("--prompt-ids x --gen-length 8", "--prompt-ids"),
+        ("--prompt-ids 5,96 --gen-length 8", "--prompt-ids"),
+        ("--prompt-ids 5,94 --gen-length 8", "--prompt-ids"),
+        ("--prompt hello --gen-length 8", "--prompt"),
+        ("--prompt-ids 5 --gen-length 500", "--gen-length"),
+        (&format!("{base} --unmasker magic"), "--unmasker"),
+        (&format!("{base} --order best"), "--order"),
+        (&format!("{base} --schedule per-step:0"), "--schedule"),
+        (&format!("{base} --schedule dream"), "--schedule"),
+        (&format!("{base} --schedule exp:4"), "--schedule"),
+        (&format!("{base} --schedule per-step:2"), "--schedule"), // exact takes one
+        (&format!("{base} --unmasker marginal --schedule llada:3 --block-length 4"), "--schedule"),
+        (&format!("{base} --block-length 3"), "--block-length"),
+        (&format!("{base} --block-length 0"), "--block-length"),
+        (&format!("{base} --temperature -1"), "--temperature"),
+        (&format!("{base} --temperature nan"), "--temperature"),
+        (&format!("{base} --top-k 0"), "--top-k"),
+        (&format!("{base} --top-p 1.5"), "--top-p"),
+        (&format!("{base} --min-p 2"), "--min-p"),
+        (&format!("{base} --ban mask,nothing"), "--ban"),
+        (&format!("{base} --ban 96"), "--ban"),
+        (&format!("{base} --num-samples 0"), "--num-samples"),
+        (&format!("{base} --batch-size 0"), "--batch-size"),
+        (&format!("{base} --seed -1"), "--seed"),
+        (&format!("{base} --provider abacus"), "--provider"),
+        (&format!("{base} --threads 0"), "--threads"),
+    ];
+    for (line, flag) in cases {
+        let output = generate(model.path(), line);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{line}\n{message}");
+        assert!(message.contains(flag), "{line}\n{message}");
+    }
+}
+
+#[test]
+fn folders_that_are_no_models_say_what_to_do() {
+    let checkpoint = common::fixtures().join("llada-tiny");
+    let output = generate(&checkpoint, "--prompt-ids 5 --gen-length 8");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("conjoint export"), "{}", stderr(&output));
+    for arguments in [["info", "nowhere"], ["export", "nowhere"]] {
+        let output = conjoint(&arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("nowhere"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn joint_without_a_sampler_layer_is_an_error() {
+    let model = export("dream-tiny", None);
+    let output = generate(model.path(), "--prompt-ids 5 --gen-length 8 --unmasker joint");
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("sampler"), "{}", stderr(&output));
+}
+
+#[test]
+fn another_export_lends_its_sampler_layer() {
+    let bare = export("dream-tiny", None);
+    let whole = export("dream-tiny", Some("adjust-dream-tiny"));
+    let line = "--prompt-ids 5 --gen-length 8 --unmasker joint --schedule per-step:4";
+    let lent = format!("{line} --sampler {}", whole.path().display());
+    let reports = [(bare.path(), &*lent), (whole.path(), line)];
+    let [lent, own] = reports.map(|(model, line)| generate_json(model, line));
+    assert_eq!(lent["sequences"], own["sequences"]);
+}
+
+#[test]
+fn help_and_info_teach() {
+    for command in ["export", "generate", "train", "eval", "corpus", "info"] {
+        let output = conjoint(&[command, "--help"]);
+        assert!(output.status.success(), "{command}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Usage"), "{command}");
+    }
+    let model = export("dream-tiny", Some("adjust-dream-tiny"));
+    let output = conjoint(&["info".as_ref(), model.path().as_os_str()]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in ["Dream", "mask 94", "sampler.onnx", "2 layers"] {
+        assert!(text.contains(word), "{word} is missing in\n{text}");
+    }
+}

@@ -1,0 +1,64 @@
+//! The greedy decodes of the reference loops come out token for token, histories included.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+mod common;
+
+/// The command line of one case, or `None` if it needs classifier-free guidance.
+fn arguments(case: &Value) -> Option<String> {
+    if case["cfg_scale"].as_f64().is_some_and(|scale| scale != 0.0) {
+        return None;
+    }
+    let ids: Vec<String> =
+        case["prompt_ids"].as_array().unwrap().iter().map(Value::to_string).collect();
+    let (gen_length, steps) = (&case["gen_length"], &case["steps"]);
+    let schedule = if case["schedule"].as_str().unwrap().starts_with("dream-linear") {
+        format!("dream:{steps}")
+    } else {
+        format!("llada:{steps}")
+    };
+    let ban = match case["banned"].as_str().unwrap() {
+        "none" => "--no-ban".to_owned(),
+        banned => format!("--ban {banned}"),
+    };
+    // Dream's loop ran with the default top-k of 50 of its generation configuration's base class.
+    let top_k = if case["source"] == "Dream reference loop" { "--top-k 50" } else { "" };
+    let block = case["block_length"].as_u64().map(|b| format!("--block-length {b}"));
+    Some(format!(
+        "--prompt-ids {} --gen-length {gen_length} --unmasker {} --order {} --schedule {schedule} \
+         --temperature {} {ban} {top_k} {}",
+        ids.join(","),
+        case["strategy"].as_str().unwrap(),
+        case["order"].as_str().unwrap(),
+        case["temperature"],
+        block.unwrap_or_default(),
+    ))
+}
+
+#[test]
+fn every_reference_decode_is_reproduced() {
+    let cases = std::fs::read(common::fixtures().join("decode_cases.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_slice(&cases).unwrap();
+    let models = BTreeMap::from([
+        ("dream-tiny", common::export("dream-tiny", Some("adjust-dream-tiny"))),
+        ("llada-tiny", common::export("llada-tiny", None)),
+    ]);
+    let mut compared = 0;
+    for (number, case) in cases.iter().enumerate() {
+        let Some(arguments) = arguments(case) else {
+            println!("case {number} is left out: it needs classifier-free guidance");
+            continue;
+        };
+        let model = &models[case["model"].as_str().unwrap()];
+        let report = common::generate_json(model.path(), &arguments);
+        let sequence = &report["sequences"][0];
+        assert_eq!(sequence["tokens"], case["tokens"], "case {number}: {arguments}");
+        if case["history"].is_array() {
+            assert_eq!(sequence["history"], case["history"], "case {number}: {arguments}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 27);
+}

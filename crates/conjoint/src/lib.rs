@@ -1,0 +1,65 @@
+//! Sample several tokens per forward from a masked diffusion language model's joint distribution.
+//!
+//! A masked diffusion language model (Dream, LLaDA and their kin) unmasks tokens out of order. One
+//! token per full forward samples its joint distribution, but slowly; several at once is fast and
+//! wrong, because they are drawn independently. This library keeps the model frozen and puts a
+//! one-layer *sampler* on top (arXiv 2509.22738): one full forward, then several cheap sampler
+//! passes, several tokens.
+//!
+//! ```no_run
+//! use conjoint::prelude::*;
+//!
+//! conjoint::runtime::ensure()?; // finds ONNX Runtime, or fetches it
+//! let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
+//! let sampler = model.sampler_layer()?; // the learned joint sampler
+//! let tokenizer = Tokenizer::open("models/tiny")?;
+//! let generator = Generator::new(model)
+//!     .unmasker(LearnedJoint::new(sampler).order(Entropy)) // how tokens are revealed in a step
+//!     .schedule(TokensPerStep::new(4)?) // how many
+//!     .filter(Temperature::new(1.0)?.then(TopP::new(0.95)?)) // from what
+//!     .seed(7);
+//! let out = generator.generate(&tokenizer.encode("<story>the old")?, 32)?;
+//! println!("{} ({} forwards)", tokenizer.decode(&out.tokens)?, out.denoiser_calls);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `onnx` | yes | `OnnxDenoiser` and `OnnxSamplerLayer`, on ONNX Runtime |
+//! | `cuda`, `tensorrt` | no | those execution providers |
+//! | `text` | yes | `Tokenizer`, for the tokenizers of Hugging Face checkpoints |
+//! | `export` | no | the `export` module: checkpoints to ONNX graphs |
+
+pub use conjoint_core::*;
+
+#[cfg(feature = "export")]
+pub use conjoint_export as export;
+#[cfg(feature = "onnx")]
+pub use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, OnnxOptions, OnnxSamplerLayer, runtime};
+#[cfg(feature = "text")]
+pub use text::{TextError, Tokenizer};
+
+#[cfg(feature = "text")]
+mod text;
+
+/// What most programs need, for `use conjoint::prelude::*`.
+///
+/// Left out for its name is [`unmasker::Confidence`]'s companion among the orders, which is called
+/// [`order::MaxProb`].
+pub mod prelude {
+    pub use crate::draw::{Argmax, Categorical};
+    pub use crate::filter::{Ban, Filter, MinP, Temperature, TopK, TopP};
+    pub use crate::observer::{History, Observer};
+    pub use crate::order::{Entropy, LeftToRight, Margin, MaxProb, Order, Random};
+    pub use crate::schedule::{Cosine, DreamLinear, LladaEven, Schedule, TokensPerStep};
+    pub use crate::unmasker::{
+        Confidence, ExactSequential, LearnedJoint, Marginal, Next, Score, Unmasker, View,
+    };
+    pub use crate::{Canvas, Denoiser, Generator, Output, SamplerLayer, TokenId, Vocabulary};
+    #[cfg(feature = "onnx")]
+    pub use crate::{ExecutionProvider, OnnxDenoiser, OnnxSamplerLayer};
+    #[cfg(feature = "text")]
+    pub use crate::{TextError, Tokenizer};
+}

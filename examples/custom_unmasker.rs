@@ -1,0 +1,41 @@
+//! A strategy of one's own is one struct with one method. This one reveals, besides the best
+//! position, every other one whose entropy is below a bound.
+//!
+//!     cargo run --release --example custom_unmasker
+use conjoint::Error;
+use conjoint::prelude::*;
+
+/// Reveals the position of lowest entropy, and all others below `bound` nats.
+#[derive(Clone)]
+struct LowEntropy {
+    bound: f64,
+}
+
+impl Unmasker for LowEntropy {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        view.rank(&Entropy);
+        for rank in 0..view.candidates().len() {
+            let candidate = view.ranked(rank);
+            if rank > 0 && view.candidates()[candidate].stats.entropy > self.bound {
+                break;
+            }
+            let drawn = view.draw(candidate)?;
+            view.reveal(candidate, drawn);
+        }
+        Ok(Next::EndStep)
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    conjoint::runtime::ensure()?;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
+    let tokenizer = Tokenizer::open(folder)?;
+    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let generator = Generator::new(model).unmasker(LowEntropy { bound: 0.05 }).seed(3);
+
+    let prompt = tokenizer.encode("<story>")?;
+    let output = generator.generate(&prompt, 48 - prompt.len())?;
+    println!("{}", tokenizer.decode(&output.tokens)?.replace("<eos>", ""));
+    println!("{} forwards for {} tokens", output.denoiser_calls, output.generated.len());
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! One prompt, three ways to unmask it: one token per forward, four independent tokens per
+//! forward, and four tokens per forward with the learned joint sampler.
+//!
+//!     cargo run --release --example quickstart ["<story>the old"]
+use std::time::Instant;
+
+use conjoint::prelude::*;
+
+fn main() -> anyhow::Result<()> {
+    // Finds ONNX Runtime, or fetches it once.
+    println!("ONNX Runtime: {}\n", conjoint::runtime::ensure()?.display());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
+    let tokenizer = Tokenizer::open(folder)?;
+    let text = std::env::args().nth(1).unwrap_or_else(|| "<story>the old".to_owned());
+    let prompt = tokenizer.encode(&text)?;
+    let model = std::sync::Arc::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
+    let gen_length = model.max_length().unwrap_or(48).saturating_sub(prompt.len());
+
+    let exact = Generator::new(model.clone()).seed(7);
+    let marginal = exact.clone().unmasker(Marginal::new(Entropy)).schedule(TokensPerStep::new(4)?);
+    let joint = marginal.clone().unmasker(LearnedJoint::new(model.sampler_layer()?));
+    let ways = [
+        ("exact sequential, 1 token per forward", exact),
+        ("marginal, 4 tokens per forward", marginal),
+        ("learned joint, 4 tokens per forward", joint),
+    ];
+    for (name, generator) in ways {
+        let start = Instant::now();
+        let outputs = generator.generate_batch(&[&prompt; 6], gen_length)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let forwards = outputs[0].denoiser_calls;
+        let passes = outputs[0].sampler_calls;
+        println!(
+            "{name}: {forwards} forwards, {passes} sampler passes, {seconds:.2} s for 6 texts"
+        );
+        for output in &outputs {
+            println!("    {}", tokenizer.decode(&output.tokens)?.replace("<eos>", ""));
+        }
+        println!();
+    }
+    Ok(())
+}

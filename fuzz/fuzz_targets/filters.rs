@@ -1,0 +1,60 @@
+//! Any row of floats through any chain of filters: what is left is what was there or −∞, and a row
+//! that can be swept can be drawn from.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use conjoint_core::draw::{Argmax, Categorical};
+use conjoint_core::filter::{Ban, Filter, FilterRow, MinP, Temperature, TopK, TopP};
+use conjoint_core::{Canvas, Draw, RowStats, SeededStream};
+use libfuzzer_sys::fuzz_target;
+
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Temperature(f64),
+    TopK(usize),
+    TopP(f64),
+    MinP(f64),
+    Ban(Vec<u32>),
+}
+
+impl Step {
+    fn filter(self) -> Option<Box<dyn Filter>> {
+        Some(match self {
+            Self::Temperature(t) => Box::new(Temperature::new(t).ok()?),
+            Self::TopK(k) => Box::new(TopK::new(k).ok()?),
+            Self::TopP(p) => Box::new(TopP::new(p).ok()?),
+            Self::MinP(m) => Box::new(MinP::new(m).ok()?),
+            Self::Ban(tokens) => Box::new(Ban::new(tokens)),
+        })
+    }
+}
+
+fuzz_target!(|input: (Vec<f32>, Vec<Step>)| {
+    let (mut logits, steps) = input;
+    // What the generator refuses before it filters.
+    logits.retain(|logit| !logit.is_nan() && *logit != f32::INFINITY);
+    let canvas = Canvas::unconditional(1, 0).unwrap();
+    let mut scratch = Vec::new();
+    for filter in steps.into_iter().filter_map(Step::filter) {
+        let before = logits.clone();
+        filter.apply(&mut FilterRow {
+            logits: &mut logits,
+            position: 0,
+            canvas: &canvas,
+            scratch: &mut scratch,
+        });
+        for (after, before) in logits.iter().zip(&before) {
+            assert!(!after.is_nan() && *after != f32::INFINITY);
+            assert!(*before > f32::NEG_INFINITY || *after == f32::NEG_INFINITY);
+        }
+    }
+    if let Some(stats) = RowStats::of(&logits) {
+        assert!(stats.entropy >= 0.0 && stats.p1 > 0.0 && stats.p1 <= 1.0 && stats.p2 <= stats.p1);
+        let mut stream = SeededStream::new(0, 0);
+        for token in [Argmax.draw(&logits, &mut stream), Categorical.draw(&logits, &mut stream)] {
+            assert!(logits[token] > f32::NEG_INFINITY);
+        }
+    } else {
+        assert!(logits.iter().all(|&logit| logit == f32::NEG_INFINITY));
+    }
+});
