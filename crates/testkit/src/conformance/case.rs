@@ -1,0 +1,99 @@
+use conjoint_core::unmasker::Strategy;
+use conjoint_core::{Canvas, Denoiser, Error as CoreError, Generator, Output, SeededStream};
+
+use super::Violation;
+use super::probe::{Probe, Rows};
+use super::replay::Replay;
+use super::watch::Watched;
+
+/// One setting, over all canvases.
+pub(super) struct Case {
+    run: String,
+    probe: Probe,
+    generator: Generator,
+    canvases: Vec<Canvas>,
+}
+
+impl Case {
+    /// A setting by its name, its rows and what it sets on a generator.
+    pub fn new(
+        run: String,
+        rows: Rows,
+        set: impl Fn(Generator) -> Result<Generator, CoreError>,
+    ) -> Result<Self, Violation> {
+        let parts = || {
+            let probe = Probe::new(rows)?;
+            let mut generator = Generator::new(probe.clone());
+            if rows == Rows::Tempting {
+                // The mask is left off the list: it must not be drawn even so.
+                generator = generator.ban(probe.banned());
+            }
+            let canvases = probe.canvases()?;
+            Ok((probe, set(generator)?, canvases))
+        };
+        let (probe, generator, canvases) = parts().map_err(|e| Violation::failed(&run, e))?;
+        Ok(Self { run, probe, generator, canvases })
+    }
+
+    /// Runs it in every batch there is and compares.
+    pub fn check(&self, make: &impl Fn() -> Box<dyn Strategy>) -> Result<(), Violation> {
+        let mut replay = Replay::default();
+        let all = || self.canvases.clone();
+        let expected = self.outputs(make(), all(), 0, 16, &mut replay)?;
+        let vocabulary = self.probe.vocabulary();
+        let banned = self.probe.banned();
+        for (sequence, output) in expected.iter().enumerate() {
+            replay.check(&self.run, sequence, output, |token| {
+                (token as usize) < vocabulary.size()
+                    && token != vocabulary.mask()
+                    && !banned.contains(&token)
+            })?;
+        }
+        for (batch, how) in [(16, "the same again"), (1, "one at a time"), (2, "in batches of 2")] {
+            let outputs = self.outputs(make(), all(), 0, batch, &mut Replay::default())?;
+            for (sequence, pair) in outputs.iter().zip(&expected).enumerate() {
+                self.same(sequence, how, pair)?;
+            }
+        }
+        for (sequence, canvas) in all().into_iter().enumerate() {
+            let alone =
+                self.outputs(make(), vec![canvas], sequence as u64, 16, &mut Replay::default())?;
+            for output in &alone {
+                self.same(sequence, "alone", (output, &expected[sequence]))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs canvases whose streams are numbered from `first_stream`.
+    fn outputs(
+        &self,
+        strategy: Box<dyn Strategy>,
+        canvases: Vec<Canvas>,
+        first_stream: u64,
+        batch: usize,
+        replay: &mut Replay,
+    ) -> Result<Vec<Output>, Violation> {
+        self.generator
+            .clone()
+            .unmasker(strategy)
+            .streams(move |sequence| Box::new(SeededStream::new(5, first_stream + sequence)))
+            .batch_size(batch)
+            .and_then(|generator| generator.run(canvases, replay))
+            .map_err(|error| Watched::violation(&self.run, error))
+    }
+
+    fn same(
+        &self,
+        sequence: usize,
+        how: &str,
+        (got, expected): (&Output, &Output),
+    ) -> Result<(), Violation> {
+        if got == expected {
+            return Ok(());
+        }
+        let (got, expected) = (Box::new(got.clone()), Box::new(expected.clone()));
+        let (run, how) = (self.run.clone(), how.to_owned());
+        Err(Violation::OutputChanged { run, sequence, how, got, expected })
+    }
+}

@@ -1,0 +1,118 @@
+use std::collections::BTreeMap;
+
+use conjoint_core::{Beliefs, Canvas, Denoiser, Error as CoreError, RowId};
+
+use super::Violation;
+
+/// Puts a denoiser through the suite: every row of a batch equals that row alone.
+///
+/// Give it canvases of several lengths, some partly revealed, all within what it accepts. Checked
+/// are: it answers as many rows of as many logits as were asked for, none of them NaN or +∞; and
+/// each row is the same, within `tolerance` on each logit, when the batch is asked again, in
+/// reverse order, one sequence at a time, and one row at a time. 0 is the tolerance of a model that
+/// computes each sequence on its own; a runtime that picks its kernels by the batch's size needs
+/// more.
+///
+/// # Errors
+/// The first [`Violation`] found.
+pub fn denoiser(
+    name: &str,
+    model: &dyn Denoiser,
+    canvases: &[Canvas],
+    tolerance: f32,
+) -> Result<(), Violation> {
+    let ask = |slots: &[usize], wanted: &dyn Fn(usize, usize) -> bool| {
+        let (batch, rows) = select(canvases, slots, wanted);
+        let answer = model.denoise(&batch, &rows).map(|(beliefs, _)| beliefs);
+        named_rows(name, model, answer, slots, &rows)
+    };
+    let slots: Vec<usize> = (0..canvases.len()).collect();
+    let whole = Reference { run: name, rows: ask(&slots, &|_, _| true)?, tolerance };
+    if whole.rows.is_empty() {
+        return Err(Violation::failed(name, CoreError::NothingMasked("no canvas to test with")));
+    }
+    whole.compare("asked again", ask(&slots, &|_, _| true)?)?;
+    let reversed: Vec<usize> = slots.iter().rev().copied().collect();
+    whole.compare("in reverse order", ask(&reversed, &|_, _| true)?)?;
+    for &slot in &slots {
+        whole.compare("alone", ask(&[slot], &|_, _| true)?)?;
+        for position in canvases[slot].masked() {
+            whole.compare("as the only row", ask(&[slot], &|_, p| p == position)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Logits by sequence among the canvases given, and position.
+pub(super) type Rows = BTreeMap<(usize, usize), Vec<f32>>;
+
+/// The batch made of the canvases in `slots`, and those of its masked rows that are wanted, by slot
+/// and position.
+pub(super) fn select<'a>(
+    canvases: &'a [Canvas],
+    slots: &[usize],
+    wanted: &dyn Fn(usize, usize) -> bool,
+) -> (Vec<&'a Canvas>, Vec<RowId>) {
+    let mut rows = Vec::new();
+    for (sequence, &slot) in slots.iter().enumerate() {
+        let positions = canvases[slot].masked().filter(|&position| wanted(slot, position));
+        rows.extend(positions.map(|position| RowId { sequence, position }));
+    }
+    (slots.iter().map(|&slot| &canvases[slot]).collect(), rows)
+}
+
+/// Checks an answer and files its rows under the canvases given.
+pub(super) fn named_rows(
+    run: &str,
+    model: &dyn Denoiser,
+    answer: Result<Beliefs, CoreError>,
+    slots: &[usize],
+    rows: &[RowId],
+) -> Result<Rows, Violation> {
+    let failed = |error| Violation::failed(run, error);
+    let beliefs = answer.map_err(failed)?;
+    beliefs.expect_shape(rows.len(), model.vocabulary().size()).map_err(failed)?;
+    let mut named = Rows::new();
+    for (n, &RowId { sequence, position }) in rows.iter().enumerate() {
+        let (sequence, logits) = (slots[sequence], beliefs.logits(n).to_vec());
+        let bad = |(_, l): &(usize, &f32)| l.is_nan() || **l == f32::INFINITY;
+        if let Some((token, &value)) = logits.iter().enumerate().find(bad) {
+            return Err(failed(CoreError::NonFinite { sequence, position, token, value }));
+        }
+        named.insert((sequence, position), logits);
+    }
+    Ok(named)
+}
+
+/// The rows of the whole batch, which all others are compared with.
+pub(super) struct Reference<'a> {
+    pub run: &'a str,
+    pub rows: Rows,
+    pub tolerance: f32,
+}
+
+impl Reference<'_> {
+    pub fn compare(&self, how: &str, rows: Rows) -> Result<(), Violation> {
+        for ((sequence, position), row) in rows {
+            let reference = self.rows.get(&(sequence, position)).map_or(&[][..], Vec::as_slice);
+            for (token, (&got, &expected)) in row.iter().zip(reference).enumerate() {
+                // −∞ equals only itself, and is infinitely far from all else.
+                let difference = if got == expected { 0.0 } else { (got - expected).abs() };
+                if difference > self.tolerance {
+                    let (run, how, tolerance) = (self.run.into(), how.into(), self.tolerance);
+                    return Err(Violation::RowChanged {
+                        run,
+                        sequence,
+                        position,
+                        how,
+                        token,
+                        got,
+                        expected,
+                        tolerance,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+
+use conjoint_core::observer::Reveal;
+use conjoint_core::{Canvas, Observer, Output, TokenId};
+
+use super::Violation;
+
+/// Plays every event back on a canvas of its own, and keeps what was revealed.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    sequences: BTreeMap<usize, Trace>,
+}
+
+#[derive(Debug)]
+struct Trace {
+    begun: Canvas,
+    canvas: Canvas,
+    reveals: Vec<Reveal>,
+    steps: usize,
+    disagrees: Option<&'static str>,
+}
+
+impl Trace {
+    fn expect(&mut self, holds: bool, what: &'static str) {
+        if !holds {
+            self.disagrees.get_or_insert(what);
+        }
+    }
+
+    /// Steps in which the denoiser's rows were revealed from.
+    fn forwards(&self) -> usize {
+        let mut steps: Vec<usize> = self.reveals.iter().map(|reveal| reveal.step).collect();
+        steps.dedup();
+        steps.len()
+    }
+}
+
+impl Observer for Replay {
+    fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
+        let (begun, canvas) = (canvas.clone(), canvas.clone());
+        let trace = Trace { begun, canvas, reveals: Vec::new(), steps: 0, disagrees: None };
+        self.sequences.insert(sequence, trace);
+    }
+
+    fn on_reveal(&mut self, reveal: &Reveal) {
+        if let Some(trace) = self.sequences.get_mut(&reveal.sequence) {
+            let allowed = trace.canvas.reveal(reveal.position, reveal.token).is_ok();
+            trace.expect(allowed, "a reveal of a position that is not masked");
+            trace.expect((0.0..=1.0 + 1e-9).contains(&reveal.probability), "no probability");
+            trace.reveals.push(*reveal);
+        }
+    }
+
+    fn on_remask(&mut self, sequence: usize, _: usize, position: usize) {
+        if let Some(trace) = self.sequences.get_mut(&sequence) {
+            let allowed = trace.canvas.remask(position).is_ok();
+            trace.expect(allowed, "a remask of a position that was not revealed");
+        }
+    }
+
+    fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
+        if let Some(trace) = self.sequences.get_mut(&sequence) {
+            trace.expect(step == trace.steps, "a step skipped or told twice");
+            trace.expect(trace.canvas.tokens() == canvas.tokens(), "the canvas after a step");
+            trace.steps += 1;
+        }
+    }
+
+    fn on_finish(&mut self, sequence: usize, output: &Output) {
+        if let Some(trace) = self.sequences.get_mut(&sequence) {
+            trace.expect(trace.canvas.tokens() == output.tokens, "the tokens");
+            trace.expect(trace.steps == output.steps, "the number of steps");
+            let revealing = trace.forwards() == output.denoiser_calls;
+            trace.expect(revealing, "a forward for each step that reveals, and no other");
+        }
+    }
+}
+
+impl Replay {
+    /// Checks one sequence's events and output. `known` says which ids may be drawn.
+    pub fn check(
+        &self,
+        run: &str,
+        sequence: usize,
+        output: &Output,
+        known: impl Fn(TokenId) -> bool,
+    ) -> Result<(), Violation> {
+        let run = || run.to_owned();
+        let Some(trace) = self.sequences.get(&sequence) else {
+            return Err(Violation::EventsDisagree { run: run(), sequence, what: "none was told" });
+        };
+        if let Some(reveal) = trace.reveals.iter().find(|reveal| !known(reveal.token)) {
+            let &Reveal { position, token, .. } = reveal;
+            return Err(Violation::ForbiddenToken { run: run(), sequence, position, token });
+        }
+        for (position, &given) in trace.begun.tokens().iter().enumerate() {
+            let got = output.tokens.get(position).copied();
+            if trace.begun.is_given(position) && got != Some(given) {
+                return Err(Violation::PromptChanged {
+                    run: run(),
+                    sequence,
+                    position,
+                    given,
+                    got,
+                });
+            }
+        }
+        match trace.disagrees {
+            Some(what) => Err(Violation::EventsDisagree { run: run(), sequence, what }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: TokenId = 9;
+
+    fn output(tokens: &[TokenId]) -> Output {
+        let generated = 1..tokens.len();
+        Output { tokens: tokens.into(), generated, denoiser_calls: 1, sampler_calls: 0, steps: 1 }
+    }
+
+    /// The verdict on an output, if token `token` was told at position 1 of a prompt 5.
+    fn verdict(token: TokenId, output: &Output) -> Result<(), Violation> {
+        let mut canvas = Canvas::new(&[5], 1, MASK).unwrap();
+        let mut replay = Replay::default();
+        replay.on_begin(0, &canvas);
+        let reveal =
+            Reveal { sequence: 0, step: 0, round: 0, position: 1, token, probability: 0.5 };
+        replay.on_reveal(&reveal);
+        canvas.reveal(1, token).unwrap();
+        replay.on_step(0, 0, &canvas);
+        replay.on_finish(0, output);
+        replay.check("test", 0, output, |token| token < 7)
+    }
+
+    #[test]
+    fn a_right_run_passes() {
+        assert!(verdict(3, &output(&[5, 3])).is_ok());
+    }
+
+    #[test]
+    fn every_wrong_run_is_named() {
+        let forbidden = verdict(7, &output(&[5, 7]));
+        assert!(matches!(forbidden, Err(Violation::ForbiddenToken { position: 1, token: 7, .. })));
+        let changed = verdict(3, &output(&[4, 3]));
+        assert!(matches!(changed, Err(Violation::PromptChanged { given: 5, got: Some(4), .. })));
+        let lost = verdict(3, &output(&[]));
+        assert!(matches!(lost, Err(Violation::PromptChanged { got: None, .. })));
+        let other = verdict(3, &output(&[5, 2]));
+        assert!(matches!(other, Err(Violation::EventsDisagree { what: "the tokens", .. })));
+        let idle = verdict(3, &Output { denoiser_calls: 2, ..output(&[5, 3]) });
+        assert!(matches!(idle, Err(Violation::EventsDisagree { .. })));
+        let missing = Replay::default().check("test", 0, &output(&[5, 3]), |_| true);
+        assert!(matches!(missing, Err(Violation::EventsDisagree { .. })));
+    }
+}

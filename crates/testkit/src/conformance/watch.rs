@@ -1,0 +1,50 @@
+use conjoint_core::unmasker::Strategy;
+use conjoint_core::{Error as CoreError, Next, SamplerLayer, Unmasker, View};
+
+use super::Violation;
+
+/// A strategy that is stopped once it has made more moves than it may need.
+#[derive(Clone)]
+pub(super) struct Watched {
+    inner: Box<dyn Strategy>,
+    moves_per_position: usize,
+    /// Moves left to this sequence; unknown before its first.
+    left: Option<usize>,
+}
+
+/// The strategy made this many moves and was not done.
+#[derive(Debug, thiserror::Error)]
+#[error("not finished after {0} moves")]
+struct Overrun(usize);
+
+impl Watched {
+    pub fn new(inner: Box<dyn Strategy>, moves_per_position: usize) -> Self {
+        Self { inner, moves_per_position, left: None }
+    }
+
+    /// Tells a strategy that was stopped from one that failed.
+    pub fn violation(run: &str, error: CoreError) -> Violation {
+        if let CoreError::Model(source) = &error
+            && let Some(&Overrun(moves)) = source.downcast_ref()
+        {
+            return Violation::Endless { run: run.into(), moves };
+        }
+        Violation::failed(run, error)
+    }
+}
+
+impl Unmasker for Watched {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, CoreError> {
+        let canvas = view.canvas();
+        let free = (0..canvas.len()).filter(|&position| !canvas.is_given(position)).count();
+        let allowed = free * self.moves_per_position;
+        let left = self.left.unwrap_or(allowed);
+        let overrun = || CoreError::model(Overrun(allowed));
+        self.left = Some(left.checked_sub(1).ok_or_else(overrun)?);
+        self.inner.decide(view)
+    }
+
+    fn sampler_layer(&self) -> Option<&dyn SamplerLayer> {
+        self.inner.sampler_layer()
+    }
+}

@@ -1,0 +1,45 @@
+//! Randomness that is a function of what a model sees, so that a made-up model is a model.
+
+use conjoint_core::Canvas;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// A generator that depends on the seed, the canvas' tokens and the position, and on nothing else.
+pub(crate) fn canvas_rng(seed: u64, canvas: &Canvas, position: usize) -> ChaCha8Rng {
+    let tokens = canvas.tokens().iter().map(|&token| u64::from(token));
+    let words = tokens.chain([canvas.len() as u64, position as u64]);
+    ChaCha8Rng::seed_from_u64(words.fold(seed, |hash, word| mix(hash ^ word)))
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): each bit of the input stirs all
+/// others.
+fn mix(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngExt;
+
+    #[test]
+    fn every_token_position_and_seed_counts() {
+        let draw = |seed, tokens: &[u32], position| -> u64 {
+            let canvas = Canvas::infill(tokens.to_vec(), 9).unwrap();
+            canvas_rng(seed, &canvas, position).random()
+        };
+        let first = draw(1, &[1, 9, 2], 1);
+        assert_eq!(first, draw(1, &[1, 9, 2], 1));
+        for other in [
+            draw(2, &[1, 9, 2], 1),
+            draw(1, &[1, 9, 2], 0),
+            draw(1, &[2, 9, 1], 1),
+            draw(1, &[1, 9, 2, 9], 1),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Sampler layers that know the truth, forget it or blur it.
+
+use conjoint_core::{Beliefs, Canvas, Denoiser, Error as CoreError, RowId, SamplerLayer, State};
+use rand::RngExt;
+
+use crate::Error;
+#[cfg(doc)]
+use crate::TabularDenoiser;
+use crate::noise::canvas_rng;
+use crate::oracle::{TabularState, beliefs};
+
+/// The perfect sampler layer of a [`TabularDenoiser`]: answers the true conditionals of the canvas
+/// as it now stands. With it, joint sampling is exact for every K.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExactRefiner;
+
+impl SamplerLayer for ExactRefiner {
+    fn refine(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+    ) -> Result<Beliefs, CoreError> {
+        let oracle = &state.downcast_mut::<TabularState>()?.oracle;
+        beliefs(&oracle.rows(batch, rows)?, oracle.vocabulary().size())
+    }
+}
+
+/// A sampler layer that learnt nothing: answers the rows of the [`TabularDenoiser`]'s forward
+/// again. With it, joint sampling is independent sampling.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StaleRefiner;
+
+impl SamplerLayer for StaleRefiner {
+    fn refine(
+        &self,
+        state: &mut State,
+        _: &[&Canvas],
+        rows: &[RowId],
+    ) -> Result<Beliefs, CoreError> {
+        let state = state.downcast_mut::<TabularState>()?;
+        let row = |id: &RowId| state.first.get(id).cloned().unwrap_or_default();
+        let logits: Vec<Vec<f32>> = rows.iter().map(row).collect();
+        beliefs(&logits, state.oracle.vocabulary().size())
+    }
+}
+
+/// An imperfect sampler layer of a [`TabularDenoiser`]: adds noise to the true logits, uniform on
+/// ±scale and the same each time for the same tokens. At scale 0 it is exact, at a large scale
+/// garbage.
+#[derive(Debug, Clone, Copy)]
+pub struct NoisyRefiner {
+    scale: f32,
+    seed: u64,
+}
+
+impl NoisyRefiner {
+    /// Noise of this scale, in nats.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless the scale is finite and at least 0.
+    pub fn new(scale: f32, seed: u64) -> Result<Self, Error> {
+        if scale.is_finite() && scale >= 0.0 {
+            return Ok(Self { scale, seed });
+        }
+        let expected = "a finite number, at least 0";
+        Err(Error::Parameter { name: "noise scale", value: scale.into(), expected })
+    }
+}
+
+impl SamplerLayer for NoisyRefiner {
+    fn refine(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+    ) -> Result<Beliefs, CoreError> {
+        let oracle = &state.downcast_mut::<TabularState>()?.oracle;
+        let mut logits = oracle.rows(batch, rows)?;
+        for (row, id) in logits.iter_mut().zip(rows) {
+            let mut rng = canvas_rng(self.seed, batch[id.sequence], id.position);
+            row.iter_mut().for_each(|logit| *logit += self.scale * rng.random_range(-1.0..=1.0));
+        }
+        beliefs(&logits, oracle.vocabulary().size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{TabularDenoiser, TabularJoint};
+
+    #[test]
+    fn refiners_answer_the_canvas_as_it_stands_or_as_it_stood() {
+        // Two fair coins that always agree; 2 is the mask.
+        let joint = TabularJoint::new(2, 2, &[1.0, 0.0, 0.0, 1.0]).unwrap();
+        let oracle = TabularDenoiser::new(joint).unwrap().with_mask_weight(1.0).unwrap();
+        let id = |position| RowId { sequence: 0, position };
+        let mut canvas = Canvas::unconditional(2, 2).unwrap();
+        let (_, mut state) = oracle.denoise(&[&canvas], &[id(0), id(1)]).unwrap();
+        canvas.reveal(0, 1).unwrap();
+        let mut ask = |layer: &dyn SamplerLayer| {
+            layer.refine(&mut state, &[&canvas], &[id(1)]).unwrap().logits(0).to_vec()
+        };
+        let half = 0.5f32.ln();
+        assert_eq!(ask(&ExactRefiner), [f32::NEG_INFINITY, 0.0, 0.0]);
+        assert_eq!(ask(&StaleRefiner), [half, half, 0.0]);
+        let noisy = NoisyRefiner::new(0.5, 3).unwrap();
+        let row = ask(&noisy);
+        assert_eq!(row, ask(&noisy));
+        assert!(row[0] == f32::NEG_INFINITY && row[1].abs() <= 0.5 && row[1] != 0.0, "{row:?}");
+    }
+
+    #[test]
+    fn noise_has_a_scale() {
+        for bad in [-1.0, f32::NAN, f32::INFINITY] {
+            assert!(NoisyRefiner::new(bad, 0).is_err());
+        }
+    }
+}

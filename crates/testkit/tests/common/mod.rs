@@ -1,0 +1,110 @@
+//! What the tests of laws share.
+#![allow(dead_code, missing_docs)] // each test file uses its part
+
+use std::sync::Arc;
+
+use conjoint_core::observer::Reveal;
+use conjoint_core::order::{Entropy, LeftToRight, Margin, MaxProb, Random};
+use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::unmasker::{Drawn, Strategy};
+use conjoint_core::{
+    Canvas, Draw, Error, Generator, Next, Observer, Order, Stream, TokenId, Unmasker, View,
+};
+use conjoint_testkit::{Law, TabularDenoiser, TabularJoint, exact_law};
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
+
+/// The bound on total variation that stands for zero: float32 logits are off by some 1e-7.
+pub const ZERO: f64 = 1e-6;
+
+/// This many cases of a property, the same ones each time.
+pub fn cases(cases: u32) -> ProptestConfig {
+    let rng_seed = RngSeed::Fixed(20_260_101);
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Every order of the core crate.
+pub fn orders() -> Vec<(&'static str, Arc<dyn Order>)> {
+    vec![
+        ("entropy", Arc::new(Entropy)),
+        ("margin", Arc::new(Margin)),
+        ("max prob", Arc::new(MaxProb)),
+        ("random", Arc::new(Random)),
+        ("left to right", Arc::new(LeftToRight)),
+    ]
+}
+
+/// A generator over the oracle of `joint`: `k` tokens a step, revealed by `strategy`.
+pub fn generator(joint: &TabularJoint, k: usize, strategy: impl Strategy) -> Generator {
+    over(oracle(joint), k, strategy)
+}
+
+/// The same over any oracle.
+pub fn over(oracle: TabularDenoiser, k: usize, strategy: impl Strategy) -> Generator {
+    Generator::new(oracle).unmasker(strategy).schedule(TokensPerStep::new(k).unwrap())
+}
+
+/// The perfect denoiser of `joint`.
+pub fn oracle(joint: &TabularJoint) -> TabularDenoiser {
+    TabularDenoiser::new(joint.clone()).unwrap()
+}
+
+/// The joint's T positions, all masked.
+pub fn blank(joint: &TabularJoint) -> Canvas {
+    Canvas::unconditional(joint.length(), joint.mask()).unwrap()
+}
+
+/// The law of `generator` on a blank canvas.
+pub fn law(generator: &Generator, joint: &TabularJoint) -> Law {
+    let law = exact_law(generator, &blank(joint)).unwrap();
+    assert!((law.total() - 1.0).abs() < 1e-9, "{}", law.total());
+    law
+}
+
+/// Total variation between the law of `generator` and the joint, given what `tokens` reveals.
+pub fn distance(generator: &Generator, joint: &TabularJoint, tokens: &[TokenId]) -> f64 {
+    let canvas = Canvas::infill(tokens.to_vec(), joint.mask()).unwrap();
+    let law = exact_law(generator, &canvas).unwrap();
+    assert!((law.total() - 1.0).abs() < 1e-9, "{}", law.total());
+    law.total_variation(&joint.given(tokens).unwrap())
+}
+
+/// Broken on purpose: draws everywhere, then reveals where the highest id was drawn. *Where*
+/// depends on *what*.
+#[derive(Clone)]
+pub struct Peeking;
+
+impl Unmasker for Peeking {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let n = view.candidates().len();
+        let drawn: Vec<Drawn> = (0..n).map(|i| view.draw(i)).collect::<Result<_, _>>()?;
+        view.rank_by(|i| f64::from(drawn[i].token));
+        let best = view.ranked(0);
+        view.reveal(best, drawn[best]);
+        Ok(Next::EndStep)
+    }
+}
+
+/// Broken on purpose: draws with probability ∝ p².
+pub struct Squaring;
+
+impl Draw for Squaring {
+    fn draw(&self, logits: &[f32], stream: &mut dyn Stream) -> usize {
+        let squared: Vec<f32> = logits.iter().map(|logit| 2.0 * logit).collect();
+        stream.categorical(&squared)
+    }
+}
+
+/// Three bits, the last the parity of the other two: any two are independent, all three are not.
+pub fn parity() -> TabularJoint {
+    TabularJoint::new(3, 2, &[1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0]).unwrap()
+}
+
+/// Every reveal, as it was told.
+#[derive(Default)]
+pub struct Reveals(pub Vec<Reveal>);
+
+impl Observer for Reveals {
+    fn on_reveal(&mut self, reveal: &Reveal) {
+        self.0.push(*reveal);
+    }
+}

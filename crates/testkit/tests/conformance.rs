@@ -1,0 +1,233 @@
+//! Every strategy passes the suite, and for every check there is a broken one that does not.
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use common::orders;
+use conjoint_core::schedule::LladaEven;
+use conjoint_core::unmasker::{
+    Confidence, Drawn, ExactSequential, LearnedJoint, Marginal, Score, Strategy,
+};
+use conjoint_core::{Error, Next, TokenId, Unmasker, View};
+use conjoint_testkit::conformance::{self, ProbeLayer, Suite, Violation};
+
+#[test]
+fn every_strategy_in_every_order_passes() {
+    for (name, order) in orders() {
+        let pass = |strategy: &str, make: &dyn Fn() -> Box<dyn Strategy>| {
+            conformance::strategy(&format!("{strategy}, {name}"), make).unwrap();
+        };
+        pass("sequential", &|| ExactSequential::new(order.clone()).boxed());
+        pass("marginal", &|| Marginal::new(order.clone()).boxed());
+        pass("learned joint", &|| LearnedJoint::new(ProbeLayer).order(order.clone()).boxed());
+    }
+    for score in [Score::Raw, Score::Filtered] {
+        conformance::strategy("confidence", || Confidence::new(score).boxed()).unwrap();
+    }
+}
+
+/// A strategy of one function, with a memory that its clones share.
+#[derive(Clone)]
+struct Broken<M> {
+    memory: M,
+    decide: fn(&M, &mut View<'_>) -> Result<Next, Error>,
+}
+
+impl<M: Clone + Send + Sync> Unmasker for Broken<M> {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        (self.decide)(&self.memory, view)
+    }
+}
+
+/// What the suite says of a strategy without memory.
+fn verdict(decide: fn(&(), &mut View<'_>) -> Result<Next, Error>) -> Result<(), Violation> {
+    conformance::strategy("broken", || Broken { memory: (), decide }.boxed())
+}
+
+/// Reveals the leftmost candidate, as a right strategy would.
+fn leftmost(view: &mut View<'_>) -> Result<Next, Error> {
+    reveal(view, 0)
+}
+
+fn reveal(view: &mut View<'_>, candidate: usize) -> Result<Next, Error> {
+    let drawn = view.draw(candidate)?;
+    view.reveal(candidate, drawn);
+    Ok(Next::EndStep)
+}
+
+/// The error inside a failed run.
+fn failure(verdict: Result<(), Violation>) -> Error {
+    match verdict {
+        Err(Violation::Failed { source, .. }) => *source,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_harness_itself_is_not_what_breaks() {
+    verdict(|(), view| leftmost(view)).unwrap();
+}
+
+#[test]
+fn no_progress() {
+    let idle = verdict(|(), _| Ok(Next::EndStep));
+    assert!(matches!(failure(idle), Error::NoProgress { .. }));
+}
+
+#[test]
+fn undoing_all_that_was_done() {
+    // Masks again all but what it just revealed, so that two positions are never known at once.
+    let undo = |(): &(), view: &mut View<'_>| {
+        let canvas = view.canvas();
+        let known = |&p: &usize| !canvas.is_masked(p) && !canvas.is_given(p);
+        let again: Vec<usize> = canvas.block().filter(known).collect();
+        again.into_iter().for_each(|position| view.remask(position));
+        leftmost(view)
+    };
+    assert!(matches!(verdict(undo), Err(Violation::Endless { .. })));
+}
+
+#[test]
+fn illegal_moves() {
+    let twice = verdict(|(), view| {
+        leftmost(view)?;
+        leftmost(view)
+    });
+    let masks_the_prompt = verdict(|(), view| {
+        let given = (0..view.canvas().len()).find(|&p| view.canvas().is_given(p));
+        given.into_iter().for_each(|position| view.remask(position));
+        leftmost(view)
+    });
+    let reveals_the_mask = verdict(|(), view| {
+        let token = view.canvas().mask();
+        view.reveal(0, Drawn { token, probability: 1.0 });
+        Ok(Next::EndStep)
+    });
+    for illegal in [twice, masks_the_prompt, reveals_the_mask] {
+        assert!(matches!(failure(illegal), Error::IllegalMove { .. }));
+    }
+    let refines = verdict(|(), view| leftmost(view).map(|_| Next::Refine));
+    assert!(matches!(failure(refines), Error::NoSamplerLayer));
+}
+
+#[test]
+fn forbidden_tokens() {
+    // The most probable token of the unfiltered row, banned or not, mask aside.
+    let unfiltered = verdict(|(), view| {
+        let mask = view.canvas().mask() as usize;
+        let logits = view.logits(0);
+        let tokens = (0..logits.len()).filter(|&token| token != mask);
+        let token = tokens.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
+        view.reveal(0, Drawn { token: token as TokenId, probability: 1.0 });
+        Ok(Next::EndStep)
+    });
+    let run = match unfiltered {
+        Err(Violation::ForbiddenToken { run, token: 0, .. }) => run,
+        other => panic!("{other:?}"),
+    };
+    assert!(run.contains("Tempting"), "{run}");
+    let unknown = verdict(|(), view| {
+        view.reveal(0, Drawn { token: 99, probability: 1.0 });
+        Ok(Next::EndStep)
+    });
+    assert!(matches!(unknown, Err(Violation::ForbiddenToken { token: 99, .. })));
+}
+
+#[test]
+fn randomness_of_its_own() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let decide = |calls: &Arc<AtomicUsize>, view: &mut View<'_>| {
+        let n = view.candidates().len();
+        reveal(view, calls.fetch_add(7, Ordering::Relaxed) / 3 % n)
+    };
+    let verdict =
+        conformance::strategy("broken", || Broken { memory: calls.clone(), decide }.boxed());
+    match verdict {
+        Err(Violation::OutputChanged { how, .. }) => assert_eq!(how, "the same again"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn memory_shared_by_a_batch() {
+    // Whether the last token revealed, of whichever sequence, was even decides where.
+    let decide = |last: &Arc<Mutex<TokenId>>, view: &mut View<'_>| {
+        let mut last = last.lock().unwrap();
+        let candidate = *last as usize % 2 * (view.candidates().len() - 1);
+        let drawn = view.draw(candidate)?;
+        view.reveal(candidate, drawn);
+        *last = drawn.token;
+        Ok(Next::EndStep)
+    };
+    let verdict =
+        conformance::strategy("broken", || Broken { memory: Arc::default(), decide }.boxed());
+    match verdict {
+        Err(Violation::OutputChanged { how, .. }) => assert_eq!(how, "one at a time"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn swallowing_an_empty_row() {
+    let swallow = verdict(|(), view| {
+        let drawn = view.draw(0).unwrap_or(Drawn { token: 1, probability: 1.0 });
+        view.reveal(0, drawn);
+        Ok(Next::EndStep)
+    });
+    match swallow {
+        Err(Violation::MissedError { run, expected, .. }) => {
+            assert!(run.contains("OnlyMask") && expected.contains("EmptyRow"), "{run}: {expected}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_row_it_cannot_handle() {
+    let picky = verdict(|(), view| {
+        if view.candidates()[0].stats.p2 == 0.0 {
+            return Err(Error::NothingMasked("only one token is possible"));
+        }
+        leftmost(view)
+    });
+    assert!(matches!(failure(picky), Error::NothingMasked(_)));
+}
+
+/// A strategy that masks again on purpose is let through with more moves.
+#[test]
+fn second_thoughts_need_more_moves() {
+    #[derive(Clone, Default)]
+    struct SecondThoughts {
+        undone: bool,
+    }
+    impl Unmasker for SecondThoughts {
+        fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+            let canvas = view.canvas();
+            let known = |&p: &usize| !canvas.is_masked(p) && !canvas.is_given(p);
+            let first = canvas.block().find(known).filter(|_| !self.undone);
+            if let Some(position) = first {
+                view.remask(position);
+                self.undone = true;
+            }
+            leftmost(view)
+        }
+    }
+    let make = || SecondThoughts::default().boxed();
+    assert!(matches!(conformance::strategy("twice", make), Err(Violation::Endless { .. })));
+    Suite::default().moves_per_position(2).strategy("twice", make).unwrap();
+}
+
+/// A schedule of one's own is tested with; one that does not divide over the blocks shows that.
+#[test]
+fn schedules_can_be_added() {
+    let with = |steps| {
+        let schedule = LladaEven::new(steps).unwrap();
+        Suite::default()
+            .schedule("mine", schedule)
+            .strategy("marginal", || Marginal::default().boxed())
+    };
+    with(16).unwrap();
+    assert!(matches!(failure(with(3)), Error::StepsNotDivisible { steps: 3, .. }));
+}

@@ -1,0 +1,166 @@
+//! The oracle and its layers pass the suite of models, and for every check there is a broken model
+//! that does not.
+
+mod common;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use common::oracle;
+use conjoint_core::{Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, Vocabulary};
+use conjoint_testkit::conformance::{self, Violation};
+use conjoint_testkit::{ExactRefiner, NoisyRefiner, StaleRefiner, TabularDenoiser, TabularJoint};
+use ndarray::Array2;
+
+/// Joints over 2 to 4 positions of 3 symbols.
+fn model() -> TabularDenoiser {
+    let joint = |length| TabularJoint::random(length, 3, 0.5, length as u64).unwrap();
+    oracle(&joint(2)).and(joint(3)).unwrap().and(joint(4)).unwrap()
+}
+
+fn canvases() -> Vec<Canvas> {
+    let tokens = [vec![3, 3, 1, 3], vec![3, 3], vec![3, 3, 3], vec![0, 3, 3, 2], vec![3; 4]];
+    tokens.map(|tokens| Canvas::infill(tokens, 3).unwrap()).into()
+}
+
+#[test]
+fn the_oracle_and_its_layers_pass() {
+    conformance::denoiser("oracle", &model(), &canvases(), 0.0).unwrap();
+    let noisy = NoisyRefiner::new(1.0, 3).unwrap();
+    let layers: [&dyn SamplerLayer; 3] = [&ExactRefiner, &StaleRefiner, &noisy];
+    for layer in layers {
+        conformance::sampler_layer("layer", &model(), layer, &canvases(), 0.0).unwrap();
+    }
+}
+
+#[test]
+fn nothing_to_test_with_is_not_a_pass() {
+    let none = conformance::denoiser("oracle", &model(), &[], 0.0);
+    assert!(matches!(none, Err(Violation::Failed { .. })), "{none:?}");
+    let none = conformance::sampler_layer("layer", &model(), &ExactRefiner, &[], 0.0);
+    assert!(matches!(none, Err(Violation::Failed { .. })), "{none:?}");
+}
+
+/// A denoiser of zeros but for what one function does to its logits [N, V].
+struct Broken<F>(Vocabulary, F);
+
+impl<F: Fn(&mut Array2<f32>, &[&Canvas], &[RowId]) + Send + Sync> Denoiser for Broken<F> {
+    fn vocabulary(&self) -> &Vocabulary {
+        &self.0
+    }
+
+    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+        let mut logits = Array2::zeros((rows.len(), self.0.size()));
+        self.1(&mut logits, batch, rows);
+        Ok((Beliefs::from_logits(logits), State::new(())))
+    }
+}
+
+fn verdict(
+    breaks: impl Fn(&mut Array2<f32>, &[&Canvas], &[RowId]) + Send + Sync,
+) -> Result<(), Violation> {
+    let broken = Broken(Vocabulary::new(4, 3).unwrap(), breaks);
+    conformance::denoiser("broken", &broken, &canvases(), 1e-3)
+}
+
+/// What was done differently when a row changed.
+fn changed(verdict: Result<(), Violation>) -> String {
+    match verdict {
+        Err(Violation::RowChanged { how, .. }) => how,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn broken_denoisers_are_caught() {
+    verdict(|_, _, _| ()).unwrap();
+    let calls = AtomicU32::new(0);
+    let counting =
+        verdict(|logits, _, _| logits.fill(calls.fetch_add(1, Ordering::Relaxed) as f32));
+    assert_eq!(changed(counting), "asked again");
+    let by_slot = verdict(|logits, _, rows| {
+        rows.iter().zip(logits.rows_mut()).for_each(|(id, mut row)| row[0] = id.sequence as f32);
+    });
+    assert_eq!(changed(by_slot), "in reverse order");
+    let by_padding = verdict(|logits, batch, _| {
+        logits.fill(batch.iter().map(|canvas| canvas.len()).max().unwrap_or(0) as f32);
+    });
+    assert_eq!(changed(by_padding), "alone");
+    let by_number = verdict(|logits, batch, rows| {
+        if batch.len() == 1 && rows.len() == 1 {
+            logits[(0, 2)] = f32::NEG_INFINITY;
+        }
+    });
+    assert!(["alone", "as the only row"].contains(&changed(by_number).as_str()));
+    let nan = verdict(|logits, _, _| logits[(1, 2)] = f32::NAN);
+    assert!(matches!(nan, Err(Violation::Failed { source, .. })
+        if matches!(*source, Error::NonFinite { sequence: 0, position: 1, token: 2, .. })));
+    let narrow = verdict(|logits, _, _| *logits = Array2::zeros((logits.nrows(), 3)));
+    assert!(matches!(narrow, Err(Violation::Failed { source, .. })
+        if matches!(*source, Error::BeliefShape { .. })));
+}
+
+/// Logits that differ by rounding pass within a tolerance, and only within it.
+#[test]
+fn the_tolerance_is_what_is_allowed() {
+    let rounding =
+        |size: f32| verdict(move |logits, batch, _| logits.fill(size * batch.len() as f32));
+    rounding(1e-5).unwrap();
+    assert_eq!(changed(rounding(1e-3)), "alone");
+}
+
+/// A layer on [`model`] that answers the exact rows, spoilt by one function.
+struct BrokenLayer<F>(F);
+
+impl<F: Fn(&mut Array2<f32>, &[RowId]) + Send + Sync> SamplerLayer for BrokenLayer<F> {
+    fn refine(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+    ) -> Result<Beliefs, Error> {
+        let exact = ExactRefiner.refine(state, batch, rows)?;
+        let mut logits = Array2::zeros((rows.len(), 4));
+        for (n, mut row) in logits.rows_mut().into_iter().enumerate() {
+            row.iter_mut().zip(exact.logits(n)).for_each(|(to, &from)| *to = from);
+        }
+        self.0(&mut logits, rows);
+        Ok(Beliefs::from_logits(logits))
+    }
+}
+
+#[test]
+fn broken_layers_are_caught() {
+    let verdict = |layer: &dyn SamplerLayer| {
+        conformance::sampler_layer("broken", &model(), layer, &canvases(), 1e-3)
+    };
+    verdict(&BrokenLayer(|_: &mut Array2<f32>, _: &[RowId]| ())).unwrap();
+    let by_slot = BrokenLayer(|logits: &mut Array2<f32>, rows: &[RowId]| {
+        rows.iter().zip(logits.rows_mut()).for_each(|(id, mut row)| row[3] = id.sequence as f32);
+    });
+    assert_eq!(changed(verdict(&by_slot)), "alone");
+    // Advances the state of every sequence at every pass, whether it takes part or not.
+    let passes = AtomicU32::new(0);
+    let advancing = BrokenLayer(|logits: &mut Array2<f32>, rows: &[RowId]| {
+        let all = rows.iter().map(|id| id.sequence).collect::<std::collections::BTreeSet<_>>();
+        let partial = all.len() > 1 && all.len() < canvases().len();
+        let before = if partial { passes.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        logits.column_mut(3).fill(before as f32);
+    });
+    assert_eq!(changed(verdict(&advancing)), "when others take part in another pass");
+}
+
+/// A layer that takes any state for its own.
+#[test]
+fn a_foreign_state_must_be_refused() {
+    struct Careless;
+    impl SamplerLayer for Careless {
+        fn refine(&self, _: &mut State, _: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, Error> {
+            Ok(Beliefs::from_logits(Array2::zeros((rows.len(), 4))))
+        }
+    }
+    let verdict = conformance::sampler_layer("careless", &model(), &Careless, &canvases(), 0.0);
+    match verdict {
+        Err(Violation::MissedError { expected, .. }) => assert_eq!(expected, "ForeignState"),
+        other => panic!("{other:?}"),
+    }
+}
