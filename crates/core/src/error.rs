@@ -26,8 +26,13 @@ pub enum Error {
     NothingMasked(&'static str),
 
     /// A token id outside the vocabulary.
-    #[error("token id {token} at position {position} is outside the vocabulary of {size} ids")]
+    #[error(
+        "sequence {sequence}: token id {token} at position {position} is outside the vocabulary \
+         of {size} ids"
+    )]
     UnknownToken {
+        /// Index of the sequence in the request.
+        sequence: usize,
         /// The id.
         token: TokenId,
         /// Where it stands.
@@ -136,6 +141,18 @@ pub enum Error {
         sequence: usize,
         /// The denoising step.
         step: usize,
+    },
+
+    /// A strategy that masks tokens again without coming to an end.
+    #[error(
+        "sequence {sequence} is not finished after {steps} denoising steps: \
+         the strategy masks as many tokens as it reveals"
+    )]
+    Endless {
+        /// Index of the sequence in the request.
+        sequence: usize,
+        /// Denoising steps taken.
+        steps: usize,
     },
 
     /// A strategy asked to refine without a sampler layer.

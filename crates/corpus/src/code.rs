@@ -65,7 +65,7 @@ impl Program {
         cursor.literal("(")?;
         let parameter = cursor.entry(&PARAMETERS, "a parameter")?;
         cursor.literal("): return ")?;
-        let mut operator = |cursor: &mut Cursor<'_>| cursor.symbol(&OPERATORS, "+, - or *");
+        let operator = |cursor: &mut Cursor<'_>| cursor.symbol(&OPERATORS, "+, - or *");
         let first = cursor.clone().number();
         let (parameter_first, used, operator, constant) = match first {
             Err(_) => {

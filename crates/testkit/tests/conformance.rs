@@ -132,7 +132,7 @@ fn forbidden_tokens() {
         view.reveal(0, Drawn { token: 99, probability: 1.0 });
         Ok(Next::EndStep)
     });
-    assert!(matches!(unknown, Err(Violation::ForbiddenToken { token: 99, .. })));
+    assert!(matches!(failure(unknown), Error::UnknownToken { token: 99, .. }));
 }
 
 #[test]

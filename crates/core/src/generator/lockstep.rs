@@ -25,6 +25,7 @@ pub(super) fn run(
         }
         for sequence in &mut active {
             sequence.skip_idle_steps(&parts.schedule, observer);
+            sequence.check_end()?;
         }
         step(generator, &parts, &mut active, &mut work, observer)?;
         for sequence in active.extract_if(.., |sequence| sequence.is_done()) {
@@ -51,7 +52,7 @@ fn begin_all(generator: &Generator, canvases: Vec<Canvas>) -> Result<Vec<Sequenc
         if let Some((position, &token)) =
             canvas.tokens().iter().enumerate().find(|(_, token)| **token as usize >= size)
         {
-            return Err(Error::UnknownToken { token, position, size });
+            return Err(Error::UnknownToken { sequence: index, token, position, size });
         }
         Sequence::begin(
             index,

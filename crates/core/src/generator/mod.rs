@@ -76,7 +76,8 @@ impl Generator {
     }
 
     /// The tokens ruled out before anything is computed from a row; the mask id unless set here.
-    /// Even with an empty list the mask id is never drawn, but it then counts in the scores.
+    /// The list replaces the one before: leave the mask id out, and it is still never drawn, but
+    /// counts in the scores.
     pub fn ban(mut self, tokens: impl IntoIterator<Item = TokenId>) -> Self {
         self.ban = tokens.into_iter().collect();
         self
@@ -127,7 +128,8 @@ impl Generator {
     }
 
     /// Once an end-of-sequence id is revealed, fills the masked positions to its right with the
-    /// padding id (or the end-of-sequence id) instead of spending forwards on them.
+    /// padding id (or the end-of-sequence id) instead of spending forwards on them. An observer
+    /// sees the filled positions in the step's canvas, not as reveals, since nothing was drawn.
     pub fn stop_at_eos(mut self, stop: bool) -> Self {
         self.stop_at_eos = stop;
         self
@@ -168,8 +170,8 @@ impl Generator {
     /// # Errors
     /// [`Error::MaskMismatch`], [`Error::UnknownToken`], [`Error::TooLong`],
     /// [`Error::BlockNotDividing`] or [`Error::StepsNotDivisible`] before anything is run;
-    /// [`Error::NonFinite`], [`Error::EmptyRow`], [`Error::NoProgress`],
-    /// [`Error::NoSamplerLayer`] or [`Error::Model`] while running.
+    /// [`Error::NonFinite`], [`Error::EmptyRow`], [`Error::NoProgress`], [`Error::Endless`],
+    /// [`Error::IllegalMove`], [`Error::NoSamplerLayer`] or [`Error::Model`] while running.
     pub fn run(
         &self,
         canvases: Vec<Canvas>,
@@ -183,6 +185,7 @@ impl Generator {
             filter: Arc::new(Ban::new(self.ban.iter().copied()).then(self.filter.clone())),
             schedule: self.schedule.clone(),
             draw: self.draw.clone(),
+            vocabulary_size: self.vocabulary().size(),
         }
     }
 }

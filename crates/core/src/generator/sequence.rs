@@ -5,6 +5,10 @@ use crate::{
     Beliefs, Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker, Vocabulary,
 };
 
+/// Denoising steps that a position may cost beyond the schedule's own: far more than any strategy that
+/// masks tokens again needs.
+const STEPS_PER_POSITION: usize = 64;
+
 /// One sequence on its way: its canvas, its own copy of the strategy and its own randomness.
 pub(super) struct Sequence {
     pub index: usize,
@@ -14,6 +18,7 @@ pub(super) struct Sequence {
     progress: Progress,
     block_length: usize,
     steps: usize,
+    most_steps: usize,
     pub denoiser_calls: usize,
     pub sampler_calls: usize,
 }
@@ -49,6 +54,7 @@ impl Sequence {
             progress: Progress { step: 0, steps: steps / blocks, masked, block_masked: masked },
             block_length: block,
             steps: 0,
+            most_steps: steps + STEPS_PER_POSITION * length,
             denoiser_calls: 0,
             sampler_calls: 0,
         })
@@ -87,6 +93,10 @@ impl Sequence {
             return Err(Error::NoProgress { sequence: self.index, step: self.steps });
         }
         for &(position, drawn) in &work.reveals {
+            let (sequence, token, size) = (self.index, drawn.token, parts.vocabulary_size);
+            if token as usize >= size {
+                return Err(Error::UnknownToken { sequence, token, position, size });
+            }
             self.canvas.reveal(position, drawn.token)?;
             observer.on_reveal(&Reveal {
                 sequence: self.index,
@@ -103,6 +113,14 @@ impl Sequence {
         }
         let masked = self.canvas.masked().next().is_some();
         Ok(if masked { next } else { Next::EndStep })
+    }
+
+    /// Refuses to go on for ever with a strategy that masks as much as it reveals.
+    pub fn check_end(&self) -> Result<(), Error> {
+        if self.steps > self.most_steps {
+            return Err(Error::Endless { sequence: self.index, steps: self.steps });
+        }
+        Ok(())
     }
 
     /// Ends a denoising step: past an end-of-sequence id the rest is filled if so wished, and the

@@ -27,6 +27,8 @@ pub(crate) struct Parts {
     pub filter: Arc<dyn Filter>,
     pub schedule: Arc<dyn Schedule>,
     pub draw: Arc<dyn Draw>,
+    /// V.
+    pub vocabulary_size: usize,
 }
 
 /// Memory reused from row to row, and the moves recorded.
@@ -169,7 +171,8 @@ impl<'a> View<'a> {
     /// Draws a token for a candidate from its filtered row. The mask id is never drawn.
     ///
     /// # Errors
-    /// [`Error::EmptyRow`] if only the mask id is possible.
+    /// [`Error::EmptyRow`] if only the mask id is possible, [`Error::UnknownToken`] if a draw of
+    /// the user's own leaves the vocabulary.
     ///
     /// # Panics
     /// If there is no such candidate.
@@ -184,7 +187,14 @@ impl<'a> View<'a> {
             return Err(Error::EmptyRow { sequence: self.sequence, position });
         }
         let token = self.parts.draw.draw(row, self.stream);
-        Ok(Drawn { token: token as TokenId, probability: stats.probability(row[token]) })
+        let size = row.len();
+        let logit = *row.get(token).ok_or(Error::UnknownToken {
+            sequence: self.sequence,
+            token: token as TokenId,
+            position,
+            size,
+        })?;
+        Ok(Drawn { token: token as TokenId, probability: stats.probability(logit) })
     }
 
     /// Records that a candidate is to be revealed.

@@ -1,0 +1,158 @@
+//! What the generator refuses, and that a finished batch makes room for the next.
+
+use conjoint_core::draw::{Draw, Stream};
+use conjoint_core::observer::History;
+use conjoint_core::schedule::{DreamLinear, TokensPerStep};
+use conjoint_core::unmasker::{Drawn, Marginal};
+use conjoint_core::{
+    Beliefs, Canvas, Denoiser, Error, Generator, Next, RowId, State, Unmasker, View, Vocabulary,
+};
+use ndarray::Array2;
+
+const MASK: u32 = 4;
+
+/// Every token is as likely as any other, the mask id included.
+struct Flat(Vocabulary);
+
+impl Flat {
+    fn new() -> Self {
+        Self(Vocabulary::new(5, MASK).unwrap().with_eos(0).unwrap())
+    }
+}
+
+impl Denoiser for Flat {
+    fn vocabulary(&self) -> &Vocabulary {
+        &self.0
+    }
+
+    fn max_length(&self) -> Option<usize> {
+        Some(40)
+    }
+
+    fn denoise(&self, _: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+        Ok((Beliefs::from_logits(Array2::zeros((rows.len(), 5))), State::new(())))
+    }
+}
+
+fn canvas(length: usize) -> Vec<Canvas> {
+    vec![Canvas::unconditional(length, MASK).unwrap()]
+}
+
+/// Reveals the first position, masking whatever is revealed.
+#[derive(Clone)]
+struct Sisyphus;
+
+impl Unmasker for Sisyphus {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let revealed = (0..view.canvas().len()).find(|&p| !view.canvas().is_masked(p));
+        if let Some(position) = revealed {
+            view.remask(position);
+        }
+        let drawn = view.draw(0)?;
+        view.reveal(0, drawn);
+        Ok(Next::EndStep)
+    }
+}
+
+/// Reveals a token of its own making.
+#[derive(Clone)]
+struct Forger;
+
+impl Unmasker for Forger {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        view.reveal(0, Drawn { token: 9, probability: 1.0 });
+        Ok(Next::EndStep)
+    }
+}
+
+/// Asks for a sampler pass that nobody can run, or reveals nothing.
+#[derive(Clone)]
+struct Idler {
+    reveals: bool,
+}
+
+impl Unmasker for Idler {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        if self.reveals {
+            let drawn = view.draw(0)?;
+            view.reveal(0, drawn);
+        }
+        Ok(Next::Refine)
+    }
+}
+
+struct OutOfRange;
+
+impl Draw for OutOfRange {
+    fn draw(&self, logits: &[f32], _: &mut dyn Stream) -> usize {
+        logits.len() + 1
+    }
+}
+
+#[test]
+fn strategies_that_misbehave_are_stopped() {
+    let run = |generator: Generator| generator.run(canvas(6), &mut ()).unwrap_err();
+    let flat = || Generator::new(Flat::new());
+    assert!(matches!(run(flat().unmasker(Sisyphus)), Error::Endless { sequence: 0, .. }));
+    let forged = run(flat().unmasker(Forger));
+    assert!(matches!(forged, Error::UnknownToken { token: 9, position: 0, size: 5, .. }));
+    let drawn = run(flat().draw(OutOfRange));
+    assert!(matches!(drawn, Error::UnknownToken { token: 6, .. }), "{drawn}");
+    let idle = run(flat().unmasker(Idler { reveals: false }));
+    assert!(matches!(idle, Error::NoProgress { sequence: 0, step: 0 }));
+    assert!(matches!(run(flat().unmasker(Idler { reveals: true })), Error::NoSamplerLayer));
+}
+
+#[test]
+fn requests_are_checked_before_anything_runs() {
+    let flat = || Generator::new(Flat::new());
+    let run = |generator: &Generator, canvas: Canvas| generator.run(vec![canvas], &mut ());
+    let other = Canvas::unconditional(3, 2).unwrap();
+    assert!(matches!(run(&flat(), other), Err(Error::MaskMismatch { got: 2, expected: MASK, .. })));
+    let long = Canvas::unconditional(41, MASK).unwrap();
+    assert!(matches!(run(&flat(), long), Err(Error::TooLong { length: 41, max: 40, .. })));
+    let unknown = Canvas::new(&[7], 3, MASK).unwrap();
+    assert!(matches!(run(&flat(), unknown), Err(Error::UnknownToken { token: 7, .. })));
+    let uneven = flat().block_length(4).unwrap();
+    let six = || Canvas::unconditional(6, MASK).unwrap();
+    assert!(matches!(run(&uneven, six()), Err(Error::BlockNotDividing { block: 4, length: 6 })));
+    let steps = flat().block_length(3).unwrap().schedule(DreamLinear::new(5).unwrap());
+    assert!(matches!(run(&steps, six()), Err(Error::StepsNotDivisible { steps: 5, blocks: 2 })));
+    assert!(flat().block_length(0).is_err() && flat().batch_size(0).is_err());
+    assert!(matches!(flat().generate(&[], 3), Err(Error::EmptyPrompt)));
+    assert!(matches!(flat().generate(&[1], 0), Err(Error::NothingMasked(_))));
+}
+
+#[test]
+fn more_sequences_than_a_batch_holds_all_finish_in_order() {
+    let generator = Generator::new(Flat::new()).batch_size(2).unwrap();
+    let prompts: Vec<Vec<u32>> = (0..7).map(|n| vec![1; n % 3 + 1]).collect();
+    let outputs = generator.generate_batch(&prompts, 5).unwrap();
+    for (output, prompt) in outputs.iter().zip(&prompts) {
+        assert_eq!(output.tokens.len(), prompt.len() + 5);
+        assert_eq!(output.generated_tokens().len(), 5);
+        assert_eq!((output.denoiser_calls, output.sampler_calls), (5, 0));
+    }
+}
+
+#[test]
+fn idle_steps_cost_no_forward_and_show_in_the_history() {
+    let generator = Generator::new(Flat::new())
+        .unmasker(Marginal::default())
+        .schedule(DreamLinear::new(8).unwrap());
+    let mut history = History::default();
+    let outputs = generator.run(canvas(8), &mut history).unwrap();
+    assert_eq!((outputs[0].steps, outputs[0].denoiser_calls), (8, 7));
+    assert_eq!(history.of(0).len(), 8);
+    assert_eq!(history.of(0)[0], [MASK; 8]);
+    assert_eq!(history.of(0)[7], outputs[0].tokens);
+}
+
+#[test]
+fn a_schedule_beyond_the_masked_positions_is_cut() {
+    let generator = Generator::new(Flat::new())
+        .unmasker(Marginal::default())
+        .schedule(TokensPerStep::new(100).unwrap());
+    let output = generator.generate(&[1], 9).unwrap();
+    assert_eq!(output.denoiser_calls, 1);
+}

@@ -1,0 +1,248 @@
+//! Training of a small base model: masked diffusion on fixed-length rows.
+
+use burn::tensor::Device;
+
+use conjoint_corpus::{Corpus, Domain};
+
+use crate::TrainError;
+use crate::checkpoint::Precision;
+use crate::config::{DreamConfig, check};
+use crate::dream::Dream;
+use crate::masked_diffusion::MaskedDiffusion;
+use crate::options::RunOptions;
+use crate::params;
+use crate::tokenizer::CharTokenizer;
+use crate::trainer::{self, Summary};
+
+/// The first row that is held out for validation; training never comes this far.
+pub const HELD_OUT: u64 = 1 << 40;
+
+/// A source of training rows.
+///
+/// Any `Fn(u64) -> Result<Vec<u32>, TrainError>` is one.
+pub trait Rows: Sync {
+    /// Row `index`, `[T]` ids, the prompt first and filled up with the end token. The same index gives the
+    /// same row; rows from [`HELD_OUT`] on are only validated on.
+    ///
+    /// # Errors
+    ///
+    /// The row cannot be made.
+    fn row(&self, index: u64) -> Result<Vec<u32>, TrainError>;
+}
+
+impl<F: Fn(u64) -> Result<Vec<u32>, TrainError> + Sync> Rows for F {
+    fn row(&self, index: u64) -> Result<Vec<u32>, TrainError> {
+        self(index)
+    }
+}
+
+/// Sizes and budget of a base model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BaseOptions {
+    /// D, the width of the hidden states.
+    pub hidden_size: usize,
+    /// Decoder layers.
+    pub layers: usize,
+    /// F, the inner width of the feed-forward network.
+    pub intermediate_size: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// θ of the rotary embedding.
+    pub rope_theta: f64,
+    /// T, the length of a row.
+    pub length: usize,
+    /// Tokens at the start of a row that are never masked.
+    pub prompt: usize,
+    /// The first share of the run, in which rows are masked up to `early_limit` only: lightly masked
+    /// rows teach copying.
+    pub early_share: f64,
+    /// The share of a row that is masked at most early in the run.
+    pub early_limit: f64,
+    /// Held-out rows for each validated level.
+    pub validation_rows: usize,
+    /// The number format of the saved weights.
+    pub precision: Precision,
+    /// Budget, folder, batch and learning rates.
+    pub run: RunOptions,
+}
+
+impl Default for BaseOptions {
+    fn default() -> Self {
+        Self {
+            hidden_size: 160,
+            layers: 5,
+            intermediate_size: 448,
+            heads: 4,
+            kv_heads: 2,
+            rope_theta: 1e4,
+            length: 48,
+            prompt: 1,
+            early_share: 1.0 / 3.0,
+            early_limit: 0.6,
+            validation_rows: 128,
+            precision: Precision::F32,
+            run: RunOptions::default(),
+        }
+    }
+}
+
+impl BaseOptions {
+    /// The configuration of the model for `tokenizer`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Invalid`] names the first value that cannot work.
+    pub fn config(&self, tokenizer: &CharTokenizer) -> Result<DreamConfig, TrainError> {
+        check(
+            self.prompt < self.length,
+            "prompt",
+            self.prompt,
+            format!("below the length of {}", self.length),
+        )?;
+        check(
+            self.early_limit > 0.0 && self.early_limit <= 1.0,
+            "early_limit",
+            self.early_limit,
+            "in (0, 1]",
+        )?;
+        check(self.validation_rows > 0, "validation_rows", self.validation_rows, "at least 1")?;
+        let config = DreamConfig {
+            vocab_size: tokenizer.model_vocab_size(),
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            num_key_value_heads: self.kv_heads,
+            rms_norm_eps: 1e-6,
+            rope_theta: self.rope_theta,
+            max_position_embeddings: self.length,
+            mask_token_id: tokenizer.mask(),
+            eos_token_id: tokenizer.eos(),
+            pad_token_id: tokenizer.eos(),
+            bos_token_id: tokenizer.eos(),
+            tie_word_embeddings: false,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// Trains a base model on the texts of [`Corpus`], each a tag, the body's characters and end tokens;
+/// see [`train_on`].
+///
+/// # Errors
+///
+/// As [`train_on`].
+pub fn train_base(options: &BaseOptions) -> Result<Summary, TrainError> {
+    let tags: Vec<_> = Domain::ALL.iter().map(|domain| domain.tag()).collect();
+    let tokenizer = CharTokenizer::new(Corpus::alphabet(), &tags)?;
+    let corpus = Corpus::new(options.run.seed);
+    let rows = |index| {
+        let mut row = tokenizer.encode(&corpus.text(index).to_string())?;
+        row.resize(options.length.max(row.len()), tokenizer.eos());
+        Ok(row)
+    };
+    train_on(&rows, &tokenizer, options)
+}
+
+/// Trains a base model on `rows`, or continues the run in `options.run.dir`.
+///
+/// The run's folder becomes a Dream checkpoint: `config.json`, `model.safetensors` (the averaged
+/// weights) and `tokenizer.json`, rewritten at each checkpoint, beside `log.jsonl`, `loss.svg` and
+/// `checkpoint/`.
+///
+/// The loss of a row with n masked tokens is their mean negative log likelihood, in nats; n is
+/// uniform on 1..=T − prompt, stratified over the batch.
+///
+/// # Errors
+///
+/// An option cannot work, a row is unusable, the loss diverges, or a file cannot be read or written.
+pub fn train_on(
+    rows: &impl Rows,
+    tokenizer: &CharTokenizer,
+    options: &BaseOptions,
+) -> Result<Summary, TrainError> {
+    let config = options.config(tokenizer)?;
+    let model = Dream::tied(&config, &Device::default().autodiff());
+    let model = params::init(model, options.run.seed);
+    trainer::train(model, &MaskedDiffusion { rows, tokenizer, options, config }, &options.run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint;
+    use crate::testing::{letter_tokenizer, letters, losses, tiny_run};
+    use crate::trainer::Objective;
+
+    #[test]
+    fn copying_is_learnt() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = tiny_run(dir.path(), 500);
+        options.run.batch = 16;
+        let summary = train_on(&letters, &letter_tokenizer(), &options).unwrap();
+        // Guessing costs ln 4 = 1.39; one masked token of eight is implied by its twin.
+        let loss = summary.validation["masked 10 %"];
+        assert!(loss < 0.7, "{loss}");
+        assert!(summary.validation["masked 90 %"] > 0.9);
+        let curve = losses(dir.path());
+        assert!(curve[490..].iter().sum::<f64>() < 0.9 * curve[..10].iter().sum::<f64>());
+    }
+
+    #[test]
+    fn the_run_folder_is_a_checkpoint_of_the_averaged_weights() {
+        let dir = tempfile::tempdir().unwrap();
+        let summary = train_on(&letters, &letter_tokenizer(), &tiny_run(dir.path(), 30)).unwrap();
+        let options = tiny_run(dir.path(), 30);
+        let config = options.config(&letter_tokenizer()).unwrap();
+        let model = checkpoint::load(dir.path(), &Device::default()).unwrap();
+        let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
+        let objective =
+            MaskedDiffusion { rows: &letters, tokenizer: &tokenizer, options: &options, config };
+        for (name, value) in objective.validate(&model).unwrap() {
+            assert!((value - summary.validation[&name]).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn the_corpus_is_trained_on_end_to_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = BaseOptions { length: 48, prompt: 1, ..tiny_run(dir.path(), 2) };
+        let summary = train_base(&options).unwrap();
+        assert_eq!((summary.steps, summary.tokens), (2, 2 * 6 * 48));
+        let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
+        let config = checkpoint::load_config(dir.path()).unwrap();
+        assert_eq!(config, options.config(&tokenizer).unwrap());
+    }
+
+    #[test]
+    fn texts_that_are_too_long_for_the_rows_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = BaseOptions { length: 20, prompt: 1, ..tiny_run(dir.path(), 2) };
+        assert!(matches!(train_base(&options), Err(TrainError::Row { .. })));
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |options: BaseOptions| match train_on(&letters, &letter_tokenizer(), &options)
+        {
+            Err(TrainError::Invalid { name, .. }) => name,
+            other => panic!("{other:?}"),
+        };
+        let good = || tiny_run(dir.path(), 1);
+        let run = |run: RunOptions| BaseOptions { run, ..good() };
+        assert_eq!(refused(BaseOptions { prompt: 8, ..good() }), "prompt");
+        assert_eq!(refused(BaseOptions { heads: 3, ..good() }), "hidden_size");
+        assert_eq!(refused(run(RunOptions { max_steps: None, ..good().run })), "max_steps");
+        assert_eq!(refused(run(RunOptions { workers: 7, ..good().run })), "workers");
+        assert_eq!(refused(run(RunOptions { average_decay: 1.0, ..good().run })), "average_decay");
+        let short = |_: u64| Ok(vec![2; 7]);
+        assert!(matches!(
+            train_on(&short, &letter_tokenizer(), &good()),
+            Err(TrainError::Row { .. })
+        ));
+    }
+}

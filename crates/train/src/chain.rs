@@ -1,0 +1,213 @@
+//! Chains of canvases along a trajectory, and the frozen model's answers to them.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::TrainError;
+use crate::distill::{Pass, Target};
+use crate::dream::Dream;
+use crate::teacher::Teacher;
+use crate::trajectory::Trajectory;
+
+/// A trajectory from the state after `reveals` reveals on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain<'a> {
+    pub trajectory: &'a Trajectory,
+    pub reveals: usize,
+}
+
+impl Chain<'_> {
+    /// x^depth, `[T]` ids.
+    fn canvas(&self, depth: usize, mask_id: u32) -> Vec<u32> {
+        self.trajectory.canvas(self.reveals + depth, mask_id)
+    }
+
+    /// The positions masked in x^depth, the next to be revealed first.
+    fn masked(&self, depth: usize) -> impl ExactSizeIterator<Item = usize> + '_ {
+        self.trajectory.masked(self.reveals + depth)
+    }
+}
+
+/// What the layer is trained against: the frozen model and a teacher that runs it.
+pub(crate) struct Frozen<'a, T> {
+    pub base: Dream,
+    pub teacher: &'a T,
+}
+
+/// A batch of chains, ready for the loss.
+pub(crate) struct Batch {
+    /// h⁰, [B, T, D].
+    pub start: Tensor<3>,
+    /// One pass a depth, from depth 1 on.
+    pub passes: Vec<Pass>,
+}
+
+impl<T: Teacher> Frozen<'_, T> {
+    /// The passes of `chains`, `weights.len()` deep. A masked row of x^j weighs `weights[j − 1]`
+    /// over the number of masked rows in its chain; a depth of weight zero has no target, and the
+    /// teacher is not asked about it.
+    pub fn batch(&self, chains: &[Chain], weights: &[f64]) -> Result<Batch, TrainError> {
+        let wanted = |depth: &usize| *depth == 0 || weights[depth - 1] > 0.0;
+        let asked: Vec<usize> = (0..=weights.len()).filter(wanted).collect();
+        let mut answers = self.ask(chains, &asked)?.into_iter();
+        let [batch, length, width] =
+            [chains.len(), self.length(chains), self.base.config().hidden_size];
+        let mut answer = || {
+            answers.next().unwrap_or_else(|| Tensor::zeros([batch, length, width], &self.device()))
+        };
+        let start = answer();
+        let passes = weights.iter().enumerate().map(|(i, &weight)| {
+            let depth = i + 1;
+            let embedded = self.base.embed(self.ids(chains, depth));
+            let target =
+                (weight > 0.0).then(|| self.target(chains, depth, weight, answer())).flatten();
+            Pass { embedded, target }
+        });
+        Ok(Batch { passes: passes.collect(), start })
+    }
+
+    /// The head, [V, D].
+    pub fn head(&self) -> Tensor<2> {
+        self.base.head()
+    }
+
+    fn device(&self) -> Device {
+        self.base.norm.gamma.device()
+    }
+
+    fn length(&self, chains: &[Chain]) -> usize {
+        chains.first().map_or(0, |chain| chain.trajectory.tokens.len())
+    }
+
+    /// The ids of x^depth, [B, T].
+    fn ids(&self, chains: &[Chain], depth: usize) -> Tensor<2, Int> {
+        let mask = self.base.config().mask_token_id;
+        let ids: Vec<i32> =
+            chains.iter().flat_map(|c| c.canvas(depth, mask)).map(|id| id as i32).collect();
+        Tensor::from_data(TensorData::new(ids, [chains.len(), self.length(chains)]), &self.device())
+    }
+
+    /// The teacher's hidden states at these depths, [B, T, D] each, from one call.
+    fn ask(&self, chains: &[Chain], depths: &[usize]) -> Result<Vec<Tensor<3>>, TrainError> {
+        let config = self.base.config();
+        let canvases = depths.iter().flat_map(|&depth| {
+            chains.iter().flat_map(move |c| c.canvas(depth, config.mask_token_id))
+        });
+        let ids: Vec<i64> = canvases.map(i64::from).collect();
+        let (batch, length, width) = (chains.len(), self.length(chains), config.hidden_size);
+        let hidden = self.teacher.hidden(&ids, depths.len() * batch, length)?;
+        let expected = ids.len() * width;
+        if hidden.len() != expected || expected == 0 {
+            return Err(TrainError::TeacherShape {
+                got: hidden.len(),
+                batch: depths.len() * batch,
+                expected,
+            });
+        }
+        let one = |values: &[f32]| {
+            Tensor::from_data(
+                TensorData::new(values.to_vec(), [batch, length, width]),
+                &self.device(),
+            )
+        };
+        Ok(hidden.chunks_exact(expected / depths.len()).map(one).collect())
+    }
+
+    /// What to compare with at the masked rows of x^depth; `None` where every chain has ended.
+    fn target(
+        &self,
+        chains: &[Chain],
+        depth: usize,
+        weight: f64,
+        hidden: Tensor<3>,
+    ) -> Option<Target> {
+        let length = self.length(chains);
+        let (mut rows, mut weights) = (Vec::new(), Vec::new());
+        for (b, chain) in chains.iter().enumerate() {
+            let masked = chain.masked(depth);
+            let each = (weight / masked.len().max(1) as f64) as f32;
+            for i in masked {
+                rows.push((b * length + i) as i32);
+                weights.push(each);
+            }
+        }
+        let count = rows.len();
+        let rows: Tensor<1, Int> =
+            Tensor::from_data(TensorData::new(rows, [count]), &self.device());
+        let weights = Tensor::from_data(TensorData::new(weights, [count]), &self.device());
+        (count > 0).then(|| Target { hidden: crate::distill::rows(&hidden, &rows), rows, weights })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{shaken, tiny_config};
+
+    fn trajectories() -> Vec<Trajectory> {
+        let order = |shift: u16| (0..5).map(|i| 1 + (i * 2 + shift) % 5).collect();
+        let trajectory =
+            |i: u16| Trajectory { tokens: vec![5, 1, 2, 3, 4, 0], order: order(i), prompt_len: 1 };
+        (0..3).map(trajectory).collect()
+    }
+
+    #[test]
+    fn weights_add_up_and_rows_are_the_masked_ones() {
+        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+        let frozen = Frozen { teacher: &base.clone(), base };
+        let trajectories = trajectories();
+        let chains: Vec<_> = trajectories
+            .iter()
+            .zip(0..)
+            .map(|(trajectory, reveals)| Chain { trajectory, reveals })
+            .collect();
+        let batch = frozen.batch(&chains, &[1.0, 0.0, 0.5, 2.0]).unwrap();
+        let sum = |depth: usize| {
+            batch.passes[depth - 1]
+                .target
+                .as_ref()
+                .map(|t| t.weights.clone().sum().into_scalar::<f32>())
+        };
+        // At depth 4 the second chain is complete at depth 4 and the third at depth 3.
+        assert_eq!(sum(2), None);
+        for (depth, expected) in [(1, 3.0), (3, 1.0), (4, 2.0)] {
+            assert!((sum(depth).unwrap() - expected).abs() < 1e-6, "{depth}");
+        }
+        let rows: Vec<i64> =
+            batch.passes[3].target.as_ref().unwrap().rows.to_data().iter().collect();
+        assert_eq!(rows, [i64::from(trajectories[0].order[4])]);
+    }
+
+    #[test]
+    fn the_teacher_sees_the_canvas_of_each_depth() {
+        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+        let frozen = Frozen { teacher: &base.clone(), base: base.clone() };
+        let trajectories = trajectories();
+        let chain = [Chain { trajectory: &trajectories[1], reveals: 1 }];
+        let batch = frozen.batch(&chain, &[0.0, 1.0]).unwrap();
+        let target = batch.passes[1].target.as_ref().unwrap();
+        let ids: Vec<i64> = trajectories[1].canvas(3, 6).into_iter().map(i64::from).collect();
+        let hidden = base.hidden(&ids, 1, 6).unwrap();
+        let row = usize::from(trajectories[1].order[3]);
+        let first: Vec<f32> = target.hidden.clone().narrow(0, 0, 1).into_data().iter().collect();
+        assert!(first.iter().zip(&hidden[row * 16..]).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+
+    #[test]
+    fn a_teacher_of_another_width_is_an_error() {
+        struct Silent;
+        impl Teacher for Silent {
+            fn hidden(&self, _: &[i64], _: usize, _: usize) -> Result<Vec<f32>, TrainError> {
+                Ok(vec![0.0; 7])
+            }
+        }
+        let frozen =
+            Frozen { base: Dream::untied(&tiny_config(), &Device::default()), teacher: &Silent };
+        let trajectories = trajectories();
+        let chain = [Chain { trajectory: &trajectories[0], reveals: 0 }];
+        let answer = frozen.batch(&chain, &[1.0]).map(drop);
+        assert!(matches!(
+            answer,
+            Err(TrainError::TeacherShape { got: 7, batch: 2, expected: 192 })
+        ));
+    }
+}

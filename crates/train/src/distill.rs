@@ -1,0 +1,228 @@
+//! The distillation loss: the sampler layer, unrolled, against the frozen model on the same canvas.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::sampler::SamplerLayer;
+
+/// Weights of the loss's optional terms on hidden states; both zero by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HiddenWeights {
+    /// λ₁, on smoothL1(hʲ, h_base(xʲ)): stay near what the frozen model would compute.
+    pub teacher: f64,
+    /// λ₂, on smoothL1(hʲ, h⁰): stay near the start.
+    pub start: f64,
+}
+
+/// One pass of the sampler layer and what it is compared with.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// The frozen embeddings of xʲ, [B, T, D].
+    pub embedded: Tensor<3>,
+    /// What to compare with after this pass; `None` if the pass is only on the way to a later one.
+    pub target: Option<Target>,
+}
+
+/// The frozen model's answer at some rows of one canvas.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The frozen model's hidden states h_base(xʲ) at the rows, [N, D].
+    pub hidden: Tensor<2>,
+    /// The rows, indices into the flattened B · T, `[N]`.
+    pub rows: Tensor<1, Int>,
+    /// The weight of each row, `[N]`. The loss is the plain weighted sum.
+    pub weights: Tensor<1>,
+}
+
+/// The loss of a chain of passes from the hidden states `start` = h⁰ [B, T, D]:
+///
+/// ```text
+/// Σ_j Σ_rows weight · ( KL(p_base(· | xʲ) ‖ p_sampler(· | xʲ, hʲ)) + λ₁ smoothL1(hʲ, h_base(xʲ)) + λ₂ smoothL1(hʲ, h⁰) )
+/// ```
+///
+/// in nats, with `head` the frozen head [V, D] and smoothL1 averaged over D. Gradients flow through
+/// the whole chain.
+pub fn loss(
+    layer: &SamplerLayer,
+    head: &Tensor<2>,
+    start: Tensor<3>,
+    passes: &[Pass],
+    lambda: HiddenWeights,
+) -> Tensor<1> {
+    let mut total = Tensor::zeros([1], &start.device());
+    let mut hidden = start.clone();
+    for pass in passes {
+        hidden = layer.forward(pass.embedded.clone(), hidden);
+        let Some(target) = &pass.target else { continue };
+        let ours = rows(&hidden, &target.rows);
+        let mut each =
+            divergence(log_probabilities(&target.hidden, head), log_probabilities(&ours, head));
+        if lambda.teacher != 0.0 {
+            each = each + smooth_l1(ours.clone(), target.hidden.clone()).mul_scalar(lambda.teacher);
+        }
+        if lambda.start != 0.0 {
+            each = each + smooth_l1(ours, rows(&start, &target.rows)).mul_scalar(lambda.start);
+        }
+        total = total + (each * target.weights.clone()).sum();
+    }
+    total
+}
+
+/// The rows `rows` `[N]` of `hidden` [B, T, D] flattened, [N, D].
+pub(crate) fn rows(hidden: &Tensor<3>, rows: &Tensor<1, Int>) -> Tensor<2> {
+    let [batch, length, width] = hidden.dims();
+    hidden.clone().reshape([batch * length, width]).select(0, rows.clone())
+}
+
+/// Hidden states [N, D] → log-probabilities [N, V].
+pub(crate) fn log_probabilities(hidden: &Tensor<2>, head: &Tensor<2>) -> Tensor<2> {
+    log_softmax(hidden.clone().matmul(head.clone().transpose()), 1)
+}
+
+/// KL(p ‖ q) of each row in nats, from log-probabilities [N, V] → `[N]`.
+pub(crate) fn divergence(log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
+    (log_p.clone().exp() * (log_p - log_q)).sum_dim(1).squeeze_dim(1)
+}
+
+/// Huber's loss with threshold 1, averaged over the width: [N, D] → `[N]`.
+fn smooth_l1(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
+    let distance = (a - b).abs();
+    let near = distance.clone().clamp_max(1.0);
+    (near.clone().square().mul_scalar(0.5) + (distance - near)).mean_dim(1).squeeze_dim(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params;
+    use crate::testing::{shaken, tiny_config};
+    use burn::module::Module;
+    use burn::optim::GradientsParams;
+    use burn::tensor::{Device, TensorData};
+
+    const ROWS: [i32; 3] = [1, 4, 9];
+
+    /// Numbers on ±1 that look random.
+    fn numbers<const D: usize>(shape: [usize; D], phase: f32, device: &Device) -> Tensor<D> {
+        let count = shape.iter().product::<usize>();
+        let values = (0..count).map(|i| (i as f32 * 1.7 + phase).sin()).collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    fn head(device: &Device) -> Tensor<2> {
+        numbers([8, 16], 0.1, device)
+    }
+
+    /// Two passes over [2, 6, 16], compared at three rows after the second or after both.
+    fn passes(device: &Device, both: bool) -> Vec<Pass> {
+        let pass = |j: usize| Pass {
+            embedded: numbers([2, 6, 16], j as f32, device),
+            target: (both || j == 1).then(|| Target {
+                hidden: numbers([3, 16], 7.0 + j as f32, device),
+                rows: Tensor::from_data(TensorData::new(ROWS.to_vec(), [3]), device),
+                weights: Tensor::from_data(TensorData::new(vec![0.2f32, 0.3, 0.5], [3]), device),
+            }),
+        };
+        vec![pass(0), pass(1)]
+    }
+
+    fn value(loss: Tensor<1>) -> f64 {
+        f64::from(loss.into_scalar::<f32>())
+    }
+
+    #[test]
+    fn divergence_is_zero_of_itself_and_positive_otherwise() {
+        let device = Device::default();
+        let p = log_probabilities(&numbers([5, 16], 1.0, &device), &head(&device));
+        let q = log_probabilities(&numbers([5, 16], 2.0, &device), &head(&device));
+        let of = |a: &Tensor<2>, b: &Tensor<2>| {
+            divergence(a.clone(), b.clone()).into_data().iter::<f32>().collect::<Vec<_>>()
+        };
+        assert!(of(&p, &p).iter().all(|kl| kl.abs() < 1e-6));
+        assert!(of(&p, &q).iter().all(|kl| *kl > 1e-3));
+        // By hand: p = (1/2, 1/2), q = (1/4, 3/4).
+        let log = |p: [f32; 2]| {
+            Tensor::<2>::from_data(TensorData::new(p.map(f32::ln).to_vec(), [1, 2]), &device)
+        };
+        let expected = 0.5 * (2.0f32).ln() + 0.5 * (2.0f32 / 3.0).ln();
+        assert!((of(&log([0.5, 0.5]), &log([0.25, 0.75]))[0] - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_identity_costs_what_stale_distributions_cost() {
+        let device = Device::default();
+        let layer = params::init(SamplerLayer::new(&tiny_config(), &device), 1);
+        let start = numbers([2, 6, 16], 3.0, &device);
+        let passes = passes(&device, true);
+        let stale: f64 = passes
+            .iter()
+            .filter_map(|pass| pass.target.as_ref())
+            .map(|target| {
+                let stale = log_probabilities(&rows(&start, &target.rows), &head(&device));
+                let exact = log_probabilities(&target.hidden, &head(&device));
+                value((divergence(exact, stale) * target.weights.clone()).sum())
+            })
+            .sum();
+        let lambda = HiddenWeights { start: 5.0, teacher: 0.0 };
+        let loss = value(loss(&layer, &head(&device), start, &passes, lambda));
+        assert!((loss - stale).abs() < 1e-5 && stale > 0.1, "{loss} {stale}");
+    }
+
+    #[test]
+    fn a_pass_without_target_still_moves_the_state() {
+        let device = Device::default();
+        let layer = shaken(SamplerLayer::new(&tiny_config(), &device), 1);
+        let start = numbers([2, 6, 16], 3.0, &device);
+        let last = |passes: Vec<Pass>| {
+            value(loss(&layer, &head(&device), start.clone(), &passes, HiddenWeights::default()))
+        };
+        let through_both = last(passes(&device, false));
+        assert!((through_both - last(passes(&device, false)[1..].to_vec())).abs() > 1e-4);
+        assert!(last(passes(&device, true)) > through_both);
+    }
+
+    #[test]
+    fn smooth_l1_is_square_near_and_linear_far() {
+        let device = Device::default();
+        let at = |x: f32| Tensor::<2>::from_data(TensorData::new(vec![x], [1, 1]), &device);
+        let of = |x| f64::from(smooth_l1(at(x), at(0.0)).into_scalar::<f32>());
+        assert_eq!((of(0.5), of(-0.5), of(1.0), of(3.0)), (0.125, 0.125, 0.5, 2.5));
+    }
+
+    #[test]
+    fn gradients_are_slopes_through_the_whole_chain() {
+        let device = Device::default().autodiff();
+        let plain = Device::default();
+        let lambda = HiddenWeights { teacher: 0.3, start: 0.2 };
+        let layer = shaken(SamplerLayer::new(&tiny_config(), &device), 1);
+        let of = |layer: &SamplerLayer| {
+            loss(
+                layer,
+                &head(&plain),
+                numbers([2, 6, 16], 3.0, &plain),
+                &passes(&plain, true),
+                lambda,
+            )
+        };
+        let gradients = GradientsParams::from_grads(of(&layer).backward(), &layer);
+        let gradient = gradients.get::<2>(layer.down_project.weight.id).unwrap();
+        let direction = numbers([32, 16], 0.5, &plain);
+        let slope: f32 = (gradient * direction.clone()).sum().into_scalar();
+        let moved = |by: f32| {
+            let mut layer = layer.clone();
+            layer.down_project.weight = layer
+                .down_project
+                .weight
+                .map(|w| Tensor::from_inner(w.inner() + direction.clone().mul_scalar(by)));
+            value(of(&layer.valid()))
+        };
+        let step = 1e-2;
+        let measured = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
+        assert!(
+            (measured - f64::from(slope)).abs() < 0.02 * measured.abs().max(0.1),
+            "{measured} {slope}"
+        );
+        assert!(slope.abs() > 1e-3);
+    }
+}

@@ -1,0 +1,219 @@
+//! Training of the sampler layer along the frozen model's own trajectories.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+
+use crate::TrainError;
+use crate::chain::Frozen;
+use crate::checkpoint::{self, Precision};
+use crate::config::check;
+use crate::distill::HiddenWeights;
+use crate::dream::Dream;
+use crate::options::RunOptions;
+use crate::params;
+use crate::sampler::SamplerLayer;
+use crate::teacher::{Cached, Teacher};
+use crate::trainer::{self, Summary};
+use crate::trajectory::Trajectory;
+use crate::unrolling::Distillation;
+
+/// How the sampler layer is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SamplerOptions {
+    /// The frozen model's checkpoint folder, whose embedding and head the layer shares.
+    pub base: PathBuf,
+    /// The weight of each depth j = 1..=J in the loss; its length is J, the most passes that are
+    /// unrolled. To reveal K tokens a step well, J should be at least K − 1.
+    pub depth_weights: Vec<f64>,
+    /// Compare at one depth a step, drawn by `depth_weights`, rather than at all depths: a step
+    /// needs fewer forwards of the frozen model and learns less.
+    pub one_depth: bool,
+    /// Weights of the terms on hidden states.
+    pub lambda: HiddenWeights,
+    /// Bytes of memory for the teacher's answers, so that a state met again costs no forward of the
+    /// frozen model; 0 remembers nothing.
+    pub cache_bytes: usize,
+    /// How many of the first trajectories are validated on and not trained on.
+    pub held_out: usize,
+    /// The number format of the saved weights.
+    pub precision: Precision,
+    /// Budget, folder, batch and learning rates.
+    pub run: RunOptions,
+}
+
+impl Default for SamplerOptions {
+    fn default() -> Self {
+        Self {
+            base: PathBuf::from("base"),
+            depth_weights: vec![1.0; 4],
+            one_depth: false,
+            lambda: HiddenWeights::default(),
+            cache_bytes: 4 << 30,
+            held_out: 64,
+            precision: Precision::F32,
+            run: RunOptions { batch: 32, ..RunOptions::default() },
+        }
+    }
+}
+
+impl SamplerOptions {
+    fn validate(&self) -> Result<(), TrainError> {
+        let weights = &self.depth_weights;
+        let usable =
+            weights.iter().all(|w| *w >= 0.0 && w.is_finite()) && weights.iter().sum::<f64>() > 0.0;
+        check(usable, "depth_weights", format!("{weights:?}"), "numbers of 0 or above, not all 0")?;
+        check(self.held_out > 0, "held_out", self.held_out, "at least 1")
+    }
+}
+
+/// Trains a sampler layer for the frozen model in `options.base`, or continues the run in
+/// `options.run.dir`.
+///
+/// A row of a batch is a state of a trajectory, drawn uniformly: x⁰ is its canvas after k reveals,
+/// x¹, x², … reveal the next positions in the model's own order, with its own tokens. The layer is
+/// unrolled from the teacher's h⁰ and compared with the teacher on each xʲ; see
+/// [`crate::distill::loss`].
+/// States like those of real decoding matter: trained on random masks, the layer
+/// does not help there.
+///
+/// The run's folder receives `model.safetensors` (the averaged weights, named `drafter.*`) at each
+/// checkpoint, beside `log.jsonl`, `loss.svg` and `checkpoint/`. The validation reports, for each
+/// depth j on held-out trajectories, means over states of
+///
+/// - `kl j`: KL(p_base(· | xʲ) ‖ p_sampler) over the masked rows, and `stale kl j`: the same for
+///   p_base(· | x⁰), which is what independent draws use;
+/// - `kl left j` = `kl j` / `stale kl j`, the share of the error that the layer leaves;
+/// - `next kl left j`: the same at the one position that is revealed next;
+/// - `top-1 j` and `stale top-1 j`: how often the likeliest token is the frozen model's.
+///
+/// # Errors
+///
+/// An option cannot work, a trajectory does not fit the model, the teacher fails, the loss
+/// diverges, or a file cannot be read or written.
+pub fn train_sampler(
+    options: &SamplerOptions,
+    teacher: &impl Teacher,
+    trajectories: &[Trajectory],
+) -> Result<Summary, TrainError> {
+    options.validate()?;
+    let base = checkpoint::load(&options.base, &Device::default())?;
+    let length = trajectories.first().map_or(0, |t| t.tokens.len());
+    for trajectory in trajectories {
+        trajectory.validate(length, base.config().vocab_size)?;
+    }
+    let Some((held_out, training)) =
+        trajectories.split_at_checked(options.held_out).filter(|s| !s.1.is_empty())
+    else {
+        return Err(TrainError::TooFewTrajectories {
+            got: trajectories.len(),
+            held_out: options.held_out,
+        });
+    };
+    let layer = SamplerLayer::new(base.config(), &Device::default().autodiff());
+    let layer = params::init(layer, options.run.seed);
+    let frozen = Frozen { base, teacher: &Cached::new(teacher, options.cache_bytes) };
+    trainer::train(layer, &Distillation { frozen, training, held_out, options }, &options.run)
+}
+
+/// [`train_sampler`] with the frozen model in `options.base` as its own teacher.
+///
+/// # Errors
+///
+/// As [`train_sampler`].
+pub fn train_sampler_from_checkpoint(
+    options: &SamplerOptions,
+    trajectories: &[Trajectory],
+) -> Result<Summary, TrainError> {
+    let teacher: Dream = checkpoint::load(&options.base, &Device::default())?;
+    train_sampler(options, &teacher, trajectories)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::OptimizerOptions;
+    use crate::testing::{shaken, tiny_config, trajectories};
+    use std::path::Path;
+
+    fn options(dir: &Path, steps: u64) -> SamplerOptions {
+        let optimizer = OptimizerOptions {
+            muon_rate: 0.01,
+            adamw_rate: 0.01,
+            warmup_steps: 5,
+            ..Default::default()
+        };
+        let run = RunOptions {
+            dir: dir.join("run"),
+            max_steps: Some(steps),
+            max_minutes: None,
+            batch: 8,
+            workers: 2,
+            average_decay: 0.9,
+            log_every: 1,
+            progress: false,
+            optimizer,
+            ..RunOptions::default()
+        };
+        let base = dir.join("base");
+        SamplerOptions {
+            base,
+            depth_weights: vec![1.0; 2],
+            held_out: 4,
+            run,
+            ..SamplerOptions::default()
+        }
+    }
+
+    /// A folder with a random base model, whose distributions depend on all their context.
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+        checkpoint::save(&base, &dir.path().join("base"), Precision::F32).unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_layer_learns_to_follow_the_teacher() {
+        let dir = folder();
+        let start =
+            train_sampler_from_checkpoint(&options(dir.path(), 1), &trajectories(60)).unwrap();
+        assert!((start.validation["kl left 1"] - 1.0).abs() < 0.02, "{:?}", start.validation);
+        std::fs::remove_dir_all(dir.path().join("run")).unwrap();
+        let end =
+            train_sampler_from_checkpoint(&options(dir.path(), 150), &trajectories(60)).unwrap();
+        for depth in [1, 2] {
+            assert!(end.validation[&format!("kl left {depth}")] < 0.8, "{:?}", end.validation);
+        }
+        let config = checkpoint::load_config(&dir.path().join("base")).unwrap();
+        assert!(
+            SamplerLayer::load(
+                &dir.path().join("run/model.safetensors"),
+                &config,
+                &Device::default()
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_trained_on_is_refused() {
+        let dir = folder();
+        let train = |options: &SamplerOptions, count| {
+            train_sampler_from_checkpoint(options, &trajectories(count))
+        };
+        let good = || options(dir.path(), 1);
+        let few = train(&good(), 4);
+        assert!(matches!(few, Err(TrainError::TooFewTrajectories { got: 4, held_out: 4 })));
+        let none = SamplerOptions { depth_weights: vec![], ..good() };
+        assert!(matches!(train(&none, 9), Err(TrainError::Invalid { name: "depth_weights", .. })));
+        let nowhere = SamplerOptions { base: dir.path().join("nowhere"), ..good() };
+        assert!(matches!(train(&nowhere, 9), Err(TrainError::Io { .. })));
+        let mut broken = trajectories(9);
+        broken[7].order.pop();
+        assert!(matches!(
+            train_sampler_from_checkpoint(&good(), &broken),
+            Err(TrainError::Invalid { .. })
+        ));
+    }
+}

@@ -1,0 +1,70 @@
+//! Training of small masked diffusion language models, and of the sampler layer that lets a frozen one
+//! reveal several dependent tokens per forward.
+//!
+//! | stage | entry | reads | writes |
+//! |---|---|---|---|
+//! | base model | [`base::train_base`] | texts of [`conjoint_corpus`] | a Dream checkpoint: `config.json`, `model.safetensors`, `tokenizer.json` |
+//! | sampler layer | [`distillation::train_sampler`] | that checkpoint, a [`teacher::Teacher`], [`trajectory::Trajectory`]s of its own | `model.safetensors` with `drafter.*` |
+//!
+//! Both run the same [`trainer`]: batches are split over threads, Muon and AdamW take the step
+//! ([`options::OptimizerOptions`]), an average of the weights is what is validated and saved, and the run's folder
+//! holds a checkpoint from which an interrupted run continues as if nothing had happened. All
+//! random numbers depend on the seed and the step alone.
+//!
+//! # Example
+//!
+//! ```
+//! use conjoint_train::base::{BaseOptions, train_base};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! let mut options = BaseOptions { hidden_size: 16, layers: 1, intermediate_size: 24, ..Default::default() };
+//! # options.validation_rows = 2;
+//! # options.run.progress = false;
+//! options.run.dir = dir.path().join("run");
+//! options.run.max_steps = Some(3);
+//! let summary = train_base(&options)?;
+//! assert_eq!(summary.tokens, 3 * 64 * 48);
+//!
+//! let model = conjoint_train::checkpoint::load(&options.run.dir, &Default::default())?;
+//! assert_eq!(model.config().hidden_size, 16);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `cuda` trains on an NVIDIA GPU; the environment variable `BURN_DEVICE=flex` goes back to the
+//!   processor.
+
+mod atomic;
+pub mod base;
+mod chain;
+pub mod checkpoint;
+pub mod config;
+pub mod decoder;
+pub mod distill;
+pub mod distillation;
+pub mod dream;
+mod error;
+mod figures;
+pub mod log;
+mod masked_diffusion;
+mod masking;
+pub mod onnx_teacher;
+mod optimizer;
+pub mod options;
+pub mod params;
+mod progress;
+pub mod rollout;
+pub mod sampler;
+mod state;
+pub mod teacher;
+mod tensors;
+#[cfg(test)]
+mod testing;
+mod threads;
+pub mod tokenizer;
+pub mod trainer;
+pub mod trajectory;
+mod unrolling;
+
+pub use error::TrainError;

@@ -1,0 +1,44 @@
+//! The exported, frozen model on ONNX Runtime as the teacher.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, OnnxOptions};
+
+use crate::TrainError;
+use crate::teacher::Teacher;
+
+/// As many single-threaded copies of an exported model as there are workers: each worker's question
+/// goes to one that is free.
+pub struct OnnxTeacher {
+    models: Vec<Mutex<OnnxDenoiser>>,
+}
+
+impl OnnxTeacher {
+    /// Opens the folder that `conjoint export` wrote, once a worker.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Teacher`] if the model cannot be opened.
+    pub fn open(folder: &Path, workers: usize) -> Result<Self, TrainError> {
+        let options = OnnxOptions::new(ExecutionProvider::Cpu).threads(1);
+        let open = |_| OnnxDenoiser::open(folder, options.clone()).map(Mutex::new);
+        let models = (0..workers.max(1)).map(open).collect::<Result<_, _>>();
+        Ok(Self { models: models.map_err(|error| TrainError::Teacher(error.into()))? })
+    }
+
+    /// A copy that no one is asking, or else the first one, once it is free. A copy holds nothing
+    /// that a panic could leave half-done.
+    fn free(&self) -> MutexGuard<'_, OnnxDenoiser> {
+        let idle = self.models.iter().find_map(|model| model.try_lock().ok());
+        idle.unwrap_or_else(|| self.models[0].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Teacher for OnnxTeacher {
+    fn hidden(&self, ids: &[i64], batch: usize, length: usize) -> Result<Vec<f32>, TrainError> {
+        let hidden = self.free().hidden(ids, batch, length);
+        let hidden = hidden.map_err(|error| TrainError::Teacher(error.into()))?;
+        Ok(hidden.into_raw_vec_and_offset().0)
+    }
+}

@@ -1,0 +1,148 @@
+//! The sampler layer: what turns one forward of the frozen model into several dependent draws.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::nn::{Linear, RmsNorm};
+use burn::tensor::{Device, Tensor};
+
+use crate::TrainError;
+use crate::checkpoint;
+use crate::config::DreamConfig;
+use crate::decoder::{DecoderLayer, Rotary, linear, rms_norm};
+use crate::tensors::{self, Precision};
+
+/// One small layer that updates the hidden states after tokens were revealed:
+///
+/// ```text
+/// z  = layer(down_project([norm_embed(e) ; norm_hidden(h)]))
+/// h' = h + norm_postattn(z)
+/// ```
+///
+/// with e the frozen model's embedding of the tokens now and h the hidden states so far, after
+/// Dream's shift. Source: approximate joint sampling, arXiv 2509.22738.
+#[derive(Module, Debug)]
+pub struct SamplerLayer {
+    /// Norm of the embeddings.
+    pub norm_embed: RmsNorm,
+    /// Norm of the hidden states so far.
+    pub norm_hidden: RmsNorm,
+    /// Both together to the model's width, `2D → D`, with bias.
+    pub down_project: Linear,
+    /// A decoder layer of the model's own kind.
+    pub layer: DecoderLayer,
+    /// Norm of the update; with gains of zero the whole is the identity.
+    pub norm_postattn: RmsNorm,
+    #[module(skip)]
+    config: DreamConfig,
+}
+
+impl SamplerLayer {
+    /// A layer for the model `config`, not yet initialised; after [`crate::params::init`] it is the
+    /// identity on the hidden states.
+    pub fn new(config: &DreamConfig, device: &Device) -> Self {
+        let width = config.hidden_size;
+        Self {
+            norm_embed: rms_norm(config, device),
+            norm_hidden: rms_norm(config, device),
+            down_project: linear(2 * width, width, true, device),
+            layer: DecoderLayer::new(config, device),
+            norm_postattn: rms_norm(config, device),
+            config: config.clone(),
+        }
+    }
+
+    /// Embeddings of the tokens now [B, T, D] and hidden states so far [B, T, D] → hidden states
+    /// [B, T, D].
+    pub fn forward(&self, embedded: Tensor<3>, hidden: Tensor<3>) -> Tensor<3> {
+        let rotary = Rotary::new(&self.config, hidden.dims()[1], &self.norm_embed.gamma.device());
+        let both =
+            vec![self.norm_embed.forward(embedded), self.norm_hidden.forward(hidden.clone())];
+        let update = self.layer.forward(self.down_project.forward(Tensor::cat(both, 2)), &rotary);
+        hidden + self.norm_postattn.forward(update)
+    }
+
+    /// Writes the layer to `path`, a safetensors file with the published names `drafter.*`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path, precision: Precision) -> Result<(), TrainError> {
+        tensors::write_tensors(tensors::export(self, published_name), path, precision)
+    }
+
+    /// Reads a layer for the model `config` from `path`; other tensors in the file are ignored.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing or malformed, or a tensor is missing or of the wrong shape.
+    pub fn load(path: &Path, config: &DreamConfig, device: &Device) -> Result<Self, TrainError> {
+        let tensors = tensors::read_tensors(path)?;
+        tensors::import(Self::new(config, device), &tensors, published_name, path)
+    }
+}
+
+/// `norm_embed.gamma` → `drafter.norm_embed.0.weight`, `layer.mlp…` → `drafter.layers.0.0.mlp…`.
+fn published_name(path: &str) -> String {
+    let path = checkpoint::checkpoint_name(path);
+    match path.split_once('.') {
+        Some(("layer", rest)) => format!("drafter.layers.0.0.{rest}"),
+        Some((part, rest)) => format!("drafter.{part}.0.{rest}"),
+        None => format!("drafter.{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params;
+    use crate::testing::{self, fixture};
+    use burn::tensor::Distribution;
+
+    #[test]
+    fn three_chained_passes_agree_with_the_reference() {
+        let device = Device::default();
+        let base = checkpoint::load(&fixture("dream-tiny"), &device).unwrap();
+        let path = fixture("adjust-dream-tiny").join("model.safetensors");
+        let layer = SamplerLayer::load(&path, base.config(), &device).unwrap();
+        let reference = fixture("adjust-dream-tiny").join("reference.safetensors");
+        let mut hidden = testing::tensor::<3>(&reference, "step0.hidden", &device);
+        for step in 1..=3 {
+            let ids = testing::ids(&reference, &format!("step{step}.input_ids"), &device);
+            hidden = layer.forward(base.embed(ids), hidden);
+            testing::assert_close(&hidden, &reference, &format!("step{step}.hidden"), 1e-4);
+            testing::assert_close(
+                &base.logits(hidden.clone()),
+                &reference,
+                &format!("step{step}.logits"),
+                1e-4,
+            );
+        }
+    }
+
+    #[test]
+    fn a_fresh_layer_is_the_identity() {
+        let device = Device::default();
+        let layer = params::init(SamplerLayer::new(&testing::tiny_config(), &device), 3);
+        let random = || Tensor::<3>::random([2, 7, 16], Distribution::Normal(0.0, 1.0), &device);
+        let hidden = random();
+        assert_eq!(layer.forward(random(), hidden.clone()).to_data(), hidden.to_data());
+    }
+
+    #[test]
+    fn saved_and_read_back_it_is_the_same() {
+        let (device, config) = (Device::default(), testing::tiny_config());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let layer = params::init(SamplerLayer::new(&config, &device), 3);
+        layer.save(&path, Precision::F32).unwrap();
+        let back = SamplerLayer::load(&path, &config, &device).unwrap();
+        assert_eq!(tensors::export(&layer, str::to_owned), tensors::export(&back, str::to_owned));
+        let names = tensors::read_tensors(&path).unwrap();
+        let published =
+            tensors::read_tensors(&fixture("adjust-dream-tiny").join("model.safetensors")).unwrap();
+        assert!(
+            published.keys().all(|name| names.contains_key(name)) && names.len() == published.len()
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! The training loop: data-parallel steps, averaged weights, validation, checkpoints and resuming.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Tensor};
+
+use crate::TrainError;
+use crate::log::{Log, Record};
+use crate::options::RunOptions;
+use crate::params;
+use crate::progress::Progress;
+use crate::state::{self, Position};
+use crate::threads;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Steps taken, those before a resume included.
+    pub steps: u64,
+    /// Tokens seen.
+    pub tokens: u64,
+    /// Seconds spent training.
+    pub seconds: f64,
+    /// The training loss of the last steps, a running mean, in nats.
+    pub loss: f64,
+    /// The last validation of the averaged weights, by name, in nats unless the name says otherwise.
+    pub validation: BTreeMap<String, f64>,
+}
+
+/// What is being trained: a loss over rows drawn by step, a validation, and a way to save.
+pub(crate) trait Objective<M>: Sync {
+    /// The part of the loss of step `step` that its batch's rows `rows` contribute. The parts of one batch
+    /// add up to its loss. `progress` is the share of the budget used.
+    fn loss(
+        &self,
+        module: &M,
+        step: u64,
+        progress: f64,
+        rows: Range<usize>,
+    ) -> Result<Tensor<1>, TrainError>;
+    /// Named figures of the averaged weights on held-out rows.
+    fn validate(&self, averaged: &M) -> Result<BTreeMap<String, f64>, TrainError>;
+    /// Writes the averaged weights as a usable model.
+    fn save(&self, averaged: &M) -> Result<(), TrainError>;
+    /// Tokens in one step.
+    fn tokens_per_step(&self) -> u64;
+    /// Whether a validated figure belongs into the plot of losses, in nats.
+    fn is_plotted(&self, _figure: &str) -> bool {
+        true
+    }
+    /// Whether a validated figure is worth a place on the terminal.
+    fn is_headline(&self, _figure: &str) -> bool {
+        true
+    }
+}
+
+/// Trains `module` (fresh weights, on an autodiff device), or continues where `options.dir` left off.
+pub(crate) fn train<M: Module + Sync>(
+    module: M,
+    objective: &impl Objective<M>,
+    options: &RunOptions,
+) -> Result<Summary, TrainError> {
+    options.validate()?;
+    std::fs::create_dir_all(&options.dir).map_err(TrainError::io("create", &options.dir))?;
+    let mut run = state::restore(state::Run::new(module, options.optimizer), &options.dir)?;
+    let mut log = Log::open(&options.dir, run.position.step)?;
+    let progress = Progress::new(options, &run.position);
+    let mut validation = BTreeMap::new();
+    let mut saved = run.position.seconds;
+    while options.fraction(&run.position) < 1.0 {
+        let clock = Instant::now();
+        let fraction = options.fraction(&run.position);
+        let factor = options.optimizer.factor(run.position.step, fraction);
+        let (loss, gradients) =
+            gradients(&run.module, objective, &run.position, fraction, options)?;
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { step: run.position.step, loss });
+        }
+        run.module = run.optimizer.step(run.module, gradients, factor, options.workers)?;
+        // Early on, the average forgets the random start faster.
+        let age = run.position.step as f64;
+        let decay = options.average_decay.min((1.0 + age) / (10.0 + age));
+        run.averaged = params::average(run.averaged, &run.module, decay);
+        run.position.advance(loss, clock.elapsed().as_secs_f64());
+
+        let position = run.position.clone();
+        let finished = options.fraction(&position) >= 1.0;
+        let due = finished || position.seconds - saved >= 60.0 * options.checkpoint_minutes;
+        if due {
+            validation = objective.validate(&run.averaged)?;
+        }
+        if due || position.step % options.log_every.max(1) == 0 {
+            let tokens = position.step * objective.tokens_per_step();
+            log.write(&Record::new(
+                &position,
+                tokens,
+                loss,
+                factor,
+                if due { &validation } else { const { &BTreeMap::new() } },
+            ))?;
+        }
+        progress.update(&position, objective.tokens_per_step(), options.fraction(&position));
+        if due {
+            state::save(&run, &options.dir)?;
+            objective.save(&run.averaged)?;
+            log.plot(|figure| objective.is_plotted(figure))?;
+            progress.report(&position, &validation, |figure| objective.is_headline(figure));
+            saved = position.seconds;
+        }
+    }
+    if validation.is_empty() {
+        validation = objective.validate(&run.averaged)?;
+    }
+    let position = run.position;
+    let tokens = position.step * objective.tokens_per_step();
+    Ok(Summary {
+        steps: position.step,
+        tokens,
+        seconds: position.seconds,
+        loss: position.mean_loss,
+        validation,
+    })
+}
+
+/// The loss and gradients of one batch: each worker differentiates its own copy of the module on
+/// its own rows; the parts are added in the workers' order, so that the sum never depends on timing.
+fn gradients<M: Module + Sync>(
+    module: &M,
+    objective: &impl Objective<M>,
+    position: &Position,
+    progress: f64,
+    options: &RunOptions,
+) -> Result<(f64, GradientsParams), TrainError> {
+    let shard = |rows: Range<usize>| -> Result<(f64, GradientsParams), TrainError> {
+        // A copy with leaves of its own: graphs that share leaves would wait for each other.
+        let module = module.clone().fork(&Device::default().autodiff());
+        let loss = objective.loss(&module, position.step, progress, rows)?;
+        let value = loss.clone().into_scalar::<f32>();
+        Ok((f64::from(value), GradientsParams::from_grads(loss.backward(), &module)))
+    };
+    let (batch, workers) = (options.batch, options.workers);
+    let rows = (0..workers).map(|w| w * batch / workers..(w + 1) * batch / workers);
+    let parts = threads::map(rows.collect(), shard)?;
+    let mut total = 0.0;
+    let mut sum = GradientsAccumulator::<M>::new();
+    for part in parts {
+        let (loss, gradients) = part?;
+        total += loss;
+        sum.accumulate(module, gradients);
+    }
+    Ok((total, sum.grads()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{BaseOptions, HELD_OUT, train_on};
+    use crate::testing::{letter_tokenizer, letters, losses, tiny_run};
+
+    #[test]
+    fn a_killed_and_resumed_run_is_the_same_run() {
+        let (straight, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let whole =
+            train_on(&letters, &letter_tokenizer(), &tiny_run(straight.path(), 20)).unwrap();
+        let mut killed = tiny_run(broken.path(), 20);
+        killed.run.checkpoint_minutes = 0.0;
+        let dies = |index: u64| match index {
+            60..HELD_OUT => Err(TrainError::Row { row: index, reason: "killed".into() }),
+            _ => letters(index),
+        };
+        assert!(matches!(
+            train_on(&dies, &letter_tokenizer(), &killed),
+            Err(TrainError::Row { row: 60.., .. })
+        ));
+        assert_eq!(losses(broken.path()).len(), 10);
+        // The number of threads may change too.
+        killed.run.workers = 3;
+        let resumed = train_on(&letters, &letter_tokenizer(), &killed).unwrap();
+        let (straight, broken) = (losses(straight.path()), losses(broken.path()));
+        assert_eq!(straight.len(), broken.len());
+        assert!(straight.iter().zip(&broken).all(|(a, b)| (a - b).abs() < 1e-4));
+        assert_eq!(whole.tokens, resumed.tokens);
+        for (name, value) in &whole.validation {
+            assert!((value - resumed.validation[name]).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_other_sizes_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let small = tiny_run(dir.path(), 2);
+        train_on(&letters, &letter_tokenizer(), &small).unwrap();
+        let large = BaseOptions { intermediate_size: 32, ..small };
+        let refused = train_on(&letters, &letter_tokenizer(), &large);
+        assert!(matches!(refused, Err(TrainError::Malformed { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_finished_run_is_not_trained_further() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = train_on(&letters, &letter_tokenizer(), &tiny_run(dir.path(), 3)).unwrap();
+        let again = train_on(&letters, &letter_tokenizer(), &tiny_run(dir.path(), 3)).unwrap();
+        assert_eq!((first.steps, first.loss), (again.steps, again.loss));
+        assert_eq!(losses(dir.path()).len(), 3);
+    }
+}
