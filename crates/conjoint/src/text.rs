@@ -178,3 +178,47 @@ fn added_tokens(folder: &Path) -> Result<BTreeMap<TokenId, String>, TextError> {
     }
     Ok(tokens)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_slow_tokenizer_is_read_from_its_files() {
+        // Byte-level: Ġ stands for a space.
+        let folder = folder(&[
+            ("vocab.json", r#"{"a": 0, "b": 1, "Ġ": 2, "ab": 3, "Ġab": 4}"#),
+            ("merges.txt", "#version: 0.2\na b\nĠ ab\n"),
+            ("added_tokens.json", r#"{"<|mask|>": 6, "<|im_end|>": 5}"#),
+        ]);
+        let tokenizer = Tokenizer::open(folder.path()).unwrap();
+        let ids = tokenizer.encode("ab ab<|mask|>a<|im_end|>").unwrap();
+        assert_eq!(ids, [3, 4, 6, 0, 5]);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "ab ab<|mask|>a<|im_end|>");
+        assert_eq!(tokenizer.id("<|mask|>"), Some(6));
+    }
+
+    #[test]
+    fn missing_and_broken_files_are_named() {
+        let empty = folder(&[]);
+        assert!(matches!(Tokenizer::open(empty.path()), Err(TextError::Absent { .. })));
+        let broken = folder(&[("tokenizer.json", "{")]);
+        let error = Tokenizer::open(broken.path()).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json"), "{error}");
+        let gap = folder(&[
+            ("vocab.json", r#"{"a": 0}"#),
+            ("merges.txt", "#version: 0.2\n"),
+            ("added_tokens.json", r#"{"<|mask|>": 7}"#),
+        ]);
+        let error = Tokenizer::open(gap.path()).unwrap_err().to_string();
+        assert!(error.contains("should have id 7"), "{error}");
+    }
+}

@@ -26,9 +26,9 @@ fn math() {
     pin(
         Domain::Math,
         [
-            "dan has 8 dates and cooks 6. 8-6=2 dates.",
-            "zoe has 20 buns and eats 7. 20-7=13 buns.",
-            "hal has 11 eggs and eats 3. 11-3=8 eggs.",
+            "dan has 5 dates and cooks 4. 5-4=1 date.",
+            "zoe has 12 buns and eats 7. 12-7=5 buns.",
+            "hal has 7 eggs and eats 3. 7-3=4 eggs.",
         ],
     );
 }
@@ -38,9 +38,9 @@ fn code() {
     pin(
         Domain::Code,
         [
-            "def g(n): return n+7\nassert g(7)==14",
-            "def t(y,a): return a+y\nassert t(5,7)==12",
-            "def h(w,a): return w-a\nassert h(3,3)==0",
+            "def f(c): return 7+c\nassert f(7)==14",
+            "def t(b): return b+6\nassert t(7)==13",
+            "def h(k): return k-3\nassert h(4)==1",
         ],
     );
 }
@@ -50,9 +50,9 @@ fn lists() {
     pin(
         Domain::List,
         [
-            "copy: ora pam -> ora pam",
-            "replace bob ora: hal bob -> hal ora",
-            "reverse: ora eve val -> val eve ora",
+            "copy: sue hal bob -> sue hal bob",
+            "replace kim sue: kim ray jay -> sue ray jay",
+            "reverse: ned una ann -> ann una ned",
         ],
     );
 }
@@ -64,9 +64,9 @@ fn all_domains() {
     assert_eq!(
         texts,
         [
-            "<code>def r(z,w): return w*z\nassert r(4,5)==20",
-            "<code>def t(m,c): return c-m\nassert t(8,8)==0",
-            "<list>sort: bob ora dan -> bob dan ora",
+            "<code>def p(a): return a*4\nassert p(5)==20",
+            "<code>def s(u): return u-4\nassert s(4)==0",
+            "<list>sort: kim lea una -> kim lea una",
         ]
     );
 }
