@@ -11,7 +11,7 @@ use conjoint_corpus::Domain;
 use conjoint_eval::Validity;
 use serde::Serialize;
 
-use crate::flag::BadFlag;
+use crate::flag::{BadFlag, blame};
 use crate::model::{Model, ModelArguments};
 use crate::progress::Steps;
 use crate::strategy::{SamplingArguments, ScheduleName, UnmaskerName};
@@ -61,16 +61,18 @@ struct Point {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(out) = &arguments.out {
+        let made = std::fs::create_dir_all(out);
+        blame("--out", out.display(), made)?;
+    }
     let model = arguments.model.open()?;
     let points = strategies(arguments)
         .into_iter()
         .map(|(unmasker, k)| point(arguments, &model, unmasker, k))
         .collect::<Result<Vec<_>>>()?;
     let table = table(&points);
-    print!("{table}");
     if let Some(out) = &arguments.out {
         let json = serde_json::to_string_pretty(&points)?;
-        std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
         write(out, "eval.json", &json)?;
         write(out, "eval.md", &table)?;
         for point in &points {
@@ -79,6 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             write(out, &name, &lines.collect::<String>())?;
         }
     }
+    std::io::stdout().write_all(table.as_bytes())?;
     Ok(())
 }
 

@@ -38,7 +38,7 @@ pub struct Arguments {
     #[command(flatten)]
     sampling: SamplingArguments,
     /// How many samples to generate
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     num_samples: u32,
     /// Print one JSON object: tokens, text, calls, and the canvas after every denoising step
     #[arg(long)]
@@ -49,7 +49,7 @@ pub struct Arguments {
 #[group(required = true, multiple = false)]
 struct PromptArguments {
     /// The text to continue
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Option<String>,
     /// The token ids to continue, separated by commas
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
@@ -110,12 +110,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn canvas(arguments: &Arguments, model: &Model) -> Result<Canvas> {
     let mask = model.denoiser.vocabulary().mask();
     let length = arguments.gen_length as usize;
+    let longest = model.denoiser.max_length().unwrap_or(1 << 20);
+    if length > longest {
+        let reason = format!("the model takes at most {longest} positions, prompt included");
+        return Err(BadFlag::new("--gen-length", length, reason).into());
+    }
     let (flag, value, prompt) = match &arguments.prompt {
         PromptArguments { prompt: Some(text), .. } => {
             ("--prompt", text.clone(), model.encode("--prompt", text)?)
         }
         PromptArguments { prompt_ids: Some(ids), .. } => {
-            ("--prompt-ids", format!("{ids:?}"), ids.clone())
+            ("--prompt-ids", comma_separated(ids), ids.clone())
         }
         _ => return Ok(Canvas::unconditional(length, mask)?),
     };
@@ -127,6 +132,9 @@ fn canvas(arguments: &Arguments, model: &Model) -> Result<Canvas> {
     let reason = |error: conjoint::Error| match error {
         conjoint::Error::EmptyPrompt => {
             "the prompt is empty: give at least one token, or use --unconditional".to_owned()
+        }
+        conjoint::Error::IllegalMove { position, .. } => {
+            format!("token {position} of the prompt is the mask id, which stands for no token")
         }
         error => error.to_string(),
     };
@@ -169,9 +177,11 @@ fn report(
 fn show(model: &Model, output: &Output) -> Result<String, TextError> {
     match &model.tokenizer {
         Some(tokenizer) => tokenizer.decode(&output.tokens),
-        None => {
-            let ids: Vec<String> = output.tokens.iter().map(ToString::to_string).collect();
-            Ok(ids.join(","))
-        }
+        None => Ok(comma_separated(&output.tokens)),
     }
+}
+
+fn comma_separated(ids: &[TokenId]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    ids.join(",")
 }

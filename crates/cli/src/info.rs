@@ -1,5 +1,6 @@
 //! `conjoint info`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -20,15 +21,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Prints what a folder holds.
 pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
+    let mut out = std::io::stdout().lock();
     let id = |id: Option<u32>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
-    let size = |name: &str| {
-        let bytes = std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
-        format!("{name} ({})", indicatif::HumanBytes(bytes))
+    let size = |name: &str| match std::fs::metadata(folder.join(name)) {
+        Ok(file) => format!("{name} ({})", indicatif::HumanBytes(file.len())),
+        Err(error) => format!("{name} CANNOT BE READ: {error}"),
     };
     let tokens = &manifest.tokens;
-    println!("{}", folder.display());
-    println!("  family      {:?}, {:?} weights", manifest.family, manifest.dtype);
-    println!(
+    writeln!(out, "{}", folder.display())?;
+    writeln!(out, "  family      {:?}, {:?} weights", manifest.family, manifest.dtype)?;
+    writeln!(
+        out,
         "  sizes       {} layers, hidden {}, FFN {}, heads {}/{} of {}, vocabulary {}",
         manifest.layers,
         manifest.hidden_size,
@@ -37,22 +40,25 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
         manifest.kv_heads,
         manifest.head_dim,
         manifest.vocab_size
-    );
-    println!("  positions   at most {}", manifest.max_positions);
-    println!(
+    )?;
+    writeln!(out, "  positions   at most {}", manifest.max_positions)?;
+    writeln!(
+        out,
         "  special ids mask {}, eos {}, pad {}, bos {}",
         tokens.mask,
         id(tokens.eos),
         id(tokens.pad),
         id(tokens.bos)
-    );
-    println!("  shift       {}", if manifest.shift { "yes, inside backbone" } else { "no" });
-    println!("  backbone    {}", size(&manifest.graphs.backbone));
-    println!("  head        {}", size(&manifest.graphs.head));
+    )?;
+    writeln!(out, "  shift       {}", if manifest.shift { "yes, inside backbone" } else { "no" })?;
+    writeln!(out, "  backbone    {}", size(&manifest.graphs.backbone))?;
+    writeln!(out, "  head        {}", size(&manifest.graphs.head))?;
     match &manifest.graphs.sampler {
-        Some(sampler) => println!("  sampler     {}", size(sampler)),
-        None => println!("  sampler     none (export with --sampler to use `--unmasker joint`)"),
+        Some(sampler) => writeln!(out, "  sampler     {}", size(sampler))?,
+        None => {
+            writeln!(out, "  sampler     none (export with --sampler to use `--unmasker joint`)")?;
+        }
     }
-    println!("  tokenizer   {}", manifest.tokenizer.as_deref().unwrap_or("none"));
+    writeln!(out, "  tokenizer   {}", manifest.tokenizer.as_deref().unwrap_or("none"))?;
     Ok(())
 }

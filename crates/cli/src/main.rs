@@ -26,19 +26,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write ONNX graphs beside a checkpoint's own weights
     Export(export::Arguments),
-    /// Generate text or token ids with an exported model
     Generate(generate::Arguments),
     /// Train a small base model, or the sampler layer of a model
     #[cfg(feature = "train")]
     #[command(subcommand)]
     Train(train::Train),
-    /// Measure what share of a model's texts pass the corpus' own checks, strategy by strategy
     Eval(eval::Arguments),
-    /// Print texts of the training corpus
     Corpus(corpus::Arguments),
-    /// Describe an exported model
     Info(info::Arguments),
 }
 
@@ -54,9 +49,31 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             ExitCode::from(if error.is::<flag::BadFlag>() { 2 } else { 1 })
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let pipe = |kind| kind == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>().is_some_and(|io| pipe(io.kind()));
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(|json| json.io_error_kind());
+        io || json.is_some_and(pipe)
+    })
+}
+
+/// An error and its causes, but for those whose text the error already holds.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        match said.is_empty() {
+            true => cause,
+            false if said.contains(&cause) => said,
+            false => format!("{said}: {cause}"),
+        }
+    })
 }

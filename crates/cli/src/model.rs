@@ -23,7 +23,7 @@ pub struct ModelArguments {
     #[arg(long, default_value = "cpu")]
     pub provider: ExecutionProvider,
     /// Threads of the CPU provider [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 

@@ -77,7 +77,10 @@ impl FromStr for ScheduleName {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = "expected per-step:K, dream:STEPS, llada:STEPS or cosine:STEPS";
         let (name, number) = text.split_once(':').ok_or(known)?;
-        let number = number.parse().map_err(|_| format!("'{number}' is not a number; {known}"))?;
+        let number =
+            number.parse().ok().filter(|number| *number <= 1_000_000).ok_or_else(|| {
+                format!("'{number}' is not a whole number up to 1000000; {known}")
+            })?;
         let schedule = match name {
             "per-step" => Self::PerStep(number),
             "dream" => Self::Dream(number),

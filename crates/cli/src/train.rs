@@ -1,6 +1,7 @@
 //! `conjoint train`.
 
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -15,14 +16,14 @@ use conjoint_train::onnx_teacher::OnnxTeacher;
 use conjoint_train::options::{OptimizerOptions, RunOptions};
 use conjoint_train::rollout::{RolloutOptions, rollout};
 use conjoint_train::trainer::Summary;
+use sha2::{Digest, Sha256};
 
+use crate::flag::BadFlag;
 use crate::model::ModelArguments;
 
 #[derive(Subcommand)]
 pub enum Train {
-    /// Train a small masked diffusion model on the corpus
     Base(BaseArguments),
-    /// Train the sampler layer of an exported model
     Sampler(SamplerArguments),
 }
 
@@ -33,28 +34,28 @@ struct RunArguments {
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Stop after this many minutes of training
-    #[arg(long, value_name = "M", required_unless_present = "steps")]
+    #[arg(long, value_name = "M", required_unless_present = "steps", value_parser = positive)]
     minutes: Option<f64>,
     /// Stop after this many steps
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Rows in a step
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
     batch: Option<usize>,
     /// Threads [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     workers: Option<usize>,
     /// Peak learning rate of Muon, for the matrices
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
     muon: Option<f64>,
     /// Peak learning rate of AdamW, for everything else
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
     adamw: Option<f64>,
     /// Steps over which the learning rates rise
     #[arg(long, value_name = "N")]
     warmup: Option<u64>,
     /// Minutes between checkpoints
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = positive)]
     checkpoint_minutes: Option<f64>,
     /// Seed of the weights, the texts and the masks
     #[arg(long, value_name = "S", default_value_t = 0)]
@@ -94,30 +95,59 @@ impl RunArguments {
     }
 }
 
+fn positive(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0, "a finite number above 0")
+}
+
+fn weight(text: &str) -> Result<f64, String> {
+    number(text, |value| value >= 0.0, "a finite number of 0 or above")
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..=1.0).contains(&value), "a number from 0 to 1")
+}
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    let fitting = text.parse().ok().filter(|value: &f64| value.is_finite() && fits(*value));
+    fitting.ok_or_else(|| format!("expected {expected}"))
+}
+
+fn count<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, String> {
+    let fitting = text.parse().ok().filter(|value| (LOW..=HIGH).contains(value));
+    fitting.ok_or_else(|| format!("expected a whole number from {LOW} to {HIGH}"))
+}
+
 /// Train a small masked diffusion model on the corpus
 ///
 /// Writes a Dream checkpoint (config.json, model.safetensors, tokenizer.json) that `conjoint export` reads.
 #[derive(Args)]
+#[command(allow_negative_numbers = true)]
 pub struct BaseArguments {
     #[command(flatten)]
     run: RunArguments,
     /// D, the width of the hidden states
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", value_parser = count::<2, 65536>)]
     hidden: Option<usize>,
     /// Decoder layers
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     layers: Option<usize>,
     /// F, the inner width of the feed-forward blocks
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", value_parser = count::<1, 262144>)]
     ffn: Option<usize>,
+    /// Query heads
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
+    heads: Option<usize>,
+    /// Key and value heads
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
+    kv_heads: Option<usize>,
     /// θ of the rotary embedding; short texts want a small one
-    #[arg(long, value_name = "THETA")]
+    #[arg(long, value_name = "THETA", value_parser = positive)]
     rope_theta: Option<f64>,
     /// The first share of the run, in which rows are lightly masked
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     early_share: Option<f64>,
     /// At most this share of a row is masked early in the run
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     early_limit: Option<f64>,
 }
 
@@ -127,31 +157,32 @@ pub struct BaseArguments {
 /// trains the layer along them (arXiv 2509.22738). Both go on where an interrupted run stopped. Writes
 /// model.safetensors with the published tensor names, for `conjoint export --sampler DIR`.
 #[derive(Args)]
+#[command(allow_negative_numbers = true)]
 pub struct SamplerArguments {
     #[command(flatten)]
     model: ModelArguments,
     #[command(flatten)]
     run: RunArguments,
-    /// Trajectories to train on
-    #[arg(long, value_name = "N", default_value_t = 4000)]
+    /// Trajectories to train on, of which 64 are held out
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = count::<65, 100000000>)]
     trajectories: usize,
     /// Length of a trajectory [default: the model's longest]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = count::<3, 65536>)]
     length: Option<usize>,
     /// Prompts of the trajectories, taken in turn; may be given several times [default: the corpus' tags]
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
     /// J: sampler passes unrolled in training; K tokens per step want at least K − 1
-    #[arg(long, value_name = "J", default_value_t = 4)]
+    #[arg(long, value_name = "J", default_value_t = 4, value_parser = count::<1, 64>)]
     depth: usize,
     /// Compare at one random depth a step instead of at all
     #[arg(long)]
     one_depth: bool,
     /// λ₁: weight of smoothL1(hʲ, h_base(xʲ))
-    #[arg(long, value_name = "L", default_value_t = 0.0)]
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = weight)]
     lambda_teacher: f64,
     /// λ₂: weight of smoothL1(hʲ, h⁰)
-    #[arg(long, value_name = "L", default_value_t = 0.0)]
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = weight)]
     lambda_start: f64,
 }
 
@@ -168,6 +199,8 @@ fn base(arguments: &BaseArguments) -> Result<()> {
         hidden_size: arguments.hidden.unwrap_or(default.hidden_size),
         layers: arguments.layers.unwrap_or(default.layers),
         intermediate_size: arguments.ffn.unwrap_or(default.intermediate_size),
+        heads: arguments.heads.unwrap_or(default.heads),
+        kv_heads: arguments.kv_heads.unwrap_or(default.kv_heads),
         rope_theta: arguments.rope_theta.unwrap_or(default.rope_theta),
         early_share: arguments.early_share.unwrap_or(default.early_share),
         early_limit: arguments.early_limit.unwrap_or(default.early_limit),
@@ -175,14 +208,17 @@ fn base(arguments: &BaseArguments) -> Result<()> {
         run: arguments.run.options(default.run),
         ..default
     };
-    report(&train_base(&options)?);
-    Ok(())
+    report(&train_base(&options)?)
 }
 
 fn sampler(arguments: &SamplerArguments) -> Result<()> {
-    let model = arguments.model.open()?;
     let default = SamplerOptions::default();
     let run = arguments.run.options(default.run);
+    if run.dir.join("conjoint.json").exists() {
+        let reason = "the folder holds an exported model, which training would overwrite";
+        return Err(BadFlag::new("--dir", run.dir.display(), reason).into());
+    }
+    let model = arguments.model.open()?;
     let longest = model.denoiser.max_length();
     let prompts = if arguments.prompt.is_empty() {
         Domain::ALL.iter().map(|domain| domain.tag().to_owned()).collect()
@@ -200,6 +236,7 @@ fn sampler(arguments: &SamplerArguments) -> Result<()> {
                 .iter()
                 .map(|prompt| model.encode("--prompt", prompt))
                 .collect::<Result<_, _>>()?,
+            model: fingerprint(&arguments.model.model)?,
             seed: run.seed,
             batch: 32,
             progress: run.progress,
@@ -215,15 +252,37 @@ fn sampler(arguments: &SamplerArguments) -> Result<()> {
         run,
         ..default
     };
-    report(&train_sampler(&options, &teacher, &trajectories)?);
-    Ok(())
+    report(&train_sampler(&options, &teacher, &trajectories)?)
 }
 
-fn report(summary: &Summary) {
-    let minutes = summary.seconds / 60.0;
-    println!("{} steps, {} tokens, {minutes:.1} min", summary.steps, summary.tokens);
-    println!("training loss {:.4}", summary.loss);
-    for (name, value) in &summary.validation {
-        println!("{name}: {value:.4}");
+/// What tells a folder's weights from others: their files' names and sizes, and a checksum of the
+/// first mebibyte of each.
+fn fingerprint(folder: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let weights = path.extension().is_some_and(|extension| extension == "safetensors");
+        // The sampler layer takes no part in the frozen model's trajectories.
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if weights && !name.starts_with("sampler") {
+            let mut start = Vec::new();
+            let file = std::fs::File::open(&path)?;
+            let size = file.metadata()?.len();
+            file.take(1 << 20).read_to_end(&mut start)?;
+            files.push(format!("{name} {size} {:x}", Sha256::digest(&start)));
+        }
     }
+    files.sort();
+    Ok(files.join(", "))
+}
+
+fn report(summary: &Summary) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let minutes = summary.seconds / 60.0;
+    writeln!(out, "{} steps, {} tokens, {minutes:.1} min", summary.steps, summary.tokens)?;
+    writeln!(out, "training loss {:.4}", summary.loss)?;
+    for (name, value) in &summary.validation {
+        writeln!(out, "{name}: {value:.4}")?;
+    }
+    Ok(())
 }

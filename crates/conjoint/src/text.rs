@@ -82,19 +82,26 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
         let encoding =
             self.0.encode(text, false).map_err(|error| TextError::Failed(error.to_string()))?;
-        // A tokenizer without an unknown token drops what it cannot encode: find a gap.
-        let mut covered = vec![false; text.len()];
-        for &(start, end) in encoding.get_offsets() {
-            covered.get_mut(start..end).into_iter().flatten().for_each(|byte| *byte = true);
-        }
-        let lost =
-            text.char_indices().find(|&(at, character)| !covered[at] && !character.is_whitespace());
-        match lost {
-            Some((_, character)) if self.0.get_normalizer().is_none() => {
+        // A tokenizer without an unknown token drops what it cannot encode.
+        match self.0.get_normalizer().is_none().then(|| self.lost(text)).flatten() {
+            Some(character) => {
                 Err(TextError::UnknownCharacter { character, text: text.to_owned() })
             }
-            _ => Ok(encoding.get_ids().to_vec()),
+            None => Ok(encoding.get_ids().to_vec()),
         }
+    }
+
+    /// The first character of a text for which there is no token.
+    fn lost(&self, text: &str) -> Option<char> {
+        let mut checked = std::collections::HashSet::new();
+        let special = self.0.get_added_tokens_decoder();
+        // Special tokens may be spelt with characters that have no token of their own.
+        let rest =
+            special.values().fold(text.to_owned(), |rest, token| rest.replace(&token.content, ""));
+        rest.chars().filter(|&character| checked.insert(character)).find(|character| {
+            let alone = self.0.encode(character.to_string(), false);
+            alone.is_ok_and(|encoding| encoding.get_ids().is_empty())
+        })
     }
 
     /// The text of token ids, special tokens included.

@@ -81,12 +81,13 @@ impl Staging {
     }
 
     /// Gives all files their names, in the order in which they were added.
-    pub(crate) fn commit(mut self) -> Result<(), ExportError> {
-        for (temporary, target) in self.files.drain(..) {
-            fs::rename(&temporary, &target).map_err(ExportError::io("create", &target))?;
-            // Renaming a hard link over another link to the same file does nothing on Unix.
-            let _ = fs::remove_file(&temporary);
+    pub(crate) fn commit(self) -> Result<(), ExportError> {
+        for (temporary, target) in &self.files {
+            fs::rename(temporary, target).map_err(ExportError::io("create", target))?;
         }
+        // Dropping removes what is left of the temporary names: after an error those not yet
+        // renamed, and otherwise hard links, since renaming one over another link to the same file
+        // does nothing on Unix.
         Ok(())
     }
 

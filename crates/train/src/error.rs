@@ -46,6 +46,32 @@ pub enum TrainError {
         /// The shape expected.
         expected: Vec<usize>,
     },
+    /// A run's folder holds a model but no checkpoint to continue from.
+    #[error(
+        "{} is there already, without a checkpoint to continue from: training would overwrite it; \
+         choose another folder for the run",
+        path.display()
+    )]
+    ForeignFolder {
+        /// The model's weights.
+        path: PathBuf,
+    },
+    /// A run's folder belongs to a run with other options.
+    #[error(
+        "{} belongs to a run with {name} = {old}, but {new} is asked for now: \
+         choose another folder for the run, or give the same value",
+        path.display()
+    )]
+    OtherOptions {
+        /// The file that holds the run's options.
+        path: PathBuf,
+        /// The option that differs.
+        name: String,
+        /// Its value in the run.
+        old: String,
+        /// Its value now.
+        new: String,
+    },
     /// A file is there but its content is not what it should be.
     #[error("{}: {reason}", path.display())]
     Malformed {

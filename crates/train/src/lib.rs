@@ -46,6 +46,7 @@ pub mod distillation;
 pub mod dream;
 mod error;
 mod figures;
+mod identity;
 pub mod log;
 mod masked_diffusion;
 mod masking;

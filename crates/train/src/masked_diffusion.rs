@@ -11,6 +11,7 @@ use crate::base::{BaseOptions, HELD_OUT, Rows};
 use crate::checkpoint;
 use crate::config::DreamConfig;
 use crate::dream::{Dream, shift};
+use crate::identity::{Identity, identity};
 use crate::masking::{self, MaskedRow};
 use crate::tokenizer::CharTokenizer;
 use crate::trainer::Objective;
@@ -119,6 +120,22 @@ impl<R: Rows> Objective<Dream> for MaskedDiffusion<'_, R> {
         let dir = &self.options.run.dir;
         checkpoint::save(averaged, dir, self.options.precision)?;
         self.tokenizer.save(&dir.join("tokenizer.json"))
+    }
+
+    fn identity(&self) -> Identity {
+        let (config, options) = (&self.config, self.options);
+        identity([
+            ("kind", "base".to_owned()),
+            ("seed", options.run.seed.to_string()),
+            ("length", options.length.to_string()),
+            ("prompt", options.prompt.to_string()),
+            ("hidden", config.hidden_size.to_string()),
+            ("layers", config.num_hidden_layers.to_string()),
+            ("ffn", config.intermediate_size.to_string()),
+            ("heads", config.num_attention_heads.to_string()),
+            ("kv_heads", config.num_key_value_heads.to_string()),
+            ("rope_theta", config.rope_theta.to_string()),
+        ])
     }
 
     fn tokens_per_step(&self) -> u64 {

@@ -10,6 +10,7 @@ use conjoint_core::{Canvas, Denoiser, Generator, Observer, SeededStream, TokenId
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::check;
+use crate::identity::{claim, identity};
 use crate::trajectory::Trajectory;
 use crate::{TrainError, atomic};
 
@@ -27,6 +28,8 @@ pub struct RolloutOptions {
     pub length: usize,
     /// The prompts, taken in turn: trajectory i continues prompt i mod their number.
     pub prompts: Vec<Vec<TokenId>>,
+    /// What tells this model from others: trajectories in the folder must come from the same one.
+    pub model: String,
     /// The seed; trajectory i draws from stream i of it.
     pub seed: u64,
     /// Sequences in one forward.
@@ -48,6 +51,13 @@ pub fn rollout(
 ) -> Result<Vec<Trajectory>, TrainError> {
     check(!options.prompts.is_empty(), "prompts", "none", "at least one")?;
     check(options.batch > 0, "batch", options.batch, "at least 1")?;
+    let identity = identity([
+        ("model", options.model.clone()),
+        ("length", options.length.to_string()),
+        ("prompts", format!("{:?}", options.prompts)),
+        ("seed", options.seed.to_string()),
+    ]);
+    claim(&options.dir.join("options.json"), &identity)?;
     let bar = bar(options);
     let mut trajectories = Vec::with_capacity(options.count);
     while trajectories.len() < options.count {

@@ -66,6 +66,16 @@ pub(crate) fn save<M: Module>(run: &Run<M>, dir: &Path) -> Result<(), TrainError
     remove(&old)
 }
 
+/// Refuses a folder that holds a model and no checkpoint: training there would overwrite it.
+pub(crate) fn check_folder(dir: &Path) -> Result<(), TrainError> {
+    let result = dir.join("model.safetensors");
+    let resumable = |name: &&str| dir.join(name).join("position.json").exists();
+    if result.exists() && ![CURRENT, PREVIOUS].iter().any(resumable) {
+        return Err(TrainError::ForeignFolder { path: result });
+    }
+    Ok(())
+}
+
 /// `run` as `dir` left it, or as it is where `dir` holds no checkpoint.
 pub(crate) fn restore<M: Module>(run: Run<M>, dir: &Path) -> Result<Run<M>, TrainError> {
     for name in [CURRENT, PREVIOUS] {

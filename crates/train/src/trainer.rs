@@ -9,6 +9,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 
 use crate::TrainError;
+use crate::identity::{Identity, claim};
 use crate::log::{Log, Record};
 use crate::options::RunOptions;
 use crate::params;
@@ -52,6 +53,8 @@ pub(crate) trait Objective<M>: Sync {
     fn is_plotted(&self, _figure: &str) -> bool {
         true
     }
+    /// What may not change when a run is continued. Budgets, rates and the batch may.
+    fn identity(&self) -> Identity;
     /// Whether a validated figure is worth a place on the terminal.
     fn is_headline(&self, _figure: &str) -> bool {
         true
@@ -66,6 +69,8 @@ pub(crate) fn train<M: Module + Sync>(
 ) -> Result<Summary, TrainError> {
     options.validate()?;
     std::fs::create_dir_all(&options.dir).map_err(TrainError::io("create", &options.dir))?;
+    state::check_folder(&options.dir)?;
+    claim(&options.dir.join("options.json"), &objective.identity())?;
     let mut run = state::restore(state::Run::new(module, options.optimizer), &options.dir)?;
     let mut log = Log::open(&options.dir, run.position.step)?;
     let progress = Progress::new(options, &run.position);
@@ -196,7 +201,7 @@ mod tests {
         train_on(&letters, &letter_tokenizer(), &small).unwrap();
         let large = BaseOptions { intermediate_size: 32, ..small };
         let refused = train_on(&letters, &letter_tokenizer(), &large);
-        assert!(matches!(refused, Err(TrainError::Malformed { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(TrainError::OtherOptions { .. })), "{refused:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::chain::{Chain, Frozen};
 use crate::distill;
 use crate::distillation::SamplerOptions;
 use crate::figures::Figures;
+use crate::identity::{Identity, identity};
 use crate::masking;
 use crate::sampler::SamplerLayer;
 use crate::teacher::Teacher;
@@ -97,6 +98,19 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
 
     fn save(&self, averaged: &SamplerLayer) -> Result<(), TrainError> {
         averaged.save(&self.options.run.dir.join("model.safetensors"), self.options.precision)
+    }
+
+    fn identity(&self) -> Identity {
+        let options = self.options;
+        identity([
+            ("kind", "sampler".to_owned()),
+            ("seed", options.run.seed.to_string()),
+            ("depth_weights", format!("{:?}", options.depth_weights)),
+            ("one_depth", options.one_depth.to_string()),
+            ("lambda_teacher", options.lambda.teacher.to_string()),
+            ("lambda_start", options.lambda.start.to_string()),
+            ("hidden_size", self.frozen.base.config().hidden_size.to_string()),
+        ])
     }
 
     fn tokens_per_step(&self) -> u64 {

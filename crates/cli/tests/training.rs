@@ -1,0 +1,84 @@
+//! Training from the command line: a run goes on where it stopped, and nothing is overwritten.
+#![cfg(feature = "train")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Output;
+
+use common::{conjoint, stderr};
+
+/// A base model that trains in a second.
+fn base(dir: &Path, more: &str) -> Output {
+    let dir = dir.to_string_lossy();
+    let line = format!("--hidden 16 --layers 1 --ffn 24 --batch 4 --quiet {more}");
+    let mut arguments = vec!["train", "base", "--dir", &dir];
+    arguments.extend(line.split_whitespace());
+    conjoint(&arguments)
+}
+
+fn sampler(model: &Path, dir: &Path, more: &str) -> Output {
+    let (model, dir) = (model.to_string_lossy(), dir.to_string_lossy());
+    let line = format!("--trajectories 65 --batch 4 --workers 1 --depth 2 --quiet {more}");
+    let mut arguments = vec!["train", "sampler", "--model", &model, "--dir", &dir];
+    arguments.extend(line.split_whitespace());
+    conjoint(&arguments)
+}
+
+#[test]
+fn a_base_and_its_sampler_layer_go_from_training_to_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, layer, model] = ["run", "layer", "model"].map(|name| folder.path().join(name));
+    for steps in [2, 4] {
+        let output = base(&run, &format!("--steps {steps} --half"));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.starts_with(&format!("{steps} steps")), "{text}");
+    }
+    let other = base(&run, "--steps 6 --seed 3");
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stderr(&other).contains("seed = 0"), "{}", stderr(&other));
+
+    let export = |more: &[&str]| {
+        let run = run.to_string_lossy();
+        let output = conjoint(&[&["export", &run][..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    export(&[]);
+    let trained = sampler(&run, &layer, "--steps 2");
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    let over = sampler(&run, &run, "--steps 2");
+    assert_eq!(over.status.code(), Some(2));
+    assert!(stderr(&over).contains("--dir"), "{}", stderr(&over));
+
+    export(&["--sampler", &layer.to_string_lossy(), "--out", &model.to_string_lossy()]);
+    let line = "--prompt <story> --gen-length 8 --unmasker joint --schedule per-step:4";
+    let report = common::generate_json(&model, line);
+    assert!(report["sequences"][0]["text"].as_str().unwrap().starts_with("<story>"));
+    assert_eq!(report["sequences"][0]["sampler_calls"], 6);
+
+    // A model without a checkpoint is never trained over.
+    let over = base(&model, "--steps 2");
+    assert_eq!(over.status.code(), Some(1));
+    assert!(stderr(&over).contains("overwrite"), "{}", stderr(&over));
+}
+
+#[test]
+fn bad_values_name_their_flag_and_exit_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for bad in [
+        "--steps 0",
+        "--minutes 0",
+        "--minutes nan",
+        "--steps 1 --muon -1",
+        "--steps 1 --adamw inf",
+        "--steps 1 --early-share 2",
+        "--steps 1 --workers 0",
+        "--steps 1 --heads 0",
+    ] {
+        let output = base(folder.path(), bad);
+        let flag = bad.split_whitespace().rev().nth(1).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{bad}\n{}", stderr(&output));
+        assert!(stderr(&output).contains(flag), "{bad}\n{}", stderr(&output));
+    }
+}
