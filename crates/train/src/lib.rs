@@ -33,7 +33,8 @@
 //! # Features
 //!
 //! - `cuda` trains on an NVIDIA GPU; the environment variable `BURN_DEVICE=flex` goes back to the
-//!   processor.
+//!   processor. Not built so far: a build script among burn's own dependencies for it fetches LLVM
+//!   from outside the package registry.
 
 mod atomic;
 pub mod base;
