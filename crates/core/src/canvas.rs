@@ -131,6 +131,17 @@ impl Canvas {
         self.block = block;
     }
 
+    /// The canvas with these positions masked, given ones included; all in one block.
+    pub(crate) fn without(&self, hidden: &[usize]) -> Self {
+        let mut canvas = self.clone();
+        for &position in hidden {
+            canvas.tokens[position] = self.mask;
+            canvas.given[position] = false;
+        }
+        canvas.block = 0..self.len();
+        canvas
+    }
+
     /// Writes `token` at a masked position.
     ///
     /// # Errors

@@ -38,6 +38,12 @@ pub trait Denoiser: Send + Sync {
         None
     }
 
+    /// Full forwards of the frozen model that one canvas of a batch costs: 2 under classifier-free
+    /// guidance.
+    fn passes(&self) -> usize {
+        1
+    }
+
     /// One full forward of `batch` (lengths may differ). Answers logits [N, V] for the `rows`
     /// wanted, in their order; every row must be what it would be if its sequence were alone.
     ///
@@ -69,6 +75,10 @@ impl<D: Denoiser + ?Sized> Denoiser for Arc<D> {
 
     fn max_length(&self) -> Option<usize> {
         (**self).max_length()
+    }
+
+    fn passes(&self) -> usize {
+        (**self).passes()
     }
 
     fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {

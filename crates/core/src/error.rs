@@ -63,6 +63,23 @@ pub enum Error {
         expected: TokenId,
     },
 
+    /// A request whose settings belong to another model's generator.
+    #[error("sequence {sequence}: its settings come from a generator of another model")]
+    OtherModel {
+        /// Index of the sequence in the request.
+        sequence: usize,
+    },
+
+    /// A strategy that needs to know how many steps there are.
+    #[error(
+        "{strategy} needs a schedule with a total number of steps, \
+         such as Dream's, LLaDA's or the cosine schedule"
+    )]
+    NeedsSteps {
+        /// The strategy.
+        strategy: &'static str,
+    },
+
     /// A reveal or a remask that the canvas does not allow.
     #[error("position {position}: {reason}")]
     IllegalMove {
@@ -134,8 +151,8 @@ pub enum Error {
         length: usize,
     },
 
-    /// A strategy ran a forward and revealed nothing.
-    #[error("sequence {sequence}, step {step}: the strategy revealed no token after a forward")]
+    /// A strategy revealed nothing after a forward, or in the last step of its schedule.
+    #[error("sequence {sequence}, step {step}: the strategy revealed no token")]
     NoProgress {
         /// Index of the sequence in the request.
         sequence: usize,

@@ -41,5 +41,5 @@ pub use generator::{Generator, Output};
 pub use observer::Observer;
 pub use order::Order;
 pub use schedule::Schedule;
-pub use unmasker::{Next, Unmasker, View};
+pub use unmasker::{Before, Next, Turn, Unmasker, View};
 pub use vocabulary::Vocabulary;

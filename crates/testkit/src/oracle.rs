@@ -11,7 +11,8 @@ use ndarray::Array2;
 use crate::{Error, TabularJoint};
 
 /// The perfect denoiser of a [`TabularJoint`]: a row's logits are ln p(x_i = · | the tokens
-/// revealed), computed in float64 and rounded to float32.
+/// revealed), computed in float64 and rounded to float32. At a revealed position it is the law given
+/// all the *other* tokens revealed.
 ///
 /// The vocabulary is the joint's symbols 0..V and the mask V, so a row is [V + 1]. The mask's logit
 /// is −∞ unless it is [given a weight](Self::with_mask_weight).
@@ -102,7 +103,11 @@ impl TabularDenoiser {
             .joints
             .get(&canvas.len())
             .ok_or_else(|| Error::Length { got: canvas.len(), expected: lengths() })?;
-        let row = joint.conditional(canvas.tokens(), position)?;
+        let mut tokens = canvas.tokens().to_vec();
+        if let Some(token) = tokens.get_mut(position) {
+            *token = joint.mask();
+        }
+        let row = joint.conditional(&tokens, position)?;
         Ok(row.iter().map(|p| p.ln() as f32).chain([self.mask_logit]).collect())
     }
 

@@ -12,6 +12,12 @@ pub trait Stream {
 
     /// An index uniform on 0..n. `n` must be at least 1.
     fn below(&mut self, n: usize) -> usize;
+
+    /// True with probability `p`, which is brought into [0, 1].
+    fn chance(&mut self, p: f64) -> bool {
+        let p = p.clamp(0.0, 1.0);
+        self.categorical(&[(1.0 - p).ln() as f32, p.ln() as f32]) == 1
+    }
 }
 
 /// ChaCha8 with one stream a sequence: the same seed and sequence give the same tokens on every

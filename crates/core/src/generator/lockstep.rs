@@ -1,18 +1,20 @@
-use super::Generator;
-use super::sequence::Sequence;
-use crate::unmasker::{Parts, Work};
-use crate::{Canvas, Error, Next, Observer, Output, RowId, Unmasker};
+use std::sync::Arc;
 
-/// Runs all canvases, at most a batch at a time; a finished sequence makes room for the next.
+use super::layout::Layout;
+use super::sequence::Sequence;
+use super::{Generator, Request};
+use crate::unmasker::{Question, Work};
+use crate::{Beliefs, Canvas, Error, Next, Observer, Output, SamplerLayer, State, Unmasker};
+
+/// Runs all requests, at most a batch at a time; a finished sequence makes room for the next.
 pub(super) fn run(
     generator: &Generator,
-    canvases: Vec<Canvas>,
+    requests: Vec<Request<'_>>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Output>, Error> {
-    let parts = generator.parts();
     let mut work = Work::default();
-    let mut outputs: Vec<Option<Output>> = canvases.iter().map(|_| None).collect();
-    let mut waiting = begin_all(generator, canvases)?.into_iter();
+    let mut outputs: Vec<Option<Output>> = requests.iter().map(|_| None).collect();
+    let mut waiting = begin_all(generator, requests)?.into_iter();
     let mut active: Vec<Sequence> = Vec::new();
     loop {
         while active.len() < generator.batch_size {
@@ -23,11 +25,9 @@ pub(super) fn run(
         if active.is_empty() {
             return Ok(outputs.into_iter().flatten().collect());
         }
-        for sequence in &mut active {
-            sequence.skip_idle_steps(&parts.schedule, observer);
-            sequence.check_end()?;
-        }
-        step(generator, &parts, &mut active, &mut work, observer)?;
+        let questions: Vec<_> =
+            active.iter_mut().map(|s| s.prepare(observer)).collect::<Result<_, _>>()?;
+        step(generator, &questions, &mut active, &mut work, observer)?;
         for sequence in active.extract_if(.., |sequence| sequence.is_done()) {
             let index = sequence.index;
             let output = sequence.finish();
@@ -37,10 +37,14 @@ pub(super) fn run(
     }
 }
 
-/// Checks every canvas before anything is run.
-fn begin_all(generator: &Generator, canvases: Vec<Canvas>) -> Result<Vec<Sequence>, Error> {
+/// Checks every request before anything is run.
+fn begin_all(generator: &Generator, requests: Vec<Request<'_>>) -> Result<Vec<Sequence>, Error> {
     let vocabulary = generator.model.vocabulary();
-    let begin = |(index, canvas): (usize, Canvas)| {
+    let begin = |(index, request): (usize, Request<'_>)| {
+        let Request { canvas, settings, parts } = request;
+        if !Arc::ptr_eq(&generator.model, &settings.model) {
+            return Err(Error::OtherModel { sequence: index });
+        }
         let (got, expected) = (canvas.mask(), vocabulary.mask());
         if got != expected {
             return Err(Error::MaskMismatch { sequence: index, got, expected });
@@ -54,69 +58,76 @@ fn begin_all(generator: &Generator, canvases: Vec<Canvas>) -> Result<Vec<Sequenc
         {
             return Err(Error::UnknownToken { sequence: index, token, position, size });
         }
-        Sequence::begin(
-            index,
-            canvas,
-            generator.unmasker.clone(),
-            (generator.streams)(index as u64),
-            &generator.schedule,
-            generator.block_length,
-        )
+        let stream = (settings.streams)(index as u64);
+        Sequence::begin(index, canvas, settings.unmasker.clone(), parts, stream)
     };
-    canvases.into_iter().enumerate().map(begin).collect()
+    requests.into_iter().enumerate().map(begin).collect()
 }
 
 /// One denoising step of every active sequence: one forward, then one sampler pass an inner round
 /// for all sequences that ask for it.
 fn step(
     generator: &Generator,
-    parts: &Parts,
+    questions: &[Vec<Question>],
     active: &mut [Sequence],
     work: &mut Work,
     observer: &mut dyn Observer,
 ) -> Result<(), Error> {
     let columns = generator.model.vocabulary().size();
-    let mut asking: Vec<usize> = (0..active.len()).collect();
-    let mut rows = wanted_rows(active, &asking);
-    let (mut beliefs, mut state) = generator.model.denoise(&canvases(active), &rows)?;
-    active.iter_mut().for_each(|sequence| sequence.denoiser_calls += 1);
-    for round in 0.. {
-        beliefs.expect_shape(rows.len(), columns)?;
-        let mut first_row = 0;
-        let mut refining = Vec::new();
-        for &slot in &asking {
-            let sequence = &mut active[slot];
-            let next_row = first_row + sequence.canvas.masked().count();
-            let next = sequence.decide(round, &beliefs, first_row, parts, work, observer)?;
-            if next == Next::Refine {
-                refining.push(slot);
-            }
-            first_row = next_row;
-        }
-        asking = refining;
-        let Some(&slot) = asking.first() else { break };
-        rows = wanted_rows(active, &asking);
-        // Every sequence holds a clone of one strategy, and so the same layer.
-        let sampler = active[slot].unmasker.sampler_layer().ok_or(Error::NoSamplerLayer)?;
-        beliefs = sampler.refine(&mut state, &canvases(active), &rows)?;
-        asking.iter().for_each(|&slot| active[slot].sampler_calls += 1);
+    let canvases: Vec<&Canvas> = active.iter().map(|sequence| &sequence.canvas).collect();
+    let mut layout = Layout::new(&canvases, questions);
+    let (beliefs, mut state) =
+        generator.model.denoise(&layout.batch(canvases.into_iter()), &layout.rows)?;
+    beliefs.expect_shape(layout.rows.len(), columns)?;
+    let passes = generator.model.passes();
+    for (sequence, forwards) in active.iter_mut().zip(&layout.forwards) {
+        sequence.denoiser_calls += passes * forwards;
     }
-    let stop = generator.stop_at_eos.then(|| generator.model.vocabulary());
-    active.iter_mut().for_each(|sequence| sequence.end_step(stop, observer));
+    let mut answers = vec![((0..active.len()).collect::<Vec<_>>(), beliefs)];
+    for round in 0.. {
+        let mut asking = Vec::new();
+        for (slots, beliefs) in &answers {
+            for &slot in slots {
+                let rows = &layout.shown[slot];
+                if active[slot].decide(round, beliefs, rows, work, observer)? == Next::Refine {
+                    asking.push(slot);
+                }
+            }
+        }
+        if asking.is_empty() {
+            break;
+        }
+        answers = refine(&mut layout, &mut state, &asking, active, columns)?;
+    }
+    active.iter_mut().for_each(|sequence| sequence.end_step(observer));
     Ok(())
 }
 
-fn canvases(active: &[Sequence]) -> Vec<&Canvas> {
-    active.iter().map(|sequence| &sequence.canvas).collect()
-}
-
-/// The masked positions of the current blocks of the sequences in `slots`.
-fn wanted_rows(active: &[Sequence], slots: &[usize]) -> Vec<RowId> {
-    slots
-        .iter()
-        .flat_map(|&slot| {
-            let masked = active[slot].canvas.masked();
-            masked.map(move |position| RowId { sequence: slot, position })
-        })
-        .collect()
+/// One sampler pass for the sequences in the slots `asking`: one for each layer there is among them.
+/// Returns slots and their rows.
+fn refine(
+    layout: &mut Layout,
+    state: &mut State,
+    asking: &[usize],
+    active: &mut [Sequence],
+    columns: usize,
+) -> Result<Vec<(Vec<usize>, Beliefs)>, Error> {
+    let mut layers: Vec<(Arc<dyn SamplerLayer>, Vec<usize>)> = Vec::new();
+    for &slot in asking {
+        let layer = active[slot].unmasker.sampler_layer().ok_or(Error::NoSamplerLayer)?;
+        match layers.iter_mut().find(|(known, _)| Arc::ptr_eq(known, layer)) {
+            Some((_, slots)) => slots.push(slot),
+            None => layers.push((layer.clone(), vec![slot])),
+        }
+    }
+    let mut answers = Vec::with_capacity(layers.len());
+    for (layer, slots) in layers {
+        let rows = layout.narrow(&slots, |slot| &active[slot].canvas);
+        let batch = layout.batch(active.iter().map(|sequence| &sequence.canvas));
+        let beliefs = layer.refine(state, &batch, &rows)?;
+        beliefs.expect_shape(rows.len(), columns)?;
+        slots.iter().for_each(|&slot| active[slot].sampler_calls += 1);
+        answers.push((slots, beliefs));
+    }
+    Ok(answers)
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::draw::Categorical;
 use crate::filter::{Ban, Identity};
 use crate::schedule::TokensPerStep;
-use crate::unmasker::{ExactSequential, Parts, Strategy};
+use crate::unmasker::{ExactSequential, Parts, Stop, Strategy};
 use crate::{
     Canvas, Denoiser, Draw, Error, Filter, Observer, Schedule, SeededStream, Stream, TokenId,
     Vocabulary,
 };
 
+mod layout;
 mod lockstep;
 mod output;
 mod sequence;
@@ -177,15 +178,49 @@ impl Generator {
         canvases: Vec<Canvas>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Output>, Error> {
-        lockstep::run(self, canvases, observer)
+        let parts = Arc::new(self.parts());
+        let request = |canvas| Request { canvas, settings: self, parts: parts.clone() };
+        lockstep::run(self, canvases.into_iter().map(request).collect(), observer)
+    }
+
+    /// As [`run`](Self::run), with settings of its own for every sequence: strategy, schedule, filter,
+    /// bans, draw, seed, blocks and early stop come from the generator beside each canvas, a changed
+    /// clone of this one. They share forwards all the same, in batches of this generator's size.
+    ///
+    /// # Errors
+    /// [`Error::OtherModel`] if a generator was not cloned from one with the same model; else as
+    /// [`run`](Self::run).
+    pub fn run_each(
+        &self,
+        requests: Vec<(Canvas, Generator)>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Output>, Error> {
+        let (canvases, settings): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
+        let request = |(canvas, settings): (_, _)| Request {
+            canvas,
+            settings,
+            parts: Arc::new(settings.parts()),
+        };
+        lockstep::run(self, canvases.into_iter().zip(&settings).map(request).collect(), observer)
     }
 
     fn parts(&self) -> Parts {
+        let vocabulary = self.vocabulary();
+        let stop = |eos| Stop { eos, fill: vocabulary.pad().unwrap_or(eos) };
         Parts {
             filter: Arc::new(Ban::new(self.ban.iter().copied()).then(self.filter.clone())),
             schedule: self.schedule.clone(),
             draw: self.draw.clone(),
-            vocabulary_size: self.vocabulary().size(),
+            vocabulary_size: vocabulary.size(),
+            block_length: self.block_length,
+            stop: vocabulary.eos().filter(|_| self.stop_at_eos).map(stop),
         }
     }
+}
+
+/// A canvas to fill and the settings to fill it with.
+struct Request<'a> {
+    canvas: Canvas,
+    settings: &'a Generator,
+    parts: Arc<Parts>,
 }

@@ -1,9 +1,9 @@
+use std::sync::Arc;
+
 use crate::observer::Reveal;
 use crate::schedule::Progress;
-use crate::unmasker::{Parts, Strategy, View, Work};
-use crate::{
-    Beliefs, Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker, Vocabulary,
-};
+use crate::unmasker::{Before, Parts, Question, Shown, Sight, Stop, Strategy, Turn, View, Work};
+use crate::{Beliefs, Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker};
 
 /// Denoising steps that a position may cost beyond the schedule's own: far more than any strategy that
 /// masks tokens again needs.
@@ -14,6 +14,7 @@ pub(super) struct Sequence {
     pub index: usize,
     pub canvas: Canvas,
     pub unmasker: Box<dyn Strategy>,
+    parts: Arc<Parts>,
     stream: Box<dyn Stream>,
     progress: Progress,
     block_length: usize,
@@ -24,23 +25,22 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    /// Checks the canvas against the model and begins its first block.
+    /// Checks the canvas against the settings and begins its first block.
     pub fn begin(
         index: usize,
         mut canvas: Canvas,
         unmasker: Box<dyn Strategy>,
+        parts: Arc<Parts>,
         stream: Box<dyn Stream>,
-        schedule: &dyn Schedule,
-        block_length: Option<usize>,
     ) -> Result<Self, Error> {
         let span = canvas.free_span();
         let length = span.len();
-        let block = block_length.unwrap_or(length);
+        let block = parts.block_length.unwrap_or(length);
         if !length.is_multiple_of(block) {
             return Err(Error::BlockNotDividing { block, length });
         }
         let blocks = length / block;
-        let steps = schedule.steps().unwrap_or(0);
+        let steps = parts.schedule.steps().unwrap_or(0);
         if !steps.is_multiple_of(blocks) {
             return Err(Error::StepsNotDivisible { steps, blocks });
         }
@@ -50,6 +50,7 @@ impl Sequence {
             index,
             canvas,
             unmasker,
+            parts,
             stream,
             progress: Progress { step: 0, steps: steps / blocks, masked, block_masked: masked },
             block_length: block,
@@ -60,40 +61,54 @@ impl Sequence {
         })
     }
 
-    /// Takes the steps in which the schedule plans nothing; they need no forward.
-    pub fn skip_idle_steps(&mut self, schedule: &dyn Schedule, observer: &mut dyn Observer) {
-        while !self.progress.is_last() && schedule.plan(&self.progress) == 0 {
-            self.count_step(observer);
+    /// Takes the steps that need no forward, and returns what is asked of the next one that does.
+    pub fn prepare(&mut self, observer: &mut dyn Observer) -> Result<Vec<Question>, Error> {
+        loop {
+            self.check_end()?;
+            let (schedule, stream) = (&self.parts.schedule, self.stream.as_mut());
+            let mut before = Before::new(&self.canvas, self.progress, schedule, stream);
+            let turn = self.unmasker.prepare(&mut before)?;
+            let Before { questions, remasks, .. } = before;
+            if turn == Turn::Forward {
+                questions.iter().try_for_each(|question| question.check(&self.canvas))?;
+                return Ok(questions);
+            }
+            if self.progress.is_last() {
+                return Err(self.no_progress());
+            }
+            self.remask(&remasks, observer)?;
+            self.end_step(observer);
         }
     }
 
-    /// Asks the strategy for a move and makes it. `first_row` is where this sequence's rows begin.
+    /// Asks the strategy for a move and makes it. `rows` are this sequence's rows, the masked positions
+    /// first.
     pub fn decide(
         &mut self,
         round: usize,
         beliefs: &Beliefs,
-        first_row: usize,
-        parts: &Parts,
+        rows: &[Shown],
         work: &mut Work,
         observer: &mut dyn Observer,
     ) -> Result<Next, Error> {
-        let mut view = View::new(
-            self.index,
-            &self.canvas,
-            self.progress,
+        let sight = Sight {
+            sequence: self.index,
+            canvas: &self.canvas,
+            progress: self.progress,
             round,
             beliefs,
-            first_row,
-            parts,
-            self.stream.as_mut(),
-            work,
-        )?;
+            rows,
+            candidates: self.canvas.masked().count(),
+        };
+        let mut view = View::new(sight, &self.parts, self.stream.as_mut(), work)?;
         let next = self.unmasker.decide(&mut view)?;
-        if work.reveals.is_empty() {
-            return Err(Error::NoProgress { sequence: self.index, step: self.steps });
+        let waits = next == Next::Wait && !self.progress.is_last();
+        if work.reveals.is_empty() && !waits {
+            return Err(self.no_progress());
         }
+        self.remask(&work.remasks, observer)?;
         for &(position, drawn) in &work.reveals {
-            let (sequence, token, size) = (self.index, drawn.token, parts.vocabulary_size);
+            let (sequence, token, size) = (self.index, drawn.token, self.parts.vocabulary_size);
             if token as usize >= size {
                 return Err(Error::UnknownToken { sequence, token, position, size });
             }
@@ -107,16 +122,28 @@ impl Sequence {
                 probability: drawn.probability,
             });
         }
-        for &position in &work.remasks {
-            self.canvas.remask(position)?;
-            observer.on_remask(self.index, self.steps, position);
-        }
         let masked = self.canvas.masked().next().is_some();
         Ok(if masked { next } else { Next::EndStep })
     }
 
+    fn remask(&mut self, positions: &[usize], observer: &mut dyn Observer) -> Result<(), Error> {
+        for &position in positions {
+            if !self.canvas.block().contains(&position) {
+                let reason = "it cannot be masked again: it is outside the current block";
+                return Err(Error::IllegalMove { position, reason });
+            }
+            self.canvas.remask(position)?;
+            observer.on_remask(self.index, self.steps, position);
+        }
+        Ok(())
+    }
+
+    fn no_progress(&self) -> Error {
+        Error::NoProgress { sequence: self.index, step: self.steps }
+    }
+
     /// Refuses to go on for ever with a strategy that masks as much as it reveals.
-    pub fn check_end(&self) -> Result<(), Error> {
+    fn check_end(&self) -> Result<(), Error> {
         if self.steps > self.most_steps {
             return Err(Error::Endless { sequence: self.index, steps: self.steps });
         }
@@ -125,11 +152,13 @@ impl Sequence {
 
     /// Ends a denoising step: past an end-of-sequence id the rest is filled if so wished, and the
     /// next block begins once this one is full.
-    pub fn end_step(&mut self, stop: Option<&Vocabulary>, observer: &mut dyn Observer) {
-        if let Some(vocabulary) = stop {
-            self.fill_after_eos(vocabulary);
+    pub fn end_step(&mut self, observer: &mut dyn Observer) {
+        if let Some(stop) = self.parts.stop {
+            self.fill_after(stop);
         }
-        self.count_step(observer);
+        observer.on_step(self.index, self.steps, &self.canvas);
+        self.steps += 1;
+        self.progress.step += 1;
         self.progress.masked = self.canvas.masked().count();
         while self.progress.masked == 0 && self.canvas.block().end < self.canvas.free_span().end {
             let start = self.canvas.block().end;
@@ -139,21 +168,13 @@ impl Sequence {
         }
     }
 
-    fn count_step(&mut self, observer: &mut dyn Observer) {
-        observer.on_step(self.index, self.steps, &self.canvas);
-        self.steps += 1;
-        self.progress.step += 1;
-    }
-
-    fn fill_after_eos(&mut self, vocabulary: &Vocabulary) {
-        let Some(eos) = vocabulary.eos() else { return };
+    fn fill_after(&mut self, stop: Stop) {
         let span = self.canvas.free_span();
-        let is_end = |&p: &usize| self.canvas.tokens()[p] == eos && !self.canvas.is_given(p);
+        let is_end = |&p: &usize| self.canvas.tokens()[p] == stop.eos && !self.canvas.is_given(p);
         if let Some(end) = span.clone().find(is_end) {
-            let fill = vocabulary.pad().unwrap_or(eos);
             for position in end + 1..span.end {
                 // Refused where the position is not masked, which is what is wanted.
-                let _ = self.canvas.reveal(position, fill);
+                let _ = self.canvas.reveal(position, stop.fill);
             }
         }
     }

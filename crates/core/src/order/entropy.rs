@@ -1,4 +1,4 @@
-use super::{Order, by_score};
+use super::Order;
 use crate::View;
 
 /// Lowest entropy first: the score is −H of the filtered row, in nats.
@@ -8,8 +8,7 @@ use crate::View;
 pub struct Entropy;
 
 impl Order for Entropy {
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        let candidates = view.candidates();
-        by_score(candidates.len(), |i| -candidates[i].stats.entropy, ranked);
+    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
+        -view.candidates()[candidate].stats.entropy
     }
 }

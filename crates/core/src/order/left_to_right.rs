@@ -6,8 +6,7 @@ use crate::View;
 pub struct LeftToRight;
 
 impl Order for LeftToRight {
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        ranked.clear();
-        ranked.extend(0..view.candidates().len());
+    fn score(&self, _: &View<'_>, candidate: usize) -> f64 {
+        -(candidate as f64)
     }
 }

@@ -1,4 +1,4 @@
-use super::{Order, by_score};
+use super::Order;
 use crate::View;
 
 /// Largest margin first: the score is p₁ − p₂ of the filtered row.
@@ -8,9 +8,8 @@ use crate::View;
 pub struct Margin;
 
 impl Order for Margin {
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        let candidates = view.candidates();
-        let margin = |i: usize| candidates[i].stats.p1 - candidates[i].stats.p2;
-        by_score(candidates.len(), margin, ranked);
+    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
+        let stats = &view.candidates()[candidate].stats;
+        stats.p1 - stats.p2
     }
 }

@@ -1,4 +1,4 @@
-use super::{Order, by_score};
+use super::Order;
 use crate::View;
 
 /// Highest confidence first: the score is p₁, the largest probability of the filtered row.
@@ -10,8 +10,7 @@ use crate::View;
 pub struct MaxProb;
 
 impl Order for MaxProb {
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        let candidates = view.candidates();
-        by_score(candidates.len(), |i| candidates[i].stats.p1, ranked);
+    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
+        view.candidates()[candidate].stats.p1
     }
 }

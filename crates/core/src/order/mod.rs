@@ -22,11 +22,21 @@ pub use random::Random;
 /// An order that looks only at the rows, not at the tokens drawn from them, leaves the law of
 /// one-token-per-forward sampling exact: *where* is then independent of *what*.
 pub trait Order: Send + Sync {
-    /// Fills `ranked` with the indices of [`View::candidates`], the best first.
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>);
+    /// How much a candidate deserves to be revealed; the highest is first, and the leftmost among
+    /// equals.
+    fn score(&self, view: &View<'_>, candidate: usize) -> f64;
+
+    /// Fills `ranked` with the indices of [`View::candidates`], the best first. By default by score.
+    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
+        by_score(view.candidates().len(), |candidate| self.score(view, candidate), ranked);
+    }
 }
 
 impl<O: Order + ?Sized> Order for Arc<O> {
+    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
+        (**self).score(view, candidate)
+    }
+
     fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
         (**self).rank(view, ranked);
     }

@@ -9,6 +9,11 @@ use crate::View;
 pub struct Random;
 
 impl Order for Random {
+    /// All alike; the ranking is what is random.
+    fn score(&self, _: &View<'_>, _: usize) -> f64 {
+        0.0
+    }
+
     fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
         let n = view.candidates().len();
         ranked.clear();

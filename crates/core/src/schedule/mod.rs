@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::Error;
 use crate::unmasker::Candidate;
 
 mod cosine;
@@ -33,6 +34,14 @@ impl Progress {
     pub fn is_last(&self) -> bool {
         self.step + 1 >= self.steps
     }
+
+    /// The schedule's steps for this block, for a strategy that needs to know them.
+    ///
+    /// # Errors
+    /// [`Error::NeedsSteps`] if the schedule has no total.
+    pub fn total(&self, strategy: &'static str) -> Result<usize, Error> {
+        if self.steps == 0 { Err(Error::NeedsSteps { strategy }) } else { Ok(self.steps) }
+    }
 }
 
 /// The candidates of a step, ranked by an order, the best first.
@@ -54,7 +63,7 @@ impl<'a> Ranked<'a> {
 ///
 /// The generator keeps every answer within 1 and the number of masked positions, with one
 /// exception: while a finite schedule has steps left, a [`plan`](Schedule::plan) of 0 is an *idle*
-/// step, which costs no forward.
+/// step, which costs no forward (unless the strategy [sees to it itself](crate::Unmasker::prepare)).
 pub trait Schedule: Send + Sync {
     /// The total number of denoising steps, spread evenly over the blocks; `None` if the schedule
     /// runs until nothing is masked.
@@ -88,9 +97,9 @@ impl<S: Schedule + ?Sized> Schedule for Arc<S> {
 }
 
 /// The check shared by schedules with a total number of steps.
-fn at_least_one_step(steps: usize) -> Result<usize, crate::Error> {
+fn at_least_one_step(steps: usize) -> Result<usize, Error> {
     if steps == 0 {
-        return Err(crate::Error::parameter("steps", steps, "at least 1"));
+        return Err(Error::parameter("steps", steps, "at least 1"));
     }
     Ok(steps)
 }

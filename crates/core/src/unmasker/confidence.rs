@@ -35,19 +35,19 @@ impl Unmasker for Confidence {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let n = view.candidates().len();
         let mut drawn = Vec::with_capacity(n);
-        let mut confidence = Vec::with_capacity(n);
         for candidate in 0..n {
             let draw = view.draw(candidate)?;
-            confidence.push(match self.score {
+            let confidence = match self.score {
                 Score::Filtered => draw.probability,
                 Score::Raw => {
                     let logit = view.logits(candidate)[draw.token as usize];
                     view.raw_stats(candidate).map_or(0.0, |stats| stats.probability(logit))
                 }
-            });
+            };
+            view.set_confidence(candidate, confidence);
             drawn.push(draw);
         }
-        view.rank_by(|candidate| confidence[candidate]);
+        view.rank_by_confidence();
         for rank in 0..view.quota() {
             let candidate = view.ranked(rank);
             view.reveal(candidate, drawn[candidate]);

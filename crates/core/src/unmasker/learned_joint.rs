@@ -44,7 +44,7 @@ impl Unmasker for LearnedJoint {
         Ok(if self.left == 0 { Next::EndStep } else { Next::Refine })
     }
 
-    fn sampler_layer(&self) -> Option<&dyn SamplerLayer> {
+    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         Some(&self.sampler)
     }
 }

@@ -19,20 +19,25 @@
 //! }
 //! ```
 
+use std::sync::Arc;
+
 use crate::{Error, SamplerLayer};
 
+mod before;
 mod confidence;
 mod exact_sequential;
 mod learned_joint;
 mod marginal;
 mod view;
 
+pub(crate) use before::Question;
+pub use before::{Before, Turn};
 pub use confidence::{Confidence, Score};
 pub use exact_sequential::ExactSequential;
 pub use learned_joint::LearnedJoint;
 pub use marginal::Marginal;
 pub use view::{Candidate, Drawn, View};
-pub(crate) use view::{Parts, Work};
+pub(crate) use view::{Parts, Shown, Sight, Stop, Work};
 
 /// What happens after a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,23 +46,37 @@ pub enum Next {
     EndStep,
     /// Run the sampler layer on the canvas with the tokens just revealed, and ask again.
     Refine,
+    /// The step is over and has revealed nothing, on purpose. Only while a finite schedule has steps
+    /// left, so that no strategy can loop for ever.
+    Wait,
 }
 
 /// Decides for one sequence.
 ///
 /// The generator clones the strategy once a sequence, so a strategy may remember what it likes in
-/// its own fields. In every denoising step it is asked at least once, with the rows of the full
-/// forward, and again after each sampler pass it asks for. It must reveal at least one token each
-/// time.
+/// its own fields. In every denoising step it is first asked what it wants to know
+/// ([`prepare`](Self::prepare)), then to decide, with the rows of the full forward, and again after each
+/// sampler pass it asks for. It must reveal at least one token each time, or [wait](Next::Wait).
 pub trait Unmasker: Send + Sync {
+    /// Before the forward of a step: asks for rows beside those of the masked positions, or says that
+    /// the step needs none. By default it asks for nothing, and a step for which the schedule plans no
+    /// token is idle.
+    ///
+    /// # Errors
+    /// The strategy cannot work with this schedule or canvas.
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        Ok(before.planned())
+    }
+
     /// Looks at the masked rows, records reveals (and remasks) on the view, and says what next.
     ///
     /// # Errors
     /// Those of [`View::draw`].
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error>;
 
-    /// The sampler layer that [`Next::Refine`] runs.
-    fn sampler_layer(&self) -> Option<&dyn SamplerLayer> {
+    /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch whose strategies hold the
+    /// same one share its passes.
+    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         None
     }
 }
@@ -81,11 +100,15 @@ impl Clone for Box<dyn Strategy> {
 }
 
 impl Unmasker for Box<dyn Strategy> {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        (**self).prepare(before)
+    }
+
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         (**self).decide(view)
     }
 
-    fn sampler_layer(&self) -> Option<&dyn SamplerLayer> {
+    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         (**self).sampler_layer()
     }
 }

@@ -11,6 +11,9 @@ pub struct Candidate {
     pub position: usize,
     /// Statistics of the row after the filters.
     pub stats: RowStats,
+    /// c: the largest probability p₁ of the filtered row, unless the strategy
+    /// [has drawn a token](View::set_confidence) and says how probable that one is.
+    pub confidence: f64,
 }
 
 /// A token drawn, and how probable it was in the filtered row.
@@ -22,19 +25,31 @@ pub struct Drawn {
     pub probability: f64,
 }
 
-/// The roles that all sequences of a generator share.
+/// The roles of one sequence beside its strategy; sequences of one generator share them.
 pub(crate) struct Parts {
     pub filter: Arc<dyn Filter>,
     pub schedule: Arc<dyn Schedule>,
     pub draw: Arc<dyn Draw>,
     /// V.
     pub vocabulary_size: usize,
+    pub block_length: Option<usize>,
+    pub stop: Option<Stop>,
+}
+
+/// What ends a sequence early.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop {
+    /// Whatever comes after this token is
+    pub eos: TokenId,
+    /// filled up with this one.
+    pub fill: TokenId,
 }
 
 /// Memory reused from row to row, and the moves recorded.
 #[derive(Default)]
 pub(crate) struct Work {
-    candidates: Vec<Candidate>,
+    /// The masked positions, then the answers.
+    rows: Vec<Candidate>,
     ranked: Vec<usize>,
     row: Vec<f32>,
     scratch: Vec<(f32, u32)>,
@@ -42,56 +57,69 @@ pub(crate) struct Work {
     pub remasks: Vec<usize>,
 }
 
+/// One row that a sequence is shown: its position, and where its logits are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub position: usize,
+    /// The row of the beliefs.
+    pub row: usize,
+}
+
+/// What one sequence is shown of a forward or a sampler pass.
+pub(crate) struct Sight<'a> {
+    /// Index of the sequence in the request.
+    pub sequence: usize,
+    pub canvas: &'a Canvas,
+    pub progress: Progress,
+    pub round: usize,
+    pub beliefs: &'a Beliefs,
+    /// The candidates from left to right, then the answers to the questions.
+    pub rows: &'a [Shown],
+    pub candidates: usize,
+}
+
 /// What a strategy sees of one sequence, and where it records its moves.
+///
+/// Rows are numbered: the candidates come first, from left to right, then the answers to what was asked
+/// [before](super::Before) the forward.
 pub struct View<'a> {
-    sequence: usize,
-    canvas: &'a Canvas,
-    progress: Progress,
-    round: usize,
-    beliefs: &'a Beliefs,
-    first_row: usize,
+    sight: Sight<'a>,
     parts: &'a Parts,
     stream: &'a mut dyn Stream,
     work: &'a mut Work,
 }
 
 impl<'a> View<'a> {
-    /// Filters and sweeps the rows of one sequence: those of its masked positions, which begin at
-    /// `first_row` of `beliefs`.
-    #[allow(clippy::too_many_arguments)] // private, called in one place
+    /// Filters and sweeps every row of the sequence.
     pub(crate) fn new(
-        sequence: usize,
-        canvas: &'a Canvas,
-        progress: Progress,
-        round: usize,
-        beliefs: &'a Beliefs,
-        first_row: usize,
+        sight: Sight<'a>,
         parts: &'a Parts,
         stream: &'a mut dyn Stream,
         work: &'a mut Work,
     ) -> Result<Self, Error> {
-        work.candidates.clear();
+        work.rows.clear();
         work.ranked.clear();
         work.reveals.clear();
         work.remasks.clear();
-        let mut view =
-            Self { sequence, canvas, progress, round, beliefs, first_row, parts, stream, work };
-        for (n, position) in canvas.masked().enumerate() {
-            view.load(n, position)?;
+        let mut view = Self { sight, parts, stream, work };
+        let sequence = view.sight.sequence;
+        for row in 0..view.sight.rows.len() {
+            let position = view.load(row)?;
             let stats =
                 RowStats::of(&view.work.row).ok_or(Error::EmptyRow { sequence, position })?;
-            view.work.candidates.push(Candidate { position, stats });
+            view.work.rows.push(Candidate { position, stats, confidence: stats.p1 });
         }
         Ok(view)
     }
 
-    /// Brings the n-th masked row, checked and filtered, into `work.row`.
-    fn load(&mut self, n: usize, position: usize) -> Result<(), Error> {
-        let logits = self.beliefs.logits(self.first_row + n);
+    /// Brings a row, checked and filtered, into `work.row`.
+    fn load(&mut self, row: usize) -> Result<usize, Error> {
+        let Shown { position, row } = self.sight.rows[row];
+        let logits = self.sight.beliefs.logits(row);
         if let Some((token, &value)) =
             logits.iter().enumerate().find(|(_, l)| l.is_nan() || **l == f32::INFINITY)
         {
-            return Err(Error::NonFinite { sequence: self.sequence, position, token, value });
+            return Err(Error::NonFinite { sequence: self.sight.sequence, position, token, value });
         }
         let work = &mut *self.work;
         work.row.clear();
@@ -99,30 +127,43 @@ impl<'a> View<'a> {
         self.parts.filter.apply(&mut FilterRow {
             logits: &mut work.row,
             position,
-            canvas: self.canvas,
+            canvas: self.sight.canvas,
             scratch: &mut work.scratch,
         });
-        Ok(())
+        Ok(position)
     }
 
     /// The sequence as it stands.
-    pub fn canvas(&self) -> &Canvas {
-        self.canvas
+    pub fn canvas(&self) -> &'a Canvas {
+        self.sight.canvas
     }
 
     /// Where the sequence stands in its block.
     pub fn progress(&self) -> &Progress {
-        &self.progress
+        &self.sight.progress
     }
 
     /// 0 right after the denoiser's forward, j after the j-th sampler pass of this step.
     pub fn round(&self) -> usize {
-        self.round
+        self.sight.round
     }
 
     /// The masked positions of the current block from left to right: at least one.
     pub fn candidates(&self) -> &[Candidate] {
-        &self.work.candidates
+        &self.work.rows[..self.sight.candidates]
+    }
+
+    /// The row that answers the n-th question asked before the forward.
+    pub fn answer(&self, question: usize) -> usize {
+        self.sight.candidates + question
+    }
+
+    /// The position of a row and the statistics of the row after the filters.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> &Candidate {
+        &self.work.rows[row]
     }
 
     /// The randomness of this sequence.
@@ -130,14 +171,61 @@ impl<'a> View<'a> {
         self.stream
     }
 
-    /// The logits \[V\] of a candidate as the model gave them, before any filter.
-    pub fn logits(&self, candidate: usize) -> &[f32] {
-        self.beliefs.logits(self.first_row + candidate)
+    /// The logits \[V\] of a row as the model gave them, before any filter.
+    pub fn logits(&self, row: usize) -> &'a [f32] {
+        self.sight.beliefs.logits(self.sight.rows[row].row)
     }
 
-    /// Statistics of a candidate's row before any filter.
-    pub fn raw_stats(&self, candidate: usize) -> Option<RowStats> {
-        RowStats::of(self.logits(candidate))
+    /// Statistics of a row before any filter.
+    pub fn raw_stats(&self, row: usize) -> Option<RowStats> {
+        RowStats::of(self.logits(row))
+    }
+
+    /// The logits \[V\] of a row after the filters, and the mask id ruled out.
+    ///
+    /// # Errors
+    /// [`Error::EmptyRow`] if only the mask id is possible.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn filtered(&mut self, row: usize) -> Result<&mut [f32], Error> {
+        let position = self.load(row)?;
+        let logits = &mut self.work.row;
+        rule_out_mask(logits, self.sight.canvas, self.sight.sequence, position)?;
+        Ok(logits)
+    }
+
+    /// The probability of a token in a filtered row.
+    ///
+    /// # Errors
+    /// [`Error::UnknownToken`] if the vocabulary has no such token.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn probability(&mut self, row: usize, token: TokenId) -> Result<f64, Error> {
+        self.load(row)?;
+        let logit = self.logit(row, token)?;
+        Ok(self.work.rows[row].stats.probability(logit))
+    }
+
+    /// The logit of a token in the row that is loaded.
+    fn logit(&self, row: usize, token: TokenId) -> Result<f32, Error> {
+        let size = self.work.row.len();
+        self.work.row.get(token as usize).copied().ok_or(Error::UnknownToken {
+            sequence: self.sight.sequence,
+            token,
+            position: self.sight.rows[row].position,
+            size,
+        })
+    }
+
+    /// Says how sure the strategy is of a candidate, where that is not p₁: the probability of a token
+    /// that it drew. [Schedules](crate::Schedule::quota) see it.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn set_confidence(&mut self, row: usize, confidence: f64) {
+        self.work.rows[row].confidence = confidence;
     }
 
     /// Ranks the candidates; [`ranked`](Self::ranked) and [`quota`](Self::quota) then answer.
@@ -149,7 +237,13 @@ impl<'a> View<'a> {
 
     /// Ranks the candidates by a score, the highest first and the leftmost among equals.
     pub fn rank_by(&mut self, score: impl Fn(usize) -> f64) {
-        crate::order::by_score(self.work.candidates.len(), score, &mut self.work.ranked);
+        crate::order::by_score(self.sight.candidates, score, &mut self.work.ranked);
+    }
+
+    /// Ranks the candidates by their confidence, the highest first and the leftmost among equals.
+    pub fn rank_by_confidence(&mut self) {
+        let (n, work) = (self.sight.candidates, &mut *self.work);
+        crate::order::by_score(n, |i| work.rows[i].confidence, &mut work.ranked);
     }
 
     /// The candidate on the given rank, 0 being the best.
@@ -163,50 +257,77 @@ impl<'a> View<'a> {
     /// How many of the ranked candidates the schedule wants revealed in this step: at least 1 and
     /// at most all.
     pub fn quota(&self) -> usize {
-        let ranked = Ranked { candidates: &self.work.candidates, ranked: &self.work.ranked };
-        let quota = self.parts.schedule.quota(&self.progress, ranked);
-        quota.clamp(1, self.work.candidates.len())
+        let ranked = Ranked { candidates: self.candidates(), ranked: &self.work.ranked };
+        let quota = self.parts.schedule.quota(&self.sight.progress, ranked);
+        quota.clamp(1, self.sight.candidates)
     }
 
-    /// Draws a token for a candidate from its filtered row. The mask id is never drawn.
+    /// Draws a token from a filtered row. The mask id is never drawn.
     ///
     /// # Errors
     /// [`Error::EmptyRow`] if only the mask id is possible, [`Error::UnknownToken`] if a draw of
     /// the user's own leaves the vocabulary.
     ///
     /// # Panics
-    /// If there is no such candidate.
-    pub fn draw(&mut self, candidate: usize) -> Result<Drawn, Error> {
-        let Candidate { position, stats } = self.work.candidates[candidate];
-        self.load(candidate, position)?;
-        let row = &mut self.work.row;
-        if let Some(mask) = row.get_mut(self.canvas.mask() as usize) {
-            *mask = f32::NEG_INFINITY;
-        }
-        if row.iter().all(|&logit| logit == f32::NEG_INFINITY) {
-            return Err(Error::EmptyRow { sequence: self.sequence, position });
-        }
-        let token = self.parts.draw.draw(row, self.stream);
-        let size = row.len();
-        let logit = *row.get(token).ok_or(Error::UnknownToken {
-            sequence: self.sequence,
-            token: token as TokenId,
-            position,
-            size,
-        })?;
-        Ok(Drawn { token: token as TokenId, probability: stats.probability(logit) })
+    /// If there is no such row.
+    pub fn draw(&mut self, row: usize) -> Result<Drawn, Error> {
+        self.filtered(row)?;
+        let token = self.parts.draw.draw(&self.work.row, self.stream) as TokenId;
+        let logit = self.logit(row, token)?;
+        Ok(Drawn { token, probability: self.work.rows[row].stats.probability(logit) })
     }
 
-    /// Records that a candidate is to be revealed.
+    /// Draws a token for the position of a row from logits \[V\] of the strategy's own making: none NaN
+    /// or +∞. The mask id is ruled out.
+    ///
+    /// # Errors
+    /// As [`draw`](Self::draw).
     ///
     /// # Panics
-    /// If there is no such candidate.
-    pub fn reveal(&mut self, candidate: usize, drawn: Drawn) {
-        self.work.reveals.push((self.work.candidates[candidate].position, drawn));
+    /// If there is no such row.
+    pub fn draw_from(&mut self, row: usize, logits: &mut [f32]) -> Result<Drawn, Error> {
+        let (sequence, position) = (self.sight.sequence, self.sight.rows[row].position);
+        rule_out_mask(logits, self.sight.canvas, sequence, position)?;
+        let token = self.parts.draw.draw(logits, self.stream);
+        let stats = RowStats::of(logits).ok_or(Error::EmptyRow { sequence, position })?;
+        let (size, id) = (logits.len(), token as TokenId);
+        let unknown = Error::UnknownToken { sequence, token: id, position, size };
+        let logit = *logits.get(token).ok_or(unknown)?;
+        Ok(Drawn { token: id, probability: stats.probability(logit) })
     }
 
-    /// Records that a revealed position is to be masked again.
+    /// Records that the position of a row, a masked one, is to be revealed.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn reveal(&mut self, row: usize, drawn: Drawn) {
+        self.work.reveals.push((self.sight.rows[row].position, drawn));
+    }
+
+    /// Records that a revealed position is to be masked again. Remasks are made before reveals.
     pub fn remask(&mut self, position: usize) {
         self.work.remasks.push(position);
+    }
+
+    /// Records that the token at a revealed position gives way to another: a remask, then a reveal.
+    pub fn replace(&mut self, position: usize, drawn: Drawn) {
+        self.work.remasks.push(position);
+        self.work.reveals.push((position, drawn));
+    }
+}
+
+/// Rules the mask id out of a row, in which something must be left.
+fn rule_out_mask(
+    logits: &mut [f32],
+    canvas: &Canvas,
+    sequence: usize,
+    position: usize,
+) -> Result<(), Error> {
+    if let Some(mask) = logits.get_mut(canvas.mask() as usize) {
+        *mask = f32::NEG_INFINITY;
+    }
+    match logits.iter().all(|&logit| logit == f32::NEG_INFINITY) {
+        true => Err(Error::EmptyRow { sequence, position }),
+        false => Ok(()),
     }
 }

@@ -12,6 +12,7 @@ pub(super) struct Case {
     probe: Probe,
     generator: Generator,
     canvases: Vec<Canvas>,
+    spends_more: bool,
 }
 
 impl Case {
@@ -32,7 +33,12 @@ impl Case {
             Ok((probe, set(generator)?, canvases))
         };
         let (probe, generator, canvases) = parts().map_err(|e| Violation::failed(&run, e))?;
-        Ok(Self { run, probe, generator, canvases })
+        Ok(Self { run, probe, generator, canvases, spends_more: false })
+    }
+
+    /// Lets the strategy spend more forwards than there are steps that reveal.
+    pub fn spends_more(self, spends_more: bool) -> Self {
+        Self { spends_more, ..self }
     }
 
     /// Runs it in every batch there is and compares.
@@ -43,7 +49,7 @@ impl Case {
         let vocabulary = self.probe.vocabulary();
         let banned = self.probe.banned();
         for (sequence, output) in expected.iter().enumerate() {
-            replay.check(&self.run, sequence, output, |token| {
+            replay.check(&self.run, sequence, output, self.spends_more, |token| {
                 (token as usize) < vocabulary.size()
                     && token != vocabulary.mask()
                     && !banned.contains(&token)

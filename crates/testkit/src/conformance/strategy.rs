@@ -27,12 +27,13 @@ pub fn strategy(name: &str, make: impl Fn() -> Box<dyn Strategy>) -> Result<(), 
 pub struct Suite {
     schedules: Vec<Named>,
     moves_per_position: usize,
+    spends_more: bool,
 }
 
 impl Default for Suite {
     /// The schedules of `conjoint-core`, and one move for each position to generate.
     fn default() -> Self {
-        Self { schedules: Vec::new(), moves_per_position: 1 }
+        Self { schedules: Vec::new(), moves_per_position: 1, spends_more: false }
     }
 }
 
@@ -48,6 +49,12 @@ impl Suite {
     /// endless. More than 1 is for strategies that mask positions again.
     pub fn moves_per_position(self, moves: usize) -> Self {
         Self { moves_per_position: moves, ..self }
+    }
+
+    /// Lets a strategy spend forwards beyond one for each step that reveals: one that
+    /// [hides positions](conjoint_core::Before::ask_without) or [waits](conjoint_core::Next::Wait).
+    pub fn extra_forwards(self) -> Self {
+        Self { spends_more: true, ..self }
     }
 
     /// Puts a strategy through every schedule, with and without blocks, on rows that are plain,
@@ -87,7 +94,7 @@ impl Suite {
                             let set = generator.schedule(schedule.clone()).draw(draw.clone());
                             block.map_or(Ok(set.clone()), |length| set.block_length(length))
                         };
-                        Case::new(run, rows, set)?.check(&make)?;
+                        Case::new(run, rows, set)?.spends_more(self.spends_more).check(&make)?;
                     }
                 }
             }

@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use conjoint_core::unmasker::Strategy;
-use conjoint_core::{Error as CoreError, Next, SamplerLayer, Unmasker, View};
+use conjoint_core::{Before, Error as CoreError, Next, SamplerLayer, Turn, Unmasker, View};
 
 use super::Violation;
 
@@ -34,6 +36,10 @@ impl Watched {
 }
 
 impl Unmasker for Watched {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, CoreError> {
+        self.inner.prepare(before)
+    }
+
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, CoreError> {
         let canvas = view.canvas();
         let free = (0..canvas.len()).filter(|&position| !canvas.is_given(position)).count();
@@ -44,7 +50,7 @@ impl Unmasker for Watched {
         self.inner.decide(view)
     }
 
-    fn sampler_layer(&self) -> Option<&dyn SamplerLayer> {
+    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         self.inner.sampler_layer()
     }
 }
