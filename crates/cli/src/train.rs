@@ -1,11 +1,12 @@
 //! `conjoint train`.
 
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use conjoint::export::{Manifest, WeightFile};
 use conjoint::prelude::*;
 use conjoint_corpus::Domain;
 use conjoint_train::base::{BaseOptions, train_base};
@@ -16,7 +17,6 @@ use conjoint_train::onnx_teacher::OnnxTeacher;
 use conjoint_train::options::{OptimizerOptions, RunOptions};
 use conjoint_train::rollout::{RolloutOptions, rollout};
 use conjoint_train::trainer::Summary;
-use sha2::{Digest, Sha256};
 
 use crate::flag::BadFlag;
 use crate::model::ModelArguments;
@@ -236,7 +236,7 @@ fn sampler(arguments: &SamplerArguments) -> Result<()> {
                 .iter()
                 .map(|prompt| model.encode("--prompt", prompt))
                 .collect::<Result<_, _>>()?,
-            model: fingerprint(&arguments.model.model)?,
+            model: fingerprint(model.denoiser.manifest()),
             seed: run.seed,
             batch: 32,
             progress: run.progress,
@@ -255,25 +255,13 @@ fn sampler(arguments: &SamplerArguments) -> Result<()> {
     report(&train_sampler(&options, &teacher, &trajectories)?)
 }
 
-/// What tells a folder's weights from others: their files' names and sizes, and a checksum of the
-/// first mebibyte of each.
-fn fingerprint(folder: &Path) -> Result<String> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let weights = path.extension().is_some_and(|extension| extension == "safetensors");
-        // The sampler layer takes no part in the frozen model's trajectories.
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if weights && !name.starts_with("sampler") {
-            let mut start = Vec::new();
-            let file = std::fs::File::open(&path)?;
-            let size = file.metadata()?.len();
-            file.take(1 << 20).read_to_end(&mut start)?;
-            files.push(format!("{name} {size} {:x}", Sha256::digest(&start)));
-        }
-    }
-    files.sort();
-    Ok(files.join(", "))
+/// What tells a model's weights from others: the files that its graphs point into, but for the sampler
+/// layer's, which takes no part in the frozen model's trajectories.
+fn fingerprint(manifest: &Manifest) -> String {
+    let files = manifest.provenance.weights.iter();
+    let frozen = files.filter(|file| !file.name.starts_with("sampler"));
+    let line = |file: &WeightFile| format!("{} {} {}", file.name, file.bytes, file.sha256);
+    frozen.map(line).collect::<Vec<_>>().join(", ")
 }
 
 fn report(summary: &Summary) -> Result<()> {

@@ -95,6 +95,16 @@ pub enum ExportError {
         got: u64,
     },
 
+    /// A weight file is not the one that was exported.
+    #[error(
+        "{} has changed since the model was exported: export it again (`conjoint export`)",
+        path.display()
+    )]
+    WeightsChanged {
+        /// The weight file.
+        path: PathBuf,
+    },
+
     /// The header of a `.safetensors` file is invalid.
     #[error("{}: invalid safetensors header: {reason}", path.display())]
     Header {

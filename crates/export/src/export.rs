@@ -14,6 +14,7 @@ use crate::layout::{Layout, resolved};
 use crate::manifest::{Graphs, MANIFEST, Manifest, Provenance, SpecialTokens};
 use crate::model::Builder;
 use crate::operators::Operators;
+use crate::weight_file::WeightFile;
 use crate::weights::{BaseWeights, SamplerWeights};
 
 /// What to export, and where to.
@@ -46,6 +47,9 @@ impl ExportOptions {
         }
     }
 }
+
+/// File name of the sampler layer's graph.
+const SAMPLER: &str = "sampler.onnx";
 
 /// Files of a checkpoint that are neither weights nor code.
 const COMPANIONS: [&str; 10] = [
@@ -99,7 +103,7 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let mut graphs =
         vec![("backbone.onnx", builder.backbone(&base)), ("head.onnx", builder.head(&base))];
     if let Some(sampler) = &sampler {
-        graphs.push(("sampler.onnx", builder.sampler(&base, sampler)));
+        graphs.push((SAMPLER, builder.sampler(&base, sampler)));
     }
 
     let mut weights = BTreeMap::new();
@@ -110,7 +114,9 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
             return Err(ExportError::Conflict { path });
         }
     }
-    let manifest = manifest(options, &blueprint, tokens, &base, &weights);
+    let weight_files = weights.iter().map(|(name, file)| WeightFile::of(file, name.clone()));
+    let weight_files = weight_files.collect::<Result<_, _>>()?;
+    let manifest = manifest(options, &blueprint, tokens, &base, weight_files);
 
     let mut staging = Staging::new(&layout.out)?;
     for file in weights.values() {
@@ -133,6 +139,10 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     // From here on the folder is in between two exports, which the manifest's absence tells.
     let _ = fs::remove_file(layout.out.join(MANIFEST));
     staging.commit()?;
+    if manifest.graphs.sampler.is_none() {
+        // Left by an earlier export with a sampler layer; nothing names it any more.
+        let _ = fs::remove_file(layout.out.join(SAMPLER));
+    }
     Ok(manifest)
 }
 
@@ -141,7 +151,7 @@ fn manifest(
     blueprint: &Blueprint,
     tokens: SpecialTokens,
     base: &BaseWeights,
-    weights: &BTreeMap<String, &Path>,
+    weights: Vec<WeightFile>,
 ) -> Manifest {
     let has = |name: &str| options.checkpoint.join(name).exists();
     let tokenizer = if has("tokenizer.json") {
@@ -171,13 +181,13 @@ fn manifest(
         graphs: Graphs {
             backbone: "backbone.onnx".into(),
             head: "head.onnx".into(),
-            sampler: options.sampler.as_ref().map(|_| "sampler.onnx".into()),
+            sampler: options.sampler.as_ref().map(|_| SAMPLER.into()),
         },
         tokenizer,
         provenance: Provenance {
             checkpoint: folder_name(&options.checkpoint),
             sampler: options.sampler.as_deref().and_then(folder_name),
-            weights: weights.keys().cloned().collect(),
+            weights,
             conjoint: env!("CARGO_PKG_VERSION").into(),
         },
     }

@@ -75,6 +75,7 @@ mod model;
 mod operators;
 mod proto;
 mod tokens;
+mod weight_file;
 mod weights;
 
 #[cfg(test)]
@@ -84,3 +85,4 @@ pub use error::ExportError;
 pub use export::{ExportOptions, export};
 pub use manifest::{DType, Family, Graphs, MANIFEST, Manifest, Provenance, SpecialTokens};
 pub use operators::Operators;
+pub use weight_file::WeightFile;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ExportError;
 use crate::operators::Operators;
+use crate::weight_file::WeightFile;
 
 /// Name of the manifest in a model's folder.
 pub const MANIFEST: &str = "conjoint.json";
@@ -122,8 +123,8 @@ pub struct Provenance {
     pub checkpoint: Option<String>,
     /// Name of the sampler checkpoint's folder.
     pub sampler: Option<String>,
-    /// The weight files that the graphs point into, relative to this folder.
-    pub weights: Vec<String>,
+    /// The weight files that the graphs point into.
+    pub weights: Vec<WeightFile>,
     /// Version of `conjoint-export` that wrote it.
     pub conjoint: String,
 }
@@ -156,6 +157,7 @@ impl Manifest {
             return Err(ExportError::ManifestFormat { path, expected: Self::FORMAT, got: format });
         }
         let manifest: Self = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
+        manifest.check_sizes(&path)?;
         let Graphs { backbone, head, sampler } = &manifest.graphs;
         for name in [Some(backbone), Some(head), sampler.as_ref()].into_iter().flatten() {
             if !is_plain_name(name) {
@@ -168,6 +170,53 @@ impl Manifest {
             }
         }
         Ok(manifest)
+    }
+}
+
+impl Manifest {
+    /// Refuses sizes that no export writes, as an edited file may hold.
+    fn check_sizes(&self, path: &Path) -> Result<(), ExportError> {
+        let wrong = |key: &str, expected: &str, got: String| ExportError::Config {
+            path: path.into(),
+            key: key.into(),
+            expected: expected.into(),
+            got,
+        };
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("max_positions", self.max_positions),
+        ];
+        if let Some((key, _)) = sizes.into_iter().find(|&(_, size)| size == 0) {
+            return Err(wrong(key, "at least 1", "0".into()));
+        }
+        let SpecialTokens { mask, eos, pad, bos } = self.tokens;
+        let ids = [("mask", Some(mask)), ("eos", eos), ("pad", pad), ("bos", bos)];
+        match ids.into_iter().find(|(_, id)| id.is_some_and(|id| id as usize >= self.vocab_size)) {
+            Some((name, id)) => {
+                let expected = format!("an id below vocab_size = {}", self.vocab_size);
+                let got = id.unwrap_or_default().to_string();
+                Err(wrong(&format!("tokens.{name}"), &expected, got))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the weight files are those that were exported: a checkpoint that was trained further
+    /// under the graphs would give numbers that belong to no model.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightsChanged`](ExportError::WeightsChanged), or [`Io`](ExportError::Io) where a file is
+    /// missing.
+    pub fn check_weights(&self, folder: impl AsRef<Path>) -> Result<(), ExportError> {
+        for file in &self.provenance.weights {
+            let path = folder.as_ref().join(&file.name);
+            if WeightFile::of(&path, file.name.clone())? != *file {
+                return Err(ExportError::WeightsChanged { path });
+            }
+        }
+        Ok(())
     }
 }
 

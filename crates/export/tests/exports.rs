@@ -7,7 +7,8 @@ use std::path::Path;
 
 use common::{assert_names, contents, copy, edit_json, edit_tensors, fixture};
 use conjoint_export::{
-    DType, ExportError, ExportOptions, Family, MANIFEST, Manifest, SpecialTokens, export,
+    DType, ExportError, ExportOptions, Family, MANIFEST, Manifest, SpecialTokens, WeightFile,
+    export,
 };
 use serde_json::{Value, json};
 
@@ -129,7 +130,8 @@ fn a_sampler_may_lie_among_its_base_models_tensors() {
     let mut options = ExportOptions::new(folder.path());
     options.sampler = Some(folder.path().into());
     let manifest = export(&options).unwrap();
-    assert_eq!(manifest.provenance.weights, [WEIGHTS]);
+    let names: Vec<_> = manifest.provenance.weights.iter().map(|file| &file.name).collect();
+    assert_eq!(names, [WEIGHTS]);
     assert!(!folder.path().join("sampler.safetensors").exists());
 }
 
@@ -181,7 +183,7 @@ fn weights_behind_symbolic_links_are_hard_linked() {
         symlink(blobs.path().join(&name), root.path().join(&name)).unwrap();
     }
     let manifest = export(&ExportOptions::new(root.path())).unwrap();
-    for name in &manifest.provenance.weights {
+    for WeightFile { name, .. } in &manifest.provenance.weights {
         let shard = name.strip_prefix("weights/").unwrap();
         let linked = fs::symlink_metadata(root.path().join(name)).unwrap();
         let blob = fs::metadata(blobs.path().join(shard)).unwrap();
@@ -192,8 +194,52 @@ fn weights_behind_symbolic_links_are_hard_linked() {
     let out = root.path().join("out");
     let mut options = ExportOptions::new(root.path());
     options.out = Some(out.clone());
-    for name in export(&options).unwrap().provenance.weights {
+    for WeightFile { name, .. } in export(&options).unwrap().provenance.weights {
         assert!(fs::symlink_metadata(out.join(name)).unwrap().is_file());
+    }
+}
+
+#[test]
+fn weights_trained_further_under_an_export_are_noticed() {
+    let folder = copy("dream-tiny");
+    let manifest = export(&ExportOptions::new(folder.path())).unwrap();
+    manifest.check_weights(folder.path()).unwrap();
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+        let (_, tensor) = tensors.iter_mut().next().unwrap();
+        *tensor.2.last_mut().unwrap() ^= 1;
+    });
+    let changed = manifest.check_weights(folder.path()).unwrap_err();
+    assert!(matches!(changed, ExportError::WeightsChanged { .. }), "{changed}");
+    fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
+    let missing = manifest.check_weights(folder.path()).unwrap_err();
+    assert!(matches!(missing, ExportError::Io { .. }), "{missing}");
+}
+
+#[test]
+fn an_export_without_a_sampler_layer_leaves_no_old_one() {
+    let (folder, adjust) = (copy("dream-tiny"), copy("adjust-dream-tiny"));
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(adjust.path().into());
+    export(&options).unwrap();
+    assert!(folder.path().join("sampler.onnx").exists());
+    export(&ExportOptions::new(folder.path())).unwrap();
+    assert!(!folder.path().join("sampler.onnx").exists());
+}
+
+#[test]
+fn edited_sizes_are_refused() {
+    let folder = copy("dream-tiny");
+    export(&ExportOptions::new(folder.path())).unwrap();
+    let whole = fs::read(folder.path().join(MANIFEST)).unwrap();
+    for (key, value, named) in
+        [("vocab_size", 10, "tokens.mask"), ("hidden_size", 0, "hidden_size")]
+    {
+        fs::write(folder.path().join(MANIFEST), &whole).unwrap();
+        edit_json(&folder.path().join(MANIFEST), |manifest| manifest[key] = json!(value));
+        match Manifest::read(folder.path()).unwrap_err() {
+            ExportError::Config { key, .. } => assert_eq!(key, named),
+            other => panic!("{other}"),
+        }
     }
 }
 

@@ -62,6 +62,7 @@ impl OnnxDenoiser {
     pub fn open(folder: impl AsRef<Path>, options: impl Into<OnnxOptions>) -> Result<Self, Error> {
         let folder = folder.as_ref();
         let manifest = Manifest::read(folder)?;
+        manifest.check_weights(folder)?;
         let vocabulary = vocabulary(&manifest)
             .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
         let opener = Opener::new(options.into())?;

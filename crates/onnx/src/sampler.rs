@@ -35,6 +35,7 @@ impl OnnxSamplerLayer {
         let folder = folder.as_ref();
         let shared = model.shared();
         let manifest = Manifest::read(folder)?;
+        manifest.check_weights(folder)?;
         for (what, got, expected) in [
             ("hidden size", manifest.hidden_size, shared.manifest.hidden_size),
             ("vocabulary size", manifest.vocab_size, shared.manifest.vocab_size),
