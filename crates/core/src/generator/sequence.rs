@@ -103,7 +103,9 @@ impl Sequence {
         let mut view = View::new(sight, &self.parts, self.stream.as_mut(), work)?;
         let next = self.unmasker.decide(&mut view)?;
         let waits = next == Next::Wait && !self.progress.is_last();
-        if work.reveals.is_empty() && !waits {
+        // The sampler pass followed a reveal, so that the step has got somewhere.
+        let ends = next == Next::EndStep && round > 0;
+        if work.reveals.is_empty() && !waits && !ends {
             return Err(self.no_progress());
         }
         self.remask(&work.remasks, observer)?;

@@ -1,5 +1,5 @@
-use super::Order;
-use crate::View;
+use super::RowScore;
+use crate::RowStats;
 
 /// Lowest entropy first: the score is −H of the filtered row, in nats.
 ///
@@ -7,8 +7,8 @@ use crate::View;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Entropy;
 
-impl Order for Entropy {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        -view.candidates()[candidate].stats.entropy
+impl RowScore for Entropy {
+    fn of(&self, row: &RowStats) -> f64 {
+        -row.entropy
     }
 }

@@ -1,5 +1,5 @@
-use super::Order;
-use crate::View;
+use super::RowScore;
+use crate::RowStats;
 
 /// Largest margin first: the score is p₁ − p₂ of the filtered row.
 ///
@@ -7,9 +7,8 @@ use crate::View;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Margin;
 
-impl Order for Margin {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        let stats = &view.candidates()[candidate].stats;
-        stats.p1 - stats.p2
+impl RowScore for Margin {
+    fn of(&self, row: &RowStats) -> f64 {
+        row.p1 - row.p2
     }
 }

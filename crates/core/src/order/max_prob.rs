@@ -1,5 +1,5 @@
-use super::Order;
-use crate::View;
+use super::RowScore;
+use crate::RowStats;
 
 /// Highest confidence first: the score is p₁, the largest probability of the filtered row.
 ///
@@ -9,8 +9,8 @@ use crate::View;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MaxProb;
 
-impl Order for MaxProb {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        view.candidates()[candidate].stats.p1
+impl RowScore for MaxProb {
+    fn of(&self, row: &RowStats) -> f64 {
+        row.p1
     }
 }

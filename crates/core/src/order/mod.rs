@@ -3,19 +3,27 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::View;
+use crate::{RowStats, View};
 
+mod certainty_prior;
 mod entropy;
 mod left_to_right;
 mod margin;
 mod max_prob;
+mod pc_sampler;
 mod random;
+mod randomised;
+mod raw;
 
+pub use certainty_prior::CertaintyPrior;
 pub use entropy::Entropy;
 pub use left_to_right::LeftToRight;
 pub use margin::Margin;
 pub use max_prob::MaxProb;
+pub use pc_sampler::PcSampler;
 pub use random::Random;
+pub use randomised::Randomised;
+pub use raw::Raw;
 
 /// Ranks candidates.
 ///
@@ -32,6 +40,19 @@ pub trait Order: Send + Sync {
     }
 }
 
+/// A score that is a function of one row alone. As an [`Order`] it looks at the filtered row; inside
+/// [`Raw`] at the row as the model gave it.
+pub trait RowScore: Send + Sync {
+    /// How much the position of a row with these statistics deserves to be revealed.
+    fn of(&self, row: &RowStats) -> f64;
+}
+
+impl<S: RowScore> Order for S {
+    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
+        self.of(&view.candidates()[candidate].stats)
+    }
+}
+
 impl<O: Order + ?Sized> Order for Arc<O> {
     fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
         (**self).score(view, candidate)
@@ -44,10 +65,11 @@ impl<O: Order + ?Sized> Order for Arc<O> {
 
 /// Ranks `0..n` by `score`, the highest first; among equals the leftmost position first.
 pub fn by_score(n: usize, score: impl Fn(usize) -> f64, ranked: &mut Vec<usize>) {
+    let scores: Vec<f64> = (0..n).map(score).collect();
     ranked.clear();
     ranked.extend(0..n);
     let descending =
-        |&a: &usize, &b: &usize| -> Ordering { score(b).total_cmp(&score(a)).then(a.cmp(&b)) };
+        |&a: &usize, &b: &usize| -> Ordering { scores[b].total_cmp(&scores[a]).then(a.cmp(&b)) };
     ranked.sort_unstable_by(descending);
 }
 

@@ -5,7 +5,7 @@ use crate::Error;
 ///
 /// With t₀ … t_S = linspace(1, ε, S + 1), step i reveals ⌊m (1 − tᵢ₊₁ / tᵢ)⌋ of the m positions
 /// still masked, and the last step all of them. The floor makes early steps idle when S is near
-/// the number of positions. Source: Dream's `diffusion_generate`, ε = 1e-3.
+/// the number of positions; [`Linear`](super::Linear) is the form that is exact in total. Source: Dream's `diffusion_generate`, ε = 1e-3.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DreamLinear {
     steps: usize,
@@ -26,12 +26,23 @@ impl DreamLinear {
     /// # Errors
     /// [`Error::Parameter`] unless 0 < ε < 1.
     pub fn with_epsilon(self, epsilon: f64) -> Result<Self, Error> {
-        if epsilon > 0.0 && epsilon < 1.0 {
-            Ok(Self { epsilon, ..self })
-        } else {
-            Err(Error::parameter("epsilon", epsilon, "a number between 0 and 1"))
-        }
+        Ok(Self { epsilon: last_timestep(epsilon)?, ..self })
     }
+}
+
+/// The check of ε.
+pub(crate) fn last_timestep(epsilon: f64) -> Result<f64, Error> {
+    if epsilon > 0.0 && epsilon < 1.0 {
+        return Ok(epsilon);
+    }
+    Err(Error::parameter("epsilon", epsilon, "a number between 0 and 1"))
+}
+
+/// 1 − tᵢ₊₁ / tᵢ at this step: the share of what is left, or each position's probability, to be revealed.
+pub(crate) fn share(progress: &Progress, epsilon: f64) -> f64 {
+    let slope = (1.0 - epsilon) / progress.steps as f64;
+    let t = |step: usize| 1.0 - slope * step as f64;
+    1.0 - t(progress.step + 1) / t(progress.step)
 }
 
 impl Schedule for DreamLinear {
@@ -43,10 +54,7 @@ impl Schedule for DreamLinear {
         if progress.is_last() {
             return progress.masked;
         }
-        let slope = (1.0 - self.epsilon) / progress.steps as f64;
-        let t = |step: usize| 1.0 - slope * step as f64;
-        let revealed = 1.0 - t(progress.step + 1) / t(progress.step);
-        (progress.masked as f64 * revealed).floor() as usize
+        (progress.masked as f64 * share(progress, self.epsilon)).floor() as usize
     }
 }
 

@@ -7,12 +7,21 @@ use crate::unmasker::Candidate;
 
 mod cosine;
 mod dream_linear;
+mod entropy_bound;
+mod factor;
+mod linear;
 mod llada_even;
+mod threshold;
 mod tokens_per_step;
 
 pub use cosine::Cosine;
 pub use dream_linear::DreamLinear;
+pub(crate) use dream_linear::{last_timestep, share};
+pub use entropy_bound::EntropyBound;
+pub use factor::Factor;
+pub use linear::Linear;
 pub use llada_even::LladaEven;
+pub use threshold::Threshold;
 pub use tokens_per_step::TokensPerStep;
 
 /// Where a sequence stands in its current block.
@@ -107,6 +116,7 @@ fn at_least_one_step(steps: usize) -> Result<usize, Error> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::RowStats;
     use proptest::prelude::*;
 
     /// The tokens a schedule plans at each step of one block of `n` masked positions.
@@ -124,13 +134,96 @@ pub(crate) mod tests {
         plans
     }
 
+    /// The quota of a schedule for candidates of these confidences and entropies, ranked as given.
+    pub(crate) fn quota(schedule: &dyn Schedule, rows: &[(f64, f64)]) -> usize {
+        let candidate = |(position, &(confidence, entropy)): (usize, &(f64, f64))| {
+            let stats = RowStats { log_z: 0.0, entropy, top: 0, p1: confidence, p2: 0.0 };
+            Candidate { position, stats, confidence }
+        };
+        let candidates: Vec<Candidate> = rows.iter().enumerate().map(candidate).collect();
+        let ranked: Vec<usize> = (0..rows.len()).collect();
+        let (steps, masked) = (schedule.steps().unwrap_or(0), rows.len());
+        let progress = Progress { step: 0, steps, masked, block_masked: masked };
+        schedule.quota(&progress, Ranked { candidates: &candidates, ranked: &ranked })
+    }
+
+    /// Confidences and entropies of up to 20 candidates, with ties and certain rows among them.
+    fn rows() -> impl Strategy<Value = Vec<(f64, f64)>> {
+        let confidence = prop_oneof![Just(0.0), Just(0.5), Just(1.0), 0.0f64..1.0];
+        let entropy = prop_oneof![Just(0.0), 0.0f64..3.0];
+        prop::collection::vec((confidence, entropy), 1..20)
+    }
+
+    /// What Fast-dLLM's and EB-Sampler's rules say, from their definitions over all k.
+    fn largest(n: usize, allowed: impl Fn(usize) -> bool) -> usize {
+        (1..=n).filter(|&k| allowed(k)).max().unwrap_or(1)
+    }
+
     proptest! {
         #[test]
+        fn adaptive_schedules_keep_to_their_definitions(
+            mut rows in rows(), tau in 0.01f64..=1.0, f in 0.01f64..4.0, gamma in 0.0f64..2.0,
+        ) {
+            let n = rows.len();
+            rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let threshold = Threshold::new(tau).unwrap();
+            let sure = rows.iter().filter(|row| row.0 >= tau).count();
+            prop_assert_eq!(quota(&threshold, &rows), sure.max(1));
+            let factor = Factor::new(f).unwrap();
+            let largest_n = largest(n, |k| rows[k - 1].0 >= 1.0 - f / (k + 1) as f64);
+            prop_assert_eq!(quota(&factor, &rows), largest_n);
+            rows.sort_by(|a, b| a.1.total_cmp(&b.1));
+            let bound = EntropyBound::new(gamma).unwrap();
+            // In ascending order the largest entropy is the last.
+            let largest_k = largest(n, |k| rows[..k - 1].iter().map(|r| r.1).sum::<f64>() <= gamma);
+            prop_assert_eq!(quota(&bound, &rows), largest_k);
+        }
+
+        /// In whatever order they are ranked: at least one, at most all, more with a laxer bound.
+        #[test]
+        fn adaptive_schedules_grow_with_their_bound(
+            rows in rows(), (a, b) in (0.01f64..=1.0, 0.01f64..=1.0),
+        ) {
+            let (low, high) = (a.min(b), a.max(b));
+            let (loose, tight) = (Threshold::new(low).unwrap(), Threshold::new(high).unwrap());
+            let factor = |f| Factor::new(f).unwrap();
+            let bound = |gamma| EntropyBound::new(gamma).unwrap();
+            let pairs: [[&dyn Schedule; 2]; 3] =
+                [[&tight, &loose], [&factor(low), &factor(high)], [&bound(low), &bound(high)]];
+            for [tight, loose] in pairs {
+                let (few, many) = (quota(tight, &rows), quota(loose, &rows));
+                prop_assert!(1 <= few && few <= many && many <= rows.len());
+            }
+        }
+
+        /// The exact-total forms are where they should be after every step, and so within one
+        /// token of the share α.
+        #[test]
+        fn exact_totals(steps in 1usize..80, n in 1usize..80) {
+            let cosine = |share: f64| 1.0 - (std::f64::consts::FRAC_PI_2 * share).cos();
+            let alphas: [(Box<dyn Schedule>, &dyn Fn(f64) -> f64); 2] = [
+                (Box::new(Linear::new(steps).unwrap()), &|share| share),
+                (Box::new(Cosine::new(steps).unwrap()), &cosine),
+            ];
+            for (schedule, alpha) in alphas {
+                let mut revealed = 0;
+                for (step, plan) in plans(schedule.as_ref(), n).into_iter().enumerate() {
+                    revealed += plan;
+                    let exact = n as f64 * alpha((step + 1) as f64 / steps as f64);
+                    let ahead = revealed as f64 - exact;
+                    prop_assert!((-1e-9..1.0 + 1e-9).contains(&ahead), "step {step}: {ahead}");
+                }
+            }
+        }
+
+        #[test]
         fn finite_schedules_reveal_all_within_their_steps(steps in 1usize..80, n in 1usize..80) {
-            let schedules: [Box<dyn Schedule>; 3] = [
+            let schedules: [Box<dyn Schedule>; 5] = [
                 Box::new(DreamLinear::new(steps).unwrap()),
                 Box::new(LladaEven::new(steps).unwrap()),
+                Box::new(Linear::new(steps).unwrap()),
                 Box::new(Cosine::new(steps).unwrap()),
+                Box::new(Cosine::floor(steps).unwrap()),
             ];
             for schedule in &schedules {
                 let plans = plans(schedule.as_ref(), n);

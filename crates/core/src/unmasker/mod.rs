@@ -23,19 +23,29 @@ use std::sync::Arc;
 
 use crate::{Error, SamplerLayer};
 
+mod adaptive_joint;
 mod before;
 mod confidence;
+mod dilated;
 mod exact_sequential;
+mod klass;
 mod learned_joint;
 mod marginal;
+mod origin;
+mod slow_fast;
 mod view;
 
+pub use adaptive_joint::{AdaptiveJoint, Bound};
 pub(crate) use before::Question;
 pub use before::{Before, Turn};
 pub use confidence::{Confidence, Score};
+pub use dilated::Dilated;
 pub use exact_sequential::ExactSequential;
+pub use klass::Klass;
 pub use learned_joint::LearnedJoint;
 pub use marginal::Marginal;
+pub use origin::Origin;
+pub use slow_fast::SlowFast;
 pub use view::{Candidate, Drawn, View};
 pub(crate) use view::{Parts, Shown, Sight, Stop, Work};
 
@@ -56,7 +66,8 @@ pub enum Next {
 /// The generator clones the strategy once a sequence, so a strategy may remember what it likes in
 /// its own fields. In every denoising step it is first asked what it wants to know
 /// ([`prepare`](Self::prepare)), then to decide, with the rows of the full forward, and again after each
-/// sampler pass it asks for. It must reveal at least one token each time, or [wait](Next::Wait).
+/// sampler pass it asks for. It must reveal at least one token each time, or [wait](Next::Wait); after a
+/// sampler pass it may also [end the step](Next::EndStep) as it is.
 pub trait Unmasker: Send + Sync {
     /// Before the forward of a step: asks for rows beside those of the masked positions, or says that
     /// the step needs none. By default it asks for nothing, and a step for which the schedule plans no

@@ -1,0 +1,18 @@
+use super::{Order, RowScore};
+use crate::View;
+
+/// An order by the row as the model gave it, before temperature, truncation and bans.
+///
+/// `Raw(MaxProb)`, `Raw(Entropy)` and `Raw(Margin)` do not saturate at a low temperature, where the
+/// filtered row is all but certain everywhere and its order degenerates to left to right. The mask
+/// id counts as any other token.
+///
+/// Exact at one token per forward. Source: LLaDA, whose confidence is that of the untempered softmax.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Raw<S>(pub S);
+
+impl<S: RowScore> Order for Raw<S> {
+    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
+        view.raw_stats(candidate).map_or(f64::NEG_INFINITY, |stats| self.0.of(&stats))
+    }
+}

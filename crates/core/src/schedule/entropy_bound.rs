@@ -1,0 +1,75 @@
+use super::{Progress, Ranked, Schedule};
+use crate::Error;
+
+/// As many as may depend on each other by at most γ nats.
+///
+/// From the best ranked down, reveals the largest k with Σ_{i≤k} Hᵢ − max_{i≤k} Hᵢ ≤ γ, H being the
+/// entropy of the filtered row. It suits [`Entropy`](crate::order::Entropy) order, the paper's, and
+/// goes with any other.
+///
+/// **Law.** The bound is one on the tokens' total correlation, Σ Hᵢ − H(joint), because a joint entropy
+/// is at least the largest of its marginals. So each step draws from a law whose Kullback–Leibler
+/// divergence from the model's own joint of these positions is at most γ, at temperature 1
+/// without truncation. Exact at γ = 0: beside one token only certain ones are revealed. Source:
+/// EB-Sampler (arXiv 2505.24857), γ from 0.001 to 0.1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EntropyBound(f64);
+
+impl EntropyBound {
+    /// # Errors
+    /// [`Error::Parameter`] unless γ is finite and at least 0.
+    pub fn new(gamma: f64) -> Result<Self, Error> {
+        if gamma >= 0.0 && gamma.is_finite() {
+            return Ok(Self(gamma));
+        }
+        Err(Error::parameter("gamma", gamma, "a finite number, at least 0"))
+    }
+}
+
+impl Default for EntropyBound {
+    /// γ = 0.1.
+    fn default() -> Self {
+        Self(0.1)
+    }
+}
+
+impl Schedule for EntropyBound {
+    fn plan(&self, progress: &Progress) -> usize {
+        progress.masked
+    }
+
+    fn quota(&self, _: &Progress, ranked: Ranked<'_>) -> usize {
+        // Σ H − max H grows with k. Kept as the sum of all but the largest, it is 0 for one token.
+        let (mut others, mut most) = (0.0, 0.0_f64);
+        let within = ranked.iter().take_while(|candidate| {
+            let entropy = candidate.stats.entropy;
+            others += most.min(entropy);
+            most = most.max(entropy);
+            others <= self.0
+        });
+        within.count().max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::tests::quota;
+
+    #[test]
+    fn all_but_the_largest_entropy_count() {
+        let rows = [(0.0, 0.1), (0.0, 0.2), (0.0, 0.3), (0.0, 0.9)];
+        for (gamma, k) in [(0.0, 1), (0.09, 1), (0.11, 2), (0.31, 3), (0.61, 4)] {
+            assert_eq!(quota(&EntropyBound::new(gamma).unwrap(), &rows), k, "{gamma}");
+        }
+        let certain = [(1.0, 0.0), (1.0, 0.0), (0.5, 0.7), (0.5, 0.7)];
+        assert_eq!(quota(&EntropyBound::new(0.0).unwrap(), &certain), 3);
+    }
+
+    #[test]
+    fn bounds() {
+        for bad in [-0.1, f64::INFINITY, f64::NAN] {
+            assert!(EntropyBound::new(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+use std::sync::Arc;
+
+use super::{Candidate, Next, Unmasker, View};
+use crate::order::Entropy;
+use crate::{Error, Order, SamplerLayer};
+
+/// How sure the sampler layer must be of its best candidate for one more token to be drawn from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// Its largest probability p₁ is at least this, from 0 (always) to 1 (only certain tokens).
+    Confidence(f64),
+    /// Its entropy is at most this, in nats.
+    Entropy(f64),
+}
+
+impl Bound {
+    fn checked(self) -> Result<Self, Error> {
+        match self {
+            Bound::Confidence(c) if !(0.0..=1.0).contains(&c) => {
+                Err(Error::parameter("confidence bound", c, "a number from 0 to 1"))
+            }
+            Bound::Entropy(h) if !(h >= 0.0 && h.is_finite()) => {
+                Err(Error::parameter("entropy bound", h, "a finite number, at least 0"))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    fn holds(self, best: &Candidate) -> bool {
+        match self {
+            Bound::Confidence(c) => best.stats.p1 >= c,
+            Bound::Entropy(h) => best.stats.entropy <= h,
+        }
+    }
+}
+
+/// [`LearnedJoint`](super::LearnedJoint) with a K that adapts to the text: goes on drawing from the
+/// sampler layer for as long as the layer is sure.
+///
+/// Reveals one token from the full forward; then runs the sampler layer, and reveals one more token if its
+/// best candidate clears the bound, and so on, up to the schedule's quota. A step that ends for want of
+/// sureness has spent one pass on finding that out.
+///
+/// **Law.** Whether to go on depends on rows alone, so for every bound it is exact if the sampler layer
+/// answers the model's true conditionals, and as near to the model's joint as the layer is otherwise. The
+/// bound keeps the layer to the rows where it has little to be wrong about: [`Bound::Entropy`]`(0)`
+/// takes only what it holds certain, [`Bound::Confidence`]`(0)` is `LearnedJoint`, token for token.
+/// Source: the layer is that of arXiv 2509.22738, which has a fixed K; the bound is this crate's own.
+#[derive(Clone)]
+pub struct AdaptiveJoint {
+    sampler: Arc<dyn SamplerLayer>,
+    order: Arc<dyn Order>,
+    bound: Bound,
+    left: usize,
+}
+
+impl AdaptiveJoint {
+    /// With this sampler layer and bound, lowest entropy first.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless the bound is a confidence from 0 to 1 or a finite entropy of at least 0.
+    pub fn new(sampler: impl SamplerLayer + 'static, bound: Bound) -> Result<Self, Error> {
+        let (sampler, order) = (Arc::new(sampler), Arc::new(Entropy));
+        Ok(Self { sampler, order, bound: bound.checked()?, left: 0 })
+    }
+
+    /// Reveals in this order instead.
+    pub fn order(self, order: impl Order + 'static) -> Self {
+        Self { order: Arc::new(order), ..self }
+    }
+}
+
+impl Unmasker for AdaptiveJoint {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        view.rank(&self.order);
+        let best = view.ranked(0);
+        if view.round() == 0 {
+            self.left = view.quota();
+        } else if !self.bound.holds(view.row(best)) {
+            return Ok(Next::EndStep);
+        }
+        let drawn = view.draw(best)?;
+        view.reveal(best, drawn);
+        self.left -= 1;
+        Ok(if self.left == 0 { Next::EndStep } else { Next::Refine })
+    }
+
+    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
+        Some(&self.sampler)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RowStats;
+
+    #[test]
+    fn bounds_are_checked() {
+        for bad in [-0.1, f64::NAN, f64::INFINITY] {
+            assert!(Bound::Confidence(bad).checked().is_err(), "{bad}");
+            assert!(Bound::Entropy(bad).checked().is_err(), "{bad}");
+        }
+        assert!(Bound::Confidence(1.1).checked().is_err());
+        assert!(Bound::Entropy(1.1).checked().is_ok());
+    }
+
+    #[test]
+    fn equality_clears_a_bound() {
+        let stats = RowStats::of(&[0.0, 0.0]).unwrap();
+        let best = Candidate { position: 0, stats, confidence: stats.p1 };
+        assert!(Bound::Confidence(0.5).holds(&best) && !Bound::Confidence(0.51).holds(&best));
+        assert!(Bound::Entropy(0.694).holds(&best) && !Bound::Entropy(0.693).holds(&best));
+    }
+}

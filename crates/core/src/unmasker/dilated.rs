@@ -1,0 +1,113 @@
+use std::iter::successors;
+
+use super::{Before, Next, Turn, Unmasker, View};
+use crate::Error;
+
+/// Dilated groups: positions far apart together, then those between them, in about log_a B forwards a
+/// block of B.
+///
+/// Strides are s₁ = ⌊B/a⌋, s₂ = ⌊s₁/a⌋, … down to 1. Group k holds the places i in the block, counted from
+/// 0, that sₖ divides and no earlier stride does; the last group joins the one before it if it is the
+/// smaller of the two. A step reveals all of the first group that has a masked position left, each
+/// drawn on its own. B = 8 and a = 2 give {0, 4}, {2, 6}, {1, 3, 5, 7}. The schedule has no say.
+///
+/// **Law.** The product of the marginals within each group, given all groups before it; where is fixed
+/// beforehand. Exact if each group's positions are independent given those before, as between
+/// neighbours of a first-order Markov chain once every other position is known. Source: DUS
+/// (arXiv 2506.19037), a = 2, without its optional remasking of unsure tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dilated {
+    base: usize,
+}
+
+impl Dilated {
+    /// With strides that shrink by this base a.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if a is below 2.
+    pub fn new(base: usize) -> Result<Self, Error> {
+        if base < 2 {
+            return Err(Error::parameter("base", base, "at least 2"));
+        }
+        Ok(Self { base })
+    }
+
+    /// The group of each place of a block, counted from 0.
+    fn groups(self, length: usize) -> Vec<usize> {
+        let shrink = |stride: usize| Some(stride / self.base).filter(|&stride| stride > 0);
+        let strides: Vec<usize> = successors(shrink(length), |&stride| shrink(stride)).collect();
+        // A block shorter than the base has no stride, and one group.
+        let group = |place: usize| strides.iter().position(|s| place % s == 0).unwrap_or(0);
+        let mut groups: Vec<usize> = (0..length).map(group).collect();
+        let size = |k: usize| groups.iter().filter(|&&group| group == k).count();
+        if let Some(before) = strides.len().checked_sub(2).filter(|&k| size(k + 1) < size(k)) {
+            groups.iter_mut().for_each(|group| *group = (*group).min(before));
+        }
+        groups
+    }
+}
+
+impl Default for Dilated {
+    /// a = 2.
+    fn default() -> Self {
+        Self { base: 2 }
+    }
+}
+
+impl Unmasker for Dilated {
+    fn prepare(&mut self, _: &mut Before<'_>) -> Result<Turn, Error> {
+        Ok(Turn::Forward)
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let block = view.canvas().block();
+        let groups = self.groups(block.len());
+        let group = |row: usize| groups[view.row(row).position - block.start];
+        let n = view.candidates().len();
+        let first = (0..n).map(group).min();
+        let together: Vec<usize> = (0..n).filter(|&row| Some(group(row)) == first).collect();
+        for candidate in together {
+            let drawn = view.draw(candidate)?;
+            view.reveal(candidate, drawn);
+        }
+        Ok(Next::EndStep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(base: usize, length: usize) -> Vec<Vec<usize>> {
+        let groups = Dilated::new(base).unwrap().groups(length);
+        let members = |k: usize| (0..length).filter(|&place| groups[place] == k).collect();
+        let last = groups.iter().max().copied().unwrap_or(0);
+        (0..=last).map(members).collect()
+    }
+
+    #[test]
+    fn from_coarse_to_fine() {
+        assert_eq!(groups(2, 8), [vec![0, 4], vec![2, 6], vec![1, 3, 5, 7]]);
+        assert_eq!(groups(3, 9), [vec![0, 3, 6], vec![1, 2, 4, 5, 7, 8]]);
+        assert_eq!(groups(2, 7), [vec![0, 3, 6], vec![1, 2, 4, 5]]);
+        // {0, 2, 4}, then {1, 3}: the smaller joins.
+        assert_eq!(groups(2, 5), [[0, 1, 2, 3, 4]]);
+        assert_eq!(groups(4, 3), [[0, 1, 2]]);
+        assert_eq!(groups(2, 1), [[0]]);
+        assert!(Dilated::new(1).is_err());
+    }
+
+    #[test]
+    fn as_many_groups_as_the_logarithm() {
+        for (length, forwards) in [(2, 1), (4, 2), (32, 5), (256, 8)] {
+            assert_eq!(groups(2, length).len(), forwards);
+        }
+        for length in 1..200 {
+            for base in 2..5 {
+                let groups = groups(base, length);
+                assert!(groups.iter().all(|group| !group.is_empty()), "{base} {length}");
+                assert!(groups.len() <= 1 + length.ilog2() as usize);
+            }
+        }
+    }
+}
