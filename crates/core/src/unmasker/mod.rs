@@ -25,19 +25,30 @@ use crate::{Error, SamplerLayer};
 
 mod before;
 mod confidence;
+mod edit_threshold;
 mod exact_sequential;
+mod keep_best;
 mod learned_joint;
 mod marginal;
+mod path_planning;
+mod rcr;
+mod remdm;
 mod view;
+mod wino;
 
 pub(crate) use before::Question;
 pub use before::{Before, Turn};
 pub use confidence::{Confidence, Score};
+pub use edit_threshold::EditThreshold;
 pub use exact_sequential::ExactSequential;
 pub use learned_joint::LearnedJoint;
 pub use marginal::Marginal;
+pub use path_planning::PathPlanning;
+pub use rcr::Rcr;
+pub use remdm::ReMdm;
 pub use view::{Candidate, Drawn, View};
 pub(crate) use view::{Parts, Shown, Sight, Stop, Work};
+pub use wino::Wino;
 
 /// What happens after a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
