@@ -118,6 +118,12 @@ impl Canvas {
         self.block().filter(|&position| self.tokens[position] == self.mask)
     }
 
+    /// The positions of the current block that were revealed, and so may be masked again, from left to
+    /// right.
+    pub fn revealed(&self) -> impl Iterator<Item = usize> + '_ {
+        self.block().filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
+    }
+
     /// From the first position that was not given to the last.
     pub fn free_span(&self) -> Range<usize> {
         let first = self.given.iter().position(|given| !given).unwrap_or(0);
@@ -194,6 +200,16 @@ mod tests {
         let canvas = Canvas::infill(vec![1, MASK, 2, MASK, 3], MASK).unwrap();
         assert_eq!(canvas.free_span(), 1..4);
         assert_eq!(canvas.masked().collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn what_is_given_was_not_revealed() {
+        let mut canvas = Canvas::infill(vec![1, MASK, 2, MASK, 3], MASK).unwrap();
+        assert_eq!(canvas.revealed().count(), 0);
+        canvas.reveal(3, 5).unwrap();
+        assert_eq!(canvas.revealed().collect::<Vec<_>>(), [3]);
+        canvas.set_block(1..3);
+        assert_eq!(canvas.revealed().count(), 0);
     }
 
     proptest! {

@@ -13,13 +13,21 @@ use std::sync::Arc;
 use crate::Canvas;
 
 mod ban;
+mod constrain;
+mod min_length;
 mod min_p;
+mod penalty;
+mod repetition_penalty;
 mod temperature;
 mod top_k;
 mod top_p;
 
 pub use ban::Ban;
+pub use constrain::Constrain;
+pub use min_length::MinLength;
 pub use min_p::MinP;
+pub use penalty::Penalty;
+pub use repetition_penalty::RepetitionPenalty;
 pub use temperature::Temperature;
 pub use top_k::TopK;
 pub use top_p::TopP;

@@ -1,5 +1,5 @@
-use super::{Next, Unmasker, View};
-use crate::Error;
+use super::{Drawn, Next, Unmasker, View};
+use crate::{Error, TokenId};
 
 /// Which probability of the drawn token is its confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +10,30 @@ pub enum Score {
     Raw,
     /// In the filtered row, as Dream's `maskgit_plus` does.
     Filtered,
+}
+
+impl Score {
+    /// Draws a token for every candidate and [says](View::set_confidence) how sure the draw is.
+    pub(super) fn draw_all(self, view: &mut View<'_>) -> Result<Vec<Drawn>, Error> {
+        let n = view.candidates().len();
+        let mut drawn = Vec::with_capacity(n);
+        for candidate in 0..n {
+            let draw = view.draw(candidate)?;
+            let confidence = match self {
+                Score::Filtered => draw.probability,
+                Score::Raw => raw_probability(view, candidate, draw.token),
+            };
+            view.set_confidence(candidate, confidence);
+            drawn.push(draw);
+        }
+        Ok(drawn)
+    }
+}
+
+/// The probability of a token in a row as the model gave it.
+pub(super) fn raw_probability(view: &View<'_>, row: usize, token: TokenId) -> f64 {
+    let logit = view.logits(row).get(token as usize);
+    logit.zip(view.raw_stats(row)).map_or(0.0, |(&logit, stats)| stats.probability(logit))
 }
 
 /// Draws a token at every masked position, then keeps the K most confident ones.
@@ -33,20 +57,7 @@ impl Confidence {
 
 impl Unmasker for Confidence {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let n = view.candidates().len();
-        let mut drawn = Vec::with_capacity(n);
-        for candidate in 0..n {
-            let draw = view.draw(candidate)?;
-            let confidence = match self.score {
-                Score::Filtered => draw.probability,
-                Score::Raw => {
-                    let logit = view.logits(candidate)[draw.token as usize];
-                    view.raw_stats(candidate).map_or(0.0, |stats| stats.probability(logit))
-                }
-            };
-            view.set_confidence(candidate, confidence);
-            drawn.push(draw);
-        }
+        let drawn = self.score.draw_all(view)?;
         view.rank_by_confidence();
         for rank in 0..view.quota() {
             let candidate = view.ranked(rank);

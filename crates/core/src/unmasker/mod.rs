@@ -27,27 +27,38 @@ mod adaptive_joint;
 mod before;
 mod confidence;
 mod dilated;
+mod edit_threshold;
 mod exact_sequential;
+mod keep_best;
 mod klass;
 mod learned_joint;
 mod marginal;
 mod origin;
+mod path_planning;
+mod rcr;
+mod remdm;
 mod slow_fast;
 mod view;
+mod wino;
 
 pub use adaptive_joint::{AdaptiveJoint, Bound};
 pub(crate) use before::Question;
 pub use before::{Before, Turn};
 pub use confidence::{Confidence, Score};
 pub use dilated::Dilated;
+pub use edit_threshold::EditThreshold;
 pub use exact_sequential::ExactSequential;
 pub use klass::Klass;
 pub use learned_joint::LearnedJoint;
 pub use marginal::Marginal;
 pub use origin::Origin;
+pub use path_planning::PathPlanning;
+pub use rcr::Rcr;
+pub use remdm::ReMdm;
 pub use slow_fast::SlowFast;
 pub use view::{Candidate, Drawn, View};
 pub(crate) use view::{Parts, Shown, Sight, Stop, Work};
+pub use wino::Wino;
 
 /// What happens after a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,64 @@
+use super::{Filter, FilterRow};
+use crate::TokenId;
+
+/// Rules out the tokens that end a sequence at its first n generated positions.
+///
+/// List the end-of-sequence id, and the padding id where that is another. Counted from the first
+/// position that was not given; 0 rules out nothing. Where an end token stands further right, earlier
+/// positions are generated all the same. Ids outside the vocabulary are ignored.
+///
+/// **Law.** That of [`Constrain`](super::Constrain) with all other tokens allowed at these positions.
+/// Source: `min_new_tokens` of autoregressive generation, taken by position since tokens are not
+/// revealed in reading order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinLength {
+    length: usize,
+    ends: Vec<TokenId>,
+}
+
+impl MinLength {
+    /// At least `length` positions before any of the tokens `ends`.
+    pub fn new(length: usize, ends: impl IntoIterator<Item = TokenId>) -> Self {
+        Self { length, ends: ends.into_iter().collect() }
+    }
+}
+
+impl Filter for MinLength {
+    fn apply(&self, row: &mut FilterRow<'_>) {
+        if row.position >= row.canvas.free_span().start.saturating_add(self.length) {
+            return;
+        }
+        for &token in &self.ends {
+            if let Some(logit) = row.logits.get_mut(token as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Canvas;
+
+    #[test]
+    fn the_prompt_does_not_count() {
+        let canvas = Canvas::new(&[1, 1], 4, 9).unwrap();
+        let ends = |length: usize, position: usize| {
+            let (mut logits, mut scratch) = (vec![0.0; 3], Vec::new());
+            MinLength::new(length, [0, 2, 50]).apply(&mut FilterRow {
+                logits: &mut logits,
+                position,
+                canvas: &canvas,
+                scratch: &mut scratch,
+            });
+            assert_eq!(logits[1], 0.0);
+            logits[0] == 0.0 && logits[2] == 0.0
+        };
+        let free =
+            |length: usize| (2..6).map(|position| ends(length, position)).collect::<Vec<_>>();
+        assert_eq!(free(0), [true; 4]);
+        assert_eq!(free(2), [false, false, true, true]);
+        assert_eq!(free(usize::MAX), [false; 4]);
+    }
+}

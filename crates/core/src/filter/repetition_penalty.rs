@@ -1,0 +1,121 @@
+use super::{Filter, FilterRow};
+use crate::Error;
+
+/// Makes tokens that stand on the canvas already less likely: divides their logits by θ if positive,
+/// multiplies them by θ if negative.
+///
+/// A token counts once, however often it stands there, given or revealed; the mask does not, nor does
+/// the row's own position. With a [window](Self::window) w, only positions at most w away count, on
+/// either side.
+///
+/// θ scales the distance to 0, not to the other logits: the result depends on where the model puts its
+/// zero. So put it first in a chain, on the logits as the model gave them.
+///
+/// **Law.** Each row becomes another, which depends on what was revealed: no joint has these rows as
+/// its conditionals, so the order of revealing changes the law even at one token per forward. θ = 1 is
+/// no filter. Source: CTRL (arXiv 1909.05858), θ = 1.2, there over the tokens before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RepetitionPenalty {
+    theta: f32,
+    window: Option<usize>,
+}
+
+impl RepetitionPenalty {
+    /// Penalises by θ, over the whole canvas.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless θ is finite and at least 1.
+    pub fn new(theta: f64) -> Result<Self, Error> {
+        let scale = theta as f32;
+        if scale.is_finite() && scale >= 1.0 {
+            Ok(Self { theta: scale, window: None })
+        } else {
+            Err(Error::parameter("repetition penalty", theta, "a finite number, at least 1"))
+        }
+    }
+
+    /// Counts only positions at most this far away.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it is 0.
+    pub fn window(self, positions: usize) -> Result<Self, Error> {
+        if positions == 0 {
+            return Err(Error::parameter("repetition window", positions, "at least 1 position"));
+        }
+        Ok(Self { window: Some(positions), ..self })
+    }
+
+    fn penalised(&self, logit: f32) -> f32 {
+        let scaled = if logit > 0.0 { logit / self.theta } else { logit * self.theta };
+        // What was possible stays so.
+        if logit > f32::NEG_INFINITY { scaled.max(f32::MIN) } else { logit }
+    }
+}
+
+impl Filter for RepetitionPenalty {
+    fn apply(&self, row: &mut FilterRow<'_>) {
+        let (tokens, mask, position) = (row.canvas.tokens(), row.canvas.mask(), row.position);
+        let reach = self.window.unwrap_or(tokens.len());
+        let near =
+            position.saturating_sub(reach)..tokens.len().min(position.saturating_add(reach + 1));
+        let others = near.filter(|&other| other != position).map(|other| tokens[other]);
+        row.scratch.clear();
+        row.scratch.extend(others.filter(|&token| token != mask).map(|token| (0.0, token)));
+        row.scratch.sort_unstable_by_key(|&(_, token)| token);
+        row.scratch.dedup_by_key(|&mut (_, token)| token);
+        for &(_, token) in row.scratch.iter() {
+            if let Some(logit) = row.logits.get_mut(token as usize) {
+                *logit = self.penalised(*logit);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Canvas;
+
+    /// The row of `position` on a canvas whose mask is 9.
+    fn at(filter: RepetitionPenalty, tokens: &[u32], position: usize, logits: &[f32]) -> Vec<f32> {
+        let canvas = Canvas::infill(tokens.to_vec(), 9).unwrap();
+        let (mut logits, mut scratch) = (logits.to_vec(), vec![(1.0, 7)]);
+        let logits_mut = &mut logits;
+        filter.apply(&mut FilterRow {
+            logits: logits_mut,
+            position,
+            canvas: &canvas,
+            scratch: &mut scratch,
+        });
+        logits
+    }
+
+    #[test]
+    fn known_tokens_count_once_and_the_mask_and_the_own_position_do_not() {
+        let two = RepetitionPenalty::new(2.0).unwrap();
+        let row = [4.0, -4.0, 4.0, f32::NEG_INFINITY, 0.0, 1.0, 1.0, 1.0, 1.0, 8.0];
+        let after = at(two, &[0, 0, 1, 9, 3], 3, &row);
+        assert_eq!(after, [2.0, -8.0, 4.0, f32::NEG_INFINITY, 0.0, 1.0, 1.0, 1.0, 1.0, 8.0]);
+        let own = at(two, &[0, 0, 1, 9, 3], 2, &row);
+        assert_eq!(own[..3], [2.0, -4.0, 4.0]);
+        assert_eq!(at(RepetitionPenalty::new(1.0).unwrap(), &[0, 1, 9], 2, &row), row);
+    }
+
+    #[test]
+    fn a_window_reaches_to_both_sides() {
+        let near = RepetitionPenalty::new(2.0).unwrap().window(1).unwrap();
+        let after = at(near, &[0, 1, 9, 2, 3], 2, &[4.0; 4]);
+        assert_eq!(after, [4.0, 2.0, 2.0, 4.0]);
+        let all = near.window(usize::MAX).unwrap();
+        assert_eq!(at(all, &[0, 1, 9, 2, 3], 2, &[4.0; 4]), [2.0; 4]);
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for bad in [0.9, -1.0, f64::NAN, f64::INFINITY] {
+            let error = RepetitionPenalty::new(bad).unwrap_err().to_string();
+            assert!(error.contains("repetition") && error.contains("at least 1"), "{error}");
+        }
+        assert!(RepetitionPenalty::new(1.2).unwrap().window(0).is_err());
+    }
+}

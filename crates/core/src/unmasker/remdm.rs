@@ -1,0 +1,266 @@
+use super::{Before, Drawn, Next, Turn, Unmasker, View};
+use crate::{Error, Stream};
+
+/// How likely a revealed token is to be masked again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Rule {
+    Cap(f64),
+    Rescale(f64),
+    Conf,
+    Loop { eta: f64, on: f64, off: f64, alpha: f64 },
+}
+
+/// Remasking diffusion (ReMDM): the ancestral sampler, in which revealed tokens may be masked again.
+///
+/// Step i of S goes from time t = 1 − i/S to s = 1 − (i + 1)/S, with α_t = 1 − t the share of tokens
+/// known. Independently,
+/// - a revealed position is masked again with probability σ;
+/// - a masked one is revealed with probability (α_s − (1 − σ) α_t)/(1 − α_t), with a token drawn from
+///   its row.
+///
+/// σ never exceeds σ_max = min(1, (1 − α_s)/α_t), which is 0 in the last step: that one reveals all.
+///
+/// | rule | σ | η of the source (S = 1024) |
+/// |---|---|---|
+/// | [`cap`](Self::cap) | min(η, σ_max) | 0.008 |
+/// | [`rescale`](Self::rescale) | η σ_max | 0.015 |
+/// | [`conf`](Self::conf) | σ_max softmax(−ψ), ψ the token's probability when revealed; 0 where masked | – |
+/// | [`looping`](Self::looping) | min(η, σ_max) while t_off < t ≤ t_on, else 0 | 0.02 |
+///
+/// In the loop α rises to α_on at t_on, stays until t_off, and rises to 1: a draft, then rounds of
+/// revision at a constant share, then the rest.
+///
+/// Needs a finite schedule, of which only the number of steps is used. *Where* is drawn before the
+/// forward, so a step that reveals nothing costs none. Where a block would be full with steps left,
+/// these are taken at once, up to the one that masks a token again: the model has nothing to say to
+/// them.
+///
+/// **Law.** *Where* never depends on *what* (but for `conf`), so with σ = 0 and at most one reveal a
+/// step it is the joint exactly; tokens of one step are independent. Two positions share a step with
+/// probability 1/S: their law is (1 − 1/S) joint + (1/S) product of marginals, and for any number of
+/// them it tends to the joint as S → ∞. With σ > 0 no closed law is claimed.
+///
+/// Source: arXiv 2503.00307 and its code. That takes one more argmax forward at the end, and in the two
+/// steps of the loop that straddle t_on and t_off extends the line that α was on; here α is read off
+/// the curve.
+#[derive(Debug, Clone)]
+pub struct ReMdm {
+    rule: Rule,
+    /// The next step of the process in this block: ahead of the generator's once a full block's were
+    /// taken at once.
+    step: usize,
+    /// ψ by position.
+    confidences: Vec<f64>,
+    /// Positions to reveal and to mask again in this step, ascending.
+    reveals: Vec<usize>,
+    remasks: Vec<usize>,
+}
+
+impl ReMdm {
+    fn with(rule: Rule) -> Self {
+        Self { rule, step: 0, confidences: vec![], reveals: vec![], remasks: vec![] }
+    }
+
+    /// σ = min(η, σ_max).
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless 0 ≤ η ≤ 1.
+    pub fn cap(eta: f64) -> Result<Self, Error> {
+        Ok(Self::with(Rule::Cap(share(eta)?)))
+    }
+
+    /// σ = η σ_max.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless 0 ≤ η ≤ 1.
+    pub fn rescale(eta: f64) -> Result<Self, Error> {
+        Ok(Self::with(Rule::Rescale(share(eta)?)))
+    }
+
+    /// σ = σ_max softmax(−ψ) over the revealed positions of the block.
+    pub fn conf() -> Self {
+        Self::with(Rule::Conf)
+    }
+
+    /// σ = min(η, σ_max) while t_off < t ≤ t_on, with α at `alpha`; the source's values are 0.02, 0.55,
+    /// 0.05 and 0.9.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless 0 ≤ η ≤ 1, 0 < t_off < t_on < 1 and 0 < α < 1.
+    pub fn looping(eta: f64, t_on: f64, t_off: f64, alpha: f64) -> Result<Self, Error> {
+        let inside = |x: f64| x > 0.0 && x < 1.0;
+        if !inside(t_on) {
+            return Err(Error::parameter("ReMDM's t_on", t_on, "a number between 0 and 1"));
+        }
+        if !(t_off > 0.0 && t_off < t_on) {
+            let expected = format!("a number between 0 and t_on = {t_on}");
+            return Err(Error::parameter("ReMDM's t_off", t_off, expected));
+        }
+        if !inside(alpha) {
+            return Err(Error::parameter("ReMDM's alpha", alpha, "a number between 0 and 1"));
+        }
+        Ok(Self::with(Rule::Loop { eta: share(eta)?, on: t_on, off: t_off, alpha }))
+    }
+
+    /// α_t.
+    fn alpha(&self, t: f64) -> f64 {
+        match self.rule {
+            Rule::Loop { on, alpha, .. } if t > on => (1.0 - t) * alpha / (1.0 - on),
+            Rule::Loop { off, alpha, .. } if t > off => alpha,
+            Rule::Loop { off, alpha, .. } => 1.0 - t * (1.0 - alpha) / off,
+            _ => 1.0 - t,
+        }
+    }
+
+    /// σ of this step (`conf` splits it among the revealed) and the probability that a masked position
+    /// is revealed.
+    fn odds(&self, steps: usize) -> (f64, f64) {
+        let time = |step: usize| steps.saturating_sub(step) as f64 / steps as f64;
+        let (t, s) = (time(self.step), time(self.step + 1));
+        let (alpha_t, alpha_s) = (self.alpha(t), self.alpha(s));
+        // At first α_t is 0 and the quotient +∞.
+        let most = if alpha_s >= 1.0 { 0.0 } else { ((1.0 - alpha_s) / alpha_t).min(1.0) };
+        let (sigma, masked) = match self.rule {
+            Rule::Cap(eta) => (eta.min(most), eta.min(most)),
+            Rule::Rescale(eta) => (eta * most, eta * most),
+            Rule::Conf => (most, 0.0),
+            Rule::Loop { eta, on, off, .. } if off < t && t <= on => (eta.min(most), eta.min(most)),
+            Rule::Loop { .. } => (0.0, 0.0),
+        };
+        (sigma, (alpha_s - (1.0 - masked) * alpha_t) / (1.0 - alpha_t))
+    }
+
+    /// Draws which of the revealed positions are masked again.
+    fn revoke(&self, revealed: &[usize], sigma: f64, stream: &mut dyn Stream) -> Vec<usize> {
+        if sigma == 0.0 {
+            return Vec::new();
+        }
+        let weight = |position: usize| (-self.confidences[position]).exp();
+        let total: f64 = revealed.iter().map(|&position| weight(position)).sum();
+        let mut masked = |&position: &usize| match self.rule {
+            Rule::Conf => stream.chance(sigma * weight(position) / total),
+            _ => stream.chance(sigma),
+        };
+        revealed.iter().copied().filter(|position| masked(position)).collect()
+    }
+}
+
+impl Default for ReMdm {
+    /// [`cap`](Self::cap) with η = 0.008.
+    fn default() -> Self {
+        Self::with(Rule::Cap(0.008))
+    }
+}
+
+impl Unmasker for ReMdm {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        let steps = before.progress().total("ReMDM")?;
+        let canvas = before.canvas();
+        if before.progress().step == 0 {
+            self.step = 0;
+        }
+        self.confidences.resize(canvas.len(), 1.0);
+        let (sigma, reveal) = self.odds(steps);
+        let revealed: Vec<usize> = canvas.revealed().collect();
+        self.remasks = self.revoke(&revealed, sigma, before.stream());
+        self.reveals = canvas.masked().filter(|_| before.stream().chance(reveal)).collect();
+        self.step += 1;
+        if self.reveals.is_empty() {
+            self.remasks.iter().for_each(|&position| before.remask(position));
+            return Ok(Turn::Idle);
+        }
+        Ok(Turn::Forward)
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let (steps, canvas) = (view.progress().steps, view.canvas());
+        let mut drawn: Vec<(usize, Drawn)> = Vec::with_capacity(self.reveals.len());
+        for candidate in 0..view.candidates().len() {
+            let position = view.row(candidate).position;
+            if self.reveals.binary_search(&position).is_ok() {
+                let draw = view.draw(candidate)?;
+                self.confidences[position] = draw.probability;
+                drawn.push((candidate, draw));
+            }
+        }
+        if drawn.len() == view.candidates().len() {
+            // The block would be full and its sequence go on, or end.
+            let all: Vec<usize> = canvas.block().filter(|&p| !canvas.is_given(p)).collect();
+            while self.remasks.is_empty() && self.step < steps {
+                self.remasks = self.revoke(&all, self.odds(steps).0, view.stream());
+                self.step += 1;
+            }
+        }
+        for &position in self.remasks.iter().filter(|&&position| !canvas.is_masked(position)) {
+            view.remask(position);
+        }
+        // What was drawn and at once masked again is never shown.
+        drawn.retain(|(candidate, _)| {
+            self.remasks.binary_search(&view.row(*candidate).position).is_err()
+        });
+        drawn.iter().for_each(|&(candidate, draw)| view.reveal(candidate, draw));
+        Ok(if drawn.is_empty() { Next::Wait } else { Next::EndStep })
+    }
+}
+
+fn share(eta: f64) -> Result<f64, Error> {
+    if (0.0..=1.0).contains(&eta) {
+        Ok(eta)
+    } else {
+        Err(Error::parameter("ReMDM's eta", eta, "a number from 0 to 1"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> [ReMdm; 4] {
+        let looping = ReMdm::looping(0.5, 0.6, 0.1, 0.9).unwrap();
+        [ReMdm::cap(0.7).unwrap(), ReMdm::rescale(1.0).unwrap(), ReMdm::conf(), looping]
+    }
+
+    #[test]
+    fn odds_are_probabilities_and_the_last_step_reveals_all() {
+        for steps in 1..40 {
+            for mut strategy in rules() {
+                for step in 0..steps {
+                    strategy.step = step;
+                    let (sigma, reveal) = strategy.odds(steps);
+                    let probability = |p: f64| (-1e-12..=1.0 + 1e-12).contains(&p);
+                    assert!(probability(sigma) && probability(reveal), "{strategy:?} {steps}");
+                }
+                assert_eq!(strategy.odds(steps), (0.0, 1.0), "{strategy:?} {steps}");
+            }
+        }
+    }
+
+    /// The share known after a step is α_s whatever σ: (1 − σ) α_t + reveal (1 − α_t).
+    #[test]
+    fn the_share_known_follows_alpha() {
+        for mut strategy in rules().into_iter().filter(|strategy| strategy.rule != Rule::Conf) {
+            for step in 0..16 {
+                strategy.step = step;
+                let (sigma, reveal) = strategy.odds(16);
+                let alpha = |step: usize| strategy.alpha(1.0 - step as f64 / 16.0);
+                let known = (1.0 - sigma) * alpha(step) + reveal * (1.0 - alpha(step));
+                assert!((known - alpha(step + 1)).abs() < 1e-12, "{strategy:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_parameters_are_refused() {
+        for bad in [-0.1, 1.1, f64::NAN] {
+            assert!(ReMdm::cap(bad).is_err() && ReMdm::rescale(bad).is_err());
+            assert!(ReMdm::looping(bad, 0.55, 0.05, 0.9).is_err());
+        }
+        for (on, off, alpha) in
+            [(1.0, 0.05, 0.9), (0.5, 0.5, 0.9), (0.5, 0.0, 0.9), (0.5, 0.1, 1.0)]
+        {
+            assert!(ReMdm::looping(0.02, on, off, alpha).is_err(), "{on} {off} {alpha}");
+        }
+        let error = ReMdm::looping(0.02, 0.3, 0.4, 0.9).unwrap_err().to_string();
+        assert!(error.contains("t_off") && error.contains("0.3"), "{error}");
+    }
+}
