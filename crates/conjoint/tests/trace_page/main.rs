@@ -46,6 +46,7 @@ fn the_page_replays_a_trace_on_a_phone() {
         (at("revocation", "masked"), at("revocation", "revoked")),
         (json!([2, 4]), json!([2]))
     );
+    assert_eq!(at("revocation", "label"), "Position 3: masked, revoked now");
     assert_eq!(at("revocation", "struck"), PIECES[3].replace(' ', "·"));
     assert_eq!(at("revocation", "counts"), json!(["2 of 4", "2", "1", "2 of 4", "1"]));
     // An idle step costs nothing and keeps the mark of the one before.
@@ -54,6 +55,10 @@ fn the_page_replays_a_trace_on_a_phone() {
     assert_eq!(at("left", "text"), at("revocation", "text"));
     // The ends, and a whole step at once.
     assert_eq!(at("end", "text"), "once acat\n!");
+    assert_eq!(
+        at("end", "label"),
+        "Position 3: \"cat\", revealed, p\u{a0}=\u{a0}0.250, new, revoked before"
+    );
     assert_eq!(at("end", "counts"), json!(["4 of 4", "3", "1", "4 of 4", "1"]));
     assert_eq!((at("end", "masked"), at("end", "revoked_before")), (json!([]), json!([2])));
     assert_eq!(at("home", "text"), "once▁▁▁▁");
@@ -63,17 +68,21 @@ fn the_page_replays_a_trace_on_a_phone() {
     assert_eq!((at("end", "slider"), at("home", "slider")), (json!("5"), json!("0")));
     // A tap tells the history of a token.
     let history = at("tap", "history");
-    let expected =
-        ["Step 1, sampler pass 1: revealed", "p = 0.200", "Step 2, forward: revoked", "p = 0.250"];
+    let expected = [
+        "Step 1, sampler pass 1: revealed",
+        "p\u{a0}=\u{a0}0.200",
+        "Step 2, forward: revoked",
+        "p\u{a0}=\u{a0}0.250",
+    ];
     for said in expected {
         assert!(history.as_str().unwrap().contains(said), "{said} is missing in {history}");
     }
     // Space plays to the end, and again pauses.
     assert_eq!((at("playing", "button"), at("played", "button")), (json!("Pause"), json!("Play")));
     assert_eq!(at("played", "text"), at("end", "text"));
-    assert_eq!((at("paused", "button"), at("paused", "slider")), (json!("Play"), json!("0")));
+    assert_eq!((at("paused", "button"), at("paused", "slider")), (json!("Play"), json!("1")));
     assert_eq!(at("other sample", "text"), "once▁");
-    assert_eq!(at("other sample", "counts"), json!(["0 of 1", "0", "0", "0 of 1", "0"]));
+    assert_eq!(at("other sample", "counts"), json!(["0 of 0", "0", "0", "0 of 1", "0"]));
     // It fits a phone and a finger, and no text became code.
     assert_eq!(seen["width"], json!([390, 390]), "the page is wider than the window");
     assert!(seen["smallest button"].as_f64().unwrap() >= 40.0, "{seen}");
@@ -129,7 +138,13 @@ fn drive(folder: &Path, page: &str) -> Value {
     let driver = folder.join("driver.html");
     std::fs::write(&driver, include_str!("driver.html").replace("{{page}}", &page)).unwrap();
     let output = Command::new(browser())
-        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"])
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--hide-scrollbars",
+        ])
         .args(["--virtual-time-budget=60000", "--window-size=1000,1000", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.join("profile").display()))
         .arg(format!("file://{}", driver.display()))
