@@ -1,14 +1,16 @@
 //! `conjoint generate`.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
+use conjoint::trace::{Page, Trace};
 use serde::Serialize;
 
-use crate::flag::BadFlag;
+use crate::flag::{self, BadFlag};
 use crate::model::{Model, ModelArguments};
 use crate::progress::Steps;
 use crate::strategy::{SamplingArguments, ScheduleName, UnmaskerName};
@@ -43,6 +45,10 @@ pub struct Arguments {
     /// Print one JSON object: tokens, text, calls, and the canvas after every denoising step
     #[arg(long)]
     json: bool,
+    /// Write a page that replays the run call by call: which token, when, how sure, revoked or not.
+    /// It is one file, needs no network, and is read with any browser, on a phone too
+    #[arg(long, value_name = "FILE.html")]
+    trace: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -75,16 +81,22 @@ struct SequenceReport {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let page = arguments.trace.as_ref().map(|path| traced(path, Page::create(path))).transpose()?;
     let model = arguments.model.open()?;
     let generator = arguments.sampling.generator(&model, arguments.unmasker, arguments.schedule)?;
     let canvas = canvas(arguments, &model)?;
     let canvases = vec![canvas; arguments.num_samples as usize];
 
     let start = Instant::now();
-    let mut observer = (History::default(), Steps::new(&canvases, "generating"));
+    let steps = Steps::new(&canvases, "generating");
+    let mut observer = (steps, (History::default(), Trace::new(caption(arguments))));
     let outputs = generator.run(canvases, &mut observer).map_err(|e| blame(arguments, e))?;
     let seconds = start.elapsed().as_secs_f64();
-    let (history, _) = observer;
+    let (_, (history, trace)) = observer;
+    if let (Some(page), Some(path)) = (page, &arguments.trace) {
+        let piece = |token| model.tokenizer.as_ref()?.piece(token).ok();
+        traced(path, page.write(&trace.html(piece)))?;
+    }
 
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -105,6 +117,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         generated as f64 / seconds,
     );
     Ok(())
+}
+
+/// Blames the flag for a page that cannot be written.
+fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, BadFlag> {
+    flag::blame("--trace", path.display(), result)
+}
+
+/// How the sequences were made, for the trace.
+fn caption(arguments: &Arguments) -> String {
+    let Arguments { unmasker, schedule, sampling, .. } = arguments;
+    let (order, temperature, seed) = (sampling.order, sampling.temperature, sampling.seed);
+    format!("{unmasker:?}, {schedule}, order {order:?}, temperature {temperature}, seed {seed}")
+        .to_lowercase()
 }
 
 fn canvas(arguments: &Arguments, model: &Model) -> Result<Canvas> {

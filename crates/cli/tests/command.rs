@@ -27,6 +27,37 @@ fn json_has_one_entry_a_sample_and_repeats_for_a_seed() {
 }
 
 #[test]
+fn a_trace_has_every_call_of_the_run() {
+    let model = export("dream-tiny", Some("adjust-dream-tiny"));
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("trace.html");
+    let line = format!(
+        "--prompt-ids 5,9,2 --gen-length 8 --unmasker joint --schedule dream:3 --num-samples 2 \
+         --trace {}",
+        page.display()
+    );
+    let report = generate_json(model.path(), &line);
+    let html = std::fs::read_to_string(&page).unwrap();
+    let (_, trace) = html.split_once("id=\"trace\">").unwrap();
+    let (trace, _) = trace.split_once("</script>").unwrap();
+    let trace: serde_json::Value = serde_json::from_str(trace).unwrap();
+    assert_eq!(trace["caption"], "joint, dream:3, order entropy, temperature 1, seed 0");
+    assert_eq!(trace["pieces"], serde_json::json!({})); // there is no tokenizer
+    for (traced, told) in [0, 1].map(|i| (&trace["sequences"][i], &report["sequences"][i])) {
+        let frames = traced["frames"].as_array().unwrap();
+        let forwards: u64 = frames.iter().map(|frame| frame["forwards"].as_u64().unwrap()).sum();
+        assert_eq!(told["denoiser_calls"], forwards);
+        let passes = frames.iter().filter(|frame| frame["round"] != 0).count();
+        assert_eq!(told["sampler_calls"], passes);
+        let mut tokens = traced["start"].as_array().unwrap().clone();
+        for event in frames.iter().flat_map(|frame| frame["events"].as_array().unwrap()) {
+            tokens[event["reveal"][0].as_u64().unwrap() as usize] = event["reveal"][1].clone();
+        }
+        assert_eq!(told["tokens"].as_array().unwrap(), &tokens);
+    }
+}
+
+#[test]
 fn one_token_per_step_makes_joint_exact() {
     let model = export("dream-tiny", Some("adjust-dream-tiny"));
     for seed in 0..4 {
@@ -72,6 +103,7 @@ fn every_bad_value_names_its_flag_and_exits_with_2() {
         (&format!("{base} --seed -1"), "--seed"),
         (&format!("{base} --provider abacus"), "--provider"),
         (&format!("{base} --threads 0"), "--threads"),
+        (&format!("{base} --trace nowhere/trace.html"), "--trace"),
     ];
     for (line, flag) in cases {
         let output = generate(model.path(), line);

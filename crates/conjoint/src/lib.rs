@@ -30,6 +30,7 @@
 //! | `onnx` | yes | `OnnxDenoiser` and `OnnxSamplerLayer`, on ONNX Runtime |
 //! | `cuda`, `tensorrt` | no | those execution providers |
 //! | `text` | yes | `Tokenizer`, for the tokenizers of Hugging Face checkpoints |
+//! | `trace` | yes | the `trace` module: a page that replays a run |
 //! | `export` | no | the `export` module: checkpoints to ONNX graphs |
 
 pub use conjoint_core::*;
@@ -43,6 +44,8 @@ pub use text::{TextError, Tokenizer};
 
 #[cfg(feature = "text")]
 mod text;
+#[cfg(feature = "trace")]
+pub mod trace;
 
 /// What most programs need, for `use conjoint::prelude::*`.
 ///

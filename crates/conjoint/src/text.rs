@@ -112,6 +112,18 @@ impl Tokenizer {
         self.0.decode(tokens, false).map_err(|error| TextError::Failed(error.to_string()))
     }
 
+    /// The text of one token as it stands within a text, its leading space included. A token that is
+    /// only a part of a character is shown as U+FFFD.
+    ///
+    /// # Errors
+    /// [`TextError::Failed`].
+    pub fn piece(&self, token: TokenId) -> Result<String, TextError> {
+        let once = self.decode(&[token])?;
+        // Some decoders drop the leading space of a text, so what counts is what a token adds to itself.
+        let twice = self.decode(&[token, token])?;
+        Ok(twice.strip_prefix(&once).map_or(once.clone(), str::to_owned))
+    }
+
     /// The id of one token, written as the tokenizer writes it.
     pub fn id(&self, token: &str) -> Option<TokenId> {
         self.0.token_to_id(token)
@@ -207,10 +219,12 @@ mod tests {
             ("added_tokens.json", r#"{"<|mask|>": 6, "<|im_end|>": 5}"#),
         ]);
         let tokenizer = Tokenizer::open(folder.path()).unwrap();
-        let ids = tokenizer.encode("ab ab<|mask|>a<|im_end|>").unwrap();
-        assert_eq!(ids, [3, 4, 6, 0, 5]);
+        let ids = [3, 4, 6, 0, 5];
+        assert_eq!(tokenizer.encode("ab ab<|mask|>a<|im_end|>").unwrap(), ids);
         assert_eq!(tokenizer.decode(&ids).unwrap(), "ab ab<|mask|>a<|im_end|>");
         assert_eq!(tokenizer.id("<|mask|>"), Some(6));
+        let pieces = ids.map(|id| tokenizer.piece(id).unwrap());
+        assert_eq!(pieces, ["ab", " ab", "<|mask|>", "a", "<|im_end|>"]);
     }
 
     #[test]

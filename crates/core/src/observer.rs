@@ -26,6 +26,17 @@ pub trait Observer {
         let _ = (sequence, canvas);
     }
 
+    /// The model was asked for a step of a sequence: `calls` forwards, which is more than one for a
+    /// strategy that hides positions and for a denoiser that takes several. Idle steps have none.
+    fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
+        let _ = (sequence, step, calls);
+    }
+
+    /// The sampler layer was asked for a sequence: the `round`-th pass of the step, counted from 1.
+    fn on_sampler_pass(&mut self, sequence: usize, step: usize, round: usize) {
+        let _ = (sequence, step, round);
+    }
+
     /// A token was revealed.
     fn on_reveal(&mut self, reveal: &Reveal) {
         let _ = reveal;
@@ -57,6 +68,16 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.1.on_begin(sequence, canvas);
     }
 
+    fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
+        self.0.on_forward(sequence, step, calls);
+        self.1.on_forward(sequence, step, calls);
+    }
+
+    fn on_sampler_pass(&mut self, sequence: usize, step: usize, round: usize) {
+        self.0.on_sampler_pass(sequence, step, round);
+        self.1.on_sampler_pass(sequence, step, round);
+    }
+
     fn on_reveal(&mut self, reveal: &Reveal) {
         self.0.on_reveal(reveal);
         self.1.on_reveal(reveal);
@@ -81,6 +102,14 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 impl<O: Observer + ?Sized> Observer for &mut O {
     fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
         (**self).on_begin(sequence, canvas);
+    }
+
+    fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
+        (**self).on_forward(sequence, step, calls);
+    }
+
+    fn on_sampler_pass(&mut self, sequence: usize, step: usize, round: usize) {
+        (**self).on_sampler_pass(sequence, step, round);
     }
 
     fn on_reveal(&mut self, reveal: &Reveal) {

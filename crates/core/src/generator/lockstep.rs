@@ -81,7 +81,7 @@ fn step(
     beliefs.expect_shape(layout.rows.len(), columns)?;
     let passes = generator.model.passes();
     for (sequence, forwards) in active.iter_mut().zip(&layout.forwards) {
-        sequence.denoiser_calls += passes * forwards;
+        sequence.forwarded(passes * forwards, observer);
     }
     let mut answers = vec![((0..active.len()).collect::<Vec<_>>(), beliefs)];
     for round in 0.. {
@@ -98,6 +98,7 @@ fn step(
             break;
         }
         answers = refine(&mut layout, &mut state, &asking, active, columns)?;
+        asking.iter().for_each(|&slot| active[slot].refined(round + 1, observer));
     }
     active.iter_mut().for_each(|sequence| sequence.end_step(observer));
     Ok(())
@@ -109,7 +110,7 @@ fn refine(
     layout: &mut Layout,
     state: &mut State,
     asking: &[usize],
-    active: &mut [Sequence],
+    active: &[Sequence],
     columns: usize,
 ) -> Result<Vec<(Vec<usize>, Beliefs)>, Error> {
     let mut layers: Vec<(Arc<dyn SamplerLayer>, Vec<usize>)> = Vec::new();
@@ -126,7 +127,6 @@ fn refine(
         let batch = layout.batch(active.iter().map(|sequence| &sequence.canvas));
         let beliefs = layer.refine(state, &batch, &rows)?;
         beliefs.expect_shape(rows.len(), columns)?;
-        slots.iter().for_each(|&slot| active[slot].sampler_calls += 1);
         answers.push((slots, beliefs));
     }
     Ok(answers)

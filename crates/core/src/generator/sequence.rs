@@ -20,8 +20,8 @@ pub(super) struct Sequence {
     block_length: usize,
     steps: usize,
     most_steps: usize,
-    pub denoiser_calls: usize,
-    pub sampler_calls: usize,
+    denoiser_calls: usize,
+    sampler_calls: usize,
 }
 
 impl Sequence {
@@ -79,6 +79,18 @@ impl Sequence {
             self.remask(&remasks, observer)?;
             self.end_step(observer);
         }
+    }
+
+    /// Counts the forwards of a step.
+    pub fn forwarded(&mut self, calls: usize, observer: &mut dyn Observer) {
+        self.denoiser_calls += calls;
+        observer.on_forward(self.index, self.steps, calls);
+    }
+
+    /// Counts a pass of the sampler layer.
+    pub fn refined(&mut self, round: usize, observer: &mut dyn Observer) {
+        self.sampler_calls += 1;
+        observer.on_sampler_pass(self.index, self.steps, round);
     }
 
     /// Asks the strategy for a move and makes it. `rows` are this sequence's rows, the masked positions

@@ -17,6 +17,8 @@ struct Trace {
     canvas: Canvas,
     reveals: Vec<Reveal>,
     steps: usize,
+    /// Forwards and sampler passes that were told.
+    calls: (usize, usize),
     /// The forwards that the output counts.
     spent: Option<usize>,
     disagrees: Option<&'static str>,
@@ -40,9 +42,30 @@ impl Trace {
 impl Observer for Replay {
     fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
         let (begun, canvas) = (canvas.clone(), canvas.clone());
-        let trace =
-            Trace { begun, canvas, reveals: Vec::new(), steps: 0, spent: None, disagrees: None };
+        let trace = Trace {
+            begun,
+            canvas,
+            reveals: Vec::new(),
+            steps: 0,
+            calls: (0, 0),
+            spent: None,
+            disagrees: None,
+        };
         self.sequences.insert(sequence, trace);
+    }
+
+    fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
+        if let Some(trace) = self.sequences.get_mut(&sequence) {
+            trace.expect(step == trace.steps, "the step of a forward");
+            trace.calls.0 += calls;
+        }
+    }
+
+    fn on_sampler_pass(&mut self, sequence: usize, step: usize, round: usize) {
+        if let Some(trace) = self.sequences.get_mut(&sequence) {
+            trace.expect(step == trace.steps && round > 0, "the step of a sampler pass");
+            trace.calls.1 += 1;
+        }
     }
 
     fn on_reveal(&mut self, reveal: &Reveal) {
@@ -73,6 +96,8 @@ impl Observer for Replay {
         if let Some(trace) = self.sequences.get_mut(&sequence) {
             trace.expect(trace.canvas.tokens() == output.tokens, "the tokens");
             trace.expect(trace.steps == output.steps, "the number of steps");
+            let counted = (output.denoiser_calls, output.sampler_calls);
+            trace.expect(trace.calls == counted, "the forwards and sampler passes");
             trace.spent = Some(output.denoiser_calls);
         }
     }
@@ -139,6 +164,7 @@ mod tests {
         replay.on_begin(0, &canvas);
         let reveal =
             Reveal { sequence: 0, step: 0, round: 0, position: 1, token, probability: 0.5 };
+        replay.on_forward(0, 0, 1);
         replay.on_reveal(&reveal);
         canvas.reveal(1, token).unwrap();
         replay.on_step(0, 0, &canvas);
@@ -163,6 +189,11 @@ mod tests {
         assert!(matches!(other, Err(Violation::EventsDisagree { what: "the tokens", .. })));
         let idle = verdict(3, &Output { denoiser_calls: 2, ..output(&[5, 3]) });
         assert!(matches!(idle, Err(Violation::EventsDisagree { .. })));
+        let untold = verdict(3, &Output { sampler_calls: 1, ..output(&[5, 3]) });
+        let what = "the forwards and sampler passes";
+        assert!(
+            matches!(untold, Err(Violation::EventsDisagree { what: told, .. }) if told == what)
+        );
         let missing = Replay::default().check("test", 0, &output(&[5, 3]), false, |_| true);
         assert!(matches!(missing, Err(Violation::EventsDisagree { .. })));
     }
