@@ -139,7 +139,7 @@ fn broken_bounds_are_caught() {
     let klass = generator(&parity(), 1, Klass::new(0.4, 0.01, 1).unwrap());
     assert!(common::distance(&klass, &parity(), &parity().masked()) > 0.4);
 
-    let gamma = 0.3;
+    let gamma = 0.6;
     let mean = move |_: &[f64], h: &[f64]| {
         let fits = |&k: &usize| h[..k - 1].iter().sum::<f64>() / k as f64 <= gamma;
         (1..=h.len()).filter(fits).max().unwrap_or(1)
@@ -324,7 +324,7 @@ fn an_adaptive_joint_between_its_ends() {
     };
     let sequential = tokens(run(ExactSequential::default().boxed()));
     let strict = adaptive(1.0);
-    assert!(strict.iter().all(|output| output.denoiser_calls + output.sampler_calls >= 5));
+    assert!(strict.iter().all(|output| (output.denoiser_calls, output.sampler_calls) == (5, 4)));
     assert_eq!(tokens(strict), sequential);
     let forwards = |c| adaptive(c).iter().map(|output| output.denoiser_calls).sum::<usize>();
     let counts = [0.0, 0.5, 0.7, 0.9, 1.0].map(forwards);
