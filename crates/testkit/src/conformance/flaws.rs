@@ -1,4 +1,4 @@
-use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::schedule::LladaEven;
 use conjoint_core::unmasker::Strategy;
 use conjoint_core::{Error as CoreError, Generator, Output};
 
@@ -35,7 +35,8 @@ fn run_with(flaw: Flaw, strategy: Box<dyn Strategy>) -> Result<Vec<Output>, Core
     let generator = Generator::new(probe.with_fault(fault)).unmasker(strategy);
     // Without a ban it is for the draw to refuse the mask.
     let generator = if flaw == Flaw::OnlyMask { generator.ban([]) } else { generator };
-    generator.schedule(TokensPerStep::new(3)?).run(canvases, &mut ())
+    // Finite, for strategies that need that, and more than one token a step, for those that refine.
+    generator.schedule(LladaEven::new(2)?).run(canvases, &mut ())
 }
 
 fn is_reported(flaw: Flaw, outcome: &Result<Vec<Output>, CoreError>) -> bool {

@@ -28,12 +28,13 @@ pub struct Suite {
     schedules: Vec<Named>,
     moves_per_position: usize,
     spends_more: bool,
+    finite: bool,
 }
 
 impl Default for Suite {
     /// The schedules of `conjoint-core`, and one move for each position to generate.
     fn default() -> Self {
-        Self { schedules: Vec::new(), moves_per_position: 1, spends_more: false }
+        Self { schedules: Vec::new(), moves_per_position: 1, spends_more: false, finite: false }
     }
 }
 
@@ -55,6 +56,12 @@ impl Suite {
     /// [hides positions](conjoint_core::Before::ask_without) or [waits](conjoint_core::Next::Wait).
     pub fn extra_forwards(self) -> Self {
         Self { spends_more: true, ..self }
+    }
+
+    /// Tests only with schedules that have a total number of steps, for a strategy that
+    /// [needs one](conjoint_core::schedule::Progress::total).
+    pub fn finite_schedules(self) -> Self {
+        Self { finite: true, ..self }
     }
 
     /// Puts a strategy through every schedule, with and without blocks, on rows that are plain,
@@ -84,6 +91,9 @@ impl Suite {
         for (schedule_name, schedule) in
             self.all_schedules().map_err(|e| Violation::failed(name, e))?
         {
+            if self.finite && schedule.steps().is_none() {
+                continue;
+            }
             for block in [None, Some(1), Some(2)] {
                 for rows in Rows::ALL {
                     for (draw_name, draw) in &draws {
