@@ -8,24 +8,66 @@ use std::sync::{Arc, Mutex};
 use common::orders;
 use conjoint_core::schedule::LladaEven;
 use conjoint_core::unmasker::{
-    Confidence, Drawn, ExactSequential, LearnedJoint, Marginal, Score, Strategy,
+    AdaptiveJoint, Bound, Confidence, Dilated, Drawn, ExactSequential, Klass, LearnedJoint,
+    Marginal, Origin, Score, SlowFast, Strategy,
 };
-use conjoint_core::{Error, Next, TokenId, Unmasker, View};
+use conjoint_core::{Error, Next, Order, TokenId, Unmasker, View};
 use conjoint_testkit::conformance::{self, ProbeLayer, Suite, Violation};
+
+/// A strategy, what the suite must be told of it, and how it is made.
+type Line<Make> = (&'static str, Suite, Make);
+
+/// Every strategy that takes an order, one line each.
+fn ordered() -> [Line<fn(Arc<dyn Order>) -> Box<dyn Strategy>>; 4] {
+    let suite = Suite::default;
+    [
+        ("sequential", suite(), |order| ExactSequential::new(order).boxed()),
+        ("marginal", suite(), |order| Marginal::new(order).boxed()),
+        ("learned joint", suite(), |order| LearnedJoint::new(ProbeLayer).order(order).boxed()),
+        ("adaptive joint", suite().moves_per_position(2), |order| {
+            adaptive(Bound::Entropy(1.0)).order(order).boxed()
+        }),
+    ]
+}
+
+/// Every strategy that does not, one line each.
+fn unordered() -> [Line<fn() -> Box<dyn Strategy>>; 8] {
+    let suite = Suite::default;
+    [
+        ("confidence, raw", suite(), || Confidence::new(Score::Raw).boxed()),
+        ("confidence, filtered", suite(), || Confidence::new(Score::Filtered).boxed()),
+        ("KLASS", suite(), || Klass::new(0.3, 1.0, 1).unwrap().boxed()),
+        ("SlowFast", suite(), || SlowFast::new(2, 0.3, 0.5).unwrap().boxed()),
+        ("dilated", suite(), || Dilated::default().boxed()),
+        ("dilated by three", suite(), || Dilated::new(3).unwrap().boxed()),
+        ("origin", suite().needs_steps(), || Origin::default().boxed()),
+        ("adaptive joint by confidence", suite().moves_per_position(2), || {
+            adaptive(Bound::Confidence(0.4)).boxed()
+        }),
+    ]
+}
+
+fn adaptive(bound: Bound) -> AdaptiveJoint {
+    AdaptiveJoint::new(ProbeLayer, bound).unwrap()
+}
 
 #[test]
 fn every_strategy_in_every_order_passes() {
-    for (name, order) in orders() {
-        let pass = |strategy: &str, make: &dyn Fn() -> Box<dyn Strategy>| {
-            conformance::strategy(&format!("{strategy}, {name}"), make).unwrap();
-        };
-        pass("sequential", &|| ExactSequential::new(order.clone()).boxed());
-        pass("marginal", &|| Marginal::new(order.clone()).boxed());
-        pass("learned joint", &|| LearnedJoint::new(ProbeLayer).order(order.clone()).boxed());
+    for (name, suite, make) in ordered() {
+        for (order_name, order) in orders() {
+            suite.strategy(&format!("{name}, {order_name}"), || make(order.clone())).unwrap();
+        }
     }
-    for score in [Score::Raw, Score::Filtered] {
-        conformance::strategy("confidence", || Confidence::new(score).boxed()).unwrap();
+    for (name, suite, make) in unordered() {
+        suite.strategy(name, make).unwrap();
     }
+}
+
+/// The suite does not hide that a strategy needs a schedule with a total.
+#[test]
+fn a_strategy_that_needs_steps() {
+    let origin = conformance::strategy("origin", || Origin::default().boxed());
+    assert!(matches!(failure(origin), Error::NeedsSteps { .. }));
 }
 
 /// A strategy of one function, with a memory that its clones share.

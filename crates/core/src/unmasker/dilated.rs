@@ -37,7 +37,8 @@ impl Dilated {
         let shrink = |stride: usize| Some(stride / self.base).filter(|&stride| stride > 0);
         let strides: Vec<usize> = successors(shrink(length), |&stride| shrink(stride)).collect();
         // A block shorter than the base has no stride, and one group.
-        let group = |place: usize| strides.iter().position(|s| place % s == 0).unwrap_or(0);
+        let group =
+            |place: usize| strides.iter().position(|&s| place.is_multiple_of(s)).unwrap_or(0);
         let mut groups: Vec<usize> = (0..length).map(group).collect();
         let size = |k: usize| groups.iter().filter(|&&group| group == k).count();
         if let Some(before) = strides.len().checked_sub(2).filter(|&k| size(k + 1) < size(k)) {

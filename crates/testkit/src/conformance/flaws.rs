@@ -1,6 +1,7 @@
-use conjoint_core::schedule::TokensPerStep;
+use std::sync::Arc;
+
 use conjoint_core::unmasker::Strategy;
-use conjoint_core::{Error as CoreError, Generator, Output};
+use conjoint_core::{Error as CoreError, Generator, Output, Schedule};
 
 use super::Violation;
 use super::probe::{Fault, Flaw, Probe, Rows};
@@ -12,10 +13,11 @@ const POSITION: usize = 3;
 /// A row that cannot be drawn from must be an error that names it.
 pub(super) fn flawed_rows(
     name: &str,
+    schedule: Arc<dyn Schedule>,
     make: impl Fn() -> Box<dyn Strategy>,
 ) -> Result<(), Violation> {
     for flaw in Flaw::ALL {
-        let outcome = run_with(flaw, make());
+        let outcome = run_with(flaw, &schedule, make());
         if !is_reported(flaw, &outcome) {
             let error = if flaw.is_empty() { "EmptyRow" } else { "NonFinite" };
             return Err(Violation::MissedError {
@@ -28,14 +30,18 @@ pub(super) fn flawed_rows(
     Ok(())
 }
 
-fn run_with(flaw: Flaw, strategy: Box<dyn Strategy>) -> Result<Vec<Output>, CoreError> {
+fn run_with(
+    flaw: Flaw,
+    schedule: &Arc<dyn Schedule>,
+    strategy: Box<dyn Strategy>,
+) -> Result<Vec<Output>, CoreError> {
     let probe = Probe::new(Rows::Plain)?;
     let canvases = probe.canvases()?;
     let fault = Fault { length: canvases[SEQUENCE].len(), position: POSITION, flaw };
     let generator = Generator::new(probe.with_fault(fault)).unmasker(strategy);
     // Without a ban it is for the draw to refuse the mask.
     let generator = if flaw == Flaw::OnlyMask { generator.ban([]) } else { generator };
-    generator.schedule(TokensPerStep::new(3)?).run(canvases, &mut ())
+    generator.schedule(schedule.clone()).run(canvases, &mut ())
 }
 
 fn is_reported(flaw: Flaw, outcome: &Result<Vec<Output>, CoreError>) -> bool {
@@ -57,6 +63,7 @@ fn is_reported(flaw: Flaw, outcome: &Result<Vec<Output>, CoreError>) -> bool {
 mod tests {
     use super::*;
     use crate::conformance::ProbeLayer;
+    use conjoint_core::schedule::TokensPerStep;
     use conjoint_core::unmasker::{LearnedJoint, Marginal};
 
     #[test]
@@ -77,9 +84,10 @@ mod tests {
 
     #[test]
     fn a_strategy_that_refines_meets_the_flaw_of_its_layer() {
-        let refines = run_with(Flaw::Refined, LearnedJoint::new(ProbeLayer).boxed());
+        let three: Arc<dyn Schedule> = Arc::new(TokensPerStep::new(3).unwrap());
+        let refines = run_with(Flaw::Refined, &three, LearnedJoint::new(ProbeLayer).boxed());
         assert!(matches!(refines, Err(CoreError::NonFinite { sequence: SEQUENCE, .. })));
-        let outputs = run_with(Flaw::Refined, Marginal::default().boxed());
+        let outputs = run_with(Flaw::Refined, &three, Marginal::default().boxed());
         assert!(is_reported(Flaw::Refined, &outputs));
         let mut outputs = outputs.unwrap();
         outputs[SEQUENCE].sampler_calls = 1;

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use conjoint_core::draw::{Argmax, Categorical};
-use conjoint_core::schedule::{Cosine, DreamLinear, LladaEven, Progress, TokensPerStep};
+use conjoint_core::schedule::{
+    Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Progress, Threshold,
+    TokensPerStep,
+};
 use conjoint_core::unmasker::Strategy;
 use conjoint_core::{Draw, Error as CoreError, Generator, Schedule};
 
@@ -28,12 +31,14 @@ pub struct Suite {
     schedules: Vec<Named>,
     moves_per_position: usize,
     spends_more: bool,
+    needs_steps: bool,
 }
 
 impl Default for Suite {
     /// The schedules of `conjoint-core`, and one move for each position to generate.
     fn default() -> Self {
-        Self { schedules: Vec::new(), moves_per_position: 1, spends_more: false }
+        let (moves_per_position, spends_more, needs_steps) = (1, false, false);
+        Self { schedules: Vec::new(), moves_per_position, spends_more, needs_steps }
     }
 }
 
@@ -55,6 +60,12 @@ impl Suite {
     /// [hides positions](conjoint_core::Before::ask_without) or [waits](conjoint_core::Next::Wait).
     pub fn extra_forwards(self) -> Self {
         Self { spends_more: true, ..self }
+    }
+
+    /// Tests with the schedules that have a total number of steps, for a strategy that
+    /// [needs one](conjoint_core::schedule::Progress::total).
+    pub fn needs_steps(self) -> Self {
+        Self { needs_steps: true, ..self }
     }
 
     /// Puts a strategy through every schedule, with and without blocks, on rows that are plain,
@@ -99,21 +110,32 @@ impl Suite {
                 }
             }
         }
-        flawed_rows(name, make)
+        let failed = |e| Violation::failed(name, e);
+        let three: Arc<dyn Schedule> = match self.needs_steps {
+            true => Arc::new(Linear::new(2).map_err(failed)?),
+            false => Arc::new(TokensPerStep::new(3).map_err(failed)?),
+        };
+        flawed_rows(name, three, make)
     }
 
     fn all_schedules(&self) -> Result<Vec<Named>, CoreError> {
-        let built_in: [(&str, Arc<dyn Schedule>); 7] = [
+        let built_in: [(&str, Arc<dyn Schedule>); 12] = [
             ("1 token per step", Arc::new(TokensPerStep::new(1)?)),
             ("3 tokens per step", Arc::new(TokensPerStep::new(3)?)),
             ("a schedule that wants none", Arc::new(Careless(0))),
             ("a schedule that wants more than there are", Arc::new(Careless(usize::MAX))),
             ("Dream's linear schedule", Arc::new(DreamLinear::new(8)?)),
             ("LLaDA's even schedule", Arc::new(LladaEven::new(8)?)),
+            ("linear schedule", Arc::new(Linear::new(8)?)),
             ("cosine schedule", Arc::new(Cosine::new(8)?)),
+            ("cosine schedule, floor rule", Arc::new(Cosine::floor(8)?)),
+            ("threshold", Arc::new(Threshold::new(0.5)?)),
+            ("factor", Arc::new(Factor::default())),
+            ("entropy bound", Arc::new(EntropyBound::new(1.0)?)),
         ];
         let built_in = built_in.into_iter().map(|(name, schedule)| (name.to_owned(), schedule));
-        Ok(built_in.chain(self.schedules.iter().cloned()).collect())
+        let all = built_in.chain(self.schedules.iter().cloned());
+        Ok(all.filter(|(_, s)| !self.needs_steps || s.steps().is_some()).collect())
     }
 }
 

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use conjoint_core::observer::Reveal;
-use conjoint_core::order::{Entropy, LeftToRight, Margin, MaxProb, Random};
+use conjoint_core::order::{
+    CertaintyPrior, Entropy, LeftToRight, Margin, MaxProb, PcSampler, Random, Randomised, Raw,
+};
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::{Drawn, Strategy};
 use conjoint_core::{
@@ -22,7 +24,7 @@ pub fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Every order of the core crate.
+/// Every order of the core crate, one line each. Those with many branches end in "random".
 pub fn orders() -> Vec<(&'static str, Arc<dyn Order>)> {
     vec![
         ("entropy", Arc::new(Entropy)),
@@ -30,6 +32,12 @@ pub fn orders() -> Vec<(&'static str, Arc<dyn Order>)> {
         ("max prob", Arc::new(MaxProb)),
         ("random", Arc::new(Random)),
         ("left to right", Arc::new(LeftToRight)),
+        ("raw entropy", Arc::new(Raw(Entropy))),
+        ("raw margin", Arc::new(Raw(Margin))),
+        ("raw max prob", Arc::new(Raw(MaxProb))),
+        ("PC-sampler", Arc::new(PcSampler::new(&[5, 1, 0]).unwrap())),
+        ("certainty prior", Arc::new(CertaintyPrior::new(1.0).unwrap())),
+        ("entropy, random", Arc::new(Randomised::new(Entropy, 0.5).unwrap())),
     ]
 }
 
@@ -92,6 +100,30 @@ impl Draw for Squaring {
         let squared: Vec<f32> = logits.iter().map(|logit| 2.0 * logit).collect();
         stream.categorical(&squared)
     }
+}
+
+/// The law of drawing position i in step `steps[i]`: within a step the product of the conditionals given
+/// all earlier ones.
+pub fn stepwise(joint: &TabularJoint, steps: &[usize]) -> Law {
+    let mut prefixes = vec![(joint.masked(), 1.0)];
+    for step in 0..=steps.iter().copied().max().unwrap_or(0) {
+        let together: Vec<usize> = (0..steps.len()).filter(|&i| steps[i] == step).collect();
+        let extend = |(tokens, reached): (Vec<TokenId>, f64)| {
+            let seen = tokens.clone();
+            together.iter().fold(vec![(tokens, reached)], |drawn, &i| {
+                let row = joint.conditional(&seen, i).unwrap();
+                let pairs = drawn.iter().flat_map(|pair| (0..).zip(&row).map(move |t| (pair, t)));
+                let next = |((tokens, reached), (token, p)): (&(Vec<TokenId>, f64), (_, &f64))| {
+                    let mut tokens = tokens.clone();
+                    tokens[i] = token;
+                    (tokens, reached * p)
+                };
+                pairs.map(next).filter(|&(_, p)| p > 0.0).collect()
+            })
+        };
+        prefixes = prefixes.into_iter().flat_map(extend).collect();
+    }
+    prefixes.into_iter().collect()
 }
 
 /// Three bits, the last the parity of the other two: any two are independent, all three are not.
