@@ -239,7 +239,8 @@ mod tests {
         trace.on_remask(0, 0, 2); // replaced
         trace.on_reveal(&reveal(0, 0, 1, 2));
         trace.on_reveal(&reveal(0, 0, 1, 1));
-        [1, 2].map(|position| canvas.reveal(position, 3).unwrap());
+        canvas.reveal(1, 3).unwrap();
+        canvas.reveal(2, 3).unwrap();
         trace.on_step(0, 0, &canvas);
         let expected = [
             (json!([0, 0, 2]), json!([{"reveal": [2, 3, 0.5]}])),
@@ -280,7 +281,9 @@ mod tests {
         trace.on_begin(0, &canvas);
         trace.on_forward(0, 0, 1);
         trace.on_reveal(&reveal(0, 0, 0, 1));
-        [(1, 3), (2, 0), (3, 0)].map(|(position, token)| canvas.reveal(position, token).unwrap());
+        for (position, token) in [(1, 3), (2, 0), (3, 0)] {
+            canvas.reveal(position, token).unwrap();
+        }
         trace.on_step(0, 0, &canvas);
         let events = json!([{"reveal": [1, 3, 0.5]}, {"fill": [2, 0]}, {"fill": [3, 0]}]);
         assert_eq!(frames(&trace), [(json!([0, 0, 1]), events)]);
@@ -294,7 +297,9 @@ mod tests {
             trace.on_begin(sequence, &canvases[sequence]);
             trace.on_forward(sequence, 0, 1);
         }
-        [0, 1].map(|sequence| trace.on_reveal(&reveal(sequence, 0, 0, 1)));
+        for sequence in [0, 1] {
+            trace.on_reveal(&reveal(sequence, 0, 0, 1));
+        }
         let trace = trace.json(|token| (token == 3).then(|| "three".to_owned()));
         let trace: Value = serde_json::from_str(&trace).unwrap();
         assert_eq!(trace["caption"], "two");
