@@ -24,18 +24,26 @@ use std::sync::Arc;
 use crate::{Error, SamplerLayer};
 
 mod before;
+mod clipped_joint;
 mod confidence;
+mod copula;
+mod energy_resampling;
 mod exact_sequential;
 mod learned_joint;
 mod marginal;
+mod prefix_acceptance;
 mod view;
 
 pub(crate) use before::Question;
 pub use before::{Before, Turn};
+pub use clipped_joint::ClippedJoint;
 pub use confidence::{Confidence, Score};
+pub use copula::Copula;
+pub use energy_resampling::EnergyResampling;
 pub use exact_sequential::ExactSequential;
 pub use learned_joint::LearnedJoint;
 pub use marginal::Marginal;
+pub use prefix_acceptance::PrefixAcceptance;
 pub use view::{Candidate, Drawn, View};
 pub(crate) use view::{Parts, Shown, Sight, Stop, Work};
 
