@@ -110,3 +110,38 @@ impl Unmasker for ClippedJoint {
         Some(&self.sampler)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clipped(refined: &[f32], base: &[f32], path: f64) -> Vec<f32> {
+        let mut logits: Vec<f32> = refined.iter().map(|p| p.ln()).collect();
+        clip(&mut logits, base, path);
+        logits.iter().map(|logit| logit.exp()).collect()
+    }
+
+    #[test]
+    fn probabilities_stay_within_the_frechet_bounds() {
+        // At P = 0.8: from (0.5 − 0.2) / 0.8 to 0.5 / 0.8, and from 0 to 0.1 / 0.8.
+        let row = clipped(&[0.1, 0.2, 0.7, 0.0], &[0.5, 0.3, 0.1, 0.1], 0.8);
+        let expected = [0.375, 0.2, 0.125, 0.0];
+        assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?}");
+        // A path of probability 1 leaves nothing to the layer.
+        assert_eq!(clipped(&[0.5, 0.5], &[0.25, 0.75], 1.0), [0.25, 0.75]);
+    }
+
+    #[test]
+    fn the_base_row_is_within_its_own_bounds() {
+        let base = [0.6, 0.3, 0.1];
+        for path in [1e-3, 0.3, 0.9, 1.0] {
+            let row = clipped(&base, &base, path);
+            assert!(row.iter().zip(base).all(|(a, b)| (a - b).abs() < 1e-6), "{path}: {row:?}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_left_the_base_row_stands_in() {
+        assert_eq!(clipped(&[0.0, 1.0], &[1.0, 0.0], 0.5), [1.0, 0.0]);
+    }
+}

@@ -100,3 +100,27 @@ impl Unmasker for Copula {
         Ok(Next::EndStep)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Beliefs, TokenId};
+    use std::ops::Range;
+
+    struct Unasked;
+
+    impl Autoregressive for Unasked {
+        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
+            Err(Error::model("asked"))
+        }
+    }
+
+    #[test]
+    fn alpha_is_finite_and_not_negative() {
+        for bad in [-0.1, f64::NAN, f64::INFINITY] {
+            let error = Copula::new(Unasked).alpha(bad).err().unwrap();
+            assert!(error.to_string().contains("at least 0"), "{error}");
+        }
+        assert_eq!(Copula::new(Unasked).alpha(0.0).unwrap().alpha, 0.0);
+    }
+}

@@ -100,3 +100,26 @@ impl Unmasker for EnergyResampling {
         Ok(Next::EndStep)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Beliefs;
+    use crate::TokenId;
+    use std::ops::Range;
+
+    struct Unasked;
+
+    impl Autoregressive for Unasked {
+        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
+            Err(Error::model("asked"))
+        }
+    }
+
+    #[test]
+    fn no_completion_is_none_to_keep() {
+        let error = EnergyResampling::new(Unasked).completions(0).err().unwrap();
+        assert!(error.to_string().contains("at least 1"), "{error}");
+        assert_eq!(EnergyResampling::new(Unasked).completions(3).unwrap().completions, 3);
+    }
+}
