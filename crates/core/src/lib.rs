@@ -14,10 +14,14 @@
 //! | [`draw`] | [`Draw`], [`Stream`] | which token; all randomness |
 //! | [`unmasker`] | [`Unmasker`] | one sequence's strategy, made of the above |
 //! | [`generator`] | [`Generator`] | the loop: batches in lockstep, calls, results |
+//! | [`autoregressive`] | [`Autoregressive`] | what a second model, reading left to right, says of a draft |
+//! | [`guidance`] | [`ClassifierFree`](guidance::ClassifierFree) | what the prompt changes, made stronger |
+//! | [`presets`] | [`llada`](presets::llada) … | the settings of the published loops |
 //! | [`observer`] | [`Observer`] | what a progress bar, a trace or a viewer is told |
 //!
 //! All entropies are in nats and all probabilities are those of a softmax over one row of logits.
 
+pub mod autoregressive;
 pub mod beliefs;
 pub mod canvas;
 pub mod denoiser;
@@ -25,12 +29,15 @@ pub mod draw;
 pub mod error;
 pub mod filter;
 pub mod generator;
+pub mod guidance;
 pub mod observer;
 pub mod order;
+pub mod presets;
 pub mod schedule;
 pub mod unmasker;
 pub mod vocabulary;
 
+pub use autoregressive::Autoregressive;
 pub use beliefs::{Beliefs, RowId, RowStats};
 pub use canvas::{Canvas, TokenId};
 pub use denoiser::{Denoiser, SamplerLayer, State};

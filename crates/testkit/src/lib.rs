@@ -6,6 +6,7 @@
 //! | [`joint`] | [`TabularJoint`] | a joint law small enough to write down, and its conditionals |
 //! | [`oracle`] | [`TabularDenoiser`] | a model that answers those conditionals |
 //! | [`refiner`] | [`ExactRefiner`], [`StaleRefiner`], [`NoisyRefiner`] | sampler layers on top of it, right and wrong |
+//! | [`autoregressive`] | [`TabularAutoregressive`], [`ForgetfulAutoregressive`] | second models that read from left to right, right and wrong |
 //! | [`enumerate`] | [`exact_law`], [`Enumerator`] | the law of a strategy over that model, every branch walked |
 //! | [`law`] | [`Law`] | that law, and its distance to another |
 //! | [`chi2`] | [`GoodnessOfFit`] | whether samples may come from a law, at a stated false-alarm rate |
@@ -31,6 +32,7 @@
 //! # Ok::<(), conjoint_testkit::Error>(())
 //! ```
 
+pub mod autoregressive;
 pub mod chi2;
 pub mod conformance;
 pub mod enumerate;
@@ -41,6 +43,7 @@ mod noise;
 pub mod oracle;
 pub mod refiner;
 
+pub use autoregressive::{ForgetfulAutoregressive, TabularAutoregressive};
 pub use chi2::GoodnessOfFit;
 pub use enumerate::{Enumerator, ReplayStream, exact_law};
 pub use error::Error;

@@ -1,13 +1,18 @@
 //! Randomness that is a function of what a model sees, so that a made-up model is a model.
 
-use conjoint_core::Canvas;
+use conjoint_core::{Canvas, TokenId};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// A generator that depends on the seed, the canvas' tokens and the position, and on nothing else.
 pub(crate) fn canvas_rng(seed: u64, canvas: &Canvas, position: usize) -> ChaCha8Rng {
-    let tokens = canvas.tokens().iter().map(|&token| u64::from(token));
-    let words = tokens.chain([canvas.len() as u64, position as u64]);
+    tokens_rng(seed, canvas.tokens(), position)
+}
+
+/// The same for tokens that are no canvas.
+pub(crate) fn tokens_rng(seed: u64, tokens: &[TokenId], position: usize) -> ChaCha8Rng {
+    let words = tokens.iter().map(|&token| u64::from(token));
+    let words = words.chain([tokens.len() as u64, position as u64]);
     ChaCha8Rng::seed_from_u64(words.fold(seed, |hash, word| mix(hash ^ word)))
 }
 

@@ -24,7 +24,7 @@ mod violation;
 mod watch;
 
 pub use denoiser::denoiser;
-pub use probe::ProbeLayer;
+pub use probe::{ProbeLayer, ProbeScorer};
 pub use sampler_layer::sampler_layer;
 pub use strategy::{Suite, strategy};
 pub use violation::Violation;

@@ -1,0 +1,126 @@
+use std::sync::Arc;
+
+use super::{Before, Next, Turn, Unmasker, View};
+use crate::autoregressive::Scores;
+use crate::order::LeftToRight;
+use crate::{Autoregressive, Error};
+
+/// The least probability that a ratio is taken of.
+const LEAST: f64 = 1e-16;
+
+/// An autoregressive model joins the tokens of a step, the denoiser corrects it for what is known on
+/// the right.
+///
+/// Draws the K leftmost masked positions of the block one after the other from
+///
+/// p(x_i) ∝ p_AR(x_i | x_<i) · (p_bi(x_i) / p_causal(x_i))^α,
+///
+/// where p_bi is the denoiser's row on the canvas and p_causal its row with every known token to the
+/// right of i hidden, both unfiltered and at least 1e-16. Filters only rule tokens out here: their
+/// temperature does not act. A step costs one forward, one more for each hole that has known tokens
+/// on its right (so none for a continuation), and K calls of the autoregressive model. If that model
+/// rules out all that the filters allow, the row is empty, which is an error.
+///
+/// **Law.** With an exact autoregressive model, an exact denoiser and α = 1: the joint, for every K,
+/// where nothing is known to the right of what is drawn; with known tokens on the right, exact for
+/// the first token of each step and so at K = 1, but for K > 1 only where their pull on a token does
+/// not depend on the tokens drawn before it in the step. Without known tokens on the right it samples the
+/// autoregressive model, whatever the denoiser says. Source: Discrete Copula Diffusion
+/// (arXiv 2410.01949), in its autoregressive form; α = 1.
+#[derive(Clone)]
+pub struct Copula {
+    scorer: Arc<dyn Autoregressive>,
+    alpha: f64,
+}
+
+impl Copula {
+    /// With α = 1.
+    pub fn new(scorer: impl Autoregressive + 'static) -> Self {
+        Self { scorer: Arc::new(scorer), alpha: 1.0 }
+    }
+
+    /// Sets α: 0 leaves the autoregressive model alone.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless α is finite and at least 0.
+    pub fn alpha(self, alpha: f64) -> Result<Self, Error> {
+        if alpha.is_finite() && alpha >= 0.0 {
+            Ok(Self { alpha, ..self })
+        } else {
+            Err(Error::parameter("alpha", alpha, "a finite number, at least 0"))
+        }
+    }
+
+    /// The logits of a candidate, ruled out where the filters say so.
+    fn logits(
+        &self,
+        view: &mut View<'_>,
+        candidate: usize,
+        ar: &Scores,
+    ) -> Result<Vec<f32>, Error> {
+        let mut logits = view.filtered(candidate)?.to_vec();
+        let causal = view.answer(candidate);
+        let log_of = |row: usize| {
+            let log_z = view.raw_stats(row).map_or(0.0, |stats| stats.log_z);
+            let row = view.logits(row);
+            move |token: usize| (f64::from(row[token]) - log_z).max(LEAST.ln())
+        };
+        let (log_bi, log_causal) = (log_of(candidate), log_of(causal));
+        for (token, logit) in logits.iter_mut().enumerate() {
+            if *logit > f32::NEG_INFINITY {
+                let correction = self.alpha * (log_bi(token) - log_causal(token));
+                let finite = correction.clamp(f32::MIN.into(), f32::MAX.into());
+                *logit = (ar.log_probability(0, token) + finite) as f32;
+            }
+        }
+        Ok(logits)
+    }
+}
+
+impl Unmasker for Copula {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        let canvas = before.canvas();
+        for position in canvas.masked() {
+            before.ask_without(position, position..canvas.len());
+        }
+        Ok(before.planned())
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        view.rank(&LeftToRight);
+        let mut tokens = view.canvas().tokens().to_vec();
+        for candidate in 0..view.quota() {
+            let position = view.candidates()[candidate].position;
+            let ar = Scores::of(&self.scorer, &tokens, position..position + 1)?;
+            let mut logits = self.logits(view, candidate, &ar)?;
+            let drawn = view.draw_from(candidate, &mut logits)?;
+            tokens[position] = drawn.token;
+            view.reveal(candidate, drawn);
+        }
+        Ok(Next::EndStep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Beliefs, TokenId};
+    use std::ops::Range;
+
+    struct Unasked;
+
+    impl Autoregressive for Unasked {
+        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
+            Err(Error::model("asked"))
+        }
+    }
+
+    #[test]
+    fn alpha_is_finite_and_not_negative() {
+        for bad in [-0.1, f64::NAN, f64::INFINITY] {
+            let error = Copula::new(Unasked).alpha(bad).err().unwrap();
+            assert!(error.to_string().contains("at least 0"), "{error}");
+        }
+        assert_eq!(Copula::new(Unasked).alpha(0.0).unwrap().alpha, 0.0);
+    }
+}

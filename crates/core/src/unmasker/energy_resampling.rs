@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use super::{Before, Drawn, Next, Turn, Unmasker, View};
+use crate::order::Entropy;
+use crate::{Autoregressive, Error, Order};
+
+/// Draws k whole completions, keeps one that an autoregressive model likes, and reveals K of its
+/// tokens.
+///
+/// Each completion draws every masked position of the canvas, also those of later blocks, on its own:
+/// q(x) = Π q(x_i). One is kept with probability
+///
+/// w ∝ exp(−E) = p_AR(x) / q(x), E = −ln p_AR(x) + Σ ln q(x_i),
+///
+/// p_AR being taken from the first masked position to the end of the canvas, so that known tokens
+/// between and behind holes count. If the model rules out all k, the first is kept. A step costs one
+/// forward and k passes of the autoregressive model; k = 1 never asks it.
+///
+/// **Law.** Self-normalised importance resampling: a completion x is kept with probability
+/// k q(x) E\[w(x) / (w(x) + Σ w(x'))\] over k − 1 others. With k = 1 it is
+/// [`Marginal`](super::Marginal), and as k grows it comes near p_AR given what is known, whatever
+/// the denoiser's rows are. At any finite k it is in between, biased even at K = 1 and if both
+/// models are exact. Source: EDLM (arXiv 2410.21357), k = 2. Its published code has the sign of the energy
+/// the wrong way round and resamples only for t in [0.4, 0.6]; this is the paper's weight, at every
+/// step.
+#[derive(Clone)]
+pub struct EnergyResampling {
+    scorer: Arc<dyn Autoregressive>,
+    completions: usize,
+    order: Arc<dyn Order>,
+    /// Masked positions beyond the current block.
+    beyond: usize,
+}
+
+impl EnergyResampling {
+    /// With k = 2 completions, revealed lowest entropy first.
+    pub fn new(scorer: impl Autoregressive + 'static) -> Self {
+        Self { scorer: Arc::new(scorer), completions: 2, order: Arc::new(Entropy), beyond: 0 }
+    }
+
+    /// Draws this many completions.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if k is 0.
+    pub fn completions(self, k: usize) -> Result<Self, Error> {
+        if k == 0 {
+            return Err(Error::parameter("completions", k, "at least 1"));
+        }
+        Ok(Self { completions: k, ..self })
+    }
+
+    /// Reveals in this order instead.
+    pub fn order(self, order: impl Order + 'static) -> Self {
+        Self { order: Arc::new(order), ..self }
+    }
+
+    /// ln w of a completion.
+    fn log_weight(&self, view: &View<'_>, completion: &[Drawn]) -> Result<f64, Error> {
+        let mut tokens = view.canvas().tokens().to_vec();
+        for (row, drawn) in completion.iter().enumerate() {
+            tokens[view.row(row).position] = drawn.token;
+        }
+        let first = view.row(0).position;
+        let log_q: f64 = completion.iter().map(|drawn| drawn.probability.ln()).sum();
+        Ok(self.scorer.log_likelihood(&tokens, first..tokens.len())? - log_q)
+    }
+}
+
+impl Unmasker for EnergyResampling {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        let canvas = before.canvas();
+        let beyond = (canvas.block().end..canvas.len()).filter(|&p| canvas.is_masked(p));
+        self.beyond = beyond.map(|position| before.ask(position)).count();
+        Ok(before.planned())
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        view.rank(&self.order);
+        let rows = view.candidates().len() + self.beyond;
+        let mut completions = Vec::with_capacity(self.completions);
+        for _ in 0..self.completions {
+            let drawn = (0..rows).map(|row| view.draw(row));
+            completions.push(drawn.collect::<Result<Vec<_>, _>>()?);
+        }
+        let mut kept = 0;
+        if self.completions > 1 {
+            let log_weights =
+                completions.iter().map(|completion| self.log_weight(view, completion));
+            let log_weights = log_weights.collect::<Result<Vec<_>, _>>()?;
+            let most = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            if most > f64::NEG_INFINITY {
+                let relative: Vec<f32> = log_weights.iter().map(|w| (w - most) as f32).collect();
+                kept = view.stream().categorical(&relative);
+            }
+        }
+        for rank in 0..view.quota() {
+            let candidate = view.ranked(rank);
+            view.reveal(candidate, completions[kept][candidate]);
+        }
+        Ok(Next::EndStep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Beliefs;
+    use crate::TokenId;
+    use std::ops::Range;
+
+    struct Unasked;
+
+    impl Autoregressive for Unasked {
+        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
+            Err(Error::model("asked"))
+        }
+    }
+
+    #[test]
+    fn no_completion_is_none_to_keep() {
+        let error = EnergyResampling::new(Unasked).completions(0).err().unwrap();
+        assert!(error.to_string().contains("at least 1"), "{error}");
+        assert_eq!(EnergyResampling::new(Unasked).completions(3).unwrap().completions, 3);
+    }
+}

@@ -1,0 +1,91 @@
+//! Autoregressive models that know the truth, or part of it.
+
+use std::ops::Range;
+
+use conjoint_core::{Autoregressive, Beliefs, Error as CoreError, TokenId};
+
+use crate::TabularJoint;
+use crate::oracle::beliefs;
+
+/// The perfect autoregressive model of a [`TabularJoint`]: row i is ln p(x_i = · | x_<i) by the
+/// chain rule [N, V + 1], the mask's logit being −∞. Masked positions to the left of i count as
+/// unknown.
+#[derive(Debug, Clone)]
+pub struct TabularAutoregressive(TabularJoint);
+
+impl TabularAutoregressive {
+    /// The chain rule of one joint.
+    pub fn new(joint: TabularJoint) -> Self {
+        Self(joint)
+    }
+}
+
+impl Autoregressive for TabularAutoregressive {
+    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<Beliefs, CoreError> {
+        rows(&self.0, positions, |i| {
+            let mut seen = tokens.to_vec();
+            seen[i..].fill(self.0.mask());
+            seen
+        })
+    }
+}
+
+/// An autoregressive model that forgets everything: row i is ln p(x_i = ·). Whatever takes it for
+/// the truth is wrong by as much as the positions depend on each other.
+#[derive(Debug, Clone)]
+pub struct ForgetfulAutoregressive(TabularJoint);
+
+impl ForgetfulAutoregressive {
+    /// The marginals of one joint.
+    pub fn new(joint: TabularJoint) -> Self {
+        Self(joint)
+    }
+}
+
+impl Autoregressive for ForgetfulAutoregressive {
+    fn rows(&self, _: &[TokenId], positions: Range<usize>) -> Result<Beliefs, CoreError> {
+        rows(&self.0, positions, |_| self.0.masked())
+    }
+}
+
+fn rows(
+    joint: &TabularJoint,
+    positions: Range<usize>,
+    seen: impl Fn(usize) -> Vec<TokenId>,
+) -> Result<Beliefs, CoreError> {
+    let row = |i: usize| -> Result<Vec<f32>, CoreError> {
+        let row = joint.conditional(&seen(i), i).map_err(CoreError::model)?;
+        Ok(row.into_iter().chain([0.0]).map(|p| p.ln() as f32).collect())
+    };
+    let rows = positions.map(row).collect::<Result<Vec<_>, _>>()?;
+    beliefs(&rows, joint.symbols() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_rule_gives_the_joint_and_forgetting_the_product() {
+        let joint = TabularJoint::random(3, 3, 0.5, 1).unwrap();
+        let product = joint.product_of_marginals();
+        let (exact, forgetful) = (
+            TabularAutoregressive::new(joint.clone()),
+            ForgetfulAutoregressive::new(joint.clone()),
+        );
+        for (tokens, p) in joint.law().iter() {
+            let log_p = |scorer: &dyn Autoregressive| scorer.log_likelihood(tokens, 0..3).unwrap();
+            assert!((log_p(&exact) - p.ln()).abs() < 1e-5);
+            assert!((log_p(&forgetful) - product.probability(tokens).ln()).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn nothing_to_the_right_is_looked_at() {
+        let scorer = TabularAutoregressive::new(TabularJoint::random(3, 2, 0.5, 2).unwrap());
+        let rows = |tokens: [TokenId; 3]| scorer.rows(&tokens, 1..2).unwrap();
+        assert_eq!(rows([0, 0, 1]), rows([0, 1, 0]));
+        assert_ne!(rows([0, 0, 1]), rows([1, 0, 1]));
+        assert!(scorer.rows(&[0, 1], 0..1).is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! Presets draw what their originals draw.
+
+mod common;
+
+use common::{ZERO, law, oracle};
+use conjoint_core::Generator;
+use conjoint_core::filter::{Filter, Temperature, TopP};
+use conjoint_core::order::Margin;
+use conjoint_core::presets::{
+    Adjust, Dream, DreamAlgorithm, FastDllm, Llada, Remasking, adjust, dream, fast_dllm, llada,
+};
+use conjoint_core::schedule::{DreamLinear, LladaEven, TokensPerStep};
+use conjoint_core::unmasker::{Confidence, ExactSequential, Marginal, Score};
+use conjoint_testkit::{ExactRefiner, GoodnessOfFit, Law, TabularJoint};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn joint() -> TabularJoint {
+    TabularJoint::random(2, 3, 0.5, 3).unwrap()
+}
+
+#[test]
+fn bad_parameters_are_refused() {
+    let model = || oracle(&joint());
+    let llada = |with| llada(model(), with).map(drop);
+    assert!(llada(Llada::default()).is_ok());
+    assert!(llada(Llada { steps: 0, ..Llada::default() }).is_err());
+    assert!(llada(Llada { block_length: 0, ..Llada::default() }).is_err());
+    assert!(llada(Llada { temperature: -1.0, ..Llada::default() }).is_err());
+    assert!(llada(Llada { cfg_scale: -1.0, ..Llada::default() }).is_err());
+    let dream = |with| dream(model(), with).map(drop);
+    assert!(dream(Dream::default()).is_ok());
+    assert!(dream(Dream { epsilon: 0.0, ..Dream::default() }).is_err());
+    assert!(dream(Dream { top_p: Some(0.0), ..Dream::default() }).is_err());
+    assert!(dream(Dream { top_k: Some(0), ..Dream::default() }).is_err());
+    let one = TokensPerStep::new(1).unwrap();
+    assert!(fast_dllm(model(), one, FastDllm::default()).is_ok());
+    assert!(fast_dllm(model(), one, FastDllm { block_length: 0, temperature: 0.0 }).is_err());
+    let adjust = |with| adjust(model(), ExactRefiner, with).map(drop);
+    assert!(adjust(Adjust::default()).is_ok());
+    assert!(adjust(Adjust { steps: 0, ..Adjust::default() }).is_err());
+}
+
+/// Each is the composition that its docs name.
+#[test]
+fn presets_are_compositions() {
+    let model = || Generator::new(oracle(&joint()));
+    let with = Llada { steps: 2, block_length: 2, temperature: 0.7, ..Llada::default() };
+    let even = model().schedule(LladaEven::new(2).unwrap());
+    let tempered = even.filter(Temperature::new(0.7).unwrap());
+    same(llada(oracle(&joint()), with), tempered.clone().unmasker(Confidence::new(Score::Raw)));
+    let random = Llada { remasking: Remasking::Random, ..with };
+    same(
+        llada(oracle(&joint()), random),
+        tempered.unmasker(Marginal::new(conjoint_core::order::Random)),
+    );
+    let filter = || Temperature::new(0.7).unwrap().then(TopP::new(0.9).unwrap());
+    let linear = model().schedule(DreamLinear::new(2).unwrap()).filter(filter());
+    let with = Dream { steps: 2, temperature: 0.7, top_p: Some(0.9), ..Dream::default() };
+    same(dream(oracle(&joint()), with), linear.clone().unmasker(Marginal::default()));
+    let margin = Dream { algorithm: DreamAlgorithm::TopkMargin, ..with };
+    same(dream(oracle(&joint()), margin), linear.clone().unmasker(Marginal::new(Margin)));
+    let plus = Dream { algorithm: DreamAlgorithm::MaskgitPlus, ..with };
+    same(dream(oracle(&joint()), plus), linear.unmasker(Confidence::new(Score::Filtered)));
+    let sequential = model().unmasker(ExactSequential::default());
+    let one_step = Adjust { steps: 1, ..Adjust::default() };
+    same(adjust(oracle(&joint()), ExactRefiner, one_step), sequential);
+}
+
+fn same(preset: Result<Generator, conjoint_core::Error>, composed: Generator) {
+    let (preset, composed) = (law(&preset.unwrap(), &joint()), law(&composed, &joint()));
+    assert!(preset.total_variation(&composed) < ZERO);
+}
+
+/// LLaDA's noise, eˡ / (−ln u)ᵀ in float64, 10⁵ times: its largest entry has the law
+/// softmax(l / T), at a false-alarm rate of 1e-3, and not softmax(l).
+#[test]
+fn gumbel_noise_at_a_temperature_is_a_tempered_draw() {
+    let (logits, temperature) = ([0.3f64, -1.0, 1.2, 0.0], 0.6f64);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let draw = |_| {
+        let noisy: Vec<f64> = logits
+            .iter()
+            .map(|l| l.exp() / (-rng.random::<f64>().max(1e-300).ln()).powf(temperature))
+            .collect();
+        vec![(0..4).max_by(|&a, &b| noisy[a].total_cmp(&noisy[b])).unwrap() as u32]
+    };
+    let samples: Vec<Vec<u32>> = (0..100_000).map(draw).collect();
+    let softmax = |t: f64| -> Law {
+        let total: f64 = logits.iter().map(|l| (l / t).exp()).sum();
+        (0..).zip(&logits).map(|(token, l)| (vec![token], (l / t).exp() / total)).collect()
+    };
+    let test = |t| GoodnessOfFit::test(&samples, &softmax(t), 1e-3).unwrap();
+    assert!(!test(temperature).rejects(), "{:?}", test(temperature));
+    assert!(test(1.0).rejects());
+}
