@@ -16,9 +16,11 @@ use conjoint_testkit::conformance::{self, ProbeLayer, Suite, Violation};
 
 /// A strategy, what the suite must be told of it, and how it is made.
 type Line<Make> = (&'static str, Suite, Make);
+type Ordered = fn(Arc<dyn Order>) -> Box<dyn Strategy>;
+type Unordered = fn() -> Box<dyn Strategy>;
 
 /// Every strategy that takes an order, one line each.
-fn ordered() -> [Line<fn(Arc<dyn Order>) -> Box<dyn Strategy>>; 4] {
+fn ordered() -> [Line<Ordered>; 4] {
     let suite = Suite::default;
     [
         ("sequential", suite(), |order| ExactSequential::new(order).boxed()),
@@ -31,7 +33,7 @@ fn ordered() -> [Line<fn(Arc<dyn Order>) -> Box<dyn Strategy>>; 4] {
 }
 
 /// Every strategy that does not, one line each.
-fn unordered() -> [Line<fn() -> Box<dyn Strategy>>; 8] {
+fn unordered() -> [Line<Unordered>; 8] {
     let suite = Suite::default;
     [
         ("confidence, raw", suite(), || Confidence::new(Score::Raw).boxed()),

@@ -200,14 +200,13 @@ pub(crate) mod tests {
         /// token of the share α.
         #[test]
         fn exact_totals(steps in 1usize..80, n in 1usize..80) {
+            let linear = |share: f64| share;
             let cosine = |share: f64| 1.0 - (std::f64::consts::FRAC_PI_2 * share).cos();
-            let alphas: [(Box<dyn Schedule>, &dyn Fn(f64) -> f64); 2] = [
-                (Box::new(Linear::new(steps).unwrap()), &|share| share),
-                (Box::new(Cosine::new(steps).unwrap()), &cosine),
-            ];
-            for (schedule, alpha) in alphas {
+            let schedules: [&dyn Schedule; 2] =
+                [&Linear::new(steps).unwrap(), &Cosine::new(steps).unwrap()];
+            for (schedule, alpha) in schedules.into_iter().zip([linear, cosine]) {
                 let mut revealed = 0;
-                for (step, plan) in plans(schedule.as_ref(), n).into_iter().enumerate() {
+                for (step, plan) in plans(schedule, n).into_iter().enumerate() {
                     revealed += plan;
                     let exact = n as f64 * alpha((step + 1) as f64 / steps as f64);
                     let ahead = revealed as f64 - exact;
