@@ -22,7 +22,7 @@ use conjoint_core::{
 use conjoint_testkit::conformance::{self, ProbeLayer, ProbeScorer, Suite};
 use conjoint_testkit::{
     ExactRefiner, ForgetfulAutoregressive, GoodnessOfFit, Law, NoisyRefiner, StaleRefiner,
-    TabularAutoregressive, TabularJoint, exact_law,
+    TabularAutoregressive, TabularDenoiser, TabularJoint, exact_law,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -499,7 +499,9 @@ mod clipped_joint {
 mod guidance {
     use super::*;
 
-    fn guided(joint: &TabularJoint, w: f64) -> ClassifierFree<conjoint_testkit::TabularDenoiser> {
+    type Guided = ClassifierFree<TabularDenoiser>;
+
+    fn guided(joint: &TabularJoint, w: f64) -> Guided {
         ClassifierFree::new(oracle(joint), w).unwrap()
     }
 
@@ -580,7 +582,7 @@ mod guidance {
     fn a_scale_of_0_is_the_plain_model_and_another_costs_two_passes() {
         let joint = TabularJoint::random(4, 3, 0.5, 2).unwrap();
         let canvases = || vec![Canvas::new(&[1], 3, joint.mask()).unwrap(); 20];
-        let refined = |model: ClassifierFree<_>| {
+        let refined = |model: Guided| {
             let layer = model.sampler_layer(NoisyRefiner::new(1.0, 1).unwrap());
             Generator::new(model)
                 .unmasker(LearnedJoint::new(layer))
