@@ -11,8 +11,8 @@ use crate::{Beliefs, Error, RowStats, TokenId};
 /// whether tokens drawn from them go together.
 pub trait Autoregressive: Send + Sync {
     /// Logits [N, V] of N `positions`: row i is ln p(x_i = · | x_<i) up to a constant, and looks at
-    /// nothing but `tokens[..i]`. The row of position 0 is the law of a first token; a model without one
-    /// answers equal logits.
+    /// nothing but `tokens[..i]`. The row of position 0 is the law of a first token; a model
+    /// without one answers equal logits.
     ///
     /// A model with fewer ids than the denoiser gives the others probability 0; ids beyond those of
     /// the denoiser are ignored.

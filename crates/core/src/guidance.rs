@@ -7,10 +7,11 @@ use crate::{Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, Vocabu
 /// A denoiser whose rows are l_u + (w + 1)(l − l_u), l its logits on the canvas and l_u its logits
 /// with everything given masked.
 ///
-/// So p ∝ p(x | given)^(w+1) / p(x)^w. All that was given is hidden in the second pass, text after a hole
-/// included: in infilling, that is the condition too. Both passes go in one batch of twice the
-/// canvases. A token that the canvas rules out stays so, and where only the pass without the prompt
-/// rules it out, it keeps its logit l. At w = 0 it is the plain model, bit for bit, in one pass.
+/// So p ∝ p(x | given)^(w+1) / p(x)^w. All that was given is hidden in the second pass, text after
+/// a hole included: in infilling, that is the condition too. Both passes go in one batch of twice
+/// the canvases. A token that the canvas rules out stays so, and where only the pass without the
+/// prompt rules it out, it keeps its logit l. At w = 0 it is the plain model, bit for bit, in one
+/// pass.
 ///
 /// Source: Nie et al., arXiv 2410.18514; LLaDA's `cfg_scale`, w = 0.
 #[derive(Debug, Clone)]

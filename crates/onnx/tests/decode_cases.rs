@@ -1,4 +1,5 @@
-//! The presets reproduce the greedy decodes of the reference loops token for token, histories included.
+//! The presets reproduce the greedy decodes of the reference loops token for token, histories
+//! included.
 
 mod common;
 

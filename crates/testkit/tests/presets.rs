@@ -62,6 +62,10 @@ fn presets_are_compositions() {
     same(dream(oracle(&joint()), margin), linear.clone().unmasker(Marginal::new(Margin)));
     let plus = Dream { algorithm: DreamAlgorithm::MaskgitPlus, ..with };
     same(dream(oracle(&joint()), plus), linear.unmasker(Confidence::new(Score::Filtered)));
+    let fast = FastDllm { block_length: 2, temperature: 0.7 };
+    let one = TokensPerStep::new(1).unwrap();
+    let tempered = model().filter(Temperature::new(0.7).unwrap());
+    same(fast_dllm(oracle(&joint()), one, fast), tempered.unmasker(Confidence::new(Score::Raw)));
     let sequential = model().unmasker(ExactSequential::default());
     let one_step = Adjust { steps: 1, ..Adjust::default() };
     same(adjust(oracle(&joint()), ExactRefiner, one_step), sequential);

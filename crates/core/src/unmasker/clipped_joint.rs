@@ -6,23 +6,24 @@ use crate::{Error, Order, RowStats, SamplerLayer};
 
 /// [`LearnedJoint`](super::LearnedJoint) whose layer may not contradict the full forward.
 ///
-/// Let p_i be the row of a position in the step's full forward, and P the probability of the tokens drawn
-/// since. Whatever the joint is, the probability of both lies within the Fréchet bounds
+/// Let p_i be the row of a position in the step's full forward, and P the probability of the tokens
+/// drawn since. Whatever the joint is, the probability of both lies within the Fréchet bounds
 /// max(0, p_i + P − 1) and min(p_i, P), so that each true conditional lies between
 ///
 /// max(0, (p_i − 1 + P) / P) and p_i / P.
 ///
-/// Each probability of a refined row is brought within, and the row is normalised anew. A token that the
-/// filters rule out stays out, and a row of which nothing is left gives way to the full forward's.
-/// The rows p_i of all candidates are kept during a step.
+/// Each probability of a refined row is brought within, and the row is normalised anew. A token
+/// that the filters rule out stays out, and a row of which nothing is left gives way to the full
+/// forward's. The rows p_i of all candidates are kept during a step.
 ///
 /// **Law.** With an exact sampler layer it is exact for every K, at temperature 1 without
 /// truncation: true conditionals are never clipped. With a layer that learnt nothing it is
 /// [`Marginal`](super::Marginal), as p_i is within its own bounds. With an imperfect layer each
 /// probability comes no further from the true one as long as P is right, and normalising at most
 /// doubles a row's distance; so at K = 2 the total variation to the joint is at most twice
-/// [`LearnedJoint`](super::LearnedJoint)'s, and it is smaller for a layer that is far off. Bounds: Fréchet
-/// (1935); their use on the layer of arXiv 2509.22738.
+/// [`LearnedJoint`](super::LearnedJoint)'s. Do not expect much: under noise of ±4 nats on the
+/// layer's logits the distance fell by some 5 % on random joints of 3 tokens. Bounds: Fréchet
+/// (1935); the layer: arXiv 2509.22738.
 #[derive(Clone)]
 pub struct ClippedJoint {
     sampler: Arc<dyn SamplerLayer>,

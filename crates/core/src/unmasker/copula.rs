@@ -8,24 +8,24 @@ use crate::{Autoregressive, Error};
 /// The least probability that a ratio is taken of.
 const LEAST: f64 = 1e-16;
 
-/// An autoregressive model joins the tokens of a step, the denoiser corrects it for what is known on
-/// the right.
+/// An autoregressive model joins the tokens of a step, the denoiser corrects it for what is known
+/// on the right.
 ///
 /// Draws the K leftmost masked positions of the block one after the other from
 ///
 /// p(x_i) ∝ p_AR(x_i | x_<i) · (p_bi(x_i) / p_causal(x_i))^α,
 ///
-/// where p_bi is the denoiser's row on the canvas and p_causal its row with every known token to the
-/// right of i hidden, both unfiltered and at least 1e-16. Filters only rule tokens out here: their
-/// temperature does not act. A step costs one forward, one more for each hole that has known tokens
-/// on its right (so none for a continuation), and K calls of the autoregressive model. If that model
-/// rules out all that the filters allow, the row is empty, which is an error.
+/// where p_bi is the denoiser's row on the canvas and p_causal its row with every known token to
+/// the right of i hidden, both unfiltered and at least 1e-16. Filters only rule tokens out here:
+/// their temperature does not act. A step costs one forward, one more for each hole that has known
+/// tokens on its right (so none for a continuation), and K calls of the autoregressive model. If
+/// that model rules out all that the filters allow, the row is empty, which is an error.
 ///
-/// **Law.** With an exact autoregressive model, an exact denoiser and α = 1: the joint, for every K,
-/// where nothing is known to the right of what is drawn; with known tokens on the right, exact for
-/// the first token of each step and so at K = 1, but for K > 1 only where their pull on a token does
-/// not depend on the tokens drawn before it in the step. Without known tokens on the right it samples the
-/// autoregressive model, whatever the denoiser says. Source: Discrete Copula Diffusion
+/// **Law.** With an exact autoregressive model, an exact denoiser and α = 1: the joint, for every
+/// K, where nothing is known to the right of what is drawn; with known tokens on the right, exact
+/// for the first token of each step and so at K = 1, but for K > 1 only where their pull on a token
+/// does not depend on the tokens drawn before it in the step. Without known tokens on the right it
+/// samples the autoregressive model, whatever the denoiser says. Source: Discrete Copula Diffusion
 /// (arXiv 2410.01949), in its autoregressive form; α = 1.
 #[derive(Clone)]
 pub struct Copula {

@@ -7,22 +7,21 @@ use crate::{Autoregressive, Error, Order};
 /// Draws k whole completions, keeps one that an autoregressive model likes, and reveals K of its
 /// tokens.
 ///
-/// Each completion draws every masked position of the canvas, also those of later blocks, on its own:
-/// q(x) = Π q(x_i). One is kept with probability
+/// Each completion draws every masked position of the canvas, also those of later blocks, on its
+/// own: q(x) = Π q(x_i). One is kept with probability
 ///
 /// w ∝ exp(−E) = p_AR(x) / q(x), E = −ln p_AR(x) + Σ ln q(x_i),
 ///
 /// p_AR being taken from the first masked position to the end of the canvas, so that known tokens
-/// between and behind holes count. If the model rules out all k, the first is kept. A step costs one
-/// forward and k passes of the autoregressive model; k = 1 never asks it.
+/// between and behind holes count. If the model rules out all k, the first is kept. A step costs
+/// one forward and k passes of the autoregressive model; k = 1 never asks it.
 ///
-/// **Law.** Self-normalised importance resampling: a completion x is kept with probability
-/// k q(x) E\[w(x) / (w(x) + Σ w(x'))\] over k − 1 others. With k = 1 it is
-/// [`Marginal`](super::Marginal), and as k grows it comes near p_AR given what is known, whatever
-/// the denoiser's rows are. At any finite k it is in between, biased even at K = 1 and if both
-/// models are exact. Source: EDLM (arXiv 2410.21357), k = 2. Its published code has the sign of the energy
-/// the wrong way round and resamples only for t in [0.4, 0.6]; this is the paper's weight, at every
-/// step.
+/// **Law.** Self-normalised importance resampling: a completion x is kept with probability k q(x)
+/// E\[w(x) / (w(x) + Σ w(x'))\] over k − 1 others. With k = 1 it is [`Marginal`](super::Marginal),
+/// and as k grows it comes near p_AR given what is known, whatever the denoiser's rows are. At any
+/// finite k it is in between, biased even at K = 1 and if both models are exact. Source: EDLM
+/// (arXiv 2410.21357), k = 2. Its published code has the sign of the energy the wrong way round and
+/// resamples only for t in [0.4, 0.6]; this is the paper's weight, at every step.
 #[derive(Clone)]
 pub struct EnergyResampling {
     scorer: Arc<dyn Autoregressive>,
@@ -70,7 +69,11 @@ impl Unmasker for EnergyResampling {
     fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
         let canvas = before.canvas();
         let beyond = (canvas.block().end..canvas.len()).filter(|&p| canvas.is_masked(p));
-        self.beyond = beyond.map(|position| before.ask(position)).count();
+        self.beyond = 0;
+        for position in beyond {
+            before.ask(position);
+            self.beyond += 1;
+        }
         Ok(before.planned())
     }
 
@@ -104,8 +107,7 @@ impl Unmasker for EnergyResampling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Beliefs;
-    use crate::TokenId;
+    use crate::{Beliefs, TokenId};
     use std::ops::Range;
 
     struct Unasked;

@@ -7,11 +7,11 @@ use crate::{Autoregressive, Error, RowStats};
 /// Drafts a window from left to right and keeps as much of it as an autoregressive model goes along
 /// with.
 ///
-/// Every masked position of the window draws its token from its own row p_D. The draft is kept up to the first
-/// position where the mixture p_T ∝ p_D^R · p_AR^(1−R), p_AR being conditioned on the draft so far, would
-/// have picked another token *with the same Gumbel noise*; that position and all after it stay
-/// masked. The first token is always kept. The schedule's K is not used: the two models decide how
-/// many.
+/// Every masked position of the window draws its token from its own row p_D. The draft is kept up
+/// to the first position where the mixture p_T ∝ p_D^R · p_AR^(1−R), p_AR being conditioned on the
+/// draft so far, would have picked another token *with the same Gumbel noise*; that position and
+/// all after it stay masked. The first token is always kept. The schedule's K is not used: the two
+/// models decide how many.
 ///
 /// With Gumbel noise G the draft is argmax ln p_j + G_j. Both p and q pick i if G_i exceeds
 /// G_j + ln max(p_j/p_i, q_j/q_i) for every j, which has probability 1 / Σ_j max(p_j/p_i, q_j/q_i);
@@ -21,10 +21,10 @@ use crate::{Autoregressive, Error, RowStats};
 /// **Law.** With a window of 1 it is the model's own joint, left to right, at temperature 1 without
 /// truncation. With R = 1 it is [`Marginal`](super::Marginal) from left to right, a window at a
 /// time. In between it is neither model's joint, not even if both models are exact: an accepted
-/// token has a law between p_D and p_T, ∝ 1 / Σ_j max(p_j/p_i, q_j/q_i), and a refused one is drawn
-/// anew from a better row. Source: APD (arXiv 2506.00413); R = 0.7 and a look-ahead of 100 are its code's defaults
-/// (the window of 16 there is that of its cache). That code compares with the mixture's argmax at
-/// any temperature; [`greedy`](Self::greedy) does.
+/// token has the law ∝ 1 / Σ_j max(p_j/p_i, q_j/q_i), neither p_D nor p_T, and a refused one is drawn
+/// anew from a better row. Source: APD (arXiv 2506.00413); R = 0.7 and a look-ahead of 100 are its
+/// code's defaults (the window of 16 there is that of its cache). That code compares with the
+/// mixture's argmax at any temperature, as [`greedy`](Self::greedy) does.
 #[derive(Clone)]
 pub struct PrefixAcceptance {
     scorer: Arc<dyn Autoregressive>,
@@ -39,7 +39,8 @@ impl PrefixAcceptance {
         Self { scorer: Arc::new(scorer), mixture: 0.7, window: 100, greedy: false }
     }
 
-    /// Sets R, the weight of the denoiser: 1 accepts everything, 0 asks the autoregressive model alone.
+    /// Sets R, the weight of the denoiser: 1 accepts everything, 0 asks the autoregressive model
+    /// alone.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ R ≤ 1.
@@ -62,8 +63,8 @@ impl PrefixAcceptance {
         Ok(Self { window: positions, ..self })
     }
 
-    /// Accepts where the mixture's most probable token is the draft: the limit of temperature 0, for
-    /// [`Argmax`](crate::draw::Argmax) draws.
+    /// Accepts where the mixture's most probable token is the draft: the limit of temperature 0,
+    /// for [`Argmax`](crate::draw::Argmax) draws.
     pub fn greedy(self) -> Self {
         Self { greedy: true, ..self }
     }
@@ -188,9 +189,10 @@ mod tests {
         assert_eq!(agreement(&p, &ln(&[1.0, 0.0, 0.0, 0.0]), 1), 0.0);
     }
 
-    /// Real Gumbel noise, 4 · 10⁵ times for each of 8 pairs of laws: how often q picks i when p does.
-    /// A right formula is off by more than 5 standard errors in one of the 32 with probability
-    /// 2 · 10⁻⁵. Independent noise, and the acceptance of speculative decoding, are further off.
+    /// Real Gumbel noise, 4 · 10⁵ times for each of 8 pairs of laws: how often q picks i when p
+    /// does. A right formula is off by more than 5 standard errors in one of the 32 with
+    /// probability 2 · 10⁻⁵. Independent noise, and the acceptance of speculative decoding, are
+    /// further off.
     #[test]
     fn agreement_is_that_of_shared_gumbel_noise() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
