@@ -1,10 +1,45 @@
-//! How good generated texts are, and how sure one can be of it.
+//! How good generated texts are, what they cost, and how sure one can be of it.
 //!
-//! [`Validity`] runs the corpus' own checks over texts; [`Share`] is a proportion with its
-//! confidence interval.
+//! | question | instrument |
+//! |---|---|
+//! | how near is a set of texts to the model's own? | [`Mauve`] on the features of a [`Featuriser`] |
+//! | how likely are texts? | [`nll`] under [`OwnPath`], the model's one-at-a-time path, or any [`Scorer`] |
+//! | do two tokens go together as they should? | [`CoOccurrence`] |
+//! | how far is a law from the true joint? | [`divergence`], where the joint can be written down |
+//! | what share of texts is right? | [`Validity`], [`Share`] |
+//! | how accurate for how much work? | [`Cost`], [`sampler_cost`], [`Aup`] |
+//! | how sure is a figure? | [`Bootstrap`], [`Measured`] |
+//! | what came out? | [`Point`], [`Report`], [`Plot`], kept in a [`Collection`] |
+//!
+//! Every figure is a [`Measured`]: a value with a 95 % interval, the number of texts and a seed.
 
+mod aup;
+mod bootstrap;
+mod cooccurrence;
+mod cost;
+pub mod divergence;
+mod error;
+mod featurise;
+mod likelihood;
+mod mauve;
+mod measured;
+mod plot;
+mod report;
+mod run;
 mod share;
 mod validity;
 
+pub use aup::Aup;
+pub use bootstrap::{Bootstrap, Resampler};
+pub use cooccurrence::CoOccurrence;
+pub use cost::{Cost, sampler_cost};
+pub use error::Error;
+pub use featurise::{Featuriser, Named};
+pub use likelihood::{OwnPath, Sample, Scorer, nll};
+pub use mauve::{Mauve, MauveScore};
+pub use measured::Measured;
+pub use plot::{Axis, Plot};
+pub use report::{Point, Report};
+pub use run::{Collection, Key, Settings};
 pub use share::Share;
 pub use validity::Validity;

@@ -1,6 +1,6 @@
 //! Sequences of different lengths as one rectangle.
 
-use conjoint_core::{Canvas, RowId, Vocabulary};
+use conjoint_core::{Canvas, RowId, TokenId, Vocabulary};
 use ort::value::{DynValue, Tensor};
 
 use crate::Error;
@@ -24,15 +24,31 @@ impl Batch {
     /// # Errors
     /// [`Error::EmptyBatch`] and [`Error::UnknownToken`].
     pub fn new(canvases: &[&Canvas], least: usize, words: &Vocabulary) -> Result<Self, Error> {
-        let lengths: Vec<usize> = canvases.iter().map(|canvas| canvas.len()).collect();
+        let sequences: Vec<&[TokenId]> = canvases.iter().map(|canvas| canvas.tokens()).collect();
+        Self::padded(&sequences, least, words)
+    }
+
+    /// Pads to the longest sequence, or to `least` if that is longer.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] if there is no sequence or an empty one, and [`Error::UnknownToken`].
+    pub fn padded(
+        sequences: &[&[TokenId]],
+        least: usize,
+        words: &Vocabulary,
+    ) -> Result<Self, Error> {
+        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.len()).collect();
+        if lengths.contains(&0) {
+            return Err(Error::EmptyBatch);
+        }
         let length = lengths.iter().copied().max().ok_or(Error::EmptyBatch)?.max(least);
         let pad = i64::from(words.pad().unwrap_or(0));
-        let mut ids = vec![pad; canvases.len() * length];
+        let mut ids = vec![pad; sequences.len() * length];
         let mut valid = vec![false; ids.len()];
-        for (sequence, canvas) in canvases.iter().enumerate() {
-            let start = sequence * length;
-            valid[start..start + canvas.len()].fill(true);
-            for (id, &token) in ids[start..].iter_mut().zip(canvas.tokens()) {
+        for (i, sequence) in sequences.iter().enumerate() {
+            let start = i * length;
+            valid[start..start + sequence.len()].fill(true);
+            for (id, &token) in ids[start..].iter_mut().zip(*sequence) {
                 *id = token.into();
             }
         }
@@ -127,6 +143,7 @@ mod tests {
             assert!(matches!(error, Error::NoSuchRow { .. }), "{error}");
         }
         assert!(matches!(Batch::new(&[], 3, &words), Err(Error::EmptyBatch)));
+        assert!(matches!(Batch::padded(&[&[1], &[]], 3, &words), Err(Error::EmptyBatch)));
         let foreign = Canvas::new(&[1, 12], 1, 9).unwrap();
         let error = Batch::new(&[&canvas, &foreign], 0, &words).unwrap_err();
         assert!(matches!(error, Error::UnknownToken { token: 12, size: 10 }), "{error}");

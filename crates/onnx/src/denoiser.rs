@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use conjoint_core::{Beliefs, Canvas, Denoiser, RowId, State, Vocabulary};
+use conjoint_core::{Beliefs, Canvas, Denoiser, RowId, State, TokenId, Vocabulary};
 use conjoint_export::Manifest;
-use ndarray::{Array2, Array3, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView2};
 use ort::memory::AllocationDevice;
 use ort::value::{DynTensorValueType, DynValue, Tensor};
 
@@ -100,6 +100,37 @@ impl OnnxDenoiser {
         Ok(hidden)
     }
 
+    /// The mean of each sequence's hidden states [N, D]: one feature vector a text, by which sets of
+    /// texts can be compared.
+    ///
+    /// Positions that hold the model's padding id are left out of the mean, unless a sequence has no
+    /// others; the model sees them all the same, as it does while it generates. Lengths may
+    /// differ: sequences of nearly the same length share a forward, and none changes another's row.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] if a sequence is empty, [`Error::UnknownToken`] and [`Error::Graph`].
+    pub fn mean_hidden<S: AsRef<[TokenId]>>(&self, sequences: &[S]) -> Result<Array2<f32>, Error> {
+        /// Sequences of one forward.
+        const BATCH: usize = 16;
+        let sequences: Vec<&[TokenId]> = sequences.iter().map(AsRef::as_ref).collect();
+        let mut by_length: Vec<usize> = (0..sequences.len()).collect();
+        by_length.sort_by_key(|&i| sequences[i].len());
+        let width = self.shared.manifest.hidden_size;
+        let mut means = Array2::zeros((sequences.len(), width));
+        for part in by_length.chunks(BATCH) {
+            let batch: Vec<&[TokenId]> = part.iter().map(|&i| sequences[i]).collect();
+            let inputs = Batch::padded(&batch, 0, &self.shared.vocabulary)?;
+            let [size, length] = inputs.shape();
+            let (ids, valid) = self.backbone.named(inputs.into_tensors())?;
+            let mut hidden = Array3::zeros((size, length, width));
+            self.backbone.run_into(&[&ids, &valid], &mut hidden)?;
+            for ((&i, tokens), hidden) in part.iter().zip(batch).zip(hidden.outer_iter()) {
+                means.row_mut(i).assign(&mean(tokens, hidden, self.shared.vocabulary.pad()));
+            }
+        }
+        Ok(means)
+    }
+
     /// The hidden states [B, T, D] of a state that this model or its sampler layer left, with their
     /// padding. Copied from the device: for looking at them, sampling does not need it.
     ///
@@ -168,6 +199,18 @@ impl Denoiser for OnnxDenoiser {
         let (beliefs, hidden) = self.run(batch, rows)?;
         Ok((beliefs, State::new(hidden)))
     }
+}
+
+/// The mean of the hidden states [T, D] of all tokens but the padding, in double precision.
+fn mean(tokens: &[TokenId], hidden: ArrayView2<'_, f32>, pad: Option<TokenId>) -> Array1<f32> {
+    let only_padding = tokens.iter().all(|&token| Some(token) == pad);
+    let counts = |token: TokenId| only_padding || Some(token) != pad;
+    let (mut sum, mut n) = (Array1::<f64>::zeros(hidden.ncols()), 0.0);
+    for (_, row) in tokens.iter().zip(hidden.outer_iter()).filter(|(token, _)| counts(**token)) {
+        sum.zip_mut_with(&row, |sum, &x| *sum += f64::from(x));
+        n += 1.0;
+    }
+    sum.mapv(|sum| (sum / n) as f32)
 }
 
 fn vocabulary(manifest: &Manifest) -> Result<Vocabulary, conjoint_core::Error> {

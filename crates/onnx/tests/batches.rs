@@ -9,7 +9,7 @@ use conjoint_core::order::{Entropy, LeftToRight, MaxProb};
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::{ExactSequential, LearnedJoint};
 use conjoint_core::{Canvas, Denoiser, Generator, Order, SamplerLayer};
-use conjoint_onnx::OnnxDenoiser;
+use conjoint_onnx::{Error, OnnxDenoiser};
 use conjoint_testkit::conformance;
 use ndarray::Axis;
 
@@ -125,6 +125,42 @@ fn a_batch_is_sampled_like_its_sequences_alone() {
         assert_eq!(together.tokens, alone.tokens);
     }
     assert!(alone[0].sampler_calls > alone[1].sampler_calls);
+}
+
+/// By hand from `hidden`, which runs sequences of one length without padding.
+#[test]
+fn features_are_mean_hidden_states_whatever_the_batch() {
+    let (_folder, model) = opened("dream-tiny", None, OPERATORS[0]);
+    let pad = model.vocabulary().pad().unwrap();
+    // More sequences than one forward takes, of nine lengths; some end in padding.
+    let sequences: Vec<Vec<u32>> = (0..40_u32)
+        .map(|i| {
+            (0..1 + (7 * i) % 9).map(|j| if j > 4 { pad } else { (3 + 5 * i + j) % 60 }).collect()
+        })
+        .chain([vec![pad; 3]])
+        .collect();
+    let means = model.mean_hidden(&sequences).unwrap();
+    assert_eq!(means.dim(), (41, model.manifest().hidden_size));
+    for (sequence, mean) in sequences.iter().zip(means.rows()) {
+        let ids: Vec<i64> = sequence.iter().map(|&token| token.into()).collect();
+        let hidden = model.hidden(&ids, 1, ids.len()).unwrap();
+        let counted = sequence.iter().filter(|&&token| token != pad).count();
+        let counted = if counted == 0 { sequence.len() } else { counted };
+        let first = hidden.index_axis(Axis(0), 0);
+        let expected: Vec<f32> = first
+            .columns()
+            .into_iter()
+            .map(|column| column.iter().take(counted).sum::<f32>() / counted as f32)
+            .collect();
+        let difference = max_difference(mean.iter(), &expected);
+        assert!(difference <= ROUNDING, "{sequence:?}: {difference}");
+    }
+    let means_apart = max_difference(means.row(0).iter(), means.row(1).iter());
+    assert!(means_apart > 0.01, "{means_apart}");
+    let none: [&[u32]; 0] = [];
+    assert_eq!(model.mean_hidden(&none).unwrap().nrows(), 0);
+    assert!(matches!(model.mean_hidden(&[vec![1], vec![]]), Err(Error::EmptyBatch)));
+    assert!(matches!(model.mean_hidden(&[[9999]]), Err(Error::UnknownToken { .. })));
 }
 
 /// A state may outlive the model that made it.

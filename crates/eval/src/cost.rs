@@ -1,0 +1,111 @@
+use conjoint_core::Output;
+use serde::{Deserialize, Serialize};
+
+use crate::{Bootstrap, Error, Measured};
+
+/// What generating took: calls, and what a sampler pass costs beside a full forward.
+///
+/// A *denoiser-equivalent forward* is the price of one full forward of the frozen model; a sampler
+/// pass counts as the share of it that was measured, so that a strategy cannot hide work in its
+/// sampler layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Full forwards of the denoiser.
+    pub denoiser_calls: f64,
+    /// Passes of the sampler layer.
+    pub sampler_calls: f64,
+    /// One sampler pass in forwards; the paper's is about 0.12.
+    pub sampler_cost: f64,
+}
+
+impl Cost {
+    /// The calls of all outputs together.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless the sampler's cost is a finite number, at least 0.
+    pub fn of(outputs: &[Output], sampler_cost: f64) -> Result<Self, Error> {
+        if !(sampler_cost.is_finite() && sampler_cost >= 0.0) {
+            let expected = "a finite number, at least 0";
+            return Err(Error::parameter("sampler cost", sampler_cost, expected));
+        }
+        let sum = |calls: fn(&Output) -> usize| outputs.iter().map(calls).sum::<usize>() as f64;
+        Ok(Self {
+            denoiser_calls: sum(|output| output.denoiser_calls),
+            sampler_calls: sum(|output| output.sampler_calls),
+            sampler_cost,
+        })
+    }
+
+    /// Denoiser-equivalent forwards: denoiser calls + sampler calls × sampler cost.
+    pub fn forwards(&self) -> f64 {
+        self.denoiser_calls + self.sampler_calls * self.sampler_cost
+    }
+
+    /// ρ: tokens a denoiser-equivalent forward.
+    pub fn tokens_per_forward(&self, tokens: u64) -> f64 {
+        tokens as f64 / self.forwards()
+    }
+
+    /// Denoiser-equivalent forwards a token.
+    pub fn forwards_per_token(&self, tokens: u64) -> f64 {
+        self.forwards() / tokens as f64
+    }
+}
+
+/// What one sampler pass costs in full forwards: the ratio of the median times of both, over the same
+/// batch and the same rows.
+///
+/// # Errors
+/// [`Error::Empty`], and [`Error::Parameter`] if a time is not a finite number above 0.
+pub fn sampler_cost(
+    pass_seconds: &[f64],
+    forward_seconds: &[f64],
+    bootstrap: &Bootstrap,
+) -> Result<Measured, Error> {
+    for &seconds in pass_seconds.iter().chain(forward_seconds) {
+        crate::error::positive("seconds", seconds)?;
+    }
+    bootstrap.two(pass_seconds, forward_seconds, |pass, forward| median(pass) / median(forward))
+}
+
+/// The number in the middle, or the mean of the two; NaN of none.
+fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    match (sorted.len(), sorted.len() / 2) {
+        (0, _) => f64::NAN,
+        (n, half) if n % 2 == 1 => sorted[half],
+        (_, half) => 0.5 * (sorted[half - 1] + sorted[half]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(denoiser_calls: usize, sampler_calls: usize) -> Output {
+        Output { tokens: vec![0; 8], generated: 0..8, denoiser_calls, sampler_calls, steps: 2 }
+    }
+
+    #[test]
+    fn a_sampler_pass_counts_as_its_share() {
+        let cost = Cost::of(&[output(2, 6), output(3, 4)], 0.125).unwrap();
+        assert_eq!((cost.denoiser_calls, cost.sampler_calls), (5.0, 10.0));
+        assert_eq!(cost.forwards(), 6.25);
+        assert_eq!(cost.tokens_per_forward(16), 2.56);
+        assert_eq!(cost.forwards_per_token(16), 0.390625);
+        for bad in [-0.1, f64::NAN, f64::INFINITY] {
+            assert!(Cost::of(&[], bad).is_err());
+        }
+    }
+
+    #[test]
+    fn the_cost_of_a_pass_is_a_ratio_of_medians() {
+        let (passes, forwards) = ([0.2, 0.1, 9.0], [1.0, 3.0, 1.0, 2.0]);
+        let cost = sampler_cost(&passes, &forwards, &Bootstrap::new(1)).unwrap();
+        assert!((cost.value - 0.2 / 1.5).abs() < 1e-12);
+        assert!(cost.low < cost.value && cost.value < cost.high);
+        assert!(matches!(sampler_cost(&[], &forwards, &Bootstrap::new(1)), Err(Error::Empty(_))));
+        assert!(sampler_cost(&[0.0], &forwards, &Bootstrap::new(1)).is_err());
+    }
+}

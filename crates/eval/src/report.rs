@@ -1,0 +1,155 @@
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cost, Measured};
+
+/// One measured point of a comparison: a strategy with one setting, and the texts of one seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The strategy's name.
+    pub strategy: String,
+    /// Its setting, such as `K = 4`; empty if it has none.
+    pub parameter: String,
+    /// The seed that the texts were made with.
+    pub seed: u64,
+    /// Texts generated.
+    pub texts: u64,
+    /// Tokens generated, over all texts.
+    pub tokens: u64,
+    /// Calls, over all texts.
+    pub cost: Cost,
+    /// Seconds of generating.
+    pub seconds: f64,
+    /// Figures by name.
+    pub metrics: BTreeMap<String, Measured>,
+}
+
+impl Point {
+    /// Tokens a full forward of the denoiser, sampler passes not counted: the K of a strategy that reveals
+    /// K a step.
+    pub fn tokens_per_forward(&self) -> f64 {
+        self.tokens as f64 / self.cost.denoiser_calls
+    }
+
+    /// Denoiser-equivalent forwards a token, sampler passes counted at their measured cost.
+    pub fn forwards_per_token(&self) -> f64 {
+        self.cost.forwards_per_token(self.tokens)
+    }
+}
+
+/// The points of a comparison, as JSON (by `serde`), as a Markdown table, and as a
+/// [`Plot`](crate::Plot).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The points, in the order that they are shown in.
+    pub points: Vec<Point>,
+}
+
+impl Report {
+    /// Every metric that a point has, in alphabetical order.
+    pub fn metrics(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.points.iter().flat_map(|point| point.metrics.keys().map(String::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The report as JSON, indented.
+    pub fn json(&self) -> String {
+        // Strings and numbers alone: nothing that JSON cannot say.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// One row a point, and below the table what its columns mean.
+    pub fn markdown(&self) -> String {
+        let metrics = self.metrics();
+        let mut table = String::from("| strategy | setting | seed | texts |");
+        metrics.iter().for_each(|name| table += &format!(" {} |", cell(name)));
+        table += " tokens per forward | forwards per token | sampler passes per token | tokens/s |\n|---|---|";
+        table += &"---:|".repeat(metrics.len() + 6);
+        table.push('\n');
+        for point in &self.points {
+            self.row(point, &metrics, &mut table);
+        }
+        table
+            + "\nFigures are `value [95 % interval]`. Tokens per forward count full forwards of the model alone; \
+                 forwards per token count a sampler pass at its measured cost as well.\n"
+    }
+
+    fn row(&self, point: &Point, metrics: &[&str], table: &mut String) {
+        let Point { strategy, parameter, seed, texts, tokens, cost, seconds, .. } = point;
+        *table += &format!("| {} | {} | {seed} | {texts} |", cell(strategy), cell(parameter));
+        for &name in metrics {
+            let figure = point.metrics.get(name);
+            *table += &figure.map_or_else(|| " – |".to_owned(), |figure| format!(" {figure} |"));
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            " {:.2} | {:.3} | {:.3} | {:.0} |",
+            point.tokens_per_forward(),
+            point.forwards_per_token(),
+            cost.sampler_calls / *tokens as f64,
+            *tokens as f64 / seconds,
+        );
+    }
+}
+
+/// Text that cannot end its cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A point with one figure.
+    pub(crate) fn point(strategy: &str, k: u32, seed: u64, value: f64) -> Point {
+        let figure = Measured { value, low: value - 0.02, high: value + 0.01, n: 500, seed };
+        let (tokens, k) = (32_000, f64::from(k));
+        let calls = f64::from(tokens) / k;
+        let sampler_calls = if strategy == "joint" { calls * (k - 1.0) } else { 0.0 };
+        Point {
+            strategy: strategy.to_owned(),
+            parameter: format!("K = {k}"),
+            seed,
+            texts: 500,
+            tokens: tokens as u64,
+            cost: Cost { denoiser_calls: calls, sampler_calls, sampler_cost: 0.125 },
+            seconds: 16.0,
+            metrics: BTreeMap::from([("MAUVE".to_owned(), figure)]),
+        }
+    }
+
+    #[test]
+    fn a_table_by_hand() {
+        let mut odd = point("a|b", 1, 2, 0.5);
+        odd.metrics = BTreeMap::from([("NLL".to_owned(), odd.metrics["MAUVE"])]);
+        let report = Report { points: vec![point("joint", 4, 1, 0.9), odd] };
+        assert_eq!(report.metrics(), ["MAUVE", "NLL"]);
+        let table = report.markdown();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(
+            lines[2],
+            "| joint | K = 4 | 1 | 500 | 0.900 [0.880, 0.910] | – | 4.00 | 0.344 | 0.750 | 2000 |"
+        );
+        assert_eq!(
+            lines[3],
+            "| a\\|b | K = 1 | 2 | 500 | – | 0.500 [0.480, 0.510] | 1.00 | 1.000 | 0.000 | 2000 |"
+        );
+        let columns = |line: &str| line.replace("\\|", "").matches('|').count();
+        assert!(lines[..4].iter().all(|line| columns(line) == 11), "{table}");
+    }
+
+    #[test]
+    fn json_loses_nothing() {
+        let mut report =
+            Report { points: vec![point("joint", 2, 1, 0.97), point("exact", 1, 1, 0.99)] };
+        report.points[0].metrics.get_mut("MAUVE").unwrap().value = f64::INFINITY;
+        assert_eq!(serde_json::from_str::<Report>(&report.json()).unwrap(), report);
+    }
+}
