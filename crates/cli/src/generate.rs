@@ -13,7 +13,9 @@ use serde::Serialize;
 use crate::flag::{self, BadFlag};
 use crate::model::{Model, ModelArguments};
 use crate::progress::Steps;
-use crate::strategy::{SamplingArguments, ScheduleName, UnmaskerName};
+use crate::prompt::{PromptArguments, comma_separated};
+use crate::registry::{ScheduleName, UnmaskerName};
+use crate::strategy::SamplingArguments;
 
 /// Generate text or token ids with an exported model
 ///
@@ -28,13 +30,11 @@ pub struct Arguments {
     model: ModelArguments,
     #[command(flatten)]
     prompt: PromptArguments,
-    /// How many tokens to generate
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    gen_length: u32,
-    /// How tokens are revealed in a step
+    /// How tokens are revealed in a step (`conjoint strategies` lists all)
     #[arg(long, value_name = "UNMASKER", default_value = "exact")]
     unmasker: UnmaskerName,
-    /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS or cosine:STEPS
+    /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS, threshold:TAU and more
+    /// (`conjoint strategies` lists all)
     #[arg(long, value_name = "SCHEDULE", default_value = "per-step:1")]
     schedule: ScheduleName,
     #[command(flatten)]
@@ -49,20 +49,6 @@ pub struct Arguments {
     /// It is one file, needs no network, and is read with any browser, on a phone too
     #[arg(long, value_name = "FILE.html")]
     trace: Option<PathBuf>,
-}
-
-#[derive(Args)]
-#[group(required = true, multiple = false)]
-struct PromptArguments {
-    /// The text to continue
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    prompt: Option<String>,
-    /// The token ids to continue, separated by commas
-    #[arg(long, value_name = "IDS", value_delimiter = ',')]
-    prompt_ids: Option<Vec<TokenId>>,
-    /// Start from masks alone
-    #[arg(long)]
-    unconditional: bool,
 }
 
 #[derive(Serialize)]
@@ -83,8 +69,13 @@ struct SequenceReport {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let page = arguments.trace.as_ref().map(|path| traced(path, Page::create(path))).transpose()?;
     let model = arguments.model.open()?;
-    let generator = arguments.sampling.generator(&model, arguments.unmasker, arguments.schedule)?;
-    let canvas = canvas(arguments, &model)?;
+    let generator = arguments.sampling.generator(
+        &model,
+        "--unmasker",
+        &arguments.unmasker,
+        &arguments.schedule,
+    )?;
+    let canvas = arguments.prompt.canvas(&model)?;
     let canvases = vec![canvas; arguments.num_samples as usize];
 
     let start = Instant::now();
@@ -127,43 +118,8 @@ fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, BadFlag> {
 /// How the sequences were made, for the trace.
 fn caption(arguments: &Arguments) -> String {
     let Arguments { unmasker, schedule, sampling, .. } = arguments;
-    let (order, temperature, seed) = (sampling.order, sampling.temperature, sampling.seed);
-    format!("{unmasker:?}, {schedule}, order {order:?}, temperature {temperature}, seed {seed}")
-        .to_lowercase()
-}
-
-fn canvas(arguments: &Arguments, model: &Model) -> Result<Canvas> {
-    let mask = model.denoiser.vocabulary().mask();
-    let length = arguments.gen_length as usize;
-    let longest = model.denoiser.max_length().unwrap_or(1 << 20);
-    if length > longest {
-        let reason = format!("the model takes at most {longest} positions, prompt included");
-        return Err(BadFlag::new("--gen-length", length, reason).into());
-    }
-    let (flag, value, prompt) = match &arguments.prompt {
-        PromptArguments { prompt: Some(text), .. } => {
-            ("--prompt", text.clone(), model.encode("--prompt", text)?)
-        }
-        PromptArguments { prompt_ids: Some(ids), .. } => {
-            ("--prompt-ids", comma_separated(ids), ids.clone())
-        }
-        _ => return Ok(Canvas::unconditional(length, mask)?),
-    };
-    let size = model.denoiser.vocabulary().size();
-    if let Some(id) = prompt.iter().find(|id| **id as usize >= size) {
-        let reason = format!("id {id} is outside the vocabulary of {size} ids");
-        return Err(BadFlag::new(flag, value, reason).into());
-    }
-    let reason = |error: conjoint::Error| match error {
-        conjoint::Error::EmptyPrompt => {
-            "the prompt is empty: give at least one token, or use --unconditional".to_owned()
-        }
-        conjoint::Error::IllegalMove { position, .. } => {
-            format!("token {position} of the prompt is the mask id, which stands for no token")
-        }
-        error => error.to_string(),
-    };
-    Ok(Canvas::new(&prompt, length, mask).map_err(|e| BadFlag::new(flag, value, reason(e)))?)
+    let (order, temperature, seed) = (&sampling.order, sampling.temperature, sampling.seed);
+    format!("{unmasker}, {schedule}, order {order}, temperature {temperature}, seed {seed}")
 }
 
 /// Names the flag behind an error of the request.
@@ -172,7 +128,10 @@ fn blame(arguments: &Arguments, error: conjoint::Error) -> anyhow::Error {
     let (flag, value) = match error {
         Error::StepsNotDivisible { .. } => ("--schedule", arguments.schedule.to_string()),
         Error::BlockNotDividing { block, .. } => ("--block-length", block.to_string()),
-        Error::TooLong { .. } => ("--gen-length", arguments.gen_length.to_string()),
+        Error::NeedsSteps { .. } => ("--schedule", arguments.schedule.to_string()),
+        Error::TooLong { length, .. } => {
+            ("--gen-length", arguments.prompt.gen_length.unwrap_or(length as u32).to_string())
+        }
         error => return error.into(),
     };
     BadFlag::new(flag, value, error).into()
@@ -204,9 +163,4 @@ fn show(model: &Model, output: &Output) -> Result<String, TextError> {
         Some(tokenizer) => tokenizer.decode(&output.tokens),
         None => Ok(comma_separated(&output.tokens)),
     }
-}
-
-fn comma_separated(ids: &[TokenId]) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    ids.join(",")
 }

@@ -4,14 +4,21 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod compare;
+mod comparison;
 mod corpus;
 mod eval;
 mod export;
+mod files;
 mod flag;
 mod generate;
 mod info;
 mod model;
 mod progress;
+mod prompt;
+mod registry;
+mod scorer;
+mod strategies;
 mod strategy;
 #[cfg(feature = "train")]
 mod train;
@@ -33,6 +40,8 @@ enum Command {
     #[command(subcommand)]
     Train(train::Train),
     Eval(eval::Arguments),
+    Compare(compare::Arguments),
+    Strategies(strategies::Arguments),
     Corpus(corpus::Arguments),
     Info(info::Arguments),
 }
@@ -44,6 +53,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "train")]
         Command::Train(train) => train::run(&train),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Strategies(arguments) => strategies::run(&arguments),
         Command::Corpus(arguments) => corpus::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
     };

@@ -36,7 +36,7 @@ pub struct Model {
 
 impl ModelArguments {
     /// Opens the model.
-    pub fn open(&self) -> Result<Model> {
+    pub fn open(&self) -> Result<Arc<Model>> {
         check_exported("--model", &self.model)?;
         runtime::ensure()?;
         let options = OnnxOptions::new(self.provider).threads(self.threads.map_or(0, usize::from));
@@ -46,7 +46,8 @@ impl ModelArguments {
             Err(TextError::Absent { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(Model { denoiser: Arc::new(denoiser), tokenizer, sampler: self.sampler.clone() })
+        let sampler = self.sampler.clone();
+        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, sampler }))
     }
 }
 
@@ -54,7 +55,7 @@ impl Model {
     /// The sampler layer: that of `--sampler`, or the model's own.
     pub fn sampler_layer(&self) -> Result<OnnxSamplerLayer> {
         match &self.sampler {
-            None => self.denoiser.sampler_layer().context("--unmasker joint needs a sampler layer"),
+            None => self.denoiser.sampler_layer().context("this strategy needs a sampler layer"),
             Some(folder) => {
                 check_exported("--sampler", folder)?;
                 Ok(OnnxSamplerLayer::open(folder, &self.denoiser)?)

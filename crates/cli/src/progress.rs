@@ -21,6 +21,15 @@ impl Steps {
     }
 }
 
+impl Steps {
+    /// Something of unknown length is under way.
+    pub fn spinner(what: &str) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        Self(bar)
+    }
+}
+
 impl Observer for Steps {
     fn on_reveal(&mut self, _: &Reveal) {
         self.0.inc(1);

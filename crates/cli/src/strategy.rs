@@ -1,109 +1,19 @@
-//! The registry: names on the command line to strategies, orders, schedules and filters.
+//! From what, where and in which portions tokens are drawn: the arguments that all sampling shares.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use conjoint::filter::{MinLength, Penalty, RepetitionPenalty};
+use conjoint::guidance::ClassifierFree;
+use conjoint::order::Randomised;
 use conjoint::prelude::*;
-use conjoint::unmasker::Strategy;
 
 use crate::flag::{BadFlag, blame, reason};
 use crate::model::Model;
-
-/// How tokens are revealed in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum UnmaskerName {
-    /// One token a forward: the model's own joint distribution
-    Exact,
-    /// Several independent draws a forward
-    Marginal,
-    /// Draw everywhere, keep the most confident tokens (LLaDA, MaskGIT)
-    Confidence,
-    /// One full forward, then a sampler pass before each further token
-    Joint,
-}
-
-/// Where tokens are revealed first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OrderName {
-    /// Lowest entropy first
-    Entropy,
-    /// Largest probability first
-    Confidence,
-    /// Largest gap between the two largest probabilities first
-    Margin,
-    /// Uniformly random
-    Random,
-    /// Leftmost first
-    LeftToRight,
-}
-
-impl OrderName {
-    fn order(self) -> Arc<dyn Order> {
-        match self {
-            Self::Entropy => Arc::new(Entropy),
-            Self::Confidence => Arc::new(MaxProb),
-            Self::Margin => Arc::new(Margin),
-            Self::Random => Arc::new(Random),
-            Self::LeftToRight => Arc::new(LeftToRight),
-        }
-    }
-}
-
-/// How many tokens a step reveals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScheduleName {
-    PerStep(usize),
-    Dream(usize),
-    Llada(usize),
-    Cosine(usize),
-}
-
-impl ScheduleName {
-    fn schedule(self) -> Result<Arc<dyn Schedule>, conjoint::Error> {
-        Ok(match self {
-            Self::PerStep(k) => Arc::new(TokensPerStep::new(k)?),
-            Self::Dream(steps) => Arc::new(DreamLinear::new(steps)?),
-            Self::Llada(steps) => Arc::new(LladaEven::new(steps)?),
-            Self::Cosine(steps) => Arc::new(Cosine::new(steps)?),
-        })
-    }
-}
-
-impl FromStr for ScheduleName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = "expected per-step:K, dream:STEPS, llada:STEPS or cosine:STEPS";
-        let (name, number) = text.split_once(':').ok_or(known)?;
-        let number =
-            number.parse().ok().filter(|number| *number <= 1_000_000).ok_or_else(|| {
-                format!("'{number}' is not a whole number up to 1000000; {known}")
-            })?;
-        let schedule = match name {
-            "per-step" => Self::PerStep(number),
-            "dream" => Self::Dream(number),
-            "llada" => Self::Llada(number),
-            "cosine" => Self::Cosine(number),
-            _ => return Err(format!("there is no schedule '{name}'; {known}")),
-        };
-        schedule.schedule().map_err(reason)?;
-        Ok(schedule)
-    }
-}
-
-impl std::fmt::Display for ScheduleName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, number) = match self {
-            Self::PerStep(k) => ("per-step", k),
-            Self::Dream(steps) => ("dream", steps),
-            Self::Llada(steps) => ("llada", steps),
-            Self::Cosine(steps) => ("cosine", steps),
-        };
-        write!(f, "{name}:{number}")
-    }
-}
+use crate::registry::{Context, OrderName, ScheduleName, UnmaskerName};
+use crate::scorer::ScorerName;
 
 /// A token to rule out: a special one by name, or any by id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,24 +56,15 @@ impl Banned {
     }
 }
 
-/// Which probability of a drawn token is its confidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ScoreName {
-    /// Before temperature and truncation, as LLaDA does
-    Raw,
-    /// After them, as Dream does
-    Filtered,
-}
-
 /// From what, and where, and in which portions tokens are drawn.
 #[derive(Args)]
 pub struct SamplingArguments {
-    /// Where tokens are revealed first
+    /// Where tokens are revealed first (`conjoint strategies` lists every order)
     #[arg(long, value_name = "ORDER", default_value = "entropy")]
     pub order: OrderName,
-    /// Score of `--unmasker confidence`
-    #[arg(long, value_name = "SCORE", default_value = "raw")]
-    pub score: ScoreName,
+    /// Draw positions from softmax(score / T) of the order instead of taking the best (Dream's alg_temp)
+    #[arg(long, value_name = "T", value_parser = positive)]
+    pub order_temperature: Option<f64>,
     /// Generate in blocks of this many tokens, from left to right [default: one block]
     #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..))]
     pub block_length: Option<u32>,
@@ -185,6 +86,22 @@ pub struct SamplingArguments {
     /// Count every token in the scores, the mask id included (which is still never drawn)
     #[arg(long, conflicts_with = "ban")]
     pub no_ban: bool,
+    /// Subtract this many nats from the logits of the end-of-sequence and padding tokens
+    #[arg(long, value_name = "NATS", value_parser = non_negative)]
+    pub eos_penalty: Option<f64>,
+    /// Rule the end of the sequence out before this many tokens are generated
+    #[arg(long, value_name = "N")]
+    pub min_length: Option<u32>,
+    /// Make tokens already there less likely, by this factor of their logits (CTRL), at least 1
+    #[arg(long, value_name = "THETA", value_parser = repetition)]
+    pub repetition_penalty: Option<f64>,
+    /// Classifier-free guidance: how far beyond the model without the prompt; 0 is none
+    #[arg(long, value_name = "W", default_value = "0", value_parser = non_negative)]
+    pub cfg_scale: f64,
+    /// An autoregressive scorer for energy, copula and prefix-acceptance: ngram:N:FILE counts n-grams of
+    /// up to N tokens in FILE, one text a line, with \n for a line's end inside a text
+    #[arg(long, value_name = "SCORER")]
+    pub scorer: Option<ScorerName>,
     /// Fill up after the first end-of-sequence token instead of generating on
     #[arg(long)]
     pub stop_at_eos: bool,
@@ -194,6 +111,25 @@ pub struct SamplingArguments {
     /// Largest number of sequences in one forward
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch_size: u16,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text).and_then(|value| match value > 0.0 && value.is_finite() {
+        true => Ok(value),
+        false => Err("expected a finite number above 0".into()),
+    })
+}
+
+fn non_negative(text: &str) -> Result<f64, String> {
+    number(text).and_then(|value| match value >= 0.0 && value.is_finite() {
+        true => Ok(value),
+        false => Err("expected a finite number of 0 or above".into()),
+    })
+}
+
+fn repetition(text: &str) -> Result<f64, String> {
+    let theta = number(text)?;
+    RepetitionPenalty::new(theta).map(|_| theta).map_err(reason)
 }
 
 fn temperature(text: &str) -> Result<f64, String> {
@@ -225,23 +161,34 @@ fn number(text: &str) -> Result<f64, String> {
 }
 
 impl SamplingArguments {
-    /// The generator that these arguments, this strategy and this schedule describe.
+    /// The generator that these arguments, this strategy and this schedule describe; a bad strategy is
+    /// blamed on `flag`.
     pub fn generator(
         &self,
-        model: &Model,
-        unmasker: UnmaskerName,
-        schedule: ScheduleName,
+        model: &Arc<Model>,
+        flag: &'static str,
+        unmasker: &UnmaskerName,
+        schedule: &ScheduleName,
     ) -> Result<Generator> {
         let vocabulary = model.denoiser.vocabulary();
         let ban: Vec<TokenId> = match self.no_ban {
             true => Vec::new(),
             false => self.ban.iter().map(|token| token.id(vocabulary)).collect::<Result<_, _>>()?,
         };
-        let mut generator = Generator::new(model.denoiser.clone())
-            .unmasker(self.unmasker(model, unmasker, schedule)?)
-            .schedule(schedule.schedule()?)
+        let w = self.cfg_scale;
+        let guided = blame("--cfg-scale", w, ClassifierFree::new(model.denoiser.clone(), w))?;
+        let context = Context {
+            model: model.clone(),
+            guided: guided.clone(),
+            order: self.order()?,
+            schedule: schedule.clone(),
+            scorer: self.scorer.as_ref().map(|scorer| scorer.open(model)).transpose()?,
+        };
+        let mut generator = Generator::new(guided)
+            .unmasker(unmasker.make(flag, &context)?)
+            .schedule(schedule.schedule())
             .ban(ban)
-            .filter(self.filter()?)
+            .filter(self.filter(vocabulary)?)
             .stop_at_eos(self.stop_at_eos)
             .seed(self.seed)
             .batch_size(usize::from(self.batch_size))?;
@@ -254,32 +201,56 @@ impl SamplingArguments {
         Ok(generator)
     }
 
-    fn unmasker(
-        &self,
-        model: &Model,
-        unmasker: UnmaskerName,
-        schedule: ScheduleName,
-    ) -> Result<Box<dyn Strategy>> {
+    /// All that decides what is sampled, but for strategy, schedule and seed.
+    pub fn description(&self) -> String {
+        let Self {
+            order,
+            order_temperature,
+            block_length,
+            temperature,
+            top_k,
+            top_p,
+            min_p,
+            ban,
+            no_ban,
+            eos_penalty,
+            min_length,
+            repetition_penalty,
+            cfg_scale,
+            scorer,
+            stop_at_eos,
+            ..
+        } = self;
+        format!(
+            "order {order} {order_temperature:?}, blocks {block_length:?}, temperature {temperature}, \
+             top-k {top_k:?}, top-p {top_p:?}, min-p {min_p:?}, ban {ban:?} {no_ban}, \
+             eos penalty {eos_penalty:?}, min length {min_length:?}, \
+             repetition penalty {repetition_penalty:?}, cfg {cfg_scale}, scorer {scorer:?}, \
+             stop at eos {stop_at_eos}"
+        )
+    }
+
+    fn order(&self) -> Result<Arc<dyn Order>, BadFlag> {
         let order = self.order.order();
-        Ok(match unmasker {
-            UnmaskerName::Exact => {
-                if matches!(schedule, ScheduleName::PerStep(k) if k > 1) {
-                    let reason = "`exact` reveals one token a forward; take `marginal` or `joint`";
-                    return Err(BadFlag::new("--schedule", schedule, reason).into());
-                }
-                Box::new(ExactSequential::new(order))
-            }
-            UnmaskerName::Marginal => Box::new(Marginal::new(order)),
-            UnmaskerName::Joint => Box::new(LearnedJoint::new(model.sampler_layer()?).order(order)),
-            UnmaskerName::Confidence => Box::new(Confidence::new(match self.score {
-                ScoreName::Raw => Score::Raw,
-                ScoreName::Filtered => Score::Filtered,
-            })),
+        Ok(match self.order_temperature {
+            None => order,
+            Some(t) => Arc::new(blame("--order-temperature", t, Randomised::new(order, t))?),
         })
     }
 
-    fn filter(&self) -> Result<Vec<Arc<dyn Filter>>, BadFlag> {
+    fn filter(&self, vocabulary: &Vocabulary) -> Result<Vec<Arc<dyn Filter>>, BadFlag> {
         let mut filters: Vec<Arc<dyn Filter>> = Vec::new();
+        let ends = || vocabulary.eos().into_iter().chain(vocabulary.pad());
+        if let Some(nats) = self.eos_penalty {
+            filters.push(Arc::new(blame("--eos-penalty", nats, Penalty::new(ends(), nats))?));
+        }
+        if let Some(length) = self.min_length {
+            filters.push(Arc::new(MinLength::new(length as usize, ends())));
+        }
+        if let Some(theta) = self.repetition_penalty {
+            let penalty = RepetitionPenalty::new(theta);
+            filters.push(Arc::new(blame("--repetition-penalty", theta, penalty)?));
+        }
         let t = self.temperature;
         if t != 0.0 {
             filters.push(Arc::new(blame("--temperature", t, Temperature::new(t))?));

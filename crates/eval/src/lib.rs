@@ -4,6 +4,7 @@
 //! |---|---|
 //! | how near is a set of texts to the model's own? | [`Mauve`] on the features of a [`Featuriser`] |
 //! | how likely are texts? | [`nll`] under [`OwnPath`], the model's one-at-a-time path, or any [`Scorer`] |
+//! | what would a second, autoregressive model say? | [`NGram`], where there is no better one |
 //! | do two tokens go together as they should? | [`CoOccurrence`] |
 //! | how far is a law from the true joint? | [`divergence`], where the joint can be written down |
 //! | what share of texts is right? | [`Validity`], [`Share`] |
@@ -23,6 +24,7 @@ mod featurise;
 mod likelihood;
 mod mauve;
 mod measured;
+mod ngram;
 mod plot;
 mod report;
 mod run;
@@ -38,6 +40,7 @@ pub use featurise::{Featuriser, Named};
 pub use likelihood::{OwnPath, Sample, Scorer, nll};
 pub use mauve::{Mauve, MauveScore};
 pub use measured::Measured;
+pub use ngram::NGram;
 pub use plot::{Axis, Plot};
 pub use report::{Point, Report};
 pub use run::{Collection, Key, Settings};

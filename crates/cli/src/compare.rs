@@ -1,0 +1,46 @@
+//! `conjoint compare`.
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::comparison::{self, ComparisonArguments, Line, Metric};
+
+/// Compare strategies: quality against denoiser-equivalent forwards, a line a strategy
+///
+/// A sampler pass counts at its measured cost. Every point is kept once it is measured, so that an
+/// interrupted comparison goes on where it stopped. Writes report.json, report.md and one SVG a figure.
+///
+/// A strategy is UNMASKER or UNMASKER+SCHEDULE (`conjoint strategies` lists both). Without a schedule it
+/// is run at each of --steps, where it has such a choice.
+///
+///     conjoint compare --model models/tiny --strategies exact,marginal,confidence,joint,wino
+///         --steps 2,4,8 --out runs/compare
+#[derive(Args)]
+#[command(verbatim_doc_comment, allow_negative_numbers = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    comparison: ComparisonArguments,
+    /// The strategies, a line each
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "exact,marginal,confidence,joint"
+    )]
+    strategies: Vec<Line>,
+    /// Tokens per step
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "2,4,8",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    steps: Vec<u16>,
+    /// What is measured
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "right,parses,nll")]
+    metrics: Vec<Metric>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { comparison, strategies, steps, metrics } = arguments;
+    let table = comparison::run(comparison, strategies, steps, metrics)?;
+    Ok(std::io::stdout().write_all(table.as_bytes())?)
+}

@@ -1,0 +1,114 @@
+use std::str::FromStr;
+
+use anyhow::Result;
+
+use crate::registry::{Portions, ScheduleName, UnmaskerName};
+
+/// One line of a comparison: a strategy at several K, or with a schedule of its own, as `marginal`,
+/// `marginal+threshold:0.9` or `p2:eta=2`.
+#[derive(Debug, Clone)]
+pub struct Line {
+    unmasker: UnmaskerName,
+    schedule: Option<ScheduleName>,
+}
+
+/// One point of a line: its schedule and how that is called.
+#[derive(Debug)]
+pub struct Setting {
+    name: String,
+    schedule: ScheduleName,
+}
+
+impl Setting {
+    /// Such as `K = 4`; empty where a strategy has no settings.
+    pub fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    pub fn schedule(&self) -> &ScheduleName {
+        &self.schedule
+    }
+}
+
+impl Line {
+    pub fn new(unmasker: UnmaskerName) -> Self {
+        Self { unmasker, schedule: None }
+    }
+
+    pub fn unmasker(&self) -> &UnmaskerName {
+        &self.unmasker
+    }
+
+    /// The line's name in the legend. Lines of one strategy with different schedules are one line: the
+    /// schedule's parameter is the point's.
+    pub fn name(&self) -> String {
+        match &self.schedule {
+            None => self.unmasker.to_string(),
+            Some(schedule) => format!("{}+{}", self.unmasker, schedule.name()),
+        }
+    }
+
+    /// The points of the line at these K, for texts of `length` tokens.
+    pub fn settings(&self, ks: &[u16], length: usize) -> Result<Vec<Setting>> {
+        let named = |name: String, schedule: Result<ScheduleName, String>| {
+            Ok(Setting { name, schedule: schedule.map_err(anyhow::Error::msg)? })
+        };
+        if let Some(schedule) = &self.schedule {
+            return Ok(vec![Setting { name: schedule.to_string(), schedule: schedule.clone() }]);
+        }
+        match self.unmasker.portions() {
+            Portions::One => Ok(vec![named("K = 1".into(), ScheduleName::per_step(1))?]),
+            Portions::Own => Ok(vec![named(String::new(), ScheduleName::per_step(1))?]),
+            Portions::Schedule => ks
+                .iter()
+                .map(|&k| named(format!("K = {k}"), ScheduleName::per_step(k.into())))
+                .collect(),
+            Portions::Steps => {
+                let steps = |k: u16| ScheduleName::linear(length.div_ceil(k.into()));
+                ks.iter().map(|&k| named(format!("K = {k}"), steps(k))).collect()
+            }
+        }
+    }
+}
+
+impl FromStr for Line {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (unmasker, schedule) = match text.split_once('+') {
+            None => (text, None),
+            Some((unmasker, schedule)) => (unmasker, Some(schedule.parse()?)),
+        };
+        Ok(Self { unmasker: unmasker.parse()?, schedule })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(line: &str) -> Vec<(String, String)> {
+        let line: Line = line.parse().unwrap();
+        let settings = line.settings(&[2, 4], 10).unwrap();
+        settings.iter().map(|s| (s.name(), s.schedule().to_string())).collect()
+    }
+
+    #[test]
+    fn each_kind_of_strategy_has_its_points() {
+        let pair = |name: &str, schedule: &str| (name.to_owned(), schedule.to_owned());
+        assert_eq!(points("exact"), [pair("K = 1", "per-step:1")]);
+        assert_eq!(points("wino"), [pair("", "per-step:1")]);
+        assert_eq!(points("marginal"), [pair("K = 2", "per-step:2"), pair("K = 4", "per-step:4")]);
+        assert_eq!(points("p2"), [pair("K = 2", "linear:5"), pair("K = 4", "linear:3")]);
+        assert_eq!(points("marginal+threshold:0.8"), [pair("threshold:0.8", "threshold:0.8")]);
+    }
+
+    #[test]
+    fn names_tell_lines_apart() {
+        let name = |text: &str| text.parse::<Line>().unwrap().name();
+        assert_eq!(name("confidence:filtered"), "confidence:filtered");
+        assert_eq!(name("marginal+threshold:0.8"), "marginal+threshold");
+        assert!("marginal+soon".parse::<Line>().is_err());
+        assert!("magic".parse::<Line>().is_err());
+    }
+}

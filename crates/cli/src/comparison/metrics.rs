@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use conjoint::prelude::*;
+use conjoint_eval::{
+    Bootstrap, CoOccurrence, Featuriser, Mauve, Measured, Named, OwnPath, Sample, Validity, nll,
+};
+use ndarray::Array2;
+
+use crate::model::Model;
+use crate::progress::Steps;
+use crate::registry::{ScheduleName, UnmaskerName};
+use crate::strategy::SamplingArguments;
+
+/// What is measured of the texts of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Metric {
+    /// Share of texts that pass the corpus' own checks, over all and by domain
+    Right,
+    /// Share of texts that at least parse
+    Parses,
+    /// Negative log-likelihood under the model's own one-at-a-time path, nats a token
+    Nll,
+    /// MAUVE against one-at-a-time samples, on mean final hidden states of the frozen model
+    Mauve,
+    /// Divergence of neighbouring tokens from those of one-at-a-time samples, nats
+    Neighbours,
+}
+
+/// Judges the outputs of every point by the same measures.
+pub struct Judge<'a> {
+    model: &'a Arc<Model>,
+    sampling: &'a SamplingArguments,
+    metrics: &'a [Metric],
+    canvases: &'a [Canvas],
+    /// By seed, the one-at-a-time samples that others are compared with, and their features.
+    references: BTreeMap<u64, Reference>,
+}
+
+struct Reference {
+    texts: Vec<Vec<TokenId>>,
+    features: Array2<f32>,
+}
+
+/// Sets the reference's randomness apart from that of every point, `exact` included: a second set of
+/// one-at-a-time samples is what a perfect sampler would score as.
+const REFERENCE: u64 = 0x7265_6665_7265_6e63;
+
+impl<'a> Judge<'a> {
+    pub fn new(
+        model: &'a Arc<Model>,
+        sampling: &'a SamplingArguments,
+        metrics: &'a [Metric],
+        canvases: &'a [Canvas],
+    ) -> Self {
+        Self { model, sampling, metrics, canvases, references: BTreeMap::new() }
+    }
+
+    /// Every figure of a point's outputs. `what` is shown beside the progress.
+    pub fn figures(
+        &mut self,
+        outputs: &[Output],
+        seed: u64,
+        what: &str,
+    ) -> Result<BTreeMap<String, Measured>> {
+        let mut figures = BTreeMap::new();
+        if self.wants(&[Metric::Right, Metric::Parses]) {
+            self.validity(outputs, seed, &mut figures)?;
+        }
+        if self.wants(&[Metric::Nll]) {
+            let figure = self.nll(outputs, seed, what)?;
+            figures.insert("NLL".into(), figure);
+        }
+        if self.wants(&[Metric::Mauve, Metric::Neighbours]) {
+            self.closeness(outputs, seed, &mut figures)?;
+        }
+        Ok(figures)
+    }
+
+    fn wants(&self, metrics: &[Metric]) -> bool {
+        metrics.iter().any(|metric| self.metrics.contains(metric))
+    }
+
+    fn validity(
+        &self,
+        outputs: &[Output],
+        seed: u64,
+        figures: &mut BTreeMap<String, Measured>,
+    ) -> Result<()> {
+        let tokenizer = self.model.tokenizer("--metrics", "right")?;
+        let mut validity = Validity::default();
+        for output in outputs {
+            validity.judge(&tokenizer.decode(self.until_end(&output.tokens))?);
+        }
+        if self.wants(&[Metric::Right]) {
+            figures.insert("right".into(), Measured::share(validity.right, seed));
+            for (domain, share) in &validity.by_domain {
+                figures.insert(format!("right {domain}"), Measured::share(*share, seed));
+            }
+        }
+        if self.wants(&[Metric::Parses]) {
+            figures.insert("parses".into(), Measured::share(validity.parses, seed));
+        }
+        Ok(())
+    }
+
+    /// The tokens before the first that ends the text.
+    fn until_end<'t>(&self, tokens: &'t [TokenId]) -> &'t [TokenId] {
+        let eos = self.model.denoiser.vocabulary().eos();
+        let end = tokens.iter().position(|&token| Some(token) == eos).unwrap_or(tokens.len());
+        &tokens[..end]
+    }
+
+    fn nll(&self, outputs: &[Output], seed: u64, what: &str) -> Result<Measured> {
+        let sample = |(canvas, output): (&Canvas, &Output)| {
+            Sample::new(canvas.clone(), output.tokens.clone())
+        };
+        let samples: Vec<Sample> =
+            self.canvases.iter().zip(outputs).map(sample).collect::<Result<_, _>>()?;
+        let bar = Steps::spinner(&format!("{what}: likelihood"));
+        let path = OwnPath::new(self.exact(seed)?).order(self.sampling.order.order());
+        let figure = nll(&samples, &path, &Bootstrap::new(seed))?;
+        drop(bar);
+        Ok(figure)
+    }
+
+    fn closeness(
+        &mut self,
+        outputs: &[Output],
+        seed: u64,
+        figures: &mut BTreeMap<String, Measured>,
+    ) -> Result<()> {
+        if !self.references.contains_key(&seed) {
+            let reference = self.reference(seed)?;
+            self.references.insert(seed, reference);
+        }
+        let reference = &self.references[&seed];
+        let texts: Vec<Vec<TokenId>> =
+            outputs.iter().map(|output| self.until_end(&output.tokens).to_vec()).collect();
+        let bootstrap = Bootstrap::new(seed);
+        if self.wants(&[Metric::Mauve]) {
+            let features = self.features(&texts)?;
+            let mauve = Mauve::default();
+            let figure = mauve.measure(features.view(), reference.features.view(), &bootstrap)?;
+            figures.insert("MAUVE".into(), figure);
+        }
+        if self.wants(&[Metric::Neighbours]) {
+            let found = CoOccurrence::between(&reference.texts, &texts, 1, &bootstrap)?;
+            figures.insert("neighbours".into(), found.divergence);
+            figures.insert("neighbours, floor".into(), found.floor);
+        }
+        Ok(())
+    }
+
+    fn reference(&self, seed: u64) -> Result<Reference> {
+        let mut bar = Steps::new(self.canvases, "one-at-a-time reference");
+        let generator = self.exact(seed ^ REFERENCE)?;
+        let outputs = generator.run(self.canvases.to_vec(), &mut bar)?;
+        drop(bar);
+        let texts: Vec<Vec<TokenId>> =
+            outputs.iter().map(|output| self.until_end(&output.tokens).to_vec()).collect();
+        let features = self.features(&texts)?;
+        Ok(Reference { texts, features })
+    }
+
+    fn features(&self, texts: &[Vec<TokenId>]) -> Result<Array2<f32>> {
+        let denoiser = &self.model.denoiser;
+        let featuriser = Named::new("mean final hidden state", |texts: &[Vec<TokenId>]| {
+            denoiser.mean_hidden(texts)
+        });
+        let bar = Steps::spinner("features");
+        let features = featuriser.features(texts)?;
+        drop(bar);
+        Ok(features)
+    }
+
+    /// One token at a time, with the comparison's own filters and order.
+    fn exact(&self, seed: u64) -> Result<Generator> {
+        let exact: UnmaskerName = "exact".parse().map_err(anyhow::Error::msg)?;
+        let one = ScheduleName::per_step(1).map_err(anyhow::Error::msg)?;
+        Ok(self.sampling.generator(self.model, "--strategies", &exact, &one)?.seed(seed))
+    }
+}

@@ -1,0 +1,204 @@
+//! Strategies side by side: texts generated, judged and costed, one resumable point after the other.
+
+mod lines;
+mod metrics;
+mod texts;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use conjoint::prelude::*;
+use conjoint_eval::{
+    Axis, Bootstrap, Collection, Cost, Key, Plot, Point, Report, Settings, sampler_cost,
+};
+
+pub use lines::Line;
+pub use metrics::Metric;
+pub use texts::TextArguments;
+
+use crate::flag::blame;
+use crate::model::{Model, ModelArguments};
+use crate::progress::Steps;
+use crate::strategy::SamplingArguments;
+use lines::Setting;
+use metrics::Judge;
+
+/// What every comparison is told.
+#[derive(Args)]
+pub struct ComparisonArguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    texts: TextArguments,
+    /// Texts a point
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
+    num_samples: u32,
+    /// Seeds; each makes a point of its own, and plots show their mean
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0")]
+    seeds: Vec<u64>,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// The folder of the comparison: report.json, report.md and one SVG a figure. A comparison found
+    /// there goes on where it stopped
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Runs every line at every K and writes the report; returns its table.
+pub fn run(
+    arguments: &ComparisonArguments,
+    lines: &[Line],
+    ks: &[u16],
+    metrics: &[Metric],
+) -> Result<String> {
+    let model = arguments.model.open()?;
+    let canvases = arguments.texts.canvases(&model, arguments.num_samples as usize)?;
+    let settings = settings(arguments, &model, &canvases, metrics);
+    let collection =
+        blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
+    let cost = pass_cost(&arguments.out, &model, &canvases, lines)?;
+    let mut judge = Judge::new(&model, &arguments.sampling, metrics, &canvases);
+    let mut keys = Vec::new();
+    for &seed in &arguments.seeds {
+        for line in lines {
+            for setting in line.settings(ks, canvases[0].free_span().len())? {
+                let key = Key { strategy: line.name(), parameter: setting.name(), seed };
+                collection.point(&key, || {
+                    point(arguments, &model, &canvases, &key, (line, &setting), cost, &mut judge)
+                })?;
+                keys.push(key);
+                // Whoever watches the folder sees the report grow.
+                write_report(&arguments.out, &collection.report(&keys)?)?;
+            }
+        }
+    }
+    Ok(collection.report(&keys)?.markdown())
+}
+
+fn point(
+    arguments: &ComparisonArguments,
+    model: &Arc<Model>,
+    canvases: &[Canvas],
+    key: &Key,
+    (line, setting): (&Line, &Setting),
+    cost: f64,
+    judge: &mut Judge<'_>,
+) -> Result<Point> {
+    let sampling = &arguments.sampling;
+    let schedule = setting.schedule();
+    let generator = sampling.generator(model, "--strategies", line.unmasker(), schedule)?;
+    let generator = generator.seed(key.seed);
+    let what = format!("{} {}, seed {}", key.strategy, key.parameter, key.seed);
+    let start = Instant::now();
+    let mut bar = Steps::new(canvases, &what);
+    let outputs = generator.run(canvases.to_vec(), &mut bar)?;
+    let seconds = start.elapsed().as_secs_f64();
+    drop(bar);
+    let metrics = judge.figures(&outputs, key.seed, &what)?;
+    Ok(Point {
+        strategy: key.strategy.clone(),
+        parameter: key.parameter.clone(),
+        seed: key.seed,
+        texts: outputs.len() as u64,
+        tokens: outputs.iter().map(|output| output.generated.len() as u64).sum(),
+        cost: Cost::of(&outputs, cost)?,
+        seconds,
+        metrics,
+    })
+}
+
+/// What makes a comparison what it is; a folder is not continued with anything else.
+fn settings(
+    arguments: &ComparisonArguments,
+    model: &Model,
+    canvases: &[Canvas],
+    metrics: &[Metric],
+) -> Settings {
+    let weights: Vec<String> = model
+        .denoiser
+        .manifest()
+        .provenance
+        .weights
+        .iter()
+        .map(|file| format!("{} {}", file.name, file.sha256))
+        .collect();
+    let given: Vec<&[TokenId]> = canvases.iter().map(Canvas::tokens).collect();
+    let settings = [
+        ("weights", weights.join(", ")),
+        ("texts", arguments.num_samples.to_string()),
+        ("prompts", format!("{:x}", checksum(&given))),
+        ("sampling", arguments.sampling.description()),
+        ("figures", format!("{metrics:?}")),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// FNV-1a over the tokens: enough to tell two sets of prompts apart.
+fn checksum(texts: &[&[TokenId]]) -> u64 {
+    let bytes = texts.iter().flat_map(|text| text.iter().flat_map(|token| token.to_le_bytes()));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// What a sampler pass costs in forwards of the model, measured once in a comparison; 0 without a
+/// sampler layer.
+fn pass_cost(out: &Path, model: &Model, canvases: &[Canvas], lines: &[Line]) -> Result<f64> {
+    if !lines.iter().any(|line| line.unmasker().refines()) {
+        return Ok(0.0);
+    }
+    let path = out.join("sampler-cost.json");
+    if let Ok(text) = std::fs::read(&path) {
+        return serde_json::from_slice(&text)
+            .with_context(|| format!("{}: expected a number", path.display()));
+    }
+    let layer = model.sampler_layer()?;
+    let batch: Vec<&Canvas> = canvases.iter().take(16).collect();
+    let rows: Vec<conjoint::RowId> = batch
+        .iter()
+        .enumerate()
+        .flat_map(|(sequence, c)| {
+            c.masked().map(move |position| conjoint::RowId { sequence, position })
+        })
+        .collect();
+    let (mut forwards, mut passes) = (Vec::new(), Vec::new());
+    let begun = Instant::now();
+    // One round to warm up, then at least nine, for two seconds.
+    for round in 0.. {
+        let start = Instant::now();
+        let (_, mut state) = model.denoiser.denoise(&batch, &rows)?;
+        let forward = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        layer.refine(&mut state, &batch, &rows)?;
+        if round > 0 {
+            forwards.push(forward);
+            passes.push(start.elapsed().as_secs_f64());
+        }
+        if round >= 9 && begun.elapsed() > Duration::from_secs(2) {
+            break;
+        }
+    }
+    let cost = sampler_cost(&passes, &forwards, &Bootstrap::new(0))?.value;
+    crate::files::write(out, "sampler-cost.json", format!("{cost}\n").as_bytes())?;
+    Ok(cost)
+}
+
+fn write_report(out: &Path, report: &Report) -> Result<()> {
+    crate::files::write(out, "report.json", report.json().as_bytes())?;
+    crate::files::write(out, "report.md", report.markdown().as_bytes())?;
+    for name in report.metrics() {
+        for (axis, suffix) in
+            [(Axis::TokensPerForward, "tokens-per-forward"), (Axis::ForwardsPerToken, "cost")]
+        {
+            // A figure that is infinite somewhere has no plot.
+            if let Ok(svg) = Plot::new(name, axis).svg(report) {
+                let file = format!("{}-{suffix}.svg", name.replace(' ', "-").to_lowercase());
+                crate::files::write(out, &file, svg.as_bytes())?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use conjoint::prelude::*;
+use conjoint_corpus::Domain;
+
+use crate::flag::BadFlag;
+use crate::model::Model;
+
+/// What the texts of a comparison begin with.
+#[derive(Args)]
+pub struct TextArguments {
+    /// Texts of these domains of the corpus, given nothing but the domain's tag [default: all four]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = domain)]
+    domain: Vec<Domain>,
+    /// Texts that continue these prompts, one a line, taken in turn; \n stands for a line's end
+    #[arg(long, value_name = "FILE", conflicts_with = "domain")]
+    prompts: Option<PathBuf>,
+    /// Positions of a text, its prompt included [default: the model's longest]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(2..))]
+    length: Option<u32>,
+}
+
+fn domain(text: &str) -> Result<Domain, String> {
+    let named = Domain::ALL.into_iter().find(|domain| domain.to_string() == text);
+    named.ok_or_else(|| "expected story, math, code or list".to_owned())
+}
+
+impl TextArguments {
+    /// `n` canvases of equal length, the prompts taken in turn.
+    pub fn canvases(&self, model: &Model, n: usize) -> Result<Vec<Canvas>> {
+        let prompts = self.prompts(model)?;
+        let longest = model.denoiser.max_length();
+        let length =
+            self.length.map(|length| length as usize).or(longest).context("give --length")?;
+        let mask = model.denoiser.vocabulary().mask();
+        let canvas = |prompt: &Vec<TokenId>| {
+            let left = length.saturating_sub(prompt.len());
+            let reason = |error| format!("a prompt of {} tokens: {error}", prompt.len());
+            Ok(Canvas::new(prompt, left, mask)
+                .map_err(|error| BadFlag::new("--length", length, reason(error)))?)
+        };
+        let canvases = prompts.iter().map(canvas).collect::<Result<Vec<_>>>()?;
+        Ok(canvases.into_iter().cycle().take(n).collect())
+    }
+
+    fn prompts(&self, model: &Model) -> Result<Vec<Vec<TokenId>>> {
+        let Some(path) = &self.prompts else {
+            let domains = if self.domain.is_empty() { &Domain::ALL[..] } else { &self.domain };
+            let tag = |domain: &Domain| Ok(model.encode("--domain", domain.tag())?);
+            return domains.iter().map(tag).collect();
+        };
+        let blame = |reason: String| BadFlag::new("--prompts", path.display(), reason);
+        let text = std::fs::read_to_string(path).map_err(|error| blame(error.to_string()))?;
+        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        if lines.is_empty() {
+            return Err(blame("the file holds no prompt".to_owned()).into());
+        }
+        lines
+            .iter()
+            .map(|line| Ok(model.encode("--prompts", &line.replace("\\n", "\n"))?))
+            .collect()
+    }
+}
