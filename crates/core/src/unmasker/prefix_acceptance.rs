@@ -21,10 +21,10 @@ use crate::{Autoregressive, Error, RowStats};
 /// **Law.** With a window of 1 it is the model's own joint, left to right, at temperature 1 without
 /// truncation. With R = 1 it is [`Marginal`](super::Marginal) from left to right, a window at a
 /// time. In between it is neither model's joint, not even if both models are exact: an accepted
-/// token has the law ∝ 1 / Σ_j max(p_j/p_i, q_j/q_i), neither p_D nor p_T, and a refused one is drawn
-/// anew from a better row. Source: APD (arXiv 2506.00413); R = 0.7 and a look-ahead of 100 are its
-/// code's defaults (the window of 16 there is that of its cache). That code compares with the
-/// mixture's argmax at any temperature, as [`greedy`](Self::greedy) does.
+/// token has the law ∝ 1 / Σ_j max(p_j/p_i, q_j/q_i), neither p_D nor p_T, and a refused one is
+/// drawn anew from a better row. Source: APD (arXiv 2506.00413); R = 0.7 and a look-ahead of 100
+/// are its code's defaults (the window of 16 there is that of its cache). That code compares with
+/// the mixture's argmax at any temperature, as [`greedy`](Self::greedy) does.
 #[derive(Clone)]
 pub struct PrefixAcceptance {
     scorer: Arc<dyn Autoregressive>,
@@ -190,9 +190,9 @@ mod tests {
     }
 
     /// Real Gumbel noise, 4 · 10⁵ times for each of 8 pairs of laws: how often q picks i when p
-    /// does. A right formula is off by more than 5 standard errors in one of the 32 with
-    /// probability 2 · 10⁻⁵. Independent noise, and the acceptance of speculative decoding, are
-    /// further off.
+    /// does. A right formula is off by more than 5 standard errors in one of the 32 cases with
+    /// probability 2 · 10⁻⁵. Independent noise is further off; so is the acceptance of speculative
+    /// decoding, but for the two tokens of least and greatest q_i/p_i, where the two agree.
     #[test]
     fn agreement_is_that_of_shared_gumbel_noise() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -227,6 +227,6 @@ mod tests {
                 speculative += u32::from(far((q[i] / p[i]).min(1.0)));
             }
         }
-        assert!(independent > 28 && speculative > 16, "{independent} {speculative}");
+        assert!(independent > 28 && speculative > 12, "{independent} {speculative}");
     }
 }
