@@ -56,8 +56,8 @@ impl Filter for RepetitionPenalty {
     fn apply(&self, row: &mut FilterRow<'_>) {
         let (tokens, mask, position) = (row.canvas.tokens(), row.canvas.mask(), row.position);
         let reach = self.window.unwrap_or(tokens.len());
-        let near =
-            position.saturating_sub(reach)..tokens.len().min(position.saturating_add(reach + 1));
+        let end = position.saturating_add(reach).saturating_add(1).min(tokens.len());
+        let near = position.saturating_sub(reach)..end;
         let others = near.filter(|&other| other != position).map(|other| tokens[other]);
         row.scratch.clear();
         row.scratch.extend(others.filter(|&token| token != mask).map(|token| (0.0, token)));
