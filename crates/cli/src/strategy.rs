@@ -68,6 +68,10 @@ pub struct SamplingArguments {
     /// Generate in blocks of this many tokens, from left to right [default: one block]
     #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..))]
     pub block_length: Option<u32>,
+    /// Open the next block once this share of the last one is known, and work on all that are open
+    /// [default: once it is full]
+    #[arg(long, value_name = "SHARE", requires = "block_length", value_parser = share)]
+    pub open_next_block: Option<f64>,
     /// Divides the logits; 0 takes the most probable token
     #[arg(long, value_name = "T", default_value = "1", value_parser = temperature)]
     pub temperature: f64,
@@ -117,6 +121,13 @@ fn positive(text: &str) -> Result<f64, String> {
     number(text).and_then(|value| match value > 0.0 && value.is_finite() {
         true => Ok(value),
         false => Err("expected a finite number above 0".into()),
+    })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text).and_then(|value| match (0.0..=1.0).contains(&value) {
+        true => Ok(value),
+        false => Err("expected a number from 0 to 1".into()),
     })
 }
 
@@ -198,6 +209,9 @@ impl SamplingArguments {
         if let Some(length) = self.block_length {
             generator = generator.block_length(length as usize)?;
         }
+        if let Some(share) = self.open_next_block {
+            generator = generator.open_next_block_at(share)?;
+        }
         Ok(generator)
     }
 
@@ -207,6 +221,7 @@ impl SamplingArguments {
             order,
             order_temperature,
             block_length,
+            open_next_block,
             temperature,
             top_k,
             top_p,
@@ -222,7 +237,7 @@ impl SamplingArguments {
             ..
         } = self;
         format!(
-            "order {order} {order_temperature:?}, blocks {block_length:?}, temperature {temperature}, \
+            "order {order} {order_temperature:?}, blocks {block_length:?} {open_next_block:?}, temperature {temperature}, \
              top-k {top_k:?}, top-p {top_p:?}, min-p {min_p:?}, ban {ban:?} {no_ban}, \
              eos penalty {eos_penalty:?}, min length {min_length:?}, \
              repetition penalty {repetition_penalty:?}, cfg {cfg_scale}, scorer {scorer:?}, \

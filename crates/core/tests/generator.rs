@@ -156,3 +156,39 @@ fn a_schedule_beyond_the_masked_positions_is_cut() {
     let output = generator.generate(&[1], 9).unwrap();
     assert_eq!(output.denoiser_calls, 1);
 }
+
+#[test]
+fn the_next_block_opens_once_enough_of_the_last_is_known() {
+    /// Reveals the rightmost position that it is shown.
+    #[derive(Clone)]
+    struct Rightmost;
+    impl Unmasker for Rightmost {
+        fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+            let last = view.candidates().len() - 1;
+            let drawn = view.draw(last)?;
+            view.reveal(last, drawn);
+            Ok(Next::EndStep)
+        }
+    }
+    let revealed = |share: f64| {
+        let generator = Generator::new(Flat::new()).unmasker(Rightmost).block_length(4).unwrap();
+        let generator = generator.open_next_block_at(share).unwrap();
+        let mut history = History::default();
+        generator.run(canvas(8), &mut history).unwrap();
+        let mut before = vec![MASK; 8];
+        let step = |after: &Vec<u32>| {
+            let new = (0..8).find(|&i| before[i] != after[i]).unwrap();
+            before = after.clone();
+            new
+        };
+        history.of(0).iter().map(step).collect::<Vec<_>>()
+    };
+    assert_eq!(revealed(0.5), [3, 2, 7, 6, 5, 4, 1, 0]);
+    assert_eq!(revealed(1.0), [3, 2, 1, 0, 7, 6, 5, 4]);
+    assert_eq!(revealed(0.0), [7, 6, 5, 4, 3, 2, 1, 0]);
+
+    assert!(Generator::new(Flat::new()).open_next_block_at(1.5).is_err());
+    let finite = Generator::new(Flat::new()).schedule(DreamLinear::new(4).unwrap());
+    let finite = finite.block_length(4).unwrap().open_next_block_at(0.5).unwrap();
+    assert!(matches!(finite.run(canvas(8), &mut ()), Err(Error::Parameter { .. })));
+}

@@ -84,6 +84,18 @@ fn block_by_block() {
 }
 
 #[test]
+fn blocks_that_overlap() {
+    let joint = TabularJoint::random(4, 2, 0.5, 3).unwrap();
+    for share in [0.0, 0.5, 1.0] {
+        for (name, generator) in exact(&oracle(&joint), 4) {
+            let generator = generator.block_length(2).unwrap().open_next_block_at(share).unwrap();
+            let distance = distance(&generator, &joint, &joint.masked());
+            assert!(distance < ZERO, "{name}, next block at {share}: {distance}");
+        }
+    }
+}
+
+#[test]
 fn five_positions() {
     let joint = TabularJoint::random(5, 3, 0.5, 4).unwrap();
     let few_branches = |(name, _): &(String, Generator)| !name.ends_with("random");

@@ -35,6 +35,7 @@ pub struct Generator {
     draw: Arc<dyn Draw>,
     streams: Arc<Streams>,
     block_length: Option<usize>,
+    open_next: Option<f64>,
     batch_size: usize,
     stop_at_eos: bool,
 }
@@ -53,6 +54,7 @@ impl Generator {
             draw: Arc::new(Categorical),
             streams: Arc::new(|sequence| Box::new(SeededStream::new(0, sequence))),
             block_length: None,
+            open_next: None,
             batch_size: 16,
             stop_at_eos: false,
         }
@@ -113,6 +115,23 @@ impl Generator {
             return Err(Error::parameter("block length", length, "at least 1"));
         }
         self.block_length = Some(length);
+        Ok(self)
+    }
+
+    /// Opens the next block as soon as this share of the last one is known, not only once it is full; all
+    /// open blocks are worked on together. The share counts given tokens too. 1 opens a block when the one
+    /// before it is full.
+    ///
+    /// Needs a schedule without a total number of steps. Source: the multi-block decoding of d3LLM
+    /// (hao-ai-lab), which opens at 0.1.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless 0 ≤ share ≤ 1.
+    pub fn open_next_block_at(mut self, share: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::parameter("share of a block", share, "a number from 0 to 1"));
+        }
+        self.open_next = Some(share);
         Ok(self)
     }
 
@@ -213,6 +232,7 @@ impl Generator {
             draw: self.draw.clone(),
             vocabulary_size: vocabulary.size(),
             block_length: self.block_length,
+            open_next: self.open_next,
             stop: vocabulary.eos().filter(|_| self.stop_at_eos).map(stop),
         }
     }

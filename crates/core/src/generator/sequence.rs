@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::observer::Reveal;
@@ -44,9 +45,13 @@ impl Sequence {
         if !steps.is_multiple_of(blocks) {
             return Err(Error::StepsNotDivisible { steps, blocks });
         }
+        if steps > 0 && parts.open_next.is_some() {
+            let expected = "a schedule without a total number of steps";
+            return Err(Error::parameter("steps with overlapping blocks", steps, expected));
+        }
         canvas.set_block(span.start..span.start + block);
         let masked = canvas.masked().count();
-        Ok(Self {
+        let mut sequence = Self {
             index,
             canvas,
             unmasker,
@@ -58,7 +63,9 @@ impl Sequence {
             most_steps: steps + STEPS_PER_POSITION * length,
             denoiser_calls: 0,
             sampler_calls: 0,
-        })
+        };
+        sequence.open_blocks();
+        Ok(sequence)
     }
 
     /// Takes the steps that need no forward, and returns what is asked of the next one that does.
@@ -174,12 +181,37 @@ impl Sequence {
         self.steps += 1;
         self.progress.step += 1;
         self.progress.masked = self.canvas.masked().count();
-        while self.progress.masked == 0 && self.canvas.block().end < self.canvas.free_span().end {
-            let start = self.canvas.block().end;
-            self.canvas.set_block(start..start + self.block_length);
-            let masked = self.canvas.masked().count();
-            self.progress = Progress { step: 0, masked, block_masked: masked, ..self.progress };
+        self.open_blocks();
+    }
+
+    /// Opens the next block once this one is full, or known well enough, and so on.
+    fn open_blocks(&mut self) {
+        let end = self.canvas.free_span().end;
+        while self.canvas.block().end < end {
+            let open = self.canvas.block();
+            let next = open.end + self.block_length;
+            if self.progress.masked == 0 {
+                self.canvas.set_block(open.end..next);
+                let masked = self.canvas.masked().count();
+                self.progress = Progress { step: 0, masked, block_masked: masked, ..self.progress };
+            } else if self.is_known_well(next - 2 * self.block_length..open.end) {
+                self.canvas.set_block(open.start..next);
+                let masked = self.canvas.masked().count();
+                let new = masked - self.progress.masked;
+                self.progress.masked = masked;
+                self.progress.block_masked += new;
+            } else {
+                break;
+            }
         }
+    }
+
+    /// Whether enough of a block is known for the next one to be worked on as well.
+    fn is_known_well(&self, block: Range<usize>) -> bool {
+        let Some(share) = self.parts.open_next else { return false };
+        let length = block.len();
+        let known = block.filter(|&position| !self.canvas.is_masked(position)).count();
+        known as f64 >= share * length as f64
     }
 
     fn fill_after(&mut self, stop: Stop) {

@@ -33,6 +33,8 @@ pub(crate) struct Parts {
     /// V.
     pub vocabulary_size: usize,
     pub block_length: Option<usize>,
+    /// The share of a block that must be known for the next one to be opened beside it.
+    pub open_next: Option<f64>,
     pub stop: Option<Stop>,
 }
 
