@@ -74,6 +74,9 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
+/// A strategy's points by their settings; one setting has a point a seed.
+type Grouped<'a> = (&'a str, Vec<(&'a str, Vec<&'a Point>)>);
+
 /// Corners of the marks, in pixels from their centres.
 const MARKS: [&[(i32, i32)]; 5] = [
     &[(-5, 0), (-4, -4), (0, -5), (4, -4), (5, 0), (4, 4), (0, 5), (-4, 4)],
@@ -119,7 +122,7 @@ impl<'a> Plot<'a> {
 
     /// A line for each strategy, in the report's order, its points from left to right.
     fn lines<'r>(&self, report: &'r Report) -> Vec<Line<'r>> {
-        let mut groups: Vec<(&str, Vec<(&str, Vec<&Point>)>)> = Vec::new();
+        let mut groups: Vec<Grouped<'_>> = Vec::new();
         for point in &report.points {
             let figures = point.metrics.get(self.metric);
             if figures.is_some_and(|f| (f.value + f.low + f.high + self.axis.of(point)).is_finite())
@@ -128,7 +131,7 @@ impl<'a> Plot<'a> {
                 entry(settings, &point.parameter).push(point);
             }
         }
-        let line = |(i, (name, settings)): (usize, (&'r str, Vec<(&str, Vec<&Point>)>))| {
+        let line = |(i, (name, settings)): (usize, Grouped<'r>)| {
             let mut points: Vec<_> =
                 settings.iter().filter_map(|(_, seeds)| self.mean(seeds)).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -2,9 +2,7 @@
 
 mod common;
 
-use common::{
-    Reveals, ZERO, blank, distance, generator, law, oracle, orders, over, parity, stepwise,
-};
+use common::{Reveals, ZERO, blank, distance, generator, law, oracle, orders, parity, stepwise};
 use conjoint_core::draw::Argmax;
 use conjoint_core::order::{Entropy, MaxProb};
 use conjoint_core::schedule::{
