@@ -17,10 +17,10 @@ use std::sync::Arc;
 use crate::draw::Argmax;
 use crate::filter::{Temperature, TopK, TopP};
 use crate::guidance::ClassifierFree;
-use crate::order::{Entropy, Margin, Random};
-use crate::schedule::{DreamLinear, LladaEven};
-use crate::unmasker::{Confidence, LearnedJoint, Marginal, Score};
-use crate::{Denoiser, Error, Filter, Generator, SamplerLayer, Schedule};
+use crate::order::{Entropy, Margin, Random, Randomised};
+use crate::schedule::{DreamLinear, LladaEven, Threshold};
+use crate::unmasker::{Confidence, LearnedJoint, Marginal, Origin, Score};
+use crate::{Denoiser, Error, Filter, Generator, Order, SamplerLayer};
 
 /// Where LLaDA's loop keeps tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +82,8 @@ pub enum DreamAlgorithm {
     TopkMargin,
     /// `maskgit_plus`: where the drawn token is most probable.
     MaskgitPlus,
+    /// `origin`: each position by a coin of its own.
+    Origin,
 }
 
 /// Parameters of [`dream`].
@@ -93,6 +95,9 @@ pub struct Dream {
     pub epsilon: f64,
     /// By entropy, as in Dream's examples (its code's own default is `origin`).
     pub algorithm: DreamAlgorithm,
+    /// `alg_temp`, for entropy and margin: positions are drawn from softmax(score / alg_temp). None takes
+    /// the best.
+    pub algorithm_temperature: Option<f64>,
     /// 0.
     pub temperature: f64,
     /// None.
@@ -105,7 +110,16 @@ impl Default for Dream {
     fn default() -> Self {
         let algorithm = DreamAlgorithm::Entropy;
         let (temperature, top_p, top_k) = (0.0, None, None);
-        Self { steps: 512, epsilon: 1e-3, algorithm, temperature, top_p, top_k }
+        let algorithm_temperature = None;
+        Self {
+            steps: 512,
+            epsilon: 1e-3,
+            algorithm,
+            algorithm_temperature,
+            temperature,
+            top_p,
+            top_k,
+        }
     }
 }
 
@@ -117,17 +131,28 @@ impl Default for Dream {
 pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, Error> {
     let generator = Generator::new(model).ban([]);
     let generator = match with.algorithm {
-        DreamAlgorithm::Entropy => generator.unmasker(Marginal::new(Entropy)),
-        DreamAlgorithm::TopkMargin => generator.unmasker(Marginal::new(Margin)),
+        DreamAlgorithm::Entropy => generator.unmasker(by(Entropy, with)?),
+        DreamAlgorithm::TopkMargin => generator.unmasker(by(Margin, with)?),
         DreamAlgorithm::MaskgitPlus => generator.unmasker(Confidence::new(Score::Filtered)),
+        DreamAlgorithm::Origin => generator.unmasker(Origin::new(with.epsilon)?),
     };
     let schedule = DreamLinear::new(with.steps)?.with_epsilon(with.epsilon)?;
     drawing(generator.schedule(schedule), with.temperature, with.top_p, with.top_k)
 }
 
+/// Independent draws in an order, or in a lottery of its scores.
+fn by(order: impl Order + 'static, with: Dream) -> Result<Marginal, Error> {
+    Ok(match with.algorithm_temperature {
+        None => Marginal::new(order),
+        Some(temperature) => Marginal::new(Randomised::new(order, temperature)?),
+    })
+}
+
 /// Parameters of [`fast_dllm`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FastDllm {
+    /// τ, how sure a token must be to be revealed with others: 0.9.
+    pub threshold: f64,
     /// Positions of a block: 32. It must divide the positions to generate.
     pub block_length: usize,
     /// 0.
@@ -136,23 +161,19 @@ pub struct FastDllm {
 
 impl Default for FastDllm {
     fn default() -> Self {
-        Self { block_length: 32, temperature: 0.0 }
+        Self { threshold: 0.9, block_length: 32, temperature: 0.0 }
     }
 }
 
-/// Fast-dLLM's parallel decoding (arXiv 2505.22618) without its caches: LLaDA's loop, with a
-/// `schedule` that looks at the confidence of the drawn tokens. Its own is a threshold of 0.9.
+/// Fast-dLLM's parallel decoding (arXiv 2505.22618) without its caches: LLaDA's loop, revealing every drawn
+/// token with a confidence of at least the threshold, and always the best one.
 ///
 /// # Errors
 /// [`Error::Parameter`].
-pub fn fast_dllm(
-    model: impl Denoiser + 'static,
-    schedule: impl Schedule + 'static,
-    with: FastDllm,
-) -> Result<Generator, Error> {
+pub fn fast_dllm(model: impl Denoiser + 'static, with: FastDllm) -> Result<Generator, Error> {
     let generator = Generator::new(model).ban([]).unmasker(Confidence::new(Score::Raw));
-    drawing(generator.schedule(schedule), with.temperature, None, None)?
-        .block_length(with.block_length)
+    let generator = generator.schedule(Threshold::new(with.threshold)?);
+    drawing(generator, with.temperature, None, None)?.block_length(with.block_length)
 }
 
 /// Parameters of [`adjust`].
