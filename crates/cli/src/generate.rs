@@ -39,6 +39,9 @@ pub struct Arguments {
     schedule: ScheduleName,
     #[command(flatten)]
     sampling: SamplingArguments,
+    /// Seed of all randomness; sample i draws from stream i of it
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
     /// How many samples to generate
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     num_samples: u32,
@@ -75,6 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         &arguments.unmasker,
         &arguments.schedule,
     )?;
+    let generator = generator.seed(arguments.seed);
     let canvas = arguments.prompt.canvas(&model)?;
     let canvases = vec![canvas; arguments.num_samples as usize];
 
@@ -117,8 +121,8 @@ fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, BadFlag> {
 
 /// How the sequences were made, for the trace.
 fn caption(arguments: &Arguments) -> String {
-    let Arguments { unmasker, schedule, sampling, .. } = arguments;
-    let (order, temperature, seed) = (&sampling.order, sampling.temperature, sampling.seed);
+    let Arguments { unmasker, schedule, sampling, seed, .. } = arguments;
+    let (order, temperature) = (&sampling.order, sampling.temperature);
     format!("{unmasker}, {schedule}, order {order}, temperature {temperature}, seed {seed}")
 }
 

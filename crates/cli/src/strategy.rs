@@ -109,9 +109,6 @@ pub struct SamplingArguments {
     /// Fill up after the first end-of-sequence token instead of generating on
     #[arg(long)]
     pub stop_at_eos: bool,
-    /// Seed of all randomness; sample i draws from stream i of it
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    pub seed: u64,
     /// Largest number of sequences in one forward
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch_size: u16,
@@ -194,6 +191,7 @@ impl SamplingArguments {
             order: self.order()?,
             schedule: schedule.clone(),
             scorer: self.scorer.as_ref().map(|scorer| scorer.open(model)).transpose()?,
+            greedy: self.temperature == 0.0,
         };
         let mut generator = Generator::new(guided)
             .unmasker(unmasker.make(flag, &context)?)
@@ -201,7 +199,6 @@ impl SamplingArguments {
             .ban(ban)
             .filter(self.filter(vocabulary)?)
             .stop_at_eos(self.stop_at_eos)
-            .seed(self.seed)
             .batch_size(usize::from(self.batch_size))?;
         if self.temperature == 0.0 {
             generator = generator.draw(Argmax);

@@ -27,6 +27,8 @@ pub struct Context {
     pub order: Arc<dyn Order>,
     pub schedule: ScheduleName,
     pub scorer: Option<Arc<dyn Autoregressive>>,
+    /// Whether the most probable token is taken instead of drawing one.
+    pub greedy: bool,
 }
 
 impl Context {
@@ -171,11 +173,12 @@ const TABLE: &[Entry<Box<dyn Strategy>, Context>] = &[
     Entry {
         name: "prefix-acceptance",
         summary: "APD: the longest drafted prefix that --scorer, mixed in, would draw too",
-        parameters: &[Parameter::new("r", "0.7"), Parameter::new("window", "16")],
+        parameters: &[Parameter::new("r", "0.7"), Parameter::new("window", "100")],
         make: |values, context| {
             let strategy = PrefixAcceptance::new(context.scorer()?);
             let strategy = strategy.mixture(values.number("r")?)?;
-            Ok(Box::new(strategy.window(values.count("window")?)?))
+            let strategy = strategy.window(values.count("window")?)?;
+            Ok(Box::new(if context.greedy { strategy.greedy() } else { strategy }))
         },
     },
     Entry {

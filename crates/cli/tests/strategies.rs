@@ -1,0 +1,174 @@
+//! Every strategy by its name, infilling, and comparisons that go on where they stopped.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{conjoint, export, generate, generate_json, stderr};
+
+/// The names under one heading of `conjoint strategies`.
+fn names(flag: &str) -> Vec<String> {
+    let output = conjoint(&["strategies"]);
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, list) = text.split_once(&format!("{flag}: ")).unwrap();
+    let lines = list.lines().skip(1).take_while(|line| !line.is_empty());
+    lines.map(|line| line.trim().split([':', ' ']).next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_strategy_runs_by_its_name() {
+    let model = export("dream-tiny", Some("adjust-dream-tiny"));
+    let unmaskers = names("--unmasker");
+    assert_eq!(unmaskers.len(), 19);
+    for unmasker in unmaskers {
+        let line = format!(
+            "--prompt-ids 5,9 --gen-length 8 --unmasker {unmasker} --schedule linear:4 --num-samples 2"
+        );
+        if ["energy", "copula", "prefix-acceptance"].contains(&unmasker.as_str()) {
+            let message = stderr(&generate(model.path(), &line));
+            assert!(message.contains("--scorer"), "{unmasker}: {message}");
+            continue;
+        }
+        for sequence in generate_json(model.path(), &line)["sequences"].as_array().unwrap() {
+            let tokens = sequence["tokens"].as_array().unwrap();
+            assert_eq!((tokens.len(), &tokens[0], &tokens[1]), (10, &5.into(), &9.into()));
+            assert!(!tokens.contains(&94.into()), "{unmasker} left a mask: {tokens:?}");
+        }
+    }
+}
+
+#[test]
+fn every_schedule_and_order_runs_by_its_name() {
+    let model = export("dream-tiny", None);
+    let with_number = |name: &String| match name.as_str() {
+        "threshold" | "factor" | "entropy-bound" => name.clone(),
+        "per-step" => "per-step:3".into(),
+        _ => format!("{name}:4"),
+    };
+    let line = "--prompt-ids 5,9 --gen-length 8 --unmasker marginal";
+    for schedule in names("--schedule").iter().map(with_number) {
+        generate_json(model.path(), &format!("{line} --schedule {schedule}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let counts = folder.path().join("counts.json");
+    std::fs::write(&counts, "[3, 1, 4, 1, 5]").unwrap();
+    for order in names("--order") {
+        let order = match order.as_str() {
+            "pc-sampler" => format!("pc-sampler:{}", counts.display()),
+            _ => order,
+        };
+        generate_json(model.path(), &format!("{line} --order {order} --order-temperature 0.5"));
+    }
+}
+
+#[test]
+fn bad_parameters_of_strategies_name_their_flag() {
+    let model = export("dream-tiny", None);
+    let base = "--prompt-ids 5,9 --gen-length 8";
+    for (line, flag, said) in [
+        ("--unmasker wino:keep=2", "--unmasker", "from 0 to 1"),
+        ("--unmasker wino:kept=1", "--unmasker", "wino:reveal=0.6:keep=0.9"),
+        ("--unmasker p2", "--schedule", "total number of steps"),
+        ("--unmasker marginal --schedule threshold:1.5", "--schedule", "at most 1"),
+        ("--unmasker marginal --order margin:best", "--order", "filtered, raw"),
+        ("--order-temperature 0", "--order-temperature", "above 0"),
+        ("--cfg-scale -1", "--cfg-scale", "0 or above"),
+        ("--repetition-penalty 0.5", "--repetition-penalty", "at least 1"),
+        ("--scorer ngram:0:x", "--scorer", "ngram:N:FILE"),
+        ("--open-next-block 0.1", "--block-length", "required"),
+        ("--block-length 4 --open-next-block 2", "--open-next-block", "from 0 to 1"),
+    ] {
+        let output = generate(model.path(), &format!("{base} {line}"));
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{line}\n{message}");
+        assert!(message.contains(flag) && message.contains(said), "{line}\n{message}");
+    }
+}
+
+#[test]
+fn holes_are_filled_and_what_is_given_stays() {
+    let model = export("dream-tiny", None);
+    let report = generate_json(model.path(), "--infill-ids 5,94,9,94,94,7 --num-samples 3");
+    for sequence in report["sequences"].as_array().unwrap() {
+        let tokens: Vec<u64> =
+            sequence["tokens"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap()).collect();
+        assert_eq!((tokens.len(), tokens[0], tokens[2], tokens[5]), (6, 5, 9, 7));
+        assert!(!tokens.contains(&94));
+        assert_eq!(sequence["denoiser_calls"], 3);
+    }
+    let whole = generate(model.path(), "--infill-ids 5,9");
+    assert_eq!(whole.status.code(), Some(2));
+    assert!(stderr(&whole).contains("--infill-ids"), "{}", stderr(&whole));
+
+    let tiny = tiny();
+    let infill = |text: &str| {
+        let arguments = ["generate", "--model", tiny.to_str().unwrap(), "--infill", text];
+        conjoint(&arguments)
+    };
+    let output = infill("<story>the [MASK*3] sees it[MASK]");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = text.trim_end();
+    assert!(text.starts_with("<story>the ") && text.contains(" sees it"), "{text}");
+    let bad = infill("<story>the [MASK*0]");
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(stderr(&bad).contains("[MASK*N]"), "{}", stderr(&bad));
+}
+
+fn tiny() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny")
+}
+
+#[test]
+fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let compare = |strategies: &str, texts: &str| {
+        let (tiny, out) = (tiny(), out.to_string_lossy().into_owned());
+        conjoint(&[
+            "compare",
+            "--model",
+            tiny.to_str().unwrap(),
+            "--strategies",
+            strategies,
+            "--steps",
+            "8",
+            "--num-samples",
+            texts,
+            "--out",
+            &out,
+        ])
+    };
+    let first = compare("exact,joint", "4");
+    assert!(first.status.success(), "{}", stderr(&first));
+    let points = || {
+        let files = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap());
+        let points = files.filter(|file| file.file_name().to_string_lossy().starts_with("point-"));
+        let mut points: Vec<_> = points
+            .map(|file| (file.file_name(), file.metadata().unwrap().modified().unwrap()))
+            .collect();
+        points.sort();
+        points
+    };
+    let before = points();
+    assert_eq!(before.len(), 2);
+    for file in ["report.json", "report.md", "nll-cost.svg", "right-tokens-per-forward.svg"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let more = compare("exact,joint,marginal", "4");
+    assert!(more.status.success(), "{}", stderr(&more));
+    let after = points();
+    assert_eq!(after.len(), 3);
+    assert!(before.iter().all(|point| after.contains(point)), "a point was measured again");
+    let report = std::fs::read_to_string(out.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let strategies: Vec<_> =
+        report["points"].as_array().unwrap().iter().map(|point| &point["strategy"]).collect();
+    assert_eq!(strategies, ["exact", "joint", "marginal"]);
+
+    let other = compare("exact", "5");
+    assert_eq!(other.status.code(), Some(2));
+    let message = stderr(&other);
+    assert!(message.contains("--out") && message.contains("texts"), "{message}");
+}
