@@ -76,12 +76,28 @@ const COLOURS: [RGBColor; 6] = [
 
 /// Corners of the marks, in pixels from their centres.
 const MARKS: [&[(i32, i32)]; 5] = [
-    &[(-5, 0), (-4, -4), (0, -5), (4, -4), (5, 0), (4, 4), (0, 5), (-4, 4)],
+    &[
+        (5, 0),
+        (4, 3),
+        (3, 4),
+        (0, 5),
+        (-3, 4),
+        (-4, 3),
+        (-5, 0),
+        (-4, -3),
+        (-3, -4),
+        (0, -5),
+        (3, -4),
+        (4, -3),
+    ],
     &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
     &[(0, -6), (6, 5), (-6, 5)],
     &[(0, -6), (6, 0), (0, 6), (-6, 0)],
     &[(0, 6), (6, -5), (-6, -5)],
 ];
+
+/// The points of each setting, one a seed.
+type BySetting<'a> = Vec<(&'a str, Vec<&'a Point>)>;
 
 /// One strategy: what its line looks like, and where it goes.
 struct Line<'a> {
@@ -119,7 +135,7 @@ impl<'a> Plot<'a> {
 
     /// A line for each strategy, in the report's order, its points from left to right.
     fn lines<'r>(&self, report: &'r Report) -> Vec<Line<'r>> {
-        let mut groups: Vec<(&str, Vec<(&str, Vec<&Point>)>)> = Vec::new();
+        let mut groups: Vec<(&str, BySetting<'_>)> = Vec::new();
         for point in &report.points {
             let figures = point.metrics.get(self.metric);
             if figures.is_some_and(|f| (f.value + f.low + f.high + self.axis.of(point)).is_finite())
@@ -128,7 +144,7 @@ impl<'a> Plot<'a> {
                 entry(settings, &point.parameter).push(point);
             }
         }
-        let line = |(i, (name, settings)): (usize, (&'r str, Vec<(&str, Vec<&Point>)>))| {
+        let line = |(i, (name, settings)): (usize, (&'r str, BySetting<'r>))| {
             let mut points: Vec<_> =
                 settings.iter().filter_map(|(_, seeds)| self.mean(seeds)).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -299,9 +315,6 @@ mod tests {
     fn the_picture_says_what_it_shows() {
         let plot = Plot::new("MAUVE", Axis::TokensPerForward).unit("<1 is equal>");
         let svg = plot.svg(&report()).unwrap();
-        if let Some(path) = option_env!("CONJOINT_PLOT") {
-            std::fs::write(path, &svg).unwrap();
-        }
         for text in ["energy resampling", "tokens per full forward", "prefers-color-scheme: dark"] {
             assert!(svg.contains(text), "{text}");
         }

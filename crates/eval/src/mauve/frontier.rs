@@ -71,8 +71,9 @@ mod tests {
             let (there, back) = (mauve(&p, &q), mauve(&q, &p));
             prop_assert!((there - back).abs() < 1e-9);
             prop_assert!((0.0..=1.0 + 1e-12).contains(&there));
-            let same = p.iter().zip(&q).all(|(p, q)| (p - q).abs() < 1e-12);
-            prop_assert_eq!(there > 1.0 - 1e-6, same);
+            let apart = p.iter().zip(&q).map(|(p, q)| (p - q).abs()).fold(0.0, f64::max);
+            prop_assert!(apart > 1e-12 || there > 1.0 - 1e-9);
+            prop_assert!(apart < 0.05 || there < 1.0 - 1e-3);
         }
 
         /// Over x and over y, each sorted, as the reference computes it.
