@@ -33,9 +33,9 @@ impl Axis {
 
 /// A metric against what it costs: a line for each strategy, with 95 % error bars.
 ///
-/// Points that differ only in their seed become their [mean](Measured::mean). Strategies differ in colour
-/// (those of Okabe and Ito, which colour-blind readers tell apart) and in the shape of their marks; ink
-/// and paper follow the reader's light or dark theme.
+/// Points that differ only in their seed become their [mean](Measured::mean). Strategies differ in
+/// colour (those of Okabe and Ito, which colour-blind readers tell apart) and in the shape of their
+/// marks; ink and paper follow the reader's light or dark theme.
 ///
 /// ```
 /// # use conjoint_eval::{Axis, Cost, Measured, Plot, Point, Report};
@@ -76,24 +76,11 @@ const COLOURS: [RGBColor; 6] = [
 
 /// Corners of the marks, in pixels from their centres.
 const MARKS: [&[(i32, i32)]; 5] = [
-    &[
-        (5, 0),
-        (4, 3),
-        (3, 4),
-        (0, 5),
-        (-3, 4),
-        (-4, 3),
-        (-5, 0),
-        (-4, -3),
-        (-3, -4),
-        (0, -5),
-        (3, -4),
-        (4, -3),
-    ],
-    &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
-    &[(0, -6), (6, 5), (-6, 5)],
-    &[(0, -6), (6, 0), (0, 6), (-6, 0)],
-    &[(0, 6), (6, -5), (-6, -5)],
+    &[(4, 0), (3, 3), (0, 4), (-3, 3), (-4, 0), (-3, -3), (0, -4), (3, -3)],
+    &[(-3, -3), (3, -3), (3, 3), (-3, 3)],
+    &[(0, -5), (5, 4), (-5, 4)],
+    &[(0, -5), (5, 0), (0, 5), (-5, 0)],
+    &[(0, 5), (5, -4), (-5, -4)],
 ];
 
 /// The points of each setting, one a seed.
@@ -113,7 +100,8 @@ impl<'a> Plot<'a> {
         Self { metric, unit: "", axis }
     }
 
-    /// The metric's unit, or what its values mean; it follows the metric's name on the vertical axis.
+    /// The metric's unit, or what its values mean; it follows the metric's name on the vertical
+    /// axis.
     pub fn unit(mut self, unit: &'a str) -> Self {
         self.unit = unit;
         self
@@ -194,7 +182,7 @@ impl<'a> Plot<'a> {
                 let bar = vec![(x, figure.low), (x, figure.high)];
                 chart.plotting_area().draw(&PathElement::new(bar, line.colour.stroke_width(2)))?;
                 for end in [figure.low, figure.high] {
-                    let cap = PathElement::new(vec![(-4, 0), (4, 0)], line.colour.stroke_width(2));
+                    let cap = PathElement::new(vec![(-7, 0), (7, 0)], line.colour.stroke_width(2));
                     chart.plotting_area().draw(&(EmptyElement::at((x, end)) + cap))?;
                 }
                 let mark = Polygon::new(line.mark.to_vec(), line.colour.filled());
