@@ -1,14 +1,14 @@
 use crate::{Bootstrap, Error, Measured, Share};
 
-/// AUP, accuracy under parallelism: one number for a strategy's accuracies y (%) at rising tokens per
-/// denoiser-equivalent forward ρ.
+/// AUP, accuracy under parallelism: one number for a strategy's accuracies y (%) at rising tokens
+/// per denoiser-equivalent forward ρ.
 ///
 /// ρ₁ y₁ + Σ ½ (ρᵢ − ρᵢ₋₁) (yᵢ W(yᵢ) + yᵢ₋₁ W(yᵢ₋₁)) with W(y) = min(exp(−α (1 − y / y_max)), 1),
 /// over the points by rising ρ. α = 3; y_max is the best accuracy of *all* strategies compared;
 /// points more than 5 percentage points below y₁, the accuracy at the lowest ρ, are left out.
 ///
-/// Source: d3LLM, arXiv 2601.07568, and its code, which refuses a strategy whose *last* point is left
-/// out; here it is left out like any other.
+/// Source: d3LLM, arXiv 2601.07568, and its code, which refuses a strategy whose *last* point is
+/// left out; here it is left out like any other.
 ///
 /// ```
 /// use conjoint_eval::Aup;
@@ -67,8 +67,8 @@ impl Aup {
         Ok(rho * y + points.windows(2).map(trapezium).sum::<f64>())
     }
 
-    /// AUP of points (ρ, tasks passed), the tasks of each point drawn anew for the interval; `n` is the
-    /// smallest number of tasks. y_max is taken as known.
+    /// AUP of points (ρ, tasks passed), the tasks of each point drawn anew for the interval; `n` is
+    /// the smallest number of tasks. y_max is taken as known.
     ///
     /// # Errors
     /// Those of [`of`](Self::of).
@@ -147,7 +147,9 @@ mod tests {
     proptest! {
         #[test]
         fn more_accuracy_never_scores_less(
-            rho in prop::collection::vec(0.1f64..10.0, 2..6), y in 20.0f64..90.0, more in 0.0f64..5.0,
+            rho in prop::collection::vec(0.1f64..10.0, 2..6),
+            y in 20.0f64..90.0,
+            more in 0.0f64..5.0,
         ) {
             let aup = Aup::new(95.0).unwrap();
             let of = |y: f64| aup.of(&rho.iter().map(|&rho| (rho, y)).collect::<Vec<_>>()).unwrap();

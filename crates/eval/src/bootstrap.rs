@@ -11,11 +11,12 @@ use crate::{Error, Measured};
 ///
 /// A *plug-in* statistic of histograms (MAUVE, a divergence) is biased by sampling noise, and a
 /// replicate carries that noise twice, so that the percentile interval may miss the value itself.
-/// [`recentred`](Self::recentred) moves the interval by the difference of the value and the replicates'
-/// median. It is then one for the statistic's expectation *at this n*, which is the right thing to
-/// compare with a ceiling or another strategy measured at the same n.
+/// [`recentred`](Self::recentred) moves the interval by the difference of the value and the
+/// replicates' median. It is then one for the statistic's expectation *at this n*, which is the
+/// right thing to compare with a ceiling or another strategy measured at the same n.
 ///
-/// Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7 (1979).
+/// Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7
+/// (1979).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bootstrap {
     seed: u64,
@@ -187,8 +188,8 @@ mod tests {
         assert!((half / expected - 1.0).abs() < 0.06, "{half} {expected}");
     }
 
-    /// Samples of a biased coin: the interval holds the truth about 95 times in 100, and one of half
-    /// its width does not. False-alarm rate below 10⁻³ for each bound, seeds fixed.
+    /// Samples of a biased coin: the interval holds the truth about 95 times in 100, and one of
+    /// half its width does not. False-alarm rate below 10⁻³ for each bound, seeds fixed.
     #[test]
     fn intervals_cover_as_often_as_they_say() {
         let (truth, runs) = (0.3, 400);

@@ -5,18 +5,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Bootstrap, Error, Measured};
 
-/// How differently two tokens at a distance go together in two sets of texts, beside what chance does.
+/// How differently two tokens at a distance go together in two sets of texts, beside what chance
+/// does.
 ///
-/// P_d(a, b) is the share of pairs (x_i, x_{i+d}), over all texts and all positions i, that are (a, b); d = 1
-/// are neighbours. The divergence of two sets is Jensen and Shannon's, in nats, 0 to ln 2:
+/// P_d(a, b) is the share of pairs (x_i, x_{i+d}), over all texts and all positions i, that are (a,
+/// b); d = 1 are neighbours. The divergence of two sets is Jensen and Shannon's, in nats, 0 to ln
+/// 2:
 ///
 /// JS(P, Q) = ½ KL(P ‖ M) + ½ KL(Q ‖ M), M = ½ (P + Q).
 ///
-/// Finite samples of one law differ as well, by about (cells − 1) / 4n. So that the same bias is in both
-/// figures, all tables come from h = ⌊min(reference, samples) / 2⌋ texts: the divergence is the mean of
-/// JS(first h of the reference, first h samples) and JS(second h of the reference, second h samples), the floor is JS(first
-/// h, second h of the reference). What is above the floor is the samples' own fault. Texts of each half are drawn
-/// anew for the [recentred](Bootstrap::recentred) intervals; `n` is 2h for the divergence and for the floor.
+/// Finite samples of one law differ as well, by about (cells − 1) / 4n. So that the same bias is in
+/// both figures, all tables come from h = ⌊min(reference, samples) / 2⌋ texts: the divergence is
+/// the mean of JS(first h of the reference, first h samples) and JS(second h of the reference,
+/// second h samples), the floor is JS(first h, second h of the reference). What is above the floor
+/// is the samples' own fault. Texts of each half are drawn anew for the
+/// [recentred](Bootstrap::recentred) intervals; `n` is 2h for the divergence and for the floor.
 ///
 /// Cut texts after their end first: pairs of padding tell nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,8 +36,8 @@ impl CoOccurrence {
     /// Of two sets of texts at distance d.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if d is 0, [`Error::Empty`] if a set has fewer than two texts, and
-    /// [`Error::NotANumber`] if no text of a half is longer than d.
+    /// [`Error::Parameter`] if d is 0, [`Error::Empty`] if a set has fewer than two texts or no
+    /// text of a half is longer than d, and [`Error::NotANumber`] if a resample has no such text.
     pub fn between<S: AsRef<[TokenId]>>(
         reference: &[S],
         samples: &[S],
@@ -56,6 +59,10 @@ impl CoOccurrence {
             [of(&texts[..half]), of(&texts[half..2 * half])]
         };
         let (reference, samples) = (halves(reference), halves(samples));
+        let no_pair = |half: &Vec<Vec<usize>>| half.iter().all(Vec::is_empty);
+        if reference.iter().chain(&samples).any(no_pair) {
+            return Err(Error::Empty("the list of pairs at this distance"));
+        }
         let cells = cells.0.len();
         let measure = |pairs: &[[&[Vec<usize>]; 2]]| {
             let mean = |of: &mut dyn FnMut(&[Vec<usize>]) -> Vec<f64>| {
@@ -136,7 +143,8 @@ mod tests {
         assert_eq!(shares([vec![0, 1, 0], vec![2]].iter(), 3), [0.5, 0.25, 0.25]);
     }
 
-    /// Texts of 8 symbols out of 4: the symbol at i + 2 repeats the one at i with probability `copies`.
+    /// Texts of 8 symbols out of 4: the symbol at i + 2 repeats the one at i with probability
+    /// `copies`.
     fn texts(n: usize, copies: f64, seed: u64) -> Vec<Vec<TokenId>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut text = || {
@@ -164,7 +172,8 @@ mod tests {
         assert_eq!((same.divergence.n, same.distance), (800, 2));
     }
 
-    /// Halves of 400 texts with 7 pairs each over 16 equally likely cells: about 15 / (4 · 2800) nats.
+    /// Halves of 400 texts with 7 pairs each over 16 equally likely cells: about 15 / (4 · 2800)
+    /// nats.
     #[test]
     fn the_floor_is_what_theory_says() {
         let divergence = |seed| {
@@ -186,7 +195,12 @@ mod tests {
         let none = CoOccurrence::between(&texts, &texts[..1], 1, &bootstrap);
         assert!(matches!(none, Err(Error::Empty(_))));
         let short = CoOccurrence::between(&texts, &texts, 8, &bootstrap);
-        assert!(matches!(short, Err(Error::NotANumber(_))));
+        assert!(matches!(short, Err(Error::Empty(_))));
+        // One half of the samples has no pair.
+        let mut samples = texts.clone();
+        samples[2..].iter_mut().for_each(|text| text.truncate(1));
+        let short = CoOccurrence::between(&texts, &samples, 1, &bootstrap);
+        assert!(matches!(short, Err(Error::Empty(_))));
     }
 
     proptest! {

@@ -52,8 +52,8 @@ impl Cost {
     }
 }
 
-/// What one sampler pass costs in full forwards: the ratio of the median times of both, over the same
-/// batch and the same rows.
+/// What one sampler pass costs in full forwards: the ratio of the median times of both, over the
+/// same batch and the same rows.
 ///
 /// # Errors
 /// [`Error::Empty`], and [`Error::Parameter`] if a time is not a finite number above 0.

@@ -26,8 +26,8 @@ pub fn total_variation(p: &Law, q: &Law) -> f64 {
     0.5 * (here + only_there)
 }
 
-/// Kullback–Leibler divergence KL(p ‖ q) = Σ p(x) ln(p(x) / q(x)) in nats; +∞ if q rules out what p does
-/// not.
+/// Kullback–Leibler divergence KL(p ‖ q) = Σ p(x) ln(p(x) / q(x)) in nats; +∞ if q rules out what p
+/// does not.
 pub fn kl(p: &Law, q: &Law) -> f64 {
     let term = |(x, &p): (&Vec<TokenId>, &f64)| p * (p / q.get(x).copied().unwrap_or(0.0)).ln();
     p.iter().filter(|(_, p)| **p > 0.0).map(term).sum()
@@ -35,8 +35,8 @@ pub fn kl(p: &Law, q: &Law) -> f64 {
 
 /// Total variation of samples to an exact law, with its [recentred](Bootstrap::recentred) interval.
 ///
-/// Samples of the law itself are about √(cells / n) away from it, so compare with as many of those; where
-/// a strategy's exact law can be enumerated, [`total_variation`] of that has no such floor.
+/// Samples of the law itself are about √(cells / n) away from it, so compare with as many of those;
+/// where a strategy's exact law can be enumerated, [`total_variation`] of that has no such floor.
 ///
 /// # Errors
 /// [`Error::Empty`].
@@ -90,7 +90,8 @@ mod tests {
         assert_eq!(empirical(&samples), Law::from([(vec![0, 0], 0.25), (vec![1, 2], 0.75)]));
     }
 
-    /// Two coins that always agree, thrown independently: off by one half and by ln 2, known exactly.
+    /// Two coins that always agree, thrown independently: off by one half and by ln 2, known
+    /// exactly.
     #[test]
     fn independent_draws_of_dependent_coins() {
         let coins = TabularJoint::new(2, 2, &[0.5, 0.0, 0.0, 0.5]).unwrap();

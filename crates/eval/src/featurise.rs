@@ -17,9 +17,9 @@ pub trait Featuriser {
 
 /// A function as a [`Featuriser`].
 ///
-/// The default for a model on ONNX Runtime is the mean of the frozen model's final hidden states over a
-/// text's positions, `OnnxDenoiser::mean_hidden` of `conjoint-onnx`:
-/// `Named::new("mean hidden state", |texts| model.mean_hidden(texts))`.
+/// The default for a model on ONNX Runtime is the mean of the frozen model's final hidden states
+/// over a text's positions, `OnnxDenoiser::mean_hidden` of `conjoint-onnx`: `Named::new("mean
+/// hidden state", |texts| model.mean_hidden(texts))`.
 ///
 /// ```
 /// use conjoint_core::TokenId;

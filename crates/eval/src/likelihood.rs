@@ -1,4 +1,5 @@
-//! How likely samples are: under the frozen model's own one-at-a-time path, or under any other scorer.
+//! How likely samples are: under the frozen model's own one-at-a-time path, or under any other
+//! scorer.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use conjoint_core::{Canvas, Generator, Next, Observer, Order, TokenId, Unmasker,
 
 use crate::{Bootstrap, Error, Measured};
 
-/// A finished sequence, and the canvas that it was generated on: what was given, and what was drawn.
+/// A finished sequence, and the canvas that it was generated on: what was given, and what was
+/// drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     canvas: Canvas,
@@ -21,8 +23,8 @@ impl Sample {
     /// Tokens \[T\] that fill the holes of a canvas.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the lengths differ, and [`Error::Sample`] if a given token was changed or a
-    /// hole was left.
+    /// [`Error::Shape`] if the lengths differ, and [`Error::Sample`] if a given token was changed
+    /// or a hole was left.
     pub fn new(canvas: Canvas, tokens: Vec<TokenId>) -> Result<Self, Error> {
         if tokens.len() != canvas.len() {
             let (got, expected) = (tokens.len(), canvas.len());
@@ -87,14 +89,15 @@ pub fn nll(
     })
 }
 
-/// The model's own path: reveals a sample's tokens one a forward, in the model's own order, and adds
-/// up what the model gave each of them just before.
+/// The model's own path: reveals a sample's tokens one a forward, in the model's own order, and
+/// adds up what the model gave each of them just before.
 ///
-/// ln p = Σₛ ln p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁), where π is the order that one-at-a-time sampling
-/// would take on this sequence. Exactly the log-probability with which
-/// [`ExactSequential`](conjoint_core::unmasker::ExactSequential) draws the sample, if the generator's
-/// filter, bans and blocks are those of the sampling: its own strategy, schedule, draw and seed are not
-/// used. Costs one forward a token, in batches. A token that the filter rules out makes ln p = −∞.
+/// ln p = Σₛ ln p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁), where π is the order that one-at-a-time
+/// sampling would take on this sequence. Exactly the log-probability with which
+/// [`ExactSequential`](conjoint_core::unmasker::ExactSequential) draws the sample, if the
+/// generator's filter, bans and blocks are those of the sampling: its own strategy, schedule, draw
+/// and seed are not used. Costs one forward a token, in batches. A token that the filter rules out
+/// makes ln p = −∞.
 #[derive(Clone)]
 pub struct OwnPath {
     generator: Generator,
@@ -243,7 +246,8 @@ mod tests {
         assert_eq!(scores(1), scores(7));
     }
 
-    /// −ln p of a long run of samples comes near the joint's entropy, and the interval says how near.
+    /// −ln p of a long run of samples comes near the joint's entropy, and the interval says how
+    /// near.
     #[test]
     fn nll_of_own_samples_is_the_entropy() {
         let canvas = Canvas::unconditional(3, joint().mask()).unwrap();

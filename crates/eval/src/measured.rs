@@ -4,8 +4,8 @@ use crate::Share;
 
 /// A figure with its 95 % interval, the number of sequences it comes from and the seed behind both.
 ///
-/// Prints as `0.871 [0.858, 0.884]`. A figure may be infinite, as a divergence can be; it is then written
-/// as a word, for which JSON has no number.
+/// Prints as `0.871 [0.858, 0.884]`. A figure may be infinite, as a divergence can be; it is then
+/// written as a word, for which JSON has no number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// The figure.
@@ -36,9 +36,9 @@ impl Measured {
         Self { low: within(self.low), high: within(self.high), value: within(self.value), ..self }
     }
 
-    /// The mean of independent measurements of one thing, such as runs from several seeds; `None` of
-    /// none. Each side of its interval is √(Σ side²) / m of the m measurements' own; n is their sum
-    /// and the seed the first one's.
+    /// The mean of independent measurements of one thing, such as runs from several seeds; `None`
+    /// of none. Each side of its interval is √(Σ side²) / m of the m measurements' own; n is their
+    /// sum and the seed the first one's.
     pub fn mean(of: &[Measured]) -> Option<Self> {
         let (first, m) = (of.first()?, of.len() as f64);
         let value = of.iter().map(|one| one.value).sum::<f64>() / m;

@@ -33,9 +33,9 @@ impl Axis {
 
 /// A metric against what it costs: a line for each strategy, with 95 % error bars.
 ///
-/// Points that differ only in their seed become their [mean](Measured::mean). Strategies differ in colour
-/// (those of Okabe and Ito, which colour-blind readers tell apart) and in the shape of their marks; ink
-/// and paper follow the reader's light or dark theme.
+/// Points that differ only in their seed become their [mean](Measured::mean). Strategies differ in
+/// colour (those of Okabe and Ito, which colour-blind readers tell apart) and in the shape of their
+/// marks; ink and paper follow the reader's light or dark theme.
 ///
 /// ```
 /// # use conjoint_eval::{Axis, Cost, Measured, Plot, Point, Report};
@@ -74,17 +74,17 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
-/// A strategy's points by their settings; one setting has a point a seed.
-type Grouped<'a> = (&'a str, Vec<(&'a str, Vec<&'a Point>)>);
-
 /// Corners of the marks, in pixels from their centres.
 const MARKS: [&[(i32, i32)]; 5] = [
-    &[(-5, 0), (-4, -4), (0, -5), (4, -4), (5, 0), (4, 4), (0, 5), (-4, 4)],
-    &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
-    &[(0, -6), (6, 5), (-6, 5)],
-    &[(0, -6), (6, 0), (0, 6), (-6, 0)],
-    &[(0, 6), (6, -5), (-6, -5)],
+    &[(4, 0), (3, 3), (0, 4), (-3, 3), (-4, 0), (-3, -3), (0, -4), (3, -3)],
+    &[(-3, -3), (3, -3), (3, 3), (-3, 3)],
+    &[(0, -5), (5, 4), (-5, 4)],
+    &[(0, -5), (5, 0), (0, 5), (-5, 0)],
+    &[(0, 5), (5, -4), (-5, -4)],
 ];
+
+/// The points of each setting, one a seed.
+type BySetting<'a> = Vec<(&'a str, Vec<&'a Point>)>;
 
 /// One strategy: what its line looks like, and where it goes.
 struct Line<'a> {
@@ -100,7 +100,8 @@ impl<'a> Plot<'a> {
         Self { metric, unit: "", axis }
     }
 
-    /// The metric's unit, or what its values mean; it follows the metric's name on the vertical axis.
+    /// The metric's unit, or what its values mean; it follows the metric's name on the vertical
+    /// axis.
     pub fn unit(mut self, unit: &'a str) -> Self {
         self.unit = unit;
         self
@@ -122,7 +123,7 @@ impl<'a> Plot<'a> {
 
     /// A line for each strategy, in the report's order, its points from left to right.
     fn lines<'r>(&self, report: &'r Report) -> Vec<Line<'r>> {
-        let mut groups: Vec<Grouped<'_>> = Vec::new();
+        let mut groups: Vec<(&str, BySetting<'_>)> = Vec::new();
         for point in &report.points {
             let figures = point.metrics.get(self.metric);
             if figures.is_some_and(|f| (f.value + f.low + f.high + self.axis.of(point)).is_finite())
@@ -131,7 +132,7 @@ impl<'a> Plot<'a> {
                 entry(settings, &point.parameter).push(point);
             }
         }
-        let line = |(i, (name, settings)): (usize, Grouped<'r>)| {
+        let line = |(i, (name, settings)): (usize, (&'r str, BySetting<'r>))| {
             let mut points: Vec<_> =
                 settings.iter().filter_map(|(_, seeds)| self.mean(seeds)).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -181,7 +182,7 @@ impl<'a> Plot<'a> {
                 let bar = vec![(x, figure.low), (x, figure.high)];
                 chart.plotting_area().draw(&PathElement::new(bar, line.colour.stroke_width(2)))?;
                 for end in [figure.low, figure.high] {
-                    let cap = PathElement::new(vec![(-4, 0), (4, 0)], line.colour.stroke_width(2));
+                    let cap = PathElement::new(vec![(-7, 0), (7, 0)], line.colour.stroke_width(2));
                     chart.plotting_area().draw(&(EmptyElement::at((x, end)) + cap))?;
                 }
                 let mark = Polygon::new(line.mark.to_vec(), line.colour.filled());
@@ -302,9 +303,6 @@ mod tests {
     fn the_picture_says_what_it_shows() {
         let plot = Plot::new("MAUVE", Axis::TokensPerForward).unit("<1 is equal>");
         let svg = plot.svg(&report()).unwrap();
-        if let Some(path) = option_env!("CONJOINT_PLOT") {
-            std::fs::write(path, &svg).unwrap();
-        }
         for text in ["energy resampling", "tokens per full forward", "prefers-color-scheme: dark"] {
             assert!(svg.contains(text), "{text}");
         }

@@ -27,8 +27,8 @@ pub struct Point {
 }
 
 impl Point {
-    /// Tokens a full forward of the denoiser, sampler passes not counted: the K of a strategy that reveals
-    /// K a step.
+    /// Tokens a full forward of the denoiser, sampler passes not counted: the K of a strategy that
+    /// reveals K a step.
     pub fn tokens_per_forward(&self) -> f64 {
         self.tokens as f64 / self.cost.denoiser_calls
     }
@@ -68,14 +68,16 @@ impl Report {
         let metrics = self.metrics();
         let mut table = String::from("| strategy | setting | seed | texts |");
         metrics.iter().for_each(|name| table += &format!(" {} |", cell(name)));
-        table += " tokens per forward | forwards per token | sampler passes per token | tokens/s |\n|---|---|";
+        table += " tokens per forward | forwards per token | sampler passes per token | \
+                  tokens/s |\n|---|---|";
         table += &"---:|".repeat(metrics.len() + 6);
         table.push('\n');
         for point in &self.points {
             self.row(point, &metrics, &mut table);
         }
         table
-            + "\nFigures are `value [95 % interval]`. Tokens per forward count full forwards of the model alone; \
+            + "\nFigures are `value [95 % interval]`. Tokens per forward count full \
+                 forwards of the model alone; \
                  forwards per token count a sampler pass at its measured cost as well.\n"
     }
 

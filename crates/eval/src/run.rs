@@ -25,9 +25,9 @@ pub struct Key {
 
 /// The folder of a comparison.
 ///
-/// Each point is measured once and kept in a file of its own, written aside and then renamed, so that a
-/// comparison that was killed goes on where it was, and none of its files is ever half a file.
-/// `settings.json` holds the settings that the folder was begun with; others are refused.
+/// Each point is measured once and kept in a file of its own, written aside and then renamed, so
+/// that a comparison that was killed goes on where it was, and none of its files is ever half a
+/// file. `settings.json` holds the settings that the folder was begun with; others are refused.
 ///
 /// ```
 /// use conjoint_eval::{Collection, Key, Settings};
@@ -115,7 +115,8 @@ impl Collection {
         Ok(Report { points: points.collect::<Result<_, _>>()? })
     }
 
-    /// Whatever is not a letter, a digit or a point becomes its code, so that no two keys share a file.
+    /// Whatever is not a letter, a digit or a point becomes its code, so that no two keys share a
+    /// file.
     fn path(&self, key: &Key) -> PathBuf {
         let plain = |text: &str| -> String {
             let byte = |byte: u8| match byte {

@@ -100,11 +100,11 @@ impl OnnxDenoiser {
         Ok(hidden)
     }
 
-    /// The mean of each sequence's hidden states [N, D]: one feature vector a text, by which sets of
-    /// texts can be compared.
+    /// The mean of each sequence's hidden states [N, D]: one feature vector a text, by which sets
+    /// of texts can be compared.
     ///
-    /// Positions that hold the model's padding id are left out of the mean, unless a sequence has no
-    /// others; the model sees them all the same, as it does while it generates. Lengths may
+    /// Positions that hold the model's padding id are left out of the mean, unless a sequence has
+    /// no others; the model sees them all the same, as it does while it generates. Lengths may
     /// differ: sequences of nearly the same length share a forward, and none changes another's row.
     ///
     /// # Errors

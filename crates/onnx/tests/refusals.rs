@@ -60,10 +60,23 @@ fn a_graph_in_anothers_place() {
 #[test]
 fn weights_that_are_gone() {
     let folder = exported("dream-tiny", None, OPERATORS[0]);
-    fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    let weights = folder.path().join("model.safetensors");
+    fs::remove_file(&weights).unwrap();
     let error = refused(folder.path());
-    assert!(matches!(error, Error::Graph { .. }), "{error}");
+    assert!(matches!(error, Error::Manifest(_)), "{error}");
     assert!(error.to_string().contains("model.safetensors"), "{error}");
+}
+
+#[test]
+fn weights_of_another_training() {
+    let folder = exported("dream-tiny", None, OPERATORS[0]);
+    let weights = folder.path().join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let error = refused(folder.path());
+    assert!(matches!(error, Error::Manifest(_)), "{error}");
+    assert!(error.to_string().contains("has changed since"), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The divergence frontier and the area under it.
 
-/// Points (exp(−c KL(q ‖ r)), exp(−c KL(p ‖ r))) for the mixtures r = w p + (1 − w) q, w from nearly 0
-/// to nearly 1, between the end points (1, 0) and (0, 1).
+/// Points (exp(−c KL(q ‖ r)), exp(−c KL(p ‖ r))) for the mixtures r = w p + (1 − w) q, w from
+/// nearly 0 to nearly 1, between the end points (1, 0) and (0, 1).
 pub(super) fn frontier(p: &[f64], q: &[f64], points: usize, scale: f64) -> Vec<(f64, f64)> {
     const EDGE: f64 = 1e-6;
     let step = (1.0 - 2.0 * EDGE) / points.saturating_sub(1).max(1) as f64;
@@ -41,8 +41,8 @@ mod tests {
         }
     }
 
-    /// Laws that share nothing: r rules nothing out, KL(q ‖ r) = −ln(1 − w) and KL(p ‖ r) = −ln w, so
-    /// the frontier is ((1 − w)⁵, w⁵), whose area is 5 ∫ w⁵ (1 − w)⁴ dw = 5 B(6, 5) = 1/252.
+    /// Laws that share nothing: r rules nothing out, KL(q ‖ r) = −ln(1 − w) and KL(p ‖ r) = −ln w,
+    /// so the frontier is ((1 − w)⁵, w⁵), whose area is 5 ∫ w⁵ (1 − w)⁴ dw = 5 B(6, 5) = 1/252.
     #[test]
     fn laws_that_share_nothing_have_a_known_area() {
         let area = area(&frontier(&[1.0, 0.0], &[0.0, 1.0], 20_001, 5.0));

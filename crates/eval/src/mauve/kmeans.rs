@@ -1,10 +1,10 @@
 //! Lloyd's k-means as the library `faiss` runs it.
 //!
 //! `mauve-text` clusters with faiss, and single clusterings scatter by more than 0.01 in MAUVE.
-//! This module therefore makes the same choices from the same Mersenne twister: the first centroids are k points
-//! drawn without replacement, a cluster that runs empty takes half of another one, and the best of
-//! several runs is kept. For one seed both find the same clusters, but for rounding. Source: faiss
-//! 1.15, `Clustering.cpp` and `ClusteringHelpers.cpp` (read for what they do, not copied).
+//! This module therefore makes the same choices from the same Mersenne twister: the first centroids
+//! are k points drawn without replacement, a cluster that runs empty takes half of another one, and
+//! the best of several runs is kept. For one seed both find the same clusters, but for rounding.
+//! Source: faiss 1.15, `Clustering.cpp` and `ClusteringHelpers.cpp`.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis};

@@ -13,17 +13,17 @@ use kmeans::KMeans;
 /// MAUVE as its authors define it and their package `mauve-text` computes it.
 ///
 /// The features of both sets are scaled to length 1 and projected on the principal components that
-/// explain 90 % of their variance; k-means cuts the space into n/10 cells (n the smaller set), which
-/// turns the sets into histograms p and q. With the mixtures r = w p + (1 − w) q, MAUVE is the
-/// area under the curve of (exp(−c KL(q ‖ r)), exp(−c KL(p ‖ r))), c = 5: 1 for equal histograms,
-/// near 0 for histograms that share nothing.
+/// explain 90 % of their variance; k-means cuts the space into n/10 cells (n the smaller set),
+/// which turns the sets into histograms p and q. With the mixtures r = w p + (1 − w) q, MAUVE is
+/// the area under the curve of (exp(−c KL(q ‖ r)), exp(−c KL(p ‖ r))), c = 5: 1 for equal
+/// histograms, near 0 for histograms that share nothing.
 ///
 /// The first centroids are drawn as faiss draws them, so that for the same seed the figure is the
 /// package's, within rounding. One clustering scatters: over seeds the standard deviation is about
 /// 0.015 at n = 800 and MAUVE 0.93. [`clusterings`](Self::clusterings) averages over several.
 ///
-/// MAUVE falls with n and rises with the number of cells left out, so only figures with equal n, features
-/// and settings can be compared; report the ceiling (a second set of the reference) beside them.
+/// The figure depends on n, on the number of cells and on the features, so only figures with all of
+/// these equal can be compared; report the ceiling, a second set of the reference, beside them.
 ///
 /// Source: Pillutla et al., arXiv 2102.01454 and arXiv 2212.14578 (MAUVE*); `mauve-text` 0.4.0.
 ///
@@ -124,8 +124,8 @@ impl Mauve {
     /// MAUVE of features p [n, d] and q [m, d].
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::Shape`] if the widths differ or there are fewer points than cells,
-    /// and [`Error::NonFinite`].
+    /// [`Error::Empty`], [`Error::Shape`] if the widths differ or there are fewer points than
+    /// cells, and [`Error::NonFinite`].
     pub fn score(
         &self,
         p: ArrayView2<'_, f32>,
@@ -139,8 +139,9 @@ impl Mauve {
         Ok(MauveScore { mauve: mean(0.0), smoothed: mean(0.5), cells: cuts[0].cells })
     }
 
-    /// MAUVE of p [n, d] and q [m, d], with the [recentred](Bootstrap::recentred) interval of
-    /// the texts' own sampling noise: texts are drawn anew while the cells stay as they are. `n` of the result is p's.
+    /// MAUVE of p [n, d] and q [m, d], with the [recentred](Bootstrap::recentred) interval of the
+    /// texts' own sampling noise: texts are drawn anew while the cells stay as they are. `n` of the
+    /// result is p's.
     ///
     /// # Errors
     /// Those of [`score`](Self::score).
@@ -319,8 +320,9 @@ mod tests {
         assert!(measured.low < mean && mean < measured.high && measured.n == 200);
     }
 
-    /// Two sets of 300 texts over 30 equally likely cells. The interval holds the mean over many such
-    /// pairs about 95 times in 100; without recentring it lies below and misses it nearly always.
+    /// Two sets of 300 texts over 30 equally likely cells. The interval holds the mean over many
+    /// such pairs about 95 times in 100; without recentring it lies below and misses it nearly
+    /// always.
     #[test]
     fn intervals_cover_the_expectation_at_this_n() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
