@@ -73,6 +73,8 @@ fn weights_of_another_training() {
     let weights = folder.path().join("model.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
+    // The file is a hard link to the fixture's.
+    fs::remove_file(&weights).unwrap();
     fs::write(&weights, bytes).unwrap();
     let error = refused(folder.path());
     assert!(matches!(error, Error::Manifest(_)), "{error}");
