@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use conjoint_corpus::{Corpus, Domain};
 
-/// Print texts of the training corpus
+/// Print texts of the training corpus, one a line, with \n for a line's end inside a text
 #[derive(Args)]
 pub struct Arguments {
     /// How many texts
@@ -27,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let mut out = std::io::stdout().lock();
     for text in corpus.texts(0..arguments.num) {
-        writeln!(out, "{text}")?;
+        writeln!(out, "{}", text.to_string().replace('\n', "\\n"))?;
     }
     Ok(())
 }

@@ -116,6 +116,27 @@ fn holes_are_filled_and_what_is_given_stays() {
     assert!(stderr(&bad).contains("[MASK*N]"), "{}", stderr(&bad));
 }
 
+#[test]
+fn a_scorer_is_counted_from_the_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = conjoint(&["corpus", "--num", "40", "--seed", "7"]);
+    assert_eq!(String::from_utf8_lossy(&texts.stdout).lines().count(), 40);
+    let file = folder.path().join("texts.txt");
+    std::fs::write(&file, texts.stdout).unwrap();
+    for unmasker in ["energy", "copula", "prefix-acceptance"] {
+        let line = format!(
+            "--prompt <story> --gen-length 12 --unmasker {unmasker} --schedule per-step:3 \
+             --scorer ngram:3:{}",
+            file.display()
+        );
+        let report = generate_json(&tiny(), &line);
+        assert_eq!(report["sequences"][0]["tokens"].as_array().unwrap().len(), 13);
+    }
+    let missing = generate(&tiny(), "--prompt <story> --gen-length 4 --scorer ngram:3:nowhere.txt");
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("--scorer"), "{}", stderr(&missing));
+}
+
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny")
 }
