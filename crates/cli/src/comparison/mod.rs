@@ -4,6 +4,7 @@ mod lines;
 mod metrics;
 mod texts;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -125,7 +126,7 @@ fn settings(
         .iter()
         .map(|file| format!("{} {}", file.name, file.sha256))
         .collect();
-    let given: Vec<&[TokenId]> = canvases.iter().map(Canvas::tokens).collect();
+    let given: BTreeSet<&[TokenId]> = canvases.iter().map(Canvas::tokens).collect();
     let settings = [
         ("weights", weights.join(", ")),
         ("texts", arguments.num_samples.to_string()),
@@ -137,7 +138,7 @@ fn settings(
 }
 
 /// FNV-1a over the tokens: enough to tell two sets of prompts apart.
-fn checksum(texts: &[&[TokenId]]) -> u64 {
+fn checksum(texts: &BTreeSet<&[TokenId]>) -> u64 {
     let bytes = texts.iter().flat_map(|text| text.iter().flat_map(|token| token.to_le_bytes()));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
