@@ -23,8 +23,8 @@ mod strategy;
 #[cfg(feature = "train")]
 mod train;
 
-/// Training makes and drops many large tensors; the system's allocator hands each back to the kernel, and
-/// clearing its pages anew costs a quarter of a step.
+/// Training makes and drops many large tensors; the system's allocator hands each back to the kernel, which
+/// clears its pages anew.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
