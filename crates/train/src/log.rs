@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     fn record(step: u64) -> Record {
-        let at = Position { step, seconds: step as f64, mean_loss: 2.0 };
+        let at = Position { step, seconds: step as f64, mean_loss: 2.0, ..Position::default() };
         let validation =
             BTreeMap::from([("masked 50 %".to_owned(), 1.0), ("top-1".to_owned(), 0.5)]);
         Record::new(&at, step * 100, 2.5, 1.0, &validation)

@@ -1,4 +1,4 @@
-//! Muon for the matrices inside the layers, AdamW for everything else, on several threads.
+//! Muon for the matrices inside the layers and AdamW for everything else, or AdamW alone, on several threads.
 
 use burn::module::{Module, ParamId};
 use burn::module::{ModuleVisitor, Param};
@@ -8,11 +8,11 @@ use burn::optim::{
 use burn::tensor::Tensor;
 
 use crate::TrainError;
-use crate::options::OptimizerOptions;
+use crate::options::{Method, OptimizerOptions};
 use crate::params::{self, ParamInfo};
 use crate::threads;
 
-/// Muon's matrices are spread over this many shares, whatever the number of threads, so that a run
+/// Matrices are spread over this many shares, whatever the number of threads, so that a run
 /// can be resumed with another number.
 const MUON_SHARES: usize = 4;
 
@@ -34,17 +34,18 @@ impl Optimizer {
     pub fn new(module: &impl Module, options: OptimizerOptions) -> Self {
         let (matrices, others): (Vec<_>, Vec<_>) =
             params::list(module).into_iter().partition(is_matrix);
-        let adamw = AdamWConfig::new().with_beta_2(0.98).with_epsilon(1e-8).with_weight_decay(0.0);
-        let ids = others.into_iter().map(|p| p.id).collect();
-        let mut shares = vec![Share { ids, optimizer: adamw.init(), rate: options.adamw_rate }];
-        for matrices in spread(matrices) {
-            let ids = matrices.into_iter().map(|p| p.id).collect();
-            shares.push(Share {
-                ids,
-                optimizer: muon(options.weight_decay),
-                rate: options.muon_rate,
-            });
-        }
+        let share = |params: Vec<ParamInfo>, optimizer, rate| Share {
+            ids: params.into_iter().map(|p| p.id).collect(),
+            optimizer,
+            rate,
+        };
+        let mut shares = vec![share(others, adamw(&options, 0.0), options.adamw_rate)];
+        shares.extend(spread(matrices).into_iter().map(|matrices| match options.method {
+            Method::Muon => share(matrices, muon(options.weight_decay), options.muon_rate),
+            Method::AdamW => {
+                share(matrices, adamw(&options, options.weight_decay), options.adamw_rate)
+            }
+        }));
         Self { shares, options }
     }
 
@@ -110,6 +111,14 @@ impl Share {
         let updated = self.optimizer.step(self.rate * factor, module.clone(), gradients);
         params::values(&updated, |id| self.ids.contains(&id))
     }
+}
+
+fn adamw(options: &OptimizerOptions, weight_decay: f64) -> ModuleOptimizer {
+    AdamWConfig::new()
+        .with_beta_2(options.beta_2 as f32)
+        .with_epsilon(1e-8)
+        .with_weight_decay(weight_decay as f32)
+        .init()
 }
 
 fn muon(weight_decay: f64) -> ModuleOptimizer {

@@ -19,6 +19,12 @@ pub(crate) struct Position {
     pub seconds: f64,
     /// A running mean of the loss over about the last hundred steps.
     pub mean_loss: f64,
+    /// The best score of a validation so far.
+    #[serde(default)]
+    pub best: Option<f64>,
+    /// Validations since then.
+    #[serde(default)]
+    pub stale: u32,
 }
 
 impl Position {
@@ -28,6 +34,17 @@ impl Position {
         self.mean_loss += weight * (loss - self.mean_loss);
         self.step += 1;
         self.seconds += seconds;
+    }
+
+    /// Takes note of a validation's score; whether it is the best so far.
+    pub fn judge(&mut self, score: f64) -> bool {
+        let better = self.best.is_none_or(|best| score < best);
+        if better {
+            (self.best, self.stale) = (Some(score), 0);
+        } else {
+            self.stale += 1;
+        }
+        better
     }
 }
 

@@ -55,9 +55,14 @@ pub(crate) trait Objective<M>: Sync {
     }
     /// What may not change when a run is continued. Budgets, rates and the batch may.
     fn identity(&self) -> Identity;
-    /// Whether a validated figure is worth a place on the terminal.
+    /// Whether a validated figure is worth a place on the terminal, and counts in the score.
     fn is_headline(&self, _figure: &str) -> bool {
         true
+    }
+    /// What a validation is judged by, lower being better: the mean of its headline figures.
+    fn score(&self, validation: &BTreeMap<String, f64>) -> f64 {
+        let figures = || validation.iter().filter(|(name, _)| self.is_headline(name));
+        figures().map(|(_, value)| value).sum::<f64>() / figures().count().max(1) as f64
     }
 }
 
@@ -76,7 +81,7 @@ pub(crate) fn train<M: Module + Sync>(
     let progress = Progress::new(options, &run.position);
     let mut validation = BTreeMap::new();
     let mut saved = run.position.seconds;
-    while options.fraction(&run.position) < 1.0 {
+    while !options.is_spent(&run.position) {
         let clock = Instant::now();
         let fraction = options.fraction(&run.position);
         let factor = options.optimizer.factor(run.position.step, fraction);
@@ -92,12 +97,13 @@ pub(crate) fn train<M: Module + Sync>(
         run.averaged = params::average(run.averaged, &run.module, decay);
         run.position.advance(loss, clock.elapsed().as_secs_f64());
 
-        let position = run.position.clone();
-        let finished = options.fraction(&position) >= 1.0;
-        let due = finished || position.seconds - saved >= 60.0 * options.checkpoint_minutes;
+        let due = options.is_spent(&run.position) || options.is_checkpoint(&run.position, saved);
+        let mut better = false;
         if due {
             validation = objective.validate(&run.averaged)?;
+            better = run.position.judge(objective.score(&validation));
         }
+        let position = run.position.clone();
         if due || position.step % options.log_every.max(1) == 0 {
             let tokens = position.step * objective.tokens_per_step();
             log.write(&Record::new(
@@ -110,8 +116,11 @@ pub(crate) fn train<M: Module + Sync>(
         }
         progress.update(&position, objective.tokens_per_step(), options.fraction(&position));
         if due {
+            // The model first: a run killed in between repeats the steps since the last checkpoint.
+            if better || options.patience.is_none() {
+                objective.save(&run.averaged)?;
+            }
             state::save(&run, &options.dir)?;
-            objective.save(&run.averaged)?;
             log.plot(|figure| objective.is_plotted(figure))?;
             progress.report(&position, &validation, |figure| objective.is_headline(figure));
             saved = position.seconds;
@@ -140,16 +149,29 @@ fn gradients<M: Module + Sync>(
     progress: f64,
     options: &RunOptions,
 ) -> Result<(f64, GradientsParams), TrainError> {
-    let shard = |rows: Range<usize>| -> Result<(f64, GradientsParams), TrainError> {
+    let (batch, workers) = (options.batch, options.workers);
+    let most = options.micro_batch.unwrap_or(batch);
+    let pass = |rows: Range<usize>| -> Result<(f64, GradientsParams), TrainError> {
         // A copy with leaves of its own: graphs that share leaves would wait for each other.
         let module = module.clone().fork(&Device::default().autodiff());
         let loss = objective.loss(&module, position.step, progress, rows)?;
         let value = loss.clone().into_scalar::<f32>();
         Ok((f64::from(value), GradientsParams::from_grads(loss.backward(), &module)))
     };
-    let (batch, workers) = (options.batch, options.workers);
+    let worker = |rows: Range<usize>| {
+        let parts = rows.clone().step_by(most).map(|low| pass(low..(low + most).min(rows.end)));
+        add_up(module, parts)
+    };
     let rows = (0..workers).map(|w| w * batch / workers..(w + 1) * batch / workers);
-    let parts = threads::map(rows.collect(), shard)?;
+    let parts = threads::map(rows.collect(), worker)?;
+    add_up(module, parts.into_iter())
+}
+
+/// The sums of losses and of gradients, in order.
+fn add_up<M: Module>(
+    module: &M,
+    parts: impl Iterator<Item = Result<(f64, GradientsParams), TrainError>>,
+) -> Result<(f64, GradientsParams), TrainError> {
     let mut total = 0.0;
     let mut sum = GradientsAccumulator::<M>::new();
     for part in parts {
@@ -211,5 +233,47 @@ mod tests {
         let again = train_on(&letters, &letter_tokenizer(), &tiny_run(dir.path(), 3)).unwrap();
         assert_eq!((first.steps, first.loss), (again.steps, again.loss));
         assert_eq!(losses(dir.path()).len(), 3);
+    }
+
+    #[test]
+    fn a_batch_in_small_passes_is_the_same_batch() {
+        let run = |micro_batch, workers| {
+            let dir = tempfile::tempdir().unwrap();
+            let mut options = tiny_run(dir.path(), 3);
+            (options.run.micro_batch, options.run.workers) = (micro_batch, workers);
+            train_on(&letters, &letter_tokenizer(), &options).unwrap();
+            losses(dir.path())
+        };
+        let whole = run(None, 1);
+        for (micro_batch, workers) in [(1, 1), (3, 2)] {
+            let parts = run(Some(micro_batch), workers);
+            assert!(whole.iter().zip(&parts).all(|(a, b)| (a - b).abs() < 1e-4), "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_no_longer_improves_stops_and_keeps_its_best_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = tiny_run(dir.path(), 500);
+        options.run.checkpoint_steps = Some(5);
+        options.run.patience = Some(2);
+        // So fast that it soon gets worse.
+        options.run.optimizer.adamw_rate = 3.0;
+        options.run.optimizer.muon_rate = 3.0;
+        let first = train_on(&letters, &letter_tokenizer(), &options).unwrap();
+        assert!(first.steps < 500 && first.steps % 5 == 0, "{first:?}");
+        let records = crate::log::read_log(&dir.path().join("log.jsonl")).unwrap();
+        let scores: Vec<f64> = records
+            .iter()
+            .filter(|record| !record.validation.is_empty())
+            .map(|r| r.validation.values().sum())
+            .collect();
+        let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
+        assert_eq!(scores.iter().position(|&s| s == best), Some(scores.len() - 3), "{scores:?}");
+        let model = std::fs::read(dir.path().join("model.safetensors")).unwrap();
+        // It stays stopped, and the model stays the best.
+        let again = train_on(&letters, &letter_tokenizer(), &options).unwrap();
+        assert_eq!(again.steps, first.steps);
+        assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), model);
     }
 }
