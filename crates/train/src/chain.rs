@@ -7,23 +7,39 @@ use crate::distill::{Pass, Target};
 use crate::dream::Dream;
 use crate::teacher::Teacher;
 use crate::trajectory::Trajectory;
+use crate::window::Window;
 
-/// A trajectory from the state after `reveals` reveals on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Chain<'a> {
-    pub trajectory: &'a Trajectory,
-    pub reveals: usize,
+/// The canvases x⁰ … xᴶ of one sequence, each with a position more revealed until none is left.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain {
+    canvases: Vec<Vec<u32>>,
+    masked: Vec<Vec<usize>>,
 }
 
-impl Chain<'_> {
+impl Chain {
+    /// Along `trajectory`, from its state after `reveals` reveals to `depth` reveals later.
+    pub fn along(trajectory: &Trajectory, reveals: usize, depth: usize, mask_id: u32) -> Self {
+        let mut chain = Self::default();
+        for k in reveals..=reveals + depth {
+            chain.push(trajectory.canvas(k, mask_id), trajectory.masked(k).collect());
+        }
+        chain
+    }
+
+    /// Adds the next canvas, `[T]` ids, and its masked positions, the next to be revealed first.
+    pub fn push(&mut self, canvas: Vec<u32>, masked: Vec<usize>) {
+        self.canvases.push(canvas);
+        self.masked.push(masked);
+    }
+
     /// x^depth, `[T]` ids.
-    fn canvas(&self, depth: usize, mask_id: u32) -> Vec<u32> {
-        self.trajectory.canvas(self.reveals + depth, mask_id)
+    pub fn canvas(&self, depth: usize) -> &[u32] {
+        &self.canvases[depth]
     }
 
     /// The positions masked in x^depth, the next to be revealed first.
-    fn masked(&self, depth: usize) -> impl ExactSizeIterator<Item = usize> + '_ {
-        self.trajectory.masked(self.reveals + depth)
+    pub fn masked(&self, depth: usize) -> &[usize] {
+        &self.masked[depth]
     }
 }
 
@@ -42,10 +58,15 @@ pub(crate) struct Batch {
 }
 
 impl<T: Teacher> Frozen<'_, T> {
-    /// The passes of `chains`, `weights.len()` deep. A masked row of x^j weighs `weights[j − 1]`
-    /// over the number of masked rows in its chain; a depth of weight zero has no target, and the
-    /// teacher is not asked about it.
-    pub fn batch(&self, chains: &[Chain], weights: &[f64]) -> Result<Batch, TrainError> {
+    /// The passes of `chains`, `weights.len()` deep. A masked row of x^j weighs `weights[j − 1]` times
+    /// its weight in its chain by `window`; a depth of weight zero has no target, and the teacher is not
+    /// asked about it.
+    pub fn batch(
+        &self,
+        chains: &[Chain],
+        weights: &[f64],
+        window: Window,
+    ) -> Result<Batch, TrainError> {
         let wanted = |depth: &usize| *depth == 0 || weights[depth - 1] > 0.0;
         let asked: Vec<usize> = (0..=weights.len()).filter(wanted).collect();
         let mut answers = self.ask(chains, &asked)?.into_iter();
@@ -58,8 +79,10 @@ impl<T: Teacher> Frozen<'_, T> {
         let passes = weights.iter().enumerate().map(|(i, &weight)| {
             let depth = i + 1;
             let embedded = self.base.embed(self.ids(chains, depth));
+            let row_weights =
+                |masked: usize| window.weights(masked).map(move |row| (weight * row) as f32);
             let target =
-                (weight > 0.0).then(|| self.target(chains, depth, weight, answer())).flatten();
+                (weight > 0.0).then(|| self.target(chains, depth, row_weights, answer())).flatten();
             Pass { embedded, target }
         });
         Ok(Batch { passes: passes.collect(), start })
@@ -75,25 +98,28 @@ impl<T: Teacher> Frozen<'_, T> {
     }
 
     fn length(&self, chains: &[Chain]) -> usize {
-        chains.first().map_or(0, |chain| chain.trajectory.tokens.len())
+        chains.first().map_or(0, |chain| chain.canvas(0).len())
+    }
+
+    /// The id that hides a token.
+    pub fn mask_id(&self) -> u32 {
+        self.base.config().mask_token_id
     }
 
     /// The ids of x^depth, [B, T].
-    fn ids(&self, chains: &[Chain], depth: usize) -> Tensor<2, Int> {
-        let mask = self.base.config().mask_token_id;
+    pub fn ids(&self, chains: &[Chain], depth: usize) -> Tensor<2, Int> {
         let ids: Vec<i32> =
-            chains.iter().flat_map(|c| c.canvas(depth, mask)).map(|id| id as i32).collect();
+            chains.iter().flat_map(|c| c.canvas(depth)).map(|&id| id as i32).collect();
         Tensor::from_data(TensorData::new(ids, [chains.len(), self.length(chains)]), &self.device())
     }
 
     /// The teacher's hidden states at these depths, [B, T, D] each, from one call.
-    fn ask(&self, chains: &[Chain], depths: &[usize]) -> Result<Vec<Tensor<3>>, TrainError> {
-        let config = self.base.config();
-        let canvases = depths.iter().flat_map(|&depth| {
-            chains.iter().flat_map(move |c| c.canvas(depth, config.mask_token_id))
-        });
-        let ids: Vec<i64> = canvases.map(i64::from).collect();
-        let (batch, length, width) = (chains.len(), self.length(chains), config.hidden_size);
+    pub fn ask(&self, chains: &[Chain], depths: &[usize]) -> Result<Vec<Tensor<3>>, TrainError> {
+        let canvases =
+            depths.iter().flat_map(|&depth| chains.iter().flat_map(move |c| c.canvas(depth)));
+        let ids: Vec<i64> = canvases.copied().map(i64::from).collect();
+        let (batch, length) = (chains.len(), self.length(chains));
+        let width = self.base.config().hidden_size;
         let hidden = self.teacher.hidden(&ids, depths.len() * batch, length)?;
         let expected = ids.len() * width;
         if hidden.len() != expected || expected == 0 {
@@ -113,22 +139,19 @@ impl<T: Teacher> Frozen<'_, T> {
     }
 
     /// What to compare with at the masked rows of x^depth; `None` where every chain has ended.
-    fn target(
+    fn target<W: Iterator<Item = f32>>(
         &self,
         chains: &[Chain],
         depth: usize,
-        weight: f64,
+        row_weights: impl Fn(usize) -> W,
         hidden: Tensor<3>,
     ) -> Option<Target> {
         let length = self.length(chains);
         let (mut rows, mut weights) = (Vec::new(), Vec::new());
         for (b, chain) in chains.iter().enumerate() {
             let masked = chain.masked(depth);
-            let each = (weight / masked.len().max(1) as f64) as f32;
-            for i in masked {
-                rows.push((b * length + i) as i32);
-                weights.push(each);
-            }
+            rows.extend(masked.iter().map(|i| (b * length + i) as i32));
+            weights.extend(row_weights(masked.len()));
         }
         let count = rows.len();
         let rows: Tensor<1, Int> =
@@ -158,9 +181,9 @@ mod tests {
         let chains: Vec<_> = trajectories
             .iter()
             .zip(0..)
-            .map(|(trajectory, reveals)| Chain { trajectory, reveals })
+            .map(|(trajectory, reveals)| Chain::along(trajectory, reveals, 4, 6))
             .collect();
-        let batch = frozen.batch(&chains, &[1.0, 0.0, 0.5, 2.0]).unwrap();
+        let batch = frozen.batch(&chains, &[1.0, 0.0, 0.5, 2.0], Window::default()).unwrap();
         let sum = |depth: usize| {
             batch.passes[depth - 1]
                 .target
@@ -182,8 +205,8 @@ mod tests {
         let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
         let frozen = Frozen { teacher: &base.clone(), base: base.clone() };
         let trajectories = trajectories();
-        let chain = [Chain { trajectory: &trajectories[1], reveals: 1 }];
-        let batch = frozen.batch(&chain, &[0.0, 1.0]).unwrap();
+        let chain = [Chain::along(&trajectories[1], 1, 2, 6)];
+        let batch = frozen.batch(&chain, &[0.0, 1.0], Window::default()).unwrap();
         let target = batch.passes[1].target.as_ref().unwrap();
         let ids: Vec<i64> = trajectories[1].canvas(3, 6).into_iter().map(i64::from).collect();
         let hidden = base.hidden(&ids, 1, 6).unwrap();
@@ -203,8 +226,8 @@ mod tests {
         let frozen =
             Frozen { base: Dream::untied(&tiny_config(), &Device::default()), teacher: &Silent };
         let trajectories = trajectories();
-        let chain = [Chain { trajectory: &trajectories[0], reveals: 0 }];
-        let answer = frozen.batch(&chain, &[1.0]).map(drop);
+        let chain = [Chain::along(&trajectories[0], 0, 1, 6)];
+        let answer = frozen.batch(&chain, &[1.0], Window::default()).map(drop);
         assert!(matches!(
             answer,
             Err(TrainError::TeacherShape { got: 7, batch: 2, expected: 192 })

@@ -6,13 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::sampler::SamplerLayer;
 
-/// Weights of the loss's optional terms on hidden states; both zero by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HiddenWeights {
+/// What is compared, beside the distributions as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
     /// λ₁, on smoothL1(hʲ, h_base(xʲ)): stay near what the frozen model would compute.
     pub teacher: f64,
     /// λ₂, on smoothL1(hʲ, h⁰): stay near the start.
     pub start: f64,
+    /// τ, by which both models' logits are divided before they are compared. The divergence is
+    /// multiplied by τ², so that gradients keep their size (Hinton et al., arXiv 1503.02531).
+    pub temperature: f64,
+}
+
+impl Default for Comparison {
+    /// The distributions as they are, and nothing else.
+    fn default() -> Self {
+        Self { teacher: 0.0, start: 0.0, temperature: 1.0 }
+    }
 }
 
 /// One pass of the sampler layer and what it is compared with.
@@ -38,31 +48,34 @@ pub struct Target {
 /// The loss of a chain of passes from the hidden states `start` = h⁰ [B, T, D]:
 ///
 /// ```text
-/// Σ_j Σ_rows weight · ( KL(p_base(· | xʲ) ‖ p_sampler(· | xʲ, hʲ)) + λ₁ smoothL1(hʲ, h_base(xʲ)) + λ₂ smoothL1(hʲ, h⁰) )
+/// Σ_j Σ_rows weight · ( τ² KL(p_base(· | xʲ) ‖ p_sampler(· | xʲ, hʲ)) + λ₁ smoothL1(hʲ, h_base(xʲ)) + λ₂ smoothL1(hʲ, h⁰) )
 /// ```
 ///
-/// in nats, with `head` the frozen head [V, D] and smoothL1 averaged over D. Gradients flow through
+/// in nats, with `head` the frozen head [V, D], both distributions at temperature τ, and smoothL1
+/// averaged over D. Gradients flow through
 /// the whole chain.
 pub fn loss(
     layer: &SamplerLayer,
     head: &Tensor<2>,
     start: Tensor<3>,
     passes: &[Pass],
-    lambda: HiddenWeights,
+    comparison: Comparison,
 ) -> Tensor<1> {
+    let Comparison { teacher, start: near_start, temperature } = comparison;
+    let distributions = |hidden: &Tensor<2>| tempered_log_probabilities(hidden, head, temperature);
     let mut total = Tensor::zeros([1], &start.device());
     let mut hidden = start.clone();
     for pass in passes {
         hidden = layer.forward(pass.embedded.clone(), hidden);
         let Some(target) = &pass.target else { continue };
         let ours = rows(&hidden, &target.rows);
-        let mut each =
-            divergence(log_probabilities(&target.hidden, head), log_probabilities(&ours, head));
-        if lambda.teacher != 0.0 {
-            each = each + smooth_l1(ours.clone(), target.hidden.clone()).mul_scalar(lambda.teacher);
+        let mut each = divergence(distributions(&target.hidden), distributions(&ours))
+            .mul_scalar(temperature * temperature);
+        if teacher != 0.0 {
+            each = each + smooth_l1(ours.clone(), target.hidden.clone()).mul_scalar(teacher);
         }
-        if lambda.start != 0.0 {
-            each = each + smooth_l1(ours, rows(&start, &target.rows)).mul_scalar(lambda.start);
+        if near_start != 0.0 {
+            each = each + smooth_l1(ours, rows(&start, &target.rows)).mul_scalar(near_start);
         }
         total = total + (each * target.weights.clone()).sum();
     }
@@ -77,7 +90,12 @@ pub(crate) fn rows(hidden: &Tensor<3>, rows: &Tensor<1, Int>) -> Tensor<2> {
 
 /// Hidden states [N, D] → log-probabilities [N, V].
 pub(crate) fn log_probabilities(hidden: &Tensor<2>, head: &Tensor<2>) -> Tensor<2> {
-    log_softmax(hidden.clone().matmul(head.clone().transpose()), 1)
+    tempered_log_probabilities(hidden, head, 1.0)
+}
+
+fn tempered_log_probabilities(hidden: &Tensor<2>, head: &Tensor<2>, temperature: f64) -> Tensor<2> {
+    let logits = hidden.clone().matmul(head.clone().transpose());
+    log_softmax(if temperature == 1.0 { logits } else { logits.div_scalar(temperature) }, 1)
 }
 
 /// KL(p ‖ q) of each row in nats, from log-probabilities [N, V] → `[N]`.
@@ -164,7 +182,7 @@ mod tests {
                 value((divergence(exact, stale) * target.weights.clone()).sum())
             })
             .sum();
-        let lambda = HiddenWeights { start: 5.0, teacher: 0.0 };
+        let lambda = Comparison { start: 5.0, ..Comparison::default() };
         let loss = value(loss(&layer, &head(&device), start, &passes, lambda));
         assert!((loss - stale).abs() < 1e-5 && stale > 0.1, "{loss} {stale}");
     }
@@ -175,11 +193,28 @@ mod tests {
         let layer = shaken(SamplerLayer::new(&tiny_config(), &device), 1);
         let start = numbers([2, 6, 16], 3.0, &device);
         let last = |passes: Vec<Pass>| {
-            value(loss(&layer, &head(&device), start.clone(), &passes, HiddenWeights::default()))
+            value(loss(&layer, &head(&device), start.clone(), &passes, Comparison::default()))
         };
         let through_both = last(passes(&device, false));
         assert!((through_both - last(passes(&device, false)[1..].to_vec())).abs() > 1e-4);
         assert!(last(passes(&device, true)) > through_both);
+    }
+
+    #[test]
+    fn a_temperature_divides_both_logits_and_keeps_the_scale() {
+        let device = Device::default();
+        let layer = params::init(SamplerLayer::new(&tiny_config(), &device), 1);
+        let start = numbers([2, 6, 16], 3.0, &device);
+        let at = |temperature| {
+            let comparison = Comparison { temperature, ..Comparison::default() };
+            value(loss(&layer, &head(&device), start.clone(), &passes(&device, false), comparison))
+        };
+        // A model whose logits are divided by τ already, compared at 1, costs 1/τ² as much.
+        let cool = head(&device).div_scalar(3.0);
+        let passes = passes(&device, false);
+        let divided = value(loss(&layer, &cool, start.clone(), &passes, Comparison::default()));
+        assert!((at(3.0) - 9.0 * divided).abs() < 1e-5, "{} {divided}", at(3.0));
+        assert!((at(3.0) - at(1.0)).abs() > 1e-3);
     }
 
     #[test]
@@ -194,7 +229,7 @@ mod tests {
     fn gradients_are_slopes_through_the_whole_chain() {
         let device = Device::default().autodiff();
         let plain = Device::default();
-        let lambda = HiddenWeights { teacher: 0.3, start: 0.2 };
+        let lambda = Comparison { teacher: 0.3, start: 0.2, temperature: 1.7 };
         let layer = shaken(SamplerLayer::new(&tiny_config(), &device), 1);
         let of = |layer: &SamplerLayer| {
             loss(

@@ -8,17 +8,19 @@ use crate::TrainError;
 use crate::chain::Frozen;
 use crate::checkpoint::{self, Precision};
 use crate::config::check;
-use crate::distill::HiddenWeights;
+use crate::distill::Comparison;
 use crate::dream::Dream;
-use crate::options::RunOptions;
+use crate::options::{OptimizerOptions, RunOptions};
 use crate::params;
 use crate::sampler::SamplerLayer;
 use crate::teacher::{Cached, Teacher};
 use crate::trainer::{self, Summary};
 use crate::trajectory::Trajectory;
 use crate::unrolling::Distillation;
+use crate::window::Window;
 
-/// How the sampler layer is trained.
+/// How the sampler layer is trained. The defaults are those of arXiv 2509.22738 where it states them;
+/// its weights of the depths are only said to favour small j.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplerOptions {
     /// The frozen model's checkpoint folder, whose embedding and head the layer shares.
@@ -26,11 +28,16 @@ pub struct SamplerOptions {
     /// The weight of each depth j = 1..=J in the loss; its length is J, the most passes that are
     /// unrolled. To reveal K tokens a step well, J should be at least K − 1.
     pub depth_weights: Vec<f64>,
-    /// Compare at one depth a step, drawn by `depth_weights`, rather than at all depths: a step
-    /// needs fewer forwards of the frozen model and learns less.
-    pub one_depth: bool,
-    /// Weights of the terms on hidden states.
-    pub lambda: HiddenWeights,
+    /// Compare at all depths in each step, rather than at one drawn by `depth_weights`: a step needs
+    /// more forwards of the frozen model and learns more.
+    pub all_depths: bool,
+    /// How much each masked row weighs.
+    pub window: Window,
+    /// The share of a batch's sequences whose tokens the layer itself draws, from x¹ on, as in decoding,
+    /// rather than the trajectory's: the layer then learns to answer to its own mistakes.
+    pub own_share: f64,
+    /// The temperature of the comparison, and the terms on hidden states.
+    pub comparison: Comparison,
     /// Bytes of memory for the teacher's answers, so that a state met again costs no forward of the
     /// frozen model; 0 remembers nothing.
     pub cache_bytes: usize,
@@ -46,15 +53,26 @@ impl Default for SamplerOptions {
     fn default() -> Self {
         Self {
             base: PathBuf::from("base"),
-            depth_weights: vec![1.0; 4],
-            one_depth: false,
-            lambda: HiddenWeights::default(),
+            depth_weights: favour_shallow(7),
+            all_depths: false,
+            window: Window::default(),
+            own_share: 0.0,
+            comparison: Comparison::default(),
             cache_bytes: 4 << 30,
             held_out: 64,
             precision: Precision::F32,
-            run: RunOptions { batch: 32, ..RunOptions::default() },
+            run: RunOptions {
+                batch: 32,
+                optimizer: OptimizerOptions::published(),
+                ..RunOptions::default()
+            },
         }
     }
+}
+
+/// Weights 1/j for the depths j = 1..=`depth`: each further pass counts less.
+pub fn favour_shallow(depth: usize) -> Vec<f64> {
+    (1..=depth).map(|j| 1.0 / j as f64).collect()
 }
 
 impl SamplerOptions {
@@ -63,6 +81,17 @@ impl SamplerOptions {
         let usable =
             weights.iter().all(|w| *w >= 0.0 && w.is_finite()) && weights.iter().sum::<f64>() > 0.0;
         check(usable, "depth_weights", format!("{weights:?}"), "numbers of 0 or above, not all 0")?;
+        let Window { rows, share } = self.window;
+        check(rows != Some(0), "window", 0, "at least 1 row")?;
+        let is_share = |share: f64| (0.0..=1.0).contains(&share);
+        check(is_share(share), "window share", share, "from 0 to 1")?;
+        check(is_share(self.own_share), "own_share", self.own_share, "from 0 to 1")?;
+        let Comparison { teacher, start, temperature } = self.comparison;
+        let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
+        check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;
+        check(is_weight(start), "lambda_start", start, "finite and 0 or above")?;
+        let usable = temperature.is_finite() && temperature > 0.0;
+        check(usable, "temperature", temperature, "finite and above 0")?;
         check(self.held_out > 0, "held_out", self.held_out, "at least 1")
     }
 }

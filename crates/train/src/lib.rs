@@ -54,6 +54,7 @@ mod masking;
 pub mod onnx_teacher;
 mod optimizer;
 pub mod options;
+mod own_states;
 pub mod params;
 mod progress;
 pub mod rollout;
@@ -68,5 +69,6 @@ pub mod tokenizer;
 pub mod trainer;
 pub mod trajectory;
 mod unrolling;
+pub mod window;
 
 pub use error::TrainError;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::RngExt;
 
@@ -13,10 +14,12 @@ use crate::distillation::SamplerOptions;
 use crate::figures::Figures;
 use crate::identity::{Identity, identity};
 use crate::masking;
+use crate::own_states::own_states;
 use crate::sampler::SamplerLayer;
 use crate::teacher::Teacher;
 use crate::trainer::Objective;
 use crate::trajectory::Trajectory;
+use crate::window::Window;
 
 /// States along the frozen model's trajectories, and how the layer's unrolled passes compare there.
 pub(crate) struct Distillation<'a, T> {
@@ -27,25 +30,47 @@ pub(crate) struct Distillation<'a, T> {
 }
 
 impl<T: Teacher> Distillation<'_, T> {
-    /// The states of rows `rows` of step `step`'s batch: the reveals stratified over the batch.
-    fn chains(&self, step: u64, rows: Range<usize>) -> Vec<Chain<'_>> {
+    /// The chains of rows `rows` of step `step`'s batch, `depth` deep: their starts stratified over the
+    /// reveals, and the first of them drawn by `layer` itself.
+    fn chains(
+        &self,
+        layer: &SamplerLayer,
+        step: u64,
+        depth: usize,
+        rows: Range<usize>,
+    ) -> Result<Vec<Chain>, TrainError> {
         let batch = self.options.run.batch;
-        let chain = |j: usize| {
-            let mut rng = masking::stream(self.options.run.seed, step * batch as u64 + j as u64);
+        let stream = |row: usize| step * batch as u64 + row as u64;
+        let chain = |row: usize, depth| {
+            let mut rng = masking::stream(self.options.run.seed, stream(row));
             let trajectory = &self.training[rng.random_range(0..self.training.len())];
-            let share = (j as f64 + rng.random::<f64>()) / batch as f64;
+            let share = (row as f64 + rng.random::<f64>()) / batch as f64;
             // At least one row must be left to compare at depth 1.
             let states = trajectory.order.len() - 1;
-            Chain { trajectory, reveals: ((share * states as f64) as usize).min(states - 1) }
+            let reveals = ((share * states as f64) as usize).min(states - 1);
+            Chain::along(trajectory, reveals, depth, self.frozen.mask_id())
         };
-        rows.map(chain).collect()
+        // The layer's own sequences lie spread over the batch, and so over the stages of decoding.
+        let is_own = |row: usize| {
+            let count = |rows: usize| (rows as f64 * self.options.own_share).floor();
+            count(row + 1) > count(row)
+        };
+        let (own, given): (Vec<usize>, Vec<usize>) = rows.partition(|&row| is_own(row));
+        let mut chains: Vec<_> = given.into_iter().map(|row| chain(row, depth)).collect();
+        if !own.is_empty() {
+            let starts = own.iter().map(|&row| chain(row, 0)).collect();
+            let rng = |row: &usize| masking::stream(self.options.run.seed ^ OWN, stream(*row));
+            let mut streams: Vec<_> = own.iter().map(rng).collect();
+            chains.extend(own_states(&self.frozen, layer, starts, depth, &mut streams)?);
+        }
+        Ok(chains)
     }
 
     /// The depths' weights in this step, with sum 1.
     fn weights(&self, step: u64) -> Vec<f64> {
         let weights = &self.options.depth_weights;
         let sum: f64 = weights.iter().sum();
-        if !self.options.one_depth {
+        if self.options.all_depths {
             return weights.iter().map(|w| w / sum).collect();
         }
         let mut left = sum * masking::stream(self.options.run.seed ^ DEPTHS, step).random::<f64>();
@@ -58,8 +83,9 @@ impl<T: Teacher> Distillation<'_, T> {
     }
 }
 
-/// Sets the depths' random streams apart from the states'.
+/// Set the random streams of the depths and of the layer's own draws apart from the states'.
 const DEPTHS: u64 = 0x6465_7074_6873;
+const OWN: u64 = 0x6f77_6e;
 /// States of each held-out trajectory that are validated on.
 const STATES: usize = 8;
 
@@ -71,13 +97,15 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
         _: f64,
         rows: Range<usize>,
     ) -> Result<Tensor<1>, TrainError> {
-        let batch = self.frozen.batch(&self.chains(step, rows), &self.weights(step))?;
+        let weights = self.weights(step);
+        let chains = self.chains(&layer.valid(), step, weights.len(), rows)?;
+        let batch = self.frozen.batch(&chains, &weights, self.options.window)?;
         let loss = distill::loss(
             layer,
             &self.frozen.head(),
             batch.start,
             &batch.passes,
-            self.options.lambda,
+            self.options.comparison,
         );
         Ok(loss.div_scalar(self.options.run.batch as f32))
     }
@@ -88,10 +116,13 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
         for (i, trajectory) in self.held_out.iter().enumerate() {
             let states = trajectory.order.len() - 1;
             // Evenly spread states, elsewhere in each trajectory.
-            let chain =
-                |s: usize| Chain { trajectory, reveals: (s * states / STATES + i) % states };
+            let chain = |s: usize| {
+                let reveals = (s * states / STATES + i) % states;
+                Chain::along(trajectory, reveals, weights.len(), self.frozen.mask_id())
+            };
             let chains: Vec<_> = (0..STATES.min(states)).map(chain).collect();
-            figures.add(averaged, &self.frozen.head(), &self.frozen.batch(&chains, &weights)?);
+            let batch = self.frozen.batch(&chains, &weights, Window::default())?;
+            figures.add(averaged, &self.frozen.head(), &batch);
         }
         Ok(figures.named())
     }
@@ -106,9 +137,13 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
             ("kind", "sampler".to_owned()),
             ("seed", options.run.seed.to_string()),
             ("depth_weights", format!("{:?}", options.depth_weights)),
-            ("one_depth", options.one_depth.to_string()),
-            ("lambda_teacher", options.lambda.teacher.to_string()),
-            ("lambda_start", options.lambda.start.to_string()),
+            ("all_depths", options.all_depths.to_string()),
+            ("window", format!("{:?}", options.window.rows)),
+            ("window_share", options.window.share.to_string()),
+            ("own_share", options.own_share.to_string()),
+            ("temperature", options.comparison.temperature.to_string()),
+            ("lambda_teacher", options.comparison.teacher.to_string()),
+            ("lambda_start", options.comparison.start.to_string()),
             ("hidden_size", self.frozen.base.config().hidden_size.to_string()),
         ])
     }
@@ -146,16 +181,18 @@ mod tests {
             (shaken(Dream::untied(&tiny_config(), &Default::default()), 1), trajectories(10));
         let frozen = Frozen { teacher: &base.clone(), base };
         let (held_out, training) = trajectories.split_at(2);
+        let layer = SamplerLayer::new(&tiny_config(), &Default::default());
         let objective = Distillation { frozen, training, held_out, options: &options };
         let mut seen = [0; 7];
         for step in 0..70 {
-            let reveals: Vec<_> =
-                objective.chains(step, 0..8).iter().map(|chain| chain.reveals).collect();
-            assert!(reveals.is_sorted());
-            reveals.iter().for_each(|&k| seen[k] += 1);
-            let part: Vec<_> =
-                objective.chains(step, 3..5).iter().map(|chain| chain.reveals).collect();
-            assert_eq!(part, reveals[3..5]);
+            let reveals = |rows| -> Vec<_> {
+                let chains = objective.chains(&layer, step, 1, rows).unwrap();
+                chains.iter().map(|chain| 8 - chain.masked(0).len()).collect()
+            };
+            let whole = reveals(0..8);
+            assert!(whole.is_sorted());
+            whole.iter().for_each(|&k| seen[k] += 1);
+            assert_eq!(reveals(3..5), whole[3..5]);
         }
         // 560 stratified draws over 7 states.
         assert!(seen.iter().all(|n| (65..95).contains(n)), "{seen:?}");
@@ -169,12 +206,41 @@ mod tests {
             let frozen = Frozen { teacher: &base, base: base.clone() };
             Distillation { frozen, training: &[], held_out: &[], options }.weights(step)
         };
+        options.all_depths = true;
         assert_eq!(weights(&options, 0), [0.75, 0.0, 0.25]);
-        options.one_depth = true;
+        options.all_depths = false;
         let drawn: Vec<_> = (0..400).map(|step| weights(&options, step)).collect();
         let first = drawn.iter().filter(|w| **w == [1.0]).count();
         assert!(drawn.iter().all(|w| *w == [1.0] || *w == [0.0, 0.0, 1.0]));
         // Mean 300, standard deviation 9.
         assert!((256..344).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn the_layers_own_sequences_are_spread_over_the_batch() {
+        let base = shaken(Dream::untied(&tiny_config(), &Default::default()), 1);
+        let layer = shaken(SamplerLayer::new(&tiny_config(), &Default::default()), 2);
+        let mut options = options(vec![1.0; 3]);
+        options.own_share = 0.25;
+        let trajectories = trajectories(10);
+        let frozen = Frozen { teacher: &base, base: base.clone() };
+        let objective =
+            Distillation { frozen, training: &trajectories, held_out: &[], options: &options };
+        let text = |chain: &Chain| {
+            let starts = |t: &&Trajectory| {
+                chain.canvas(3).iter().zip(&t.tokens).all(|(&a, &b)| a == b || a == 6)
+            };
+            trajectories.iter().any(|t| starts(&t))
+        };
+        let mut strayed = 0;
+        for step in 0..20 {
+            let whole = objective.chains(&layer, step, 3, 0..8).unwrap();
+            assert!(whole[..6].iter().all(text));
+            strayed += whole[6..].iter().filter(|chain| !text(chain)).count();
+            // Rows 3 and 7 are the layer's own, whichever worker has them.
+            let part = objective.chains(&layer, step, 3, 7..8).unwrap();
+            assert_eq!(part[0].canvas(3), whole[7].canvas(3));
+        }
+        assert!(strayed > 20, "{strayed} of 40");
     }
 }

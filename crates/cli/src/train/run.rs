@@ -1,0 +1,173 @@
+//! What every training run is told: its budget, folder and rates.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use conjoint_train::checkpoint::Precision;
+use conjoint_train::options::{Decay, Method, OptimizerOptions, RunOptions};
+use conjoint_train::trainer::Summary;
+
+/// The budget, the folder and the rates of a run.
+#[derive(Args)]
+pub struct RunArguments {
+    /// The run's folder: the result, the log, the loss curve and checkpoints. A run found there goes on
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Stop after this many minutes of training
+    #[arg(long, value_name = "M", required_unless_present = "steps", value_parser = positive)]
+    minutes: Option<f64>,
+    /// Stop after this many steps
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Rows in a step
+    #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
+    batch: Option<usize>,
+    /// Rows in one backward pass, where a thread's part of the batch is too large for the memory: the
+    /// gradients of several passes are added up [default: the whole part]
+    #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
+    micro_batch: Option<usize>,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
+    workers: Option<usize>,
+    /// Rule that updates the matrices; everything else is always AdamW's
+    #[arg(long, value_name = "RULE")]
+    optimizer: Option<Rule>,
+    /// Peak learning rate of Muon [default: 0.008]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    muon: Option<f64>,
+    /// Peak learning rate of AdamW
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    adamw: Option<f64>,
+    /// β₂ of AdamW
+    #[arg(long, value_name = "B", value_parser = below_one)]
+    beta2: Option<f64>,
+    /// Decoupled weight decay of the matrices [default: 0]
+    #[arg(long, value_name = "W", value_parser = weight)]
+    weight_decay: Option<f64>,
+    /// Largest norm of the gradients; larger ones are scaled down [default: 1]
+    #[arg(long, value_name = "NORM", value_parser = positive)]
+    clip: Option<f64>,
+    /// Steps over which the learning rates rise
+    #[arg(long, value_name = "N")]
+    warmup: Option<u64>,
+    /// What becomes of the learning rates then
+    #[arg(long, value_name = "COURSE")]
+    rates: Option<Rates>,
+    /// Minutes between checkpoints [default: 5]
+    #[arg(long, value_name = "M", value_parser = positive)]
+    checkpoint_minutes: Option<f64>,
+    /// Steps between checkpoints, beside those by time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_steps: Option<u64>,
+    /// Stop after this many checkpoints in a row that were no better than the best, and keep the best
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    patience: Option<u32>,
+    /// Seed of the weights, the texts and the masks
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Write the weights as 16-bit floats
+    #[arg(long)]
+    half: bool,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Rule {
+    /// Muon for the matrices inside the layers
+    Muon,
+    /// AdamW for everything
+    #[value(name = "adamw")]
+    AdamW,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Rates {
+    /// They fall in a straight line to zero at the end of the budget
+    Linear,
+    /// They stay
+    Constant,
+}
+
+impl RunArguments {
+    pub fn options(&self, default: RunOptions) -> RunOptions {
+        RunOptions {
+            dir: self.dir.clone(),
+            max_steps: self.steps,
+            max_minutes: self.minutes,
+            batch: self.batch.unwrap_or(default.batch),
+            workers: self.workers.unwrap_or(default.workers),
+            micro_batch: self.micro_batch.or(default.micro_batch),
+            checkpoint_minutes: self.checkpoint_minutes.unwrap_or(default.checkpoint_minutes),
+            checkpoint_steps: self.checkpoint_steps.or(default.checkpoint_steps),
+            patience: self.patience.or(default.patience),
+            seed: self.seed,
+            optimizer: self.rates(default.optimizer),
+            progress: !self.quiet,
+            ..default
+        }
+    }
+
+    fn rates(&self, default: OptimizerOptions) -> OptimizerOptions {
+        OptimizerOptions {
+            method: self.optimizer.map_or(default.method, |rule| match rule {
+                Rule::Muon => Method::Muon,
+                Rule::AdamW => Method::AdamW,
+            }),
+            muon_rate: self.muon.unwrap_or(default.muon_rate),
+            adamw_rate: self.adamw.unwrap_or(default.adamw_rate),
+            beta_2: self.beta2.unwrap_or(default.beta_2),
+            weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
+            clip: self.clip.unwrap_or(default.clip),
+            warmup_steps: self.warmup.unwrap_or(default.warmup_steps),
+            decay: self.rates.map_or(default.decay, |rates| match rates {
+                Rates::Linear => Decay::Linear,
+                Rates::Constant => Decay::Constant,
+            }),
+        }
+    }
+
+    pub fn precision(&self) -> Precision {
+        if self.half { Precision::F16 } else { Precision::F32 }
+    }
+}
+
+pub fn positive(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0, "a finite number above 0")
+}
+
+pub fn weight(text: &str) -> Result<f64, String> {
+    number(text, |value| value >= 0.0, "a finite number of 0 or above")
+}
+
+fn below_one(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..1.0).contains(&value), "a number from 0 to below 1")
+}
+
+pub fn share(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..=1.0).contains(&value), "a number from 0 to 1")
+}
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    let fitting = text.parse().ok().filter(|value: &f64| value.is_finite() && fits(*value));
+    fitting.ok_or_else(|| format!("expected {expected}"))
+}
+
+pub fn count<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, String> {
+    let fitting = text.parse().ok().filter(|value| (LOW..=HIGH).contains(value));
+    fitting.ok_or_else(|| format!("expected a whole number from {LOW} to {HIGH}"))
+}
+
+pub fn report(summary: &Summary) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let minutes = summary.seconds / 60.0;
+    writeln!(out, "{} steps, {} tokens, {minutes:.1} min", summary.steps, summary.tokens)?;
+    writeln!(out, "training loss {:.4}", summary.loss)?;
+    for (name, value) in &summary.validation {
+        writeln!(out, "{name}: {value:.4}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `conjoint train sampler`.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use conjoint::export::{Manifest, WeightFile};
+use conjoint::prelude::*;
+use conjoint_corpus::Domain;
+use conjoint_train::distill::Comparison;
+use conjoint_train::distillation::{SamplerOptions, favour_shallow, train_sampler};
+use conjoint_train::onnx_teacher::OnnxTeacher;
+use conjoint_train::rollout::{RolloutOptions, rollout};
+use conjoint_train::window::Window;
+
+use super::run::{RunArguments, count, positive, report, share, weight};
+use crate::flag::BadFlag;
+use crate::model::ModelArguments;
+
+/// Train the sampler layer of an exported model
+///
+/// First samples trajectories of the frozen model, one token at a time (kept in DIR/trajectories), then
+/// trains the layer along them (arXiv 2509.22738). Both go on where an interrupted run stopped. Writes
+/// model.safetensors with the published tensor names, for `conjoint export --sampler DIR`.
+///
+/// The defaults are the paper's, made for models of 7B and a long run: AdamW at 5e-5, β₂ 0.999, constant after 250
+/// steps, J = 7. Small models want more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
+/// --adamw 3e-3 --beta2 0.98 --all-depths.
+#[derive(Args)]
+#[command(allow_negative_numbers = true)]
+pub struct SamplerArguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    run: RunArguments,
+    /// Trajectories to train on, those held out included
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = count::<65, 100000000>)]
+    trajectories: usize,
+    /// Length of a trajectory [default: the model's longest]
+    #[arg(long, value_name = "T", value_parser = count::<3, 65536>)]
+    length: Option<usize>,
+    /// Prompts of the trajectories, taken in turn; may be given several times [default: the corpus' tags]
+    #[arg(long, value_name = "TEXT")]
+    prompt: Vec<String>,
+    /// Trajectories of these that are validated on and not trained on
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count::<1, 1000000>)]
+    held_out: usize,
+    /// MiB of memory for the frozen model's answers, so that a state met again costs no forward of it;
+    /// 0 asks it each time
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = count::<0, 1048576>)]
+    cache_mib: usize,
+    /// J: sampler passes unrolled in training; K tokens per step want at least K − 1
+    #[arg(long, value_name = "J", default_value_t = 7, value_parser = count::<1, 64>)]
+    depth: usize,
+    /// Weight of each depth 1, 2, …, J in the loss, which sets J [default: 1/j]
+    #[arg(long, value_name = "W", value_delimiter = ',', value_parser = weight, conflicts_with = "depth")]
+    depth_weights: Vec<f64>,
+    /// Compare at all depths in each step instead of at one drawn by their weights
+    #[arg(long)]
+    all_depths: bool,
+    /// Compare more at the M masked rows that are revealed next, those of lowest entropy
+    #[arg(long, value_name = "M", value_parser = count::<1, 65536>)]
+    window: Option<usize>,
+    /// Share of a canvas's weight that goes to the window; the rest is spread over all masked rows
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, requires = "window")]
+    window_share: f64,
+    /// Share of the sequences whose tokens the layer draws itself, so that it meets its own mistakes
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    own_share: f64,
+    /// τ: compare both models' distributions at this temperature
+    #[arg(long, value_name = "TAU", default_value_t = 1.0, value_parser = positive)]
+    distil_temperature: f64,
+    /// λ₁: weight of smoothL1(hʲ, h_base(xʲ))
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = weight)]
+    lambda_teacher: f64,
+    /// λ₂: weight of smoothL1(hʲ, h⁰)
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = weight)]
+    lambda_start: f64,
+}
+
+pub fn run(arguments: &SamplerArguments) -> Result<()> {
+    let default = SamplerOptions::default();
+    let run = arguments.run.options(default.run);
+    if run.dir.join("conjoint.json").exists() {
+        let reason = "the folder holds an exported model, which training would overwrite";
+        return Err(BadFlag::new("--dir", run.dir.display(), reason).into());
+    }
+    let model = arguments.model.open()?;
+    let longest = model.denoiser.max_length();
+    let prompts = if arguments.prompt.is_empty() {
+        Domain::ALL.iter().map(|domain| domain.tag().to_owned()).collect()
+    } else {
+        arguments.prompt.clone()
+    };
+    let denoiser: Arc<dyn Denoiser> = model.denoiser.clone();
+    let trajectories = rollout(
+        &denoiser,
+        &RolloutOptions {
+            dir: run.dir.join("trajectories"),
+            count: arguments.trajectories,
+            length: arguments.length.or(longest).context("give --length")?,
+            prompts: prompts
+                .iter()
+                .map(|prompt| model.encode("--prompt", prompt))
+                .collect::<Result<_, _>>()?,
+            model: fingerprint(model.denoiser.manifest()),
+            seed: run.seed,
+            batch: 32,
+            progress: run.progress,
+        },
+    )?;
+    let teacher = OnnxTeacher::open(&arguments.model.model, run.workers)?;
+    let options = SamplerOptions {
+        base: arguments.model.model.clone(),
+        depth_weights: match arguments.depth_weights.as_slice() {
+            [] => favour_shallow(arguments.depth),
+            weights => weights.to_vec(),
+        },
+        all_depths: arguments.all_depths,
+        window: Window { rows: arguments.window, share: arguments.window_share },
+        own_share: arguments.own_share,
+        comparison: Comparison {
+            teacher: arguments.lambda_teacher,
+            start: arguments.lambda_start,
+            temperature: arguments.distil_temperature,
+        },
+        cache_bytes: arguments.cache_mib << 20,
+        held_out: arguments.held_out,
+        precision: arguments.run.precision(),
+        run,
+    };
+    report(&train_sampler(&options, &teacher, &trajectories)?)
+}
+
+/// What tells a model's weights from others: the files that its graphs point into, but for the sampler
+/// layer's, which takes no part in the frozen model's trajectories.
+fn fingerprint(manifest: &Manifest) -> String {
+    let files = manifest.provenance.weights.iter();
+    let frozen = files.filter(|file| !file.name.starts_with("sampler"));
+    let line = |file: &WeightFile| format!("{} {} {}", file.name, file.bytes, file.sha256);
+    frozen.map(line).collect::<Vec<_>>().join(", ")
+}
