@@ -9,6 +9,7 @@
 //! | how far is a law from the true joint? | [`divergence`], where the joint can be written down |
 //! | what share of texts is right? | [`Validity`], [`Share`] |
 //! | how accurate for how much work? | [`Cost`], [`sampler_cost`], [`Aup`] |
+//! | how much of the damage does a strategy repair? | [`gap_closed`], [`Report::gaps`] |
 //! | how sure is a figure? | [`Bootstrap`], [`Measured`] |
 //! | what came out? | [`Point`], [`Report`], [`Plot`], kept in a [`Collection`] |
 //!
@@ -21,6 +22,7 @@ mod cost;
 pub mod divergence;
 mod error;
 mod featurise;
+mod gap;
 mod likelihood;
 mod mauve;
 mod measured;
@@ -29,6 +31,7 @@ mod plot;
 mod report;
 mod run;
 mod share;
+mod summary;
 mod validity;
 
 pub use aup::Aup;
@@ -37,6 +40,7 @@ pub use cooccurrence::CoOccurrence;
 pub use cost::{Cost, sampler_cost};
 pub use error::Error;
 pub use featurise::{Featuriser, Named};
+pub use gap::gap_closed;
 pub use likelihood::{OwnPath, Sample, Scorer, nll};
 pub use mauve::{Mauve, MauveScore};
 pub use measured::Measured;
@@ -45,4 +49,5 @@ pub use plot::{Axis, Plot};
 pub use report::{Point, Report};
 pub use run::{Collection, Key, Settings};
 pub use share::Share;
+pub use summary::Gap;
 pub use validity::Validity;

@@ -41,6 +41,7 @@ pub mod base;
 mod chain;
 pub mod checkpoint;
 pub mod config;
+mod dashboard;
 pub mod decoder;
 pub mod distill;
 pub mod distillation;

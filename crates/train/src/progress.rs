@@ -1,16 +1,19 @@
-//! The progress bar of a run.
+//! The progress of a run on the terminal.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::dashboard::Dashboard;
 use crate::options::RunOptions;
 use crate::state::Position;
 
-/// Loss, speed and time left, on the terminal; silent if the run asks for that.
+/// A bar with loss, speed and time left, and above it the [`Dashboard`]; where there is no terminal, the
+/// dashboard is printed at each validation alone. Silent if the run asks for that.
 pub(crate) struct Progress {
     bar: ProgressBar,
+    dashboard: Dashboard,
     start: Position,
     silent: bool,
 }
@@ -19,45 +22,55 @@ impl Progress {
     /// A bar that starts at `start`.
     pub fn new(options: &RunOptions, start: &Position) -> Self {
         let target = if options.progress {
-            ProgressDrawTarget::stderr()
+            ProgressDrawTarget::stderr_with_hz(4)
         } else {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(Some(1000), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix}{bar:30} {msg}") {
             bar.set_style(style);
         }
-        Self { bar, start: start.clone(), silent: !options.progress }
+        Self {
+            bar,
+            dashboard: Dashboard::default(),
+            start: start.clone(),
+            silent: !options.progress,
+        }
     }
 
     /// Shows where the run is; `fraction` is the share of the budget used.
-    pub fn update(&self, now: &Position, tokens_per_step: u64, fraction: f64) {
+    pub fn update(&mut self, now: &Position, loss: f64, tokens_per_step: u64, fraction: f64) {
         let seconds = (now.seconds - self.start.seconds).max(1e-9);
-        let speed = ((now.step - self.start.step) * tokens_per_step) as f64 / seconds;
+        let steps = now.step - self.start.step;
+        self.dashboard.loss(loss);
+        let speed = (steps * tokens_per_step) as f64 / seconds;
         let left = now.seconds * (1.0 - fraction) / fraction.max(1e-9);
         let left = indicatif::HumanDuration(Duration::from_secs_f64(left.clamp(0.0, 1e9)));
         self.bar.set_position((1000.0 * fraction) as u64);
+        if !self.bar.is_hidden() {
+            let dashboard = self.dashboard.render(console::colors_enabled_stderr());
+            self.bar.set_prefix(if dashboard.is_empty() { dashboard } else { dashboard + "\n" });
+        }
         self.bar.set_message(format!(
             "step {} loss {:.3}, {speed:.0} tokens/s, {left:#} left",
             now.step, now.mean_loss
         ));
     }
 
-    /// Leaves one line with the validated figures for which `wanted` holds above the bar.
-    pub fn report(
-        &self,
-        now: &Position,
-        validation: &BTreeMap<String, f64>,
-        wanted: impl Fn(&str) -> bool,
-    ) {
-        if self.silent {
-            return;
+    /// Takes the figures of a validation, and where there is no terminal prints them.
+    pub fn report(&mut self, now: &Position, validation: &BTreeMap<String, f64>) {
+        self.dashboard.validated(validation);
+        if !self.silent && self.bar.is_hidden() {
+            let minutes = now.seconds / 60.0;
+            eprintln!("step {}, {minutes:.1} min: loss {:.4}", now.step, now.mean_loss);
+            eprintln!("{}", self.dashboard.render(false));
         }
-        let mut line =
-            format!("step {}, {:.1} min: loss {:.4}", now.step, now.seconds / 60.0, now.mean_loss);
-        for (name, value) in validation.iter().filter(|(name, _)| wanted(name)) {
-            line += &format!(", {name} {value:.4}");
-        }
-        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}
+
+impl Drop for Progress {
+    /// Leaves the last picture on the terminal.
+    fn drop(&mut self) {
+        self.bar.abandon();
     }
 }

@@ -55,7 +55,7 @@ pub(crate) trait Objective<M>: Sync {
     }
     /// What may not change when a run is continued. Budgets, rates and the batch may.
     fn identity(&self) -> Identity;
-    /// Whether a validated figure is worth a place on the terminal, and counts in the score.
+    /// Whether a validated figure counts in the score.
     fn is_headline(&self, _figure: &str) -> bool {
         true
     }
@@ -78,7 +78,7 @@ pub(crate) fn train<M: Module + Sync>(
     claim(&options.dir.join("options.json"), &objective.identity())?;
     let mut run = state::restore(state::Run::new(module, options.optimizer), &options.dir)?;
     let mut log = Log::open(&options.dir, run.position.step)?;
-    let progress = Progress::new(options, &run.position);
+    let mut progress = Progress::new(options, &run.position);
     let mut validation = BTreeMap::new();
     let mut saved = run.position.seconds;
     while !options.is_spent(&run.position) {
@@ -114,7 +114,8 @@ pub(crate) fn train<M: Module + Sync>(
                 if due { &validation } else { const { &BTreeMap::new() } },
             ))?;
         }
-        progress.update(&position, objective.tokens_per_step(), options.fraction(&position));
+        let fraction = options.fraction(&position);
+        progress.update(&position, loss, objective.tokens_per_step(), fraction);
         if due {
             // The model first: a run killed in between repeats the steps since the last checkpoint.
             if better || options.patience.is_none() {
@@ -122,7 +123,7 @@ pub(crate) fn train<M: Module + Sync>(
             }
             state::save(&run, &options.dir)?;
             log.plot(|figure| objective.is_plotted(figure))?;
-            progress.report(&position, &validation, |figure| objective.is_headline(figure));
+            progress.report(&position, &validation);
             saved = position.seconds;
         }
     }

@@ -76,7 +76,7 @@ pub fn run(
             }
         }
     }
-    Ok(collection.report(&keys)?.markdown())
+    markdown(&collection.report(&keys)?)
 }
 
 fn point(
@@ -187,9 +187,13 @@ fn pass_cost(out: &Path, model: &Model, canvases: &[Canvas], lines: &[Line]) -> 
     Ok(cost)
 }
 
+fn markdown(report: &Report) -> Result<String> {
+    Ok(report.markdown() + &report.summary()?)
+}
+
 fn write_report(out: &Path, report: &Report) -> Result<()> {
     crate::files::write(out, "report.json", report.json().as_bytes())?;
-    crate::files::write(out, "report.md", report.markdown().as_bytes())?;
+    crate::files::write(out, "report.md", markdown(report)?.as_bytes())?;
     for name in report.metrics() {
         for (axis, suffix) in
             [(Axis::TokensPerForward, "tokens-per-forward"), (Axis::ForwardsPerToken, "cost")]
