@@ -1,14 +1,16 @@
 //! Opening an exported model, with ONNX Runtime found or fetched first.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use conjoint::prelude::*;
-use conjoint::{OnnxOptions, runtime};
+use conjoint::{Autoregressive, OnnxOptions, runtime};
 
 use crate::flag::{BadFlag, blame};
+use crate::scorer::ScorerName;
 
 /// Which model, and what it runs on.
 #[derive(Args)]
@@ -32,6 +34,8 @@ pub struct Model {
     pub denoiser: Arc<OnnxDenoiser>,
     pub tokenizer: Option<Tokenizer>,
     sampler: Option<PathBuf>,
+    /// Scorers opened so far: one that counts its texts anew for each strategy would cost more than they do.
+    scorers: Mutex<HashMap<ScorerName, Arc<dyn Autoregressive>>>,
 }
 
 impl ModelArguments {
@@ -47,7 +51,8 @@ impl ModelArguments {
             Err(error) => return Err(error.into()),
         };
         let sampler = self.sampler.clone();
-        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, sampler }))
+        let scorers = Mutex::default();
+        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, sampler, scorers }))
     }
 }
 
@@ -61,6 +66,17 @@ impl Model {
                 Ok(OnnxSamplerLayer::open(folder, &self.denoiser)?)
             }
         }
+    }
+
+    /// The scorer of `--scorer`, opened once.
+    pub fn scorer(&self, name: &ScorerName) -> Result<Arc<dyn Autoregressive>> {
+        let mut scorers = self.scorers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scorer) = scorers.get(name) {
+            return Ok(scorer.clone());
+        }
+        let scorer = name.open("--scorer", self)?;
+        scorers.insert(name.clone(), scorer.clone());
+        Ok(scorer)
     }
 
     /// The tokenizer, which `flag` needs.

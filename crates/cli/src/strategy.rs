@@ -102,8 +102,9 @@ pub struct SamplingArguments {
     /// Classifier-free guidance: how far beyond the model without the prompt; 0 is none
     #[arg(long, value_name = "W", default_value = "0", value_parser = non_negative)]
     pub cfg_scale: f64,
-    /// An autoregressive scorer for energy, copula and prefix-acceptance: ngram:N:FILE counts n-grams of
-    /// up to N tokens in FILE, one text a line, with \n for a line's end inside a text
+    /// An autoregressive scorer for energy, copula and prefix-acceptance, over the model's own token ids:
+    /// ngram:N:FILE counts n-grams of up to N tokens in FILE, one text a line, with \n for a line's end inside
+    /// a text; onnx:FILE is a causal language model, onnx:FILE@ID one that wants the token ID before every text
     #[arg(long, value_name = "SCORER")]
     pub scorer: Option<ScorerName>,
     /// Fill up after the first end-of-sequence token instead of generating on
@@ -190,7 +191,7 @@ impl SamplingArguments {
             guided: guided.clone(),
             order: self.order()?,
             schedule: schedule.clone(),
-            scorer: self.scorer.as_ref().map(|scorer| scorer.open(model)).transpose()?,
+            scorer: self.scorer.as_ref().map(|scorer| model.scorer(scorer)).transpose()?,
             greedy: self.temperature == 0.0,
         };
         let mut generator = Generator::new(guided)

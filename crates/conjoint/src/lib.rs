@@ -27,7 +27,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `onnx` | yes | `OnnxDenoiser` and `OnnxSamplerLayer`, on ONNX Runtime |
+//! | `onnx` | yes | `OnnxDenoiser`, `OnnxSamplerLayer` and `OnnxAutoregressive`, on ONNX Runtime |
 //! | `cuda`, `tensorrt` | no | those execution providers |
 //! | `text` | yes | `Tokenizer`, for the tokenizers of Hugging Face checkpoints |
 //! | `trace` | yes | the `trace` module: a page that replays a run |
@@ -38,7 +38,9 @@ pub use conjoint_core::*;
 #[cfg(feature = "export")]
 pub use conjoint_export as export;
 #[cfg(feature = "onnx")]
-pub use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, OnnxOptions, OnnxSamplerLayer, runtime};
+pub use conjoint_onnx::{
+    ExecutionProvider, OnnxAutoregressive, OnnxDenoiser, OnnxOptions, OnnxSamplerLayer, runtime,
+};
 #[cfg(feature = "text")]
 pub use text::{TextError, Tokenizer};
 

@@ -3,7 +3,7 @@
 //! | question | instrument |
 //! |---|---|
 //! | how near is a set of texts to the model's own? | [`Mauve`] on the features of a [`Featuriser`] |
-//! | how likely are texts? | [`nll`] under [`OwnPath`], the model's one-at-a-time path, or any [`Scorer`] |
+//! | how likely are texts? | [`nll`] under [`OwnPath`], the model's one-at-a-time path, under any other model by [`LeftToRight`], or any [`Scorer`] |
 //! | what would a second, autoregressive model say? | [`NGram`], where there is no better one |
 //! | do two tokens go together as they should? | [`CoOccurrence`] |
 //! | how far is a law from the true joint? | [`divergence`], where the joint can be written down |
@@ -23,6 +23,7 @@ pub mod divergence;
 mod error;
 mod featurise;
 mod gap;
+mod left_to_right;
 mod likelihood;
 mod mauve;
 mod measured;
@@ -41,6 +42,7 @@ pub use cost::{Cost, sampler_cost};
 pub use error::Error;
 pub use featurise::{Featuriser, Named};
 pub use gap::gap_closed;
+pub use left_to_right::LeftToRight;
 pub use likelihood::{OwnPath, Sample, Scorer, nll};
 pub use mauve::{Mauve, MauveScore};
 pub use measured::Measured;

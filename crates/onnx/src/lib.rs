@@ -26,6 +26,7 @@
 //! | `cuda` | [`ExecutionProvider::Cuda`] |
 //! | `tensorrt` | [`ExecutionProvider::TensorRt`], and `cuda` |
 
+mod autoregressive;
 mod batch;
 mod denoiser;
 mod error;
@@ -37,6 +38,7 @@ pub mod runtime;
 mod sampler;
 mod session;
 
+pub use autoregressive::OnnxAutoregressive;
 pub use conjoint_export::Manifest;
 pub use denoiser::OnnxDenoiser;
 pub use error::Error;

@@ -18,6 +18,13 @@ pub(crate) struct Signature {
     pub output: &'static str,
 }
 
+impl Signature {
+    /// Such as `(input_ids) → logits`.
+    pub fn shown(&self) -> String {
+        format!("({}) → {}", self.inputs.join(", "), self.output)
+    }
+}
+
 /// Opens graphs, all with the same options.
 pub(crate) struct Opener {
     runtime: &'static Runtime,
@@ -36,13 +43,34 @@ impl Opener {
     /// [`Error::MissingGraph`], [`Error::Graph`], [`Error::GraphSignature`], and those of
     /// [`ExecutionProvider::register`](crate::ExecutionProvider::register).
     pub fn open(&self, path: PathBuf, signature: &Signature) -> Result<Graph, Error> {
-        if !path.is_file() {
-            return Err(Error::MissingGraph { path });
-        }
-        let session = self.builder()?.commit_from_file(&path);
-        let session = session.map_err(|source| Error::Graph { path: path.clone(), source })?;
+        let session = self.session(&path)?;
         check(&path, &session, signature)?;
         self.graph(path, session, signature)
+    }
+
+    /// Opens a graph of someone else's making, with the first of these signatures that it has; it may
+    /// give more than is asked for.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_any(&self, path: PathBuf, signatures: &[Signature]) -> Result<Graph, Error> {
+        let session = self.session(&path)?;
+        let (inputs, outputs) = names(&session);
+        let fits = |of: &&Signature| inputs == of.inputs && outputs.contains(&of.output);
+        let Some(signature) = signatures.iter().find(fits) else {
+            let expected: Vec<String> = signatures.iter().map(Signature::shown).collect();
+            let got = arrow(&inputs, &outputs);
+            return Err(Error::GraphSignature { path, expected: expected.join(" or "), got });
+        };
+        self.graph(path, session, signature)
+    }
+
+    fn session(&self, path: &Path) -> Result<Session, Error> {
+        if !path.is_file() {
+            return Err(Error::MissingGraph { path: path.to_owned() });
+        }
+        let session = self.builder()?.commit_from_file(path);
+        session.map_err(|source| Error::Graph { path: path.to_owned(), source })
     }
 
     /// A graph from a session of [`builder`](Self::builder); `path` names it in messages.
@@ -81,19 +109,25 @@ impl Opener {
 }
 
 fn check(path: &Path, session: &Session, of: &Signature) -> Result<(), Error> {
-    let inputs: Vec<_> = session.inputs().iter().map(|input| input.name()).collect();
-    let outputs: Vec<_> = session.outputs().iter().map(|output| output.name()).collect();
+    let (inputs, outputs) = names(session);
     if inputs == of.inputs && outputs == [of.output] {
         return Ok(());
     }
-    let arrow = |inputs: &[&str], outputs: &[&str]| {
-        format!("({}) → ({})", inputs.join(", "), outputs.join(", "))
-    };
     Err(Error::GraphSignature {
         path: path.to_owned(),
         expected: arrow(of.inputs, &[of.output]),
         got: arrow(&inputs, &outputs),
     })
+}
+
+/// The names of a session's inputs and outputs.
+fn names(session: &Session) -> (Vec<&str>, Vec<&str>) {
+    let inputs = session.inputs().iter().map(|input| input.name()).collect();
+    (inputs, session.outputs().iter().map(|output| output.name()).collect())
+}
+
+fn arrow(inputs: &[&str], outputs: &[&str]) -> String {
+    format!("({}) → ({})", inputs.join(", "), outputs.join(", "))
 }
 
 /// A session with one output.
@@ -140,6 +174,11 @@ impl Graph {
         binding.synchronize_inputs()?;
         let mut outputs = session.run_binding(&binding)?;
         outputs.remove(self.output).ok_or_else(|| ort::Error::new("the graph gave no output"))
+    }
+
+    /// How many inputs it takes.
+    pub fn arity(&self) -> usize {
+        self.inputs.len()
     }
 
     /// Attaches the graph's name to an error.

@@ -9,6 +9,7 @@ use conjoint_eval::{
 };
 use ndarray::Array2;
 
+use super::external::{External, ExternalArguments};
 use crate::model::Model;
 use crate::progress::Steps;
 use crate::registry::{ScheduleName, UnmaskerName};
@@ -23,6 +24,8 @@ pub enum Metric {
     Parses,
     /// Negative log-likelihood under the model's own one-at-a-time path, nats a token
     Nll,
+    /// Negative log-likelihood under the language model of --external, nats a token of its own
+    ExternalNll,
     /// MAUVE against one-at-a-time samples, on mean final hidden states of the frozen model
     Mauve,
     /// Divergence of neighbouring tokens from those of one-at-a-time samples, nats
@@ -35,6 +38,7 @@ pub struct Judge<'a> {
     sampling: &'a SamplingArguments,
     metrics: &'a [Metric],
     canvases: &'a [Canvas],
+    external: Option<External>,
     /// By seed, the one-at-a-time samples that others are compared with, and their features.
     references: BTreeMap<u64, Reference>,
 }
@@ -54,8 +58,11 @@ impl<'a> Judge<'a> {
         sampling: &'a SamplingArguments,
         metrics: &'a [Metric],
         canvases: &'a [Canvas],
-    ) -> Self {
-        Self { model, sampling, metrics, canvases, references: BTreeMap::new() }
+        external: &ExternalArguments,
+    ) -> Result<Self> {
+        let asked = metrics.contains(&Metric::ExternalNll);
+        let external = asked.then(|| external.open(model)).transpose()?;
+        Ok(Self { model, sampling, metrics, canvases, external, references: BTreeMap::new() })
     }
 
     /// Every figure of a point's outputs. `what` is shown beside the progress.
@@ -72,6 +79,14 @@ impl<'a> Judge<'a> {
         if self.wants(&[Metric::Nll]) {
             let figure = self.nll(outputs, seed, what)?;
             figures.insert("NLL".into(), figure);
+        }
+        if let Some(external) = &self.external {
+            let ends = outputs.iter().map(|output| self.until_end(&output.tokens));
+            let texts: Vec<_> = self.canvases.iter().zip(ends).collect();
+            let bar = Steps::spinner(&format!("{what}: external likelihood"));
+            let figure = external.nll(self.model, &texts, &Bootstrap::new(seed))?;
+            drop(bar);
+            figures.insert("external NLL".into(), figure);
         }
         if self.wants(&[Metric::Mauve, Metric::Neighbours]) {
             self.closeness(outputs, seed, &mut figures)?;

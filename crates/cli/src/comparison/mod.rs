@@ -1,5 +1,6 @@
 //! Strategies side by side: texts generated, judged and costed, one resumable point after the other.
 
+mod external;
 mod lines;
 mod metrics;
 mod texts;
@@ -42,6 +43,8 @@ pub struct ComparisonArguments {
     seeds: Vec<u64>,
     #[command(flatten)]
     sampling: SamplingArguments,
+    #[command(flatten)]
+    external: external::ExternalArguments,
     /// The folder of the comparison: report.json, report.md and one SVG a figure. A comparison found
     /// there goes on where it stopped
     #[arg(long, value_name = "DIR")]
@@ -61,7 +64,8 @@ pub fn run(
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
     let cost = pass_cost(&arguments.out, &model, &canvases, lines)?;
-    let mut judge = Judge::new(&model, &arguments.sampling, metrics, &canvases);
+    let mut judge =
+        Judge::new(&model, &arguments.sampling, metrics, &canvases, &arguments.external)?;
     let mut keys = Vec::new();
     for &seed in &arguments.seeds {
         for line in lines {
@@ -134,7 +138,10 @@ fn settings(
         ("sampling", arguments.sampling.description()),
         ("figures", format!("{metrics:?}")),
     ];
-    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let judge = ("external", arguments.external.description());
+    let judged = metrics.contains(&Metric::ExternalNll);
+    let settings = settings.into_iter().chain(judged.then_some(judge));
+    settings.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// FNV-1a over the tokens: enough to tell two sets of prompts apart.

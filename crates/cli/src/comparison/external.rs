@@ -1,0 +1,90 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Args;
+use conjoint::Autoregressive;
+use conjoint::prelude::*;
+use conjoint_eval::{Bootstrap, LeftToRight, Measured, Sample, nll};
+
+use crate::flag::{BadFlag, blame};
+use crate::model::Model;
+use crate::scorer::ScorerName;
+
+/// A language model that has no part in the sampling, to judge texts by.
+#[derive(Args)]
+pub struct ExternalArguments {
+    /// The judge of the figure external-nll: ngram:N:FILE as for --scorer, or onnx:FILE for a causal language
+    /// model (input_ids → logits, exported without past keys), onnx:FILE@ID if it wants the token ID before every text
+    #[arg(long, value_name = "SCORER")]
+    pub external: Option<ScorerName>,
+    /// Folder of the judge's tokenizer.json [default: the judge's own folder if there is one, otherwise the
+    /// model's token ids are taken as the judge's]
+    #[arg(long, value_name = "DIR", requires = "external")]
+    pub external_tokenizer: Option<PathBuf>,
+}
+
+/// The judge, ready.
+pub struct External {
+    scorer: Arc<dyn Autoregressive>,
+    tokenizer: Option<Tokenizer>,
+}
+
+impl ExternalArguments {
+    /// Opens the judge.
+    pub fn open(&self, model: &Model) -> Result<External> {
+        const FLAG: &str = "--external";
+        let Some(name) = &self.external else {
+            let reason = "it needs a language model to judge by: give --external";
+            return Err(BadFlag::new("--metrics", "external-nll", reason).into());
+        };
+        let tokenizer = match (&self.external_tokenizer, name.folder()) {
+            (Some(folder), _) => {
+                Some(blame("--external-tokenizer", folder.display(), Tokenizer::open(folder))?)
+            }
+            (None, Some(folder)) if folder.join("tokenizer.json").exists() => {
+                Some(blame(FLAG, name, Tokenizer::open(folder))?)
+            }
+            _ => None,
+        };
+        Ok(External { scorer: name.open(FLAG, model)?, tokenizer })
+    }
+
+    /// What decides the figure.
+    pub fn description(&self) -> String {
+        format!("{:?} {:?}", self.external, self.external_tokenizer)
+    }
+}
+
+impl External {
+    /// Nats a token of the texts after their prompts, in the judge's own tokens.
+    pub fn nll(
+        &self,
+        model: &Model,
+        texts: &[(&Canvas, &[TokenId])],
+        bootstrap: &Bootstrap,
+    ) -> Result<Measured> {
+        let sample = |&(canvas, tokens): &(&Canvas, &[TokenId])| -> Result<Option<Sample>> {
+            let given = canvas.free_span().start.min(tokens.len());
+            let (prompt, whole) =
+                (self.tokens(model, &tokens[..given])?, self.tokens(model, tokens)?);
+            // A prompt's last token may become one with the text's first.
+            let prompt = prompt.len().min(whole.len());
+            if prompt == whole.len() {
+                return Ok(None);
+            }
+            // An id of no vocabulary stands for what was masked.
+            let canvas = Canvas::new(&whole[..prompt], whole.len() - prompt, TokenId::MAX)?;
+            Ok(Some(Sample::new(canvas, whole)?))
+        };
+        let samples = texts.iter().filter_map(|text| sample(text).transpose());
+        let samples = samples.collect::<Result<Vec<_>>>()?;
+        Ok(nll(&samples, &LeftToRight::new(self.scorer.clone()), bootstrap)?)
+    }
+
+    fn tokens(&self, model: &Model, tokens: &[TokenId]) -> Result<Vec<TokenId>> {
+        let Some(own) = &self.tokenizer else { return Ok(tokens.to_vec()) };
+        let text = model.tokenizer("--metrics", "external-nll")?.decode(tokens)?;
+        Ok(own.encode(&text)?)
+    }
+}

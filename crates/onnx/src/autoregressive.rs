@@ -1,0 +1,109 @@
+//! Any causal language model that was exported to ONNX, as a scorer.
+
+use std::ops::Range;
+use std::path::Path;
+
+use conjoint_core::{Autoregressive, Beliefs, TokenId};
+use ndarray::{Array2, Axis};
+use ort::value::{DynTensorValueType, DynValue, Tensor};
+
+use crate::session::{Graph, Opener, Signature};
+use crate::{Error, OnnxOptions};
+
+const SIGNATURES: [Signature; 3] = [
+    Signature { inputs: &["input_ids"], output: "logits" },
+    Signature { inputs: &["input_ids", "attention_mask"], output: "logits" },
+    Signature { inputs: &["input_ids", "attention_mask", "position_ids"], output: "logits" },
+];
+
+/// A causal language model on ONNX Runtime: `input_ids` i64 [1, T] (with `attention_mask` and
+/// `position_ids`, both i64 [1, T], where the graph takes them) → `logits` f32 [1, T, V], row t being
+/// the law of token t + 1.
+///
+/// That is what the usual exporters write for text generation without past keys and values. A sequence is
+/// scored in one run.
+///
+/// ```no_run
+/// use conjoint_core::Autoregressive;
+/// use conjoint_onnx::{ExecutionProvider, OnnxAutoregressive};
+/// let model = OnnxAutoregressive::open("gpt2/model.onnx", ExecutionProvider::Cpu)?.start(50256);
+/// let nats = -model.log_likelihood(&[464, 3290, 318], 0..3)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct OnnxAutoregressive {
+    graph: Graph,
+    start: Option<TokenId>,
+}
+
+impl OnnxAutoregressive {
+    /// Opens a graph file.
+    ///
+    /// # Errors
+    /// [`Error::MissingGraph`], [`Error::Graph`], [`Error::GraphSignature`] if it takes or gives other
+    /// tensors, and those of [`runtime::init`](crate::runtime::init).
+    pub fn open(path: impl AsRef<Path>, options: impl Into<OnnxOptions>) -> Result<Self, Error> {
+        let opener = Opener::new(options.into())?;
+        let graph = opener.open_any(path.as_ref().to_owned(), &SIGNATURES)?;
+        Ok(Self { graph, start: None })
+    }
+
+    /// Puts this token before every sequence, so that the first token has a law too. Without it, a first token
+    /// may be anything with equal probability.
+    pub fn start(self, token: TokenId) -> Self {
+        Self { start: Some(token), ..self }
+    }
+
+    /// Logits [T, V] after each of T ids.
+    fn run(&self, ids: Vec<i64>) -> Result<Array2<f32>, Error> {
+        let length = ids.len();
+        let shaped = |values: Vec<i64>| -> Result<DynValue, Error> {
+            Ok(self.graph.named(Tensor::from_array(([1, length], values)))?.into_dyn())
+        };
+        let inputs = [ids, vec![1; length], (0..length as i64).collect()];
+        let inputs = inputs.into_iter().take(self.graph.arity()).map(shaped);
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let logits = self.graph.run(&inputs.iter().collect::<Vec<_>>())?;
+        let copied = logits.downcast::<DynTensorValueType>().and_then(|value| {
+            let value = value.to(ort::memory::AllocationDevice::CPU, 0)?;
+            let (shape, values) = value.try_extract_tensor::<f32>()?;
+            Ok((shape.iter().map(|&size| size as usize).collect::<Vec<_>>(), values.to_vec()))
+        });
+        let (shape, values) = self.graph.named(copied)?;
+        let vocabulary = shape.last().copied().unwrap_or(0);
+        let wrong = || Error::Shape {
+            what: "the logits",
+            got: shape.clone(),
+            expected: vec![1, length, vocabulary],
+        };
+        if shape != [1, length, vocabulary] || vocabulary == 0 {
+            return Err(wrong());
+        }
+        Array2::from_shape_vec((length, vocabulary), values).map_err(|_| wrong())
+    }
+}
+
+impl Autoregressive for OnnxAutoregressive {
+    fn rows(
+        &self,
+        tokens: &[TokenId],
+        positions: Range<usize>,
+    ) -> Result<Beliefs, conjoint_core::Error> {
+        // The last token that any of the rows looks at, and at least one, which tells the width.
+        let seen = &tokens[..positions.end.saturating_sub(1).min(tokens.len())];
+        let start = self.start.into_iter().chain(seen.iter().copied());
+        let mut ids: Vec<i64> = start.map(i64::from).collect();
+        if ids.is_empty() {
+            ids.push(tokens.first().map_or(0, |&token| i64::from(token)));
+        }
+        let after = self.run(ids)?;
+        let mut rows = Array2::zeros((positions.len(), after.ncols()));
+        for (mut row, position) in rows.axis_iter_mut(Axis(0)).zip(positions) {
+            // Row t of the graph is about token t + 1, and the start comes before token 0.
+            let from = (position + usize::from(self.start.is_some())).checked_sub(1);
+            if let Some(from) = from {
+                row.assign(&after.row(from));
+            }
+        }
+        Ok(Beliefs::from_logits(rows))
+    }
+}
