@@ -123,6 +123,7 @@ impl BaseOptions {
             pad_token_id: tokenizer.eos(),
             bos_token_id: tokenizer.eos(),
             tie_word_embeddings: false,
+            qkv_bias: true,
         };
         config.validate()?;
         Ok(config)

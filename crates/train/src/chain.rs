@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::TrainError;
 use crate::distill::{Pass, Target};
-use crate::dream::Dream;
+use crate::tables::Tables;
 use crate::teacher::Teacher;
 use crate::trajectory::Trajectory;
 use crate::window::Window;
@@ -43,9 +43,9 @@ impl Chain {
     }
 }
 
-/// What the layer is trained against: the frozen model and a teacher that runs it.
+/// What the layer is trained against: the frozen model's tables, and a teacher that runs it.
 pub(crate) struct Frozen<'a, T> {
-    pub base: Dream,
+    pub tables: Tables,
     pub teacher: &'a T,
 }
 
@@ -71,14 +71,14 @@ impl<T: Teacher> Frozen<'_, T> {
         let asked: Vec<usize> = (0..=weights.len()).filter(wanted).collect();
         let mut answers = self.ask(chains, &asked)?.into_iter();
         let [batch, length, width] =
-            [chains.len(), self.length(chains), self.base.config().hidden_size];
+            [chains.len(), self.length(chains), self.tables.config().hidden_size];
         let mut answer = || {
             answers.next().unwrap_or_else(|| Tensor::zeros([batch, length, width], &self.device()))
         };
         let start = answer();
         let passes = weights.iter().enumerate().map(|(i, &weight)| {
             let depth = i + 1;
-            let embedded = self.base.embed(self.ids(chains, depth));
+            let embedded = self.tables.embed(self.ids(chains, depth));
             let row_weights =
                 |masked: usize| window.weights(masked).map(move |row| (weight * row) as f32);
             let target =
@@ -90,11 +90,11 @@ impl<T: Teacher> Frozen<'_, T> {
 
     /// The head, [V, D].
     pub fn head(&self) -> Tensor<2> {
-        self.base.head()
+        self.tables.head()
     }
 
     fn device(&self) -> Device {
-        self.base.norm.gamma.device()
+        self.tables.device()
     }
 
     fn length(&self, chains: &[Chain]) -> usize {
@@ -103,7 +103,7 @@ impl<T: Teacher> Frozen<'_, T> {
 
     /// The id that hides a token.
     pub fn mask_id(&self) -> u32 {
-        self.base.config().mask_token_id
+        self.tables.config().mask_token_id
     }
 
     /// The ids of x^depth, [B, T].
@@ -119,7 +119,7 @@ impl<T: Teacher> Frozen<'_, T> {
             depths.iter().flat_map(|&depth| chains.iter().flat_map(move |c| c.canvas(depth)));
         let ids: Vec<i64> = canvases.copied().map(i64::from).collect();
         let (batch, length) = (chains.len(), self.length(chains));
-        let width = self.base.config().hidden_size;
+        let width = self.tables.config().hidden_size;
         let hidden = self.teacher.hidden(&ids, depths.len() * batch, length)?;
         let expected = ids.len() * width;
         if hidden.len() != expected || expected == 0 {
@@ -164,6 +164,7 @@ impl<T: Teacher> Frozen<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dream::Dream;
     use crate::testing::{shaken, tiny_config};
 
     fn trajectories() -> Vec<Trajectory> {
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn weights_add_up_and_rows_are_the_masked_ones() {
         let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
-        let frozen = Frozen { teacher: &base.clone(), base };
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories();
         let chains: Vec<_> = trajectories
             .iter()
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn the_teacher_sees_the_canvas_of_each_depth() {
         let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
-        let frozen = Frozen { teacher: &base.clone(), base: base.clone() };
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories();
         let chain = [Chain::along(&trajectories[1], 1, 2, 6)];
         let batch = frozen.batch(&chain, &[0.0, 1.0], Window::default()).unwrap();
@@ -223,8 +224,8 @@ mod tests {
                 Ok(vec![0.0; 7])
             }
         }
-        let frozen =
-            Frozen { base: Dream::untied(&tiny_config(), &Device::default()), teacher: &Silent };
+        let base = Dream::untied(&tiny_config(), &Device::default());
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &Silent };
         let trajectories = trajectories();
         let chain = [Chain::along(&trajectories[0], 0, 1, 6)];
         let answer = frozen.batch(&chain, &[1.0], Window::default()).map(drop);

@@ -36,6 +36,14 @@ pub struct DreamConfig {
     /// Whether the head shares the embedding's weights.
     #[serde(default)]
     pub tie_word_embeddings: bool,
+    /// Whether queries, keys and values have biases, as Dream's do and LLaDA's do not.
+    #[serde(skip, default = "dreams")]
+    pub qkv_bias: bool,
+}
+
+/// Dream's layers have biases.
+fn dreams() -> bool {
+    true
 }
 
 impl DreamConfig {

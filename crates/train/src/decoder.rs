@@ -10,11 +10,11 @@ use crate::config::DreamConfig;
 /// Grouped-query self-attention in which every position sees every other.
 #[derive(Module, Debug)]
 pub struct Attention {
-    /// Queries, `D → heads · d`, with bias.
+    /// Queries, `D → heads · d`, with a bias where the model has one.
     pub q_proj: Linear,
-    /// Keys, `D → kv_heads · d`, with bias.
+    /// Keys, `D → kv_heads · d`, likewise.
     pub k_proj: Linear,
-    /// Values, `D → kv_heads · d`, with bias.
+    /// Values, `D → kv_heads · d`, likewise.
     pub v_proj: Linear,
     /// Output, `heads · d → D`, without bias.
     pub o_proj: Linear,
@@ -85,9 +85,9 @@ impl Attention {
         let (width, head) = (config.hidden_size, config.head_dim());
         let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
         Self {
-            q_proj: linear(width, heads * head, true, device),
-            k_proj: linear(width, kv_heads * head, true, device),
-            v_proj: linear(width, kv_heads * head, true, device),
+            q_proj: linear(width, heads * head, config.qkv_bias, device),
+            k_proj: linear(width, kv_heads * head, config.qkv_bias, device),
+            v_proj: linear(width, kv_heads * head, config.qkv_bias, device),
             o_proj: linear(heads * head, width, false, device),
             heads,
             kv_heads,

@@ -13,6 +13,7 @@ use crate::dream::Dream;
 use crate::options::{OptimizerOptions, RunOptions};
 use crate::params;
 use crate::sampler::SamplerLayer;
+use crate::tables::Tables;
 use crate::teacher::{Cached, Teacher};
 use crate::trainer::{self, Summary};
 use crate::trajectory::Trajectory;
@@ -23,7 +24,8 @@ use crate::window::Window;
 /// its weights of the depths are only said to favour small j.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplerOptions {
-    /// The frozen model's checkpoint folder, whose embedding and head the layer shares.
+    /// The frozen model's checkpoint folder, of any architecture that `conjoint export` reads; the layer shares
+    /// its embedding and head.
     pub base: PathBuf,
     /// The weight of each depth j = 1..=J in the loss; its length is J, the most passes that are
     /// unrolled. To reveal K tokens a step well, J should be at least K − 1.
@@ -126,10 +128,10 @@ pub fn train_sampler(
     trajectories: &[Trajectory],
 ) -> Result<Summary, TrainError> {
     options.validate()?;
-    let base = checkpoint::load(&options.base, &Device::default())?;
+    let tables = Tables::read(&options.base, &Device::default())?;
     let length = trajectories.first().map_or(0, |t| t.tokens.len());
     for trajectory in trajectories {
-        trajectory.validate(length, base.config().vocab_size)?;
+        trajectory.validate(length, tables.config().vocab_size)?;
     }
     let Some((held_out, training)) =
         trajectories.split_at_checked(options.held_out).filter(|s| !s.1.is_empty())
@@ -139,9 +141,9 @@ pub fn train_sampler(
             held_out: options.held_out,
         });
     };
-    let layer = SamplerLayer::new(base.config(), &Device::default().autodiff());
+    let layer = SamplerLayer::new(tables.config(), &Device::default().autodiff());
     let layer = params::init(layer, options.run.seed);
-    let frozen = Frozen { base, teacher: &Cached::new(teacher, options.cache_bytes) };
+    let frozen = Frozen { tables, teacher: &Cached::new(teacher, options.cache_bytes) };
     trainer::train(layer, &Distillation { frozen, training, held_out, options }, &options.run)
 }
 

@@ -61,6 +61,7 @@ mod progress;
 pub mod rollout;
 pub mod sampler;
 mod state;
+mod tables;
 pub mod teacher;
 mod tensors;
 #[cfg(test)]

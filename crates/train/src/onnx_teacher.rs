@@ -8,20 +8,24 @@ use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, OnnxOptions};
 use crate::TrainError;
 use crate::teacher::Teacher;
 
-/// As many single-threaded copies of an exported model as there are workers: each worker's question
-/// goes to one that is free.
+/// As many copies of an exported model as there are workers: each worker's question goes to one that is
+/// free. On the processor a copy has one thread.
 pub struct OnnxTeacher {
     models: Vec<Mutex<OnnxDenoiser>>,
 }
 
 impl OnnxTeacher {
-    /// Opens the folder that `conjoint export` wrote, once a worker.
+    /// Opens the folder that `conjoint export` wrote, once a worker, on `provider`.
     ///
     /// # Errors
     ///
     /// [`TrainError::Teacher`] if the model cannot be opened.
-    pub fn open(folder: &Path, workers: usize) -> Result<Self, TrainError> {
-        let options = OnnxOptions::new(ExecutionProvider::Cpu).threads(1);
+    pub fn open(
+        folder: &Path,
+        provider: ExecutionProvider,
+        workers: usize,
+    ) -> Result<Self, TrainError> {
+        let options = OnnxOptions::new(provider).threads(1);
         let open = |_| OnnxDenoiser::open(folder, options.clone()).map(Mutex::new);
         let models = (0..workers.max(1)).map(open).collect::<Result<_, _>>();
         Ok(Self { models: models.map_err(|error| TrainError::Teacher(error.into()))? })

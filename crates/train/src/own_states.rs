@@ -26,7 +26,7 @@ pub(crate) fn own_states<T: Teacher>(
     let mut chains = starts;
     for j in 0..depth {
         if j > 0 {
-            hidden = layer.forward(frozen.base.embed(frozen.ids(&chains, j)), hidden);
+            hidden = layer.forward(frozen.tables.embed(frozen.ids(&chains, j)), hidden);
         }
         let mut candidates = distributions(frozen, &chains, j, &hidden).into_iter();
         for (chain, rng) in chains.iter_mut().zip(&mut *streams) {
@@ -108,6 +108,7 @@ mod tests {
     use crate::dream::Dream;
     use crate::masking;
     use crate::params;
+    use crate::tables::Tables;
     use crate::testing::{shaken, tiny_config, trajectories};
     use burn::tensor::Device;
 
@@ -115,7 +116,7 @@ mod tests {
 
     fn drawn(layer: &SamplerLayer, reveals: usize, seed: u64) -> Vec<Chain> {
         let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
-        let frozen = Frozen { teacher: &base, base: base.clone() };
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories(40);
         let start = |t| Chain::along(t, reveals, 0, MASK);
         let mut streams: Vec<_> = (0..40).map(|b| masking::stream(seed, b)).collect();

@@ -68,6 +68,7 @@ pub(crate) fn tiny_config() -> DreamConfig {
         pad_token_id: 7,
         bos_token_id: 7,
         tie_word_embeddings: false,
+        qkv_bias: true,
     }
 }
 

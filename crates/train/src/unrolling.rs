@@ -144,7 +144,7 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
             ("temperature", options.comparison.temperature.to_string()),
             ("lambda_teacher", options.comparison.teacher.to_string()),
             ("lambda_start", options.comparison.start.to_string()),
-            ("hidden_size", self.frozen.base.config().hidden_size.to_string()),
+            ("hidden_size", self.frozen.tables.config().hidden_size.to_string()),
         ])
     }
 
@@ -167,6 +167,7 @@ mod tests {
     use super::*;
     use crate::dream::Dream;
     use crate::options::RunOptions;
+    use crate::tables::Tables;
     use crate::testing::{shaken, tiny_config, trajectories};
 
     fn options(depth_weights: Vec<f64>) -> SamplerOptions {
@@ -179,7 +180,7 @@ mod tests {
         let options = options(vec![1.0]);
         let (base, trajectories) =
             (shaken(Dream::untied(&tiny_config(), &Default::default()), 1), trajectories(10));
-        let frozen = Frozen { teacher: &base.clone(), base };
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let (held_out, training) = trajectories.split_at(2);
         let layer = SamplerLayer::new(&tiny_config(), &Default::default());
         let objective = Distillation { frozen, training, held_out, options: &options };
@@ -203,7 +204,7 @@ mod tests {
         let base = shaken(Dream::untied(&tiny_config(), &Default::default()), 1);
         let mut options = options(vec![3.0, 0.0, 1.0]);
         let weights = |options: &SamplerOptions, step| {
-            let frozen = Frozen { teacher: &base, base: base.clone() };
+            let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
             Distillation { frozen, training: &[], held_out: &[], options }.weights(step)
         };
         options.all_depths = true;
@@ -223,7 +224,7 @@ mod tests {
         let mut options = options(vec![1.0; 3]);
         options.own_share = 0.25;
         let trajectories = trajectories(10);
-        let frozen = Frozen { teacher: &base, base: base.clone() };
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let objective =
             Distillation { frozen, training: &trajectories, held_out: &[], options: &options };
         let text = |chain: &Chain| {

@@ -109,7 +109,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
             progress: run.progress,
         },
     )?;
-    let teacher = OnnxTeacher::open(&arguments.model.model, run.workers)?;
+    let teacher = OnnxTeacher::open(&arguments.model.model, arguments.model.provider, run.workers)?;
     let options = SamplerOptions {
         base: arguments.model.model.clone(),
         depth_weights: match arguments.depth_weights.as_slice() {

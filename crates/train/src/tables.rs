@@ -1,0 +1,131 @@
+//! The frozen model's embedding and head, which the sampler layer is trained between.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use conjoint_export::LayerSizes;
+
+use crate::TrainError;
+use crate::config::{DreamConfig, check};
+
+/// All of a frozen model that is in memory while its sampler layer is trained; the rest answers as a
+/// [`Teacher`](crate::teacher::Teacher).
+#[derive(Clone, Debug)]
+pub(crate) struct Tables {
+    /// [V, D].
+    embedding: Tensor<2>,
+    /// [V, D].
+    head: Tensor<2>,
+    config: DreamConfig,
+}
+
+impl Tables {
+    /// Reads them from a checkpoint of any kind that `conjoint export` reads.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Checkpoint`], and [`TrainError::Invalid`] for sizes that no sampler layer here has.
+    pub fn read(folder: &Path, device: &Device) -> Result<Self, TrainError> {
+        let conjoint_export::Tables { sizes, embedding, head } =
+            conjoint_export::Tables::read(folder)?;
+        let config = config(&sizes)?;
+        let shape = [sizes.vocab_size, sizes.hidden_size];
+        let tensor = |values| Tensor::from_data(TensorData::new(values, shape), device);
+        Ok(Self { embedding: tensor(embedding), head: tensor(head), config })
+    }
+
+    /// The sizes of the model's layers, and so of its sampler layer.
+    pub fn config(&self) -> &DreamConfig {
+        &self.config
+    }
+
+    /// The output layer, [V, D].
+    pub fn head(&self) -> Tensor<2> {
+        self.head.clone()
+    }
+
+    /// Ids [B, T] → embeddings [B, T, D].
+    pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, length] = ids.dims();
+        let rows = self.embedding.clone().select(0, ids.reshape([batch * length]));
+        rows.reshape([batch, length, self.config.hidden_size])
+    }
+
+    pub fn device(&self) -> Device {
+        self.head.device()
+    }
+}
+
+fn config(sizes: &LayerSizes) -> Result<DreamConfig, TrainError> {
+    let whole = sizes.heads * sizes.head_dim;
+    let expected = format!("hidden_size = {}, for a sampler layer", sizes.hidden_size);
+    check(whole == sizes.hidden_size, "heads · head_dim", whole, expected)?;
+    let mask = sizes.tokens.mask;
+    let config = DreamConfig {
+        vocab_size: sizes.vocab_size,
+        hidden_size: sizes.hidden_size,
+        intermediate_size: sizes.ffn_size,
+        num_hidden_layers: 1,
+        num_attention_heads: sizes.heads,
+        num_key_value_heads: sizes.kv_heads,
+        rms_norm_eps: f64::from(sizes.norm_eps),
+        rope_theta: f64::from(sizes.rope_theta),
+        max_position_embeddings: sizes.max_positions,
+        mask_token_id: mask,
+        // No part of the training looks at these.
+        eos_token_id: sizes.tokens.eos.unwrap_or(mask),
+        pad_token_id: sizes.tokens.pad.unwrap_or(mask),
+        bos_token_id: sizes.tokens.bos.unwrap_or(mask),
+        tie_word_embeddings: false,
+        qkv_bias: sizes.qkv_bias,
+    };
+    config.validate()?;
+    Ok(config)
+}
+
+#[cfg(test)]
+impl Tables {
+    /// Those of a model in memory.
+    pub fn of(model: &crate::dream::Dream) -> Self {
+        let embedding = model.embed_tokens.weight.val().mul_scalar(model.embed_scale());
+        Self { embedding, head: model.head(), config: model.config().clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint;
+    use crate::testing::fixture;
+
+    #[test]
+    fn the_tables_are_those_of_the_whole_model() {
+        let device = Device::default();
+        let tables = Tables::read(&fixture("dream-tiny"), &device).unwrap();
+        let whole = checkpoint::load(&fixture("dream-tiny"), &device).unwrap();
+        assert_eq!(tables.head().to_data(), whole.head().to_data());
+        let ids = || Tensor::from_data(TensorData::new(vec![3i32, 7, 1, 0, 2, 9], [2, 3]), &device);
+        assert_eq!(tables.embed(ids()).to_data(), whole.embed(ids()).to_data());
+        let expected = whole.config();
+        let ours = tables.config();
+        assert_eq!(
+            (ours.num_attention_heads, ours.num_key_value_heads, ours.intermediate_size),
+            (
+                expected.num_attention_heads,
+                expected.num_key_value_heads,
+                expected.intermediate_size
+            )
+        );
+        assert_eq!(ours.mask_token_id, expected.mask_token_id);
+    }
+
+    #[test]
+    fn lladas_layers_have_no_biases() {
+        let device = Device::default();
+        let tables = Tables::read(&fixture("llada-tiny"), &device).unwrap();
+        let layer = crate::sampler::SamplerLayer::new(tables.config(), &device);
+        assert!(layer.layer.self_attn.q_proj.bias.is_none() && layer.down_project.bias.is_some());
+        let missing = Tables::read(Path::new("nowhere"), &device);
+        assert!(matches!(missing, Err(TrainError::Checkpoint(_))), "{missing:?}");
+    }
+}
