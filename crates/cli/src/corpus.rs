@@ -4,7 +4,9 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
-use conjoint_corpus::{Corpus, Domain};
+use conjoint_corpus::{Corpus, Domain, Text};
+
+use crate::flag::BadFlag;
 
 /// Print texts of the training corpus, one a line, with \n for a line's end inside a text
 #[derive(Args)]
@@ -15,6 +17,9 @@ pub struct Arguments {
     /// Only this domain: story, math, code or list
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
+    /// Print only the part that sets a task (math, code and list texts), as prompts
+    #[arg(long)]
+    questions: bool,
     /// Seed of the corpus
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -26,8 +31,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         corpus = corpus.with_domains(&[domain])?;
     }
     let mut out = std::io::stdout().lock();
-    for text in corpus.texts(0..arguments.num) {
-        writeln!(out, "{}", text.to_string().replace('\n', "\\n"))?;
+    let line = |text: &Text| match arguments.questions {
+        true => Some(format!("{}{}", text.domain.tag(), text.question()?)),
+        false => Some(text.to_string()),
+    };
+    if arguments.questions && arguments.domain == Some(Domain::Story) {
+        return Err(BadFlag::new("--domain", Domain::Story, "stories ask no questions").into());
+    }
+    let texts = corpus.texts(0..);
+    let lines = texts.filter_map(|text| line(&text)).take(arguments.num as usize);
+    for line in lines {
+        writeln!(out, "{}", line.replace('\n', "\\n"))?;
     }
     Ok(())
 }

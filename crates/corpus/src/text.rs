@@ -28,6 +28,27 @@ impl Text {
             })
             .ok_or_else(|| Error::NoTag { got: tagged.into() })
     }
+
+    /// The part of the body that sets a task, whose answer is what follows: a problem in words, a function and
+    /// the call that is asserted, a list and what to do with it. `None` for stories, and for bodies in which it
+    /// does not end.
+    ///
+    /// ```
+    /// use conjoint_corpus::Text;
+    /// let text = Text::parse("<math>ann has 7 figs and buys 8. 7+8=15 figs.")?;
+    /// assert_eq!(text.question(), Some("ann has 7 figs and buys 8. "));
+    /// # Ok::<(), conjoint_corpus::Error>(())
+    /// ```
+    pub fn question(&self) -> Option<&str> {
+        let ending = match self.domain {
+            Domain::Story => return None,
+            Domain::Math => ". ",
+            Domain::Code => "==",
+            Domain::List => "-> ",
+        };
+        let end = self.body.find(ending)? + ending.len();
+        Some(&self.body[..end])
+    }
 }
 
 impl fmt::Display for Text {
@@ -41,12 +62,34 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{Corpus, check};
 
     proptest! {
         #[test]
         fn any_body_is_read_back(domain in prop::sample::select(&Domain::ALL[..]), body in ".*") {
             let text = Text { domain, body };
             prop_assert_eq!(Text::parse(&text.to_string()), Ok(text));
+        }
+    }
+
+    /// What follows a question is its answer: the right one is right, and another one wrong.
+    #[test]
+    fn questions_leave_the_answer_open() {
+        let answers = |text: &Text| {
+            let question = text.question()?;
+            Some((question.to_owned(), text.body[question.len()..].to_owned()))
+        };
+        let texts: Vec<Text> = Corpus::new(5).texts(0..300).collect();
+        let asked: Vec<_> = texts.iter().filter_map(|text| Some((text, answers(text)?))).collect();
+        assert!(
+            texts.iter().all(|text| (text.domain == Domain::Story) == text.question().is_none())
+        );
+        for (text, (question, answer)) in &asked {
+            assert!(!answer.is_empty() && check(text.domain, &text.body).is_ok());
+            let swapped = asked.iter().map(|(_, (_, other))| format!("{question}{other}"));
+            let right = swapped.filter(|body| check(text.domain, body).is_ok()).count();
+            // Few of the others' answers happen to fit.
+            assert!(right >= 1 && right < asked.len() / 4, "{text}: {right}");
         }
     }
 

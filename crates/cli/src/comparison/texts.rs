@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use conjoint::prelude::*;
-use conjoint_corpus::Domain;
+use conjoint_corpus::{Corpus, Domain, Text};
 
 use crate::flag::BadFlag;
 use crate::model::Model;
@@ -17,10 +17,17 @@ pub struct TextArguments {
     /// Texts that continue these prompts, one a line, taken in turn; \n stands for a line's end
     #[arg(long, value_name = "FILE", conflicts_with = "domain")]
     prompts: Option<PathBuf>,
+    /// Texts that answer tasks of the corpus, a new one each: problems in words, calls of functions, lists to be
+    /// changed. `right` is then the accuracy; --domain chooses among math, code and list
+    #[arg(long, conflicts_with = "prompts")]
+    tasks: bool,
     /// Positions of a text, its prompt included [default: the model's longest]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(2..))]
     length: Option<u32>,
 }
+
+/// The seed of the corpus that tasks come from.
+const TASKS: u64 = 0x7461_736b;
 
 fn domain(text: &str) -> Result<Domain, String> {
     let named = Domain::ALL.into_iter().find(|domain| domain.to_string() == text);
@@ -30,7 +37,7 @@ fn domain(text: &str) -> Result<Domain, String> {
 impl TextArguments {
     /// `n` canvases of equal length, the prompts taken in turn.
     pub fn canvases(&self, model: &Model, n: usize) -> Result<Vec<Canvas>> {
-        let prompts = self.prompts(model)?;
+        let prompts = if self.tasks { self.questions(model, n)? } else { self.prompts(model)? };
         let longest = model.denoiser.max_length();
         let length =
             self.length.map(|length| length as usize).or(longest).context("give --length")?;
@@ -43,6 +50,21 @@ impl TextArguments {
         };
         let canvases = prompts.iter().map(canvas).collect::<Result<Vec<_>>>()?;
         Ok(canvases.into_iter().cycle().take(n).collect())
+    }
+
+    /// `n` tasks of a corpus that no model here was trained on.
+    fn questions(&self, model: &Model, n: usize) -> Result<Vec<Vec<TokenId>>> {
+        if self.domain.contains(&Domain::Story) {
+            return Err(BadFlag::new("--domain", Domain::Story, "stories set no tasks").into());
+        }
+        let domains = match self.domain.as_slice() {
+            [] => &[Domain::Math, Domain::Code, Domain::List],
+            chosen => chosen,
+        };
+        let corpus = Corpus::new(TASKS).with_domains(domains)?;
+        let question = |text: Text| Some(format!("{}{}", text.domain.tag(), text.question()?));
+        let questions = corpus.texts(0..).filter_map(question).take(n);
+        questions.map(|question| Ok(model.encode("--tasks", &question)?)).collect()
     }
 
     fn prompts(&self, model: &Model) -> Result<Vec<Vec<TokenId>>> {
