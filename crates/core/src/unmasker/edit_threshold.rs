@@ -46,6 +46,8 @@ impl EditThreshold {
     }
 
     /// Edits a full block in at most this many further steps instead of 16; with 0 a full block is done.
+    /// Edits may go round in circles: of 64 steps a position the generator makes an
+    /// [error](Error::Endless).
     pub fn post_steps(self, steps: usize) -> Self {
         Self { post_steps: steps, ..self }
     }
