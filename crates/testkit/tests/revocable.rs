@@ -440,7 +440,7 @@ proptest! {
             PathPlanning::default().boxed(),
             ReMdm::default().boxed(),
             Wino::new(0.0, 1.0).unwrap().boxed(),
-            EditThreshold::new(0.0, 0.0).unwrap().boxed(),
+            EditThreshold::new(0.0, 0.0).unwrap().post_steps(0).boxed(),
         ] {
             prop_assert!(law_in(&joint, 1, strategy).total_variation(&product) < ZERO);
         }
