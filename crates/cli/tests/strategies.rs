@@ -20,7 +20,7 @@ fn names(flag: &str) -> Vec<String> {
 fn every_strategy_runs_by_its_name() {
     let model = export("dream-tiny", Some("adjust-dream-tiny"));
     let unmaskers = names("--unmasker");
-    assert_eq!(unmaskers.len(), 19);
+    assert_eq!(unmaskers.len(), 20);
     for unmasker in unmaskers {
         let line = format!(
             "--prompt-ids 5,9 --gen-length 8 --unmasker {unmasker} --schedule linear:4 --num-samples 2"

@@ -82,9 +82,18 @@ impl Scores {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use ndarray::Array2;
+
+    /// A scorer for tests in which none is to be asked.
+    pub(crate) struct Unasked;
+
+    impl Autoregressive for Unasked {
+        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
+            Err(Error::model("asked"))
+        }
+    }
 
     /// The same row everywhere.
     struct Unigram(Vec<f32>);

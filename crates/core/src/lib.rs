@@ -15,6 +15,8 @@
 //! | [`unmasker`] | [`Unmasker`] | one sequence's strategy, made of the above |
 //! | [`generator`] | [`Generator`] | the loop: batches in lockstep, calls, results |
 //! | [`autoregressive`] | [`Autoregressive`] | what a second model, reading left to right, says of a draft |
+//! | [`span_decoder`] | [`SpanDecoder`](span_decoder::SpanDecoder) | how the tokens of a span go together, given what is believed of each |
+//! | [`influence`] | [`Influence`](influence::Influence) | how strongly masked positions depend on each other |
 //! | [`guidance`] | [`ClassifierFree`](guidance::ClassifierFree) | what the prompt changes, made stronger |
 //! | [`presets`] | [`llada`](presets::llada) … | the settings of the published loops |
 //! | [`observer`] | [`Observer`] | what a progress bar, a trace or a viewer is told |
@@ -30,10 +32,12 @@ pub mod error;
 pub mod filter;
 pub mod generator;
 pub mod guidance;
+pub mod influence;
 pub mod observer;
 pub mod order;
 pub mod presets;
 pub mod schedule;
+pub mod span_decoder;
 pub mod unmasker;
 pub mod vocabulary;
 

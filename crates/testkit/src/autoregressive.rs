@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use conjoint_core::span_decoder::{Span, SpanDecoder};
 use conjoint_core::{Autoregressive, Beliefs, Error as CoreError, TokenId};
 
 use crate::TabularJoint;
@@ -10,6 +11,8 @@ use crate::oracle::beliefs;
 /// The perfect autoregressive model of a [`TabularJoint`]: row i is ln p(x_i = · | x_<i) by the
 /// chain rule [N, V + 1], the mask's logit being −∞. Masked positions to the left of i count as
 /// unknown.
+///
+/// As a [`SpanDecoder`] it knows the rest of the canvas too, on both sides of the span.
 #[derive(Debug, Clone)]
 pub struct TabularAutoregressive(TabularJoint);
 
@@ -30,8 +33,19 @@ impl Autoregressive for TabularAutoregressive {
     }
 }
 
+impl SpanDecoder for TabularAutoregressive {
+    fn row(&self, span: &Span<'_>, before: &[TokenId]) -> Result<Vec<f32>, CoreError> {
+        let mut seen = span.canvas.tokens().to_vec();
+        let start = span.positions.start;
+        seen[start..start + before.len()].copy_from_slice(before);
+        row(&self.0, &seen, start + before.len())
+    }
+}
+
 /// An autoregressive model that forgets everything: row i is ln p(x_i = ·). Whatever takes it for
 /// the truth is wrong by as much as the positions depend on each other.
+///
+/// As a [`SpanDecoder`] it forgets the tokens of the span, and goes by their marginals.
 #[derive(Debug, Clone)]
 pub struct ForgetfulAutoregressive(TabularJoint);
 
@@ -48,17 +62,24 @@ impl Autoregressive for ForgetfulAutoregressive {
     }
 }
 
+impl SpanDecoder for ForgetfulAutoregressive {
+    fn row(&self, span: &Span<'_>, before: &[TokenId]) -> Result<Vec<f32>, CoreError> {
+        Ok(span.marginals.row(before.len()).iter().map(|p| p.ln()).collect())
+    }
+}
+
 fn rows(
     joint: &TabularJoint,
     positions: Range<usize>,
     seen: impl Fn(usize) -> Vec<TokenId>,
 ) -> Result<Beliefs, CoreError> {
-    let row = |i: usize| -> Result<Vec<f32>, CoreError> {
-        let row = joint.conditional(&seen(i), i).map_err(CoreError::model)?;
-        Ok(row.into_iter().chain([0.0]).map(|p| p.ln() as f32).collect())
-    };
-    let rows = positions.map(row).collect::<Result<Vec<_>, _>>()?;
+    let rows = positions.map(|i| row(joint, &seen(i), i)).collect::<Result<Vec<_>, _>>()?;
     beliefs(&rows, joint.symbols() + 1)
+}
+
+fn row(joint: &TabularJoint, seen: &[TokenId], position: usize) -> Result<Vec<f32>, CoreError> {
+    let row = joint.conditional(seen, position).map_err(CoreError::model)?;
+    Ok(row.into_iter().chain([0.0]).map(|p| p.ln() as f32).collect())
 }
 
 #[cfg(test)]

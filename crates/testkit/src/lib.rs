@@ -7,6 +7,7 @@
 //! | [`oracle`] | [`TabularDenoiser`] | a model that answers those conditionals |
 //! | [`refiner`] | [`ExactRefiner`], [`StaleRefiner`], [`NoisyRefiner`] | sampler layers on top of it, right and wrong |
 //! | [`autoregressive`] | [`TabularAutoregressive`], [`ForgetfulAutoregressive`] | second models that read from left to right, right and wrong |
+//! | [`influence`] | [`TabularInfluence`] | how strongly its positions depend on each other |
 //! | [`enumerate`] | [`exact_law`], [`Enumerator`] | the law of a strategy over that model, every branch walked |
 //! | [`law`] | [`Law`] | that law, and its distance to another |
 //! | [`chi2`] | [`GoodnessOfFit`] | whether samples may come from a law, at a stated false-alarm rate |
@@ -37,6 +38,7 @@ pub mod chi2;
 pub mod conformance;
 pub mod enumerate;
 pub mod error;
+pub mod influence;
 pub mod joint;
 pub mod law;
 mod noise;
@@ -47,6 +49,7 @@ pub use autoregressive::{ForgetfulAutoregressive, TabularAutoregressive};
 pub use chi2::GoodnessOfFit;
 pub use enumerate::{Enumerator, ReplayStream, exact_law};
 pub use error::Error;
+pub use influence::TabularInfluence;
 pub use joint::TabularJoint;
 pub use law::Law;
 pub use oracle::TabularDenoiser;

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::orders;
+use conjoint_core::influence::GiniBound;
 use conjoint_core::schedule::LladaEven;
 use conjoint_core::unmasker::{
-    AdaptiveJoint, Bound, Confidence, Dilated, Drawn, ExactSequential, Klass, LearnedJoint,
-    Marginal, Origin, Score, SlowFast, Strategy,
+    AdaptiveJoint, Bound, Confidence, Demask, Dilated, Drawn, ExactSequential, Klass, LearnedJoint,
+    LocalAutoregression, Marginal, Origin, Score, SlowFast, Strategy,
 };
 use conjoint_core::{Error, Next, Order, TokenId, Unmasker, View};
-use conjoint_testkit::conformance::{self, ProbeLayer, Suite, Violation};
+use conjoint_testkit::conformance::{self, ProbeLayer, ProbeScorer, Suite, Violation};
 
 /// A strategy, what the suite must be told of it, and how it is made.
 type Line<Make> = (&'static str, Suite, Make);
@@ -20,12 +21,13 @@ type Ordered = fn(Arc<dyn Order>) -> Box<dyn Strategy>;
 type Unordered = fn() -> Box<dyn Strategy>;
 
 /// Every strategy that takes an order, one line each.
-fn ordered() -> [Line<Ordered>; 4] {
+fn ordered() -> [Line<Ordered>; 5] {
     let suite = Suite::default;
     [
         ("sequential", suite(), |order| ExactSequential::new(order).boxed()),
         ("marginal", suite(), |order| Marginal::new(order).boxed()),
         ("learned joint", suite(), |order| LearnedJoint::new(ProbeLayer).order(order).boxed()),
+        ("DEMASK", suite(), |order| Demask::new(GiniBound, 2.0).unwrap().order(order).boxed()),
         ("adaptive joint", suite().moves_per_position(2), |order| {
             adaptive(Bound::Entropy(1.0)).order(order).boxed()
         }),
@@ -33,7 +35,7 @@ fn ordered() -> [Line<Ordered>; 4] {
 }
 
 /// Every strategy that does not, one line each.
-fn unordered() -> [Line<Unordered>; 8] {
+fn unordered() -> [Line<Unordered>; 10] {
     let suite = Suite::default;
     [
         ("confidence, raw", suite(), || Confidence::new(Score::Raw).boxed()),
@@ -42,6 +44,10 @@ fn unordered() -> [Line<Unordered>; 8] {
         ("SlowFast", suite(), || SlowFast::new(2, 0.3, 0.5).unwrap().boxed()),
         ("dilated", suite(), || Dilated::default().boxed()),
         ("dilated by three", suite(), || Dilated::new(3).unwrap().boxed()),
+        ("CoDiLA", suite(), || LocalAutoregression::new(ProbeScorer, 3).unwrap().boxed()),
+        ("CoDiLA within a bound", suite(), || {
+            LocalAutoregression::new(ProbeScorer, 4).unwrap().bound(1.2).unwrap().boxed()
+        }),
         ("origin", suite().needs_steps(), || Origin::default().boxed()),
         ("adaptive joint by confidence", suite().moves_per_position(2), || {
             adaptive(Bound::Confidence(0.4)).boxed()

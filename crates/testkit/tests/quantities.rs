@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Reveals, ZERO, blank, distance, generator, law, oracle, orders, parity, stepwise};
+use common::{
+    EvenChance, Reveals, ZERO, blank, distance, generator, law, oracle, orders, parity, stepwise,
+};
 use conjoint_core::draw::Argmax;
 use conjoint_core::order::{Entropy, MaxProb};
 use conjoint_core::schedule::{
@@ -12,9 +14,7 @@ use conjoint_core::unmasker::{
     AdaptiveJoint, Bound, Dilated, ExactSequential, Klass, LearnedJoint, Marginal, Origin,
     SlowFast, Strategy as Unmasking,
 };
-use conjoint_core::{
-    Before, Error, Generator, Next, SamplerLayer, Schedule, TokenId, Turn, Unmasker, View,
-};
+use conjoint_core::{Error, Generator, Next, SamplerLayer, Schedule, TokenId, Unmasker, View};
 use conjoint_testkit::{ExactRefiner, Law, NoisyRefiner, StaleRefiner, TabularJoint};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -231,33 +231,6 @@ fn falling(joint: &TabularJoint, shares: &[f64]) -> Law {
     law
 }
 
-/// Broken on purpose: the same probability 1/S in every step but the last.
-#[derive(Clone, Default)]
-struct EvenCoin(Vec<usize>);
-
-impl Unmasker for EvenCoin {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        let progress = *before.progress();
-        self.0.clear();
-        for position in before.canvas().masked() {
-            if progress.is_last() || before.stream().chance(1.0 / progress.steps as f64) {
-                self.0.push(position);
-            }
-        }
-        Ok(if self.0.is_empty() { Turn::Idle } else { Turn::Forward })
-    }
-
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        for row in 0..view.candidates().len() {
-            if self.0.contains(&view.row(row).position) {
-                let drawn = view.draw(row)?;
-                view.reveal(row, drawn);
-            }
-        }
-        Ok(Next::EndStep)
-    }
-}
-
 /// Two coins that agree: q = Σ P(step i)² is the probability that they are drawn independently.
 #[test]
 fn origin_on_two_coins() {
@@ -268,7 +241,7 @@ fn origin_on_two_coins() {
         let origin = off(&coins, linear(), Origin::default());
         assert!((origin - 0.5 * q).abs() < ZERO, "S = {steps}: {origin}");
         if steps > 2 {
-            let even = off(&coins, linear(), EvenCoin::default());
+            let even = off(&coins, linear(), EvenChance::default());
             assert!((even - 0.5 * q).abs() > 0.005, "S = {steps}: {even}");
         }
     }

@@ -7,15 +7,14 @@ mod process;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use common::{ZERO, generator, law, oracle};
+use common::{EvenChance, ZERO, generator, law, oracle};
 use conjoint_core::schedule::{LladaEven, TokensPerStep};
 use conjoint_core::unmasker::{
     Confidence, EditThreshold, Marginal, PathPlanning, Rcr, ReMdm, Score, Strategy as Revocable,
     Wino,
 };
 use conjoint_core::{
-    Before, Beliefs, Canvas, Denoiser, Error, Generator, Next, RowId, State as ModelState, TokenId,
-    Turn, Unmasker, View, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error, Generator, RowId, State as ModelState, TokenId, Vocabulary,
 };
 use conjoint_testkit::conformance::Suite;
 use conjoint_testkit::{Law, TabularJoint};
@@ -55,8 +54,12 @@ fn path_planning_passes() {
 #[test]
 fn edit_threshold_passes() {
     for edit in [0.0, 0.5, 1.0] {
-        let make = || EditThreshold::new(0.3, edit).unwrap().boxed();
-        Suite::default().strategy("LLaDA2.1", make).unwrap();
+        let edit = EditThreshold::new(0.3, edit).unwrap();
+        // A full block of one position is looked at 16 times more.
+        let suite = Suite::default().extra_forwards().moves_per_position(17);
+        suite.strategy("LLaDA2.1", || edit.clone().boxed()).unwrap();
+        let none_after = || edit.clone().post_steps(0).boxed();
+        Suite::default().strategy("LLaDA2.1, no steps after", none_after).unwrap();
     }
 }
 
@@ -325,29 +328,6 @@ fn ancestral_sampling_nears_the_joint_as_steps_grow() {
     }
 }
 
-/// Broken on purpose: reveals each masked position with probability 1/S at every step but the last.
-#[derive(Clone, Default)]
-struct EvenChance(Vec<usize>);
-
-impl Unmasker for EvenChance {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        let (canvas, progress) = (before.canvas(), *before.progress());
-        let p = if progress.is_last() { 1.0 } else { 1.0 / progress.steps as f64 };
-        self.0 = canvas.masked().filter(|_| before.stream().chance(p)).collect();
-        Ok(if self.0.is_empty() { Turn::Idle } else { Turn::Forward })
-    }
-
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        for row in 0..view.candidates().len() {
-            if self.0.contains(&view.row(row).position) {
-                let drawn = view.draw(row)?;
-                view.reveal(row, drawn);
-            }
-        }
-        Ok(Next::EndStep)
-    }
-}
-
 #[test]
 fn broken_remdm_is_told_apart() {
     // Two coins that agree.
@@ -460,7 +440,7 @@ proptest! {
             PathPlanning::default().boxed(),
             ReMdm::default().boxed(),
             Wino::new(0.0, 1.0).unwrap().boxed(),
-            EditThreshold::new(0.0, 0.0).unwrap().boxed(),
+            EditThreshold::new(0.0, 0.0).unwrap().post_steps(0).boxed(),
         ] {
             prop_assert!(law_in(&joint, 1, strategy).total_variation(&product) < ZERO);
         }
@@ -481,10 +461,12 @@ fn what_never_revokes_is_told_apart() {
 
 // ---- LLaDA2.1 ----
 
-fn edit_law(joint: &TabularJoint, reveal: f64, edit: f64) -> Law {
+/// From its definition: `recall(0)` steps began with nothing masked, and `recall(1)` says it is done.
+fn edit_law(joint: &TabularJoint, reveal: f64, edit: f64, post_steps: usize) -> Law {
     let step = |_: usize, state: &State| {
         let (masked, _) = split(joint, &state.tokens);
-        if masked.is_empty() {
+        let is_full = masked.is_empty();
+        if is_full && (state.recall(1) > 0.0 || state.recall(0) as usize == post_steps) {
             return vec![(state.clone(), 1.0)];
         }
         let everywhere: Vec<usize> = (0..joint.length()).collect();
@@ -496,11 +478,15 @@ fn edit_law(joint: &TabularJoint, reveal: f64, edit: f64) -> Law {
             for draw in bold(&new, reveal).into_iter().chain(edits) {
                 next.tokens[draw.position] = draw.token;
             }
+            if is_full {
+                next.remember(0, state.recall(0) + 1.0);
+                next.remember(1, f64::from(next.tokens == state.tokens));
+            }
             (next, p)
         };
         draws(joint, &state.tokens, &everywhere).into_iter().map(after).collect()
     };
-    evolve(joint, joint.length(), &step)
+    evolve(joint, joint.length() + post_steps, &step)
 }
 
 proptest! {
@@ -510,9 +496,12 @@ proptest! {
     fn edits_are_as_defined(
         reveal in 0.0f64..=1.0, edit in 0.0f64..1.0, alpha in 0.2f64..2.0, seed: u64,
     ) {
-        let joint = TabularJoint::random(3, 2, alpha, seed).unwrap();
-        let law = law(&generator(&joint, 1, EditThreshold::new(reveal, edit).unwrap()), &joint);
-        prop_assert!(law.total_variation(&edit_law(&joint, reveal, edit)) < ZERO);
+        for (length, post_steps) in [(3, 0), (3, 1), (2, 3)] {
+            let joint = TabularJoint::random(length, 2, alpha, seed).unwrap();
+            let strategy = EditThreshold::new(reveal, edit).unwrap().post_steps(post_steps);
+            let law = law(&generator(&joint, 1, strategy), &joint);
+            prop_assert!(law.total_variation(&edit_law(&joint, reveal, edit, post_steps)) < ZERO);
+        }
     }
 }
 
@@ -520,8 +509,11 @@ proptest! {
 fn a_sampler_that_edits_nothing_is_told_apart() {
     let joint = TabularJoint::random(3, 3, 0.3, 2).unwrap();
     let blind = law(&generator(&joint, 1, EditThreshold::new(0.3, 1.0).unwrap()), &joint);
-    let distance = blind.total_variation(&edit_law(&joint, 0.3, 0.2));
+    let distance = blind.total_variation(&edit_law(&joint, 0.3, 0.2, 0));
     assert!(distance > 0.01, "{distance}");
+    let bits = TabularJoint::random(2, 2, 0.3, 2).unwrap();
+    let distance = edit_law(&bits, 0.3, 0.2, 0).total_variation(&edit_law(&bits, 0.3, 0.2, 1));
+    assert!(distance > 0.01, "steps after: {distance}");
 }
 
 // ---- Every strategy on rows as bad as they come ----
@@ -581,20 +573,30 @@ impl Denoiser for Patchy {
     }
 }
 
-/// Every strategy, and whether its steps are those of the schedule rather than at most one a position.
-fn everyone(a: f64, b: f64) -> Vec<(Box<dyn Revocable>, bool)> {
-    let mut all = vec![
-        (Wino::new(a, b).unwrap().boxed(), false),
-        (Rcr::new(Score::Raw).boxed(), false),
-        (Rcr::default().boxed(), false),
-        (EditThreshold::new(a, b).unwrap().boxed(), false),
-        (PathPlanning::new(4.0 * b).unwrap().boxed(), true),
-        (ReMdm::cap(a).unwrap().boxed(), true),
-        (ReMdm::rescale(b).unwrap().boxed(), true),
-        (ReMdm::looping(b, 0.7, 0.3, 0.5).unwrap().boxed(), true),
-    ];
-    all.push((ReMdm::conf().boxed(), true));
-    all
+/// How many steps a strategy may take.
+#[derive(Clone, Copy)]
+enum Steps {
+    /// Those of the schedule.
+    Schedule,
+    /// One a position, or those of the schedule, and so many more a block.
+    Positions(usize),
+}
+
+/// Every strategy and its steps.
+fn everyone(a: f64, b: f64) -> Vec<(Box<dyn Revocable>, Steps)> {
+    let edit = EditThreshold::new(a, b).unwrap();
+    vec![
+        (Wino::new(a, b).unwrap().boxed(), Steps::Positions(0)),
+        (Rcr::new(Score::Raw).boxed(), Steps::Positions(0)),
+        (Rcr::default().boxed(), Steps::Positions(0)),
+        (edit.clone().boxed(), Steps::Positions(16)),
+        (edit.post_steps(0).boxed(), Steps::Positions(0)),
+        (PathPlanning::new(4.0 * b).unwrap().boxed(), Steps::Schedule),
+        (ReMdm::cap(a).unwrap().boxed(), Steps::Schedule),
+        (ReMdm::rescale(b).unwrap().boxed(), Steps::Schedule),
+        (ReMdm::looping(b, 0.7, 0.3, 0.5).unwrap().boxed(), Steps::Schedule),
+        (ReMdm::conf().boxed(), Steps::Schedule),
+    ]
 }
 
 proptest! {
@@ -613,7 +615,7 @@ proptest! {
         let span = canvas.free_span().len();
         let blocks = if cut { span } else { 1 };
         let free = tokens.iter().filter(|&&token| token == mask).count();
-        for (strategy, scheduled) in everyone(a, b) {
+        for (strategy, steps) in everyone(a, b) {
             let patchy = Patchy::new(symbols, seed, None);
             let banned = patchy.banned();
             let generator = Generator::new(patchy)
@@ -623,7 +625,10 @@ proptest! {
                 .block_length(span / blocks).unwrap()
                 .seed(seed);
             let output = generator.run(vec![canvas.clone()], &mut ()).unwrap().remove(0);
-            let most = if scheduled { per_block * blocks } else { free.max(per_block * blocks) };
+            let most = match steps {
+                Steps::Schedule => per_block * blocks,
+                Steps::Positions(more) => free.max(per_block * blocks) + more * blocks,
+            };
             prop_assert!(output.steps <= most, "{} steps", output.steps);
             for (position, &token) in output.tokens.iter().enumerate() {
                 if canvas.is_given(position) {

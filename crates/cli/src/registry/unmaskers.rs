@@ -4,10 +4,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use conjoint::Autoregressive;
 use conjoint::guidance::ClassifierFree;
+use conjoint::influence::GiniBound;
 use conjoint::prelude::*;
 use conjoint::unmasker::{
-    AdaptiveJoint, Bound, ClippedJoint, Copula, Dilated, EditThreshold, EnergyResampling, Klass,
-    Origin, PathPlanning, PrefixAcceptance, Rcr, ReMdm, SlowFast, Strategy, Wino,
+    AdaptiveJoint, Bound, ClippedJoint, Copula, Demask, Dilated, EditThreshold, EnergyResampling,
+    Klass, Origin, PathPlanning, PrefixAcceptance, Rcr, ReMdm, SlowFast, Strategy, Wino,
 };
 
 use super::ScheduleName;
@@ -60,7 +61,9 @@ impl UnmaskerName {
         match self.0.name {
             "exact" => Portions::One,
             "origin" | "remdm" | "remdm-loop" | "p2" => Portions::Steps,
-            "dilated" | "edit" | "prefix-acceptance" | "slow-fast" | "wino" => Portions::Own,
+            "demask" | "dilated" | "edit" | "prefix-acceptance" | "slow-fast" | "wino" => {
+                Portions::Own
+            }
             _ => Portions::Schedule,
         }
     }
@@ -207,6 +210,15 @@ const TABLE: &[Entry<Box<dyn Strategy>, Context>] = &[
         make: |_, _| Ok(Box::new(SlowFast::default())),
     },
     Entry {
+        name: "demask",
+        summary: "DEMASK's choice: together what is off by less than this, going by the rows alone",
+        parameters: &[Parameter::new("bound", "0.1")],
+        make: |values, context| {
+            let strategy = Demask::new(GiniBound, values.number("bound")?)?;
+            Ok(Box::new(strategy.order(context.order.clone())))
+        },
+    },
+    Entry {
         name: "dilated",
         summary: "DUS: positions far apart together, then those between them",
         parameters: &[Parameter::new("base", "2")],
@@ -263,10 +275,15 @@ const TABLE: &[Entry<Box<dyn Strategy>, Context>] = &[
     },
     Entry {
         name: "edit",
-        summary: "LLaDA2.1: reveal above one threshold, replace above another",
-        parameters: &[Parameter::new("reveal", "0.7"), Parameter::new("edit", "0.5")],
+        summary: "LLaDA2.1: reveal above one threshold, replace above another, go on when full",
+        parameters: &[
+            Parameter::new("reveal", "0.7"),
+            Parameter::new("edit", "0.5"),
+            Parameter::new("post-steps", "16"),
+        ],
         make: |values, _| {
-            Ok(Box::new(EditThreshold::new(values.number("reveal")?, values.number("edit")?)?))
+            let strategy = EditThreshold::new(values.number("reveal")?, values.number("edit")?)?;
+            Ok(Box::new(strategy.post_steps(values.count("post-steps")?)))
         },
     },
 ];

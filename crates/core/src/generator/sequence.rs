@@ -19,6 +19,8 @@ pub(super) struct Sequence {
     stream: Box<dyn Stream>,
     progress: Progress,
     block_length: usize,
+    /// Whether the strategy wants to see its block again although it is full.
+    held: bool,
     steps: usize,
     most_steps: usize,
     denoiser_calls: usize,
@@ -59,6 +61,7 @@ impl Sequence {
             stream,
             progress: Progress { step: 0, steps: steps / blocks, masked, block_masked: masked },
             block_length: block,
+            held: false,
             steps: 0,
             most_steps: steps + STEPS_PER_POSITION * length,
             denoiser_calls: 0,
@@ -110,6 +113,7 @@ impl Sequence {
         work: &mut Work,
         observer: &mut dyn Observer,
     ) -> Result<Next, Error> {
+        let candidates = self.canvas.masked().count();
         let sight = Sight {
             sequence: self.index,
             canvas: &self.canvas,
@@ -117,13 +121,13 @@ impl Sequence {
             round,
             beliefs,
             rows,
-            candidates: self.canvas.masked().count(),
+            candidates,
         };
         let mut view = View::new(sight, &self.parts, self.stream.as_mut(), work)?;
         let next = self.unmasker.decide(&mut view)?;
         let waits = next == Next::Wait && !self.progress.is_last();
-        // The sampler pass followed a reveal, so that the step has got somewhere.
-        let ends = next == Next::EndStep && round > 0;
+        // The sampler pass followed a reveal, so that the step has got somewhere; a full block is done with.
+        let ends = next == Next::EndStep && (round > 0 || candidates == 0);
         if work.reveals.is_empty() && !waits && !ends {
             return Err(self.no_progress());
         }
@@ -143,8 +147,9 @@ impl Sequence {
                 probability: drawn.probability,
             });
         }
-        let masked = self.canvas.masked().next().is_some();
-        Ok(if masked { next } else { Next::EndStep })
+        let is_full = self.canvas.masked().next().is_none();
+        self.held = is_full && next == Next::Hold;
+        Ok(if is_full { Next::EndStep } else { next })
     }
 
     fn remask(&mut self, positions: &[usize], observer: &mut dyn Observer) -> Result<(), Error> {
@@ -163,7 +168,7 @@ impl Sequence {
         Error::NoProgress { sequence: self.index, step: self.steps }
     }
 
-    /// Refuses to go on for ever with a strategy that masks as much as it reveals.
+    /// Refuses to go on for ever with a strategy that masks as much as it reveals, or holds on to a block.
     fn check_end(&self) -> Result<(), Error> {
         if self.steps > self.most_steps {
             return Err(Error::Endless { sequence: self.index, steps: self.steps });
@@ -172,7 +177,7 @@ impl Sequence {
     }
 
     /// Ends a denoising step: past an end-of-sequence id the rest is filled if so wished, and the
-    /// next block begins once this one is full.
+    /// next block begins once this one is full and not held.
     pub fn end_step(&mut self, observer: &mut dyn Observer) {
         if let Some(stop) = self.parts.stop {
             self.fill_after(stop);
@@ -184,13 +189,13 @@ impl Sequence {
         self.open_blocks();
     }
 
-    /// Opens the next block once this one is full, or known well enough, and so on.
+    /// Opens the next block once this one is full and not held, or known well enough, and so on.
     fn open_blocks(&mut self) {
         let end = self.canvas.free_span().end;
         while self.canvas.block().end < end {
             let open = self.canvas.block();
             let next = open.end + self.block_length;
-            if self.progress.masked == 0 {
+            if self.progress.masked == 0 && !self.held {
                 self.canvas.set_block(open.end..next);
                 let masked = self.canvas.masked().count();
                 self.progress = Progress { step: 0, masked, block_masked: masked, ..self.progress };
@@ -226,7 +231,7 @@ impl Sequence {
     }
 
     pub fn is_done(&self) -> bool {
-        self.canvas.is_done()
+        self.canvas.is_done() && !self.held
     }
 
     pub fn finish(self) -> Output {

@@ -32,7 +32,7 @@ pub struct Progress {
     /// The schedule's steps for this block: its total over the number of blocks. 0 for a schedule
     /// without a total.
     pub steps: usize,
-    /// Positions still masked in this block, at least 1.
+    /// Positions still masked in this block: at least 1, unless the strategy holds a full one.
     pub masked: usize,
     /// Positions that were masked when the block began.
     pub block_masked: usize,

@@ -104,16 +104,7 @@ impl Unmasker for Copula {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Beliefs, TokenId};
-    use std::ops::Range;
-
-    struct Unasked;
-
-    impl Autoregressive for Unasked {
-        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
-            Err(Error::model("asked"))
-        }
-    }
+    use crate::autoregressive::tests::Unasked;
 
     #[test]
     fn alpha_is_finite_and_not_negative() {

@@ -9,20 +9,25 @@ use crate::Error;
 /// where a token stands already, a different one with p > τₑ takes its place. All rows are of one
 /// forward: editing costs none.
 ///
+/// A block that is full is [held](Next::Hold) and edited on, one more forward each time, until nothing
+/// changes or for as many steps as [`post_steps`](Self::post_steps) allows.
+///
 /// It ends: each step reveals a masked position and an edit leaves nothing masked, so a block of n
-/// positions takes at most n steps, and none of its tokens is edited more than n − 1 times. The
-/// schedule is not asked.
+/// positions takes at most n steps and those that follow. The schedule is not asked.
 ///
 /// **Law.** Biased when tokens are sampled, as [`Confidence`](super::Confidence): *where* depends on
 /// *what* was drawn. With τₑ = 1 nothing is edited, and it is the plain threshold sampler; with τ = 1
 /// too it is `Confidence` by [`Score::Filtered`] at K = 1.
 ///
-/// Source: LLaDA2.1 (arXiv 2602.08676), defaults τ = 0.7, τₑ = 0.5 ("quality"; 0.5 and 0 are "speed").
-/// Editing ends with the block's last mask here; the reference goes on for up to 16 more forwards.
+/// Source: LLaDA2.1 (arXiv 2602.08676) and its serving code, which takes argmax tokens. Defaults
+/// τ = 0.7, τₑ = 0.5, 16 steps: the "quality" mode; 0.5, 0 and 16 are the "speed" mode.
 #[derive(Debug, Clone)]
 pub struct EditThreshold {
     reveal: f64,
     edit: f64,
+    post_steps: usize,
+    /// How many steps of the block began with nothing masked.
+    full_steps: usize,
     asked: Vec<usize>,
 }
 
@@ -37,14 +42,34 @@ impl EditThreshold {
                 return Err(Error::parameter(name, value, "a number from 0 to 1"));
             }
         }
-        Ok(Self { reveal, edit, asked: Vec::new() })
+        Ok(Self { reveal, edit, ..Self::default() })
+    }
+
+    /// Edits a full block in at most this many further steps instead of 16; with 0 a full block is done.
+    /// Edits may go round in circles: of 64 steps a position the generator makes an
+    /// [error](Error::Endless).
+    pub fn post_steps(self, steps: usize) -> Self {
+        Self { post_steps: steps, ..self }
+    }
+
+    /// Replaces tokens that stand and says whether there were any to replace.
+    fn edit(&self, view: &mut View<'_>) -> Result<bool, Error> {
+        let mut edited = false;
+        for (n, &position) in self.asked.iter().enumerate() {
+            let new = view.draw(view.answer(n))?;
+            if new.probability > self.edit && new.token != view.canvas().tokens()[position] {
+                view.replace(position, new);
+                edited = true;
+            }
+        }
+        Ok(edited)
     }
 }
 
 impl Default for EditThreshold {
-    /// τ = 0.7, τₑ = 0.5.
+    /// τ = 0.7, τₑ = 0.5, 16 steps.
     fn default() -> Self {
-        Self { reveal: 0.7, edit: 0.5, asked: Vec::new() }
+        Self { reveal: 0.7, edit: 0.5, post_steps: 16, full_steps: 0, asked: Vec::new() }
     }
 }
 
@@ -62,17 +87,15 @@ impl Unmasker for EditThreshold {
         let drawn = Score::Filtered.draw_all(view)?;
         view.rank_by_confidence();
         let sure = view.candidates().iter().filter(|c| c.confidence > self.reveal).count();
-        for rank in 0..sure.max(1) {
+        for rank in 0..sure.max(1).min(drawn.len()) {
             let candidate = view.ranked(rank);
             view.reveal(candidate, drawn[candidate]);
         }
-        for (n, &position) in self.asked.iter().enumerate() {
-            let new = view.draw(view.answer(n))?;
-            if new.probability > self.edit && new.token != view.canvas().tokens()[position] {
-                view.replace(position, new);
-            }
-        }
-        Ok(Next::EndStep)
+        let edited = self.edit(view)?;
+        let is_full = drawn.is_empty();
+        self.full_steps = if is_full { self.full_steps + 1 } else { 0 };
+        let goes_on = self.edit < 1.0 && self.full_steps < self.post_steps;
+        Ok(if goes_on && (edited || !is_full) { Next::Hold } else { Next::EndStep })
     }
 }
 

@@ -107,16 +107,7 @@ impl Unmasker for EnergyResampling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Beliefs, TokenId};
-    use std::ops::Range;
-
-    struct Unasked;
-
-    impl Autoregressive for Unasked {
-        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
-            Err(Error::model("asked"))
-        }
-    }
+    use crate::autoregressive::tests::Unasked;
 
     #[test]
     fn no_completion_is_none_to_keep() {

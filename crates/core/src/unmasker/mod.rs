@@ -28,6 +28,7 @@ mod before;
 mod clipped_joint;
 mod confidence;
 mod copula;
+mod demask;
 mod dilated;
 mod edit_threshold;
 mod energy_resampling;
@@ -35,6 +36,7 @@ mod exact_sequential;
 mod keep_best;
 mod klass;
 mod learned_joint;
+mod local_autoregression;
 mod marginal;
 mod origin;
 mod path_planning;
@@ -51,12 +53,14 @@ pub use before::{Before, Turn};
 pub use clipped_joint::ClippedJoint;
 pub use confidence::{Confidence, Score};
 pub use copula::Copula;
+pub use demask::Demask;
 pub use dilated::Dilated;
 pub use edit_threshold::EditThreshold;
 pub use energy_resampling::EnergyResampling;
 pub use exact_sequential::ExactSequential;
 pub use klass::Klass;
 pub use learned_joint::LearnedJoint;
+pub use local_autoregression::LocalAutoregression;
 pub use marginal::Marginal;
 pub use origin::Origin;
 pub use path_planning::PathPlanning;
@@ -78,6 +82,10 @@ pub enum Next {
     /// The step is over and has revealed nothing, on purpose. Only while a finite schedule has steps
     /// left, so that no strategy can loop for ever.
     Wait,
+    /// The step is over, and the block stays even if it is full now, so that its tokens can be looked at
+    /// once more. A step of a full block must change a token to hold it again; a block that is not full
+    /// stays anyway.
+    Hold,
 }
 
 /// Decides for one sequence.
@@ -86,7 +94,8 @@ pub enum Next {
 /// its own fields. In every denoising step it is first asked what it wants to know
 /// ([`prepare`](Self::prepare)), then to decide, with the rows of the full forward, and again after each
 /// sampler pass it asks for. It must reveal at least one token each time, or [wait](Next::Wait); after a
-/// sampler pass it may also [end the step](Next::EndStep) as it is.
+/// sampler pass, and in a full block that it has [held](Next::Hold), it may also [end the
+/// step](Next::EndStep) as it is.
 pub trait Unmasker: Send + Sync {
     /// Before the forward of a step: asks for rows beside those of the masked positions, or says that
     /// the step needs none. By default it asks for nothing, and a step for which the schedule plans no

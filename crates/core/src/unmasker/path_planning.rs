@@ -17,9 +17,9 @@ use crate::schedule::Progress;
 /// *what* was drawn. With η = 0 it is `Confidence` by [`Score::Filtered`] with these quotas, and with S
 /// = 1 the product of the marginals.
 ///
-/// Source: arXiv 2502.03540, linear κ, η = 1. Probabilities are those of the filtered rows. The
-/// reference scores a revealed position by a token newly drawn there, the paper and this by the token
-/// that stands there.
+/// Source: arXiv 2502.03540 and its code, whose defaults are linear κ, η = 1 and no planner of its own.
+/// Probabilities are those of the filtered rows. The code scores a revealed position by a token newly
+/// drawn there, the paper and this by the token that stands there.
 #[derive(Debug, Clone)]
 pub struct PathPlanning {
     eta: f64,

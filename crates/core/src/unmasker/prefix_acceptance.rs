@@ -143,18 +143,9 @@ impl Unmasker for PrefixAcceptance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Beliefs, TokenId};
+    use crate::autoregressive::tests::Unasked;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-    use std::ops::Range;
-
-    struct Unasked;
-
-    impl Autoregressive for Unasked {
-        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
-            Err(Error::model("asked"))
-        }
-    }
 
     #[test]
     fn bad_parameters_are_refused() {

@@ -150,7 +150,8 @@ impl<'a> View<'a> {
         self.sight.round
     }
 
-    /// The masked positions of the current block from left to right: at least one.
+    /// The masked positions of the current block from left to right: at least one, unless the strategy
+    /// has [held](super::Next::Hold) a full block.
     pub fn candidates(&self) -> &[Candidate] {
         &self.work.rows[..self.sight.candidates]
     }
@@ -259,6 +260,9 @@ impl<'a> View<'a> {
     /// How many of the ranked candidates the schedule wants revealed in this step: at least 1 and
     /// at most all.
     pub fn quota(&self) -> usize {
+        if self.sight.candidates == 0 {
+            return 0;
+        }
         let ranked = Ranked { candidates: self.candidates(), ranked: &self.work.ranked };
         let quota = self.parts.schedule.quota(&self.sight.progress, ranked);
         quota.clamp(1, self.sight.candidates)

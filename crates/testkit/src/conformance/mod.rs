@@ -17,6 +17,7 @@ mod case;
 mod denoiser;
 mod flaws;
 mod probe;
+mod probe_scorer;
 mod replay;
 mod sampler_layer;
 mod strategy;
@@ -24,7 +25,8 @@ mod violation;
 mod watch;
 
 pub use denoiser::denoiser;
-pub use probe::{ProbeLayer, ProbeScorer};
+pub use probe::ProbeLayer;
+pub use probe_scorer::ProbeScorer;
 pub use sampler_layer::sampler_layer;
 pub use strategy::{Suite, strategy};
 pub use violation::Violation;

@@ -1,13 +1,10 @@
-use std::ops::Range;
-
 use conjoint_core::{
-    Autoregressive, Beliefs, Canvas, Denoiser, Error as CoreError, RowId, SamplerLayer, State,
-    TokenId, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error as CoreError, RowId, SamplerLayer, State, TokenId, Vocabulary,
 };
 use ndarray::Array2;
 use rand::RngExt;
 
-use crate::noise::{canvas_rng, tokens_rng};
+use crate::noise::canvas_rng;
 
 /// The kinds of rows that a strategy must survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,30 +184,6 @@ impl SamplerLayer for ProbeLayer {
         rows: &[RowId],
     ) -> Result<Beliefs, CoreError> {
         state.downcast_mut::<Probe>()?.answer(Self::SEED, batch, rows)
-    }
-}
-
-/// The autoregressive model of the suite, for strategies that score drafts with one.
-///
-/// Its rows are garbage, though always the same garbage for the same tokens on the left.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ProbeScorer;
-
-impl ProbeScorer {
-    const SEED: u64 = 2;
-    /// As many ids as the largest of the made-up vocabularies has.
-    const IDS: usize = 7;
-}
-
-impl Autoregressive for ProbeScorer {
-    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<Beliefs, CoreError> {
-        let mut logits = Vec::with_capacity(positions.len() * Self::IDS);
-        for position in positions.clone() {
-            let mut rng = tokens_rng(Self::SEED, &tokens[..position], position);
-            logits.extend((0..Self::IDS).map(|_| rng.random_range(-3.0f32..3.0)));
-        }
-        let logits = Array2::from_shape_vec((positions.len(), Self::IDS), logits);
-        logits.map(Beliefs::from_logits).map_err(CoreError::model)
     }
 }
 

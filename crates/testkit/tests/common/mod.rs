@@ -10,7 +10,8 @@ use conjoint_core::order::{
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::{Drawn, Strategy};
 use conjoint_core::{
-    Canvas, Draw, Error, Generator, Next, Observer, Order, Stream, TokenId, Unmasker, View,
+    Before, Canvas, Draw, Error, Generator, Next, Observer, Order, Stream, TokenId, Turn, Unmasker,
+    View,
 };
 use conjoint_testkit::{Law, TabularDenoiser, TabularJoint, exact_law};
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
@@ -88,6 +89,29 @@ impl Unmasker for Peeking {
         view.rank_by(|i| f64::from(drawn[i].token));
         let best = view.ranked(0);
         view.reveal(best, drawn[best]);
+        Ok(Next::EndStep)
+    }
+}
+
+/// Broken on purpose: reveals each masked position with probability 1/S at every step but the last.
+#[derive(Clone, Default)]
+pub struct EvenChance(Vec<usize>);
+
+impl Unmasker for EvenChance {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        let (canvas, progress) = (before.canvas(), *before.progress());
+        let p = if progress.is_last() { 1.0 } else { 1.0 / progress.steps as f64 };
+        self.0 = canvas.masked().filter(|_| before.stream().chance(p)).collect();
+        Ok(if self.0.is_empty() { Turn::Idle } else { Turn::Forward })
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        for row in 0..view.candidates().len() {
+            if self.0.contains(&view.row(row).position) {
+                let drawn = view.draw(row)?;
+                view.reveal(row, drawn);
+            }
+        }
         Ok(Next::EndStep)
     }
 }

@@ -1,14 +1,9 @@
 use super::{Before, Drawn, Next, Turn, Unmasker, View};
 use crate::{Error, Stream};
 
-/// How likely a revealed token is to be masked again.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Rule {
-    Cap(f64),
-    Rescale(f64),
-    Conf,
-    Loop { eta: f64, on: f64, off: f64, alpha: f64 },
-}
+mod rule;
+
+use rule::Rule;
 
 /// Remasking diffusion (ReMDM): the ancestral sampler, in which revealed tokens may be masked again.
 ///
@@ -66,7 +61,7 @@ impl ReMdm {
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ η ≤ 1.
     pub fn cap(eta: f64) -> Result<Self, Error> {
-        Ok(Self::with(Rule::Cap(share(eta)?)))
+        Ok(Self::with(Rule::cap(eta)?))
     }
 
     /// σ = η σ_max.
@@ -74,7 +69,7 @@ impl ReMdm {
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ η ≤ 1.
     pub fn rescale(eta: f64) -> Result<Self, Error> {
-        Ok(Self::with(Rule::Rescale(share(eta)?)))
+        Ok(Self::with(Rule::rescale(eta)?))
     }
 
     /// σ = σ_max softmax(−ψ) over the revealed positions of the block.
@@ -88,46 +83,7 @@ impl ReMdm {
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ η ≤ 1, 0 < t_off < t_on < 1 and 0 < α < 1.
     pub fn looping(eta: f64, t_on: f64, t_off: f64, alpha: f64) -> Result<Self, Error> {
-        let inside = |x: f64| x > 0.0 && x < 1.0;
-        if !inside(t_on) {
-            return Err(Error::parameter("ReMDM's t_on", t_on, "a number between 0 and 1"));
-        }
-        if !(t_off > 0.0 && t_off < t_on) {
-            let expected = format!("a number between 0 and t_on = {t_on}");
-            return Err(Error::parameter("ReMDM's t_off", t_off, expected));
-        }
-        if !inside(alpha) {
-            return Err(Error::parameter("ReMDM's alpha", alpha, "a number between 0 and 1"));
-        }
-        Ok(Self::with(Rule::Loop { eta: share(eta)?, on: t_on, off: t_off, alpha }))
-    }
-
-    /// α_t.
-    fn alpha(&self, t: f64) -> f64 {
-        match self.rule {
-            Rule::Loop { on, alpha, .. } if t > on => (1.0 - t) * alpha / (1.0 - on),
-            Rule::Loop { off, alpha, .. } if t > off => alpha,
-            Rule::Loop { off, alpha, .. } => 1.0 - t * (1.0 - alpha) / off,
-            _ => 1.0 - t,
-        }
-    }
-
-    /// σ of this step (`conf` splits it among the revealed) and the probability that a masked position
-    /// is revealed.
-    fn odds(&self, steps: usize) -> (f64, f64) {
-        let time = |step: usize| steps.saturating_sub(step) as f64 / steps as f64;
-        let (t, s) = (time(self.step), time(self.step + 1));
-        let (alpha_t, alpha_s) = (self.alpha(t), self.alpha(s));
-        // At first α_t is 0 and the quotient +∞.
-        let most = if alpha_s >= 1.0 { 0.0 } else { ((1.0 - alpha_s) / alpha_t).min(1.0) };
-        let (sigma, masked) = match self.rule {
-            Rule::Cap(eta) => (eta.min(most), eta.min(most)),
-            Rule::Rescale(eta) => (eta * most, eta * most),
-            Rule::Conf => (most, 0.0),
-            Rule::Loop { eta, on, off, .. } if off < t && t <= on => (eta.min(most), eta.min(most)),
-            Rule::Loop { .. } => (0.0, 0.0),
-        };
-        (sigma, (alpha_s - (1.0 - masked) * alpha_t) / (1.0 - alpha_t))
+        Ok(Self::with(Rule::looping(eta, t_on, t_off, alpha)?))
     }
 
     /// Draws which of the revealed positions are masked again.
@@ -160,7 +116,7 @@ impl Unmasker for ReMdm {
             self.step = 0;
         }
         self.confidences.resize(canvas.len(), 1.0);
-        let (sigma, reveal) = self.odds(steps);
+        let (sigma, reveal) = self.rule.odds(self.step, steps);
         let revealed: Vec<usize> = canvas.revealed().collect();
         self.remasks = self.revoke(&revealed, sigma, before.stream());
         self.reveals = canvas.masked().filter(|_| before.stream().chance(reveal)).collect();
@@ -187,7 +143,7 @@ impl Unmasker for ReMdm {
             // The block would be full and its sequence go on, or end.
             let all: Vec<usize> = canvas.block().filter(|&p| !canvas.is_given(p)).collect();
             while self.remasks.is_empty() && self.step < steps {
-                self.remasks = self.revoke(&all, self.odds(steps).0, view.stream());
+                self.remasks = self.revoke(&all, self.rule.odds(self.step, steps).0, view.stream());
                 self.step += 1;
             }
         }
@@ -200,67 +156,5 @@ impl Unmasker for ReMdm {
         });
         drawn.iter().for_each(|&(candidate, draw)| view.reveal(candidate, draw));
         Ok(if drawn.is_empty() { Next::Wait } else { Next::EndStep })
-    }
-}
-
-fn share(eta: f64) -> Result<f64, Error> {
-    if (0.0..=1.0).contains(&eta) {
-        Ok(eta)
-    } else {
-        Err(Error::parameter("ReMDM's eta", eta, "a number from 0 to 1"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules() -> [ReMdm; 4] {
-        let looping = ReMdm::looping(0.5, 0.6, 0.1, 0.9).unwrap();
-        [ReMdm::cap(0.7).unwrap(), ReMdm::rescale(1.0).unwrap(), ReMdm::conf(), looping]
-    }
-
-    #[test]
-    fn odds_are_probabilities_and_the_last_step_reveals_all() {
-        for steps in 1..40 {
-            for mut strategy in rules() {
-                for step in 0..steps {
-                    strategy.step = step;
-                    let (sigma, reveal) = strategy.odds(steps);
-                    let probability = |p: f64| (-1e-12..=1.0 + 1e-12).contains(&p);
-                    assert!(probability(sigma) && probability(reveal), "{strategy:?} {steps}");
-                }
-                assert_eq!(strategy.odds(steps), (0.0, 1.0), "{strategy:?} {steps}");
-            }
-        }
-    }
-
-    /// The share known after a step is α_s whatever σ: (1 − σ) α_t + reveal (1 − α_t).
-    #[test]
-    fn the_share_known_follows_alpha() {
-        for mut strategy in rules().into_iter().filter(|strategy| strategy.rule != Rule::Conf) {
-            for step in 0..16 {
-                strategy.step = step;
-                let (sigma, reveal) = strategy.odds(16);
-                let alpha = |step: usize| strategy.alpha(1.0 - step as f64 / 16.0);
-                let known = (1.0 - sigma) * alpha(step) + reveal * (1.0 - alpha(step));
-                assert!((known - alpha(step + 1)).abs() < 1e-12, "{strategy:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn bad_parameters_are_refused() {
-        for bad in [-0.1, 1.1, f64::NAN] {
-            assert!(ReMdm::cap(bad).is_err() && ReMdm::rescale(bad).is_err());
-            assert!(ReMdm::looping(bad, 0.55, 0.05, 0.9).is_err());
-        }
-        for (on, off, alpha) in
-            [(1.0, 0.05, 0.9), (0.5, 0.5, 0.9), (0.5, 0.0, 0.9), (0.5, 0.1, 1.0)]
-        {
-            assert!(ReMdm::looping(0.02, on, off, alpha).is_err(), "{on} {off} {alpha}");
-        }
-        let error = ReMdm::looping(0.02, 0.3, 0.4, 0.9).unwrap_err().to_string();
-        assert!(error.contains("t_off") && error.contains("0.3"), "{error}");
     }
 }

@@ -1,0 +1,81 @@
+//! How strongly masked positions depend on each other, for strategies that reveal together what does not.
+
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use crate::{Error, View};
+
+/// Estimates how strongly revealing one masked position moves the distribution of another.
+///
+/// The true influence of i on j is how far knowing x_i moves p(x_j) on average, in total variation:
+///
+/// D_ij = Σ_v p(x_i = v) · TV( p(x_j | x_i = v), p(x_j) ),
+///
+/// which is also the total variation between the joint of the two and the product of their marginals.
+pub trait Influence: Send + Sync {
+    /// Estimates \[n, n\] for the n [candidates](View::candidates) of a step: how strongly i, the row,
+    /// moves j, the column. Entries are at least 0, +∞ for "never together"; the diagonal is not read.
+    ///
+    /// The view gives the rows, the tokens and the positions. It has no hidden states: these stay with
+    /// the model's runtime, out of the reach of strategies.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if a predictor fails; those of the view.
+    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, Error>;
+}
+
+impl<I: Influence + ?Sized> Influence for Arc<I> {
+    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, Error> {
+        (**self).influences(view)
+    }
+}
+
+/// The most that the marginals allow, without a predictor: D_ij ≤ min(g_i, g_j), with
+/// g = 1 − Σ_v p(v)² of the filtered row.
+///
+/// Knowing x_i = v moves any other distribution by at most 1 − p(v), and v turns up with probability
+/// p(v): together Σ p(v) (1 − p(v)) = g_i. As D is symmetric, g_j bounds it too. The same holds of what a
+/// whole set of positions does to j, so that Σ g − max g bounds the total variation between the joint of
+/// a set and the product of its marginals. The sum of min(g_i, g_j) over its pairs is no less than
+/// that: g counts once for every position with a larger one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GiniBound;
+
+impl GiniBound {
+    /// 1 − Σ p² of a row of logits.
+    fn gini(logits: &[f32]) -> f64 {
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (mut sum, mut squares) = (0.0_f64, 0.0_f64);
+        for &logit in logits.iter().filter(|&&logit| logit > f32::NEG_INFINITY) {
+            let weight = (f64::from(logit) - f64::from(max)).exp();
+            sum += weight;
+            squares += weight * weight;
+        }
+        // Rounding can leave −1e-16 for a certain row.
+        (1.0 - squares / (sum * sum)).max(0.0)
+    }
+}
+
+impl Influence for GiniBound {
+    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, Error> {
+        let n = view.candidates().len();
+        let row = |candidate| view.filtered(candidate).map(|logits| Self::gini(logits));
+        let gini: Vec<f64> = (0..n).map(row).collect::<Result<_, _>>()?;
+        Ok(Array2::from_shape_fn((n, n), |(i, j)| gini[i].min(gini[j])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gini_of_known_rows() {
+        let near = |got: f64, expected: f64| assert!((got - expected).abs() < 1e-7, "{got}");
+        near(GiniBound::gini(&[3.0; 4]), 0.75);
+        near(GiniBound::gini(&[0.0, f32::NEG_INFINITY]), 0.0);
+        near(GiniBound::gini(&[0.9f32.ln(), 0.1f32.ln()]), 0.18);
+        near(GiniBound::gini(&[900.0, 900.0, -900.0]), 0.5);
+    }
+}

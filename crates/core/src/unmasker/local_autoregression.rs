@@ -1,0 +1,185 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use super::{Next, Unmasker, View};
+use crate::order::MaxProb;
+use crate::span_decoder::{Span, SpanDecoder};
+use crate::{Error, TokenId};
+
+/// CoDiLA, coherent diffusion with local autoregression: a small model decodes one span a step, from left
+/// to right, from the denoiser's marginals of it.
+///
+/// Cuts the block into spans of B positions. With h(k) the mean entropy of the k leftmost masked
+/// positions of a span, a step takes the largest k with h(k) ≤ τ over all spans (of those the one of
+/// lowest h, then the leftmost) and draws these k tokens one after the other from the decoder:
+/// p(x_j | π, x_<j). Where no k exceeds 1 there is nothing to join: the most confident token of the
+/// block is drawn from the denoiser's own row. Filters only rule tokens out of the decoder's rows: their
+/// temperature does not act. The schedule is not asked.
+///
+/// **Law.** *Where* depends on rows alone. With a decoder that answers the model's true conditionals it
+/// is exact for every B and τ; otherwise the tokens of a step follow the decoder's chain, whatever the
+/// denoiser knows of them jointly. With B = 1, or τ below every h(2), it is
+/// [`ExactSequential`](super::ExactSequential) in [`MaxProb`] order.
+///
+/// Source: arXiv 2603.20216 (B = 2, 4, 8), its "static" mode with τ = ∞ and its "dynamic" mode
+/// otherwise. Not confirmed is how the dynamic mode chooses between spans. Its third mode, in which the
+/// decoder only lowers the confidence of tokens that it would not choose, is not here.
+#[derive(Clone)]
+pub struct LocalAutoregression {
+    decoder: Arc<dyn SpanDecoder>,
+    length: usize,
+    bound: f64,
+}
+
+impl LocalAutoregression {
+    /// Spans of B = `length` positions, each decoded as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless B is at least 1.
+    pub fn new(decoder: impl SpanDecoder + 'static, length: usize) -> Result<Self, Error> {
+        if length == 0 {
+            return Err(Error::parameter("span length", length, "at least 1"));
+        }
+        Ok(Self { decoder: Arc::new(decoder), length, bound: f64::INFINITY })
+    }
+
+    /// Decodes only as much of a span as keeps the mean entropy within τ, in nats.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless τ is at least 0; it may be infinite.
+    pub fn bound(self, bound: f64) -> Result<Self, Error> {
+        if bound >= 0.0 {
+            Ok(Self { bound, ..self })
+        } else {
+            Err(Error::parameter("mean entropy bound", bound, "a number of at least 0"))
+        }
+    }
+
+    /// The span that has the most to decode, and the candidates to decode there.
+    fn choose(&self, view: &View<'_>) -> (Range<usize>, Range<usize>) {
+        let block = view.canvas().block();
+        let candidates = view.candidates();
+        let mut best = (0..0, 0..0, f64::INFINITY);
+        let mut first = 0;
+        for start in block.clone().step_by(self.length) {
+            let span = start..block.end.min(start.saturating_add(self.length));
+            let mut sum = 0.0;
+            let begin = first;
+            while let Some(candidate) = candidates.get(first).filter(|c| c.position < span.end) {
+                sum += candidate.stats.entropy;
+                first += 1;
+                let (k, most) = (first - begin, best.1.len());
+                let mean = sum / k as f64;
+                if mean <= self.bound && (k > most || (k == most && mean < best.2)) {
+                    best = (span.clone(), begin..first, mean);
+                }
+            }
+        }
+        (best.0, best.1)
+    }
+
+    fn decode(
+        &self,
+        view: &mut View<'_>,
+        positions: Range<usize>,
+        candidates: Range<usize>,
+    ) -> Result<(), Error> {
+        let canvas = view.canvas();
+        let marginals = marginals(view, positions.clone(), candidates.start);
+        let span = Span { canvas, positions: positions.clone(), marginals };
+        let mut before: Vec<TokenId> = canvas.tokens()[positions.clone()].to_vec();
+        for candidate in candidates {
+            let place = view.row(candidate).position - positions.start;
+            let mut logits = self.row(view, candidate, &span, &before[..place])?;
+            let drawn = view.draw_from(candidate, &mut logits)?;
+            before[place] = drawn.token;
+            view.reveal(candidate, drawn);
+        }
+        Ok(())
+    }
+
+    /// The decoder's logits \[V\] of a candidate, checked, and ruled out where the filters say so.
+    fn row(
+        &self,
+        view: &mut View<'_>,
+        candidate: usize,
+        span: &Span<'_>,
+        before: &[TokenId],
+    ) -> Result<Vec<f32>, Error> {
+        let decoded = self.decoder.row(span, before)?;
+        if decoded.iter().any(|logit| logit.is_nan() || *logit == f32::INFINITY) {
+            let position = view.row(candidate).position;
+            let what = "the span decoder's row holds NaN or +∞";
+            return Err(Error::model(format!("position {position}: {what}")));
+        }
+        let mut logits = view.filtered(candidate)?.to_vec();
+        for (token, logit) in logits.iter_mut().enumerate() {
+            if *logit > f32::NEG_INFINITY {
+                *logit = decoded.get(token).copied().unwrap_or(f32::NEG_INFINITY);
+            }
+        }
+        Ok(logits)
+    }
+}
+
+/// π \[B, V\] of a span whose masked positions are the candidates from `first` on.
+fn marginals(view: &View<'_>, positions: Range<usize>, first: usize) -> Array2<f32> {
+    let canvas = view.canvas();
+    let mut marginals = Array2::zeros((positions.len(), view.logits(first).len()));
+    let mut candidate = first;
+    for (mut row, position) in marginals.rows_mut().into_iter().zip(positions) {
+        if !canvas.is_masked(position) {
+            // Every token of a canvas is within the vocabulary.
+            row[canvas.tokens()[position] as usize] = 1.0;
+            continue;
+        }
+        if let Some(stats) = view.raw_stats(candidate) {
+            let logits = view.logits(candidate);
+            row.iter_mut().zip(logits).for_each(|(p, &l)| *p = stats.probability(l) as f32);
+        }
+        candidate += 1;
+    }
+    marginals
+}
+
+impl Unmasker for LocalAutoregression {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let (positions, candidates) = self.choose(view);
+        if candidates.len() > 1 {
+            self.decode(view, positions, candidates)?;
+        } else {
+            view.rank(&MaxProb);
+            let best = view.ranked(0);
+            let drawn = view.draw(best)?;
+            view.reveal(best, drawn);
+        }
+        Ok(Next::EndStep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Unasked;
+
+    impl SpanDecoder for Unasked {
+        fn row(&self, _: &Span<'_>, _: &[TokenId]) -> Result<Vec<f32>, Error> {
+            Err(Error::model("asked"))
+        }
+    }
+
+    #[test]
+    fn bad_parameters_are_refused() {
+        let error = LocalAutoregression::new(Unasked, 0).err().unwrap().to_string();
+        assert!(error.contains("span length") && error.contains("at least 1"), "{error}");
+        let strategy = LocalAutoregression::new(Unasked, 4).unwrap();
+        for bad in [-0.1, f64::NAN] {
+            let error = strategy.clone().bound(bad).err().unwrap().to_string();
+            assert!(error.contains("mean entropy bound"), "{error}");
+        }
+        assert!(strategy.bound(0.0).is_ok());
+    }
+}

@@ -1,0 +1,123 @@
+use crate::Error;
+
+/// How likely a revealed token is to be masked again, and the course of α, the share of tokens known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Rule {
+    Cap(f64),
+    Rescale(f64),
+    Conf,
+    Loop { eta: f64, on: f64, off: f64, alpha: f64 },
+}
+
+impl Rule {
+    pub fn cap(eta: f64) -> Result<Self, Error> {
+        Ok(Rule::Cap(share(eta)?))
+    }
+
+    pub fn rescale(eta: f64) -> Result<Self, Error> {
+        Ok(Rule::Rescale(share(eta)?))
+    }
+
+    pub fn looping(eta: f64, on: f64, off: f64, alpha: f64) -> Result<Self, Error> {
+        let inside = |x: f64| x > 0.0 && x < 1.0;
+        if !inside(on) {
+            return Err(Error::parameter("ReMDM's t_on", on, "a number between 0 and 1"));
+        }
+        if !(off > 0.0 && off < on) {
+            let expected = format!("a number between 0 and t_on = {on}");
+            return Err(Error::parameter("ReMDM's t_off", off, expected));
+        }
+        if !inside(alpha) {
+            return Err(Error::parameter("ReMDM's alpha", alpha, "a number between 0 and 1"));
+        }
+        Ok(Rule::Loop { eta: share(eta)?, on, off, alpha })
+    }
+
+    /// α_t.
+    fn alpha(self, t: f64) -> f64 {
+        match self {
+            Rule::Loop { on, alpha, .. } if t > on => (1.0 - t) * alpha / (1.0 - on),
+            Rule::Loop { off, alpha, .. } if t > off => alpha,
+            Rule::Loop { off, alpha, .. } => 1.0 - t * (1.0 - alpha) / off,
+            _ => 1.0 - t,
+        }
+    }
+
+    /// σ of a step (`conf` splits it among the revealed) and the probability that a masked position is
+    /// revealed.
+    pub fn odds(self, step: usize, steps: usize) -> (f64, f64) {
+        let time = |step: usize| steps.saturating_sub(step) as f64 / steps as f64;
+        let (t, s) = (time(step), time(step + 1));
+        let (alpha_t, alpha_s) = (self.alpha(t), self.alpha(s));
+        // At first α_t is 0 and the quotient +∞.
+        let most = if alpha_s >= 1.0 { 0.0 } else { ((1.0 - alpha_s) / alpha_t).min(1.0) };
+        let (sigma, masked) = match self {
+            Rule::Cap(eta) => (eta.min(most), eta.min(most)),
+            Rule::Rescale(eta) => (eta * most, eta * most),
+            Rule::Conf => (most, 0.0),
+            Rule::Loop { eta, on, off, .. } if off < t && t <= on => (eta.min(most), eta.min(most)),
+            Rule::Loop { .. } => (0.0, 0.0),
+        };
+        (sigma, (alpha_s - (1.0 - masked) * alpha_t) / (1.0 - alpha_t))
+    }
+}
+
+fn share(eta: f64) -> Result<f64, Error> {
+    if (0.0..=1.0).contains(&eta) {
+        Ok(eta)
+    } else {
+        Err(Error::parameter("ReMDM's eta", eta, "a number from 0 to 1"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> [Rule; 4] {
+        let looping = Rule::looping(0.5, 0.6, 0.1, 0.9).unwrap();
+        [Rule::cap(0.7).unwrap(), Rule::rescale(1.0).unwrap(), Rule::Conf, looping]
+    }
+
+    #[test]
+    fn odds_are_probabilities_and_the_last_step_reveals_all() {
+        for steps in 1..40 {
+            for rule in rules() {
+                for step in 0..steps {
+                    let (sigma, reveal) = rule.odds(step, steps);
+                    let probability = |p: f64| (-1e-12..=1.0 + 1e-12).contains(&p);
+                    assert!(probability(sigma) && probability(reveal), "{rule:?} {steps}");
+                }
+                assert_eq!(rule.odds(steps - 1, steps), (0.0, 1.0), "{rule:?} {steps}");
+            }
+        }
+    }
+
+    /// The share known after a step is α_s whatever σ: (1 − σ) α_t + reveal (1 − α_t).
+    #[test]
+    fn the_share_known_follows_alpha() {
+        for rule in rules().into_iter().filter(|&rule| rule != Rule::Conf) {
+            for step in 0..16 {
+                let (sigma, reveal) = rule.odds(step, 16);
+                let alpha = |step: usize| rule.alpha(1.0 - step as f64 / 16.0);
+                let known = (1.0 - sigma) * alpha(step) + reveal * (1.0 - alpha(step));
+                assert!((known - alpha(step + 1)).abs() < 1e-12, "{rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_parameters_are_refused() {
+        for bad in [-0.1, 1.1, f64::NAN] {
+            assert!(Rule::cap(bad).is_err() && Rule::rescale(bad).is_err());
+            assert!(Rule::looping(bad, 0.55, 0.05, 0.9).is_err());
+        }
+        for (on, off, alpha) in
+            [(1.0, 0.05, 0.9), (0.5, 0.5, 0.9), (0.5, 0.0, 0.9), (0.5, 0.1, 1.0)]
+        {
+            assert!(Rule::looping(0.02, on, off, alpha).is_err(), "{on} {off} {alpha}");
+        }
+        let error = Rule::looping(0.02, 0.3, 0.4, 0.9).unwrap_err().to_string();
+        assert!(error.contains("t_off") && error.contains("0.3"), "{error}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Full blocks that a strategy holds: LLaDA2.1's edits go on in them, and nobody holds one for ever.
+
+mod common;
+
+use common::blank;
+use conjoint_core::draw::Argmax;
+use conjoint_core::unmasker::{EditThreshold, Marginal, Strategy};
+use conjoint_core::{
+    Before, Beliefs, Canvas, Denoiser, Error, Generator, Next, Observer, RowId, State, TokenId,
+    Turn, Unmasker, View, Vocabulary,
+};
+use conjoint_testkit::TabularJoint;
+
+const MASK: TokenId = 2;
+
+/// Never content: wants 0 where a 1 stands, and 1 anywhere else.
+#[derive(Clone)]
+struct Fickle(Vocabulary);
+
+impl Fickle {
+    fn new() -> Self {
+        Self(Vocabulary::new(3, MASK).unwrap())
+    }
+}
+
+impl Denoiser for Fickle {
+    fn vocabulary(&self) -> &Vocabulary {
+        &self.0
+    }
+
+    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+        let wants_one = |id: &RowId| batch[id.sequence].tokens()[id.position] != 1;
+        let row = |id| if wants_one(id) { [0.0, 9.0, 0.0] } else { [9.0, 0.0, 0.0] };
+        let logits: Vec<f32> = rows.iter().flat_map(row).collect();
+        let logits = ndarray::Array2::from_shape_vec((rows.len(), 3), logits);
+        Ok((Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
+    }
+}
+
+fn fickle(strategy: impl Strategy) -> Generator {
+    Generator::new(Fickle::new()).unmasker(strategy).draw(Argmax)
+}
+
+fn run(generator: &Generator, length: usize) -> Result<conjoint_core::Output, Error> {
+    let canvas = Canvas::unconditional(length, MASK)?;
+    generator.run(vec![canvas], &mut ()).map(|mut outputs| outputs.remove(0))
+}
+
+#[test]
+fn edits_go_on_for_as_many_steps_as_allowed() {
+    for (post_steps, token) in [(0, 1), (1, 0), (2, 1), (3, 0), (16, 1)] {
+        let edit = EditThreshold::new(0.5, 0.5).unwrap().post_steps(post_steps);
+        let output = run(&fickle(edit), 2).unwrap();
+        // One step fills both positions.
+        assert_eq!(output.tokens, [token; 2]);
+        assert_eq!((output.steps, output.denoiser_calls), (1 + post_steps, 1 + post_steps));
+    }
+    let default = run(&fickle(EditThreshold::default()), 2).unwrap();
+    assert_eq!(default.steps, 17);
+}
+
+/// Edits that do not go round in circles end where each token is the best, given the others.
+#[test]
+fn a_step_that_changes_nothing_is_the_last() {
+    let mut at_rest = 0;
+    for seed in 0..20 {
+        let joint = TabularJoint::random(3, 3, 0.2, seed).unwrap();
+        let edit = EditThreshold::new(0.1, 0.0).unwrap();
+        let generator = common::generator(&joint, 1, edit).draw(Argmax);
+        let output = generator.run(vec![blank(&joint)], &mut ()).unwrap().remove(0);
+        if output.steps > 16 {
+            continue;
+        }
+        for position in 0..3 {
+            let mut tokens = output.tokens.clone();
+            tokens[position] = joint.mask();
+            let row = joint.conditional(&tokens, position).unwrap();
+            let best = (0..3).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+            assert_eq!(output.tokens[position] as usize, best, "{seed}");
+        }
+        at_rest += 1;
+    }
+    assert!(at_rest > 10, "{at_rest}");
+}
+
+/// Blocks, as the observer sees them.
+#[derive(Default)]
+struct Blocks(Vec<std::ops::Range<usize>>);
+
+impl Observer for Blocks {
+    fn on_step(&mut self, _: usize, _: usize, canvas: &Canvas) {
+        self.0.push(canvas.block());
+    }
+}
+
+#[test]
+fn the_next_block_waits_for_one_that_is_held() {
+    let edit = EditThreshold::new(0.5, 0.5).unwrap().post_steps(3);
+    let generator = fickle(edit).block_length(2).unwrap();
+    let mut blocks = Blocks::default();
+    let canvas = Canvas::unconditional(4, MASK).unwrap();
+    let output = generator.run(vec![canvas], &mut blocks).unwrap().remove(0);
+    assert_eq!(blocks.0, [vec![0..2; 4], vec![2..4; 4]].concat());
+    assert_eq!(output.tokens, [0; 4]);
+}
+
+/// Overlapping blocks stay open to edits: a held one does not keep the next from joining it.
+#[test]
+fn held_blocks_may_overlap() {
+    let edit = EditThreshold::new(0.5, 0.5).unwrap().post_steps(1);
+    let generator = fickle(edit).block_length(1).unwrap().open_next_block_at(1.0).unwrap();
+    let mut blocks = Blocks::default();
+    let canvas = Canvas::unconditional(3, MASK).unwrap();
+    generator.run(vec![canvas], &mut blocks).unwrap();
+    assert_eq!(blocks.0, [0..1, 0..2, 0..3, 0..3]);
+}
+
+/// A strategy of one function that asks for all that stands.
+#[derive(Clone)]
+struct Holding(fn(&mut View<'_>) -> Result<Next, Error>);
+
+impl Unmasker for Holding {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        let revealed: Vec<usize> = before.canvas().revealed().collect();
+        revealed.into_iter().for_each(|position| before.ask(position));
+        Ok(Turn::Forward)
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        if view.candidates().is_empty() {
+            assert_eq!(view.quota(), 0);
+            return (self.0)(view);
+        }
+        Marginal::default().decide(view)?;
+        Ok(Next::Hold)
+    }
+}
+
+#[test]
+fn nobody_holds_on_for_ever() {
+    let for_ever = Holding(|view| {
+        let new = view.draw(view.answer(0))?;
+        view.replace(view.row(view.answer(0)).position, new);
+        Ok(Next::Hold)
+    });
+    assert!(matches!(run(&fickle(for_ever), 2), Err(Error::Endless { sequence: 0, .. })));
+    let idle = Holding(|_| Ok(Next::Hold));
+    assert!(matches!(run(&fickle(idle), 2), Err(Error::NoProgress { sequence: 0, step: 2 })));
+    let content = Holding(|_| Ok(Next::EndStep));
+    assert_eq!(run(&fickle(content), 2).unwrap().steps, 3);
+}
+
+/// What is given stays given, and a held sequence does not hold up its batch.
+#[test]
+fn a_held_sequence_is_as_it_is_alone() {
+    let edit = EditThreshold::new(0.5, 0.5).unwrap();
+    let generator = fickle(edit);
+    let canvases: Vec<Canvas> = [vec![2, 0, 2], vec![2], vec![1, 2, 2, 0, 2]]
+        .into_iter()
+        .map(|tokens| Canvas::infill(tokens, MASK).unwrap())
+        .collect();
+    let together = generator.run(canvases.clone(), &mut ()).unwrap();
+    for (canvas, expected) in canvases.into_iter().zip(together) {
+        assert!(
+            (0..canvas.len())
+                .all(|p| !canvas.is_given(p) || canvas.tokens()[p] == expected.tokens[p])
+        );
+        assert_eq!(generator.run(vec![canvas], &mut ()).unwrap(), [expected]);
+    }
+}
