@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
+use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
 use crate::chain::Frozen;
@@ -15,7 +16,6 @@ use crate::params;
 use crate::sampler::SamplerLayer;
 use crate::teacher::{Cached, Teacher};
 use crate::trainer::{self, Summary};
-use crate::trajectory::Trajectory;
 use crate::unrolling::Distillation;
 
 /// How the sampler layer is trained.
@@ -213,7 +213,7 @@ mod tests {
         broken[7].order.pop();
         assert!(matches!(
             train_sampler_from_checkpoint(&good(), &broken),
-            Err(TrainError::Invalid { .. })
+            Err(TrainError::Trajectories(_))
         ));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::Tensor;
+use conjoint_trajectory::{Trajectory, digest};
 use rand::RngExt;
 
 use crate::TrainError;
@@ -16,7 +17,6 @@ use crate::masking;
 use crate::sampler::SamplerLayer;
 use crate::teacher::Teacher;
 use crate::trainer::Objective;
-use crate::trajectory::Trajectory;
 
 /// States along the frozen model's trajectories, and how the layer's unrolled passes compare there.
 pub(crate) struct Distillation<'a, T> {
@@ -102,6 +102,7 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
 
     fn identity(&self) -> Identity {
         let options = self.options;
+        let rows = self.held_out.iter().chain(self.training);
         identity([
             ("kind", "sampler".to_owned()),
             ("seed", options.run.seed.to_string()),
@@ -109,6 +110,8 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
             ("one_depth", options.one_depth.to_string()),
             ("lambda_teacher", options.lambda.teacher.to_string()),
             ("lambda_start", options.lambda.start.to_string()),
+            ("held_out", options.held_out.to_string()),
+            ("trajectories", digest(rows.flat_map(|row| [&row.tokens[..], &row.order]))),
             ("hidden_size", self.frozen.base.config().hidden_size.to_string()),
         ])
     }

@@ -1,0 +1,59 @@
+//! `conjoint train base`.
+
+use anyhow::Result;
+use clap::Args;
+use conjoint_train::base::{BaseOptions, train_base};
+
+use super::budget::{RunArguments, count, positive, share};
+
+/// Train a small masked diffusion model on the corpus
+///
+/// Writes a Dream checkpoint (config.json, model.safetensors, tokenizer.json) that `conjoint export` reads.
+#[derive(Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    run: RunArguments,
+    /// D, the width of the hidden states
+    #[arg(long, value_name = "D", value_parser = count::<2, 65536>)]
+    hidden: Option<usize>,
+    /// Decoder layers
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
+    layers: Option<usize>,
+    /// F, the inner width of the feed-forward blocks
+    #[arg(long, value_name = "F", value_parser = count::<1, 262144>)]
+    ffn: Option<usize>,
+    /// Query heads
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
+    heads: Option<usize>,
+    /// Key and value heads
+    #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
+    kv_heads: Option<usize>,
+    /// θ of the rotary embedding; short texts want a small one
+    #[arg(long, value_name = "THETA", value_parser = positive)]
+    rope_theta: Option<f64>,
+    /// The first share of the run, in which rows are lightly masked
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    early_share: Option<f64>,
+    /// At most this share of a row is masked early in the run
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    early_limit: Option<f64>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let default = BaseOptions::default();
+    let options = BaseOptions {
+        hidden_size: arguments.hidden.unwrap_or(default.hidden_size),
+        layers: arguments.layers.unwrap_or(default.layers),
+        intermediate_size: arguments.ffn.unwrap_or(default.intermediate_size),
+        heads: arguments.heads.unwrap_or(default.heads),
+        kv_heads: arguments.kv_heads.unwrap_or(default.kv_heads),
+        rope_theta: arguments.rope_theta.unwrap_or(default.rope_theta),
+        early_share: arguments.early_share.unwrap_or(default.early_share),
+        early_limit: arguments.early_limit.unwrap_or(default.early_limit),
+        precision: arguments.run.precision(),
+        run: arguments.run.options(default.run),
+        ..default
+    };
+    super::report(&train_base(&options)?)
+}
