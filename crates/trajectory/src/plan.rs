@@ -126,7 +126,7 @@ impl<'a> Plan<'a> {
     pub fn run(&self, model: &Arc<dyn Denoiser>, observer: &mut dyn Observer) -> Result<(), Error> {
         self.files.iter().try_for_each(|file| {
             let rows = self.source.make(model, file.clone(), self.batch, observer)?;
-            self.store.write(file, &rows)
+            self.store.write(file.clone(), &rows)
         })
     }
 }

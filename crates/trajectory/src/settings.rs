@@ -100,6 +100,11 @@ pub(crate) fn aside(folder: &Path) -> Result<tempfile::NamedTempFile, Error> {
     builder.tempfile_in(folder).map_err(Error::io("create a file in", folder))
 }
 
+/// The first 16 digits of a checksum.
+pub(crate) fn hex(hash: Sha256) -> String {
+    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What tells a list of sequences from others: a checksum of all of them.
 pub fn digest<'a>(sequences: impl IntoIterator<Item = &'a [TokenId]>) -> String {
     let mut hash = Sha256::new();
@@ -107,8 +112,7 @@ pub fn digest<'a>(sequences: impl IntoIterator<Item = &'a [TokenId]>) -> String 
         hash.update((sequence.len() as u64).to_le_bytes());
         sequence.iter().for_each(|token| hash.update(token.to_le_bytes()));
     }
-    let hex: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256 {hex}…")
+    format!("sha256 {}…", hex(hash))
 }
 
 #[cfg(test)]

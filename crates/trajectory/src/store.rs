@@ -1,10 +1,12 @@
 //! A folder of trajectories: its settings, and files of consecutive indices.
 
-use std::fs::File;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::settings::{SETTINGS, aside};
+use sha2::{Digest, Sha256};
+
+use crate::settings::{SETTINGS, aside, hex};
 use crate::{Error, Settings, Trajectory, shard};
 
 /// The version of all that a folder holds: names, columns, and how trajectories follow from settings.
@@ -12,10 +14,10 @@ const FORMAT: u32 = 1;
 
 /// A folder of trajectories that were all made with the same settings.
 ///
-/// `_settings.json` holds the settings, `trajectories-FIRST-END.parquet` the trajectories FIRST..END. A
-/// file is written aside and renamed, so that whatever bears such a name is whole, and any number
-/// of processes may write into one folder: a trajectory depends on nothing but the settings and its index, so
-/// that two files that overlap hold the same rows.
+/// `_settings.json` holds the settings, `trajectories-FIRST-END-CHECKSUM.parquet` the trajectories FIRST..END.
+/// A file is written aside and renamed, so that whatever bears such a name was once whole, and the
+/// checksum says whether it still is. Any number of processes may write into one folder: a trajectory
+/// depends on nothing but the settings and its index, so that two files that overlap hold the same rows.
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
@@ -62,16 +64,16 @@ impl Store {
     /// its name says, [`Error::OtherSetting`] one that was made with other settings; [`Error::Io`].
     pub fn read(&self, count: Option<u64>) -> Result<Vec<Trajectory>, Error> {
         let files = self.files()?;
-        let last = files.iter().map(|indices| indices.end).max().unwrap_or(0);
+        let last = files.iter().map(|file| file.indices.end).max().unwrap_or(0);
         let count = count.unwrap_or(last.max(1));
         if let Some(gap) = gaps(&files, count).into_iter().next() {
             return Err(Error::Missing { folder: self.folder.clone(), indices: gap });
         }
         let mut all: Vec<Trajectory> = Vec::new();
-        for indices in files.iter().filter(|indices| indices.start < count) {
+        for file in files.iter().filter(|file| file.indices.start < count) {
             let next = all.len() as u64;
-            if indices.end > next {
-                all.extend(self.load(indices)?.into_iter().filter(|row| row.index >= next));
+            if file.indices.end > next {
+                all.extend(self.load(file)?.into_iter().filter(|row| row.index >= next));
             }
         }
         all.truncate(count as usize);
@@ -85,77 +87,143 @@ impl Store {
     /// As [`read`](Self::read), but for gaps.
     pub(crate) fn missing(&self, count: u64) -> Result<Vec<Range<u64>>, Error> {
         let files = self.files()?;
-        files.iter().try_for_each(|indices| self.load(indices).map(drop))?;
+        files.iter().try_for_each(|file| self.load(file).map(drop))?;
         Ok(gaps(&files, count))
     }
 
-    /// Writes a file of trajectories with consecutive indices.
+    /// Writes a file of the trajectories of these indices.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(crate) fn write(&self, indices: &Range<u64>, rows: &[Trajectory]) -> Result<(), Error> {
-        let path = self.path(indices);
-        let failed = |error| Error::io("write", &path)(error);
-        let file = aside(&self.folder)?;
-        shard::write(file.as_file(), rows, &self.settings)
+    pub(crate) fn write(&self, indices: Range<u64>, rows: &[Trajectory]) -> Result<(), Error> {
+        let failed = |error| Error::io("write trajectories into", &self.folder)(error);
+        let bytes = shard::write(rows, &self.settings)
             .map_err(|error| failed(std::io::Error::other(error)))?;
+        let name = Name { indices, checksum: hex(Sha256::new_with_prefix(&bytes)) };
+        let mut file = aside(&self.folder)?;
+        file.write_all(&bytes).map_err(failed)?;
         // The name must not reach the disk before the content.
         file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
+        file.persist(self.folder.join(name.to_string())).map_err(|error| failed(error.error))?;
         Ok(())
     }
 
     /// The rows of a file, which must be what its name says.
-    fn load(&self, indices: &Range<u64>) -> Result<Vec<Trajectory>, Error> {
-        let path = self.path(indices);
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
-        let (settings, rows) = shard::read(file).map_err(|error| Error::malformed(&path, error))?;
+    fn load(&self, name: &Name) -> Result<Vec<Trajectory>, Error> {
+        let path = self.folder.join(name.to_string());
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        if hex(Sha256::new_with_prefix(&bytes)) != name.checksum {
+            let reason = "it is damaged: its bytes do not have the checksum of its name";
+            return Err(Error::malformed(path, reason));
+        }
+        let (settings, rows) =
+            shard::read(bytes).map_err(|error| Error::malformed(&path, error))?;
         self.settings.expect(&settings, &path)?;
-        if !rows.iter().map(|row| row.index).eq(indices.clone()) {
-            let reason = format!("it does not hold the trajectories {indices:?} of its name");
-            return Err(Error::malformed(&path, reason));
+        if !rows.iter().map(|row| row.index).eq(name.indices.clone()) {
+            let reason = "it does not hold the trajectories of its name";
+            return Err(Error::malformed(path, reason));
         }
-        for row in &rows {
-            if let Some(fault) = row.fault() {
-                return Err(Error::malformed(&path, format!("trajectory {}: {fault}", row.index)));
+        match rows.iter().find_map(|row| row.fault().map(|fault| (row.index, fault))) {
+            Some((index, fault)) => {
+                Err(Error::malformed(path, format!("trajectory {index}: {fault}")))
             }
+            None => Ok(rows),
         }
-        Ok(rows)
     }
 
-    fn path(&self, indices: &Range<u64>) -> PathBuf {
-        let Range { start, end } = indices;
-        self.folder.join(format!("trajectories-{start:09}-{end:09}.parquet"))
-    }
-
-    /// The indices of the files, ascending.
-    fn files(&self) -> Result<Vec<Range<u64>>, Error> {
+    /// The names of the files, by their indices.
+    fn files(&self) -> Result<Vec<Name>, Error> {
         let failed = || Error::io("read", &self.folder);
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(failed())? {
             let name = entry.map_err(failed())?.file_name();
-            files.extend(name.to_str().and_then(parse).filter(|range| !range.is_empty()));
+            files.extend(name.to_str().and_then(Name::parse));
         }
-        files.sort_unstable_by_key(|indices| (indices.start, indices.end));
+        files.sort_unstable_by_key(|file| (file.indices.start, file.indices.end));
         Ok(files)
     }
 }
 
-/// The indices in a file's name.
-fn parse(name: &str) -> Option<Range<u64>> {
-    let indices = name.strip_prefix("trajectories-")?.strip_suffix(".parquet")?;
-    let (start, end) = indices.split_once('-')?;
-    Some(start.parse().ok()?..end.parse().ok()?)
+/// What a file's name says of it.
+struct Name {
+    indices: Range<u64>,
+    checksum: String,
 }
 
-/// The parts of 0..count that none of these ascending ranges covers.
-fn gaps(files: &[Range<u64>], count: u64) -> Vec<Range<u64>> {
+impl Name {
+    fn parse(name: &str) -> Option<Self> {
+        let parts = name.strip_prefix("trajectories-")?.strip_suffix(".parquet")?;
+        let [start, end, checksum] = parts.split('-').collect::<Vec<_>>().try_into().ok()?;
+        let indices = start.parse().ok()?..end.parse().ok()?;
+        let read = Self { indices, checksum: checksum.to_owned() };
+        // Names that are written otherwise are not ours.
+        (!read.indices.is_empty() && read.to_string() == name).then_some(read)
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { indices: Range { start, end }, checksum } = self;
+        write!(f, "trajectories-{start:09}-{end:09}-{checksum}.parquet")
+    }
+}
+
+/// The parts of 0..count that none of these files, ascending, covers.
+fn gaps(files: &[Name], count: u64) -> Vec<Range<u64>> {
     let (mut gaps, mut next) = (Vec::new(), 0);
-    for indices in files {
+    for Name { indices, .. } in files {
         gaps.push(next..indices.start.min(count));
         next = next.max(indices.end);
     }
     gaps.push(next..count);
     gaps.retain(|gap| !gap.is_empty());
     gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_damage_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::claim(folder.path(), Settings::default()).unwrap();
+        let rows = [0, 1].map(|index| Trajectory {
+            index,
+            prompt_len: 1,
+            tokens: vec![3, 1, 2],
+            order: vec![2, 1],
+        });
+        store.write(0..2, &rows).unwrap();
+        assert_eq!(store.read(None).unwrap(), rows);
+        let path = folder.path().join(store.files().unwrap()[0].to_string());
+        let whole = std::fs::read(&path).unwrap();
+        let flipped = (0..whole.len()).map(|place| {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            bytes
+        });
+        let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
+        for bytes in flipped.chain(cut) {
+            std::fs::write(&path, bytes).unwrap();
+            let error = store.read(None).unwrap_err();
+            assert!(matches!(&error, Error::Malformed { path: at, .. } if *at == path), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        let name = Name { indices: 128..1_000_000_000_000, checksum: "0f".into() };
+        let text = "trajectories-000000128-1000000000000-0f.parquet";
+        assert_eq!(name.to_string(), text);
+        assert_eq!(Name::parse(text).unwrap().indices, name.indices);
+        for other in [
+            "trajectories-128-256-0f.parquet",
+            "trajectories-000000128-000000128-0f.parquet",
+            "trajectories-000000128-000000256.parquet",
+            "x.parquet",
+        ] {
+            assert!(Name::parse(other).is_none(), "{other}");
+        }
+    }
 }

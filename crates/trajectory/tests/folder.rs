@@ -1,7 +1,7 @@
 //! A folder holds the same trajectories however they were made.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use conjoint_core::observer::Reveal;
@@ -43,6 +43,14 @@ fn read(folder: &Path, count: u64) -> Vec<Trajectory> {
     Store::open(folder).unwrap().read(Some(count)).unwrap()
 }
 
+/// The file that begins with a trajectory.
+fn file(folder: &Path, first: u64) -> PathBuf {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let begins = |name: &str| name.starts_with(&format!("trajectories-{first:09}-"));
+    let mut found = entries.filter(|entry| begins(entry.file_name().to_str().unwrap()));
+    found.next().unwrap().path()
+}
+
 fn reference() -> Vec<Trajectory> {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), &sampled(), &portions(50, 50, 50)).unwrap();
@@ -82,7 +90,7 @@ fn a_folder_grows_without_making_anything_twice() {
     assert_eq!(Store::open(folder.path()).unwrap().read(None).unwrap(), reference());
 }
 
-/// A model that fails after some reveals, as a process that is killed does.
+/// Ends the work after some reveals, as a kill does.
 struct Killed<'a>(&'a Cell<u32>);
 
 impl Observer for Killed<'_> {
@@ -140,26 +148,30 @@ fn other_settings_and_damaged_files_are_named() {
     // A file of another folder.
     let other = tempfile::tempdir().unwrap();
     make(other.path(), &warm.clone().top_p(0.9).unwrap(), &portions(12, 4, 4)).unwrap();
-    let third = "trajectories-000000008-000000012.parquet";
-    std::fs::copy(other.path().join(third), folder.path().join(third)).unwrap();
+    let third = file(other.path(), 8);
+    let copy = folder.path().join(third.file_name().unwrap());
+    std::fs::copy(third, &copy).unwrap();
     let error = make(folder.path(), &sampled(), &portions(12, 4, 4)).unwrap_err().to_string();
-    assert!(error.contains(third) && error.contains("temperature = 0.5"), "{error}");
+    let name = copy.display().to_string();
+    assert!(error.contains(&name) && error.contains("temperature = 0.5"), "{error}");
+    std::fs::remove_file(copy).unwrap();
 
-    // A file with half its bytes, and one with another's rows.
-    let first = folder.path().join("trajectories-000000000-000000004.parquet");
-    let bytes = std::fs::read(&first).unwrap();
-    std::fs::remove_file(folder.path().join(third)).unwrap();
-    for damaged in [bytes[..bytes.len() / 2].to_vec(), {
-        let second = folder.path().join("trajectories-000000004-000000008.parquet");
-        std::fs::read(second).unwrap()
-    }] {
+    // A file with half its bytes, and one under another's name.
+    let (first, second) = (file(folder.path(), 0), file(folder.path(), 4));
+    let [half, foreign] = [&first, &second].map(|path| std::fs::read(path).unwrap());
+    for damaged in [&half[..half.len() / 2], &foreign] {
         std::fs::write(&first, damaged).unwrap();
         let error = make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap_err().to_string();
-        assert!(error.contains("000000000-000000004.parquet: "), "{error}");
-        assert!(error.contains("delete the file"), "{error}");
+        let name = first.display().to_string();
+        assert!(error.contains(&name) && error.contains("delete the file"), "{error}");
     }
     std::fs::remove_file(&first).unwrap();
-    assert_eq!(make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap(), 4);
+    let misnamed = second.display().to_string().replace("04-000000008", "00-000000004");
+    std::fs::rename(&second, &misnamed).unwrap();
+    let error = make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap_err().to_string();
+    assert!(error.contains(&misnamed) && error.contains("of its name"), "{error}");
+    std::fs::remove_file(&misnamed).unwrap();
+    assert_eq!(make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap(), 8);
     assert_eq!(read(folder.path(), 8), reference()[..8]);
     assert!(matches!(Store::open("nowhere"), Err(Error::Foreign { .. })));
 }
