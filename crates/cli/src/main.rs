@@ -13,6 +13,7 @@ mod files;
 mod flag;
 mod generate;
 mod info;
+mod lines;
 mod model;
 mod progress;
 mod prompt;
@@ -22,6 +23,7 @@ mod strategies;
 mod strategy;
 #[cfg(feature = "train")]
 mod train;
+mod trajectories;
 
 /// Training makes and drops many large tensors; the system's allocator hands each back to the kernel, which
 /// clears its pages anew.
@@ -40,6 +42,7 @@ struct Cli {
 enum Command {
     Export(export::Arguments),
     Generate(generate::Arguments),
+    Trajectories(trajectories::Arguments),
     /// Train a small base model, or the sampler layer of a model
     #[cfg(feature = "train")]
     #[command(subcommand)]
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Export(arguments) => export::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Trajectories(arguments) => trajectories::run(&arguments),
         #[cfg(feature = "train")]
         Command::Train(train) => train::run(&train),
         Command::Eval(arguments) => eval::run(&arguments),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use conjoint::export::WeightFile;
 use conjoint::prelude::*;
 use conjoint::{Autoregressive, OnnxOptions, runtime};
 
@@ -83,6 +84,15 @@ impl Model {
     pub fn tokenizer(&self, flag: &'static str, value: &str) -> Result<&Tokenizer, BadFlag> {
         let absent = "the model's folder holds no tokenizer: give token ids with --prompt-ids";
         self.tokenizer.as_ref().ok_or_else(|| BadFlag::new(flag, value, absent))
+    }
+
+    /// What tells the frozen model's weights from others: the files that its graphs point into, but for
+    /// the sampler layer's.
+    pub fn fingerprint(&self) -> String {
+        let files = self.denoiser.manifest().provenance.weights.iter();
+        let frozen = files.filter(|file| !file.name.starts_with("sampler"));
+        let line = |file: &WeightFile| format!("{} {} {}", file.name, file.bytes, file.sha256);
+        frozen.map(line).collect::<Vec<_>>().join(", ")
     }
 
     /// Encodes a prompt.

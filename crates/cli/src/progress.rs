@@ -9,11 +9,15 @@ pub struct Steps(ProgressBar);
 
 impl Steps {
     pub fn new(canvases: &[Canvas], what: &str) -> Self {
-        let tokens: usize = canvases.iter().map(|canvas| canvas.masked().count()).sum();
+        Self::tokens(canvases.iter().map(|canvas| canvas.masked().count() as u64).sum(), what)
+    }
+
+    /// So many tokens are to be revealed.
+    pub fn tokens(tokens: u64, what: &str) -> Self {
         let style = ProgressStyle::with_template(
             "{msg} {wide_bar} {pos}/{len} tokens, {per_sec}, {eta} left",
         );
-        let bar = ProgressBar::new(tokens as u64).with_message(what.to_owned());
+        let bar = ProgressBar::new(tokens).with_message(what.to_owned());
         Self(match style {
             Ok(style) => bar.with_style(style),
             Err(_) => bar, // the default style serves too

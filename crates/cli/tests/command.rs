@@ -147,9 +147,17 @@ fn another_export_lends_its_sampler_layer() {
 
 #[test]
 fn help_and_info_teach() {
-    for command in
-        ["export", "generate", "train", "eval", "compare", "strategies", "corpus", "info"]
-    {
+    for command in [
+        "export",
+        "generate",
+        "trajectories",
+        "train",
+        "eval",
+        "compare",
+        "strategies",
+        "corpus",
+        "info",
+    ] {
         let output = conjoint(&[command, "--help"]);
         assert!(output.status.success(), "{command}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("Usage"), "{command}");

@@ -19,7 +19,7 @@ fn base(dir: &Path, more: &str) -> Output {
 
 fn sampler(model: &Path, dir: &Path, more: &str) -> Output {
     let (model, dir) = (model.to_string_lossy(), dir.to_string_lossy());
-    let line = format!("--trajectories 65 --batch 4 --workers 1 --depth 2 --quiet {more}");
+    let line = format!("--batch 4 --workers 1 --depth 2 --quiet {more}");
     let mut arguments = vec!["train", "sampler", "--model", &model, "--dir", &dir];
     arguments.extend(line.split_whitespace());
     conjoint(&arguments)
@@ -45,8 +45,9 @@ fn a_base_and_its_sampler_layer_go_from_training_to_text() {
         assert!(output.status.success(), "{}", stderr(&output));
     };
     export(&[]);
-    let trained = sampler(&run, &layer, "--steps 2");
+    let trained = sampler(&run, &layer, "--steps 2 --trajectories 65");
     assert!(trained.status.success(), "{}", stderr(&trained));
+    from_a_folder_or_texts(folder.path(), &run, &trained);
     let over = sampler(&run, &run, "--steps 2");
     assert_eq!(over.status.code(), Some(2));
     assert!(stderr(&over).contains("--dir"), "{}", stderr(&over));
@@ -61,6 +62,35 @@ fn a_base_and_its_sampler_layer_go_from_training_to_text() {
     let over = base(&model, "--steps 2");
     assert_eq!(over.status.code(), Some(1));
     assert!(stderr(&over).contains("overwrite"), "{}", stderr(&over));
+}
+
+/// The run's own trajectories, given as a folder, train the same layer; others do not go on with it; and
+/// a file of texts will do as well.
+fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
+    let [own, layer, texts] = ["layer/trajectories", "again", "texts.txt"].map(|n| folder.join(n));
+    let again = sampler(model, &layer, &format!("--steps 2 --trajectories-dir {}", own.display()));
+    assert!(again.status.success(), "{}", stderr(&again));
+    let figures = |output: &Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().skip(1).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(figures(&again), figures(trained));
+    let missing = format!("--steps 2 --trajectories 66 --trajectories-dir {}", own.display());
+    let missing = sampler(model, &layer, &missing);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("no trajectories 65 to 65"), "{}", stderr(&missing));
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+    let other = sampler(&tiny, &layer, &format!("--steps 2 --trajectories-dir {}", own.display()));
+    assert_eq!(other.status.code(), Some(2));
+    assert!(stderr(&other).contains("another model"), "{}", stderr(&other));
+
+    let lines: String = (0..66).map(|i| format!("<list>sort: {}\n", "ab ".repeat(i % 5))).collect();
+    std::fs::write(&texts, lines).unwrap();
+    let line = format!("--steps 3 --length 20 --texts {}", texts.display());
+    let other = sampler(model, &layer, &line);
+    assert!(stderr(&other).contains("trajectories = "), "{}", stderr(&other));
+    let told = sampler(model, &folder.join("told"), &line);
+    assert!(told.status.success(), "{}", stderr(&told));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use conjoint_core::draw::{Draw, Stream};
 use conjoint_core::observer::History;
 use conjoint_core::schedule::{DreamLinear, TokensPerStep};
-use conjoint_core::unmasker::{Drawn, Marginal};
+use conjoint_core::unmasker::{Drawn, Marginal, Retold};
 use conjoint_core::{
     Beliefs, Canvas, Denoiser, Error, Generator, Next, RowId, State, Unmasker, View, Vocabulary,
 };
@@ -101,6 +101,19 @@ fn strategies_that_misbehave_are_stopped() {
     let idle = run(flat().unmasker(Idler { reveals: false }));
     assert!(matches!(idle, Error::NoProgress { sequence: 0, step: 0 }));
     assert!(matches!(run(flat().unmasker(Idler { reveals: true })), Error::NoSamplerLayer));
+}
+
+#[test]
+fn a_sequence_to_retell_must_fit() {
+    let retold = |tokens: &[u32]| {
+        let generator = Generator::new(Flat::new()).unmasker(Retold::new(tokens));
+        generator.run(canvas(3), &mut ()).map(|mut outputs| outputs.remove(0).tokens)
+    };
+    assert_eq!(retold(&[2, 0, 1]).unwrap(), [2, 0, 1]);
+    assert_eq!(retold(&[2, 0, 1, 3]).unwrap(), [2, 0, 1]);
+    assert!(matches!(retold(&[2, 0]), Err(Error::IllegalMove { position: 2, .. })));
+    assert!(matches!(retold(&[2, MASK, 1]), Err(Error::IllegalMove { position: 1, .. })));
+    assert!(matches!(retold(&[2, 5, 1]), Err(Error::UnknownToken { token: 5, position: 1, .. })));
 }
 
 #[test]

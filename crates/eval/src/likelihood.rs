@@ -6,8 +6,8 @@ use std::sync::Arc;
 use conjoint_core::observer::Reveal;
 use conjoint_core::order::Entropy;
 use conjoint_core::schedule::TokensPerStep;
-use conjoint_core::unmasker::Drawn;
-use conjoint_core::{Canvas, Generator, Next, Observer, Order, TokenId, Unmasker, View};
+use conjoint_core::unmasker::Retold;
+use conjoint_core::{Canvas, Generator, Observer, Order, TokenId};
 
 use crate::{Bootstrap, Error, Measured};
 
@@ -89,8 +89,8 @@ pub fn nll(
     })
 }
 
-/// The model's own path: reveals a sample's tokens one a forward, in the model's own order, and
-/// adds up what the model gave each of them just before.
+/// The model's own path: reveals a sample's tokens one a forward, in the model's own order
+/// ([`Retold`]), and adds up what the model gave each of them just before.
 ///
 /// ln p = Σₛ ln p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁), where π is the order that one-at-a-time
 /// sampling would take on this sequence. Exactly the log-probability with which
@@ -121,7 +121,7 @@ impl Scorer for OwnPath {
     fn log_likelihoods(&self, samples: &[Sample]) -> Result<Vec<f64>, Error> {
         let one = TokensPerStep::new(1)?;
         let request = |sample: &Sample| {
-            let retold = Retold { tokens: sample.tokens.clone().into(), order: self.order.clone() };
+            let retold = Retold::new(&sample.tokens[..]).order(self.order.clone());
             let generator = self.generator.clone().schedule(one).unmasker(retold);
             (sample.canvas.clone(), generator)
         };
@@ -135,24 +135,6 @@ impl Scorer for OwnPath {
             }
         }
         Ok(sum.0)
-    }
-}
-
-/// Reveals known tokens.
-#[derive(Clone)]
-struct Retold {
-    tokens: Arc<[TokenId]>,
-    order: Arc<dyn Order>,
-}
-
-impl Unmasker for Retold {
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, conjoint_core::Error> {
-        view.rank(&self.order);
-        let best = view.ranked(0);
-        let token = self.tokens[view.row(best).position];
-        let probability = view.probability(best, token)?;
-        view.reveal(best, Drawn { token, probability });
-        Ok(Next::EndStep)
     }
 }
 

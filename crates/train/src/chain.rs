@@ -1,12 +1,12 @@
 //! Chains of canvases along a trajectory, and the frozen model's answers to them.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
 use crate::distill::{Pass, Target};
 use crate::tables::Tables;
 use crate::teacher::Teacher;
-use crate::trajectory::Trajectory;
 use crate::window::Window;
 
 /// The canvases x⁰ … xᴶ of one sequence, each with a position more revealed until none is left.
@@ -168,9 +168,13 @@ mod tests {
     use crate::testing::{shaken, tiny_config};
 
     fn trajectories() -> Vec<Trajectory> {
-        let order = |shift: u16| (0..5).map(|i| 1 + (i * 2 + shift) % 5).collect();
-        let trajectory =
-            |i: u16| Trajectory { tokens: vec![5, 1, 2, 3, 4, 0], order: order(i), prompt_len: 1 };
+        let order = |shift: u32| (0..5).map(|i| 1 + (i * 2 + shift) % 5).collect();
+        let trajectory = |i: u32| Trajectory {
+            index: i.into(),
+            prompt_len: 1,
+            tokens: vec![5, 1, 2, 3, 4, 0],
+            order: order(i),
+        };
         (0..3).map(trajectory).collect()
     }
 
@@ -211,7 +215,7 @@ mod tests {
         let target = batch.passes[1].target.as_ref().unwrap();
         let ids: Vec<i64> = trajectories[1].canvas(3, 6).into_iter().map(i64::from).collect();
         let hidden = base.hidden(&ids, 1, 6).unwrap();
-        let row = usize::from(trajectories[1].order[3]);
+        let row = trajectories[1].order[3] as usize;
         let first: Vec<f32> = target.hidden.clone().narrow(0, 0, 1).into_data().iter().collect();
         assert!(first.iter().zip(&hidden[row * 16..]).all(|(a, b)| (a - b).abs() < 1e-5));
     }

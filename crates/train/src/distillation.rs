@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
+use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
 use crate::chain::Frozen;
@@ -16,7 +17,6 @@ use crate::sampler::SamplerLayer;
 use crate::tables::Tables;
 use crate::teacher::{Cached, Teacher};
 use crate::trainer::{self, Summary};
-use crate::trajectory::Trajectory;
 use crate::unrolling::Distillation;
 use crate::window::Window;
 
@@ -244,7 +244,7 @@ mod tests {
         broken[7].order.pop();
         assert!(matches!(
             train_sampler_from_checkpoint(&good(), &broken),
-            Err(TrainError::Invalid { .. })
+            Err(TrainError::Trajectories(_))
         ));
     }
 }

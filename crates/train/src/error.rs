@@ -105,6 +105,9 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Trajectories could not be made, read or used.
+    #[error(transparent)]
+    Trajectories(#[from] conjoint_trajectory::Error),
     /// There are too few trajectories to train on.
     #[error("{got} trajectories, expected more than the {held_out} that are held out")]
     TooFewTrajectories {

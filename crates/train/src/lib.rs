@@ -4,7 +4,7 @@
 //! | stage | entry | reads | writes |
 //! |---|---|---|---|
 //! | base model | [`base::train_base`] | texts of [`conjoint_corpus`] | a Dream checkpoint: `config.json`, `model.safetensors`, `tokenizer.json` |
-//! | sampler layer | [`distillation::train_sampler`] | that checkpoint, a [`teacher::Teacher`], [`trajectory::Trajectory`]s of its own | `model.safetensors` with `drafter.*` |
+//! | sampler layer | [`distillation::train_sampler`] | that checkpoint, a [`teacher::Teacher`], [`conjoint_trajectory::Trajectory`]s of its own | `model.safetensors` with `drafter.*` |
 //!
 //! Both run the same [`trainer`]: batches are split over threads, Muon and AdamW take the step
 //! ([`options::OptimizerOptions`]), an average of the weights is what is validated and saved, and the run's folder
@@ -58,7 +58,6 @@ pub mod options;
 mod own_states;
 pub mod params;
 mod progress;
-pub mod rollout;
 pub mod sampler;
 mod state;
 mod tables;
@@ -69,7 +68,6 @@ mod testing;
 mod threads;
 pub mod tokenizer;
 pub mod trainer;
-pub mod trajectory;
 mod unrolling;
 pub mod window;
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use conjoint_trajectory::Trajectory;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
@@ -16,7 +17,6 @@ use crate::options::{OptimizerOptions, RunOptions};
 use crate::params;
 use crate::tensors;
 use crate::tokenizer::CharTokenizer;
-use crate::trajectory::Trajectory;
 
 /// A folder of the reference fixtures.
 pub(crate) fn fixture(name: &str) -> PathBuf {
@@ -104,8 +104,8 @@ pub(crate) fn echo(symbols: u32) -> impl Fn(u64) -> Result<Vec<u32>, TrainError>
 /// Trajectories over [`echo`] rows in various orders.
 pub(crate) fn trajectories(count: u64) -> Vec<Trajectory> {
     let trajectory = |i: u64| {
-        let order = (0..8).map(|k| ((k * 3 + i) % 8) as u16).collect();
-        Trajectory { tokens: echo(5)(i * 37).unwrap(), order, prompt_len: 0 }
+        let order = (0..8).map(|k| ((k * 3 + i) % 8) as u32).collect();
+        Trajectory { index: i, prompt_len: 0, tokens: echo(5)(i * 37).unwrap(), order }
     };
     (0..count).map(trajectory).collect()
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use conjoint_trajectory::{Trajectory, digest};
 use rand::RngExt;
 
 use crate::TrainError;
@@ -18,7 +19,6 @@ use crate::own_states::own_states;
 use crate::sampler::SamplerLayer;
 use crate::teacher::Teacher;
 use crate::trainer::Objective;
-use crate::trajectory::Trajectory;
 use crate::window::Window;
 
 /// States along the frozen model's trajectories, and how the layer's unrolled passes compare there.
@@ -133,6 +133,7 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
 
     fn identity(&self) -> Identity {
         let options = self.options;
+        let rows = self.held_out.iter().chain(self.training);
         identity([
             ("kind", "sampler".to_owned()),
             ("seed", options.run.seed.to_string()),
@@ -144,6 +145,8 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
             ("temperature", options.comparison.temperature.to_string()),
             ("lambda_teacher", options.comparison.teacher.to_string()),
             ("lambda_start", options.comparison.start.to_string()),
+            ("held_out", options.held_out.to_string()),
+            ("trajectories", digest(rows.flat_map(|row| [&row.tokens[..], &row.order]))),
             ("hidden_size", self.frozen.tables.config().hidden_size.to_string()),
         ])
     }

@@ -6,6 +6,7 @@ use conjoint::prelude::*;
 use conjoint_corpus::{Corpus, Domain, Text};
 
 use crate::flag::BadFlag;
+use crate::lines;
 use crate::model::Model;
 
 /// What the texts of a comparison begin with.
@@ -14,7 +15,8 @@ pub struct TextArguments {
     /// Texts of these domains of the corpus, given nothing but the domain's tag [default: all four]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = domain)]
     domain: Vec<Domain>,
-    /// Texts that continue these prompts, one a line, taken in turn; \n stands for a line's end
+    /// Texts that continue these prompts, taken in turn: one a line, \n standing for a line's end, or the
+    /// "prompt" of each object of a .jsonl file
     #[arg(long, value_name = "FILE", conflicts_with = "domain")]
     prompts: Option<PathBuf>,
     /// Texts that answer tasks of the corpus, a new one each: problems in words, calls of functions, lists to be
@@ -73,15 +75,7 @@ impl TextArguments {
             let tag = |domain: &Domain| Ok(model.encode("--domain", domain.tag())?);
             return domains.iter().map(tag).collect();
         };
-        let blame = |reason: String| BadFlag::new("--prompts", path.display(), reason);
-        let text = std::fs::read_to_string(path).map_err(|error| blame(error.to_string()))?;
-        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-        if lines.is_empty() {
-            return Err(blame("the file holds no prompt".to_owned()).into());
-        }
-        lines
-            .iter()
-            .map(|line| Ok(model.encode("--prompts", &line.replace("\\n", "\n"))?))
-            .collect()
+        let prompts = lines::prompts("--prompts", path)?;
+        prompts.iter().map(|prompt| Ok(model.encode("--prompts", prompt)?)).collect()
     }
 }

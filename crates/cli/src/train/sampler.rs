@@ -1,27 +1,28 @@
 //! `conjoint train sampler`.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use conjoint::export::{Manifest, WeightFile};
-use conjoint::prelude::*;
 use conjoint_corpus::Domain;
 use conjoint_train::distill::Comparison;
 use conjoint_train::distillation::{SamplerOptions, favour_shallow, train_sampler};
 use conjoint_train::onnx_teacher::OnnxTeacher;
-use conjoint_train::rollout::{RolloutOptions, rollout};
+use conjoint_train::options::RunOptions;
 use conjoint_train::window::Window;
+use conjoint_trajectory::{Portions, Store, Trajectory};
 
 use super::run::{RunArguments, count, positive, report, share, weight};
-use crate::flag::BadFlag;
-use crate::model::ModelArguments;
+use crate::flag::{BadFlag, blame};
+use crate::model::{Model, ModelArguments};
+use crate::trajectories::{StartArguments, make};
 
 /// Train the sampler layer of an exported model
 ///
-/// First samples trajectories of the frozen model, one token at a time (kept in DIR/trajectories), then
-/// trains the layer along them (arXiv 2509.22738). Both go on where an interrupted run stopped. Writes
-/// model.safetensors with the published tensor names, for `conjoint export --sampler DIR`.
+/// Trains along trajectories of the frozen model (arXiv 2509.22738): those of --trajectories-dir, or else its
+/// own, which are made first, one token at a time, and kept in DIR/trajectories. All of it goes on where an
+/// interrupted run stopped. Writes model.safetensors with the published tensor names, for
+/// `conjoint export --sampler DIR`.
 ///
 /// The defaults are the paper's, made for models of 7B and a long run: AdamW at 5e-5, β₂ 0.999, constant after 250
 /// steps, J = 7. Small models want more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
@@ -33,15 +34,14 @@ pub struct SamplerArguments {
     model: ModelArguments,
     #[command(flatten)]
     run: RunArguments,
-    /// Trajectories to train on, those held out included
-    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = count::<65, 100000000>)]
-    trajectories: usize,
-    /// Length of a trajectory [default: the model's longest]
-    #[arg(long, value_name = "T", value_parser = count::<3, 65536>)]
-    length: Option<usize>,
-    /// Prompts of the trajectories, taken in turn; may be given several times [default: the corpus' tags]
-    #[arg(long, value_name = "TEXT")]
-    prompt: Vec<String>,
+    /// Trajectories to train on, those held out included [default: 4000, or all that are given]
+    #[arg(long, value_name = "N", value_parser = count::<65, 100000000>)]
+    trajectories: Option<usize>,
+    /// Train on this folder of `conjoint trajectories` instead of making trajectories
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["length", "prompt", "prompts", "texts"])]
+    trajectories_dir: Option<PathBuf>,
+    #[command(flatten)]
+    start: StartArguments,
     /// Trajectories of these that are validated on and not trained on
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count::<1, 1000000>)]
     held_out: usize,
@@ -86,29 +86,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         return Err(BadFlag::new("--dir", run.dir.display(), reason).into());
     }
     let model = arguments.model.open()?;
-    let longest = model.denoiser.max_length();
-    let prompts = if arguments.prompt.is_empty() {
-        Domain::ALL.iter().map(|domain| domain.tag().to_owned()).collect()
-    } else {
-        arguments.prompt.clone()
-    };
-    let denoiser: Arc<dyn Denoiser> = model.denoiser.clone();
-    let trajectories = rollout(
-        &denoiser,
-        &RolloutOptions {
-            dir: run.dir.join("trajectories"),
-            count: arguments.trajectories,
-            length: arguments.length.or(longest).context("give --length")?,
-            prompts: prompts
-                .iter()
-                .map(|prompt| model.encode("--prompt", prompt))
-                .collect::<Result<_, _>>()?,
-            model: fingerprint(model.denoiser.manifest()),
-            seed: run.seed,
-            batch: 32,
-            progress: run.progress,
-        },
-    )?;
+    let trajectories = trajectories(arguments, &model, &run)?;
     let teacher = OnnxTeacher::open(&arguments.model.model, arguments.model.provider, run.workers)?;
     let options = SamplerOptions {
         base: arguments.model.model.clone(),
@@ -132,11 +110,29 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     report(&train_sampler(&options, &teacher, &trajectories)?)
 }
 
-/// What tells a model's weights from others: the files that its graphs point into, but for the sampler
-/// layer's, which takes no part in the frozen model's trajectories.
-fn fingerprint(manifest: &Manifest) -> String {
-    let files = manifest.provenance.weights.iter();
-    let frozen = files.filter(|file| !file.name.starts_with("sampler"));
-    let line = |file: &WeightFile| format!("{} {} {}", file.name, file.bytes, file.sha256);
-    frozen.map(line).collect::<Vec<_>>().join(", ")
+/// The trajectories of the folder given, or the run's own, made as far as they are not there.
+fn trajectories(arguments: &SamplerArguments, model: &Model, run: &RunOptions) -> Result<Vec<Trajectory>> {
+    let count = arguments.trajectories.map(|count| count as u64);
+    if let Some(folder) = &arguments.trajectories_dir {
+        let flag = |result| blame("--trajectories-dir", folder.display(), result);
+        let store = flag(Store::open(folder))?;
+        let (made, asked) = (store.settings().get("model").unwrap_or("none"), model.fingerprint());
+        if made != asked {
+            let reason = format!(
+                "its trajectories are of another model, {made}, than --model, {asked}: \
+                 give that model, or make trajectories of this one"
+            );
+            return Err(BadFlag::new("--trajectories-dir", folder.display(), reason).into());
+        }
+        return Ok(store.read(count)?);
+    }
+    // What the texts of the corpus begin with.
+    let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
+    let source = arguments.start.source(model, run.seed, &tags, |sampled| Ok(sampled))?;
+    let default = Portions::default();
+    let count = count.or(source.len()).unwrap_or(default.count);
+    let folder = run.dir.join("trajectories");
+    let portions = Portions { count, ..default };
+    let (store, _) = make(model, &*source, &folder, &portions, !run.progress)?;
+    Ok(store.read(Some(count))?)
 }

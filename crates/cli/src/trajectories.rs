@@ -1,0 +1,180 @@
+//! `conjoint trajectories`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use conjoint::prelude::*;
+use conjoint_trajectory::{Error, Plan, Portions, Sampled, Share, Source, Store, Text, Texts};
+
+use crate::flag::{BadFlag, blame};
+use crate::lines;
+use crate::model::{Model, ModelArguments};
+use crate::progress::Steps;
+
+/// Sample texts of a frozen model one token at a time, with the order in which it revealed them
+///
+/// What a sampler layer is trained on: exact samples, lowest entropy first, of a fixed length, in which a
+/// text that ends early is end-of-sequence tokens to the end. Trajectory i depends on the model, the
+/// settings and i alone, so that neither batches, files, shards nor kills change it; a folder goes on where it was
+/// interrupted, and grows with --num. Any number of processes may fill one folder:
+///
+///     conjoint trajectories --model models/tiny --num 4000 --length 48 --out runs/own --shard 2/8
+///
+/// Writes Parquet files with the columns index, prompt_len, tokens and order. With --texts it takes given
+/// texts instead of sampling, in the order in which the model would have revealed them.
+#[derive(Args)]
+#[command(verbatim_doc_comment, allow_negative_numbers = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    start: StartArguments,
+    /// The folder of the trajectories; one that is there goes on, if it was made with the same settings
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How many trajectories the folder is to hold, all shards together [default: one a text]
+    #[arg(long, value_name = "N", required_unless_present = "texts",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    num: Option<u64>,
+    /// Divides the logits
+    #[arg(long, value_name = "T", conflicts_with = "texts")]
+    temperature: Option<f64>,
+    /// Keep the most probable tokens that sum to more than P
+    #[arg(long, value_name = "P", conflicts_with = "texts")]
+    top_p: Option<f64>,
+    /// Seed of all randomness; trajectory i draws from stream i of it
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Make the i-th of n equal parts, while other processes make the others
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    shard: Share,
+    /// Trajectories in one file, which is what a kill can cost
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    per_file: u32,
+    /// Largest number of sequences in one forward
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    batch_size: u16,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// What trajectories begin with.
+#[derive(Args)]
+pub struct StartArguments {
+    /// Positions of a trajectory, its prompt included [default: the model's longest]
+    #[arg(long, value_name = "L", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    length: Option<u32>,
+    /// A prompt to continue; may be given several times, to be taken in turn
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    prompt: Vec<String>,
+    /// Prompts to continue, taken in turn: one a line, \n standing for a line's end, or the "prompt" of each
+    /// object of a .jsonl file
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    prompts: Option<PathBuf>,
+    /// Given texts instead of sampled ones, filled up to the length with end-of-sequence tokens: one a line, or
+    /// the "text" of each object of a .jsonl file, after its "prompt" if it has one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompts"])]
+    texts: Option<PathBuf>,
+}
+
+impl StartArguments {
+    /// Where trajectories come from; `prompts` are those that no flag gives, and `tempered` sets the filters
+    /// of sampled ones.
+    pub fn source(
+        &self,
+        model: &Model,
+        seed: u64,
+        prompts: &[String],
+        tempered: impl Fn(Sampled) -> Result<Sampled, BadFlag>,
+    ) -> Result<Box<dyn Source>> {
+        let vocabulary = model.denoiser.vocabulary();
+        let length = self.length.map(|length| length as usize);
+        let length = length.or(model.denoiser.max_length()).context("give --length")?;
+        if let Some(path) = &self.texts {
+            let text = |(prompt, text): (String, String)| {
+                let mut tokens = encode(model, "--texts", &prompt)?;
+                let prompt_len = tokens.len();
+                tokens.extend(encode(model, "--texts", &text)?);
+                Ok(Text { tokens, prompt_len })
+            };
+            let texts = lines::texts("--texts", path)?.into_iter().map(text);
+            let texts = texts.collect::<Result<_, BadFlag>>()?;
+            let texts = Texts::new(texts, length, vocabulary);
+            return Ok(Box::new(blame("--texts", path.display(), texts)?));
+        }
+        let (flag, value, given) = match &self.prompts {
+            Some(path) => {
+                ("--prompts", path.display().to_string(), lines::prompts("--prompts", path)?)
+            }
+            None if self.prompt.is_empty() => ("--length", length.to_string(), prompts.to_owned()),
+            None => ("--prompt", self.prompt.join(", "), self.prompt.clone()),
+        };
+        let ids = given.iter().map(|prompt| encode(model, flag, prompt));
+        let ids = ids.collect::<Result<_, BadFlag>>()?;
+        let sampled = blame(flag, value, Sampled::new(ids, length, seed, vocabulary))?;
+        Ok(Box::new(tempered(sampled)?))
+    }
+}
+
+/// The tokens of a text; of nothing, none, whether or not there is a tokenizer.
+fn encode(model: &Model, flag: &'static str, text: &str) -> Result<Vec<TokenId>, BadFlag> {
+    if text.is_empty() { Ok(Vec::new()) } else { model.encode(flag, text) }
+}
+
+/// Makes what a folder lacks of `portions.count` trajectories; returns how many and how many tokens that were.
+pub fn make(
+    model: &Model,
+    source: &dyn Source,
+    folder: &Path,
+    portions: &Portions,
+    quiet: bool,
+) -> Result<(Store, (u64, u64)), Error> {
+    let settings = source.settings().with("model", model.fingerprint());
+    let store = Store::claim(folder, settings)?;
+    let plan = Plan::new(&store, source, portions)?;
+    let made = (plan.trajectories(), plan.reveals());
+    let denoiser: Arc<dyn Denoiser> = model.denoiser.clone();
+    match quiet {
+        true => plan.run(&denoiser, &mut ())?,
+        false => plan.run(&denoiser, &mut Steps::tokens(made.1, "trajectories"))?,
+    }
+    Ok((store, made))
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let model = arguments.model.open()?;
+    let tempered = |mut sampled: Sampled| {
+        if let Some(t) = arguments.temperature {
+            sampled = blame("--temperature", t, sampled.temperature(t))?;
+        }
+        if let Some(p) = arguments.top_p {
+            sampled = blame("--top-p", p, sampled.top_p(p))?;
+        }
+        Ok(sampled)
+    };
+    let from_nothing = [String::new()];
+    let source = arguments.start.source(&model, arguments.seed, &from_nothing, tempered)?;
+    let count = arguments.num.or(source.len()).context("give --num")?;
+    if let Some(most) = source.len().filter(|&most| count > most) {
+        let reason = format!("the file of --texts holds {most}");
+        return Err(BadFlag::new("--num", count, reason).into());
+    }
+    let portions = Portions {
+        count,
+        per_file: arguments.per_file.into(),
+        batch: arguments.batch_size.into(),
+        share: arguments.shard,
+    };
+    let start = Instant::now();
+    let (_, (made, tokens)) = make(&model, &*source, &arguments.out, &portions, arguments.quiet)?;
+    let (seconds, out) = (start.elapsed().as_secs_f64(), arguments.out.display());
+    let rate = tokens as f64 / seconds.max(1e-9);
+    let line =
+        format!("{made} trajectories made in {seconds:.1} s ({rate:.0} tokens/s), kept in {out}");
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}

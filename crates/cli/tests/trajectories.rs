@@ -1,0 +1,166 @@
+//! `conjoint trajectories`: one folder, however it was made, killed, shared out or prompted.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{conjoint, export, stderr};
+use conjoint_trajectory::{Store, Trajectory};
+
+fn command(model: &Path, out: &Path, more: &str) -> Vec<String> {
+    let (model, out) = (model.to_string_lossy(), out.to_string_lossy());
+    let mut all: Vec<String> =
+        ["trajectories", "--model", &model, "--out", &out].map(ToOwned::to_owned).into();
+    all.extend(more.split_whitespace().map(ToOwned::to_owned));
+    all
+}
+
+fn make(model: &Path, out: &Path, more: &str) -> Output {
+    conjoint(&command(model, out, more))
+}
+
+/// Makes trajectories and returns the first `count` of the folder.
+fn made(model: &Path, out: &Path, count: u64, more: &str) -> Vec<Trajectory> {
+    let output = make(model, out, &format!("--num {count} {more}"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    Store::open(out).unwrap().read(Some(count)).unwrap()
+}
+
+fn tiny() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny")
+}
+
+fn parquet_files(folder: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let files = paths.filter(|path| path.extension().is_some_and(|e| e == "parquet"));
+    files.map(|path| (path.clone(), path.metadata().unwrap().modified().unwrap())).collect()
+}
+
+#[test]
+fn a_killed_run_goes_on_without_repeating_or_losing_one() {
+    let model = export("dream-tiny", None);
+    let folder = tempfile::tempdir().unwrap();
+    let (killed, whole) = (folder.path().join("killed"), folder.path().join("whole"));
+    let line = "--length 12 --num 1000000 --per-file 4 --batch-size 3 --threads 1";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_conjoint"))
+        .args(command(model.path(), &killed, line))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while parquet_files(&killed).len() < 3 {
+        assert!(start.elapsed() < Duration::from_secs(120), "no file yet");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = parquet_files(&killed);
+    let rest = before.len() as u64 * 4 + 10;
+    let resumed = made(model.path(), &killed, rest, "--length 12 --batch-size 16");
+    let whole = made(model.path(), &whole, rest, "--length 12 --per-file 50 --batch-size 5");
+    assert_eq!(resumed, whole);
+    let after = parquet_files(&killed);
+    assert!(before.iter().all(|file| after.contains(file)), "a file was made twice");
+    assert!(after.len() > before.len());
+    for trajectory in &whole {
+        trajectory.validate(12, 94).unwrap(); // 94 is the mask
+    }
+    assert!(whole.windows(2).any(|pair| pair[0].order != pair[1].order));
+}
+
+#[test]
+fn shards_make_up_the_whole_and_prompts_differ_in_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompts = folder.path().join("prompts.txt");
+    std::fs::write(&prompts, "<story>\n\n<list>sort: b\n<code>def f\n").unwrap();
+    let line = format!("--length 20 --seed 5 --prompts {}", prompts.display());
+    let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
+    let expected = made(&tiny(), &whole, 13, &line);
+    // At the same time, as on a cluster.
+    let shards = ["1/3", "2/3", "3/3"].map(|shard| {
+        let line = format!("{line} --num 13 --per-file 2 --batch-size 3 --shard {shard}");
+        let mut command_line = Command::new(env!("CARGO_BIN_EXE_conjoint"));
+        command_line.args(command(&tiny(), &parts, &line)).stderr(Stdio::piped()).spawn().unwrap()
+    });
+    for shard in shards {
+        let output = shard.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert_eq!(Store::open(&parts).unwrap().read(None).unwrap(), expected);
+    assert_eq!(parquet_files(&parts).len(), 7);
+    let lengths: Vec<usize> = expected[..3].iter().map(|row| row.prompt_len).collect();
+    assert_eq!((lengths[0], expected[3].prompt_len), (1, 1));
+    assert!(lengths[1] > lengths[0] && lengths[2] != lengths[0], "{lengths:?}");
+    for row in &expected {
+        row.validate(20, 1000).unwrap();
+        assert_eq!(row.prompt_len, lengths[row.index as usize % 3]);
+    }
+    let other = make(&tiny(), &parts, &format!("{line} --num 13 --top-p 0.9"));
+    assert_eq!(other.status.code(), Some(1));
+    for part in ["_settings.json", "top-p = none", "0.9", "another folder"] {
+        assert!(stderr(&other).contains(part), "{}", stderr(&other));
+    }
+
+    // A damaged file is named, by whoever comes next.
+    let (file, _) = parquet_files(&parts).remove(0);
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() - 9]).unwrap();
+    let damaged = make(&tiny(), &parts, &format!("{line} --num 20"));
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(stderr(&damaged).contains(&file.display().to_string()), "{}", stderr(&damaged));
+}
+
+#[test]
+fn given_texts_are_revealed_in_the_models_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let [texts, lines] = ["texts.jsonl", "lines.txt"].map(|name| folder.path().join(name));
+    let objects =
+        "{\"prompt\": \"<story>\", \"text\": \"the owl sat.\"}\n{\"text\": \"the owl\"}\n";
+    std::fs::write(&texts, objects).unwrap();
+    std::fs::write(&lines, "the owl\n").unwrap();
+    let read = |file: &Path, name: &str| {
+        let out = folder.path().join(name);
+        let output = make(&tiny(), &out, &format!("--length 16 --texts {}", file.display()));
+        assert!(output.status.success(), "{}", stderr(&output));
+        Store::open(&out).unwrap().read(None).unwrap()
+    };
+    let (rows, plain) = (read(&texts, "a"), read(&lines, "b"));
+    assert_eq!((rows.len(), rows[0].prompt_len, rows[1].prompt_len), (2, 1, 0));
+    assert_eq!((&plain[0].tokens, &plain[0].order), (&rows[1].tokens, &rows[1].order));
+    let end = rows[0].tokens[15];
+    assert!(rows[0].tokens.starts_with(&rows[0].tokens[..13]) && rows[0].tokens[13..] == [end; 3]);
+    assert!(!rows[0].tokens[..13].contains(&end));
+    rows[0].validate(16, 1000).unwrap();
+
+    let long =
+        make(&tiny(), &folder.path().join("c"), &format!("--length 9 --texts {}", texts.display()));
+    assert_eq!(long.status.code(), Some(2));
+    assert!(stderr(&long).contains("text number 1"), "{}", stderr(&long));
+}
+
+#[test]
+fn bad_values_name_their_flag() {
+    let model = export("dream-tiny", None);
+    let folder = tempfile::tempdir().unwrap();
+    for (line, flag) in [
+        ("--length 8", "--num"),
+        ("--num 0 --length 8", "--num"),
+        ("--num 4 --length 1", "--length"),
+        ("--num 4 --length 8 --shard 3/2", "--shard"),
+        ("--num 4 --length 8 --temperature 0", "--temperature"),
+        ("--num 4 --length 8 --top-p 2", "--top-p"),
+        ("--num 4 --length 8 --per-file 0", "--per-file"),
+        ("--num 4 --length 8 --batch-size 0", "--batch-size"),
+        ("--num 4 --length 8 --prompt hello", "--prompt"),
+        ("--num 4 --length 8 --prompts nowhere", "--prompts"),
+        ("--texts nowhere --top-p 0.5 --length 8", "--texts"),
+    ] {
+        let output = make(model.path(), folder.path(), line);
+        assert_eq!(output.status.code(), Some(2), "{line}\n{}", stderr(&output));
+        assert!(stderr(&output).contains(flag), "{line}\n{}", stderr(&output));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,132 @@
+//! Which trajectories are still to be made, and making them.
+
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use conjoint_core::{Denoiser, Observer};
+
+use crate::{Error, Source, Store};
+
+/// One process's part of the work that several share, such as `2/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    number: u64,
+    of: u64,
+}
+
+impl Share {
+    /// The `number`-th of `of` equal parts.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless 1 ≤ number ≤ of.
+    pub fn new(number: u64, of: u64) -> Result<Self, Error> {
+        match (1..=of).contains(&number) {
+            true => Ok(Self { number, of }),
+            false => Err(Error::parameter("share", format!("{number}/{of}"), "i/n with 1 ≤ i ≤ n")),
+        }
+    }
+}
+
+impl Default for Share {
+    /// All of it.
+    fn default() -> Self {
+        Self { number: 1, of: 1 }
+    }
+}
+
+impl FromStr for Share {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parts =
+            text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        let (number, of) = parts.unwrap_or_default();
+        Self::new(number, of).map_err(|_| Error::parameter("share", text, "i/n with 1 ≤ i ≤ n"))
+    }
+}
+
+/// How many trajectories to make, and in what portions. None of the portions changes a trajectory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Portions {
+    /// How many trajectories the folder is to hold.
+    pub count: u64,
+    /// Trajectories in one file, which is what a kill can cost.
+    pub per_file: u64,
+    /// Sequences in one forward.
+    pub batch: usize,
+    /// This process's share.
+    pub share: Share,
+}
+
+impl Default for Portions {
+    /// 4000 trajectories in files of 128, 32 in a forward, by one process.
+    fn default() -> Self {
+        Self { count: 4000, per_file: 128, batch: 32, share: Share::default() }
+    }
+}
+
+/// The trajectories that a process has yet to make.
+pub struct Plan<'a> {
+    store: &'a Store,
+    source: &'a dyn Source,
+    batch: usize,
+    files: Vec<Range<u64>>,
+}
+
+impl<'a> Plan<'a> {
+    /// What `store` lacks of this process's share. Files begin at multiples of `per_file`, and the shares
+    /// take them in turn.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if a portion is 0 or the source has fewer trajectories; else those of reading
+    /// what is there.
+    pub fn new(
+        store: &'a Store,
+        source: &'a dyn Source,
+        portions: &Portions,
+    ) -> Result<Self, Error> {
+        let &Portions { count, per_file, batch, share } = portions;
+        if per_file == 0 || batch == 0 {
+            let (got, expected) = (format!("{per_file}, {batch}"), "at least 1 each");
+            return Err(Error::parameter("trajectories in a file, in a forward", got, expected));
+        }
+        if let Some(most) = source.len().filter(|&most| count > most) {
+            return Err(Error::parameter(
+                "number of trajectories",
+                count,
+                format!("at most {most}"),
+            ));
+        }
+        let mine = |file: &Range<u64>| file.start / per_file % share.of == share.number - 1;
+        let cut = |gap: Range<u64>| {
+            let next = move |&start: &u64| Some((start / per_file + 1) * per_file);
+            let starts =
+                std::iter::successors(Some(gap.start), next).take_while(move |&s| s < gap.end);
+            starts.map(move |start| start..((start / per_file + 1) * per_file).min(gap.end))
+        };
+        let files = store.missing(count)?.into_iter().flat_map(cut).filter(mine).collect();
+        Ok(Self { store, source, batch, files })
+    }
+
+    /// How many trajectories are to be made.
+    pub fn trajectories(&self) -> u64 {
+        self.files.iter().map(|file| file.end - file.start).sum()
+    }
+
+    /// How many positions they reveal.
+    pub fn reveals(&self) -> u64 {
+        self.files.iter().cloned().flatten().map(|index| self.source.reveals(index) as u64).sum()
+    }
+
+    /// Makes them, a file at a time.
+    ///
+    /// # Errors
+    /// Those of [`Source::make`], and [`Error::Io`].
+    pub fn run(&self, model: &Arc<dyn Denoiser>, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.files.iter().try_for_each(|file| {
+            let rows = self.source.make(model, file.clone(), self.batch, observer)?;
+            self.store.write(file.clone(), &rows)
+        })
+    }
+}

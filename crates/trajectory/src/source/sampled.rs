@@ -1,0 +1,128 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use conjoint_core::filter::{Filter, Temperature, TopP};
+use conjoint_core::unmasker::ExactSequential;
+use conjoint_core::{Denoiser, Generator, Observer, SeededStream, TokenId, Vocabulary};
+
+use super::{Source, canvas, check, record};
+use crate::settings::digest;
+use crate::{Error, Settings, Trajectory};
+
+/// Texts that the frozen model writes one token at a time, lowest entropy first.
+///
+/// **Law.** At temperature 1, the model's own joint over sequences of a fixed length, given the
+/// prompt: what [`ExactSequential`] samples. Below it, that of the filtered conditionals. A text that ends
+/// early is end-of-sequence ids up to the length, which are drawn like any token. Trajectory i
+/// continues prompt i modulo their number and draws from stream i of the seed.
+#[derive(Clone)]
+pub struct Sampled {
+    prompts: Vec<Vec<TokenId>>,
+    length: usize,
+    seed: u64,
+    temperature: Temperature,
+    top_p: Option<TopP>,
+    /// The two above as they were given.
+    named: (f64, Option<f64>),
+}
+
+impl Sampled {
+    /// Texts of `length` tokens, the prompt included, at temperature 1. An empty prompt means a text
+    /// written from masks alone.
+    ///
+    /// # Errors
+    /// [`Error::Given`] names a prompt that cannot be continued, and [`Error::Parameter`] if there is none.
+    pub fn new(
+        prompts: Vec<Vec<TokenId>>,
+        length: usize,
+        seed: u64,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, Error> {
+        if prompts.is_empty() {
+            return Err(Error::parameter("prompts", "none", "at least one, which may be empty"));
+        }
+        for (prompt, number) in prompts.iter().zip(1..) {
+            check(("prompt", number), (prompt, prompt.len()), length, vocabulary)?;
+        }
+        let temperature = temperature(1.0)?;
+        Ok(Self { prompts, length, seed, temperature, top_p: None, named: (1.0, None) })
+    }
+
+    /// Divides the logits by this.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless it is finite and above 0.
+    pub fn temperature(mut self, value: f64) -> Result<Self, Error> {
+        self.temperature = temperature(value)?;
+        self.named.0 = value;
+        Ok(self)
+    }
+
+    /// Keeps the most probable tokens that sum to more than this.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless it is above 0 and at most 1.
+    pub fn top_p(mut self, p: f64) -> Result<Self, Error> {
+        let filter =
+            TopP::new(p).map_err(|_| Error::parameter("top-p", p, "above 0, at most 1"))?;
+        self.top_p = Some(filter);
+        self.named.1 = Some(p);
+        Ok(self)
+    }
+
+    fn prompt(&self, index: u64) -> &[TokenId] {
+        &self.prompts[(index % self.prompts.len() as u64) as usize]
+    }
+
+    fn filters(&self) -> Vec<Arc<dyn Filter>> {
+        let mut filters: Vec<Arc<dyn Filter>> = vec![Arc::new(self.temperature)];
+        filters.extend(self.top_p.map(|filter| Arc::new(filter) as Arc<dyn Filter>));
+        filters
+    }
+}
+
+fn temperature(value: f64) -> Result<Temperature, Error> {
+    Temperature::new(value).map_err(|_| Error::parameter("temperature", value, "finite, above 0"))
+}
+
+impl Source for Sampled {
+    fn settings(&self) -> Settings {
+        let (temperature, top_p) = self.named;
+        let prompts = digest(self.prompts.iter().map(Vec::as_slice));
+        Settings::default()
+            .with("source", "sampled")
+            .with("prompts", format!("{} ({prompts})", self.prompts.len()))
+            .with("length", self.length)
+            .with("seed", self.seed)
+            .with("temperature", temperature)
+            .with("top-p", top_p.map_or("none".to_owned(), |p| p.to_string()))
+            .with("order", "entropy")
+    }
+
+    fn len(&self) -> Option<u64> {
+        None
+    }
+
+    fn reveals(&self, index: u64) -> usize {
+        self.length - self.prompt(index).len()
+    }
+
+    fn make(
+        &self,
+        model: &Arc<dyn Denoiser>,
+        indices: Range<u64>,
+        batch: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Trajectory>, Error> {
+        let (mask, seed) = (model.vocabulary().mask(), self.seed);
+        let generator = Generator::new(model.clone())
+            .unmasker(ExactSequential::default())
+            .filter(self.filters());
+        let request = |index| {
+            let stream = move |_| Box::new(SeededStream::new(seed, index)) as _;
+            let canvas = canvas(self.prompt(index), self.length, mask)?;
+            Ok((canvas, generator.clone().streams(stream)))
+        };
+        record(&generator, indices, batch, request, observer)
+    }
+}

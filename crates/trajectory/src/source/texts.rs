@@ -1,0 +1,111 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use conjoint_core::unmasker::Retold;
+use conjoint_core::{Denoiser, Generator, Observer, TokenId, Vocabulary};
+
+use super::{Source, canvas, check, record};
+use crate::settings::digest;
+use crate::{Error, Settings, Trajectory};
+
+/// A given text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// Its tokens, the prompt first.
+    pub tokens: Vec<TokenId>,
+    /// How many of them are a prompt, which the model is given.
+    pub prompt_len: usize,
+}
+
+/// Given texts, read as if the frozen model had written them: [`Retold`] reveals their tokens one a
+/// forward, where the model is surest of what it does not know yet. Nothing is drawn.
+///
+/// Texts are filled up with end-of-sequence ids to one length, as the model's own are.
+#[derive(Clone)]
+pub struct Texts {
+    texts: Vec<Text>,
+    length: usize,
+}
+
+impl Texts {
+    /// These texts at `length` tokens each.
+    ///
+    /// # Errors
+    /// [`Error::Given`] names a text that is too long, or too short for a model without an
+    /// end-of-sequence id, or that holds what is no token; [`Error::Parameter`] if there is none.
+    pub fn new(
+        mut texts: Vec<Text>,
+        length: usize,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, Error> {
+        if texts.is_empty() {
+            return Err(Error::parameter("texts", "none", "at least one"));
+        }
+        for (text, number) in texts.iter_mut().zip(1..) {
+            let prompt_len = text.prompt_len.min(text.tokens.len());
+            check(("text", number), (&text.tokens, prompt_len), length, vocabulary)?;
+            match vocabulary.eos() {
+                Some(eos) => text.tokens.resize(length, eos),
+                None if text.tokens.len() == length => {}
+                None => {
+                    let got = text.tokens.len();
+                    let reason = format!(
+                        "it has {got} tokens, expected {length}: \
+                         the model has no end-of-sequence id to fill it up with"
+                    );
+                    return Err(Error::Given { kind: "text", number, reason });
+                }
+            }
+            text.prompt_len = prompt_len;
+        }
+        Ok(Self { texts, length })
+    }
+
+    fn text(&self, index: u64) -> Option<&Text> {
+        self.texts.get(index as usize)
+    }
+}
+
+impl Source for Texts {
+    fn settings(&self) -> Settings {
+        let starts: Vec<TokenId> = self.texts.iter().map(|text| text.prompt_len as u32).collect();
+        let texts = self.texts.iter().map(|text| &text.tokens[..]);
+        Settings::default()
+            .with("source", "texts")
+            .with("texts", format!("{} ({})", self.texts.len(), digest(texts)))
+            .with("prompts", digest([&starts[..]]))
+            .with("length", self.length)
+            .with("order", "entropy")
+    }
+
+    fn len(&self) -> Option<u64> {
+        Some(self.texts.len() as u64)
+    }
+
+    fn reveals(&self, index: u64) -> usize {
+        self.text(index).map_or(0, |text| self.length - text.prompt_len)
+    }
+
+    fn make(
+        &self,
+        model: &Arc<dyn Denoiser>,
+        indices: Range<u64>,
+        batch: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Trajectory>, Error> {
+        let mask = model.vocabulary().mask();
+        let generator = Generator::new(model.clone());
+        let range = indices.start as usize..indices.end as usize;
+        let texts = self.texts.get(range).ok_or_else(|| {
+            let expected = format!("numbers below {}", self.texts.len());
+            Error::parameter("trajectories", format!("{indices:?}"), expected)
+        })?;
+        let first = indices.start;
+        let request = |index| {
+            let text = &texts[(index - first) as usize];
+            let canvas = canvas(&text.tokens[..text.prompt_len], self.length, mask)?;
+            Ok((canvas, generator.clone().unmasker(Retold::new(&text.tokens[..]))))
+        };
+        record(&generator, indices, batch, request, observer)
+    }
+}

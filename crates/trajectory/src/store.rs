@@ -1,0 +1,229 @@
+//! A folder of trajectories: its settings, and files of consecutive indices.
+
+use std::io::Write;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::settings::{SETTINGS, aside, hex};
+use crate::{Error, Settings, Trajectory, shard};
+
+/// The version of all that a folder holds: names, columns, and how trajectories follow from settings.
+const FORMAT: u32 = 1;
+
+/// A folder of trajectories that were all made with the same settings.
+///
+/// `_settings.json` holds the settings, `trajectories-FIRST-END-CHECKSUM.parquet` the trajectories FIRST..END.
+/// A file is written aside and renamed, so that whatever bears such a name was once whole, and the
+/// checksum says whether it still is. Any number of processes may write into one folder: a trajectory
+/// depends on nothing but the settings and its index, so that two files that overlap hold the same rows.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+    settings: Settings,
+}
+
+impl Store {
+    /// Begins a folder with these settings, or goes on with one that was begun with the same.
+    ///
+    /// # Errors
+    /// [`Error::OtherSetting`] names the first setting that differs; [`Error::Io`].
+    pub fn claim(folder: impl Into<PathBuf>, settings: Settings) -> Result<Self, Error> {
+        let (folder, settings) = (folder.into(), settings.with("format", FORMAT));
+        settings.claim(&folder)?;
+        Ok(Self { folder, settings })
+    }
+
+    /// Opens a folder that is there, whatever it was made with.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] if it has no settings, [`Error::OtherSetting`] if its format is another than this
+    /// version's, and [`Error::Io`].
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, Error> {
+        let folder = folder.into();
+        let settings = Settings::read(&folder)?;
+        settings.clone().with("format", FORMAT).expect(&settings, &folder.join(SETTINGS))?;
+        Ok(Self { folder, settings })
+    }
+
+    /// What the trajectories were made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The first `count` trajectories, or all that there are.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] names the first gap; [`Error::Malformed`] names a file that does not hold what
+    /// its name says, [`Error::OtherSetting`] one that was made with other settings; [`Error::Io`].
+    pub fn read(&self, count: Option<u64>) -> Result<Vec<Trajectory>, Error> {
+        let files = self.files()?;
+        let last = files.iter().map(|file| file.indices.end).max().unwrap_or(0);
+        let count = count.unwrap_or(last.max(1));
+        if let Some(gap) = gaps(&files, count).into_iter().next() {
+            return Err(Error::Missing { folder: self.folder.clone(), indices: gap });
+        }
+        let mut all: Vec<Trajectory> = Vec::new();
+        for file in files.iter().filter(|file| file.indices.start < count) {
+            let next = all.len() as u64;
+            if file.indices.end > next {
+                all.extend(self.load(file)?.into_iter().filter(|row| row.index >= next));
+            }
+        }
+        all.truncate(count as usize);
+        Ok(all)
+    }
+
+    /// The indices below `count` that no file holds. Every file is read, so that a damaged one is found
+    /// before hours are spent on the others.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), but for gaps.
+    pub(crate) fn missing(&self, count: u64) -> Result<Vec<Range<u64>>, Error> {
+        let files = self.files()?;
+        files.iter().try_for_each(|file| self.load(file).map(drop))?;
+        Ok(gaps(&files, count))
+    }
+
+    /// Writes a file of the trajectories of these indices.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn write(&self, indices: Range<u64>, rows: &[Trajectory]) -> Result<(), Error> {
+        let failed = |error| Error::io("write trajectories into", &self.folder)(error);
+        let bytes = shard::write(rows, &self.settings)
+            .map_err(|error| failed(std::io::Error::other(error)))?;
+        let name = Name { indices, checksum: hex(Sha256::new_with_prefix(&bytes)) };
+        let mut file = aside(&self.folder)?;
+        file.write_all(&bytes).map_err(failed)?;
+        // The name must not reach the disk before the content.
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(self.folder.join(name.to_string())).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    /// The rows of a file, which must be what its name says.
+    fn load(&self, name: &Name) -> Result<Vec<Trajectory>, Error> {
+        let path = self.folder.join(name.to_string());
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        if hex(Sha256::new_with_prefix(&bytes)) != name.checksum {
+            let reason = "it is damaged: its bytes do not have the checksum of its name";
+            return Err(Error::malformed(path, reason));
+        }
+        let (settings, rows) =
+            shard::read(bytes).map_err(|error| Error::malformed(&path, error))?;
+        self.settings.expect(&settings, &path)?;
+        if !rows.iter().map(|row| row.index).eq(name.indices.clone()) {
+            let reason = "it does not hold the trajectories of its name";
+            return Err(Error::malformed(path, reason));
+        }
+        match rows.iter().find_map(|row| row.fault().map(|fault| (row.index, fault))) {
+            Some((index, fault)) => {
+                Err(Error::malformed(path, format!("trajectory {index}: {fault}")))
+            }
+            None => Ok(rows),
+        }
+    }
+
+    /// The names of the files, by their indices.
+    fn files(&self) -> Result<Vec<Name>, Error> {
+        let failed = || Error::io("read", &self.folder);
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(failed())? {
+            let name = entry.map_err(failed())?.file_name();
+            files.extend(name.to_str().and_then(Name::parse));
+        }
+        files.sort_unstable_by_key(|file| (file.indices.start, file.indices.end));
+        Ok(files)
+    }
+}
+
+/// What a file's name says of it.
+struct Name {
+    indices: Range<u64>,
+    checksum: String,
+}
+
+impl Name {
+    fn parse(name: &str) -> Option<Self> {
+        let parts = name.strip_prefix("trajectories-")?.strip_suffix(".parquet")?;
+        let [start, end, checksum] = parts.split('-').collect::<Vec<_>>().try_into().ok()?;
+        let indices = start.parse().ok()?..end.parse().ok()?;
+        let read = Self { indices, checksum: checksum.to_owned() };
+        // Names that are written otherwise are not ours.
+        (!read.indices.is_empty() && read.to_string() == name).then_some(read)
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { indices: Range { start, end }, checksum } = self;
+        write!(f, "trajectories-{start:09}-{end:09}-{checksum}.parquet")
+    }
+}
+
+/// The parts of 0..count that none of these files, ascending, covers.
+fn gaps(files: &[Name], count: u64) -> Vec<Range<u64>> {
+    let (mut gaps, mut next) = (Vec::new(), 0);
+    for Name { indices, .. } in files {
+        gaps.push(next..indices.start.min(count));
+        next = next.max(indices.end);
+    }
+    gaps.push(next..count);
+    gaps.retain(|gap| !gap.is_empty());
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_damage_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::claim(folder.path(), Settings::default()).unwrap();
+        let rows = [0, 1].map(|index| Trajectory {
+            index,
+            prompt_len: 1,
+            tokens: vec![3, 1, 2],
+            order: vec![2, 1],
+        });
+        store.write(0..2, &rows).unwrap();
+        assert_eq!(store.read(None).unwrap(), rows);
+        let path = folder.path().join(store.files().unwrap()[0].to_string());
+        let whole = std::fs::read(&path).unwrap();
+        let flipped = (0..whole.len()).map(|place| {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            bytes
+        });
+        let cut = (0..whole.len()).map(|length| whole[..length].to_vec());
+        for bytes in flipped.chain(cut) {
+            std::fs::write(&path, bytes).unwrap();
+            let error = store.read(None).unwrap_err();
+            assert!(matches!(&error, Error::Malformed { path: at, .. } if *at == path), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        let name = Name { indices: 128..1_000_000_000_000, checksum: "0f".into() };
+        let text = "trajectories-000000128-1000000000000-0f.parquet";
+        assert_eq!(name.to_string(), text);
+        assert_eq!(Name::parse(text).unwrap().indices, name.indices);
+        for other in [
+            "trajectories-128-256-0f.parquet",
+            "trajectories-000000128-000000128-0f.parquet",
+            "trajectories-000000128-000000256.parquet",
+            "x.parquet",
+        ] {
+            assert!(Name::parse(other).is_none(), "{other}");
+        }
+    }
+}

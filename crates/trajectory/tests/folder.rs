@@ -1,0 +1,219 @@
+//! A folder holds the same trajectories however they were made.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use conjoint_core::observer::Reveal;
+use conjoint_core::{Denoiser, Observer};
+use conjoint_testkit::{TabularDenoiser, TabularJoint};
+use conjoint_trajectory::{
+    Error, Plan, Portions, Sampled, Settings, Share, Source, Store, Text, Texts, Trajectory,
+};
+
+/// A joint over 5 positions of 3 symbols; the mask is 3.
+fn model() -> Arc<dyn Denoiser> {
+    let joint = TabularJoint::random(5, 3, 0.5, 1).unwrap();
+    Arc::new(TabularDenoiser::new(joint).unwrap())
+}
+
+/// Prompts of different lengths, none of all among them.
+fn sampled() -> Sampled {
+    let prompts = vec![vec![], vec![2], vec![0, 1]];
+    Sampled::new(prompts, 5, 11, model().vocabulary()).unwrap()
+}
+
+fn settings(source: &dyn Source) -> Settings {
+    source.settings().with("model", "a random joint")
+}
+
+fn portions(count: u64, per_file: u64, batch: usize) -> Portions {
+    Portions { count, per_file, batch, share: Share::default() }
+}
+
+/// Makes what a folder lacks, and returns how many trajectories that were.
+fn make(folder: &Path, source: &dyn Source, portions: &Portions) -> Result<u64, Error> {
+    let store = Store::claim(folder, settings(source))?;
+    let plan = Plan::new(&store, source, portions)?;
+    plan.run(&model(), &mut ())?;
+    Ok(plan.trajectories())
+}
+
+fn read(folder: &Path, count: u64) -> Vec<Trajectory> {
+    Store::open(folder).unwrap().read(Some(count)).unwrap()
+}
+
+/// The file that begins with a trajectory.
+fn file(folder: &Path, first: u64) -> PathBuf {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let begins = |name: &str| name.starts_with(&format!("trajectories-{first:09}-"));
+    let mut found = entries.filter(|entry| begins(entry.file_name().to_str().unwrap()));
+    found.next().unwrap().path()
+}
+
+fn reference() -> Vec<Trajectory> {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), &sampled(), &portions(50, 50, 50)).unwrap();
+    read(folder.path(), 50)
+}
+
+#[test]
+fn neither_batches_nor_files_nor_shares_change_a_row() {
+    let expected = reference();
+    for row in &expected {
+        row.validate(5, 3).unwrap();
+        assert_eq!(row.prompt_len, (row.index % 3) as usize);
+    }
+    assert_eq!(expected[2].tokens[..2], [0, 1]);
+    for (per_file, batch, shares) in [(7, 3, 1), (8, 16, 2), (1, 1, 3), (50, 4, 5)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut made = 0;
+        for number in (1..=shares).rev() {
+            let share = Share::new(number, shares).unwrap();
+            let portions = Portions { share, ..portions(50, per_file, batch) };
+            made += make(folder.path(), &sampled(), &portions).unwrap();
+        }
+        assert_eq!(made, 50);
+        assert_eq!(read(folder.path(), 50), expected, "{per_file} {batch} {shares}");
+    }
+}
+
+#[test]
+fn a_folder_grows_without_making_anything_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut made = 0;
+    for (count, per_file) in [(5, 4), (5, 4), (17, 6), (30, 7), (50, 16)] {
+        made += make(folder.path(), &sampled(), &portions(count, per_file, 3)).unwrap();
+        assert_eq!(made, count);
+    }
+    assert_eq!(read(folder.path(), 50), reference());
+    assert_eq!(Store::open(folder.path()).unwrap().read(None).unwrap(), reference());
+}
+
+/// Ends the work after some reveals, as a kill does.
+struct Killed<'a>(&'a Cell<u32>);
+
+impl Observer for Killed<'_> {
+    fn on_reveal(&mut self, _: &Reveal) {
+        self.0.set(self.0.get() + 1);
+        assert!(self.0.get() < 60, "killed");
+    }
+}
+
+#[test]
+fn what_was_cut_off_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::claim(folder.path(), settings(&sampled())).unwrap();
+    let source = sampled();
+    let plan = Plan::new(&store, &source, &portions(50, 4, 4)).unwrap();
+    let count = Cell::new(0);
+    let run = std::panic::AssertUnwindSafe(|| plan.run(&model(), &mut Killed(&count)));
+    assert!(std::panic::catch_unwind(run).is_err());
+    // Half a file that a kill left aside.
+    std::fs::write(folder.path().join(".unfinished-x"), b"PAR1 half").unwrap();
+    let missing = store.read(Some(50)).unwrap_err();
+    assert!(matches!(&missing, Error::Missing { indices, .. } if indices.end == 50), "{missing}");
+    let made = make(folder.path(), &sampled(), &portions(50, 4, 4)).unwrap();
+    assert!((1..50).contains(&made), "{made}");
+    assert_eq!(read(folder.path(), 50), reference());
+}
+
+#[test]
+fn the_plan_tells_the_work_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::claim(folder.path(), settings(&sampled())).unwrap();
+    let source = sampled();
+    let plan = Plan::new(&store, &source, &portions(6, 4, 4)).unwrap();
+    assert_eq!((plan.trajectories(), plan.reveals()), (6, 2 * (5 + 4 + 3)));
+    struct Count(u64);
+    impl Observer for Count {
+        fn on_reveal(&mut self, _: &Reveal) {
+            self.0 += 1;
+        }
+    }
+    let mut count = Count(0);
+    plan.run(&model(), &mut count).unwrap();
+    assert_eq!(count.0, plan.reveals());
+    assert_eq!(Plan::new(&store, &source, &portions(6, 4, 4)).unwrap().reveals(), 0);
+}
+
+#[test]
+fn other_settings_and_damaged_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap();
+    let warm = sampled().temperature(0.5).unwrap();
+    let error = make(folder.path(), &warm, &portions(8, 4, 4)).unwrap_err().to_string();
+    assert!(error.contains("temperature = 1, but 0.5 is asked for"), "{error}");
+
+    // A file of another folder.
+    let other = tempfile::tempdir().unwrap();
+    make(other.path(), &warm.clone().top_p(0.9).unwrap(), &portions(12, 4, 4)).unwrap();
+    let third = file(other.path(), 8);
+    let copy = folder.path().join(third.file_name().unwrap());
+    std::fs::copy(third, &copy).unwrap();
+    let error = make(folder.path(), &sampled(), &portions(12, 4, 4)).unwrap_err().to_string();
+    let name = copy.display().to_string();
+    assert!(error.contains(&name) && error.contains("temperature = 0.5"), "{error}");
+    std::fs::remove_file(copy).unwrap();
+
+    // A file with half its bytes, and one under another's name.
+    let (first, second) = (file(folder.path(), 0), file(folder.path(), 4));
+    let [half, foreign] = [&first, &second].map(|path| std::fs::read(path).unwrap());
+    for damaged in [&half[..half.len() / 2], &foreign] {
+        std::fs::write(&first, damaged).unwrap();
+        let error = make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap_err().to_string();
+        let name = first.display().to_string();
+        assert!(error.contains(&name) && error.contains("delete the file"), "{error}");
+    }
+    std::fs::remove_file(&first).unwrap();
+    let misnamed = second.display().to_string().replace("04-000000008", "00-000000004");
+    std::fs::rename(&second, &misnamed).unwrap();
+    let error = make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap_err().to_string();
+    assert!(error.contains(&misnamed) && error.contains("of its name"), "{error}");
+    std::fs::remove_file(&misnamed).unwrap();
+    assert_eq!(make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap(), 8);
+    assert_eq!(read(folder.path(), 8), reference()[..8]);
+    assert!(matches!(Store::open("nowhere"), Err(Error::Foreign { .. })));
+}
+
+/// The model's order along its own text is the order in which it wrote it.
+#[test]
+fn a_text_is_retold_as_it_was_written() {
+    let text = |row: Trajectory| Text { tokens: row.tokens, prompt_len: row.prompt_len };
+    let texts: Vec<Text> = reference().into_iter().map(text).collect();
+    let source = Texts::new(texts, 5, model().vocabulary()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), &source, &portions(50, 8, 3)).unwrap();
+    assert_eq!(read(folder.path(), 50), reference());
+    let beyond = make(folder.path(), &source, &portions(51, 8, 3));
+    assert!(matches!(beyond, Err(Error::Parameter { .. })));
+}
+
+#[test]
+fn what_cannot_be_used_is_refused() {
+    let vocabulary = model().vocabulary().clone();
+    let prompt = |prompt: &[u32]| Sampled::new(vec![vec![1], prompt.to_vec()], 5, 0, &vocabulary);
+    for bad in [&[4][..], &[3], &[0; 4], &[0; 6]] {
+        let error = prompt(bad).map(drop).unwrap_err();
+        assert!(matches!(error, Error::Given { kind: "prompt", number: 2, .. }), "{error}");
+    }
+    assert!(Sampled::new(vec![], 5, 0, &vocabulary).is_err());
+    for t in [0.0, -1.0, f64::NAN] {
+        assert!(sampled().temperature(t).is_err() && sampled().top_p(t).is_err());
+    }
+    let text = |tokens: &[u32]| {
+        let text = Text { tokens: tokens.to_vec(), prompt_len: 0 };
+        Texts::new(vec![text], 5, &vocabulary).map(|texts| texts.reveals(0))
+    };
+    assert_eq!(text(&[0, 1, 2, 0, 1]).unwrap(), 5);
+    // The joint has no end of sequence to fill up with.
+    assert!(text(&[0, 1]).unwrap_err().to_string().contains("end-of-sequence"));
+    assert!(text(&[0; 6]).is_err() && text(&[3; 5]).is_err());
+    let ending = vocabulary.clone().with_eos(2).unwrap();
+    let short = Text { tokens: vec![0, 1], prompt_len: 1 };
+    assert_eq!(Texts::new(vec![short], 5, &ending).unwrap().reveals(0), 4);
+    for share in ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"] {
+        assert!(share.parse::<Share>().is_err(), "{share}");
+    }
+    assert_eq!("2/3".parse::<Share>().unwrap(), Share::new(2, 3).unwrap());
+}
