@@ -38,7 +38,9 @@ pub use conjoint_core::*;
 #[cfg(feature = "export")]
 pub use conjoint_export as export;
 #[cfg(feature = "onnx")]
-pub use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, OnnxOptions, OnnxSamplerLayer, runtime};
+pub use conjoint_onnx::{
+    Calls, ExecutionProvider, OnnxDenoiser, OnnxOptions, OnnxSamplerLayer, Spent, runtime,
+};
 #[cfg(feature = "text")]
 pub use text::{TextError, Tokenizer};
 

@@ -36,6 +36,7 @@ mod regroup;
 pub mod runtime;
 mod sampler;
 mod session;
+mod spent;
 
 pub use conjoint_export::Manifest;
 pub use denoiser::OnnxDenoiser;
@@ -43,3 +44,4 @@ pub use error::Error;
 pub use options::OnnxOptions;
 pub use provider::ExecutionProvider;
 pub use sampler::OnnxSamplerLayer;
+pub use spent::{Calls, Spent};
