@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, num_args = 2, value_names = ["SIZES", "DIR"], conflicts_with = "model")]
     make_model: Option<Vec<String>>,
     /// How such a model's weights are stored
-    #[arg(long, value_name = "TYPE", default_value = "float32", requires = "make_model")]
+    #[arg(long, value_name = "TYPE", default_value = "float32", conflicts_with = "model")]
     dtype: Storage,
     /// The strategies, each UNMASKER or UNMASKER+SCHEDULE (`conjoint strategies` lists both)
     #[arg(
