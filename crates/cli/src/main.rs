@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod compare;
 mod comparison;
 mod corpus;
@@ -49,6 +50,7 @@ enum Command {
     Train(train::Train),
     Eval(eval::Arguments),
     Compare(compare::Arguments),
+    Bench(bench::Arguments),
     Strategies(strategies::Arguments),
     Corpus(corpus::Arguments),
     Info(info::Arguments),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Train(train) => train::run(&train),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Strategies(arguments) => strategies::run(&arguments),
         Command::Corpus(arguments) => corpus::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),

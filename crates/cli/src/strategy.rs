@@ -9,6 +9,7 @@ use conjoint::filter::{MinLength, Penalty, RepetitionPenalty};
 use conjoint::guidance::ClassifierFree;
 use conjoint::order::Randomised;
 use conjoint::prelude::*;
+use conjoint::unmasker::Strategy;
 
 use crate::flag::{BadFlag, blame, reason};
 use crate::model::Model;
@@ -179,6 +180,18 @@ impl SamplingArguments {
         unmasker: &UnmaskerName,
         schedule: &ScheduleName,
     ) -> Result<Generator> {
+        self.generator_around(model, flag, unmasker, schedule, |strategy| strategy)
+    }
+
+    /// As [`generator`](Self::generator), with something `around` the strategy.
+    pub fn generator_around(
+        &self,
+        model: &Arc<Model>,
+        flag: &'static str,
+        unmasker: &UnmaskerName,
+        schedule: &ScheduleName,
+        around: impl FnOnce(Box<dyn Strategy>) -> Box<dyn Strategy>,
+    ) -> Result<Generator> {
         let vocabulary = model.denoiser.vocabulary();
         let ban: Vec<TokenId> = match self.no_ban {
             true => Vec::new(),
@@ -195,7 +208,7 @@ impl SamplingArguments {
             greedy: self.temperature == 0.0,
         };
         let mut generator = Generator::new(guided)
-            .unmasker(unmasker.make(flag, &context)?)
+            .unmasker(around(unmasker.make(flag, &context)?))
             .schedule(schedule.schedule())
             .ban(ban)
             .filter(self.filter(vocabulary)?)

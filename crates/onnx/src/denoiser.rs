@@ -12,6 +12,7 @@ use ort::value::{DynTensorValueType, DynValue, Tensor};
 use crate::batch::Batch;
 use crate::head::Head;
 use crate::session::{Graph, Opener, Signature};
+use crate::spent::{Clock, Spent};
 use crate::{Error, OnnxOptions, OnnxSamplerLayer};
 
 const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], output: "hidden" };
@@ -37,6 +38,10 @@ pub(crate) struct Shared {
     pub manifest: Manifest,
     pub vocabulary: Vocabulary,
     pub head: Head,
+    /// Time of full forwards.
+    pub forwards: Clock,
+    /// Time of sampler passes.
+    pub passes: Clock,
 }
 
 /// The state that a denoiser hands to its sampler layer.
@@ -68,13 +73,19 @@ impl OnnxDenoiser {
         let opener = Opener::new(options.into())?;
         let backbone = opener.open(folder.join(&manifest.graphs.backbone), &BACKBONE)?;
         let head = Head::open(&opener, folder, &manifest)?;
-        let shared = Arc::new(Shared { opener, manifest, vocabulary, head });
+        let (forwards, passes) = (Clock::default(), Clock::default());
+        let shared = Arc::new(Shared { opener, manifest, vocabulary, head, forwards, passes });
         Ok(Self { folder: folder.to_owned(), backbone, shared })
     }
 
     /// What the export says of the model.
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
+    }
+
+    /// Calls of the model and its sampler layers so far, and their time in ONNX Runtime.
+    pub fn spent(&self) -> Spent {
+        Spent { forwards: self.shared.forwards.read(), passes: self.shared.passes.read() }
     }
 
     /// The sampler layer that was exported with the model.
@@ -176,8 +187,9 @@ impl OnnxDenoiser {
         let rows = batch.flat(rows)?;
         let (lengths, [_, length]) = (batch.lengths().to_vec(), batch.shape());
         let (ids, valid) = self.backbone.named(batch.into_tensors())?;
-        let value = self.backbone.run(&[&ids, &valid])?;
-        let logits = self.shared.head.logits(&value, rows)?;
+        let backbone = || self.backbone.run(&[&ids, &valid]);
+        let head = |hidden: &DynValue| self.shared.head.logits(hidden, rows);
+        let (value, logits) = self.shared.forwards.call(backbone, head)?;
         Ok((Beliefs::from_logits(logits), Hidden { value, lengths, length }))
     }
 }

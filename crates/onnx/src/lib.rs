@@ -37,6 +37,7 @@ mod regroup;
 pub mod runtime;
 mod sampler;
 mod session;
+mod spent;
 
 pub use autoregressive::OnnxAutoregressive;
 pub use conjoint_export::Manifest;
@@ -45,3 +46,4 @@ pub use error::Error;
 pub use options::OnnxOptions;
 pub use provider::ExecutionProvider;
 pub use sampler::OnnxSamplerLayer;
+pub use spent::{Calls, Spent};

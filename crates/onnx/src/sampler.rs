@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use conjoint_core::{Beliefs, Canvas, RowId, SamplerLayer, State};
 use conjoint_export::Manifest;
+use ort::value::DynValue;
 
 use crate::batch::Batch;
 use crate::denoiser::{Hidden, Shared};
@@ -74,8 +75,9 @@ impl OnnxSamplerLayer {
         let whole = wanting.len() == all.len();
         let taken = if whole { None } else { Some(self.regroup.select(&state.value, &wanting)?) };
         let hidden = taken.as_ref().unwrap_or(&state.value);
-        let next = self.graph.run(&[&ids, &valid, hidden])?;
-        let logits = self.shared.head.logits(&next, rows)?;
+        let layer = || self.graph.run(&[&ids, &valid, hidden]);
+        let head = |next: &DynValue| self.shared.head.logits(next, rows);
+        let (next, logits) = self.shared.passes.call(layer, head)?;
         state.value =
             if whole { next } else { self.regroup.replace(&state.value, &wanting, &next)? };
         Ok(Beliefs::from_logits(logits))

@@ -17,7 +17,7 @@ use conjoint_eval::{
     Axis, Bootstrap, Collection, Cost, Key, Plot, Point, Report, Settings, sampler_cost,
 };
 
-pub use lines::Line;
+pub use lines::{Line, Setting};
 pub use metrics::Metric;
 pub use texts::TextArguments;
 
@@ -25,7 +25,6 @@ use crate::flag::blame;
 use crate::model::{Model, ModelArguments};
 use crate::progress::Steps;
 use crate::strategy::SamplingArguments;
-use lines::Setting;
 use metrics::Judge;
 
 /// What every comparison is told.

@@ -1,0 +1,199 @@
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use conjoint::export::{ExportOptions, Manifest, export};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use safetensors::{Dtype, View, serialize_to_file};
+use serde_json::json;
+
+use super::sizes::Sizes;
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Storage {
+    #[default]
+    Float32,
+    Bfloat16,
+}
+
+/// Writes a checkpoint of Dream's architecture with random weights and a random sampler layer, and
+/// exports both. It is made aside and then renamed to `folder`, which must not exist.
+///
+/// Tensors are made one after the other while they are written, so that the largest one alone is in
+/// memory. Their scales make a model that behaves like a trained one as far as sampling is concerned:
+/// attention tells positions apart, the logits' standard deviation is nine tenths of √(2 ln V), where
+/// the most probable tokens begin to hold most of the mass and entropies spread, and a sampler pass
+/// moves hidden states by a quarter of their size.
+pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Result<Manifest> {
+    let shown = || folder.display().to_string();
+    let name = folder.file_name().with_context(|| format!("{} is no folder's name", shown()))?;
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(shown)?;
+    let aside = tempfile::tempdir_in(parent).with_context(shown)?;
+    // The export remembers the folder's name.
+    let made = aside.path().join(name);
+    fs::create_dir(&made).with_context(shown)?;
+    fs::write(made.join("config.json"), config(sizes, storage)).with_context(shown)?;
+    fs::write(made.join("tokenizer.json"), tokenizer(sizes)).with_context(shown)?;
+    let tensors = tensors(sizes).into_iter().zip(0..).map(|((name, shape, scale), stream)| {
+        (name, Random { shape, scale, storage, seed, stream })
+    });
+    let weights = made.join("model.safetensors");
+    serialize_to_file(tensors, None, &weights).with_context(shown)?;
+    // It is written as a private file, and becomes an ordinary one.
+    #[cfg(unix)]
+    fs::set_permissions(&weights, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .with_context(shown)?;
+    let sampler = Some(made.clone());
+    let manifest = export(&ExportOptions { sampler, ..ExportOptions::new(&made) })?;
+    fs::rename(&made, folder).with_context(shown)?;
+    Ok(manifest)
+}
+
+/// Values of a tensor: independent and uniform, with this mean and standard deviation.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    mean: f32,
+    deviation: f32,
+}
+
+/// Names, shapes and scales of all tensors.
+fn tensors(sizes: &Sizes) -> Vec<(String, Vec<usize>, Scale)> {
+    let Sizes { hidden, layers, vocabulary, .. } = *sizes;
+    let around = |mean, deviation| Scale { mean, deviation };
+    let per_input = |gain: f32, inputs: usize| around(0.0, gain / (inputs as f32).sqrt());
+    // The final norm leaves states of size 1, so that this is the deviation of a logit.
+    let spread = 0.9 * (2.0 * (vocabulary as f32).ln()).sqrt();
+    let mut all = vec![
+        ("model.embed_tokens.weight".into(), vec![vocabulary, hidden], around(0.0, 1.0)),
+        ("model.norm.weight".into(), vec![hidden], around(1.0, 0.0)),
+        ("lm_head.weight".into(), vec![vocabulary, hidden], per_input(spread, hidden)),
+        ("drafter.norm_embed.0.weight".into(), vec![hidden], around(1.0, 0.2)),
+        ("drafter.norm_hidden.0.weight".into(), vec![hidden], around(1.0, 0.2)),
+        ("drafter.norm_postattn.0.weight".into(), vec![hidden], around(0.25, 0.05)),
+        (
+            "drafter.down_project.0.weight".into(),
+            vec![hidden, 2 * hidden],
+            per_input(1.0, 2 * hidden),
+        ),
+        ("drafter.down_project.0.bias".into(), vec![hidden], around(0.0, 0.1)),
+    ];
+    let prefixes = (0..layers).map(|layer| format!("model.layers.{layer}."));
+    for prefix in prefixes.chain(["drafter.layers.0.0.".into()]) {
+        all.extend(layer(sizes, &prefix));
+    }
+    all
+}
+
+/// The tensors of one decoder layer. Queries and keys are twice as large as their inputs, so that an
+/// attention's weights differ from one position to the next.
+fn layer(sizes: &Sizes, prefix: &str) -> Vec<(String, Vec<usize>, Scale)> {
+    let Sizes { hidden, ffn, heads, kv_heads, .. } = *sizes;
+    let keys = hidden / heads * kv_heads;
+    let around = |mean, deviation| Scale { mean, deviation };
+    let matrix = |gain: f32, out: usize, inputs: usize| {
+        (vec![out, inputs], around(0.0, gain / (inputs as f32).sqrt()))
+    };
+    let vector = |size: usize, mean, deviation| (vec![size], around(mean, deviation));
+    let parts = [
+        ("input_layernorm.weight", vector(hidden, 1.0, 0.2)),
+        ("self_attn.q_proj.weight", matrix(2.0, hidden, hidden)),
+        ("self_attn.q_proj.bias", vector(hidden, 0.0, 0.5)),
+        ("self_attn.k_proj.weight", matrix(2.0, keys, hidden)),
+        ("self_attn.k_proj.bias", vector(keys, 0.0, 0.5)),
+        ("self_attn.v_proj.weight", matrix(1.0, keys, hidden)),
+        ("self_attn.v_proj.bias", vector(keys, 0.0, 0.1)),
+        ("self_attn.o_proj.weight", matrix(1.0, hidden, hidden)),
+        ("post_attention_layernorm.weight", vector(hidden, 1.0, 0.2)),
+        ("mlp.gate_proj.weight", matrix(1.0, ffn, hidden)),
+        ("mlp.up_proj.weight", matrix(1.0, ffn, hidden)),
+        ("mlp.down_proj.weight", matrix(1.0, hidden, ffn)),
+    ];
+    parts.map(|(name, (shape, scale))| (format!("{prefix}{name}"), shape, scale)).into()
+}
+
+/// A tensor that is made when it is written.
+struct Random {
+    shape: Vec<usize>,
+    scale: Scale,
+    storage: Storage,
+    seed: u64,
+    /// Its own random numbers, whatever the other tensors are.
+    stream: u64,
+}
+
+impl View for Random {
+    fn dtype(&self) -> Dtype {
+        match self.storage {
+            Storage::Float32 => Dtype::F32,
+            Storage::Bfloat16 => Dtype::BF16,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(self.stream);
+        let width = 12_f32.sqrt() * self.scale.deviation;
+        let mut bytes = Vec::with_capacity(self.data_len());
+        for _ in 0..self.shape.iter().product::<usize>() {
+            let uniform = (rng.next_u32() >> 8) as f32 / (1 << 24) as f32;
+            let value = self.scale.mean + width * (uniform - 0.5);
+            match self.storage {
+                Storage::Float32 => bytes.extend(value.to_le_bytes()),
+                // The upper half of a float32, which for a random number need not be rounded.
+                Storage::Bfloat16 => bytes.extend_from_slice(&value.to_le_bytes()[2..]),
+            }
+        }
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        let width = if self.storage == Storage::Float32 { 4 } else { 2 };
+        self.shape.iter().product::<usize>() * width
+    }
+}
+
+/// The last id is the mask, the one before it ends texts.
+fn config(sizes: &Sizes, storage: Storage) -> String {
+    let (mask, eos) = (sizes.vocabulary - 1, sizes.vocabulary - 2);
+    let config = json!({
+        "architectures": ["DreamModel"], "model_type": "Dream", "hidden_act": "silu",
+        "vocab_size": sizes.vocabulary, "hidden_size": sizes.hidden,
+        "intermediate_size": sizes.ffn, "num_hidden_layers": sizes.layers,
+        "num_attention_heads": sizes.heads, "num_key_value_heads": sizes.kv_heads,
+        "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+        "rope_scaling": null, "tie_word_embeddings": false, "use_sliding_window": false,
+        "mask_token_id": mask, "eos_token_id": eos, "pad_token_id": eos, "bos_token_id": eos,
+        "torch_dtype": if storage == Storage::Float32 { "float32" } else { "bfloat16" },
+    });
+    format!("{config:#}\n")
+}
+
+/// A word for each id: `w0`, `w1` and so on.
+fn tokenizer(sizes: &Sizes) -> String {
+    let special = |id: usize, content: &str| {
+        json!({"id": id, "content": content, "single_word": false, "lstrip": false,
+               "rstrip": false, "normalized": false, "special": true})
+    };
+    let (mask, eos) = (sizes.vocabulary - 1, sizes.vocabulary - 2);
+    let mut words: serde_json::Map<_, _> =
+        (0..eos).map(|id| (format!("w{id}"), id.into())).collect();
+    words.insert("<eos>".into(), eos.into());
+    words.insert("<mask>".into(), mask.into());
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
+        "added_tokens": [special(eos, "<eos>"), special(mask, "<mask>")],
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"},
+    });
+    tokenizer.to_string()
+}
