@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView1};
 
+use crate::sweep::Backend;
 use crate::{Error, TokenId};
 
 /// A wanted row: one position of one sequence of a batch.
@@ -74,44 +75,19 @@ pub struct RowStats {
 }
 
 impl RowStats {
-    /// Sweeps a row of logits \[V\] without NaN or +∞. `None` if nothing in it is possible.
+    /// Sweeps a row of logits \[V\]. `None` if nothing in it is possible, or if it holds NaN or +∞.
     ///
-    /// With z = logit − max: log Z = max + ln Σeᶻ and H = ln Σeᶻ − Σ z eᶻ / Σeᶻ.
+    /// With z = logit − max: log Z = max + ln Σeᶻ and H = ln Σeᶻ − Σ z eᶻ / Σeᶻ. One pass on the widest
+    /// vectors that the CPU has, in float32 but for the sums of sums; rows below 64 tokens in float64 alone. All
+    /// values are within 1e-5 of float64's, and depend on the row alone; CPUs with and without fused
+    /// multiply-add may differ in the seventh digit.
     pub fn of(logits: &[f32]) -> Option<Self> {
-        let (mut top, mut max, mut second) = (0, f32::NEG_INFINITY, f32::NEG_INFINITY);
-        for (token, &logit) in logits.iter().enumerate() {
-            if logit > max {
-                (top, second, max) = (token, max, logit);
-            } else if logit > second {
-                second = logit;
-            }
-        }
-        if max == f32::NEG_INFINITY {
-            return None;
-        }
-        let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
-        for &logit in logits {
-            if logit > f32::NEG_INFINITY {
-                let z = f64::from(logit) - f64::from(max);
-                let e = z.exp();
-                sum += e;
-                weighted += z * e;
-            }
-        }
-        let ln_sum = sum.ln();
-        Some(Self {
-            log_z: f64::from(max) + ln_sum,
-            // Rounding can leave −1e-17 for a certain row.
-            entropy: (ln_sum - weighted / sum).max(0.0),
-            top: top as TokenId,
-            p1: 1.0 / sum,
-            p2: (f64::from(second) - f64::from(max)).exp() / sum,
-        })
+        Backend::detect().stats(logits).ok().flatten()
     }
 
     /// Probability of a token with this logit in the row.
     pub fn probability(&self, logit: f32) -> f64 {
-        (f64::from(logit) - self.log_z).exp()
+        (f64::from(logit) - self.log_z).exp().min(1.0)
     }
 }
 

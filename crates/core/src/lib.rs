@@ -8,6 +8,7 @@
 //! | [`canvas`] | [`Canvas`] | what is known so far, and what is still masked |
 //! | [`denoiser`] | [`Denoiser`], [`SamplerLayer`] | what the model believes of the masked positions |
 //! | [`beliefs`] | [`Beliefs`], [`RowStats`] | those distributions, row by row |
+//! | [`sweep`] | [`Backend`](sweep::Backend) | what is read off a row, on the CPU's vectors |
 //! | [`filter`] | [`Filter`] | what may be drawn |
 //! | [`order`] | [`Order`] | where to reveal |
 //! | [`schedule`] | [`Schedule`] | how many to reveal |
@@ -38,6 +39,7 @@ pub mod order;
 pub mod presets;
 pub mod schedule;
 pub mod span_decoder;
+pub mod sweep;
 pub mod unmasker;
 pub mod vocabulary;
 

@@ -1,4 +1,5 @@
 use super::{Draw, Stream};
+use crate::sweep;
 
 /// The most probable token, the lowest id among equals: the limit of temperature 0.
 #[derive(Debug, Clone, Copy, Default)]
@@ -6,13 +7,7 @@ pub struct Argmax;
 
 impl Draw for Argmax {
     fn draw(&self, logits: &[f32], _: &mut dyn Stream) -> usize {
-        let mut best = 0;
-        for (token, &logit) in logits.iter().enumerate() {
-            if logit > logits[best] {
-                best = token;
-            }
-        }
-        best
+        sweep::argmax(logits)
     }
 }
 

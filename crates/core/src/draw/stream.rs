@@ -1,6 +1,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::sweep;
+
 /// The one source of randomness, one a sequence.
 ///
 /// Every random decision of this crate is a choice among finitely many branches with known
@@ -35,23 +37,11 @@ impl SeededStream {
 }
 
 impl Stream for SeededStream {
-    /// By inverse CDF with one uniform number, sums in float64.
+    /// By inverse CDF with one uniform number: shares of tokens are within 1e-6 of their probabilities in a
+    /// long row, whose weights are float32, and within 1e-15 in one below 64 logits. The weights have the
+    /// same bits on every CPU.
     fn categorical(&mut self, logits: &[f32]) -> usize {
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weight = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
-        let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
-        let mut left = self.0.random::<f64>() * total;
-        let mut last = 0;
-        for (index, &logit) in logits.iter().enumerate() {
-            if logit > f32::NEG_INFINITY {
-                left -= weight(logit);
-                last = index;
-                if left < 0.0 {
-                    break;
-                }
-            }
-        }
-        last
+        sweep::inverse_cdf(logits, self.0.random::<f64>())
     }
 
     fn below(&mut self, n: usize) -> usize {

@@ -1,5 +1,5 @@
 use super::{Filter, FilterRow};
-use crate::Error;
+use crate::{Error, sweep};
 
 /// Keeps the tokens with p ≥ m · p₁, p₁ the largest probability of the row.
 ///
@@ -21,9 +21,10 @@ impl MinP {
 
 impl Filter for MinP {
     fn apply(&self, row: &mut FilterRow<'_>) {
-        let edge = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) + self.0;
-        for logit in row.logits.iter_mut().filter(|logit| **logit < edge) {
-            *logit = f32::NEG_INFINITY;
+        let edge = sweep::largest(row.logits) + self.0;
+        for logit in row.logits.iter_mut() {
+            // A choice of values, not of writes, so that the loop becomes vectors.
+            *logit = if *logit < edge { f32::NEG_INFINITY } else { *logit };
         }
     }
 }

@@ -45,12 +45,40 @@ pub struct FilterRow<'a> {
 }
 
 impl FilterRow<'_> {
-    /// Gathers the tokens still possible, as (logit, token), into the scratch memory.
-    fn gather(&mut self) {
+    /// Gathers the tokens still possible whose logit is at least `floor`, as (logit, token), into the
+    /// scratch memory. Blocks that have none cost no more than their maximum.
+    fn gather(&mut self, floor: f32) {
         self.scratch.clear();
-        let possible = self.logits.iter().zip(0..).filter(|(logit, _)| **logit > f32::NEG_INFINITY);
-        self.scratch.extend(possible.map(|(&logit, token)| (logit, token)));
+        let floor = floor.max(f32::MIN);
+        for (block, first) in self.logits.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+            if maximum(block) >= floor {
+                let tokens = block.iter().zip(first..).filter(|(logit, _)| **logit >= floor);
+                self.scratch.extend(tokens.map(|(&logit, token)| (logit, token)));
+            }
+        }
     }
+
+    /// Rules out all tokens but the first `n` of those gathered.
+    fn keep(&mut self, n: usize) {
+        self.logits.fill(f32::NEG_INFINITY);
+        for &(logit, token) in &self.scratch[..n] {
+            self.logits[token as usize] = logit;
+        }
+    }
+}
+
+/// Logits looked at together.
+const BLOCK: usize = 64;
+
+/// The largest logit of a block, written so that it becomes vectors.
+fn maximum(block: &[f32]) -> f32 {
+    let (lanes, rest) = block.as_chunks::<16>();
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut max = [f32::NEG_INFINITY; 16];
+    for lanes in lanes {
+        max.iter_mut().zip(lanes).for_each(|(max, &logit)| *max = larger(*max, logit));
+    }
+    max.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
 }
 
 /// Most probable first, and the lower id first among equals: a total order, so that every

@@ -27,9 +27,8 @@ impl Filter for Temperature {
         if self.0 != 1.0 {
             // Far logits over a tiny T may overflow; the largest finite value keeps them ordered.
             row.logits.iter_mut().for_each(|logit| {
-                if *logit > f32::NEG_INFINITY {
-                    *logit = (*logit / self.0).clamp(f32::MIN, f32::MAX);
-                }
+                let divided = (*logit / self.0).clamp(f32::MIN, f32::MAX);
+                *logit = if *logit > f32::NEG_INFINITY { divided } else { *logit };
             });
         }
     }

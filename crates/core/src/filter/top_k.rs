@@ -1,10 +1,10 @@
-use super::{Filter, FilterRow, most_probable_first};
+use super::{BLOCK, Filter, FilterRow, maximum, most_probable_first};
 use crate::Error;
 
 /// Keeps the k most probable tokens.
 ///
 /// Among equals at the edge the lower id stays, so that never more than k are left. Found by
-/// selection, in time linear in V.
+/// selection among the tokens that may be in it, in time linear in V.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopK(usize);
 
@@ -19,15 +19,28 @@ impl TopK {
     }
 }
 
+impl TopK {
+    /// A logit that the top k all have at least: the k-th largest of the blocks' maxima, as each of these
+    /// is a token's.
+    fn floor(self, row: &mut FilterRow<'_>) -> f32 {
+        let blocks = row.logits.chunks(BLOCK);
+        if blocks.len() < self.0 {
+            return f32::NEG_INFINITY;
+        }
+        row.scratch.clear();
+        row.scratch.extend(blocks.zip(0..).map(|(block, id)| (maximum(block), id)));
+        row.scratch.select_nth_unstable_by(self.0 - 1, most_probable_first).1.0
+    }
+}
+
 impl Filter for TopK {
     fn apply(&self, row: &mut FilterRow<'_>) {
-        row.gather();
+        let floor = self.floor(row);
+        row.gather(floor);
         if row.scratch.len() > self.0 {
             row.scratch.select_nth_unstable_by(self.0 - 1, most_probable_first);
-            for &(_, token) in &row.scratch[self.0..] {
-                row.logits[token as usize] = f32::NEG_INFINITY;
-            }
         }
+        row.keep(self.0.min(row.scratch.len()));
     }
 }
 

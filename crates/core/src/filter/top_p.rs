@@ -1,10 +1,11 @@
 use super::{Filter, FilterRow, most_probable_first};
-use crate::Error;
+use crate::{Error, sweep};
 
 /// Nucleus filter: keeps the fewest most probable tokens whose probabilities sum to more than p.
 ///
 /// The token that crosses p stays, as in the reference loops. Source: Holtzman et al.,
-/// arXiv 1904.09751. Found by weighted selection, in time linear in V on average.
+/// arXiv 1904.09751. Found by weighted selection among the tokens that may be in it, in time linear in V on
+/// average. Sums of long rows are float32's: the edge is where it is up to 1e-6 of the mass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopP(f64);
 
@@ -25,14 +26,18 @@ impl Filter for TopP {
         if self.0 >= 1.0 {
             return;
         }
-        let max = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weight = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
-        row.gather();
-        let total: f64 = row.scratch.iter().map(|&(logit, _)| weight(logit)).sum();
-        let kept = nucleus(row.scratch, self.0 * total, weight);
-        for &(_, token) in &row.scratch[kept..] {
-            row.logits[token as usize] = f32::NEG_INFINITY;
+        let max = sweep::largest(row.logits);
+        if max == f32::NEG_INFINITY {
+            return;
         }
+        let total = sweep::total(row.logits, max);
+        // All tokens below the floor together weigh less than half of what may be cut off, so that the
+        // nucleus lies above it.
+        let floor = 0.5 * (1.0 - self.0) * total / row.logits.len() as f64;
+        row.gather((f64::from(max) + floor.ln()) as f32);
+        let weight = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
+        let kept = nucleus(row.scratch, self.0 * total, weight);
+        row.keep(kept);
     }
 }
 

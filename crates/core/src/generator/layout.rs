@@ -1,29 +1,34 @@
 use crate::unmasker::{Question, Shown};
 use crate::{Canvas, RowId};
 
-/// What is asked of the model in one forward: the batch, the rows, and whose they are.
+/// What is asked of the model in one forward: the batch, the rows, and whose they are. Its memory is
+/// used again at every step.
+#[derive(Default)]
 pub(super) struct Layout {
     /// Canvases beside the sequences' own: those on which questions hide something.
     extra: Vec<Canvas>,
     /// The rows wanted, ascending.
     pub rows: Vec<RowId>,
-    /// The rows of each sequence: its masked positions, then the answers to its questions.
+    /// The rows of each sequence: its masked positions, then the answers to its questions. There may
+    /// be more of these than sequences.
     pub shown: Vec<Vec<Shown>>,
     /// How many canvases of the batch belong to each sequence.
     pub forwards: Vec<usize>,
+    /// Where the rows of each sequence are wanted, one sequence after the other.
+    wanted: Vec<RowId>,
 }
 
 impl Layout {
-    /// The layout of a forward over `canvases`, each with its questions.
-    pub fn new(canvases: &[&Canvas], questions: &[Vec<Question>]) -> Self {
-        let mut layout =
-            Self { extra: Vec::new(), rows: Vec::new(), shown: Vec::new(), forwards: Vec::new() };
-        // Where each sequence's rows are wanted: its masked positions, then its questions.
-        let mut wanted: Vec<Vec<RowId>> = Vec::with_capacity(canvases.len());
+    /// Lays out a forward over `canvases`, each with its questions.
+    pub fn lay_out(&mut self, canvases: &[&Canvas], questions: &[Vec<Question>]) {
+        self.extra.clear();
+        self.forwards.clear();
+        self.wanted.clear();
         for (slot, (canvas, questions)) in canvases.iter().zip(questions).enumerate() {
             let own = |position| RowId { sequence: slot, position };
-            let mut rows: Vec<RowId> = canvas.masked().map(own).collect();
-            let first_extra = layout.extra.len();
+            let first = self.wanted.len();
+            self.wanted.extend(canvas.masked().map(own));
+            let first_extra = self.extra.len();
             let mut hidden: Vec<&[usize]> = Vec::new();
             for question in questions {
                 let known = hidden.iter().position(|&known| known == question.hidden);
@@ -31,51 +36,65 @@ impl Layout {
                     _ if question.hidden.is_empty() => slot,
                     Some(n) => canvases.len() + first_extra + n,
                     None => {
-                        layout.extra.push(canvas.without(&question.hidden));
+                        self.extra.push(canvas.without(&question.hidden));
                         hidden.push(&question.hidden);
-                        canvases.len() + layout.extra.len() - 1
+                        canvases.len() + self.extra.len() - 1
                     }
                 };
-                rows.push(RowId { sequence, position: question.position });
+                self.wanted.push(RowId { sequence, position: question.position });
             }
-            layout.forwards.push(1 + hidden.len());
-            wanted.push(rows);
+            self.forwards.push(1 + hidden.len());
+            let count = self.wanted.len() - first;
+            // Numbered once all rows are known.
+            let shown = self.shown_of(slot);
+            shown.clear();
+            shown.resize(count, Shown { position: 0, row: 0 });
         }
-        layout.rows = wanted.iter().flatten().copied().collect();
-        layout.rows.sort_unstable();
-        layout.rows.dedup();
-        // Every row wanted is in the list, so that the search never fails.
-        let find = |id: RowId| Shown {
-            position: id.position,
-            row: layout.rows.binary_search(&id).unwrap_or_else(|place| place),
-        };
-        layout.shown =
-            wanted.into_iter().map(|rows| rows.into_iter().map(find).collect()).collect();
-        layout
+        self.rows.clear();
+        self.rows.extend_from_slice(&self.wanted);
+        self.rows.sort_unstable();
+        self.rows.dedup();
+        let all = self.shown.iter_mut().take(canvases.len()).flatten();
+        for (shown, id) in all.zip(&self.wanted) {
+            // Every row wanted is in the list, so that the search never fails.
+            let row = self.rows.binary_search(id).unwrap_or_else(|place| place);
+            *shown = Shown { position: id.position, row };
+        }
     }
 
-    /// The batch: the sequences' own canvases, then the others.
-    pub fn batch<'a>(&'a self, canvases: impl Iterator<Item = &'a Canvas>) -> Vec<&'a Canvas> {
-        canvases.chain(&self.extra).collect()
+    /// The batch: the sequences' own canvases, then the others. It takes the memory of a former batch.
+    pub fn batch<'a>(
+        &'a self,
+        memory: Vec<&Canvas>,
+        canvases: impl Iterator<Item = &'a Canvas>,
+    ) -> Vec<&'a Canvas> {
+        let mut batch = emptied(memory);
+        batch.extend(canvases.chain(&self.extra));
+        batch
     }
 
-    /// The rows of the sequences in `slots` alone, their masked positions, as a sampler pass wants them.
-    pub fn narrow<'a>(
-        &mut self,
-        slots: &[usize],
-        canvas: impl Fn(usize) -> &'a Canvas,
-    ) -> Vec<RowId> {
-        let mut rows = Vec::new();
-        for &slot in slots {
-            let first = rows.len();
-            let masked = canvas(slot).masked();
-            rows.extend(masked.map(|position| RowId { sequence: slot, position }));
-            let shown = rows[first..].iter().zip(first..);
-            self.shown[slot] =
-                shown.map(|(id, row)| Shown { position: id.position, row }).collect();
-        }
-        rows
+    /// Appends the rows of a sequence alone, its masked positions, as a sampler pass wants them.
+    pub fn narrow(&mut self, slot: usize, canvas: &Canvas) {
+        let first = self.rows.len();
+        self.rows.extend(canvas.masked().map(|position| RowId { sequence: slot, position }));
+        self.shown_of(slot).clear();
+        let shown = self.rows[first..].iter().zip(first..);
+        self.shown[slot].extend(shown.map(|(id, row)| Shown { position: id.position, row }));
     }
+
+    fn shown_of(&mut self, slot: usize) -> &mut Vec<Shown> {
+        if self.shown.len() <= slot {
+            self.shown.resize(slot + 1, Vec::new());
+        }
+        &mut self.shown[slot]
+    }
+}
+
+/// A vector's memory, to be filled with references that live for another time.
+pub(super) fn emptied<'a>(mut batch: Vec<&Canvas>) -> Vec<&'a Canvas> {
+    batch.clear();
+    // Collected in place.
+    batch.into_iter().map_while(|_| None).collect()
 }
 
 #[cfg(test)]
@@ -84,15 +103,21 @@ mod tests {
 
     const MASK: u32 = 9;
 
+    fn laid_out(canvases: &[&Canvas], questions: &[Vec<Question>]) -> Layout {
+        let mut layout = Layout::default();
+        layout.lay_out(canvases, questions);
+        layout
+    }
+
     #[test]
     fn questions_that_hide_the_same_share_a_canvas() {
         let canvas = Canvas::infill(vec![1, MASK, 2, MASK], MASK).unwrap();
         let question = |position, hidden: &[usize]| Question { position, hidden: hidden.into() };
         let questions =
             vec![question(0, &[]), question(2, &[2]), question(1, &[0, 2]), question(0, &[0, 2])];
-        let layout = Layout::new(&[&canvas, &canvas], &[vec![], questions]);
+        let layout = laid_out(&[&canvas, &canvas], &[vec![], questions]);
         assert_eq!(layout.forwards, [1, 3]);
-        let batch = layout.batch([&canvas, &canvas].into_iter());
+        let batch = layout.batch(Vec::new(), [&canvas, &canvas].into_iter());
         assert_eq!(batch[2].tokens(), [1, MASK, MASK, MASK]);
         assert_eq!(batch[3].tokens(), [MASK; 4]);
         assert!(layout.rows.is_sorted());
@@ -108,7 +133,7 @@ mod tests {
     fn a_row_asked_for_twice_is_computed_once() {
         let canvas = Canvas::unconditional(2, MASK).unwrap();
         let again = Question { position: 1, hidden: vec![] };
-        let layout = Layout::new(&[&canvas], &[vec![again]]);
+        let layout = laid_out(&[&canvas], &[vec![again]]);
         assert_eq!(layout.rows.len(), 2);
         assert_eq!(layout.shown[0][2], layout.shown[0][1]);
     }

@@ -1,10 +1,12 @@
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::layout::Layout;
+use super::layout::{Layout, emptied};
 use super::sequence::Sequence;
 use super::{Generator, Request};
 use crate::unmasker::{Question, Work};
-use crate::{Beliefs, Canvas, Error, Next, Observer, Output, SamplerLayer, State, Unmasker};
+use crate::{Beliefs, Canvas, Error, Next, Observer, Output, State, Unmasker};
 
 /// Runs all requests, at most a batch at a time; a finished sequence makes room for the next.
 pub(super) fn run(
@@ -12,7 +14,7 @@ pub(super) fn run(
     requests: Vec<Request<'_>>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Output>, Error> {
-    let mut work = Work::default();
+    let mut memory = Memory::default();
     let mut outputs: Vec<Option<Output>> = requests.iter().map(|_| None).collect();
     let mut waiting = begin_all(generator, requests)?.into_iter();
     let mut active: Vec<Sequence> = Vec::new();
@@ -25,9 +27,7 @@ pub(super) fn run(
         if active.is_empty() {
             return Ok(outputs.into_iter().flatten().collect());
         }
-        let questions: Vec<_> =
-            active.iter_mut().map(|s| s.prepare(observer)).collect::<Result<_, _>>()?;
-        step(generator, &questions, &mut active, &mut work, observer)?;
+        step(generator, &mut active, &mut memory, observer)?;
         for sequence in active.extract_if(.., |sequence| sequence.is_done()) {
             let index = sequence.index;
             let output = sequence.finish();
@@ -35,6 +35,22 @@ pub(super) fn run(
             outputs[index] = Some(output);
         }
     }
+}
+
+/// What is used again from step to step, so that a step of the loop itself allocates nothing.
+#[derive(Default)]
+struct Memory {
+    work: Work,
+    layout: Layout,
+    questions: Vec<Vec<Question>>,
+    /// Holds nothing between calls of the model.
+    batch: Vec<&'static Canvas>,
+    /// Rows answered, each with the sequences they belong to: a range of `slots`.
+    answers: Vec<(Range<usize>, Beliefs)>,
+    slots: Vec<usize>,
+    /// The slots of the sequences that ask for a sampler pass, and those of them still without one.
+    asking: Vec<usize>,
+    left: Vec<usize>,
 }
 
 /// Checks every request before anything is run.
@@ -68,66 +84,91 @@ fn begin_all(generator: &Generator, requests: Vec<Request<'_>>) -> Result<Vec<Se
 /// for all sequences that ask for it.
 fn step(
     generator: &Generator,
-    questions: &[Vec<Question>],
     active: &mut [Sequence],
-    work: &mut Work,
+    memory: &mut Memory,
     observer: &mut dyn Observer,
 ) -> Result<(), Error> {
-    let columns = generator.model.vocabulary().size();
-    let canvases: Vec<&Canvas> = active.iter().map(|sequence| &sequence.canvas).collect();
-    let mut layout = Layout::new(&canvases, questions);
-    let (beliefs, mut state) =
-        generator.model.denoise(&layout.batch(canvases.into_iter()), &layout.rows)?;
-    beliefs.expect_shape(layout.rows.len(), columns)?;
-    let passes = generator.model.passes();
-    for (sequence, forwards) in active.iter_mut().zip(&layout.forwards) {
-        sequence.forwarded(passes * forwards, observer);
-    }
-    let mut answers = vec![((0..active.len()).collect::<Vec<_>>(), beliefs)];
+    let mut state = forward(generator, active, memory, observer)?;
     for round in 0.. {
-        let mut asking = Vec::new();
-        for (slots, beliefs) in &answers {
-            for &slot in slots {
+        let Memory { work, layout, answers, slots, asking, .. } = &mut *memory;
+        asking.clear();
+        for (range, beliefs) in answers.iter() {
+            for &slot in &slots[range.clone()] {
                 let rows = &layout.shown[slot];
                 if active[slot].decide(round, beliefs, rows, work, observer)? == Next::Refine {
                     asking.push(slot);
                 }
             }
         }
+        // Rows take much memory and have been read.
+        answers.clear();
         if asking.is_empty() {
             break;
         }
-        answers = refine(&mut layout, &mut state, &asking, active, columns)?;
-        asking.iter().for_each(|&slot| active[slot].refined(round + 1, observer));
+        refine(&mut state, active, memory, generator.model.vocabulary().size())?;
+        memory.asking.iter().for_each(|&slot| active[slot].refined(round + 1, observer));
     }
     active.iter_mut().for_each(|sequence| sequence.end_step(observer));
     Ok(())
 }
 
-/// One sampler pass for the sequences in the slots `asking`: one for each layer there is among them.
-/// Returns slots and their rows.
+/// The forward of a step for all sequences, with their questions answered.
+fn forward(
+    generator: &Generator,
+    active: &mut [Sequence],
+    memory: &mut Memory,
+    observer: &mut dyn Observer,
+) -> Result<State, Error> {
+    let Memory { layout, questions, batch, answers, slots, .. } = memory;
+    questions.clear();
+    for sequence in active.iter_mut() {
+        questions.push(sequence.prepare(observer)?);
+    }
+    let mut canvases = emptied(mem::take(batch));
+    canvases.extend(active.iter().map(|sequence| &sequence.canvas));
+    layout.lay_out(&canvases, questions);
+    let canvases = layout.batch(canvases, active.iter().map(|sequence| &sequence.canvas));
+    let (beliefs, state) = generator.model.denoise(&canvases, &layout.rows)?;
+    *batch = emptied(canvases);
+    beliefs.expect_shape(layout.rows.len(), generator.model.vocabulary().size())?;
+    let passes = generator.model.passes();
+    for (sequence, forwards) in active.iter_mut().zip(&layout.forwards) {
+        sequence.forwarded(passes * forwards, observer);
+    }
+    slots.clear();
+    slots.extend(0..active.len());
+    answers.push((0..active.len(), beliefs));
+    Ok(state)
+}
+
+/// One sampler pass for the sequences that ask: one for each layer there is among them.
 fn refine(
-    layout: &mut Layout,
     state: &mut State,
-    asking: &[usize],
     active: &[Sequence],
+    memory: &mut Memory,
     columns: usize,
-) -> Result<Vec<(Vec<usize>, Beliefs)>, Error> {
-    let mut layers: Vec<(Arc<dyn SamplerLayer>, Vec<usize>)> = Vec::new();
-    for &slot in asking {
-        let layer = active[slot].unmasker.sampler_layer().ok_or(Error::NoSamplerLayer)?;
-        match layers.iter_mut().find(|(known, _)| Arc::ptr_eq(known, layer)) {
-            Some((_, slots)) => slots.push(slot),
-            None => layers.push((layer.clone(), vec![slot])),
-        }
+) -> Result<(), Error> {
+    let Memory { layout, batch, answers, slots, asking, left, .. } = memory;
+    slots.clear();
+    left.clone_from(asking);
+    while let Some(&next) = left.first() {
+        let layer = active[next].unmasker.sampler_layer().ok_or(Error::NoSamplerLayer)?;
+        let (first, mut canvases) = (slots.len(), emptied(mem::take(batch)));
+        layout.rows.clear();
+        left.retain(|&slot| {
+            let other = active[slot].unmasker.sampler_layer();
+            let shares = slot == next || other.is_some_and(|other| Arc::ptr_eq(other, layer));
+            if shares {
+                layout.narrow(slot, &active[slot].canvas);
+                slots.push(slot);
+            }
+            !shares
+        });
+        canvases = layout.batch(canvases, active.iter().map(|sequence| &sequence.canvas));
+        let beliefs = layer.refine(state, &canvases, &layout.rows)?;
+        *batch = emptied(canvases);
+        beliefs.expect_shape(layout.rows.len(), columns)?;
+        answers.push((first..slots.len(), beliefs));
     }
-    let mut answers = Vec::with_capacity(layers.len());
-    for (layer, slots) in layers {
-        let rows = layout.narrow(&slots, |slot| &active[slot].canvas);
-        let batch = layout.batch(active.iter().map(|sequence| &sequence.canvas));
-        let beliefs = layer.refine(state, &batch, &rows)?;
-        beliefs.expect_shape(rows.len(), columns)?;
-        answers.push((slots, beliefs));
-    }
-    Ok(answers)
+    Ok(())
 }

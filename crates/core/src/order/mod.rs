@@ -36,7 +36,7 @@ pub trait Order: Send + Sync {
 
     /// Fills `ranked` with the indices of [`View::candidates`], the best first. By default by score.
     fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        by_score(view.candidates().len(), |candidate| self.score(view, candidate), ranked);
+        view.rank_into(ranked, |view, candidate| self.score(view, candidate));
     }
 }
 
@@ -65,7 +65,18 @@ impl<O: Order + ?Sized> Order for Arc<O> {
 
 /// Ranks `0..n` by `score`, the highest first; among equals the leftmost position first.
 pub fn by_score(n: usize, score: impl Fn(usize) -> f64, ranked: &mut Vec<usize>) {
-    let scores: Vec<f64> = (0..n).map(score).collect();
+    by_score_with(n, score, &mut Vec::new(), ranked);
+}
+
+/// [`by_score`] with memory for the scores, so that it need not allocate.
+pub(crate) fn by_score_with(
+    n: usize,
+    score: impl Fn(usize) -> f64,
+    scores: &mut Vec<f64>,
+    ranked: &mut Vec<usize>,
+) {
+    scores.clear();
+    scores.extend((0..n).map(score));
     ranked.clear();
     ranked.extend(0..n);
     let descending =

@@ -16,7 +16,7 @@ impl Score {
     /// Draws a token for every candidate and [says](View::set_confidence) how sure the draw is.
     pub(super) fn draw_all(self, view: &mut View<'_>) -> Result<Vec<Drawn>, Error> {
         let n = view.candidates().len();
-        let mut drawn = Vec::with_capacity(n);
+        let mut drawn = view.take_drawn();
         for candidate in 0..n {
             let draw = view.draw(candidate)?;
             let confidence = match self {
@@ -63,6 +63,7 @@ impl Unmasker for Confidence {
             let candidate = view.ranked(rank);
             view.reveal(candidate, drawn[candidate]);
         }
+        view.keep_drawn(drawn);
         Ok(Next::EndStep)
     }
 }

@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use crate::filter::FilterRow;
 use crate::schedule::{Progress, Ranked};
-use crate::{Beliefs, Canvas, Draw, Error, Filter, Order, RowStats, Schedule, Stream, TokenId};
+use crate::sweep::Backend;
+use crate::{
+    Beliefs, Canvas, Draw, Error, Filter, Order, RowStats, Schedule, Stream, TokenId, sweep,
+};
 
 /// One masked position that may be revealed, with the statistics of its filtered row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,8 +56,10 @@ pub(crate) struct Work {
     /// The masked positions, then the answers.
     rows: Vec<Candidate>,
     ranked: Vec<usize>,
+    scores: Vec<f64>,
     row: Vec<f32>,
     scratch: Vec<(f32, u32)>,
+    drawn: Vec<Drawn>,
     pub reveals: Vec<(usize, Drawn)>,
     pub remasks: Vec<usize>,
 }
@@ -107,8 +112,10 @@ impl<'a> View<'a> {
         let sequence = view.sight.sequence;
         for row in 0..view.sight.rows.len() {
             let position = view.load(row)?;
-            let stats =
-                RowStats::of(&view.work.row).ok_or(Error::EmptyRow { sequence, position })?;
+            let stats = Backend::detect().stats(&view.work.row).map_err(|token| {
+                Error::NonFinite { sequence, position, token, value: view.work.row[token] }
+            })?;
+            let stats = stats.ok_or(Error::EmptyRow { sequence, position })?;
             view.work.rows.push(Candidate { position, stats, confidence: stats.p1 });
         }
         Ok(view)
@@ -118,14 +125,14 @@ impl<'a> View<'a> {
     fn load(&mut self, row: usize) -> Result<usize, Error> {
         let Shown { position, row } = self.sight.rows[row];
         let logits = self.sight.beliefs.logits(row);
-        if let Some((token, &value)) =
-            logits.iter().enumerate().find(|(_, l)| l.is_nan() || **l == f32::INFINITY)
-        {
-            return Err(Error::NonFinite { sequence: self.sight.sequence, position, token, value });
-        }
         let work = &mut *self.work;
-        work.row.clear();
-        work.row.extend_from_slice(logits);
+        // Before the filters, as they may hide what is wrong with a row.
+        sweep::copy_finite(logits, &mut work.row).map_err(|token| Error::NonFinite {
+            sequence: self.sight.sequence,
+            position,
+            token,
+            value: logits[token],
+        })?;
         self.parts.filter.apply(&mut FilterRow {
             logits: &mut work.row,
             position,
@@ -238,15 +245,29 @@ impl<'a> View<'a> {
         self.work.ranked = ranked;
     }
 
+    /// Fills `ranked` with the candidates by a score that looks at the view.
+    pub(crate) fn rank_into(
+        &mut self,
+        ranked: &mut Vec<usize>,
+        score: impl Fn(&Self, usize) -> f64,
+    ) {
+        let mut scores = std::mem::take(&mut self.work.scores);
+        let n = self.sight.candidates;
+        crate::order::by_score_with(n, |candidate| score(self, candidate), &mut scores, ranked);
+        self.work.scores = scores;
+    }
+
     /// Ranks the candidates by a score, the highest first and the leftmost among equals.
     pub fn rank_by(&mut self, score: impl Fn(usize) -> f64) {
-        crate::order::by_score(self.sight.candidates, score, &mut self.work.ranked);
+        let (n, work) = (self.sight.candidates, &mut *self.work);
+        crate::order::by_score_with(n, score, &mut work.scores, &mut work.ranked);
     }
 
     /// Ranks the candidates by their confidence, the highest first and the leftmost among equals.
     pub fn rank_by_confidence(&mut self) {
         let (n, work) = (self.sight.candidates, &mut *self.work);
-        crate::order::by_score(n, |i| work.rows[i].confidence, &mut work.ranked);
+        let confidence = |i: usize| work.rows[i].confidence;
+        crate::order::by_score_with(n, confidence, &mut work.scores, &mut work.ranked);
     }
 
     /// The candidate on the given rank, 0 being the best.
@@ -300,6 +321,17 @@ impl<'a> View<'a> {
         let unknown = Error::UnknownToken { sequence, token: id, position, size };
         let logit = *logits.get(token).ok_or(unknown)?;
         Ok(Drawn { token: id, probability: stats.probability(logit) })
+    }
+
+    /// An empty list for drawn tokens, with the memory of the last one [kept](Self::keep_drawn).
+    pub(super) fn take_drawn(&mut self) -> Vec<Drawn> {
+        std::mem::take(&mut self.work.drawn)
+    }
+
+    /// Keeps the memory of a list for the next step.
+    pub(super) fn keep_drawn(&mut self, mut drawn: Vec<Drawn>) {
+        drawn.clear();
+        self.work.drawn = drawn;
     }
 
     /// Records that the position of a row, a masked one, is to be revealed.

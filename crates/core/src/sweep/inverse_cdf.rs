@@ -1,0 +1,89 @@
+use super::backend::Job;
+use super::kernel::{BLOCK, PIECE, maximum, weight, weight_of};
+use super::maximum::row_maximum;
+
+/// Σ e^(logit − max) of a row, float32 within a piece and float64 across.
+pub(super) struct Total<'a> {
+    pub row: &'a [f32],
+    pub max: f32,
+}
+
+impl Job for Total<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> f64 {
+        let Self { row, max } = self;
+        let (body, tail) = row.split_at(row.len() - row.len() % BLOCK);
+        let body: f64 = body.chunks(PIECE).map(|piece| piece_weight(piece, max)).sum();
+        tail.iter().fold(body, |sum, &logit| sum + exact_weight(logit, max))
+    }
+}
+
+/// The token at a share of a row's mass, without a table of sums: whole pieces are passed over by their
+/// weight, and the one in which the share ends is walked through. None of it is fused, so that the same
+/// number finds the same token on every CPU.
+pub(super) struct InverseCdf<'a> {
+    pub row: &'a [f32],
+    /// The share, from 0 to below 1.
+    pub u: f64,
+}
+
+impl Job for InverseCdf<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> usize {
+        let Self { row, u } = self;
+        let max = row_maximum(row);
+        let mut left = u * Total { row, max }.run::<FUSED>();
+        let (body, tail) = row.split_at(row.len() - row.len() % BLOCK);
+        let mut last = 0;
+        for (piece, n) in body.chunks(PIECE).zip(0..) {
+            let weight = piece_weight(piece, max);
+            if weight > 0.0 {
+                last = n * PIECE;
+                if left < weight {
+                    return last + walk(piece, left, |logit| weight_of(logit, max).into());
+                }
+                left -= weight;
+            }
+        }
+        // Rounding may leave a little of the share: then the last possible token has it.
+        if tail.iter().all(|&logit| exact_weight(logit, max) == 0.0) && !body.is_empty() {
+            let end = body.len().min(last + PIECE);
+            return last + walk(&body[last..end], f64::INFINITY, |l| weight_of(l, max).into());
+        }
+        body.len() + walk(tail, left, |logit| exact_weight(logit, max))
+    }
+}
+
+/// The index at which `left` is used up, or the last that weighs anything.
+#[inline(always)]
+fn walk(logits: &[f32], mut left: f64, weight: impl Fn(f32) -> f64) -> usize {
+    let mut last = 0;
+    for (index, &logit) in logits.iter().enumerate() {
+        let weight = weight(logit);
+        if weight > 0.0 {
+            left -= weight;
+            last = index;
+            if left < 0.0 {
+                break;
+            }
+        }
+    }
+    last
+}
+
+/// The weight of whole blocks, of which rows that were filtered have many that weigh nothing.
+#[inline(always)]
+fn piece_weight(piece: &[f32], max: f32) -> f64 {
+    match maximum(piece) - max < -90.0 {
+        true => 0.0,
+        false => weight(piece, max).into(),
+    }
+}
+
+fn exact_weight(logit: f32, max: f32) -> f64 {
+    (f64::from(logit) - f64::from(max)).exp()
+}
