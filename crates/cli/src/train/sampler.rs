@@ -111,7 +111,11 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
 }
 
 /// The trajectories of the folder given, or the run's own, made as far as they are not there.
-fn trajectories(arguments: &SamplerArguments, model: &Model, run: &RunOptions) -> Result<Vec<Trajectory>> {
+fn trajectories(
+    arguments: &SamplerArguments,
+    model: &Model,
+    run: &RunOptions,
+) -> Result<Vec<Trajectory>> {
     let count = arguments.trajectories.map(|count| count as u64);
     if let Some(folder) = &arguments.trajectories_dir {
         let flag = |result| blame("--trajectories-dir", folder.display(), result);
