@@ -31,9 +31,10 @@ impl OnnxOptions {
     /// Gives each graph a pool of `count` threads of its own; with 1, the calling thread does all.
     /// 0, the default, is the pool that all models share, of one thread per core.
     ///
-    /// Everything else is as ONNX Runtime has it by itself, which was measured to be fastest: weights are
-    /// packed for matrix products on loading, at the price of a copy of them in memory; outputs come
-    /// from an arena; threads spin within a run, and stop between runs.
+    /// The threads of such pools spin within a run and stop after it, since the graphs of a model take
+    /// turns. As by ONNX Runtime's own defaults, weights are packed for matrix products on loading,
+    /// at the price of a copy of them in memory, and outputs come from an arena: both were measured to be
+    /// worth it.
     pub fn threads(self, count: usize) -> Self {
         Self { threads: count, ..self }
     }

@@ -125,8 +125,11 @@ fn the_surest_span_comes_first_and_within_the_bound_its_longest_part() {
     assert_eq!(within(2, 0.3), [vec![2, 3], vec![1], vec![0]]);
 }
 
+/// The tokens to the left, and the marginals.
+type Shown = (Vec<TokenId>, Vec<f32>);
+
 /// Takes note of what a decoder is shown.
-struct Noting(Arc<Mutex<Vec<(Vec<TokenId>, Vec<f32>)>>>);
+struct Noting(Arc<Mutex<Vec<Shown>>>);
 
 impl SpanDecoder for Noting {
     fn row(&self, span: &Span<'_>, before: &[TokenId]) -> Result<Vec<f32>, Error> {

@@ -1,6 +1,7 @@
 //! `conjoint bench`.
 
 mod random_model;
+mod random_tensor;
 mod report;
 mod sizes;
 mod stopwatch;
@@ -21,7 +22,7 @@ use crate::model::{Model, ModelArguments};
 use crate::progress::Steps;
 use crate::strategy::SamplingArguments;
 use crate::{files, info};
-use random_model::Storage;
+use random_tensor::Storage;
 use report::{Repeat, Report, Run, median};
 use stopwatch::Stopwatch;
 

@@ -1,24 +1,13 @@
-use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use conjoint::export::{ExportOptions, Manifest, export};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-use safetensors::{Dtype, View, serialize_to_file};
+use safetensors::serialize_to_file;
 use serde_json::json;
 
+use super::random_tensor::{RandomTensor, Scale, Storage};
 use super::sizes::Sizes;
-
-/// How weights are stored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Storage {
-    #[default]
-    Float32,
-    Bfloat16,
-}
 
 /// Writes a checkpoint of Dream's architecture with random weights and a random sampler layer, and
 /// exports both. It is made aside and then renamed to `folder`, which must not exist.
@@ -41,7 +30,7 @@ pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Resul
     fs::write(made.join("config.json"), config(sizes, storage)).with_context(shown)?;
     fs::write(made.join("tokenizer.json"), tokenizer(sizes)).with_context(shown)?;
     let tensors = tensors(sizes).into_iter().zip(0..).map(|((name, shape, scale), stream)| {
-        (name, Random { shape, scale, storage, seed, stream })
+        (name, RandomTensor { shape, scale, storage, seed, stream })
     });
     let weights = made.join("model.safetensors");
     serialize_to_file(tensors, None, &weights).with_context(shown)?;
@@ -53,13 +42,6 @@ pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Resul
     let manifest = export(&ExportOptions { sampler, ..ExportOptions::new(&made) })?;
     fs::rename(&made, folder).with_context(shown)?;
     Ok(manifest)
-}
-
-/// Values of a tensor: independent and uniform, with this mean and standard deviation.
-#[derive(Debug, Clone, Copy)]
-struct Scale {
-    mean: f32,
-    deviation: f32,
 }
 
 /// Names, shapes and scales of all tensors.
@@ -117,51 +99,6 @@ fn layer(sizes: &Sizes, prefix: &str) -> Vec<(String, Vec<usize>, Scale)> {
     parts.map(|(name, (shape, scale))| (format!("{prefix}{name}"), shape, scale)).into()
 }
 
-/// A tensor that is made when it is written.
-struct Random {
-    shape: Vec<usize>,
-    scale: Scale,
-    storage: Storage,
-    seed: u64,
-    /// Its own random numbers, whatever the other tensors are.
-    stream: u64,
-}
-
-impl View for Random {
-    fn dtype(&self) -> Dtype {
-        match self.storage {
-            Storage::Float32 => Dtype::F32,
-            Storage::Bfloat16 => Dtype::BF16,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(self.stream);
-        let width = 12_f32.sqrt() * self.scale.deviation;
-        let mut bytes = Vec::with_capacity(self.data_len());
-        for _ in 0..self.shape.iter().product::<usize>() {
-            let uniform = (rng.next_u32() >> 8) as f32 / (1 << 24) as f32;
-            let value = self.scale.mean + width * (uniform - 0.5);
-            match self.storage {
-                Storage::Float32 => bytes.extend(value.to_le_bytes()),
-                // The upper half of a float32, which for a random number need not be rounded.
-                Storage::Bfloat16 => bytes.extend_from_slice(&value.to_le_bytes()[2..]),
-            }
-        }
-        bytes.into()
-    }
-
-    fn data_len(&self) -> usize {
-        let width = if self.storage == Storage::Float32 { 4 } else { 2 };
-        self.shape.iter().product::<usize>() * width
-    }
-}
-
 /// The last id is the mask, the one before it ends texts.
 fn config(sizes: &Sizes, storage: Storage) -> String {
     let (mask, eos) = (sizes.vocabulary - 1, sizes.vocabulary - 2);
@@ -196,4 +133,40 @@ fn tokenizer(sizes: &Sizes) -> String {
         "model": {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"},
     });
     tokenizer.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conjoint::prelude::*;
+    use conjoint::{RowId, RowStats, runtime};
+
+    /// Otherwise greedy tokens would be decided by rounding.
+    #[test]
+    fn distributions_are_neither_flat_nor_degenerate_and_differ_by_position() {
+        runtime::ensure().unwrap();
+        let sizes = "64,3,96,4,2,400".parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("random");
+        write(&sizes, Storage::Float32, 0, &folder).unwrap();
+        let model = OnnxDenoiser::open(&folder, ExecutionProvider::Cpu).unwrap();
+        let canvas = Canvas::new(&[5, 9, 2, 7], 28, model.vocabulary().mask()).unwrap();
+        let rows: Vec<RowId> =
+            canvas.masked().map(|position| RowId { sequence: 0, position }).collect();
+        let (beliefs, mut state) = model.denoise(&[&canvas], &rows).unwrap();
+        let layer = model.sampler_layer().unwrap();
+        let refined = layer.refine(&mut state, &[&canvas], &rows).unwrap();
+        for beliefs in [&beliefs, &refined] {
+            let entropies: Vec<f64> = (0..beliefs.rows())
+                .map(|row| RowStats::of(beliefs.logits(row)).unwrap().entropy)
+                .collect();
+            let n = entropies.len() as f64;
+            let mean = entropies.iter().sum::<f64>() / n;
+            let variance = entropies.iter().map(|h| (h - mean).powi(2)).sum::<f64>() / n;
+            let flat = 400_f64.ln();
+            assert!((0.1 * flat..0.8 * flat).contains(&mean), "{entropies:?}");
+            assert!(variance.sqrt() > 0.05 * flat, "{entropies:?}");
+        }
+        assert_ne!(beliefs, refined);
+    }
 }

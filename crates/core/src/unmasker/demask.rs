@@ -60,7 +60,7 @@ impl Demask {
         if got != (n, n) {
             return Err(Error::model(format!("influences are {got:?}: expected {:?}", (n, n))));
         }
-        match influences.indexed_iter().find(|((i, j), d)| i != j && !(**d >= 0.0)) {
+        match influences.indexed_iter().find(|((i, j), d)| i != j && (d.is_nan() || **d < 0.0)) {
             Some(((i, j), d)) => {
                 let position = |row| view.row(row).position;
                 let (i, j) = (position(i), position(j));

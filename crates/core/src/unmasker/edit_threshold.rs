@@ -7,7 +7,7 @@ use crate::Error;
 /// A step draws a token at every masked *and* every revealed position of the block, p being its
 /// probability in the filtered row. Masked positions with p > τ are revealed, always the best one;
 /// where a token stands already, a different one with p > τₑ takes its place. All rows are of one
-/// forward: editing costs none.
+/// forward, so that editing costs none while something is masked.
 ///
 /// A block that is full is [held](Next::Hold) and edited on, one more forward each time, until nothing
 /// changes or for as many steps as [`post_steps`](Self::post_steps) allows.
@@ -46,8 +46,7 @@ impl EditThreshold {
     }
 
     /// Edits a full block in at most this many further steps instead of 16; with 0 a full block is done.
-    /// Edits may go round in circles: of 64 steps a position the generator makes an
-    /// [error](Error::Endless).
+    /// As edits may go round in circles, a number far beyond 16 risks [`Error::Endless`].
     pub fn post_steps(self, steps: usize) -> Self {
         Self { post_steps: steps, ..self }
     }

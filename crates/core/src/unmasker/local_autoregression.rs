@@ -23,9 +23,10 @@ use crate::{Error, TokenId};
 /// denoiser knows of them jointly. With B = 1, or τ below every h(2), it is
 /// [`ExactSequential`](super::ExactSequential) in [`MaxProb`] order.
 ///
-/// Source: arXiv 2603.20216 (B = 2, 4, 8), its "static" mode with τ = ∞ and its "dynamic" mode
-/// otherwise. Not confirmed is how the dynamic mode chooses between spans. Its third mode, in which the
-/// decoder only lowers the confidence of tokens that it would not choose, is not here.
+/// Source: arXiv 2603.20216 as others report it (B = 2, 4, 8): its "static" mode with τ = ∞ and its
+/// "dynamic" mode otherwise. Not confirmed are how the dynamic mode chooses between spans and that h is
+/// the denoiser's entropy. Its third mode, in which the decoder only lowers the confidence of tokens
+/// that it would not choose, is not here.
 #[derive(Clone)]
 pub struct LocalAutoregression {
     decoder: Arc<dyn SpanDecoder>,
