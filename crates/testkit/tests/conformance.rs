@@ -21,12 +21,15 @@ type Ordered = fn(Arc<dyn Order>) -> Box<dyn Strategy>;
 type Unordered = fn() -> Box<dyn Strategy>;
 
 /// Every strategy that takes an order, one line each.
-fn ordered() -> [Line<Ordered>; 5] {
+fn ordered() -> [Line<Ordered>; 6] {
     let suite = Suite::default;
     [
         ("sequential", suite(), |order| ExactSequential::new(order).boxed()),
         ("marginal", suite(), |order| Marginal::new(order).boxed()),
         ("learned joint", suite(), |order| LearnedJoint::new(ProbeLayer).order(order).boxed()),
+        ("learned joint in a window", suite(), |order| {
+            LearnedJoint::new(ProbeLayer).order(order).window(1).unwrap().boxed()
+        }),
         ("DEMASK", suite(), |order| Demask::new(GiniBound, 2.0).unwrap().order(order).boxed()),
         ("adaptive joint", suite().moves_per_position(2), |order| {
             adaptive(Bound::Entropy(1.0)).order(order).boxed()

@@ -19,7 +19,9 @@ fn exact(oracle: &TabularDenoiser, length: usize) -> Vec<(String, Generator)> {
         all.push((format!("marginal K=1, {order}"), over(oracle.clone(), 1, marginal)));
         for k in 1..=length {
             let refined = LearnedJoint::new(ExactRefiner).order(by.clone());
+            let windowed = refined.clone().window(1).unwrap();
             all.push((format!("refined K={k}, {order}"), over(oracle.clone(), k, refined)));
+            all.push((format!("window of K={k}, {order}"), over(oracle.clone(), k, windowed)));
         }
     }
     all

@@ -130,11 +130,14 @@ const TABLE: &[Entry<Box<dyn Strategy>, Context>] = &[
     },
     Entry {
         name: "joint",
-        summary: "one full forward, then a sampler pass before each further token",
-        parameters: &[],
-        make: |_, context| {
-            let layer = context.layer()?;
-            Ok(Box::new(LearnedJoint::new(layer).order(context.order.clone())))
+        summary: "one full forward, then a sampler pass before each further token; window w looks at w · K rows",
+        parameters: &[Parameter::new("window", "0")],
+        make: |values, context| {
+            let strategy = LearnedJoint::new(context.layer()?).order(context.order.clone());
+            Ok(Box::new(match values.count("window")? {
+                0 => strategy,
+                w => strategy.window(w)?,
+            }))
         },
     },
     Entry {

@@ -73,10 +73,13 @@ impl Layout {
         batch
     }
 
-    /// Appends the rows of a sequence alone, its masked positions, as a sampler pass wants them.
-    pub fn narrow(&mut self, slot: usize, canvas: &Canvas) {
+    /// Appends the rows of a sequence alone as a sampler pass wants them: its masked positions, those in the
+    /// `window` alone where that is not empty.
+    pub fn narrow(&mut self, slot: usize, canvas: &Canvas, window: &[usize]) {
         let first = self.rows.len();
-        self.rows.extend(canvas.masked().map(|position| RowId { sequence: slot, position }));
+        let wanted = |position: &usize| window.is_empty() || window.contains(position);
+        let masked = canvas.masked().filter(wanted);
+        self.rows.extend(masked.map(|position| RowId { sequence: slot, position }));
         self.shown_of(slot).clear();
         let shown = self.rows[first..].iter().zip(first..);
         self.shown[slot].extend(shown.map(|(id, row)| Shown { position: id.position, row }));

@@ -159,7 +159,7 @@ fn refine(
             let other = active[slot].unmasker.sampler_layer();
             let shares = slot == next || other.is_some_and(|other| Arc::ptr_eq(other, layer));
             if shares {
-                layout.narrow(slot, &active[slot].canvas);
+                layout.narrow(slot, &active[slot].canvas, &active[slot].window);
                 slots.push(slot);
             }
             !shares

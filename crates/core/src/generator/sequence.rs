@@ -19,6 +19,8 @@ pub(super) struct Sequence {
     stream: Box<dyn Stream>,
     progress: Progress,
     block_length: usize,
+    /// The positions that the step's sampler passes look at; all that are masked where it is empty.
+    pub window: Vec<usize>,
     /// Whether the strategy wants to see its block again although it is full.
     held: bool,
     steps: usize,
@@ -61,6 +63,7 @@ impl Sequence {
             stream,
             progress: Progress { step: 0, steps: steps / blocks, masked, block_masked: masked },
             block_length: block,
+            window: Vec::new(),
             held: false,
             steps: 0,
             most_steps: steps + STEPS_PER_POSITION * length,
@@ -103,8 +106,8 @@ impl Sequence {
         observer.on_sampler_pass(self.index, self.steps, round);
     }
 
-    /// Asks the strategy for a move and makes it. `rows` are this sequence's rows, the masked positions
-    /// first.
+    /// Asks the strategy for a move and makes it. `rows` are this sequence's rows: the masked positions, then the
+    /// answers after a forward; the positions looked at after a sampler pass.
     pub fn decide(
         &mut self,
         round: usize,
@@ -113,7 +116,7 @@ impl Sequence {
         work: &mut Work,
         observer: &mut dyn Observer,
     ) -> Result<Next, Error> {
-        let candidates = self.canvas.masked().count();
+        let candidates = if round == 0 { self.canvas.masked().count() } else { rows.len() };
         let sight = Sight {
             sequence: self.index,
             canvas: &self.canvas,
@@ -149,7 +152,12 @@ impl Sequence {
         }
         let is_full = self.canvas.masked().next().is_none();
         self.held = is_full && next == Next::Hold;
-        Ok(if is_full { Next::EndStep } else { next })
+        if !work.window.is_empty() {
+            std::mem::swap(&mut self.window, &mut work.window);
+        }
+        let looked_at = |position: &usize| self.canvas.is_masked(*position);
+        let window_is_done = !self.window.is_empty() && !self.window.iter().any(looked_at);
+        Ok(if is_full || window_is_done && next == Next::Refine { Next::EndStep } else { next })
     }
 
     fn remask(&mut self, positions: &[usize], observer: &mut dyn Observer) -> Result<(), Error> {
@@ -183,6 +191,7 @@ impl Sequence {
             self.fill_after(stop);
         }
         observer.on_step(self.index, self.steps, &self.canvas);
+        self.window.clear();
         self.steps += 1;
         self.progress.step += 1;
         self.progress.masked = self.canvas.masked().count();

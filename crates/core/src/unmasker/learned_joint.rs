@@ -9,20 +9,38 @@ use crate::{Error, Order, SamplerLayer};
 /// Reveals one token from the full forward; then, K − 1 times, runs the sampler layer on the canvas
 /// as it now stands and reveals one token from its refined rows.
 ///
+/// With a [window](Self::window) of w the passes look only at the w · K candidates that came first in the order
+/// after the full forward, and the step reveals its K tokens among them. A pass costs the output layer on
+/// w · K rows instead of on all that are masked, which for large vocabularies is most of a pass.
+///
 /// **Law.** With K = 1 it is [`ExactSequential`](super::ExactSequential), token for token for the
 /// same seed. With K > 1 it is exact if the sampler layer answers the model's true conditionals, and
-/// as near to the model's joint as the layer is to them otherwise. Source: arXiv 2509.22738.
+/// as near to the model's joint as the layer is to them otherwise. Which rows are in the window depends on rows alone, so
+/// that all of this holds with a window too; what it changes is the order: a position outside it cannot be
+/// revealed in this step, however sure the layer has become of it. Source: arXiv 2509.22738, without windows.
 #[derive(Clone)]
 pub struct LearnedJoint {
     sampler: Arc<dyn SamplerLayer>,
     order: Arc<dyn Order>,
+    window: Option<usize>,
     left: usize,
 }
 
 impl LearnedJoint {
     /// With this sampler layer, lowest entropy first.
     pub fn new(sampler: impl SamplerLayer + 'static) -> Self {
-        Self { sampler: Arc::new(sampler), order: Arc::new(Entropy), left: 0 }
+        Self { sampler: Arc::new(sampler), order: Arc::new(Entropy), window: None, left: 0 }
+    }
+
+    /// Looks at `w` candidates for each token of a step, instead of at all.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it is 0.
+    pub fn window(self, w: usize) -> Result<Self, Error> {
+        match w {
+            0 => Err(Error::parameter("window", w, "at least 1")),
+            w => Ok(Self { window: Some(w), ..self }),
+        }
     }
 
     /// Reveals in this order instead.
@@ -36,6 +54,9 @@ impl Unmasker for LearnedJoint {
         view.rank(&self.order);
         if view.round() == 0 {
             self.left = view.quota();
+            if let Some(w) = self.window {
+                view.narrow_to_best(w.saturating_mul(self.left));
+            }
         }
         let best = view.ranked(0);
         let drawn = view.draw(best)?;

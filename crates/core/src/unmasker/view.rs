@@ -62,6 +62,8 @@ pub(crate) struct Work {
     drawn: Vec<Drawn>,
     pub reveals: Vec<(usize, Drawn)>,
     pub remasks: Vec<usize>,
+    /// The positions that the step's sampler passes are to look at, if not all.
+    pub window: Vec<usize>,
 }
 
 /// One row that a sequence is shown: its position, and where its logits are.
@@ -108,6 +110,7 @@ impl<'a> View<'a> {
         work.ranked.clear();
         work.reveals.clear();
         work.remasks.clear();
+        work.window.clear();
         let mut view = Self { sight, parts, stream, work };
         let sequence = view.sight.sequence;
         for row in 0..view.sight.rows.len() {
@@ -332,6 +335,25 @@ impl<'a> View<'a> {
     pub(super) fn keep_drawn(&mut self, mut drawn: Vec<Drawn>) {
         drawn.clear();
         self.work.drawn = drawn;
+    }
+
+    /// Says that the sampler passes of this step are to look at these candidates alone: only they meet the output
+    /// layer, and only they are candidates then. Without it they are all that is still masked. The step ends
+    /// once they are revealed.
+    ///
+    /// # Panics
+    /// If there is no such candidate.
+    pub fn narrow_to(&mut self, candidates: impl IntoIterator<Item = usize>) {
+        let (rows, window) = (self.sight.rows, &mut self.work.window);
+        window.clear();
+        window.extend(candidates.into_iter().map(|candidate| rows[candidate].position));
+    }
+
+    /// Narrows the sampler passes to the best candidates of the ranking.
+    pub(super) fn narrow_to_best(&mut self, count: usize) {
+        let best = std::mem::take(&mut self.work.ranked);
+        self.narrow_to(best.iter().take(count).copied());
+        self.work.ranked = best;
     }
 
     /// Records that the position of a row, a masked one, is to be revealed.

@@ -1,0 +1,93 @@
+//! The candidate window: which rows a sampler pass asks for, and what that changes.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::{blank, generator, oracle, over};
+use conjoint_core::unmasker::LearnedJoint;
+use conjoint_core::{
+    Beliefs, Canvas, Error, Generator, Next, RowId, SamplerLayer, State, TokenId, Unmasker, View,
+};
+use conjoint_testkit::{ExactRefiner, NoisyRefiner, TabularJoint};
+
+/// A layer that keeps count of the rows of each pass.
+#[derive(Clone)]
+struct Counting<L>(L, Arc<Mutex<Vec<usize>>>);
+
+impl<L: SamplerLayer> SamplerLayer for Counting<L> {
+    fn refine(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+    ) -> Result<Beliefs, Error> {
+        self.1.lock().unwrap().push(rows.len());
+        self.0.refine(state, batch, rows)
+    }
+}
+
+fn tokens(generator: &Generator, joint: &TabularJoint, n: usize) -> Vec<Vec<TokenId>> {
+    let outputs = generator.run(vec![blank(joint); n], &mut ()).unwrap();
+    outputs.into_iter().map(|output| output.tokens).collect()
+}
+
+/// Six positions, K = 3: after the full forward five are masked, then four.
+#[test]
+fn a_pass_asks_for_the_rows_of_the_window_that_are_still_masked() {
+    let joint = TabularJoint::random(6, 2, 0.5, 3).unwrap();
+    for (window, expected) in
+        [(None, [5, 4, 2, 1]), (Some(1), [2, 1, 2, 1]), (Some(2), [5, 4, 2, 1])]
+    {
+        let counts = Arc::default();
+        let layer = Counting(ExactRefiner, Arc::clone(&counts));
+        let strategy = LearnedJoint::new(layer);
+        let strategy = window.map_or(Ok(strategy.clone()), |w| strategy.window(w)).unwrap();
+        tokens(&generator(&joint, 3, strategy), &joint, 1);
+        assert_eq!(*counts.lock().unwrap(), expected, "{window:?}");
+    }
+}
+
+#[test]
+fn a_window_of_everything_changes_no_token_and_a_small_one_the_order() {
+    let joint = TabularJoint::random(6, 3, 0.4, 5).unwrap();
+    let plain = || LearnedJoint::new(NoisyRefiner::new(1.0, 2).unwrap());
+    let of = |strategy| tokens(&generator(&joint, 3, strategy), &joint, 300);
+    let whole = of(plain());
+    assert_eq!(whole, of(plain().window(2).unwrap()));
+    assert_eq!(whole, of(plain().window(usize::MAX).unwrap()));
+    assert_ne!(whole, of(plain().window(1).unwrap()));
+    assert!(LearnedJoint::new(ExactRefiner).window(0).is_err());
+}
+
+/// Goes on for ever in a window of two, the first and the last masked position.
+#[derive(Clone)]
+struct Greedy(Arc<dyn SamplerLayer>);
+
+impl Unmasker for Greedy {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        if view.round() == 0 {
+            let last = view.candidates().len() - 1;
+            view.narrow_to([0, last]);
+        }
+        let drawn = view.draw(0)?;
+        view.reveal(0, drawn);
+        Ok(Next::Refine)
+    }
+
+    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn a_step_ends_with_its_window_and_the_next_one_sees_all_again() {
+    let joint = TabularJoint::random(6, 2, 0.5, 4).unwrap();
+    let counts = Arc::default();
+    let layer: Arc<dyn SamplerLayer> = Arc::new(Counting(ExactRefiner, Arc::clone(&counts)));
+    let generator = over(oracle(&joint), 6, Greedy(layer));
+    let output = generator.run(vec![blank(&joint)], &mut ()).unwrap().remove(0);
+    assert!(output.tokens.iter().all(|&token| token != joint.mask()));
+    assert_eq!((output.steps, output.denoiser_calls), (3, 3));
+    assert_eq!(*counts.lock().unwrap(), [1, 1, 1]);
+}
