@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use crate::Canvas;
+use crate::{Canvas, sweep};
 
 mod ban;
 mod constrain;
@@ -51,7 +51,7 @@ impl FilterRow<'_> {
         self.scratch.clear();
         let floor = floor.max(f32::MIN);
         for (block, first) in self.logits.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
-            if maximum(block) >= floor {
+            if sweep::largest(block) >= floor {
                 let tokens = block.iter().zip(first..).filter(|(logit, _)| **logit >= floor);
                 self.scratch.extend(tokens.map(|(&logit, token)| (logit, token)));
             }
@@ -69,17 +69,6 @@ impl FilterRow<'_> {
 
 /// Logits looked at together.
 const BLOCK: usize = 64;
-
-/// The largest logit of a block, written so that it becomes vectors.
-fn maximum(block: &[f32]) -> f32 {
-    let (lanes, rest) = block.as_chunks::<16>();
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let mut max = [f32::NEG_INFINITY; 16];
-    for lanes in lanes {
-        max.iter_mut().zip(lanes).for_each(|(max, &logit)| *max = larger(*max, logit));
-    }
-    max.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
-}
 
 /// Most probable first, and the lower id first among equals: a total order, so that every
 /// selection is the same everywhere.

@@ -1,5 +1,5 @@
-use super::{BLOCK, Filter, FilterRow, maximum, most_probable_first};
-use crate::Error;
+use super::{BLOCK, Filter, FilterRow, most_probable_first};
+use crate::{Error, sweep};
 
 /// Keeps the k most probable tokens.
 ///
@@ -28,7 +28,7 @@ impl TopK {
             return f32::NEG_INFINITY;
         }
         row.scratch.clear();
-        row.scratch.extend(blocks.zip(0..).map(|(block, id)| (maximum(block), id)));
+        row.scratch.extend(blocks.zip(0..).map(|(block, id)| (sweep::largest(block), id)));
         row.scratch.select_nth_unstable_by(self.0 - 1, most_probable_first).1.0
     }
 }
@@ -48,6 +48,7 @@ impl Filter for TopK {
 mod tests {
     use super::*;
     use crate::filter::tests::support;
+    use proptest::prelude::*;
 
     #[test]
     fn keeps_exactly_k_and_the_lower_id_among_equals() {
@@ -56,5 +57,28 @@ mod tests {
         assert_eq!(support(&top2, &[1.0, 1.0, 1.0]), [0, 1]);
         assert_eq!(support(&top2, &[1.0]), [0]);
         assert!(TopK::new(0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn selection_agrees_with_sorting(
+            // Many ties, zeros of both signs and tokens ruled out, over many blocks.
+            logits in prop::collection::vec(
+                prop_oneof![
+                    -4i8..4, Just(i8::MIN), Just(i8::MAX)
+                ].prop_map(|x| match x {
+                    i8::MIN => f32::NEG_INFINITY,
+                    i8::MAX => -0.0,
+                    x => f32::from(x),
+                }), 1..700),
+            k in 1usize..40,
+        ) {
+            let mut sorted: Vec<usize> =
+                (0..logits.len()).filter(|&token| logits[token] > f32::NEG_INFINITY).collect();
+            sorted.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+            sorted.truncate(k);
+            sorted.sort_unstable();
+            prop_assert_eq!(support(&TopK::new(k).unwrap(), &logits), sorted);
+        }
     }
 }

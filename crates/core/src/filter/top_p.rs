@@ -98,5 +98,25 @@ mod tests {
             kept.sort_unstable();
             prop_assert_eq!(support(&TopP::new(p).unwrap(), &logits), kept);
         }
+
+        /// Rows of several blocks, whose weights are float32.
+        #[test]
+        fn selection_agrees_with_sorting_on_long_rows(
+            logits in prop::collection::vec(
+                prop_oneof![-6.0f32..6.0, -60.0f32..6.0, Just(2.0f32)], 60..900),
+            p in prop_oneof![0.01f64..0.99, 0.99f64..0.99999],
+        ) {
+            let mut sorted: Vec<usize> = (0..logits.len()).collect();
+            sorted.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+            let z: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
+            let mut kept = support(&TopP::new(p).unwrap(), &logits);
+            kept.sort_by_key(|&token| sorted.iter().position(|&other| other == token));
+            let n = kept.len();
+            prop_assert_eq!(&kept, &sorted[..n]);
+            let mass = |tokens: &[usize]| -> f64 {
+                tokens.iter().map(|&token| f64::from(logits[token]).exp() / z).sum()
+            };
+            prop_assert!(mass(&kept[..n - 1]) <= p + 2e-6 && p - 2e-6 < mass(&kept));
+        }
     }
 }
