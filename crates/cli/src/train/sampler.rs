@@ -132,7 +132,7 @@ fn trajectories(
     }
     // What the texts of the corpus begin with.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
-    let source = arguments.start.source(model, run.seed, &tags, |sampled| Ok(sampled))?;
+    let source = arguments.start.source(model, run.seed, &tags, Ok)?;
     let default = Portions::default();
     let count = count.or(source.len()).unwrap_or(default.count);
     let folder = run.dir.join("trajectories");
