@@ -93,6 +93,37 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     assert!(told.status.success(), "{}", stderr(&told));
 }
 
+/// The whole recipe at the size of a fixture: trajectories, the published choices of training, export and
+/// joint sampling, for both published architectures.
+#[test]
+fn the_recipe_of_large_models_runs_on_both_architectures() {
+    for name in ["dream-tiny", "llada-tiny"] {
+        let base = common::export(name, None);
+        let folder = tempfile::tempdir().unwrap();
+        let [own, layer, model] = ["own", "layer", "model"].map(|name| folder.path().join(name));
+        let run = |command: &str, paths: &[(&str, &Path)], more: &str| {
+            let paths = paths.iter().map(|(flag, path)| format!("{flag} {}", path.display()));
+            let line = [command.to_owned(), paths.collect::<Vec<_>>().join(" "), more.to_owned()];
+            let line = line.join(" ");
+            let output = conjoint(&line.split_whitespace().collect::<Vec<_>>());
+            assert!(output.status.success(), "{name}: {line}\n{}", stderr(&output));
+        };
+        let frozen = ("--model", base.path());
+        run("trajectories", &[frozen, ("--out", &own)], "--num 12 --length 10 --quiet");
+        run(
+            "train sampler",
+            &[frozen, ("--trajectories-dir", &own), ("--dir", &layer)],
+            "--steps 3 --batch 4 --micro-batch 1 --depth 3 --held-out 2 --workers 1 --window 4 \
+             --own-share 0.5 --quiet",
+        );
+        run("export", &[("", base.path()), ("--sampler", &layer), ("--out", &model)], "");
+        let line = "--prompt-ids 5,9,2 --gen-length 8 --unmasker joint --schedule per-step:4";
+        let report = common::generate_json(&model, line);
+        assert_eq!(report["sequences"][0]["denoiser_calls"], 2, "{name}");
+        assert_eq!(report["sequences"][0]["sampler_calls"], 6, "{name}");
+    }
+}
+
 #[test]
 fn bad_values_name_their_flag_and_exit_with_2() {
     let folder = tempfile::tempdir().unwrap();
