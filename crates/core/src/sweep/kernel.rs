@@ -69,9 +69,9 @@ pub(super) fn weight_of(logit: f32, max: f32) -> f32 {
 /// The largest logit of whole blocks.
 #[inline(always)]
 pub(super) fn maximum(blocks: &[f32]) -> f32 {
-    let mut max = [f32::NEG_INFINITY; BLOCK];
-    for lanes in blocks.as_chunks::<BLOCK>().0 {
-        for i in 0..BLOCK {
+    let mut max = [f32::NEG_INFINITY; LANES];
+    for lanes in blocks.as_chunks::<LANES>().0 {
+        for i in 0..LANES {
             max[i] = larger(max[i], lanes[i]);
         }
     }
@@ -117,8 +117,8 @@ fn larger_or_nan(a: f32, b: f32) -> f32 {
 
 /// Brings lanes together in pairs, always in the same order.
 #[inline(always)]
-fn fold<const N: usize>(mut lanes: [f32; N], pair: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut half = N / 2;
+fn fold(mut lanes: [f32; LANES], pair: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {
             lanes[i] = pair(lanes[i], lanes[i + half]);
