@@ -36,6 +36,8 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let operators = if arguments.portable { Operators::Portable } else { Operators::Fused };
+    let folder = arguments.out.as_ref().unwrap_or(&arguments.checkpoint);
+    let had_sampler = folder.join("sampler.onnx").exists();
     let manifest = export(&ExportOptions {
         checkpoint: arguments.checkpoint.clone(),
         sampler: arguments.sampler.clone(),
@@ -43,6 +45,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         operators,
         shift: arguments.shift,
     })?;
-    let folder = arguments.out.as_ref().unwrap_or(&arguments.checkpoint);
+    if had_sampler && arguments.sampler.is_none() {
+        let shown = folder.display();
+        eprintln!(
+            "The export that was in {shown} had a sampler layer, and this one has none: give its folder with \
+             --sampler to keep it."
+        );
+    }
     info::print(folder, &manifest)
 }

@@ -80,6 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let generator = generator.seed(arguments.seed);
     let canvas = arguments.prompt.canvas(&model)?;
+    let drawn = canvas.masked().count() * arguments.num_samples as usize;
     let canvases = vec![canvas; arguments.num_samples as usize];
 
     let start = Instant::now();
@@ -103,13 +104,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         writeln!(out, "{}", show(&model, output)?)?;
     }
     let calls = |count: fn(&Output) -> usize| outputs.iter().map(count).max().unwrap_or(0);
-    let generated: usize = outputs.iter().map(|output| output.generated.len()).sum();
     eprintln!(
-        "{} forwards and {} sampler passes a sequence, {generated} tokens in {seconds:.2} s \
+        "{} forwards and {} sampler passes a sequence, {drawn} tokens in {seconds:.2} s \
          ({:.1} tokens/s)",
         calls(|output| output.denoiser_calls),
         calls(|output| output.sampler_calls),
-        generated as f64 / seconds,
+        drawn as f64 / seconds,
     );
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use conjoint::export::Manifest;
 use conjoint::export::WeightFile;
 use conjoint::prelude::*;
 use conjoint::{Autoregressive, OnnxOptions, runtime};
@@ -78,6 +79,11 @@ impl Model {
         let scorer = name.open("--scorer", self)?;
         scorers.insert(name.clone(), scorer.clone());
         Ok(scorer)
+    }
+
+    /// What the export of `--sampler` says, if that is given.
+    pub fn sampler_manifest(&self) -> Result<Option<Manifest>> {
+        Ok(self.sampler.as_deref().map(Manifest::read).transpose()?)
     }
 
     /// The tokenizer, which `flag` needs.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use conjoint::prelude::*;
 use conjoint::{Autoregressive, OnnxAutoregressive, runtime};
 use conjoint_eval::NGram;
+use sha2::{Digest, Sha256};
 
 use crate::flag::{BadFlag, blame};
 use crate::model::Model;
@@ -78,6 +79,9 @@ impl ScorerName {
         };
         let lines = text.lines().filter(|line| !line.is_empty());
         let texts = lines.map(tokens).collect::<Result<Vec<_>, _>>()?;
+        if texts.is_empty() {
+            return Err(BadFlag::new(flag, self, "the file holds no text").into());
+        }
         Ok(Arc::new(blame(flag, self, NGram::fit(order, vocabulary.size(), texts))?))
     }
 
@@ -93,6 +97,13 @@ impl ScorerName {
             None => Arc::new(model),
             Some(token) => Arc::new(model.start(token)),
         })
+    }
+
+    /// A checksum of the file's content.
+    pub fn checksum(&self) -> Result<String> {
+        let (Self::NGram { file, .. } | Self::Onnx { file, .. }) = self;
+        let bytes = blame("--scorer", self, std::fs::read(file))?;
+        Ok(format!("{:x}", Sha256::digest(&bytes)))
     }
 
     /// The folder in which a tokenizer of the scorer's own may lie.

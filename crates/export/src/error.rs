@@ -97,7 +97,8 @@ pub enum ExportError {
 
     /// A weight file is not the one that was exported.
     #[error(
-        "{} has changed since the model was exported: export it again (`conjoint export`)",
+        "{} has changed since the model was exported: export it again (`conjoint export`, with \
+         --sampler if it had a sampler layer)",
         path.display()
     )]
     WeightsChanged {

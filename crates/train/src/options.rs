@@ -106,7 +106,7 @@ impl RunOptions {
     /// Whether a checkpoint is due after this step, the last one having been at second `saved`.
     pub(crate) fn is_checkpoint(&self, position: &Position, saved: f64) -> bool {
         position.seconds - saved >= 60.0 * self.checkpoint_minutes
-            || self.checkpoint_steps.is_some_and(|steps| position.step % steps.max(1) == 0)
+            || self.checkpoint_steps.is_some_and(|steps| position.step.is_multiple_of(steps.max(1)))
     }
 
     /// The share of the budget used up, in [0, 1].

@@ -85,7 +85,7 @@ impl<T: Teacher> Distillation<'_, T> {
 
 /// Set the random streams of the depths and of the layer's own draws apart from the states'.
 const DEPTHS: u64 = 0x6465_7074_6873;
-const OWN: u64 = 0x6f77_6e;
+const OWN: u64 = 0x006f_776e;
 /// States of each held-out trajectory that are validated on.
 const STATES: usize = 8;
 

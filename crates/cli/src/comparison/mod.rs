@@ -5,13 +5,13 @@ mod lines;
 mod metrics;
 mod texts;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use conjoint::export::{Manifest, WeightFile};
 use conjoint::prelude::*;
 use conjoint_eval::{
     Axis, Bootstrap, Collection, Cost, Key, Plot, Point, Report, Settings, sampler_cost,
@@ -58,8 +58,17 @@ pub fn run(
     metrics: &[Metric],
 ) -> Result<String> {
     let model = arguments.model.open()?;
-    let canvases = arguments.texts.canvases(&model, arguments.num_samples as usize)?;
-    let settings = settings(arguments, &model, &canvases, metrics);
+    let prompts = arguments.texts.beginnings(&model, arguments.num_samples as usize)?;
+    let canvases = arguments.texts.canvases(&model, &prompts, arguments.num_samples as usize)?;
+    let length = canvases[0].free_span().len();
+    // Whatever cannot work is said before hours are spent on what can, and before the folder is claimed.
+    for line in lines {
+        for setting in line.settings(ks, length)? {
+            let (sampling, schedule) = (&arguments.sampling, setting.schedule());
+            sampling.generator(&model, "--strategies", line.unmasker(), schedule)?;
+        }
+    }
+    let settings = settings(arguments, &model, (&prompts, length), metrics)?;
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
     let cost = pass_cost(&arguments.out, &model, &canvases, lines)?;
@@ -68,7 +77,7 @@ pub fn run(
     let mut keys = Vec::new();
     for &seed in &arguments.seeds {
         for line in lines {
-            for setting in line.settings(ks, canvases[0].free_span().len())? {
+            for setting in line.settings(ks, length)? {
                 let key = Key { strategy: line.name(), parameter: setting.name(), seed };
                 collection.point(&key, || {
                     point(arguments, &model, &canvases, &key, (line, &setting), cost, &mut judge)
@@ -118,34 +127,41 @@ fn point(
 fn settings(
     arguments: &ComparisonArguments,
     model: &Model,
-    canvases: &[Canvas],
+    (prompts, length): (&[Vec<TokenId>], usize),
     metrics: &[Metric],
-) -> Settings {
-    let weights: Vec<String> = model
-        .denoiser
-        .manifest()
-        .provenance
-        .weights
-        .iter()
-        .map(|file| format!("{} {}", file.name, file.sha256))
-        .collect();
-    let given: BTreeSet<&[TokenId]> = canvases.iter().map(Canvas::tokens).collect();
+) -> Result<Settings> {
+    let mut contents = Vec::new();
+    for scorer in arguments.sampling.scorer.iter().chain(&arguments.external.external) {
+        contents.push(scorer.checksum()?);
+    }
     let settings = [
-        ("weights", weights.join(", ")),
+        ("weights", weights(model.denoiser.manifest())),
+        ("sampler", model.sampler_manifest()?.as_ref().map_or_else(String::new, weights)),
+        ("scorers' files", contents.join(", ")),
+        ("length", length.to_string()),
         ("texts", arguments.num_samples.to_string()),
-        ("prompts", format!("{:x}", checksum(&given))),
+        ("prompts", format!("{:x}", checksum(prompts))),
         ("sampling", arguments.sampling.description()),
         ("figures", format!("{metrics:?}")),
     ];
     let judge = ("external", arguments.external.description());
     let judged = metrics.contains(&Metric::ExternalNll);
     let settings = settings.into_iter().chain(judged.then_some(judge));
-    settings.map(|(name, value)| (name.to_owned(), value)).collect()
+    Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// Which weights a model is made of.
+fn weights(manifest: &Manifest) -> String {
+    let files = manifest.provenance.weights.iter();
+    let line = |file: &WeightFile| format!("{} {}", file.name, file.sha256);
+    files.map(line).collect::<Vec<_>>().join(", ")
 }
 
 /// FNV-1a over the tokens: enough to tell two sets of prompts apart.
-fn checksum(texts: &BTreeSet<&[TokenId]>) -> u64 {
-    let bytes = texts.iter().flat_map(|text| text.iter().flat_map(|token| token.to_le_bytes()));
+fn checksum(texts: &[Vec<TokenId>]) -> u64 {
+    let ended =
+        |text: &Vec<TokenId>| text.iter().copied().chain([TokenId::MAX]).collect::<Vec<_>>();
+    let bytes = texts.iter().flat_map(ended).flat_map(TokenId::to_le_bytes);
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -37,9 +37,18 @@ fn domain(text: &str) -> Result<Domain, String> {
 }
 
 impl TextArguments {
+    /// What the texts begin with: `n` tasks, or else all the prompts there are.
+    pub fn beginnings(&self, model: &Model, n: usize) -> Result<Vec<Vec<TokenId>>> {
+        if self.tasks { self.questions(model, n) } else { self.prompts(model) }
+    }
+
     /// `n` canvases of equal length, the prompts taken in turn.
-    pub fn canvases(&self, model: &Model, n: usize) -> Result<Vec<Canvas>> {
-        let prompts = if self.tasks { self.questions(model, n)? } else { self.prompts(model)? };
+    pub fn canvases(
+        &self,
+        model: &Model,
+        prompts: &[Vec<TokenId>],
+        n: usize,
+    ) -> Result<Vec<Canvas>> {
         let longest = model.denoiser.max_length();
         let length =
             self.length.map(|length| length as usize).or(longest).context("give --length")?;

@@ -35,7 +35,7 @@ impl ScheduleName {
 
     /// Whether it is one token a step.
     pub fn is_one_per_step(&self) -> bool {
-        self.spec.to_string() == "per-step:1"
+        self.is_per_step() && self.spec.count(0) == Some(1)
     }
 
     /// Whether it is a plain number of tokens a step.

@@ -59,8 +59,14 @@ pub fn parse<T, C: ?Sized>(text: &str, table: &[Entry<T, C>]) -> Result<Spec, St
             Some((key, value)) => (entry.parameters.iter().position(|p| p.name == key), value),
         };
         let slot = index.and_then(|index| values.get_mut(index));
-        *slot.ok_or_else(|| format!("'{part}' is no parameter; expected {}", usage(entry)))? =
-            Some(value.to_owned());
+        let slot =
+            slot.ok_or_else(|| format!("'{part}' is no parameter; expected {}", usage(entry)))?;
+        if slot.replace(value.to_owned()).is_some() {
+            return Err(format!(
+                "'{part}' gives a parameter a second time; expected {}",
+                usage(entry)
+            ));
+        }
     }
     let filled = values.into_iter().zip(entry.parameters).map(|(value, parameter)| {
         let value = value.or_else(|| parameter.default.map(str::to_owned));
@@ -68,6 +74,13 @@ pub fn parse<T, C: ?Sized>(text: &str, table: &[Entry<T, C>]) -> Result<Spec, St
     });
     let values = filled.collect::<Result<_, _>>()?;
     Ok(Spec { name: entry.name, values, written: text.to_owned() })
+}
+
+impl Spec {
+    /// The value of the parameter at this place of the table, if it is a whole number.
+    pub fn count(&self, place: usize) -> Option<usize> {
+        self.values.get(place)?.parse().ok()
+    }
 }
 
 /// Makes what a spec names.

@@ -14,28 +14,28 @@ use super::run::{RunArguments, count, positive, report, share};
 pub struct BaseArguments {
     #[command(flatten)]
     run: RunArguments,
-    /// D, the width of the hidden states
+    /// D, the width of the hidden states [default: 160]
     #[arg(long, value_name = "D", value_parser = count::<2, 65536>)]
     hidden: Option<usize>,
-    /// Decoder layers
+    /// Decoder layers [default: 5]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     layers: Option<usize>,
-    /// F, the inner width of the feed-forward blocks
+    /// F, the inner width of the feed-forward blocks [default: 448]
     #[arg(long, value_name = "F", value_parser = count::<1, 262144>)]
     ffn: Option<usize>,
-    /// Query heads
+    /// Query heads [default: 4]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     heads: Option<usize>,
-    /// Key and value heads
+    /// Key and value heads [default: 2]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     kv_heads: Option<usize>,
-    /// θ of the rotary embedding; short texts want a small one
+    /// θ of the rotary embedding; short texts want a small one [default: 10000]
     #[arg(long, value_name = "THETA", value_parser = positive)]
     rope_theta: Option<f64>,
-    /// The first share of the run, in which rows are lightly masked
+    /// The first share of the run, in which rows are lightly masked [default: 1/3]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     early_share: Option<f64>,
-    /// At most this share of a row is masked early in the run
+    /// At most this share of a row is masked early in the run [default: 0.6]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     early_limit: Option<f64>,
 }

@@ -15,13 +15,13 @@ pub struct RunArguments {
     /// The run's folder: the result, the log, the loss curve and checkpoints. A run found there goes on
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// Stop after this many minutes of training
+    /// Stop after this many minutes of training; this or --steps must be given
     #[arg(long, value_name = "M", required_unless_present = "steps", value_parser = positive)]
     minutes: Option<f64>,
     /// Stop after this many steps
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Rows in a step
+    /// Rows in a step [default: 64 for a base model, 32 for a sampler layer]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
     batch: Option<usize>,
     /// Rows in one backward pass, where a thread's part of the batch is too large for the memory: the
@@ -31,16 +31,17 @@ pub struct RunArguments {
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     workers: Option<usize>,
-    /// Rule that updates the matrices; everything else is always AdamW's
+    /// Rule that updates the matrices, everything else being always AdamW's [default: muon for a base model, adamw
+    /// for a sampler layer]
     #[arg(long, value_name = "RULE")]
     optimizer: Option<Rule>,
     /// Peak learning rate of Muon [default: 0.008]
     #[arg(long, value_name = "RATE", value_parser = positive)]
     muon: Option<f64>,
-    /// Peak learning rate of AdamW
+    /// Peak learning rate of AdamW [default: 0.003 for a base model, 5e-5 for a sampler layer]
     #[arg(long, value_name = "RATE", value_parser = positive)]
     adamw: Option<f64>,
-    /// β₂ of AdamW
+    /// β₂ of AdamW [default: 0.98 for a base model, 0.999 for a sampler layer]
     #[arg(long, value_name = "B", value_parser = below_one)]
     beta2: Option<f64>,
     /// Decoupled weight decay of the matrices [default: 0]
@@ -49,10 +50,10 @@ pub struct RunArguments {
     /// Largest norm of the gradients; larger ones are scaled down [default: 1]
     #[arg(long, value_name = "NORM", value_parser = positive)]
     clip: Option<f64>,
-    /// Steps over which the learning rates rise
+    /// Steps over which the learning rates rise [default: 100 for a base model, 250 for a sampler layer]
     #[arg(long, value_name = "N")]
     warmup: Option<u64>,
-    /// What becomes of the learning rates then
+    /// What becomes of the learning rates then [default: linear for a base model, constant for a sampler layer]
     #[arg(long, value_name = "COURSE")]
     rates: Option<Rates>,
     /// Minutes between checkpoints [default: 5]

@@ -31,6 +31,9 @@ pub struct EnergyResampling {
     beyond: usize,
 }
 
+/// More completions than this are taken for a mistake: each costs a draw of every row.
+const MOST: usize = 1 << 16;
+
 impl EnergyResampling {
     /// With k = 2 completions, revealed lowest entropy first.
     pub fn new(scorer: impl Autoregressive + 'static) -> Self {
@@ -40,10 +43,10 @@ impl EnergyResampling {
     /// Draws this many completions.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if k is 0.
+    /// [`Error::Parameter`] unless 1 ≤ k ≤ 65,536.
     pub fn completions(self, k: usize) -> Result<Self, Error> {
-        if k == 0 {
-            return Err(Error::parameter("completions", k, "at least 1"));
+        if !(1..=MOST).contains(&k) {
+            return Err(Error::parameter("completions", k, format!("from 1 to {MOST}")));
         }
         Ok(Self { completions: k, ..self })
     }
@@ -80,7 +83,7 @@ impl Unmasker for EnergyResampling {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         view.rank(&self.order);
         let rows = view.candidates().len() + self.beyond;
-        let mut completions = Vec::with_capacity(self.completions);
+        let mut completions = Vec::new();
         for _ in 0..self.completions {
             let drawn = (0..rows).map(|row| view.draw(row));
             completions.push(drawn.collect::<Result<Vec<_>, _>>()?);
