@@ -193,3 +193,64 @@ fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
     let message = stderr(&other);
     assert!(message.contains("--out") && message.contains("texts"), "{message}");
 }
+
+#[test]
+fn a_comparison_knows_what_its_figures_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let compare = |out: &str, more: &str| {
+        let (tiny, out) = (tiny(), path(out));
+        let line = format!(
+            "compare --model {} --num-samples 2 --length 12 --steps 6 --metrics nll --out {} {more}",
+            tiny.display(),
+            out.display()
+        );
+        conjoint(&line.split_whitespace().collect::<Vec<_>>())
+    };
+    let refused = |output: std::process::Output, part: &str| {
+        assert_eq!(output.status.code(), Some(2), "{part}: {}", stderr(&output));
+        assert!(stderr(&output).contains(part), "{part}: {}", stderr(&output));
+    };
+    // The scorer's file is another one under the same name.
+    let texts = path("texts.txt");
+    let scored = format!("--strategies copula --scorer ngram:2:{}", texts.display());
+    std::fs::write(&texts, "<story>one hen.\n").unwrap();
+    let first = compare("scored", &scored);
+    assert!(first.status.success(), "{}", stderr(&first));
+    std::fs::write(&texts, "<math>ann has 7 figs.\n").unwrap();
+    refused(compare("scored", &scored), "scorers' files");
+    std::fs::write(&texts, "\n").unwrap();
+    refused(compare("empty", &scored), "holds no text");
+    // The same prompts, one of them more often.
+    let prompts = path("prompts.txt");
+    let prompted = format!("--strategies marginal --prompts {}", prompts.display());
+    std::fs::write(&prompts, "<list>\n<math>\n").unwrap();
+    assert!(compare("prompted", &prompted).status.success());
+    std::fs::write(&prompts, "<list>\n<math>\n<math>\n").unwrap();
+    refused(compare("prompted", &prompted), "prompts");
+    // A strategy that cannot work is found before anything is measured, and the folder stays free.
+    refused(compare("late", "--strategies marginal,wino:2"), "wino:2");
+    assert!(!path("late").join("settings.json").exists());
+    assert!(compare("late", "--strategies marginal").status.success());
+}
+
+#[test]
+fn parameters_are_given_once_and_one_a_step_is_one_a_step_however_written() {
+    let twice =
+        generate(&tiny(), "--prompt <story> --gen-length 4 --unmasker klass:tau=0.5:tau=0.6");
+    assert_eq!(twice.status.code(), Some(2));
+    assert!(stderr(&twice).contains("second time"), "{}", stderr(&twice));
+    let exact = "--prompt <story> --gen-length 4 --unmasker exact --schedule per-step:k=1";
+    assert!(generate(&tiny(), exact).status.success());
+    let folder = tempfile::tempdir().unwrap();
+    let texts = folder.path().join("texts.txt");
+    std::fs::write(&texts, "<story>one hen.\n").unwrap();
+    let energy = format!(
+        "--prompt <story> --gen-length 4 --scorer ngram:2:{} --unmasker energy:completions={}",
+        texts.display(),
+        u64::MAX
+    );
+    let many = generate(&tiny(), &energy);
+    assert_eq!(many.status.code(), Some(2));
+    assert!(stderr(&many).contains("from 1 to 65536"), "{}", stderr(&many));
+}
