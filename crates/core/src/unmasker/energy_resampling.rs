@@ -114,8 +114,10 @@ mod tests {
 
     #[test]
     fn no_completion_is_none_to_keep() {
-        let error = EnergyResampling::new(Unasked).completions(0).err().unwrap();
-        assert!(error.to_string().contains("at least 1"), "{error}");
+        for bad in [0, 65_537, usize::MAX] {
+            let error = EnergyResampling::new(Unasked).completions(bad).err().unwrap();
+            assert!(error.to_string().contains("from 1 to 65536"), "{error}");
+        }
         assert_eq!(EnergyResampling::new(Unasked).completions(3).unwrap().completions, 3);
     }
 }
