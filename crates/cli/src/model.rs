@@ -36,6 +36,8 @@ pub struct Model {
     pub denoiser: Arc<OnnxDenoiser>,
     pub tokenizer: Option<Tokenizer>,
     sampler: Option<PathBuf>,
+    /// The sampler layer, once a strategy has asked for it.
+    layer: Mutex<Option<Arc<OnnxSamplerLayer>>>,
     /// Scorers opened so far: one that counts its texts anew for each strategy would cost more than they do.
     scorers: Mutex<HashMap<ScorerName, Arc<dyn Autoregressive>>>,
 }
@@ -53,21 +55,26 @@ impl ModelArguments {
             Err(error) => return Err(error.into()),
         };
         let sampler = self.sampler.clone();
-        let scorers = Mutex::default();
-        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, sampler, scorers }))
+        let (layer, scorers) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, sampler, layer, scorers }))
     }
 }
 
 impl Model {
-    /// The sampler layer: that of `--sampler`, or the model's own.
-    pub fn sampler_layer(&self) -> Result<OnnxSamplerLayer> {
-        match &self.sampler {
-            None => self.denoiser.sampler_layer().context("this strategy needs a sampler layer"),
+    /// The sampler layer: that of `--sampler`, or the model's own, opened once.
+    pub fn sampler_layer(&self) -> Result<Arc<OnnxSamplerLayer>> {
+        let mut opened = self.layer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(layer) = &*opened {
+            return Ok(layer.clone());
+        }
+        let layer = Arc::new(match &self.sampler {
+            None => self.denoiser.sampler_layer().context("this strategy needs a sampler layer")?,
             Some(folder) => {
                 check_exported("--sampler", folder)?;
-                Ok(OnnxSamplerLayer::open(folder, &self.denoiser)?)
+                OnnxSamplerLayer::open(folder, &self.denoiser)?
             }
-        }
+        });
+        Ok(opened.insert(layer).clone())
     }
 
     /// The scorer of `--scorer`, opened once.
@@ -81,9 +88,15 @@ impl Model {
         Ok(scorer)
     }
 
-    /// What the export of `--sampler` says, if that is given.
-    pub fn sampler_manifest(&self) -> Result<Option<Manifest>> {
-        Ok(self.sampler.as_deref().map(Manifest::read).transpose()?)
+    /// What tells all of the model's files from others, its own sampler layer's included.
+    pub fn weights(&self) -> String {
+        shown(&self.denoiser.manifest().provenance.weights)
+    }
+
+    /// The same of the export of `--sampler`; empty if that is not given.
+    pub fn sampler_weights(&self) -> Result<String> {
+        let manifest = self.sampler.as_deref().map(Manifest::read).transpose()?;
+        Ok(manifest.map_or_else(String::new, |manifest| shown(&manifest.provenance.weights)))
     }
 
     /// The tokenizer, which `flag` needs.
@@ -97,14 +110,19 @@ impl Model {
     pub fn fingerprint(&self) -> String {
         let files = self.denoiser.manifest().provenance.weights.iter();
         let frozen = files.filter(|file| !file.name.starts_with("sampler"));
-        let line = |file: &WeightFile| format!("{} {} {}", file.name, file.bytes, file.sha256);
-        frozen.map(line).collect::<Vec<_>>().join(", ")
+        shown(frozen)
     }
 
     /// Encodes a prompt.
     pub fn encode(&self, flag: &'static str, text: &str) -> Result<Vec<TokenId>, BadFlag> {
         blame(flag, text, self.tokenizer(flag, text)?.encode(text))
     }
+}
+
+/// Weight files in one line, by which they can be told from others.
+fn shown<'a>(files: impl IntoIterator<Item = &'a WeightFile>) -> String {
+    let line = |file: &WeightFile| format!("{} {} {}", file.name, file.bytes, file.sha256);
+    files.into_iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
 /// Says what to do about a folder that is no exported model.

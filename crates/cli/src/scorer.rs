@@ -102,8 +102,11 @@ impl ScorerName {
     /// A checksum of the file's content.
     pub fn checksum(&self) -> Result<String> {
         let (Self::NGram { file, .. } | Self::Onnx { file, .. }) = self;
-        let bytes = blame("--scorer", self, std::fs::read(file))?;
-        Ok(format!("{:x}", Sha256::digest(&bytes)))
+        let mut hash = Sha256::new();
+        let read =
+            std::fs::File::open(file).and_then(|mut file| std::io::copy(&mut file, &mut hash));
+        blame("--scorer", self, read)?;
+        Ok(format!("{:x}", hash.finalize()))
     }
 
     /// The folder in which a tokenizer of the scorer's own may lie.

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use conjoint::export::{Manifest, WeightFile};
 use conjoint::prelude::*;
 use conjoint_eval::{
     Axis, Bootstrap, Collection, Cost, Key, Plot, Point, Report, Settings, sampler_cost,
 };
+use conjoint_trajectory::digest;
 
 pub use lines::{Line, Setting};
 pub use metrics::Metric;
@@ -135,12 +135,12 @@ fn settings(
         contents.push(scorer.checksum()?);
     }
     let settings = [
-        ("weights", weights(model.denoiser.manifest())),
-        ("sampler", model.sampler_manifest()?.as_ref().map_or_else(String::new, weights)),
+        ("weights", model.weights()),
+        ("sampler", model.sampler_weights()?),
         ("scorers' files", contents.join(", ")),
         ("length", length.to_string()),
         ("texts", arguments.num_samples.to_string()),
-        ("prompts", format!("{:x}", checksum(prompts))),
+        ("prompts", digest(prompts.iter().map(Vec::as_slice))),
         ("sampling", arguments.sampling.description()),
         ("figures", format!("{metrics:?}")),
     ];
@@ -148,23 +148,6 @@ fn settings(
     let judged = metrics.contains(&Metric::ExternalNll);
     let settings = settings.into_iter().chain(judged.then_some(judge));
     Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-/// Which weights a model is made of.
-fn weights(manifest: &Manifest) -> String {
-    let files = manifest.provenance.weights.iter();
-    let line = |file: &WeightFile| format!("{} {}", file.name, file.sha256);
-    files.map(line).collect::<Vec<_>>().join(", ")
-}
-
-/// FNV-1a over the tokens: enough to tell two sets of prompts apart.
-fn checksum(texts: &[Vec<TokenId>]) -> u64 {
-    let ended =
-        |text: &Vec<TokenId>| text.iter().copied().chain([TokenId::MAX]).collect::<Vec<_>>();
-    let bytes = texts.iter().flat_map(ended).flat_map(TokenId::to_le_bytes);
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// What a sampler pass costs in forwards of the model, measured once in a comparison; 0 without a
