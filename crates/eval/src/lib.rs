@@ -33,6 +33,7 @@ mod report;
 mod run;
 mod share;
 mod summary;
+mod surprise;
 mod validity;
 
 pub use aup::Aup;
@@ -52,4 +53,5 @@ pub use report::{Point, Report};
 pub use run::{Collection, Key, Settings};
 pub use share::Share;
 pub use summary::Gap;
+pub use surprise::Surprise;
 pub use validity::Validity;

@@ -60,7 +60,7 @@ impl Builder<'_> {
     /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D] → `hidden_next` f32
     /// [B, T, D]:
     ///
-    /// h′ = h + rms_post(layer(W [rms_e(embed(x)); rms_h(h)] + b))
+    /// h′ = h + rms_post(layers(W [rms_e(embed(x)); rms_h(h)] + b))
     pub(crate) fn sampler(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
         let mut graph = Graph::new("sampler", self.location);
         let (ids, frame) = self.begin(&mut graph);
@@ -71,8 +71,10 @@ impl Builder<'_> {
         let tokens = self.norm(&mut graph, &tokens, &weights.norm_embed);
         let states = self.norm(&mut graph, &prior, &weights.norm_hidden);
         let both = graph.node("Concat", &[&tokens, &states], &[("axis", Attribute::Int(1))]);
-        let x = linear(&mut graph, &both, &weights.down_project);
-        let x = self.layer(&mut graph, "layer", &weights.layer, &frame, x);
+        let mut x = linear(&mut graph, &both, &weights.down_project);
+        for (number, layer) in weights.layers.iter().enumerate() {
+            x = self.layer(&mut graph, &format!("layers.{number}"), layer, &frame, x);
+        }
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);

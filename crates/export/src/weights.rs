@@ -44,7 +44,8 @@ pub(crate) struct SamplerWeights {
     pub(crate) norm_hidden: Tensor,
     pub(crate) norm_post: Tensor,
     pub(crate) down_project: Linear,
-    pub(crate) layer: DecoderLayer,
+    /// One in the published samplers.
+    pub(crate) layers: Vec<DecoderLayer>,
 }
 
 /// What the names of a sampler's tensors begin with, in its own checkpoint or beside a base model.
@@ -97,17 +98,25 @@ impl SamplerWeights {
         let name = format!("{SAMPLER}down_project.0");
         let down_project = Linear::take(checkpoint, &name, [width, 2 * width], true)?;
 
-        let prefix = format!("{SAMPLER}layers.0.0.");
+        // A sampler names its layers as one of the families does.
+        let prefix = |number: usize| format!("{SAMPLER}layers.0.{number}.");
+        let has = |checkpoint: &Checkpoint, number: usize, naming: &LayerNames| {
+            checkpoint.contains(&weight(&format!("{}{}", prefix(number), naming.q)))
+        };
         let naming = blueprint
             .layer_namings()
             .into_iter()
-            .find(|naming| checkpoint.contains(&weight(&format!("{prefix}{}", naming.q))))
+            .find(|naming| has(checkpoint, 0, naming))
             .unwrap_or(&blueprint.names.layer);
-        let layer = DecoderLayer::take(blueprint, checkpoint, &prefix, naming)?;
+        // At least one, so that a checkpoint without any is told what it lacks.
+        let count = (0..).take_while(|&n| has(checkpoint, n, naming)).count().max(1);
+        let layers = (0..count)
+            .map(|n| DecoderLayer::take(blueprint, checkpoint, &prefix(n), naming))
+            .collect::<Result<_, _>>()?;
         checkpoint.refuse_unclaimed(|name| {
             name.starts_with(SAMPLER) && !name.ends_with("rotary_emb.inv_freq")
         })?;
-        Ok(Self { norm_embed, norm_hidden, norm_post, down_project, layer })
+        Ok(Self { norm_embed, norm_hidden, norm_post, down_project, layers })
     }
 
     /// All tensors, in no particular order.
@@ -115,7 +124,7 @@ impl SamplerWeights {
         [&self.norm_embed, &self.norm_hidden, &self.norm_post]
             .into_iter()
             .chain(self.down_project.tensors())
-            .chain(self.layer.tensors())
+            .chain(self.layers.iter().flat_map(DecoderLayer::tensors))
     }
 }
 

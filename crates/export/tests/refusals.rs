@@ -194,7 +194,7 @@ fn a_sampler_that_is_none_or_belongs_to_another_model() {
 }
 
 #[test]
-fn a_sampler_with_more_layers_than_one() {
+fn a_sampler_with_part_of_a_second_layer() {
     let sampler = copy("adjust-dream-tiny");
     let name = "drafter.layers.0.1.input_layernorm.weight";
     edit_tensors(&sampler.path().join(WEIGHTS), |tensors| {
@@ -206,6 +206,14 @@ fn a_sampler_with_more_layers_than_one() {
     let error = refusal(&options);
     assert!(matches!(error, ExportError::UnexpectedTensor { .. }), "{error}");
     assert_names(&error, &[name]);
+    // With its queries it is a layer, which wants the rest.
+    edit_tensors(&sampler.path().join(WEIGHTS), |tensors| {
+        let queries = tensors["drafter.layers.0.0.self_attn.q_proj.weight"].clone();
+        tensors.insert("drafter.layers.0.1.self_attn.q_proj.weight".into(), queries);
+    });
+    let error = refusal(&options);
+    assert!(matches!(error, ExportError::MissingTensor { .. }), "{error}");
+    assert_names(&error, &["drafter.layers.0.1.post_attention_layernorm.weight"]);
 }
 
 #[test]

@@ -2,10 +2,14 @@
 
 mod common;
 
-use common::{OPERATORS, Reference, all_rows, assert_near, canvas, opened};
+use std::fs;
+
+use common::{OPERATORS, Reference, all_rows, assert_near, canvas, fixture, opened};
 use conjoint_core::{Beliefs, Denoiser, SamplerLayer, State};
 use conjoint_onnx::OnnxDenoiser;
 use ndarray::{Array2, Array3, Axis, Slice};
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 
 /// Row i of the graphs belongs to position i. The references of a shifted model are not shifted
 /// yet: there it is row i − 1 that belongs to position i, and row 0 to position 0 as well.
@@ -58,9 +62,44 @@ fn direct(model: &OnnxDenoiser, ids: &[Vec<i64>], hidden: &Array3<f32>, logits: 
 
 #[test]
 fn sampler_layer() {
+    passes_agree("adjust-dream-tiny");
+}
+
+/// The published layer with one that changes nothing before it or behind it.
+#[test]
+fn sampler_of_two_layers() {
+    let published = fs::read(fixture("adjust-dream-tiny").join("model.safetensors")).unwrap();
+    let published = SafeTensors::deserialize(&published).unwrap();
+    for (kept, idle) in [(0, 1), (1, 0)] {
+        let mut tensors = Vec::new();
+        for (name, tensor) in published.tensors() {
+            let mut add = |name: String, data: Vec<u8>| {
+                let shape = tensor.shape().to_vec();
+                tensors.push((name, (tensor.dtype(), shape, data)));
+            };
+            let Some(part) = name.strip_prefix("drafter.layers.0.0.") else {
+                add(name, tensor.data().to_vec());
+                continue;
+            };
+            let writes = part.contains("o_proj") || part.contains("down_proj");
+            let silent = if writes { vec![0; tensor.data().len()] } else { tensor.data().to_vec() };
+            add(format!("drafter.layers.0.{kept}.{part}"), tensor.data().to_vec());
+            add(format!("drafter.layers.0.{idle}.{part}"), silent);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let views = tensors.iter().map(|(name, (dtype, shape, data))| {
+            (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
+        });
+        let file = folder.path().join("model.safetensors");
+        fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+        passes_agree(folder.path().to_str().unwrap());
+    }
+}
+
+fn passes_agree(sampler: &str) {
     let reference = Reference::of("adjust-dream-tiny");
     for operators in OPERATORS {
-        let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), operators);
+        let (_folder, model) = opened("dream-tiny", Some(sampler), operators);
         let sampler = model.sampler_layer().unwrap();
         let mask = model.vocabulary().mask();
         let ids = |pass: usize| reference.ids(&format!("step{pass}.input_ids"));

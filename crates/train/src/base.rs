@@ -1,7 +1,8 @@
 //! Training of a small base model: masked diffusion on fixed-length rows.
 
-use burn::tensor::Device;
+use std::collections::BTreeSet;
 
+use burn::tensor::Device;
 use conjoint_corpus::{Corpus, Domain};
 
 use crate::TrainError;
@@ -60,6 +61,8 @@ pub struct BaseOptions {
     pub early_share: f64,
     /// The share of a row that is masked at most early in the run.
     pub early_limit: f64,
+    /// The domains of the texts that [`train_base`] makes; one named twice is drawn twice as often.
+    pub domains: Vec<Domain>,
     /// Held-out rows for each validated level.
     pub validation_rows: usize,
     /// The number format of the saved weights.
@@ -81,6 +84,7 @@ impl Default for BaseOptions {
             prompt: 1,
             early_share: 1.0 / 3.0,
             early_limit: 0.6,
+            domains: Domain::ALL.to_vec(),
             validation_rows: 128,
             precision: Precision::F32,
             run: RunOptions::default(),
@@ -139,13 +143,24 @@ impl BaseOptions {
 pub fn train_base(options: &BaseOptions) -> Result<Summary, TrainError> {
     let tags: Vec<_> = Domain::ALL.iter().map(|domain| domain.tag()).collect();
     let tokenizer = CharTokenizer::new(Corpus::alphabet(), &tags)?;
-    let corpus = Corpus::new(options.run.seed);
-    let rows = |index| {
+    train_on(&texts(&tokenizer, options)?, &tokenizer, options)
+}
+
+/// The texts of the corpus as rows. Each domain counts once in those held out, however often it is trained on.
+fn texts(tokenizer: &CharTokenizer, options: &BaseOptions) -> Result<impl Rows, TrainError> {
+    let of = |domains: &[Domain]| {
+        let corpus = Corpus::new(options.run.seed).with_domains(domains);
+        let (got, expected) = ("none".to_owned(), "at least one".to_owned());
+        corpus.map_err(|_| TrainError::Invalid { name: "domains", got, expected })
+    };
+    let each: BTreeSet<Domain> = options.domains.iter().copied().collect();
+    let (training, held_out) = (of(&options.domains)?, of(&Vec::from_iter(each))?);
+    Ok(move |index| {
+        let corpus = if index < HELD_OUT { &training } else { &held_out };
         let mut row = tokenizer.encode(&corpus.text(index).to_string())?;
         row.resize(options.length.max(row.len()), tokenizer.eos());
         Ok(row)
-    };
-    train_on(&rows, &tokenizer, options)
+    })
 }
 
 /// Trains a base model on `rows`, or continues the run in `options.run.dir`.
@@ -223,6 +238,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let options = BaseOptions { length: 20, prompt: 1, ..tiny_run(dir.path(), 2) };
         assert!(matches!(train_base(&options), Err(TrainError::Row { .. })));
+    }
+
+    #[test]
+    fn only_the_domains_asked_for_are_trained_on_and_each_is_held_out_once() {
+        let tags: Vec<_> = Domain::ALL.iter().map(|domain| domain.tag()).collect();
+        let tokenizer = CharTokenizer::new(Corpus::alphabet(), &tags).unwrap();
+        let count = |domains: &[Domain], domain: Domain, first: u64| {
+            let options = BaseOptions { domains: domains.to_vec(), ..BaseOptions::default() };
+            let rows = texts(&tokenizer, &options).unwrap();
+            let tag = tokenizer.encode(domain.tag()).unwrap()[0];
+            (first..first + 400).filter(|&i| rows.row(i).unwrap()[0] == tag).count()
+        };
+        let domains = [Domain::List, Domain::Code, Domain::List, Domain::List];
+        assert_eq!(count(&domains, Domain::Math, 0) + count(&domains, Domain::Math, HELD_OUT), 0);
+        // Means of 300 and 200; standard deviations of 9 and 10.
+        assert!(count(&domains, Domain::List, 0).abs_diff(300) < 45);
+        assert!(count(&domains, Domain::List, HELD_OUT).abs_diff(200) < 50);
+        let none = BaseOptions { domains: vec![], ..BaseOptions::default() };
+        assert!(matches!(train_base(&none), Err(TrainError::Invalid { name: "domains", .. })));
     }
 
     #[test]

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_identity_costs_what_stale_distributions_cost() {
         let device = Device::default();
-        let layer = params::init(SamplerLayer::new(&tiny_config(), &device), 1);
+        let layer = params::init(SamplerLayer::new(&tiny_config(), 1, &device), 1);
         let start = numbers([2, 6, 16], 3.0, &device);
         let passes = passes(&device, true);
         let stale: f64 = passes
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_pass_without_target_still_moves_the_state() {
         let device = Device::default();
-        let layer = shaken(SamplerLayer::new(&tiny_config(), &device), 1);
+        let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &device), 1);
         let start = numbers([2, 6, 16], 3.0, &device);
         let last = |passes: Vec<Pass>| {
             value(loss(&layer, &head(&device), start.clone(), &passes, Comparison::default()))
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_temperature_divides_both_logits_and_keeps_the_scale() {
         let device = Device::default();
-        let layer = params::init(SamplerLayer::new(&tiny_config(), &device), 1);
+        let layer = params::init(SamplerLayer::new(&tiny_config(), 1, &device), 1);
         let start = numbers([2, 6, 16], 3.0, &device);
         let at = |temperature| {
             let comparison = Comparison { temperature, ..Comparison::default() };
@@ -230,7 +230,7 @@ mod tests {
         let device = Device::default().autodiff();
         let plain = Device::default();
         let lambda = Comparison { teacher: 0.3, start: 0.2, temperature: 1.7 };
-        let layer = shaken(SamplerLayer::new(&tiny_config(), &device), 1);
+        let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &device), 1);
         let of = |layer: &SamplerLayer| {
             loss(
                 layer,

@@ -27,6 +27,8 @@ pub struct SamplerOptions {
     /// The frozen model's checkpoint folder, of any architecture that `conjoint export` reads; the layer shares
     /// its embedding and head.
     pub base: PathBuf,
+    /// Decoder layers of the sampler.
+    pub layers: usize,
     /// The weight of each depth j = 1..=J in the loss; its length is J, the most passes that are
     /// unrolled. To reveal K tokens a step well, J should be at least K − 1.
     pub depth_weights: Vec<f64>,
@@ -55,6 +57,7 @@ impl Default for SamplerOptions {
     fn default() -> Self {
         Self {
             base: PathBuf::from("base"),
+            layers: 1,
             depth_weights: favour_shallow(7),
             all_depths: false,
             window: Window::default(),
@@ -79,6 +82,7 @@ pub fn favour_shallow(depth: usize) -> Vec<f64> {
 
 impl SamplerOptions {
     fn validate(&self) -> Result<(), TrainError> {
+        check(self.layers > 0, "layers", 0, "at least 1")?;
         let weights = &self.depth_weights;
         let usable =
             weights.iter().all(|w| *w >= 0.0 && w.is_finite()) && weights.iter().sum::<f64>() > 0.0;
@@ -141,7 +145,7 @@ pub fn train_sampler(
             held_out: options.held_out,
         });
     };
-    let layer = SamplerLayer::new(tables.config(), &Device::default().autodiff());
+    let layer = SamplerLayer::new(tables.config(), options.layers, &Device::default().autodiff());
     let layer = params::init(layer, options.run.seed);
     let frozen = Frozen { tables, teacher: &Cached::new(teacher, options.cache_bytes) };
     trainer::train(layer, &Distillation { frozen, training, held_out, options }, &options.run)
@@ -238,6 +242,8 @@ mod tests {
         assert!(matches!(few, Err(TrainError::TooFewTrajectories { got: 4, held_out: 4 })));
         let none = SamplerOptions { depth_weights: vec![], ..good() };
         assert!(matches!(train(&none, 9), Err(TrainError::Invalid { name: "depth_weights", .. })));
+        let bare = SamplerOptions { layers: 0, ..good() };
+        assert!(matches!(train(&bare, 9), Err(TrainError::Invalid { name: "layers", .. })));
         let nowhere = SamplerOptions { base: dir.path().join("nowhere"), ..good() };
         assert!(matches!(train(&nowhere, 9), Err(TrainError::Io { .. })));
         let mut broken = trajectories(9);

@@ -76,6 +76,14 @@ pub enum TrainError {
         /// Its value now.
         new: String,
     },
+    /// The file of the frozen model's answers cannot be used.
+    #[error("the frozen model's answers in {}: {source}", path.display())]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// The database's reason.
+        source: Box<redb::Error>,
+    },
     /// A file is there but its content is not what it should be.
     #[error("{}: {reason}", path.display())]
     Malformed {

@@ -49,6 +49,7 @@ pub mod dream;
 mod error;
 mod figures;
 mod identity;
+pub mod kept;
 pub mod log;
 mod masked_diffusion;
 mod masking;

@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn layer() -> SamplerLayer {
-        shaken(SamplerLayer::new(&tiny_config(), &Device::default()), 2)
+        shaken(SamplerLayer::new(&tiny_config(), 1, &Device::default()), 2)
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         let first = |layer: &SamplerLayer, seed| -> Vec<Vec<u32>> {
             drawn(layer, 2, seed).iter().map(|chain| chain.canvas(1).to_vec()).collect()
         };
-        let identity = params::init(SamplerLayer::new(&tiny_config(), &Device::default()), 1);
+        let identity = params::init(SamplerLayer::new(&tiny_config(), 1, &Device::default()), 1);
         assert_eq!(texts(&layer(), 1), texts(&layer(), 1));
         assert_ne!(texts(&layer(), 1), texts(&layer(), 2));
         // The layer has no part in x¹, and has one in what follows.

@@ -15,12 +15,13 @@ use crate::tensors::{self, Precision};
 /// One small layer that updates the hidden states after tokens were revealed:
 ///
 /// ```text
-/// z  = layer(down_project([norm_embed(e) ; norm_hidden(h)]))
+/// z  = layers(down_project([norm_embed(e) ; norm_hidden(h)]))
 /// h' = h + norm_postattn(z)
 /// ```
 ///
 /// with e the frozen model's embedding of the tokens now and h the hidden states so far, after
-/// Dream's shift. Source: approximate joint sampling, arXiv 2509.22738.
+/// Dream's shift. The published samplers have one decoder layer. Source: approximate joint sampling,
+/// arXiv 2509.22738.
 #[derive(Module, Debug)]
 pub struct SamplerLayer {
     /// Norm of the embeddings.
@@ -29,8 +30,8 @@ pub struct SamplerLayer {
     pub norm_hidden: RmsNorm,
     /// Both together to the model's width, `2D → D`, with bias.
     pub down_project: Linear,
-    /// A decoder layer of the model's own kind.
-    pub layer: DecoderLayer,
+    /// Decoder layers of the model's own kind, one after the other.
+    pub layers: Vec<DecoderLayer>,
     /// Norm of the update; with gains of zero the whole is the identity.
     pub norm_postattn: RmsNorm,
     #[module(skip)]
@@ -38,15 +39,15 @@ pub struct SamplerLayer {
 }
 
 impl SamplerLayer {
-    /// A layer for the model `config`, not yet initialised; after [`crate::params::init`] it is the
-    /// identity on the hidden states.
-    pub fn new(config: &DreamConfig, device: &Device) -> Self {
+    /// A sampler of `layers` decoder layers for the model `config`, not yet initialised; after
+    /// [`crate::params::init`] it is the identity on the hidden states.
+    pub fn new(config: &DreamConfig, layers: usize, device: &Device) -> Self {
         let width = config.hidden_size;
         Self {
             norm_embed: rms_norm(config, device),
             norm_hidden: rms_norm(config, device),
             down_project: linear(2 * width, width, true, device),
-            layer: DecoderLayer::new(config, device),
+            layers: (0..layers).map(|_| DecoderLayer::new(config, device)).collect(),
             norm_postattn: rms_norm(config, device),
             config: config.clone(),
         }
@@ -58,7 +59,10 @@ impl SamplerLayer {
         let rotary = Rotary::new(&self.config, hidden.dims()[1], &self.norm_embed.gamma.device());
         let both =
             vec![self.norm_embed.forward(embedded), self.norm_hidden.forward(hidden.clone())];
-        let update = self.layer.forward(self.down_project.forward(Tensor::cat(both, 2)), &rotary);
+        let mut update = self.down_project.forward(Tensor::cat(both, 2));
+        for layer in &self.layers {
+            update = layer.forward(update, &rotary);
+        }
         hidden + self.norm_postattn.forward(update)
     }
 
@@ -78,15 +82,21 @@ impl SamplerLayer {
     /// The file is missing or malformed, or a tensor is missing or of the wrong shape.
     pub fn load(path: &Path, config: &DreamConfig, device: &Device) -> Result<Self, TrainError> {
         let tensors = tensors::read_tensors(path)?;
-        tensors::import(Self::new(config, device), &tensors, published_name, path)
+        let has = |layer: &usize| {
+            let prefix = format!("drafter.layers.0.{layer}.");
+            tensors.keys().any(|name| name.starts_with(&prefix))
+        };
+        // At least one, so that a file without any is told what it lacks.
+        let layers = (0..).take_while(has).count().max(1);
+        tensors::import(Self::new(config, layers, device), &tensors, published_name, path)
     }
 }
 
-/// `norm_embed.gamma` → `drafter.norm_embed.0.weight`, `layer.mlp…` → `drafter.layers.0.0.mlp…`.
+/// `norm_embed.gamma` → `drafter.norm_embed.0.weight`, `layers.0.mlp…` → `drafter.layers.0.0.mlp…`.
 fn published_name(path: &str) -> String {
     let path = checkpoint::checkpoint_name(path);
     match path.split_once('.') {
-        Some(("layer", rest)) => format!("drafter.layers.0.0.{rest}"),
+        Some(("layers", rest)) => format!("drafter.layers.0.{rest}"),
         Some((part, rest)) => format!("drafter.{part}.0.{rest}"),
         None => format!("drafter.{path}"),
     }
@@ -123,7 +133,7 @@ mod tests {
     #[test]
     fn a_fresh_layer_is_the_identity() {
         let device = Device::default();
-        let layer = params::init(SamplerLayer::new(&testing::tiny_config(), &device), 3);
+        let layer = params::init(SamplerLayer::new(&testing::tiny_config(), 2, &device), 3);
         let random = || Tensor::<3>::random([2, 7, 16], Distribution::Normal(0.0, 1.0), &device);
         let hidden = random();
         assert_eq!(layer.forward(random(), hidden.clone()).to_data(), hidden.to_data());
@@ -134,10 +144,13 @@ mod tests {
         let (device, config) = (Device::default(), testing::tiny_config());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model.safetensors");
-        let layer = params::init(SamplerLayer::new(&config, &device), 3);
-        layer.save(&path, Precision::F32).unwrap();
-        let back = SamplerLayer::load(&path, &config, &device).unwrap();
-        assert_eq!(tensors::export(&layer, str::to_owned), tensors::export(&back, str::to_owned));
+        for layers in [2, 1] {
+            let layer = params::init(SamplerLayer::new(&config, layers, &device), 3);
+            layer.save(&path, Precision::F32).unwrap();
+            let back = SamplerLayer::load(&path, &config, &device).unwrap();
+            let tensors = |of: &SamplerLayer| tensors::export(of, str::to_owned);
+            assert_eq!((tensors(&layer), layers), (tensors(&back), back.layers.len()));
+        }
         let names = tensors::read_tensors(&path).unwrap();
         let published =
             tensors::read_tensors(&fixture("adjust-dream-tiny").join("model.safetensors")).unwrap();

@@ -123,8 +123,10 @@ mod tests {
     fn lladas_layers_have_no_biases() {
         let device = Device::default();
         let tables = Tables::read(&fixture("llada-tiny"), &device).unwrap();
-        let layer = crate::sampler::SamplerLayer::new(tables.config(), &device);
-        assert!(layer.layer.self_attn.q_proj.bias.is_none() && layer.down_project.bias.is_some());
+        let layer = crate::sampler::SamplerLayer::new(tables.config(), 1, &device);
+        assert!(
+            layer.layers[0].self_attn.q_proj.bias.is_none() && layer.down_project.bias.is_some()
+        );
         let missing = Tables::read(Path::new("nowhere"), &device);
         assert!(matches!(missing, Err(TrainError::Checkpoint(_))), "{missing:?}");
     }

@@ -72,22 +72,37 @@ impl<T: Teacher> Teacher for Cached<T> {
     fn hidden(&self, ids: &[i64], batch: usize, length: usize) -> Result<Vec<f32>, TrainError> {
         let rows: Vec<&[i64]> = ids.chunks(length.max(1)).collect();
         let mut answers: Vec<_> = rows.iter().map(|row| self.known(row)).collect();
-        let missing: Vec<usize> = (0..rows.len()).filter(|&i| answers[i].is_none()).collect();
-        if !missing.is_empty() {
-            let asked = missing.iter().flat_map(|&i| rows[i]).copied().collect::<Vec<_>>();
-            let new = self.teacher.hidden(&asked, missing.len(), length)?;
-            if new.is_empty() || new.len() % missing.len() != 0 {
-                let expected = new.len().next_multiple_of(missing.len()).max(asked.len());
-                return Err(TrainError::TeacherShape { got: new.len(), batch, expected });
-            }
-            for (&i, answer) in missing.iter().zip(new.chunks_exact(new.len() / missing.len())) {
-                let answer = Arc::from(answer);
-                self.remember(rows[i], &answer);
-                answers[i] = Some(answer);
+        for i in ask_missing(&self.teacher, &rows, &mut answers, batch, length)? {
+            if let Some(answer) = &answers[i] {
+                self.remember(rows[i], answer);
             }
         }
         Ok(answers.iter().flatten().flat_map(|answer| answer.iter().copied()).collect())
     }
+}
+
+/// Asks `teacher`, in one call, for the answers that are missing, and says which they were.
+pub(crate) fn ask_missing<A: for<'a> From<&'a [f32]>>(
+    teacher: &impl Teacher,
+    rows: &[&[i64]],
+    answers: &mut [Option<A>],
+    batch: usize,
+    length: usize,
+) -> Result<Vec<usize>, TrainError> {
+    let missing: Vec<usize> = (0..rows.len()).filter(|&i| answers[i].is_none()).collect();
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    let asked = missing.iter().flat_map(|&i| rows[i]).copied().collect::<Vec<_>>();
+    let new = teacher.hidden(&asked, missing.len(), length)?;
+    if new.is_empty() || new.len() % missing.len() != 0 {
+        let expected = new.len().next_multiple_of(missing.len()).max(asked.len());
+        return Err(TrainError::TeacherShape { got: new.len(), batch, expected });
+    }
+    for (&i, answer) in missing.iter().zip(new.chunks_exact(new.len() / missing.len())) {
+        answers[i] = Some(A::from(answer));
+    }
+    Ok(missing)
 }
 
 impl<T: Teacher + ?Sized> Teacher for &T {
@@ -97,12 +112,18 @@ impl<T: Teacher + ?Sized> Teacher for &T {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Answers [id, −id] for each id, and counts the rows it was asked about.
     #[derive(Default)]
-    struct Mirror(Mutex<usize>);
+    pub(crate) struct Mirror(Mutex<usize>);
+
+    impl Mirror {
+        pub(crate) fn count(&self) -> usize {
+            *self.0.lock().unwrap()
+        }
+    }
 
     impl Teacher for Mirror {
         fn hidden(&self, ids: &[i64], batch: usize, _: usize) -> Result<Vec<f32>, TrainError> {
@@ -117,7 +138,7 @@ mod tests {
         let asked = |ids: &[i64]| {
             let answer = cached.hidden(ids, ids.len() / 2, 2).unwrap();
             assert_eq!(answer, Mirror::default().hidden(ids, 0, 2).unwrap());
-            *cached.teacher.0.lock().unwrap()
+            cached.teacher.count()
         };
         assert_eq!(asked(&[1, 2, 3, 4]), 2);
         assert_eq!(asked(&[3, 4, 1, 2]), 2);
@@ -131,7 +152,7 @@ mod tests {
         for _ in 0..3 {
             cached.hidden(&[1, 2, 3, 4], 2, 2).unwrap();
         }
-        assert_eq!(*cached.teacher.0.lock().unwrap(), 4);
+        assert_eq!(cached.teacher.count(), 4);
         assert_eq!(cached.answers.lock().unwrap().size, 4);
     }
 

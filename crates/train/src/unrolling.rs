@@ -137,6 +137,7 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
         identity([
             ("kind", "sampler".to_owned()),
             ("seed", options.run.seed.to_string()),
+            ("layers", options.layers.to_string()),
             ("depth_weights", format!("{:?}", options.depth_weights)),
             ("all_depths", options.all_depths.to_string()),
             ("window", format!("{:?}", options.window.rows)),
@@ -185,7 +186,7 @@ mod tests {
             (shaken(Dream::untied(&tiny_config(), &Default::default()), 1), trajectories(10));
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let (held_out, training) = trajectories.split_at(2);
-        let layer = SamplerLayer::new(&tiny_config(), &Default::default());
+        let layer = SamplerLayer::new(&tiny_config(), 1, &Default::default());
         let objective = Distillation { frozen, training, held_out, options: &options };
         let mut seen = [0; 7];
         for step in 0..70 {
@@ -223,7 +224,7 @@ mod tests {
     #[test]
     fn the_layers_own_sequences_are_spread_over_the_batch() {
         let base = shaken(Dream::untied(&tiny_config(), &Default::default()), 1);
-        let layer = shaken(SamplerLayer::new(&tiny_config(), &Default::default()), 2);
+        let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &Default::default()), 2);
         let mut options = options(vec![1.0; 3]);
         options.own_share = 0.25;
         let trajectories = trajectories(10);

@@ -5,7 +5,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 use conjoint::prelude::*;
 use conjoint_eval::{
-    Bootstrap, CoOccurrence, Featuriser, Mauve, Measured, Named, OwnPath, Sample, Validity, nll,
+    Bootstrap, CoOccurrence, Featuriser, Mauve, Measured, Named, OwnPath, Sample, Surprise,
+    Validity, nll,
 };
 use ndarray::Array2;
 
@@ -28,6 +29,9 @@ pub enum Metric {
     ExternalNll,
     /// MAUVE against one-at-a-time samples, on mean final hidden states of the frozen model
     Mauve,
+    /// MAUVE against the same on how improbable each token is to the frozen model given the others: sees what the
+    /// hidden states hardly do, that tokens do not go together
+    MauveSurprise,
     /// Divergence of neighbouring tokens from those of one-at-a-time samples, nats
     Neighbours,
 }
@@ -45,7 +49,8 @@ pub struct Judge<'a> {
 
 struct Reference {
     texts: Vec<Vec<TokenId>>,
-    features: Array2<f32>,
+    features: Option<Array2<f32>>,
+    surprise: Option<Array2<f32>>,
 }
 
 /// Sets the reference's randomness apart from that of every point, `exact` included: a second set of
@@ -88,7 +93,7 @@ impl<'a> Judge<'a> {
             drop(bar);
             figures.insert("external NLL".into(), figure);
         }
-        if self.wants(&[Metric::Mauve, Metric::Neighbours]) {
+        if self.wants(&[Metric::Mauve, Metric::MauveSurprise, Metric::Neighbours]) {
             self.closeness(outputs, seed, &mut figures)?;
         }
         Ok(figures)
@@ -129,11 +134,7 @@ impl<'a> Judge<'a> {
     }
 
     fn nll(&self, outputs: &[Output], seed: u64, what: &str) -> Result<Measured> {
-        let sample = |(canvas, output): (&Canvas, &Output)| {
-            Sample::new(canvas.clone(), output.tokens.clone())
-        };
-        let samples: Vec<Sample> =
-            self.canvases.iter().zip(outputs).map(sample).collect::<Result<_, _>>()?;
+        let samples = self.samples(outputs)?;
         let bar = Steps::spinner(&format!("{what}: likelihood"));
         let path = OwnPath::new(self.exact(seed)?).order(self.sampling.order.order());
         let figure = nll(&samples, &path, &Bootstrap::new(seed))?;
@@ -152,14 +153,17 @@ impl<'a> Judge<'a> {
             self.references.insert(seed, reference);
         }
         let reference = &self.references[&seed];
-        let texts: Vec<Vec<TokenId>> =
-            outputs.iter().map(|output| self.until_end(&output.tokens).to_vec()).collect();
+        let texts = self.texts(outputs);
         let bootstrap = Bootstrap::new(seed);
-        if self.wants(&[Metric::Mauve]) {
-            let features = self.features(&texts)?;
-            let mauve = Mauve::default();
-            let figure = mauve.measure(features.view(), reference.features.view(), &bootstrap)?;
-            figures.insert("MAUVE".into(), figure);
+        let mauve = |features: &Array2<f32>, reference: &Array2<f32>| {
+            Mauve::default().measure(features.view(), reference.view(), &bootstrap)
+        };
+        if let Some(reference) = &reference.features {
+            figures.insert("MAUVE".into(), mauve(&self.features(&texts)?, reference)?);
+        }
+        if let Some(reference) = &reference.surprise {
+            let profiles = self.surprise(outputs)?;
+            figures.insert("MAUVE, surprise".into(), mauve(&profiles, reference)?);
         }
         if self.wants(&[Metric::Neighbours]) {
             let found = CoOccurrence::between(&reference.texts, &texts, 1, &bootstrap)?;
@@ -174,10 +178,32 @@ impl<'a> Judge<'a> {
         let generator = self.exact(seed ^ REFERENCE)?;
         let outputs = generator.run(self.canvases.to_vec(), &mut bar)?;
         drop(bar);
-        let texts: Vec<Vec<TokenId>> =
-            outputs.iter().map(|output| self.until_end(&output.tokens).to_vec()).collect();
-        let features = self.features(&texts)?;
-        Ok(Reference { texts, features })
+        let texts = self.texts(&outputs);
+        let wanted = |metric| self.wants(&[metric]).then_some(());
+        let features = wanted(Metric::Mauve).map(|()| self.features(&texts)).transpose()?;
+        let surprise =
+            wanted(Metric::MauveSurprise).map(|()| self.surprise(&outputs)).transpose()?;
+        Ok(Reference { texts, features, surprise })
+    }
+
+    /// The tokens of each output up to its end.
+    fn texts(&self, outputs: &[Output]) -> Vec<Vec<TokenId>> {
+        outputs.iter().map(|output| self.until_end(&output.tokens).to_vec()).collect()
+    }
+
+    /// What was drawn, with what was given.
+    fn samples(&self, outputs: &[Output]) -> Result<Vec<Sample>> {
+        let sample = |(canvas, output): (&Canvas, &Output)| {
+            Sample::new(canvas.clone(), output.tokens.clone())
+        };
+        Ok(self.canvases.iter().zip(outputs).map(sample).collect::<Result<_, _>>()?)
+    }
+
+    fn surprise(&self, outputs: &[Output]) -> Result<Array2<f32>> {
+        let bar = Steps::spinner("surprise");
+        let profiles = Surprise::new(self.model.denoiser.clone()).profiles(&self.samples(outputs)?);
+        drop(bar);
+        Ok(profiles?)
     }
 
     fn features(&self, texts: &[Vec<TokenId>]) -> Result<Array2<f32>> {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
+use conjoint_corpus::Domain;
 use conjoint_train::base::{BaseOptions, train_base};
 
 use super::run::{RunArguments, count, positive, report, share};
@@ -38,6 +39,9 @@ pub struct BaseArguments {
     /// At most this share of a row is masked early in the run [default: 0.6]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     early_limit: Option<f64>,
+    /// Domains of the texts: story, math, code, list; one named twice is drawn twice as often [default: each once]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    domains: Vec<Domain>,
 }
 
 pub fn run(arguments: &BaseArguments) -> Result<()> {
@@ -51,6 +55,10 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
         rope_theta: arguments.rope_theta.unwrap_or(default.rope_theta),
         early_share: arguments.early_share.unwrap_or(default.early_share),
         early_limit: arguments.early_limit.unwrap_or(default.early_limit),
+        domains: match arguments.domains.as_slice() {
+            [] => default.domains,
+            named => named.to_vec(),
+        },
         precision: arguments.run.precision(),
         run: arguments.run.options(default.run),
         ..default

@@ -7,6 +7,7 @@ use clap::Args;
 use conjoint_corpus::Domain;
 use conjoint_train::distill::Comparison;
 use conjoint_train::distillation::{SamplerOptions, favour_shallow, train_sampler};
+use conjoint_train::kept::Kept;
 use conjoint_train::onnx_teacher::OnnxTeacher;
 use conjoint_train::options::RunOptions;
 use conjoint_train::window::Window;
@@ -49,6 +50,16 @@ pub struct SamplerArguments {
     /// 0 asks it each time
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = count::<0, 1048576>)]
     cache_mib: usize,
+    /// Decoder layers of the sampler; a pass costs about as much as they do
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<1, 64>)]
+    layers: usize,
+    /// Keep the frozen model's answers in this file as well, so that the next run on the same trajectories asks for
+    /// none again
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
+    /// At most this many MiB of them
+    #[arg(long, value_name = "MIB", default_value_t = 65536, value_parser = count::<0, 1073741824>, requires = "answers")]
+    answers_mib: usize,
     /// J: sampler passes unrolled in training; K tokens per step want at least K − 1
     #[arg(long, value_name = "J", default_value_t = 7, value_parser = count::<1, 64>)]
     depth: usize,
@@ -90,6 +101,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     let teacher = OnnxTeacher::open(&arguments.model.model, arguments.model.provider, run.workers)?;
     let options = SamplerOptions {
         base: arguments.model.model.clone(),
+        layers: arguments.layers,
         depth_weights: match arguments.depth_weights.as_slice() {
             [] => favour_shallow(arguments.depth),
             weights => weights.to_vec(),
@@ -107,7 +119,15 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         precision: arguments.run.precision(),
         run,
     };
-    report(&train_sampler(&options, &teacher, &trajectories)?)
+    let summary = match &arguments.answers {
+        None => train_sampler(&options, &teacher, &trajectories)?,
+        Some(file) => {
+            let bytes = (arguments.answers_mib as u64) << 20;
+            let kept = Kept::open(teacher, file, &model.fingerprint(), bytes);
+            train_sampler(&options, &blame("--answers", file.display(), kept)?, &trajectories)?
+        }
+    };
+    report(&summary)
 }
 
 /// The trajectories of the folder given, or the run's own, made as far as they are not there.
