@@ -1,5 +1,8 @@
 //! What the generator refuses, and that a finished batch makes room for the next.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use conjoint_core::draw::{Draw, Stream};
 use conjoint_core::observer::History;
 use conjoint_core::schedule::{DreamLinear, TokensPerStep};
@@ -31,6 +34,21 @@ impl Denoiser for Flat {
 
     fn denoise(&self, _: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
         Ok((Beliefs::from_logits(Array2::zeros((rows.len(), 5))), State::new(())))
+    }
+}
+
+/// Adds up what the forwards would compute if every sequence were padded to its batch's longest.
+struct Padded(Flat, Arc<AtomicUsize>);
+
+impl Denoiser for Padded {
+    fn vocabulary(&self) -> &Vocabulary {
+        &self.0.0
+    }
+
+    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+        let longest = batch.iter().map(|canvas| canvas.len()).max().unwrap_or(0);
+        self.1.fetch_add(longest * batch.len(), Ordering::Relaxed);
+        self.0.denoise(batch, rows)
     }
 }
 
@@ -146,6 +164,21 @@ fn more_sequences_than_a_batch_holds_all_finish_in_order() {
         assert_eq!(output.generated_tokens().len(), 5);
         assert_eq!((output.denoiser_calls, output.sampler_calls), (5, 0));
     }
+}
+
+#[test]
+fn sequences_of_a_length_share_forwards_whatever_their_order() {
+    let positions = Arc::new(AtomicUsize::new(0));
+    let generator = Generator::new(Padded(Flat::new(), positions.clone())).batch_size(4).unwrap();
+    let lengths = [4, 20, 4, 20, 4, 20, 4, 20];
+    let canvases = lengths.iter().flat_map(|&length| canvas(length)).collect();
+    let outputs = generator.run(canvases, &mut ()).unwrap();
+    let filled: Vec<usize> = outputs.iter().map(|output| output.tokens.len()).collect();
+    assert_eq!(filled, lengths);
+    // Four sequences of each length, one token a forward: no position is padding.
+    assert_eq!(positions.load(Ordering::Relaxed), 4 * 4 * 4 + 4 * 20 * 20);
+    let alone = generator.run(canvas(4), &mut ()).unwrap();
+    assert_eq!(alone[0].tokens, outputs[0].tokens);
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::unmasker::{Question, Work};
 use crate::{Beliefs, Canvas, Error, Next, Observer, Output, State, Unmasker};
 
 /// Runs all requests, at most a batch at a time; a finished sequence makes room for the next.
+///
+/// The shortest begin first: a batch costs its longest sequence, so neighbours should be of a length. Outputs
+/// keep the order of the requests, and no result depends on who its neighbours were.
 pub(super) fn run(
     generator: &Generator,
     requests: Vec<Request<'_>>,
@@ -16,7 +19,9 @@ pub(super) fn run(
 ) -> Result<Vec<Output>, Error> {
     let mut memory = Memory::default();
     let mut outputs: Vec<Option<Output>> = requests.iter().map(|_| None).collect();
-    let mut waiting = begin_all(generator, requests)?.into_iter();
+    let mut waiting = begin_all(generator, requests)?;
+    waiting.sort_by_key(|sequence| sequence.canvas.len());
+    let mut waiting = waiting.into_iter();
     let mut active: Vec<Sequence> = Vec::new();
     loop {
         while active.len() < generator.batch_size {
