@@ -69,10 +69,10 @@ impl<T> Cached<T> {
 }
 
 impl<T: Teacher> Teacher for Cached<T> {
-    fn hidden(&self, ids: &[i64], batch: usize, length: usize) -> Result<Vec<f32>, TrainError> {
+    fn hidden(&self, ids: &[i64], _: usize, length: usize) -> Result<Vec<f32>, TrainError> {
         let rows: Vec<&[i64]> = ids.chunks(length.max(1)).collect();
         let mut answers: Vec<_> = rows.iter().map(|row| self.known(row)).collect();
-        for i in ask_missing(&self.teacher, &rows, &mut answers, batch, length)? {
+        for i in ask_missing(&self.teacher, &rows, &mut answers, length)? {
             if let Some(answer) = &answers[i] {
                 self.remember(rows[i], answer);
             }
@@ -86,7 +86,6 @@ pub(crate) fn ask_missing<A: for<'a> From<&'a [f32]>>(
     teacher: &impl Teacher,
     rows: &[&[i64]],
     answers: &mut [Option<A>],
-    batch: usize,
     length: usize,
 ) -> Result<Vec<usize>, TrainError> {
     let missing: Vec<usize> = (0..rows.len()).filter(|&i| answers[i].is_none()).collect();
@@ -97,7 +96,7 @@ pub(crate) fn ask_missing<A: for<'a> From<&'a [f32]>>(
     let new = teacher.hidden(&asked, missing.len(), length)?;
     if new.is_empty() || new.len() % missing.len() != 0 {
         let expected = new.len().next_multiple_of(missing.len()).max(asked.len());
-        return Err(TrainError::TeacherShape { got: new.len(), batch, expected });
+        return Err(TrainError::TeacherShape { got: new.len(), batch: rows.len(), expected });
     }
     for (&i, answer) in missing.iter().zip(new.chunks_exact(new.len() / missing.len())) {
         answers[i] = Some(A::from(answer));

@@ -179,10 +179,9 @@ impl<'a> Judge<'a> {
         let outputs = generator.run(self.canvases.to_vec(), &mut bar)?;
         drop(bar);
         let texts = self.texts(&outputs);
-        let wanted = |metric| self.wants(&[metric]).then_some(());
-        let features = wanted(Metric::Mauve).map(|()| self.features(&texts)).transpose()?;
-        let surprise =
-            wanted(Metric::MauveSurprise).map(|()| self.surprise(&outputs)).transpose()?;
+        let features = self.wants(&[Metric::Mauve]).then(|| self.features(&texts)).transpose()?;
+        let surprise = self.wants(&[Metric::MauveSurprise]).then(|| self.surprise(&outputs));
+        let surprise = surprise.transpose()?;
         Ok(Reference { texts, features, surprise })
     }
 

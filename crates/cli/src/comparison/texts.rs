@@ -13,7 +13,7 @@ use crate::model::Model;
 #[derive(Args)]
 pub struct TextArguments {
     /// Texts of these domains of the corpus, given nothing but the domain's tag [default: all four]
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = domain)]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     domain: Vec<Domain>,
     /// Texts that continue these prompts, taken in turn: one a line, \n standing for a line's end, or the
     /// "prompt" of each object of a .jsonl file
@@ -30,11 +30,6 @@ pub struct TextArguments {
 
 /// The seed of the corpus that tasks come from.
 const TASKS: u64 = 0x7461_736b;
-
-fn domain(text: &str) -> Result<Domain, String> {
-    let named = Domain::ALL.into_iter().find(|domain| domain.to_string() == text);
-    named.ok_or_else(|| "expected story, math, code or list".to_owned())
-}
 
 impl TextArguments {
     /// What the texts begin with: `n` tasks, or else all the prompts there are.

@@ -50,9 +50,6 @@ pub struct SamplerArguments {
     /// 0 asks it each time
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = count::<0, 1048576>)]
     cache_mib: usize,
-    /// Decoder layers of the sampler; a pass costs about as much as they do
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<1, 64>)]
-    layers: usize,
     /// Keep the frozen model's answers in this file as well, so that the next run on the same trajectories asks for
     /// none again
     #[arg(long, value_name = "FILE")]
@@ -60,6 +57,9 @@ pub struct SamplerArguments {
     /// At most this many MiB of them
     #[arg(long, value_name = "MIB", default_value_t = 65536, value_parser = count::<0, 1073741824>, requires = "answers")]
     answers_mib: usize,
+    /// Decoder layers of the sampler; a pass costs about as much as they do
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<1, 64>)]
+    layers: usize,
     /// J: sampler passes unrolled in training; K tokens per step want at least K − 1
     #[arg(long, value_name = "J", default_value_t = 7, value_parser = count::<1, 64>)]
     depth: usize,
