@@ -1,12 +1,14 @@
 //! Training of a small base model: masked diffusion on fixed-length rows.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::path::Path;
 
 use burn::tensor::Device;
 use conjoint_corpus::{Corpus, Domain};
 
 use crate::TrainError;
-use crate::checkpoint::Precision;
+use crate::checkpoint::{self, Precision};
 use crate::config::{DreamConfig, check};
 use crate::dream::Dream;
 use crate::masked_diffusion::MaskedDiffusion;
@@ -78,8 +80,8 @@ impl Default for BaseOptions {
             layers: 5,
             intermediate_size: 448,
             heads: 4,
-            kv_heads: 2,
-            rope_theta: 1e4,
+            kv_heads: 4,
+            rope_theta: 30.0,
             length: 48,
             prompt: 1,
             early_share: 1.0 / 3.0,
@@ -87,12 +89,34 @@ impl Default for BaseOptions {
             domains: Domain::ALL.to_vec(),
             validation_rows: 128,
             precision: Precision::F32,
-            run: RunOptions::default(),
+            run: RunOptions { batch: 32, ..RunOptions::default() },
         }
     }
 }
 
 impl BaseOptions {
+    /// The defaults, with the sizes of the checkpoint whose weights are in the file `init`, and a run that starts
+    /// from them.
+    ///
+    /// # Errors
+    ///
+    /// There is no readable `config.json` beside the file.
+    pub fn from_weights(init: &Path) -> Result<Self, TrainError> {
+        let config = checkpoint::load_config(init.parent().unwrap_or(Path::new("")))?;
+        let default = Self::default();
+        Ok(Self {
+            hidden_size: config.hidden_size,
+            layers: config.num_hidden_layers,
+            intermediate_size: config.intermediate_size,
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            rope_theta: config.rope_theta,
+            length: config.max_position_embeddings,
+            run: RunOptions { init: Some(init.to_owned()), ..default.run.clone() },
+            ..default
+        })
+    }
+
     /// The configuration of the model for `tokenizer`.
     ///
     /// # Errors
@@ -181,15 +205,56 @@ pub fn train_on(
     options: &BaseOptions,
 ) -> Result<Summary, TrainError> {
     let config = options.config(tokenizer)?;
-    let model = Dream::tied(&config, &Device::default().autodiff());
-    let model = params::init(model, options.run.seed);
+    let device = Device::default().autodiff();
+    let model = match &options.run.init {
+        Some(weights) => started_from(weights, &config, tokenizer, &device)?,
+        None => params::init(Dream::tied(&config, &device), options.run.seed),
+    };
     trainer::train(model, &MaskedDiffusion { rows, tokenizer, options, config }, &options.run)
+}
+
+/// The model in the file `weights` of a checkpoint of these sizes and tokens.
+fn started_from(
+    weights: &Path,
+    config: &DreamConfig,
+    tokenizer: &CharTokenizer,
+    device: &Device,
+) -> Result<Dream, TrainError> {
+    let named = weights.file_name().is_some_and(|name| name == "model.safetensors");
+    let expected = "a checkpoint's model.safetensors";
+    check(named, "init", weights.display(), expected)?;
+    let dir = weights.parent().unwrap_or(Path::new(""));
+    let model = checkpoint::load_tied(dir, device)?;
+    let its = model.config();
+    let sizes = [
+        ("vocab_size", its.vocab_size, config.vocab_size),
+        ("hidden_size", its.hidden_size, config.hidden_size),
+        ("intermediate_size", its.intermediate_size, config.intermediate_size),
+        ("num_hidden_layers", its.num_hidden_layers, config.num_hidden_layers),
+        ("num_attention_heads", its.num_attention_heads, config.num_attention_heads),
+        ("num_key_value_heads", its.num_key_value_heads, config.num_key_value_heads),
+    ];
+    let other = |name: &str, its: &dyn Display, ours: &dyn Display| {
+        let reason = format!("{name} is {its}, and this run's {ours}");
+        TrainError::malformed(dir.join("config.json"), reason)
+    };
+    if let Some((name, its, ours)) = sizes.iter().find(|(_, its, ours)| its != ours) {
+        return Err(other(name, its, ours));
+    }
+    if its.rope_theta != config.rope_theta {
+        return Err(other("rope_theta", &its.rope_theta, &config.rope_theta));
+    }
+    let its = CharTokenizer::load(&dir.join("tokenizer.json"))?;
+    if its.to_json()? != tokenizer.to_json()? {
+        let reason = "it has other tokens than this run";
+        return Err(TrainError::malformed(dir.join("tokenizer.json"), reason));
+    }
+    Ok(model)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint;
     use crate::testing::{letter_tokenizer, letters, losses, tiny_run};
     use crate::trainer::Objective;
 
@@ -231,6 +296,37 @@ mod tests {
         let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
         let config = checkpoint::load_config(dir.path()).unwrap();
         assert_eq!(config, options.config(&tokenizer).unwrap());
+    }
+
+    #[test]
+    fn a_run_starts_from_the_weights_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        let before = train_on(&letters, &letter_tokenizer(), &tiny_run(&first, 60)).unwrap();
+        let weights = first.join("model.safetensors");
+        let from = |file: &Path, steps| {
+            let mut options = tiny_run(&second, steps);
+            options.run.init = Some(file.to_owned());
+            options.run.optimizer.muon_rate = 1e-6;
+            options.run.optimizer.adamw_rate = 1e-6;
+            options
+        };
+        let run = |options| train_on(&letters, &letter_tokenizer(), &options);
+        let after = run(from(&weights, 1)).unwrap();
+        for (name, value) in &before.validation {
+            assert!((value - after.validation[name]).abs() < 1e-3, "{name}");
+        }
+        // A run that was started from one file goes on with no other, nor with none.
+        assert_eq!(run(from(&weights, 2)).unwrap().steps, 2);
+        let other = run(tiny_run(&second, 3));
+        assert!(matches!(other, Err(TrainError::OtherOptions { name, .. }) if name == "init"));
+        let refused = |options| run(options).unwrap_err().to_string();
+        let wider = BaseOptions { intermediate_size: 40, ..from(&weights, 3) };
+        assert!(refused(wider).contains("intermediate_size is 24, and this run's 40"));
+        assert!(refused(from(&first, 3)).contains("a checkpoint's model.safetensors"));
+        let letters = CharTokenizer::new("abce", &[]).unwrap();
+        letters.save(&first.join("tokenizer.json")).unwrap();
+        assert!(refused(from(&weights, 3)).contains("other tokens"));
     }
 
     #[test]

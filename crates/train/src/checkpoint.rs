@@ -54,6 +54,32 @@ pub fn load(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
     import(Dream::untied(&config, device), &tensors, name, &path)
 }
 
+/// Reads the checkpoint in `dir`, one of [`save`] of a tied model, as the tied model it was saved from.
+///
+/// # Errors
+///
+/// As [`load`], or the head is not the embedding over √D.
+pub fn load_tied(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
+    let config = load_config(dir)?;
+    let path = dir.join("model.safetensors");
+    let mut tensors = read_tensors(&path)?;
+    let model = Dream::tied(&config, device);
+    let [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"].map(|name| {
+        let missing = || TrainError::MissingTensor { path: path.clone(), name: name.into() };
+        tensors.get(name).cloned().ok_or_else(missing)
+    });
+    let (embedding, head) = (embedding?, head?);
+    let scale = model.embed_scale();
+    // Both may have been rounded to 16 bits.
+    let near = |(e, h): (&f32, &f32)| (e - scale * h).abs() <= 2e-3 * e.abs() + 1e-5;
+    if embedding.shape != head.shape || !embedding.values.iter().zip(&head.values).all(near) {
+        let reason = "its head is not its embedding over √D, so that it was not trained tied";
+        return Err(TrainError::malformed(&path, reason));
+    }
+    tensors.insert("model.embed_tokens.weight".into(), head);
+    import(model, &tensors, |name| format!("model.{}", checkpoint_name(name)), &path)
+}
+
 /// Reads `dir`'s `config.json`.
 ///
 /// # Errors
@@ -135,6 +161,9 @@ mod tests {
             save(&model, dir.path(), precision).unwrap();
             let back = load(dir.path(), &Device::default()).unwrap();
             assert!(worst(&logits(&model), &logits(&back)) < tolerance);
+            let tied = load_tied(dir.path(), &Device::default()).unwrap();
+            assert!(tied.lm_head.is_none());
+            assert!(worst(&logits(&model), &logits(&tied)) < tolerance);
         }
         let stored = read_tensors(&dir.path().join("model.safetensors")).unwrap();
         let scaled = stored["lm_head.weight"].values.iter().map(|x| 4.0 * x).collect::<Vec<_>>();
@@ -156,6 +185,12 @@ mod tests {
             serde_json::from_slice(&std::fs::read(dir.join("config.json")).unwrap()).unwrap()
         };
         assert_eq!(json(dir.path()), json(&fixture("dream-tiny")));
+    }
+
+    #[test]
+    fn an_untied_model_is_not_read_as_a_tied_one() {
+        let error = load_tied(&fixture("dream-tiny"), &Device::default()).unwrap_err().to_string();
+        assert!(error.contains("dream-tiny/model.safetensors: its head"), "{error}");
     }
 
     #[test]

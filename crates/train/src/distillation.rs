@@ -145,8 +145,20 @@ pub fn train_sampler(
             held_out: options.held_out,
         });
     };
-    let layer = SamplerLayer::new(tables.config(), options.layers, &Device::default().autodiff());
-    let layer = params::init(layer, options.run.seed);
+    let device = Device::default().autodiff();
+    let layer = match &options.run.init {
+        Some(weights) => {
+            let layer = SamplerLayer::load(weights, tables.config(), &device)?;
+            check(layer.layers.len() == options.layers, "layers", options.layers, {
+                format!("{}, as many as {} has", layer.layers.len(), weights.display())
+            })?;
+            layer
+        }
+        None => params::init(
+            SamplerLayer::new(tables.config(), options.layers, &device),
+            options.run.seed,
+        ),
+    };
     let frozen = Frozen { tables, teacher: &Cached::new(teacher, options.cache_bytes) };
     trainer::train(layer, &Distillation { frozen, training, held_out, options }, &options.run)
 }
@@ -229,6 +241,22 @@ mod tests {
             )
             .is_ok()
         );
+    }
+
+    #[test]
+    fn a_layer_starts_from_the_weights_of_another() {
+        let dir = folder();
+        let train =
+            |options: &SamplerOptions| train_sampler_from_checkpoint(options, &trajectories(60));
+        let before = train(&options(dir.path(), 60)).unwrap();
+        let mut more = options(dir.path(), 1);
+        more.run.init = Some(dir.path().join("run/model.safetensors"));
+        more.run.dir = dir.path().join("more");
+        let after = train(&more).unwrap();
+        let change = after.validation["kl left 1"] - before.validation["kl left 1"];
+        assert!(before.validation["kl left 1"] < 0.95 && change.abs() < 0.03, "{change}");
+        let two = train(&SamplerOptions { layers: 2, ..more });
+        assert!(matches!(two, Err(TrainError::Invalid { name: "layers", .. })));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::state::Position;
 pub struct RunOptions {
     /// The run's folder: checkpoints, the log, the loss curve and the result.
     pub dir: PathBuf,
+    /// Start from the weights in this file instead of fresh ones.
+    pub init: Option<PathBuf>,
     /// Stop after this many steps.
     pub max_steps: Option<u64>,
     /// Stop after this many minutes of training, those before a resume included.
@@ -48,6 +50,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("run"),
+            init: None,
             max_steps: None,
             max_minutes: Some(60.0),
             batch: 64,
@@ -160,7 +163,7 @@ impl Default for OptimizerOptions {
     fn default() -> Self {
         Self {
             method: Method::Muon,
-            muon_rate: 8e-3,
+            muon_rate: 3e-3,
             adamw_rate: 3e-3,
             beta_2: 0.98,
             weight_decay: 0.0,

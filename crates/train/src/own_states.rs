@@ -1,7 +1,7 @@
 //! States that the layer itself writes: canvases as in joint decoding.
 
 use burn::tensor::{Tensor, TensorData};
-use rand::{Rng, RngExt};
+use conjoint_core::{RowStats, Stream};
 
 use crate::TrainError;
 use crate::chain::{Chain, Frozen};
@@ -20,7 +20,7 @@ pub(crate) fn own_states<T: Teacher>(
     layer: &SamplerLayer,
     starts: Vec<Chain>,
     depth: usize,
-    streams: &mut [impl Rng],
+    streams: &mut [impl Stream],
 ) -> Result<Vec<Chain>, TrainError> {
     let Some(mut hidden) = frozen.ask(&starts, &[0])?.pop() else { return Ok(starts) };
     let mut chains = starts;
@@ -29,14 +29,14 @@ pub(crate) fn own_states<T: Teacher>(
             hidden = layer.forward(frozen.tables.embed(frozen.ids(&chains, j)), hidden);
         }
         let mut candidates = distributions(frozen, &chains, j, &hidden).into_iter();
-        for (chain, rng) in chains.iter_mut().zip(&mut *streams) {
+        for (chain, stream) in chains.iter_mut().zip(&mut *streams) {
             let mut canvas = chain.canvas(j).to_vec();
             let mut masked = chain.masked(j).to_vec();
             let mut options: Vec<_> = candidates.by_ref().take(masked.len()).collect();
             options.sort_by(|a, b| a.entropy.total_cmp(&b.entropy));
             masked = options.iter().map(|option| option.position).collect();
-            if let Some(sure) = options.first() {
-                canvas[sure.position] = sure.draw(rng.random());
+            if let Some(sure) = options.first().filter(|option| option.entropy.is_finite()) {
+                canvas[sure.position] = stream.categorical(&sure.logits) as u32;
                 masked.remove(0);
             }
             chain.push(canvas, masked);
@@ -45,27 +45,11 @@ pub(crate) fn own_states<T: Teacher>(
     Ok(chains)
 }
 
-/// What a chain may reveal.
+/// What a chain may reveal: a position, its row of logits [V] and the row's entropy.
 struct Candidate {
     position: usize,
     entropy: f64,
-    log_probabilities: Vec<f32>,
-}
-
-impl Candidate {
-    /// The token whose share of the cumulative distribution holds `u` in [0, 1).
-    fn draw(&self, u: f64) -> u32 {
-        let mut left = u;
-        let token = self.log_probabilities.iter().position(|log_p| {
-            left -= f64::from(*log_p).exp();
-            left < 0.0
-        });
-        let likeliest = || {
-            let pairs = self.log_probabilities.iter().enumerate();
-            pairs.max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(token, _)| token)
-        };
-        token.unwrap_or_else(likeliest) as u32
-    }
+    logits: Vec<f32>,
 }
 
 /// The masked rows of x^depth given `hidden` [B, T, D], chain by chain; the mask itself is never drawn.
@@ -91,13 +75,11 @@ fn distributions<T: Teacher>(
     let vocabulary = log_p.dims()[1];
     let values: Vec<f32> = log_p.into_data().iter().collect();
     let candidate = |(&(_, position), row): (&(usize, usize), &[f32])| {
-        let mut log_probabilities = row.to_vec();
-        log_probabilities[frozen.mask_id() as usize] = f32::NEG_INFINITY;
-        let mass: f64 = log_probabilities.iter().map(|l| f64::from(*l).exp()).sum();
-        log_probabilities.iter_mut().for_each(|l| *l -= mass.ln() as f32);
-        let entropy = log_probabilities.iter().map(|&l| f64::from(l)).filter(|l| l.is_finite());
-        let entropy = entropy.map(|l| -l * l.exp()).sum();
-        Candidate { position, entropy, log_probabilities }
+        let mut logits = row.to_vec();
+        logits[frozen.mask_id() as usize] = f32::NEG_INFINITY;
+        // A row in which nothing is possible is not revealed; the loss will tell of it.
+        let entropy = RowStats::of(&logits).map_or(f64::INFINITY, |row| row.entropy);
+        Candidate { position, entropy, logits }
     };
     positions.iter().zip(values.chunks_exact(vocabulary)).map(candidate).collect()
 }
@@ -106,11 +88,11 @@ fn distributions<T: Teacher>(
 mod tests {
     use super::*;
     use crate::dream::Dream;
-    use crate::masking;
     use crate::params;
     use crate::tables::Tables;
     use crate::testing::{shaken, tiny_config, trajectories};
     use burn::tensor::Device;
+    use conjoint_core::SeededStream;
 
     const MASK: u32 = 6;
 
@@ -119,7 +101,7 @@ mod tests {
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories(40);
         let start = |t| Chain::along(t, reveals, 0, MASK);
-        let mut streams: Vec<_> = (0..40).map(|b| masking::stream(seed, b)).collect();
+        let mut streams: Vec<_> = (0..40).map(|b| SeededStream::new(seed, b)).collect();
         let starts = trajectories.iter().map(start).collect();
         own_states(&frozen, layer, starts, 3, &mut streams).unwrap()
     }
@@ -156,16 +138,5 @@ mod tests {
         // The layer has no part in x¹, and has one in what follows.
         assert_eq!(first(&layer(), 1), first(&identity, 1));
         assert_ne!(texts(&layer(), 1), texts(&identity, 1));
-    }
-
-    #[test]
-    fn tokens_are_drawn_by_their_probability() {
-        let log_probabilities = [0.2f32, 0.0, 0.5, 0.3].map(f32::ln).to_vec();
-        let candidate = Candidate { position: 0, entropy: 1.0, log_probabilities };
-        let drawn: Vec<u32> =
-            (0..100).map(|i| candidate.draw((f64::from(i) + 0.5) / 100.0)).collect();
-        let count = |token| drawn.iter().filter(|&&t| t == token).count();
-        assert_eq!([count(0), count(1), count(2), count(3)], [20, 0, 50, 30]);
-        assert_eq!(candidate.draw(1.0), 2);
     }
 }

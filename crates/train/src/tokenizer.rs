@@ -64,7 +64,12 @@ impl CharTokenizer {
     ///
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        atomic::write(path, self.inner.to_string(true).map_err(failed)?.as_bytes())
+        atomic::write(path, self.to_json()?.as_bytes())
+    }
+
+    /// The content of its `tokenizer.json`.
+    pub(crate) fn to_json(&self) -> Result<String, TrainError> {
+        self.inner.to_string(true).map_err(failed)
     }
 
     fn wrap(inner: Inner) -> Result<Self, TrainError> {

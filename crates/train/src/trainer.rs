@@ -7,6 +7,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
+use conjoint_export::WeightFile;
 
 use crate::TrainError;
 use crate::identity::{Identity, claim};
@@ -66,7 +67,7 @@ pub(crate) trait Objective<M>: Sync {
     }
 }
 
-/// Trains `module` (fresh weights, on an autodiff device), or continues where `options.dir` left off.
+/// Trains `module` (its first weights, on an autodiff device), or continues where `options.dir` left off.
 pub(crate) fn train<M: Module + Sync>(
     module: M,
     objective: &impl Objective<M>,
@@ -75,7 +76,11 @@ pub(crate) fn train<M: Module + Sync>(
     options.validate()?;
     std::fs::create_dir_all(&options.dir).map_err(TrainError::io("create", &options.dir))?;
     state::check_folder(&options.dir)?;
-    claim(&options.dir.join("options.json"), &objective.identity())?;
+    let mut identity = objective.identity();
+    if let Some(weights) = &options.init {
+        identity.insert("init".into(), WeightFile::of(weights, String::new())?.sha256);
+    }
+    claim(&options.dir.join("options.json"), &identity)?;
     let mut run = state::restore(state::Run::new(module, options.optimizer), &options.dir)?;
     let mut log = Log::open(&options.dir, run.position.step)?;
     let mut progress = Progress::new(options, &run.position);

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use conjoint_core::SeededStream;
 use conjoint_trajectory::{Trajectory, digest};
 use rand::RngExt;
 
@@ -59,8 +60,9 @@ impl<T: Teacher> Distillation<'_, T> {
         let mut chains: Vec<_> = given.into_iter().map(|row| chain(row, depth)).collect();
         if !own.is_empty() {
             let starts = own.iter().map(|&row| chain(row, 0)).collect();
-            let rng = |row: &usize| masking::stream(self.options.run.seed ^ OWN, stream(*row));
-            let mut streams: Vec<_> = own.iter().map(rng).collect();
+            let own_stream =
+                |row: &usize| SeededStream::new(self.options.run.seed ^ OWN, stream(*row));
+            let mut streams: Vec<_> = own.iter().map(own_stream).collect();
             chains.extend(own_states(&self.frozen, layer, starts, depth, &mut streams)?);
         }
         Ok(chains)

@@ -5,6 +5,8 @@ use clap::Args;
 use conjoint_corpus::Domain;
 use conjoint_train::base::{BaseOptions, train_base};
 
+use crate::flag::blame;
+
 use super::run::{RunArguments, count, positive, report, share};
 
 /// Train a small masked diffusion model on the corpus
@@ -15,7 +17,7 @@ use super::run::{RunArguments, count, positive, report, share};
 pub struct BaseArguments {
     #[command(flatten)]
     run: RunArguments,
-    /// D, the width of the hidden states [default: 160]
+    /// D, the width of the hidden states [default: 160; this and all sizes: those beside --init, where it is given]
     #[arg(long, value_name = "D", value_parser = count::<2, 65536>)]
     hidden: Option<usize>,
     /// Decoder layers [default: 5]
@@ -27,10 +29,10 @@ pub struct BaseArguments {
     /// Query heads [default: 4]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     heads: Option<usize>,
-    /// Key and value heads [default: 2]
+    /// Key and value heads [default: 4]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     kv_heads: Option<usize>,
-    /// θ of the rotary embedding; short texts want a small one [default: 10000]
+    /// θ of the rotary embedding; short texts want a small one [default: 30]
     #[arg(long, value_name = "THETA", value_parser = positive)]
     rope_theta: Option<f64>,
     /// The first share of the run, in which rows are lightly masked [default: 1/3]
@@ -45,7 +47,10 @@ pub struct BaseArguments {
 }
 
 pub fn run(arguments: &BaseArguments) -> Result<()> {
-    let default = BaseOptions::default();
+    let default = match &arguments.run.init {
+        None => BaseOptions::default(),
+        Some(weights) => blame("--init", weights.display(), BaseOptions::from_weights(weights))?,
+    };
     let options = BaseOptions {
         hidden_size: arguments.hidden.unwrap_or(default.hidden_size),
         layers: arguments.layers.unwrap_or(default.layers),

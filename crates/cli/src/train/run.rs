@@ -15,13 +15,17 @@ pub struct RunArguments {
     /// The run's folder: the result, the log, the loss curve and checkpoints. A run found there goes on
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
+    /// Start from the weights in this file instead of fresh ones: a base model's model.safetensors, the
+    /// sizes and tokens beside it, or a sampler layer's file
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
     /// Stop after this many minutes of training; this or --steps must be given
     #[arg(long, value_name = "M", required_unless_present = "steps", value_parser = positive)]
     minutes: Option<f64>,
     /// Stop after this many steps
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Rows in a step [default: 64 for a base model, 32 for a sampler layer]
+    /// Rows in a step [default: 32]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
     batch: Option<usize>,
     /// Rows in one backward pass, where a thread's part of the batch is too large for the memory: the
@@ -35,7 +39,7 @@ pub struct RunArguments {
     /// for a sampler layer]
     #[arg(long, value_name = "RULE")]
     optimizer: Option<Rule>,
-    /// Peak learning rate of Muon [default: 0.008]
+    /// Peak learning rate of Muon [default: 0.003]
     #[arg(long, value_name = "RATE", value_parser = positive)]
     muon: Option<f64>,
     /// Peak learning rate of AdamW [default: 0.003 for a base model, 5e-5 for a sampler layer]
@@ -97,6 +101,7 @@ impl RunArguments {
     pub fn options(&self, default: RunOptions) -> RunOptions {
         RunOptions {
             dir: self.dir.clone(),
+            init: self.init.clone(),
             max_steps: self.steps,
             max_minutes: self.minutes,
             batch: self.batch.unwrap_or(default.batch),

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The choices of sampler training, one at a time: each variant differs from the baseline in one thing, with the same
+# trajectories, seed and number of steps. Writes ablations.json and ablations.md.
+#
+#   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 3 seconds each on two cores
+#
+#   OUT       folder of the runs, which go on where they were interrupted   (target/ablations)
+#   MODEL     an exported base model                                       (models/tiny)
+#   STEPS     steps of each run                                            (1500)
+#   SAMPLES   texts a point                                                (512)
+#   SEED      of weights and states                                        (0)
+#   CONJOINT  the command                                                  (built if not given)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${OUT:-target/ablations}
+model=${MODEL:-models/tiny}
+steps=${STEPS:-1500}
+seed=${SEED:-0}
+if [ -z "${CONJOINT:-}" ]; then
+    cargo build --release -p conjoint-cli
+    CONJOINT=${CARGO_TARGET_DIR:-target}/release/conjoint
+fi
+mkdir -p "$out"
+
+seven=2,1.5,1.2,1,1,1,1
+rates="--optimizer muon --rates linear --warmup 100 --beta2 0.98 --muon 5e-3 --adamw 3e-3"
+# What differs from the baseline, which compares all depths in each step and gives half the weight to a window.
+declare -A variants=(
+    [baseline]="--depth-weights $seven --all-depths --window 8 --window-share 0.5"
+    [own-half]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --own-share 0.5"
+    [one-depth]="--depth-weights $seven --window 8 --window-share 0.5"
+    [three-passes]="--depth-weights 2,1.5,1.2 --all-depths --window 8 --window-share 0.5"
+    [eleven-passes]="--depth-weights $seven,1,1,1,1 --all-depths --window 8 --window-share 0.5"
+    [no-window]="--depth-weights $seven --all-depths"
+    [window-alone]="--depth-weights $seven --all-depths --window 8 --window-share 1"
+    [lambda-teacher]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --lambda-teacher 1"
+    [lambda-start]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --lambda-start 1"
+    [temperature-2]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --distil-temperature 2"
+    [two-layers]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --layers 2"
+    [published-rates]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --optimizer adamw \
+        --adamw 5e-5 --rates constant --warmup 250 --beta2 0.999"
+)
+order=(baseline own-half one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
+    temperature-2 two-layers published-rates)
+[ $# -gt 0 ] && order=("$@")
+
+printf '<%s>\n' story math code list >"$out/tags.txt"
+"$CONJOINT" trajectories --model "$model" --num 6000 --length 48 --seed "$seed" --out "$out/trajectories" \
+    --prompts "$out/tags.txt"
+for name in "${order[@]}"; do
+    [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }
+    read -ra flags <<<"${variants[$name]}"
+    [[ ${variants[$name]} == *--optimizer* ]] || read -ra flags <<<"${variants[$name]} $rates"
+    "$CONJOINT" train sampler --model "$model" --dir "$out/$name/run" --trajectories-dir "$out/trajectories" \
+        --answers "$out/answers" --steps "$steps" --seed "$seed" --batch 24 \
+        --cache-mib 6000 "${flags[@]}"
+    rm -rf "$out/$name/model"
+    "$CONJOINT" export "$model" --sampler "$out/$name/run" --out "$out/$name/model"
+    "$CONJOINT" eval --model "$out/$name/model" --unmaskers joint --k 2,4,8 --num-samples "${SAMPLES:-512}" \
+        --batch-size 32 --metrics right,parses --out "$out/$name/eval"
+    python3 bench/ablations.py "$out" "${order[@]}"
+done
