@@ -39,7 +39,7 @@ pub(crate) fn last_timestep(epsilon: f64) -> Result<f64, Error> {
 }
 
 /// 1 − tᵢ₊₁ / tᵢ at this step: the share of what is left, or each position's probability, to be revealed.
-pub(crate) fn share(progress: &Progress, epsilon: f64) -> f64 {
+fn share(progress: &Progress, epsilon: f64) -> f64 {
     let slope = (1.0 - epsilon) / progress.steps as f64;
     let t = |step: usize| 1.0 - slope * step as f64;
     1.0 - t(progress.step + 1) / t(progress.step)

@@ -83,15 +83,19 @@ impl Sequence {
             let mut before = Before::new(&self.canvas, self.progress, schedule, stream);
             let turn = self.unmasker.prepare(&mut before)?;
             let Before { questions, remasks, .. } = before;
-            if turn == Turn::Forward {
+            let Turn::Idle(steps) = turn else {
                 questions.iter().try_for_each(|question| question.check(&self.canvas))?;
                 return Ok(questions);
-            }
+            };
             if self.progress.is_last() {
                 return Err(self.no_progress());
             }
             self.remask(&remasks, observer)?;
             self.find_end();
+            let left = self.progress.steps - 1 - self.progress.step;
+            for _ in 1..steps.min(left) {
+                self.count_step(observer);
+            }
             self.end_step(observer);
         }
     }
@@ -192,12 +196,16 @@ impl Sequence {
     /// once this one is full and not held.
     pub fn end_step(&mut self, observer: &mut dyn Observer) {
         self.finish_at_eos(observer);
-        observer.on_step(self.index, self.steps, &self.canvas);
+        self.count_step(observer);
         self.window.clear();
-        self.steps += 1;
-        self.progress.step += 1;
         self.progress.masked = self.canvas.masked().count();
         self.open_blocks();
+    }
+
+    fn count_step(&mut self, observer: &mut dyn Observer) {
+        observer.on_step(self.index, self.steps, &self.canvas);
+        self.steps += 1;
+        self.progress.step += 1;
     }
 
     pub fn is_done(&self) -> bool {

@@ -123,7 +123,7 @@ impl Unmasker for ReMdm {
         self.step += 1;
         if self.reveals.is_empty() {
             self.remasks.iter().for_each(|&position| before.remask(position));
-            return Ok(Turn::Idle);
+            return Ok(Turn::Idle(1));
         }
         Ok(Turn::Forward)
     }
