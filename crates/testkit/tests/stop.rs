@@ -46,8 +46,11 @@ fn padded(tokens: &[TokenId], is_given: impl Fn(usize) -> bool) -> Vec<TokenId> 
 
 // ---- What is asked, told and answered, whatever the strategy ----
 
-/// Every strategy, with a schedule that it goes with.
-fn strategies(joint: &TabularJoint) -> Vec<(&'static str, Box<dyn Unmasking>, Arc<dyn Schedule>)> {
+/// A strategy by its name, and a schedule that it goes with.
+type Named = (&'static str, Box<dyn Unmasking>, Arc<dyn Schedule>);
+
+/// Every strategy.
+fn strategies(joint: &TabularJoint) -> Vec<Named> {
     let two: Arc<dyn Schedule> = Arc::new(TokensPerStep::new(2).unwrap());
     let six: Arc<dyn Schedule> = Arc::new(Linear::new(6).unwrap());
     let ar = || TabularAutoregressive::new(joint.clone());
