@@ -108,8 +108,8 @@ pub struct SamplingArguments {
     /// a text; onnx:FILE is a causal language model, onnx:FILE@ID one that wants the token ID before every text
     #[arg(long, value_name = "SCORER")]
     pub scorer: Option<ScorerName>,
-    /// Once an end-of-sequence token is revealed, fill the positions to its right that are still masked
-    /// with padding instead of spending forwards on them
+    /// Finish a sequence once nothing before its first end-of-sequence token is masked; what follows that token
+    /// costs no forwards and becomes padding
     #[arg(long)]
     pub stop_at_eos: bool,
     /// Largest number of sequences in one forward

@@ -28,6 +28,7 @@ pub struct Canvas {
     given: Vec<bool>,
     mask: TokenId,
     block: Range<usize>,
+    end: usize,
 }
 
 impl Canvas {
@@ -74,7 +75,8 @@ impl Canvas {
         else {
             return Err(Error::NothingMasked("no position holds the mask id"));
         };
-        Ok(Self { tokens, given, mask, block: first..last + 1 })
+        let end = tokens.len();
+        Ok(Self { tokens, given, mask, block: first..last + 1, end })
     }
 
     /// The tokens, masked positions holding the mask id \[T\].
@@ -113,15 +115,25 @@ impl Canvas {
         self.block.clone()
     }
 
-    /// The masked positions of the current block, from left to right.
-    pub fn masked(&self) -> impl Iterator<Item = usize> + '_ {
-        self.block().filter(|&position| self.tokens[position] == self.mask)
+    /// Where the sequence ends as it stands: just behind the first end-of-sequence id that was generated if
+    /// the generator [stops there](crate::Generator::stop_at_eos), else behind the last position.
+    pub fn end(&self) -> usize {
+        self.end
     }
 
-    /// The positions of the current block that were revealed, and so may be masked again, from left to
-    /// right.
+    /// The positions being worked on that lie before the [end](Self::end).
+    pub fn open(&self) -> Range<usize> {
+        self.block.start..self.block.end.min(self.end)
+    }
+
+    /// The masked ones of the [open](Self::open) positions, from left to right.
+    pub fn masked(&self) -> impl Iterator<Item = usize> + '_ {
+        self.open().filter(|&position| self.tokens[position] == self.mask)
+    }
+
+    /// The [open](Self::open) positions that were revealed, and so may be masked again, from left to right.
     pub fn revealed(&self) -> impl Iterator<Item = usize> + '_ {
-        self.block().filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
+        self.open().filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
     }
 
     /// From the first position that was not given to the last.
@@ -137,6 +149,12 @@ impl Canvas {
         self.block = block;
     }
 
+    /// Sets where the sequence ends.
+    pub(crate) fn set_end(&mut self, end: usize) {
+        debug_assert!(end <= self.len());
+        self.end = end;
+    }
+
     /// The canvas with these positions masked, given ones included; all in one block.
     pub(crate) fn without(&self, hidden: &[usize]) -> Self {
         let mut canvas = self.clone();
@@ -144,7 +162,7 @@ impl Canvas {
             canvas.tokens[position] = self.mask;
             canvas.given[position] = false;
         }
-        canvas.block = 0..self.len();
+        (canvas.block, canvas.end) = (0..self.len(), self.len());
         canvas
     }
 
@@ -210,6 +228,20 @@ mod tests {
         assert_eq!(canvas.revealed().collect::<Vec<_>>(), [3]);
         canvas.set_block(1..3);
         assert_eq!(canvas.revealed().count(), 0);
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_is_not_open() {
+        let mut canvas = Canvas::new(&[1], 4, MASK).unwrap();
+        canvas.reveal(2, 0).unwrap();
+        canvas.reveal(4, 5).unwrap();
+        canvas.set_end(3);
+        assert_eq!((canvas.open(), canvas.block()), (1..3, 1..5));
+        assert_eq!(canvas.masked().collect::<Vec<_>>(), [1]);
+        assert_eq!(canvas.revealed().collect::<Vec<_>>(), [2]);
+        assert_eq!(canvas.without(&[2]).masked().collect::<Vec<_>>(), [1, 2, 3]);
+        canvas.set_block(1..2);
+        assert_eq!(canvas.open(), 1..2);
     }
 
     proptest! {

@@ -1,14 +1,13 @@
-//! What observers are told, what steps cost, and the end of a sequence.
+//! What observers are told, and what steps cost.
 
 mod common;
 
-use common::{Reveals, ZERO, blank, generator, oracle, over};
+use common::{Reveals, blank, generator};
 use conjoint_core::observer::{History, Reveal};
-use conjoint_core::order::LeftToRight;
 use conjoint_core::schedule::DreamLinear;
 use conjoint_core::unmasker::{ExactSequential, LearnedJoint, Marginal};
-use conjoint_core::{Canvas, Generator, TokenId};
-use conjoint_testkit::{ExactRefiner, TabularJoint, exact_law};
+use conjoint_core::{Canvas, TokenId};
+use conjoint_testkit::{ExactRefiner, TabularJoint};
 
 #[test]
 fn reveals_rebuild_the_output_and_history_ends_with_it() {
@@ -61,46 +60,4 @@ fn idle_steps_are_told_and_cost_nothing() {
     assert_eq!(history.of(0)[0], joint.masked());
     let left = |canvas: &Vec<TokenId>| canvas.iter().filter(|&&t| t == joint.mask()).count();
     assert_eq!(history.of(0).iter().map(left).collect::<Vec<_>>(), [8, 7, 6, 5, 4, 3, 2, 0]);
-}
-
-/// Symbol 0 ends a sequence and symbol 1 pads it.
-fn ending(joint: &TabularJoint) -> Generator {
-    let model = oracle(joint).with_eos(0).unwrap().with_pad(1).unwrap();
-    over(model, 1, ExactSequential::new(LeftToRight)).stop_at_eos(true)
-}
-
-#[test]
-fn stopping_at_the_end_fills_and_saves_forwards() {
-    let joint = TabularJoint::random(5, 3, 1.0, 4).unwrap();
-    let generator = ending(&joint);
-    let outputs = generator.run(vec![blank(&joint); 100], &mut ()).unwrap();
-    let full = generator.stop_at_eos(false).run(vec![blank(&joint); 100], &mut ()).unwrap();
-    let mut stopped = 0;
-    for (output, full) in outputs.iter().zip(&full) {
-        let kept = output.tokens.iter().position(|&token| token == 0).map_or(5, |end| end + 1);
-        assert_eq!(output.denoiser_calls, kept);
-        assert_eq!(output.tokens[..kept], full.tokens[..kept]);
-        assert!(output.tokens[kept..].iter().all(|&token| token == 1));
-        stopped += usize::from(kept < 5);
-    }
-    assert!(stopped > 20, "{stopped}");
-}
-
-/// Left to right the law is that of the joint with everything after the end replaced by padding. An
-/// end that is given, not generated, stops nothing, and stays.
-#[test]
-fn the_law_of_stopped_sequences() {
-    let joint = TabularJoint::random(4, 3, 0.5, 5).unwrap();
-    for tokens in [[3, 3, 3, 3], [3, 0, 3, 3], [0, 3, 1, 3]] {
-        let given = |i: usize| tokens[i] != joint.mask();
-        let padded = |x: &[TokenId]| {
-            let end = (0..4).find(|&i| x[i] == 0 && !given(i)).unwrap_or(4);
-            (0..4).map(|i| if i > end && !given(i) { 1 } else { x[i] }).collect()
-        };
-        let canvas = Canvas::infill(tokens.into(), joint.mask()).unwrap();
-        let law = exact_law(&ending(&joint), &canvas).unwrap();
-        let whole = joint.given(&tokens).unwrap();
-        assert!(law.total_variation(&whole.map(padded)) < ZERO, "{tokens:?}");
-        assert!(law.total_variation(&whole) > 0.05, "{tokens:?}");
-    }
 }

@@ -147,9 +147,17 @@ impl Generator {
         Ok(self)
     }
 
-    /// Once an end-of-sequence id is revealed, fills the masked positions to its right with the
-    /// padding id (or the end-of-sequence id) instead of spending forwards on them. An observer
-    /// sees the filled positions in the step's canvas, not as reveals, since nothing was drawn.
+    /// Ends a sequence at the leftmost end-of-sequence id that was generated.
+    ///
+    /// What lies behind it is closed: no rows are asked for, and the strategy is shown nothing of it, neither
+    /// to reveal nor to revoke. If the strategy takes the id itself back, all is open again as it was. Once
+    /// nothing before the id is masked the sequence is finished, whatever the strategy would still do, and
+    /// every position behind it that was not given is filled with the padding id, or the end-of-sequence
+    /// id where there is none. An observer is told that tokens revealed there are masked again; it sees the
+    /// filling in the step's canvas, not as reveals, since nothing was drawn.
+    ///
+    /// **Law.** Of a strategy that samples the joint exactly, in whatever order: the joint with all that
+    /// follows the first end-of-sequence id replaced.
     pub fn stop_at_eos(mut self, stop: bool) -> Self {
         self.stop_at_eos = stop;
         self

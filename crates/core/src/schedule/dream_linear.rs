@@ -4,7 +4,8 @@ use crate::Error;
 /// Dream's linear schedule with the floor rule.
 ///
 /// With t₀ … t_S = linspace(1, ε, S + 1), step i reveals ⌊m (1 − tᵢ₊₁ / tᵢ)⌋ of the m positions
-/// still masked, and the last step all of them. The floor makes early steps idle when S is near
+/// still masked, and the last step all of them; all of that in float32, as there, since a floor tells 9.99999
+/// from 10. The floor makes early steps idle when S is near
 /// the number of positions; [`Linear`](super::Linear) is the form that is exact in total. Source: Dream's `diffusion_generate`, ε = 1e-3.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DreamLinear {
@@ -38,11 +39,14 @@ pub(crate) fn last_timestep(epsilon: f64) -> Result<f64, Error> {
     Err(Error::parameter("epsilon", epsilon, "a number between 0 and 1"))
 }
 
-/// 1 − tᵢ₊₁ / tᵢ at this step: the share of what is left, or each position's probability, to be revealed.
-pub(crate) fn share(progress: &Progress, epsilon: f64) -> f64 {
-    let slope = (1.0 - epsilon) / progress.steps as f64;
-    let t = |step: usize| 1.0 - slope * step as f64;
-    1.0 - t(progress.step + 1) / t(progress.step)
+/// tᵢ of linspace(1, ε, S + 1): up from 1 in the first half, down from ε in the second, as PyTorch does.
+fn timestep(step: usize, steps: usize, epsilon: f32) -> f32 {
+    let slope = (epsilon - 1.0) / steps as f32;
+    if step < steps.div_ceil(2) {
+        1.0 + slope * step as f32
+    } else {
+        epsilon - slope * (steps - step) as f32
+    }
 }
 
 impl Schedule for DreamLinear {
@@ -54,7 +58,9 @@ impl Schedule for DreamLinear {
         if progress.is_last() {
             return progress.masked;
         }
-        (progress.masked as f64 * share(progress, self.epsilon)).floor() as usize
+        let t = |step: usize| timestep(step, progress.steps, self.epsilon as f32);
+        let share = 1.0 - t(progress.step + 1) / t(progress.step);
+        (progress.masked as f32 * share) as usize
     }
 }
 
@@ -69,5 +75,31 @@ mod tests {
         assert_eq!(plans(&DreamLinear::new(2).unwrap(), 8), [3, 5]);
         assert!(DreamLinear::new(0).is_err());
         assert!(DreamLinear::new(2).unwrap().with_epsilon(1.0).is_err());
+    }
+
+    /// By hand, for 1000 positions in 91 steps. The first two steps reveal ⌊1000 · 0.0109780⌋ and
+    /// ⌊990 · 0.0110999⌋ tokens, 10 each. In the third m = 980 and 1 − t₃/t₂ = 0.999/(91 − 2 · 0.999) = 0.01122447,
+    /// of which 980 times are 10.99998, so 10 tokens. In float32 the quotient t₃/t₂ is rounded to a multiple of
+    /// 2⁻²⁴ = 6 · 10⁻⁸, 0.98877549; 1 less that is 0.01122451, 980 times it 11.00002, so 11 tokens.
+    #[test]
+    fn floors_are_those_of_float32() {
+        let at = |step, masked| {
+            let progress = Progress { step, steps: 91, masked, block_masked: 1000 };
+            DreamLinear::new(91).unwrap().plan(&progress)
+        };
+        assert_eq!([at(0, 1000), at(1, 990), at(2, 980)], [10, 10, 11]);
+        let share = |step: f64| 0.999 / (91.0 - 0.999 * step);
+        let exact = |step: f64, masked: f64| (masked * share(step)).floor();
+        assert_eq!([exact(0.0, 1000.0), exact(1.0, 990.0), exact(2.0, 980.0)], [10.0, 10.0, 10.0]);
+    }
+
+    #[test]
+    fn timesteps_go_from_one_to_epsilon() {
+        assert_eq!((timestep(0, 8, 1e-3), timestep(8, 8, 1e-3)), (1.0, 1e-3));
+        assert!((timestep(4, 8, 1e-3) - 0.5005).abs() < 1e-7);
+        for steps in 1..200 {
+            let times: Vec<f32> = (0..=steps).map(|step| timestep(step, steps, 1e-3)).collect();
+            assert!(times.windows(2).all(|t| t[0] > t[1]), "{steps}: {times:?}");
+        }
     }
 }

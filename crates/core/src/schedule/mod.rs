@@ -16,7 +16,7 @@ mod tokens_per_step;
 
 pub use cosine::Cosine;
 pub use dream_linear::DreamLinear;
-pub(crate) use dream_linear::{last_timestep, share};
+pub(crate) use dream_linear::last_timestep;
 pub use entropy_bound::EntropyBound;
 pub use factor::Factor;
 pub use linear::Linear;

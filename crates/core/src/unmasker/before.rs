@@ -6,9 +6,10 @@ use crate::{Canvas, Error, Schedule, Stream};
 pub enum Turn {
     /// Run the denoiser and [decide](super::Unmasker::decide).
     Forward,
-    /// Nothing is revealed in this step, so that no forward is needed. Only while a finite schedule
-    /// has steps left.
-    Idle,
+    /// Nothing is revealed in this step and those after it, so many in all: no forward is needed, and the
+    /// strategy is asked again after them. 0 counts as 1. Only while a finite schedule has steps left; its
+    /// last step is never among them.
+    Idle(usize),
 }
 
 /// One more row that a strategy wants of a step's forward: what the model believes of `position`
@@ -56,11 +57,20 @@ impl<'a> Before<'a> {
         self.stream
     }
 
-    /// [`Turn::Idle`] if a finite schedule plans no token for this step and has steps left.
+    /// [`Turn::Idle`] for as many steps as a finite schedule plans no token for, if any.
     pub fn planned(&self) -> Turn {
-        match self.schedule.plan(&self.progress) {
-            0 if !self.progress.is_last() => Turn::Idle,
-            _ => Turn::Forward,
+        self.idle_while(|ahead| self.schedule.plan(ahead) == 0)
+    }
+
+    /// [`Turn::Idle`] for as many steps as reveal nothing, if any.
+    pub(super) fn idle_while(&self, reveals_nothing: impl Fn(&Progress) -> bool) -> Turn {
+        let mut ahead = self.progress;
+        while !ahead.is_last() && reveals_nothing(&ahead) {
+            ahead.step += 1;
+        }
+        match ahead.step - self.progress.step {
+            0 => Turn::Forward,
+            idle => Turn::Idle(idle),
         }
     }
 
@@ -83,7 +93,7 @@ impl<'a> Before<'a> {
         self.questions.push(Question { position, hidden });
     }
 
-    /// Records that a revealed position is to be masked again, at the end of an idle step. In a step with
+    /// Records that a revealed position is to be masked again, before the first idle step ends. In a step with
     /// a forward the strategy does so [afterwards](super::View::remask).
     pub fn remask(&mut self, position: usize) {
         self.remasks.push(position);

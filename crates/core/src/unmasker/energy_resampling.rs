@@ -27,7 +27,7 @@ pub struct EnergyResampling {
     scorer: Arc<dyn Autoregressive>,
     completions: usize,
     order: Arc<dyn Order>,
-    /// Masked positions beyond the current block.
+    /// Masked positions beyond the current block, before the end.
     beyond: usize,
 }
 
@@ -58,20 +58,21 @@ impl EnergyResampling {
 
     /// ln w of a completion.
     fn log_weight(&self, view: &View<'_>, completion: &[Drawn]) -> Result<f64, Error> {
-        let mut tokens = view.canvas().tokens().to_vec();
+        let canvas = view.canvas();
+        let mut tokens = canvas.tokens().to_vec();
         for (row, drawn) in completion.iter().enumerate() {
             tokens[view.row(row).position] = drawn.token;
         }
         let first = view.row(0).position;
         let log_q: f64 = completion.iter().map(|drawn| drawn.probability.ln()).sum();
-        Ok(self.scorer.log_likelihood(&tokens, first..tokens.len())? - log_q)
+        Ok(self.scorer.log_likelihood(&tokens, first..canvas.end())? - log_q)
     }
 }
 
 impl Unmasker for EnergyResampling {
     fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
         let canvas = before.canvas();
-        let beyond = (canvas.block().end..canvas.len()).filter(|&p| canvas.is_masked(p));
+        let beyond = (canvas.block().end..canvas.end()).filter(|&p| canvas.is_masked(p));
         self.beyond = 0;
         for position in beyond {
             before.ask(position);

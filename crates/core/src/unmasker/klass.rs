@@ -1,4 +1,4 @@
-use super::{Next, Unmasker, View};
+use super::{Next, Score, Unmasker, View};
 use crate::{Error, RowStats};
 
 /// What a strategy remembers of one masked position.
@@ -35,15 +35,16 @@ impl Memory {
 /// hardly changed for n steps, KL(pₜ ‖ pₜ₋₁) < ε each time. Where there is none, the most confident ones,
 /// as many as the schedule wants.
 ///
-/// c is the largest probability of the filtered row, and p that row. The row of the step before is kept
-/// for each masked position of the block: 4 V bytes each, 19 MB for a block of 32 and V = 152 K.
+/// c is the probability of the token drawn at the position in the filtered row, and p that row. The row of
+/// the step before is kept for each masked position of the block: 4 V bytes each, 19 MB for a block of 32
+/// and V = 152 K.
 ///
-/// **Law.** With one token a step from the schedule and τ = 1 it is
-/// [`ExactSequential`](super::ExactSequential) in [`MaxProb`](crate::order::MaxProb) order: exact.
-/// Otherwise what is revealed together is drawn independently; where never depends on what is drawn in
-/// the same step. Source: KLASS (arXiv 2511.05664): τ = 0.9, ε = 0.01, n = 2; tuned values are 0.6,
-/// 0.015 for LLaDA and 0.9, 0.001 for Dream. There a position of a later block is followed from the start,
-/// here from the start of its block, as its row is not asked for earlier.
+/// **Law.** Biased when tokens are sampled, as [`Confidence`](super::Confidence): *where* depends on *what*
+/// was drawn. With τ = 1 it is `Confidence` by [`Score::Filtered`]. Source: KLASS (arXiv 2511.05664):
+/// τ = 0.9, ε = 0.01, n = 2; tuned values are 0.6, 0.015 for LLaDA and 0.9, 0.001 for Dream. Its code puts in
+/// the most probable token of the row, whose c is the row's largest probability, as
+/// [`Argmax`](crate::draw::Argmax) draws do here. There a position of a later block is followed from the
+/// start, here from the start of its block, as its row is not asked for earlier.
 #[derive(Debug, Clone)]
 pub struct Klass {
     tau: f64,
@@ -96,6 +97,7 @@ impl Default for Klass {
 impl Unmasker for Klass {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         self.follow(view)?;
+        let drawn = Score::Filtered.draw_all(view)?;
         let settled = |(row, memory): (usize, &Memory)| {
             (view.row(row).confidence > self.tau && memory.stable >= self.steps).then_some(row)
         };
@@ -104,10 +106,8 @@ impl Unmasker for Klass {
             view.rank_by_confidence();
             ready.extend((0..view.quota()).map(|rank| view.ranked(rank)));
         }
-        for candidate in ready {
-            let drawn = view.draw(candidate)?;
-            view.reveal(candidate, drawn);
-        }
+        ready.into_iter().for_each(|candidate| view.reveal(candidate, drawn[candidate]));
+        view.keep_drawn(drawn);
         Ok(Next::EndStep)
     }
 }

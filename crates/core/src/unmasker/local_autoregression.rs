@@ -60,12 +60,12 @@ impl LocalAutoregression {
 
     /// The span that has the most to decode, and the candidates to decode there.
     fn choose(&self, view: &View<'_>) -> (Range<usize>, Range<usize>) {
-        let block = view.canvas().block();
+        let open = view.canvas().open();
         let candidates = view.candidates();
         let mut best = (0..0, 0..0, f64::INFINITY);
         let mut first = 0;
-        for start in block.clone().step_by(self.length) {
-            let span = start..block.end.min(start.saturating_add(self.length));
+        for start in open.clone().step_by(self.length) {
+            let span = start..open.end.min(start.saturating_add(self.length));
             let mut sum = 0.0;
             let begin = first;
             while let Some(candidate) = candidates.get(first).filter(|c| c.position < span.end) {

@@ -1,13 +1,13 @@
 use super::{Before, Next, Turn, Unmasker, View};
 use crate::Error;
-use crate::schedule::{last_timestep, share};
+use crate::schedule::last_timestep;
 
-/// The reverse process itself: each position is revealed in a step by a coin of its own.
+/// The reverse process itself: each position is revealed in a step by a lot of its own.
 ///
 /// With t₀ … t_S = linspace(1, ε, S + 1), every position still masked is revealed in step i with probability
 /// 1 − tᵢ₊₁ / tᵢ, and in the last step all are. So each falls, whatever the others do, into step i < S − 1
-/// with probability (1 − ε)/S, and into the last with the rest. The coins are tossed before the
-/// forward, and a step in which none falls costs none.
+/// with probability (1 − ε)/S, and into the last with the rest. That lot is drawn when the block begins, so
+/// that steps into which nothing falls cost no forward, and a million of them no time.
 ///
 /// **Law.** A mixture over the ways the positions can fall into steps: within a step the product of the
 /// marginals, between steps exact. One position is exact; of two, with q = Σᵢ P(step i)² the
@@ -18,8 +18,8 @@ use crate::schedule::{last_timestep, share};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
     epsilon: f64,
-    /// The positions to reveal in this step, ascending.
-    chosen: Vec<usize>,
+    /// The step of the block in which each position is revealed \[T\].
+    falls: Vec<usize>,
 }
 
 impl Origin {
@@ -28,34 +28,45 @@ impl Origin {
     /// # Errors
     /// [`Error::Parameter`] unless 0 < ε < 1.
     pub fn new(epsilon: f64) -> Result<Self, Error> {
-        Ok(Self { epsilon: last_timestep(epsilon)?, chosen: Vec::new() })
+        Ok(Self { epsilon: last_timestep(epsilon)?, falls: Vec::new() })
+    }
+
+    /// Draws when each masked position of a block is revealed.
+    fn draw_falls(&mut self, before: &mut Before<'_>, steps: usize) {
+        self.falls.resize(before.canvas().len(), 0);
+        for position in before.canvas().masked() {
+            let is_left_over = before.stream().chance(self.epsilon);
+            let step = if is_left_over { steps - 1 } else { before.stream().below(steps) };
+            self.falls[position] = step;
+        }
     }
 }
 
 impl Default for Origin {
     /// ε = 1e-3.
     fn default() -> Self {
-        Self { epsilon: 1e-3, chosen: Vec::new() }
+        Self { epsilon: 1e-3, falls: Vec::new() }
     }
 }
 
 impl Unmasker for Origin {
     fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
         let progress = *before.progress();
-        progress.total("the `origin` strategy")?;
-        let p = share(&progress, self.epsilon);
-        self.chosen.clear();
-        for position in before.canvas().masked() {
-            if progress.is_last() || before.stream().chance(p) {
-                self.chosen.push(position);
-            }
+        let steps = progress.total("the `origin` strategy")?;
+        if progress.step == 0 {
+            self.draw_falls(before, steps);
         }
-        Ok(if self.chosen.is_empty() { Turn::Idle } else { Turn::Forward })
+        let next = before.canvas().masked().map(|position| self.falls[position]).min();
+        Ok(match next.unwrap_or(0).saturating_sub(progress.step) {
+            0 => Turn::Forward,
+            idle => Turn::Idle(idle),
+        })
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let step = view.progress().step;
         for candidate in 0..view.candidates().len() {
-            if self.chosen.binary_search(&view.row(candidate).position).is_ok() {
+            if self.falls[view.row(candidate).position] <= step {
                 let drawn = view.draw(candidate)?;
                 view.reveal(candidate, drawn);
             }

@@ -58,8 +58,11 @@ impl Unmasker for PathPlanning {
     fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
         before.progress().total("path planning")?;
         self.asked.clear();
-        if self.eta == 0.0 && Self::masked_after(before.progress()) == before.progress().masked {
-            return Ok(Turn::Idle);
+        let reveals_nothing = |progress: &Progress| Self::masked_after(progress) == progress.masked;
+        if self.eta == 0.0
+            && let idle @ Turn::Idle(_) = before.idle_while(reveals_nothing)
+        {
+            return Ok(idle);
         }
         self.asked.extend(before.canvas().revealed());
         self.asked.iter().for_each(|&position| before.ask(position));

@@ -1,11 +1,11 @@
 use std::ops::Range;
 
-use super::{Before, Next, Turn, Unmasker, View};
+use super::{Before, Next, Score, Turn, Unmasker, View};
 use crate::Error;
 
 /// Explores slowly until a span is worth filling, then fills it fast; again and again along the block.
 ///
-/// c is the largest probability of a filtered row. Each cycle begins where the last span ended:
+/// c is the probability of the token drawn at a position, in the row as the model gave it. Each cycle begins where the last span ended:
 /// - **Slow**, k steps: each estimates how far the span reaches, to the last masked position with
 ///   c ≥ c_span, and reveals from all that follows. The estimate stands once two in a row differ by at most
 ///   one position; until then it is their mean, rounded down.
@@ -13,9 +13,9 @@ use crate::Error;
 ///
 /// Both reveal every position in sight with c ≥ c_fill, and always the best one. The schedule has no say.
 ///
-/// **Law.** With c_fill = 1 every token but the first of a step is certain, and it is exact; below, what is
-/// revealed together is drawn independently. Where never depends on what is drawn in the same step.
-/// Source: SlowFast sampling (arXiv 2506.10848): k = 6, c_span = 0.3, c_fill = 0.9. As in its code all k
+/// **Law.** Biased when tokens are sampled, as [`Confidence`](super::Confidence): *where* depends on *what*
+/// was drawn. With c_fill = 1 every token but the first of a step is certain; if the slow steps suffice for the
+/// whole block it is then `Confidence` by [`Score::Raw`] at K = 1. Source: SlowFast sampling (arXiv 2506.10848): k = 6, c_span = 0.3, c_fill = 0.9. As in its code all k
 /// slow steps are taken, even once the span is settled; unlike there, fast steps see the whole canvas,
 /// not only what lies left of the span's end.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +112,7 @@ impl Unmasker for SlowFast {
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let drawn = Score::Raw.draw_all(view)?;
         let scope = self.scope(view);
         view.rank_by_confidence();
         let ranks = 0..view.candidates().len();
@@ -120,10 +121,8 @@ impl Unmasker for SlowFast {
         let best = best_first.next();
         let sure = best_first.take_while(|&i| view.row(i).confidence >= self.fill_confidence);
         let together: Vec<usize> = best.into_iter().chain(sure).collect();
-        for candidate in together {
-            let drawn = view.draw(candidate)?;
-            view.reveal(candidate, drawn);
-        }
+        together.into_iter().for_each(|candidate| view.reveal(candidate, drawn[candidate]));
+        view.keep_drawn(drawn);
         Ok(Next::EndStep)
     }
 }

@@ -102,7 +102,7 @@ impl Unmasker for EvenChance {
         let (canvas, progress) = (before.canvas(), *before.progress());
         let p = if progress.is_last() { 1.0 } else { 1.0 / progress.steps as f64 };
         self.0 = canvas.masked().filter(|_| before.stream().chance(p)).collect();
-        Ok(if self.0.is_empty() { Turn::Idle } else { Turn::Forward })
+        Ok(if self.0.is_empty() { Turn::Idle(1) } else { Turn::Forward })
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {

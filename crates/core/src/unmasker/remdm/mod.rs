@@ -123,7 +123,7 @@ impl Unmasker for ReMdm {
         self.step += 1;
         if self.reveals.is_empty() {
             self.remasks.iter().for_each(|&position| before.remask(position));
-            return Ok(Turn::Idle);
+            return Ok(Turn::Idle(1));
         }
         Ok(Turn::Forward)
     }
@@ -141,7 +141,7 @@ impl Unmasker for ReMdm {
         }
         if drawn.len() == view.candidates().len() {
             // The block would be full and its sequence go on, or end.
-            let all: Vec<usize> = canvas.block().filter(|&p| !canvas.is_given(p)).collect();
+            let all: Vec<usize> = canvas.open().filter(|&p| !canvas.is_given(p)).collect();
             while self.remasks.is_empty() && self.step < steps {
                 self.remasks = self.revoke(&all, self.rule.odds(self.step, steps).0, view.stream());
                 self.step += 1;

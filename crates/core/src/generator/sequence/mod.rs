@@ -1,10 +1,11 @@
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::observer::Reveal;
 use crate::schedule::Progress;
-use crate::unmasker::{Before, Parts, Question, Shown, Sight, Stop, Strategy, Turn, View, Work};
+use crate::unmasker::{Before, Parts, Question, Shown, Sight, Strategy, Turn, View, Work};
 use crate::{Beliefs, Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker};
+
+mod extent;
 
 /// Denoising steps that a position may cost beyond the schedule's own: far more than any strategy that
 /// masks tokens again needs.
@@ -82,14 +83,19 @@ impl Sequence {
             let mut before = Before::new(&self.canvas, self.progress, schedule, stream);
             let turn = self.unmasker.prepare(&mut before)?;
             let Before { questions, remasks, .. } = before;
-            if turn == Turn::Forward {
+            let Turn::Idle(steps) = turn else {
                 questions.iter().try_for_each(|question| question.check(&self.canvas))?;
                 return Ok(questions);
-            }
+            };
             if self.progress.is_last() {
                 return Err(self.no_progress());
             }
             self.remask(&remasks, observer)?;
+            self.find_end();
+            let left = self.progress.steps - 1 - self.progress.step;
+            for _ in 1..steps.min(left) {
+                self.count_step(observer);
+            }
             self.end_step(observer);
         }
     }
@@ -150,20 +156,22 @@ impl Sequence {
                 probability: drawn.probability,
             });
         }
+        self.find_end();
         let is_full = self.canvas.masked().next().is_none();
         self.held = is_full && next == Next::Hold;
         if !work.window.is_empty() {
             std::mem::swap(&mut self.window, &mut work.window);
         }
-        let looked_at = |position: &usize| self.canvas.is_masked(*position);
-        let window_is_done = !self.window.is_empty() && !self.window.iter().any(looked_at);
+        let looked_at = |position: usize| self.window.contains(&position);
+        let window_is_done = !self.window.is_empty() && !self.canvas.masked().any(looked_at);
         Ok(if is_full || window_is_done && next == Next::Refine { Next::EndStep } else { next })
     }
 
     fn remask(&mut self, positions: &[usize], observer: &mut dyn Observer) -> Result<(), Error> {
         for &position in positions {
-            if !self.canvas.block().contains(&position) {
-                let reason = "it cannot be masked again: it is outside the current block";
+            if !self.canvas.open().contains(&position) {
+                let reason =
+                    "it cannot be masked again: it is outside the current block, or behind the end";
                 return Err(Error::IllegalMove { position, reason });
             }
             self.canvas.remask(position)?;
@@ -184,59 +192,20 @@ impl Sequence {
         Ok(())
     }
 
-    /// Ends a denoising step: past an end-of-sequence id the rest is filled if so wished, and the
-    /// next block begins once this one is full and not held.
+    /// Ends a denoising step: a sequence that has reached its end is finished, and the next block begins
+    /// once this one is full and not held.
     pub fn end_step(&mut self, observer: &mut dyn Observer) {
-        if let Some(stop) = self.parts.stop {
-            self.fill_after(stop);
-        }
-        observer.on_step(self.index, self.steps, &self.canvas);
+        self.finish_at_eos(observer);
+        self.count_step(observer);
         self.window.clear();
-        self.steps += 1;
-        self.progress.step += 1;
         self.progress.masked = self.canvas.masked().count();
         self.open_blocks();
     }
 
-    /// Opens the next block once this one is full and not held, or known well enough, and so on.
-    fn open_blocks(&mut self) {
-        let end = self.canvas.free_span().end;
-        while self.canvas.block().end < end {
-            let open = self.canvas.block();
-            let next = open.end + self.block_length;
-            if self.progress.masked == 0 && !self.held {
-                self.canvas.set_block(open.end..next);
-                let masked = self.canvas.masked().count();
-                self.progress = Progress { step: 0, masked, block_masked: masked, ..self.progress };
-            } else if self.is_known_well(next - 2 * self.block_length..open.end) {
-                self.canvas.set_block(open.start..next);
-                let masked = self.canvas.masked().count();
-                let new = masked - self.progress.masked;
-                self.progress.masked = masked;
-                self.progress.block_masked += new;
-            } else {
-                break;
-            }
-        }
-    }
-
-    /// Whether enough of a block is known for the next one to be worked on as well.
-    fn is_known_well(&self, block: Range<usize>) -> bool {
-        let Some(share) = self.parts.open_next else { return false };
-        let length = block.len();
-        let known = block.filter(|&position| !self.canvas.is_masked(position)).count();
-        known as f64 >= share * length as f64
-    }
-
-    fn fill_after(&mut self, stop: Stop) {
-        let span = self.canvas.free_span();
-        let is_end = |&p: &usize| self.canvas.tokens()[p] == stop.eos && !self.canvas.is_given(p);
-        if let Some(end) = span.clone().find(is_end) {
-            for position in end + 1..span.end {
-                // Refused where the position is not masked, which is what is wanted.
-                let _ = self.canvas.reveal(position, stop.fill);
-            }
-        }
+    fn count_step(&mut self, observer: &mut dyn Observer) {
+        observer.on_step(self.index, self.steps, &self.canvas);
+        self.steps += 1;
+        self.progress.step += 1;
     }
 
     pub fn is_done(&self) -> bool {

@@ -1,0 +1,71 @@
+//! Which positions are worked on: from block to block, and up to the end of the sequence.
+
+use std::ops::Range;
+
+use super::Sequence;
+use crate::schedule::Progress;
+use crate::unmasker::Stop;
+use crate::{Observer, TokenId};
+
+impl Sequence {
+    /// Opens the next block once this one is full and not held, or known well enough, and so on.
+    pub(super) fn open_blocks(&mut self) {
+        let end = self.canvas.free_span().end;
+        while self.canvas.block().end < end {
+            let open = self.canvas.block();
+            let next = open.end + self.block_length;
+            if self.progress.masked == 0 && !self.held {
+                self.canvas.set_block(open.end..next);
+                let masked = self.canvas.masked().count();
+                self.progress = Progress { step: 0, masked, block_masked: masked, ..self.progress };
+            } else if self.is_known_well(next - 2 * self.block_length..open.end) {
+                self.canvas.set_block(open.start..next);
+                let masked = self.canvas.masked().count();
+                let new = masked - self.progress.masked;
+                self.progress.masked = masked;
+                self.progress.block_masked += new;
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// Whether enough of a block is known for the next one to be worked on as well.
+    fn is_known_well(&self, block: Range<usize>) -> bool {
+        let Some(share) = self.parts.open_next else { return false };
+        let length = block.len();
+        let known = block.filter(|&position| !self.canvas.is_masked(position)).count();
+        known as f64 >= share * length as f64
+    }
+
+    /// The first end-of-sequence id that was generated, if the sequence is to stop there, and what to
+    /// fill up with.
+    fn eos(&self) -> Option<(usize, TokenId)> {
+        let Stop { eos, fill } = self.parts.stop?;
+        let is_eos = |&p: &usize| self.canvas.tokens()[p] == eos && !self.canvas.is_given(p);
+        self.canvas.free_span().find(is_eos).map(|position| (position, fill))
+    }
+
+    /// Closes what lies behind the end of the sequence as it stands, and opens what no longer does.
+    pub(super) fn find_end(&mut self) {
+        if self.parts.stop.is_some() {
+            self.canvas.set_end(self.eos().map_or(self.canvas.len(), |(eos, _)| eos + 1));
+        }
+    }
+
+    /// Fills up what lies behind an end that nothing masked precedes: the strategy has no more say.
+    pub(super) fn finish_at_eos(&mut self, observer: &mut dyn Observer) {
+        let Some((eos, fill)) = self.eos() else { return };
+        if (0..eos).any(|position| self.canvas.is_masked(position)) {
+            return;
+        }
+        self.held = false;
+        for position in eos + 1..self.canvas.len() {
+            if self.canvas.remask(position).is_ok() {
+                observer.on_remask(self.index, self.steps, position);
+            }
+            // Refused where the token was given, which is what is wanted.
+            let _ = self.canvas.reveal(position, fill);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Steps that reveal nothing: they cost no forward and no question to the strategy, and change no law.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{ZERO, blank, cases, oracle};
+use conjoint_core::observer::{History, Reveal};
+use conjoint_core::schedule::{Cosine, DreamLinear, Linear, LladaEven, Progress};
+use conjoint_core::unmasker::{Marginal, Origin, Strategy as Unmasking};
+use conjoint_core::{
+    Before, Canvas, Error, Generator, Next, Observer, Schedule, TokenId, Turn, Unmasker, View,
+};
+use conjoint_testkit::{Enumerator, Law, TabularJoint};
+use proptest::prelude::*;
+
+/// Dream's `origin` as its loop has it: a coin for each masked position in every step.
+#[derive(Clone, Default)]
+struct Coins(Vec<usize>);
+
+impl Unmasker for Coins {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        let Progress { step, steps, .. } = *before.progress();
+        let t = |step: usize| 1.0 - (1.0 - 1e-3) * step as f64 / steps as f64;
+        let p = if step + 1 == steps { 1.0 } else { 1.0 - t(step + 1) / t(step) };
+        let canvas = before.canvas();
+        self.0 = canvas.masked().filter(|_| before.stream().chance(p)).collect();
+        Ok(if self.0.is_empty() { Turn::Idle(1) } else { Turn::Forward })
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        for row in 0..view.candidates().len() {
+            if self.0.contains(&view.row(row).position) {
+                let drawn = view.draw(row)?;
+                view.reveal(row, drawn);
+            }
+        }
+        Ok(Next::EndStep)
+    }
+}
+
+/// In which step each position was revealed.
+struct Times(Vec<TokenId>);
+
+impl Observer for Times {
+    fn on_reveal(&mut self, reveal: &Reveal) {
+        self.0[reveal.position] = reveal.step as TokenId;
+    }
+}
+
+/// The law of the steps in which positions are revealed and of what is revealed, together.
+fn timed_law(generator: &Generator, joint: &TabularJoint) -> Law {
+    let law = Enumerator::default().law_of(|stream| {
+        let replaying = generator.clone().streams(move |_| Box::new(stream.clone()));
+        let mut times = Times(vec![0; joint.length()]);
+        let outputs = replaying.run(vec![blank(joint)], &mut times)?;
+        Ok([times.0, outputs[0].tokens.clone()].concat())
+    });
+    law.unwrap()
+}
+
+/// By lot or by coins, in one block or in several: when, what, and both together.
+#[test]
+fn lots_are_coins() {
+    let joint = TabularJoint::random(3, 2, 0.5, 2).unwrap();
+    for (steps, block) in [(1, 3), (2, 3), (4, 3), (6, 1)] {
+        let generator = |strategy: Box<dyn Unmasking>| {
+            let generator = Generator::new(oracle(&joint)).unmasker(strategy);
+            let generator = generator.schedule(Linear::new(steps).unwrap());
+            generator.block_length(block).unwrap()
+        };
+        let lots = timed_law(&generator(Origin::default().boxed()), &joint);
+        let coins = timed_law(&generator(Coins::default().boxed()), &joint);
+        assert!((lots.total() - 1.0).abs() < 1e-9);
+        assert!(lots.total_variation(&coins) < ZERO, "{steps} steps in blocks of {block}");
+        if (steps, block) == (4, 3) {
+            let even = timed_law(&generator(common::EvenChance::default().boxed()), &joint);
+            assert!(even.total_variation(&lots) > 0.05, "{}", even.total_variation(&lots));
+        }
+    }
+}
+
+/// Takes idle steps one at a time, as the generator once did, and counts how often it is asked.
+#[derive(Clone)]
+struct Walking<S>(S, Arc<AtomicUsize>, bool);
+
+impl<S: Unmasker> Unmasker for Walking<S> {
+    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(match self.0.prepare(before)? {
+            Turn::Idle(_) if self.2 => Turn::Idle(1),
+            turn => turn,
+        })
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        self.0.decide(view)
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(32))]
+
+    /// Every canvas, every count and every token is the same, and told, whether idle steps are walked or not.
+    #[test]
+    fn idle_steps_are_told_one_by_one(
+        steps in 1usize..40, length in 1usize..6, kind in 0usize..5, origin: bool, seed: u64,
+    ) {
+        let joint = TabularJoint::random(length, 2, 1.0, seed).unwrap();
+        let schedule: Arc<dyn Schedule> = match kind {
+            0 => Arc::new(DreamLinear::new(steps).unwrap()),
+            1 => Arc::new(LladaEven::new(steps).unwrap()),
+            2 => Arc::new(Linear::new(steps).unwrap()),
+            3 => Arc::new(Cosine::new(steps).unwrap()),
+            _ => Arc::new(Cosine::floor(steps).unwrap()),
+        };
+        let run = |walks: bool| {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let strategy = match origin {
+                true => Walking(Origin::default().boxed(), asked.clone(), walks).boxed(),
+                false => Walking(Marginal::default().boxed(), asked.clone(), walks).boxed(),
+            };
+            let generator = Generator::new(oracle(&joint)).unmasker(strategy);
+            let mut history = History::default();
+            let generator = generator.schedule(schedule.clone()).seed(seed);
+            let output = generator.run(vec![blank(&joint)], &mut history).unwrap().remove(0);
+            (output, history, asked.load(Ordering::Relaxed))
+        };
+        let ((walked, told, asked), (output, history, less)) = (run(true), run(false));
+        prop_assert_eq!(&walked, &output);
+        prop_assert_eq!(&told, &history);
+        prop_assert_eq!(history.of(0).len(), output.steps);
+        prop_assert_eq!(asked, output.steps);
+        // Once for every forward, and at most once for the idle steps before each.
+        prop_assert!(less <= 2 * output.denoiser_calls, "{} for {}", less, output.denoiser_calls);
+    }
+}
+
+/// A million steps for eight positions: as many forwards as there are steps into which a position falls,
+/// and the strategy is asked but twice for each.
+#[test]
+fn a_million_steps_cost_a_forward_a_reveal() {
+    let joint = TabularJoint::random(8, 2, 1.0, 1).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let generator = Generator::new(oracle(&joint)).schedule(DreamLinear::new(1_000_000).unwrap());
+    let strategy = Walking(Origin::default(), asked.clone(), false);
+    let output = generator.unmasker(strategy).run(vec![blank(&joint)], &mut ()).unwrap().remove(0);
+    assert!(output.denoiser_calls <= 8 && output.steps <= 1_000_000, "{output:?}");
+    assert!(asked.load(Ordering::Relaxed) <= 2 * output.denoiser_calls);
+}
+
+/// A strategy that claims more idle steps than there are is held to the last step, which must reveal.
+#[test]
+fn the_last_step_is_never_idle() {
+    #[derive(Clone)]
+    struct Lazy(usize);
+    impl Unmasker for Lazy {
+        fn prepare(&mut self, _: &mut Before<'_>) -> Result<Turn, Error> {
+            Ok(Turn::Idle(self.0))
+        }
+        fn decide(&mut self, _: &mut View<'_>) -> Result<Next, Error> {
+            Ok(Next::EndStep)
+        }
+    }
+    let joint = TabularJoint::random(2, 2, 1.0, 1).unwrap();
+    for idle in [0, 1, 3, usize::MAX] {
+        let generator = Generator::new(oracle(&joint)).schedule(Linear::new(5).unwrap());
+        let mut history = History::default();
+        let canvas = Canvas::unconditional(2, joint.mask()).unwrap();
+        let outcome = generator.unmasker(Lazy(idle)).run(vec![canvas], &mut history);
+        assert!(matches!(outcome, Err(Error::NoProgress { step: 4, .. })), "{outcome:?}");
+        assert_eq!(history.of(0).len(), 4);
+    }
+}

@@ -1,0 +1,160 @@
+//! Presets have the law of the loops that they are named after, on rows large enough to tell raw scores
+//! from filtered ones, and top-p before top-k from top-k before top-p. Each slip is another law.
+
+mod common;
+mod loops;
+
+use common::ZERO;
+use conjoint_core::filter::{Filter, Temperature, TopK, TopP};
+use conjoint_core::guidance::ClassifierFree;
+use conjoint_core::order::{Entropy, LeftToRight, Margin, MaxProb, Raw};
+use conjoint_core::presets::{
+    Adjust, Dream, DreamAlgorithm, FastDllm, Llada, adjust, dream, fast_dllm, llada,
+};
+use conjoint_core::schedule::{DreamLinear, LladaEven, Threshold};
+use conjoint_core::unmasker::{Confidence, LearnedJoint, Marginal, Score, Strategy};
+use conjoint_core::{Canvas, Generator, Order, TokenId};
+use conjoint_testkit::{Law, exact_law};
+use loops::{BOS, MASK, PAD, Rows};
+
+/// How far a slip must be off to be told apart: some thousand times the rounding of float32.
+const APART: f64 = 1e-3;
+
+fn law(generator: &Generator, tokens: &[TokenId]) -> Law {
+    let canvas = Canvas::infill(tokens.to_vec(), MASK).unwrap();
+    exact_law(generator, &canvas).unwrap()
+}
+
+/// A loop's law, the preset, and slips by their names.
+type Case = (Law, Generator, Vec<(&'static str, Generator)>);
+
+/// Over several models: the preset always has the loop's law, and no slip always has.
+fn compare(tokens: &[TokenId], case: impl Fn(u64) -> Case) {
+    let mut furthest: Vec<(&str, f64)> = Vec::new();
+    for salt in 0..4 {
+        let (expected, preset, slips) = case(salt);
+        assert!((expected.total() - 1.0).abs() < 1e-9);
+        let distance = law(&preset, tokens).total_variation(&expected);
+        assert!(distance < ZERO, "model {salt}: the preset is off by {distance}");
+        furthest.resize(slips.len(), ("", 0.0));
+        for ((name, slip), furthest) in slips.iter().zip(&mut furthest) {
+            let distance = law(slip, tokens).total_variation(&expected);
+            *furthest = (name, furthest.1.max(distance));
+        }
+    }
+    for (slip, distance) in furthest {
+        assert!(distance > APART, "{slip}: {distance} at most");
+    }
+}
+
+fn temperature(temperature: f64) -> Temperature {
+    Temperature::new(temperature).unwrap()
+}
+
+#[test]
+fn llada_is_its_loop() {
+    let start = [2, MASK, MASK, MASK, MASK];
+    let with = Llada { steps: 2, block_length: 4, temperature: 0.4, ..Llada::default() };
+    compare(&start, |salt| {
+        let preset = llada(Rows::new(salt), with).unwrap();
+        let slips = vec![
+            ("tempered confidence", preset.clone().unmasker(Confidence::new(Score::Filtered))),
+            ("no temperature", preset.clone().filter(temperature(1.0))),
+            ("Dream's schedule", preset.clone().schedule(DreamLinear::new(2).unwrap())),
+            ("blocks of two", preset.clone().block_length(2).unwrap()),
+        ];
+        (loops::llada(&Rows::new(salt), &start, 1, with), preset, slips)
+    });
+}
+
+#[test]
+fn llada_in_guided_blocks_is_its_loop() {
+    let start = [3, 1, MASK, MASK, MASK, MASK];
+    let with = Llada { steps: 4, block_length: 2, temperature: 0.8, ..Llada::default() };
+    let with = Llada { cfg_scale: 0.5, ..with };
+    compare(&start, |salt| {
+        let scaled = |scale: f64| {
+            let model = ClassifierFree::new(Rows::new(salt), scale).unwrap();
+            let generator = Generator::new(model).ban([]).filter(temperature(0.8));
+            let generator = generator.unmasker(Confidence::default()).block_length(2).unwrap();
+            generator.schedule(LladaEven::new(4).unwrap())
+        };
+        let slips = vec![("no guidance", scaled(0.0)), ("a scale of w + 1", scaled(1.5))];
+        let preset = llada(Rows::new(salt), with).unwrap();
+        (loops::llada(&Rows::new(salt), &start, 2, with), preset, slips)
+    });
+}
+
+fn by(order: impl Order + 'static) -> Box<dyn Strategy> {
+    Marginal::new(order).boxed()
+}
+
+#[test]
+fn dream_is_its_loop() {
+    let start = [MASK; 4];
+    let (t, p, k) = (0.7, 0.9, 3);
+    let (top_p, top_k) = (|| TopP::new(p).unwrap(), || TopK::new(k).unwrap());
+    for (algorithm, steps, raw, other) in [
+        (DreamAlgorithm::MaskgitPlus, 2, Confidence::new(Score::Raw).boxed(), by(MaxProb)),
+        (DreamAlgorithm::TopkMargin, 4, by(Raw(Margin)), by(Entropy)),
+        (DreamAlgorithm::Entropy, 4, by(Raw(Entropy)), by(Margin)),
+    ] {
+        let with = Dream { steps, algorithm, temperature: t, ..Dream::default() };
+        let with = Dream { top_p: Some(p), top_k: Some(k), ..with };
+        compare(&start, |salt| {
+            let preset = dream(Rows::new(salt), with).unwrap();
+            let t = || temperature(t);
+            let slips = vec![
+                ("scores of raw rows", preset.clone().unmasker(raw.clone())),
+                ("another score", preset.clone().unmasker(other.clone())),
+                ("k before p", preset.clone().filter(t().then(top_k()).then(top_p()))),
+                ("p before T", preset.clone().filter(top_p().then(t()).then(top_k()))),
+                ("no p", preset.clone().filter(t().then(top_k()))),
+                ("no k", preset.clone().filter(t().then(top_p()))),
+                ("a banned mask", preset.clone().ban([MASK])),
+                ("LLaDA's schedule", preset.clone().schedule(LladaEven::new(steps).unwrap())),
+            ];
+            (loops::dream(&Rows::new(salt), &start, with), preset, slips)
+        });
+    }
+}
+
+#[test]
+fn fast_dllm_is_its_loop() {
+    let start = [MASK; 4];
+    let with = FastDllm { threshold: 0.3, block_length: 2, temperature: 0.7 };
+    compare(&start, |salt| {
+        let preset = fast_dllm(Rows::new(salt), with).unwrap();
+        let slips = vec![
+            ("the tempered row", preset.clone().unmasker(Confidence::new(Score::Filtered))),
+            ("p₁ for confidence", preset.clone().unmasker(Marginal::new(Raw(MaxProb)))),
+            ("one token a step", preset.clone().schedule(Threshold::new(1.0).unwrap())),
+            ("no temperature", preset.clone().filter(temperature(1.0))),
+        ];
+        (loops::fast_dllm(&Rows::new(salt), &start, with), preset, slips)
+    });
+}
+
+#[test]
+fn adjust_is_its_loop() {
+    let start = [MASK; 5];
+    let with = Adjust { steps: 2, temperature: 0.8, top_p: Some(0.8), ..Adjust::default() };
+    let p = || TopP::new(0.8).unwrap();
+    compare(&start, |salt| {
+        let (base, layer) = (Rows::new(salt), Rows::new(salt + 100));
+        let preset = adjust(base.clone(), layer.clone(), with).unwrap();
+        let joint = || LearnedJoint::new(layer.clone());
+        let slips = vec![
+            ("raw entropy", preset.clone().unmasker(joint().order(Raw(Entropy)))),
+            ("left to right", preset.clone().unmasker(joint().order(LeftToRight))),
+            ("no layer", preset.clone().unmasker(Marginal::default())),
+            ("the base for the layer", preset.clone().unmasker(LearnedJoint::new(base.clone()))),
+            ("no ban", preset.clone().ban([MASK])),
+            ("no ban of bos", preset.clone().ban([MASK, PAD])),
+            ("no ban of pad", preset.clone().ban([MASK, BOS])),
+            ("p before T", preset.clone().filter(p().then(temperature(0.8)))),
+            ("no p", preset.clone().filter(temperature(0.8))),
+        ];
+        (loops::adjust(&base, &layer, &start, with), preset, slips)
+    });
+}

@@ -1,0 +1,379 @@
+//! Sequences that end at their first end-of-sequence id: what is asked of the model, what is told, what
+//! comes out, and by which law.
+
+mod common;
+mod process;
+
+use std::sync::Arc;
+
+use common::{ZERO, blank, cases, oracle, orders, over};
+use conjoint_core::observer::Reveal;
+use conjoint_core::order::{Entropy, LeftToRight};
+use conjoint_core::schedule::{Linear, TokensPerStep};
+use conjoint_core::unmasker::{
+    AdaptiveJoint, Bound, Confidence, Copula, Dilated, EditThreshold, EnergyResampling,
+    ExactSequential, Klass, LearnedJoint, LocalAutoregression, Marginal, Origin, PathPlanning,
+    PrefixAcceptance, Rcr, ReMdm, Score, SlowFast, Strategy as Unmasking, Wino,
+};
+use conjoint_core::{
+    Beliefs, Canvas, Denoiser, Error, Generator, Observer, Output, RowId, Schedule, State, TokenId,
+    Vocabulary,
+};
+use conjoint_testkit::{
+    ExactRefiner, Law, TabularAutoregressive, TabularDenoiser, TabularJoint, exact_law,
+};
+use process::{Draw, State as Process, bold, draws, evolve, shadow};
+use proptest::prelude::*;
+
+/// The symbol that ends a sequence, and the one that pads it.
+const EOS: TokenId = 0;
+const PAD: TokenId = 1;
+
+fn model(joint: &TabularJoint) -> TabularDenoiser {
+    oracle(joint).with_eos(EOS).unwrap().with_pad(PAD).unwrap()
+}
+
+/// The first end that was generated.
+fn end_of(tokens: &[TokenId], is_given: impl Fn(usize) -> bool) -> Option<usize> {
+    (0..tokens.len()).find(|&i| tokens[i] == EOS && !is_given(i))
+}
+
+/// The sequence with all that follows its first generated end replaced, but for what was given.
+fn padded(tokens: &[TokenId], is_given: impl Fn(usize) -> bool) -> Vec<TokenId> {
+    let end = end_of(tokens, &is_given).unwrap_or(tokens.len());
+    (0..tokens.len()).map(|i| if i > end && !is_given(i) { PAD } else { tokens[i] }).collect()
+}
+
+// ---- What is asked, told and answered, whatever the strategy ----
+
+/// A strategy by its name, and a schedule that it goes with.
+type Named = (&'static str, Box<dyn Unmasking>, Arc<dyn Schedule>);
+
+/// Every strategy.
+fn strategies(joint: &TabularJoint) -> Vec<Named> {
+    let two: Arc<dyn Schedule> = Arc::new(TokensPerStep::new(2).unwrap());
+    let six: Arc<dyn Schedule> = Arc::new(Linear::new(6).unwrap());
+    let ar = || TabularAutoregressive::new(joint.clone());
+    let adaptive = AdaptiveJoint::new(ExactRefiner, Bound::Confidence(0.4)).unwrap();
+    let edit = |reveal, edit| EditThreshold::new(reveal, edit).unwrap();
+    let all: Vec<(_, Box<dyn Unmasking>, _)> = vec![
+        ("exact", ExactSequential::default().boxed(), &two),
+        ("marginal", Marginal::new(Entropy).boxed(), &two),
+        ("marginal, in steps", Marginal::default().boxed(), &six),
+        ("confidence", Confidence::new(Score::Raw).boxed(), &two),
+        ("joint", LearnedJoint::new(ExactRefiner).boxed(), &two),
+        ("joint, window", LearnedJoint::new(ExactRefiner).window(1).unwrap().boxed(), &two),
+        ("adaptive joint", adaptive.boxed(), &two),
+        ("energy", EnergyResampling::new(ar()).boxed(), &two),
+        ("copula", Copula::new(ar()).boxed(), &two),
+        ("prefix acceptance", PrefixAcceptance::new(ar()).boxed(), &two),
+        ("local autoregression", LocalAutoregression::new(ar(), 3).unwrap().boxed(), &two),
+        ("origin", Origin::default().boxed(), &six),
+        ("KLASS", Klass::new(0.3, 0.5, 1).unwrap().boxed(), &two),
+        ("SlowFast", SlowFast::new(1, 0.3, 0.5).unwrap().boxed(), &two),
+        ("dilated", Dilated::default().boxed(), &two),
+        ("WINO", Wino::default().boxed(), &two),
+        ("bold WINO", Wino::new(0.2, 1.0).unwrap().boxed(), &two),
+        ("RCR", Rcr::default().boxed(), &six),
+        ("P2", PathPlanning::new(0.5).unwrap().boxed(), &six),
+        ("ReMDM", ReMdm::cap(0.4).unwrap().boxed(), &six),
+        ("ReMDM-conf", ReMdm::conf().boxed(), &six),
+        ("LLaDA2.1", edit(0.7, 0.1).boxed(), &two),
+        ("LLaDA2.1, bold", edit(0.1, 0.3).boxed(), &two),
+    ];
+    all.into_iter().map(|(name, strategy, schedule)| (name, strategy, schedule.clone())).collect()
+}
+
+/// Refuses every row behind the end of its canvas, and every canvas that has reached its end.
+struct Thrifty(TabularDenoiser);
+
+impl Denoiser for Thrifty {
+    fn vocabulary(&self) -> &Vocabulary {
+        self.0.vocabulary()
+    }
+
+    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+        let end = |canvas: &Canvas| end_of(canvas.tokens(), |i| canvas.is_given(i));
+        for canvas in batch {
+            let reached = |end| (0..end).all(|i| !canvas.is_masked(i));
+            if end(canvas).is_some_and(reached) {
+                return Err(Error::model(format!("{:?} is finished", canvas.tokens())));
+            }
+        }
+        for id in rows {
+            let canvas = batch[id.sequence];
+            if end(canvas).is_some_and(|end| id.position > end) {
+                return Err(Error::model(format!("{} of {:?}", id.position, canvas.tokens())));
+            }
+        }
+        self.0.denoise(batch, rows)
+    }
+}
+
+/// Plays the moves back, and the padding once a sequence has reached its end.
+struct Witness {
+    begun: Canvas,
+    canvas: Canvas,
+    /// The end as it stood when the model was last asked.
+    end: Option<usize>,
+}
+
+impl Witness {
+    fn new(canvas: Canvas) -> Self {
+        Self { begun: canvas.clone(), canvas, end: None }
+    }
+
+    fn end(&self) -> Option<usize> {
+        end_of(self.canvas.tokens(), |i| self.begun.is_given(i))
+    }
+
+    fn has_reached_its_end(&self) -> bool {
+        self.end().is_some_and(|end| (0..end).all(|i| !self.canvas.is_masked(i)))
+    }
+}
+
+impl Observer for Witness {
+    fn on_forward(&mut self, _: usize, _: usize, _: usize) {
+        self.end = self.end();
+    }
+
+    fn on_sampler_pass(&mut self, _: usize, _: usize, _: usize) {
+        assert!(!self.has_reached_its_end(), "{:?} is refined", self.canvas.tokens());
+        self.end = self.end();
+    }
+
+    fn on_reveal(&mut self, reveal: &Reveal) {
+        assert!(self.end.is_none_or(|end| reveal.position <= end), "revealed behind the end");
+        self.canvas.reveal(reveal.position, reveal.token).unwrap();
+    }
+
+    fn on_remask(&mut self, _: usize, _: usize, position: usize) {
+        let is_cleared = self.has_reached_its_end() && self.end().is_some_and(|e| position > e);
+        let is_revoked = self.end.is_none_or(|end| position <= end);
+        assert!(is_cleared || is_revoked, "{position} of {:?} is revoked", self.canvas.tokens());
+        self.canvas.remask(position).unwrap();
+    }
+
+    fn on_step(&mut self, _: usize, _: usize, canvas: &Canvas) {
+        self.end = self.end();
+        if !self.has_reached_its_end() {
+            assert_eq!(self.canvas.tokens(), canvas.tokens(), "filled before the end was reached");
+        }
+    }
+
+    fn on_finish(&mut self, _: usize, output: &Output) {
+        assert!(self.has_reached_its_end() || self.end().is_none(), "finished too early");
+        let expected = padded(self.canvas.tokens(), |i| self.begun.is_given(i));
+        assert_eq!(output.tokens, expected);
+        assert!(!output.tokens.contains(&self.canvas.mask()));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
+    #[test]
+    fn nothing_is_asked_told_or_drawn_behind_the_end(
+        seed: u64,
+        alpha in 0.3f64..3.0,
+        given in prop::collection::vec(prop_oneof![3 => Just(3u32), 1 => 0u32..3], 4),
+        block in prop_oneof![Just(6usize), Just(2), Just(3)],
+        open_next in prop_oneof![Just(1.0), Just(0.5)],
+    ) {
+        let joint = TabularJoint::random(6, 3, alpha, seed).unwrap();
+        let tokens = [vec![3], given, vec![3]].concat();
+        for (name, strategy, schedule) in strategies(&joint) {
+            let is_finite = schedule.steps().is_some();
+            let generator = Generator::new(Thrifty(model(&joint))).unmasker(strategy);
+            let generator = generator.schedule(schedule).seed(seed).stop_at_eos(true);
+            let mut generator = generator.block_length(block).unwrap();
+            if !is_finite {
+                generator = generator.open_next_block_at(open_next).unwrap();
+            }
+            for tokens in [&tokens, &joint.masked()] {
+                let canvas = Canvas::infill(tokens.clone(), 3).unwrap();
+                let outcome = generator.run(vec![canvas.clone()], &mut Witness::new(canvas));
+                prop_assert!(outcome.is_ok(), "{}: {:?}", name, outcome);
+            }
+        }
+    }
+}
+
+#[test]
+fn stopping_saves_the_forwards_behind_the_end() {
+    let joint = TabularJoint::random(5, 3, 1.0, 4).unwrap();
+    let generator = over(model(&joint), 1, ExactSequential::new(LeftToRight)).stop_at_eos(true);
+    let outputs = generator.run(vec![blank(&joint); 100], &mut ()).unwrap();
+    let full = generator.stop_at_eos(false).run(vec![blank(&joint); 100], &mut ()).unwrap();
+    let mut stopped = 0;
+    for (output, full) in outputs.iter().zip(&full) {
+        let kept = full.tokens.iter().position(|&token| token == EOS).map_or(5, |end| end + 1);
+        assert_eq!(output.denoiser_calls, kept);
+        assert_eq!(output.tokens, padded(&full.tokens, |_| false));
+        stopped += usize::from(kept < 5);
+    }
+    assert!(stopped > 20, "{stopped}");
+}
+
+/// One text: "2 2 0" and then 2s. The first step reveals all but one of them, the end among these; only the
+/// two tokens before the end can be doubted after that, not the three behind it.
+#[test]
+fn wino_doubts_nothing_behind_the_end() {
+    let text = [2, 2, EOS, 2, 2, 2];
+    let mut weights = vec![0.0; 3usize.pow(6)];
+    let place = |text: &[TokenId]| text.iter().fold(0, |place, &token| 3 * place + token as usize);
+    // Only the first token is unsure.
+    (weights[place(&text)], weights[place(&[1, 2, EOS, 2, 2, 2])]) = (0.5, 0.5);
+    let joint = TabularJoint::new(6, 3, &weights).unwrap();
+    let run = |stop: bool| {
+        let generator = over(model(&joint), 1, Wino::default()).stop_at_eos(stop);
+        generator.run(vec![blank(&joint)], &mut ()).unwrap().remove(0)
+    };
+    let (stopped, full) = (run(true), run(false));
+    // One forward, then one more and a canvas for each doubted token.
+    assert_eq!((stopped.steps, stopped.denoiser_calls), (2, 1 + 1 + 2));
+    assert_eq!((full.steps, full.denoiser_calls), (2, 1 + 1 + 5));
+    assert_eq!(stopped.tokens[1..], [2, EOS, PAD, PAD, PAD]);
+}
+
+/// Edits of a full block go on, but not once the end is reached: "0" would give way to "2".
+#[test]
+fn a_held_block_cannot_lose_an_end_that_was_reached() {
+    /// Answers EOS while the position is masked, and 2 for what stands.
+    struct Fickle(Vocabulary);
+    impl Denoiser for Fickle {
+        fn vocabulary(&self) -> &Vocabulary {
+            &self.0
+        }
+        fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+            let row = |id: &RowId| {
+                let likely = if batch[id.sequence].is_masked(id.position) { EOS } else { 2 };
+                (0..4).map(move |token| if token == likely { 0.0 } else { -9.0 })
+            };
+            let logits: Vec<f32> = rows.iter().flat_map(row).collect();
+            let logits = ndarray::Array2::from_shape_vec((rows.len(), 4), logits);
+            Ok((Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
+        }
+    }
+    let run = |stop: bool| {
+        let vocabulary = Vocabulary::new(4, 3).unwrap().with_eos(EOS).unwrap();
+        let generator = Generator::new(Fickle(vocabulary)).unmasker(EditThreshold::default());
+        let generator = generator.draw(conjoint_core::draw::Argmax).stop_at_eos(stop);
+        let canvas = Canvas::unconditional(3, 3).unwrap();
+        generator.run(vec![canvas], &mut ()).unwrap().remove(0)
+    };
+    assert_eq!((run(true).tokens, run(true).denoiser_calls), (vec![EOS; 3], 1));
+    assert_eq!(run(false).tokens, [2, 2, 2]);
+}
+
+// ---- The law ----
+
+/// In whatever order: the joint with everything behind the end replaced by padding. An end that is
+/// given, not generated, stops nothing, and stays.
+#[test]
+fn the_law_of_stopped_sequences() {
+    let joint = TabularJoint::random(4, 3, 0.5, 5).unwrap();
+    for tokens in [[3, 3, 3, 3], [3, EOS, 3, 3], [EOS, 3, 1, 3], [3, 3, 2, 3]] {
+        let given = |i: usize| tokens[i] != joint.mask();
+        let whole = joint.given(&tokens).unwrap();
+        let expected = whole.map(|x| padded(x, given));
+        assert!(expected.total_variation(&whole) > 0.05, "{tokens:?}");
+        let canvas = Canvas::infill(tokens.into(), joint.mask()).unwrap();
+        for (name, order) in orders() {
+            let exact = ExactSequential::new(order.clone()).boxed();
+            let refined = LearnedJoint::new(ExactRefiner).order(order).boxed();
+            for (k, strategy) in [(1, exact), (3, refined)] {
+                let generator = over(model(&joint), k, strategy).stop_at_eos(true);
+                let law = exact_law(&generator, &canvas).unwrap();
+                let distance = law.total_variation(&expected);
+                assert!(distance < ZERO, "{name}, K = {k}, {tokens:?}: {distance}");
+            }
+        }
+    }
+}
+
+/// The masked and the known positions up to the end.
+fn split(joint: &TabularJoint, tokens: &[TokenId]) -> (Vec<usize>, Vec<usize>) {
+    let end = end_of(tokens, |_| false).map_or(tokens.len(), |end| end + 1);
+    (0..end).partition(|&position| tokens[position] == joint.mask())
+}
+
+/// The law of a process that stops: `step` is asked only while something before the end is masked.
+fn stopped_law(
+    joint: &TabularJoint,
+    step: impl Fn(&Process, Vec<usize>, Vec<usize>) -> Vec<(Process, f64)>,
+) -> Law {
+    let step = |_: usize, state: &Process| {
+        let (masked, known) = split(joint, &state.tokens);
+        if masked.is_empty() {
+            let mut padded_state = state.clone();
+            padded_state.tokens = padded(&state.tokens, |_| false);
+            return vec![(padded_state, 1.0)];
+        }
+        step(state, masked, known)
+    };
+    evolve(joint, 40, &step)
+}
+
+/// WINO; the step before revealed `recall(0)` tokens.
+fn wino_law(joint: &TabularJoint, reveal: f64, keep: f64) -> Law {
+    stopped_law(joint, |state, masked, known| {
+        let after = |(drawn, p): (Vec<Draw>, f64)| {
+            let mut next = state.clone();
+            let revealed = bold(&drawn, reveal);
+            let doubt = |&position: &usize| (shadow(joint, &state.tokens, position), position);
+            let mut doubted: Vec<_> = known.iter().map(doubt).filter(|d| d.0 < keep).collect();
+            doubted.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            let most = (state.recall(0) as usize).saturating_sub(1);
+            let most = if revealed.len() > 1 { most } else { 0 };
+            doubted.iter().take(most).for_each(|&(_, i)| next.tokens[i] = joint.mask());
+            revealed.iter().for_each(|draw| next.tokens[draw.position] = draw.token);
+            next.remember(0, revealed.len() as f64);
+            (next, p)
+        };
+        draws(joint, &state.tokens, &masked).into_iter().map(after).collect()
+    })
+}
+
+/// LLaDA2.1's edits while something is masked.
+fn edit_law(joint: &TabularJoint, reveal: f64, edit: f64) -> Law {
+    stopped_law(joint, |state, masked, known| {
+        let all = [&masked[..], &known].concat();
+        let after = |(drawn, p): (Vec<Draw>, f64)| {
+            let mut next = state.clone();
+            let (new, again) = drawn.split_at(masked.len());
+            bold(new, reveal).iter().for_each(|draw| next.tokens[draw.position] = draw.token);
+            again.iter().filter(|draw| draw.p > edit).for_each(|draw| {
+                next.tokens[draw.position] = draw.token;
+            });
+            (next, p)
+        };
+        draws(joint, &state.tokens, &all).into_iter().map(after).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn revocable_strategies_stop_as_defined(
+        reveal in 0.1f64..0.8, second in 0.1f64..=1.0, alpha in 0.3f64..2.0, seed: u64,
+    ) {
+        let joint = TabularJoint::random(4, 2, alpha, seed).unwrap();
+        let law = |strategy: Box<dyn Unmasking>| {
+            let generator = over(model(&joint), 1, strategy).stop_at_eos(true);
+            exact_law(&generator, &blank(&joint)).unwrap()
+        };
+        let wino = law(Wino::new(reveal, second).unwrap().boxed());
+        let distance = wino.total_variation(&wino_law(&joint, reveal, second));
+        prop_assert!(distance < ZERO, "WINO: {distance}");
+        let joint = TabularJoint::random(3, 2, alpha, seed).unwrap();
+        let law = |strategy: Box<dyn Unmasking>| {
+            let generator = over(model(&joint), 1, strategy).stop_at_eos(true);
+            exact_law(&generator, &blank(&joint)).unwrap()
+        };
+        let edit = law(EditThreshold::new(reveal, second).unwrap().post_steps(0).boxed());
+        let distance = edit.total_variation(&edit_law(&joint, reveal, second));
+        prop_assert!(distance < ZERO, "LLaDA2.1: {distance}");
+    }
+}
