@@ -28,10 +28,10 @@ pub struct Arguments {
         default_value = "exact,marginal,joint"
     )]
     unmaskers: Vec<UnmaskerName>,
-    /// Tokens per step; `exact` always takes 1
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "2,3,4,8",
+    /// Tokens per step; `exact` always takes 1 [default: 2,3,4,8]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
-    k: Vec<u16>,
+    k: Option<Vec<u16>>,
     /// What is measured
     #[arg(
         long,
@@ -45,6 +45,6 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { comparison, unmaskers, k, metrics } = arguments;
     let lines: Vec<Line> = unmaskers.iter().cloned().map(Line::new).collect();
-    let table = comparison::run(comparison, &lines, k, metrics)?;
+    let table = comparison::run(comparison, &lines, ("--k", k.as_deref(), &[2, 3, 4, 8]), metrics)?;
     Ok(std::io::stdout().write_all(table.as_bytes())?)
 }

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use conjoint::export::Manifest;
-use conjoint::export::WeightFile;
+use conjoint::export::{Manifest, WeightFile};
 use conjoint::prelude::*;
 use conjoint::{Autoregressive, OnnxOptions, runtime};
 
@@ -20,9 +19,6 @@ pub struct ModelArguments {
     /// Folder of an exported model (see `conjoint export`)
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Folder of another export whose sampler layer to use [default: the model's own]
-    #[arg(long, value_name = "DIR")]
-    pub sampler: Option<PathBuf>,
     /// What runs the model: cpu, cuda or tensorrt
     #[arg(long, default_value = "cpu")]
     pub provider: ExecutionProvider,
@@ -35,9 +31,8 @@ pub struct ModelArguments {
 pub struct Model {
     pub denoiser: Arc<OnnxDenoiser>,
     pub tokenizer: Option<Tokenizer>,
-    sampler: Option<PathBuf>,
-    /// The sampler layer, once a strategy has asked for it.
-    layer: Mutex<Option<Arc<OnnxSamplerLayer>>>,
+    /// Sampler layers opened so far, by the folder of another export.
+    layers: Mutex<HashMap<Option<PathBuf>, Arc<OnnxSamplerLayer>>>,
     /// Scorers opened so far: one that counts its texts anew for each strategy would cost more than they do.
     scorers: Mutex<HashMap<ScorerName, Arc<dyn Autoregressive>>>,
 }
@@ -54,27 +49,32 @@ impl ModelArguments {
             Err(TextError::Absent { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let sampler = self.sampler.clone();
-        let (layer, scorers) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, sampler, layer, scorers }))
+        let (layers, scorers) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, layers, scorers }))
     }
 }
 
 impl Model {
-    /// The sampler layer: that of `--sampler`, or the model's own, opened once.
-    pub fn sampler_layer(&self) -> Result<Arc<OnnxSamplerLayer>> {
-        let mut opened = self.layer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layer) = &*opened {
-            return Ok(layer.clone());
+    /// The sampler layer of `--sampler`, the folder of another export, or the model's own, opened once; none where the
+    /// model was exported without.
+    pub fn sampler_layer(&self, other: Option<&Path>) -> Result<Option<Arc<OnnxSamplerLayer>>> {
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = other.map(Path::to_owned);
+        if let Some(layer) = layers.get(&key) {
+            return Ok(Some(layer.clone()));
         }
-        let layer = Arc::new(match &self.sampler {
-            None => self.denoiser.sampler_layer().context("this strategy needs a sampler layer")?,
+        let layer = match other {
+            None if self.denoiser.manifest().graphs.sampler.is_none() => return Ok(None),
+            None => self.denoiser.sampler_layer()?,
             Some(folder) => {
                 check_exported("--sampler", folder)?;
-                OnnxSamplerLayer::open(folder, &self.denoiser)?
+                let layer = OnnxSamplerLayer::open(folder, &self.denoiser);
+                blame("--sampler", folder.display(), layer)?
             }
-        });
-        Ok(opened.insert(layer).clone())
+        };
+        let layer = Arc::new(layer);
+        layers.insert(key, layer.clone());
+        Ok(Some(layer))
     }
 
     /// The scorer of `--scorer`, opened once.
@@ -91,12 +91,6 @@ impl Model {
     /// What tells all of the model's files from others, its own sampler layer's included.
     pub fn weights(&self) -> String {
         shown(&self.denoiser.manifest().provenance.weights)
-    }
-
-    /// The same of the export of `--sampler`; empty if that is not given.
-    pub fn sampler_weights(&self) -> Result<String> {
-        let manifest = self.sampler.as_deref().map(Manifest::read).transpose()?;
-        Ok(manifest.map_or_else(String::new, |manifest| shown(&manifest.provenance.weights)))
     }
 
     /// The tokenizer, which `flag` needs.
@@ -117,6 +111,12 @@ impl Model {
     pub fn encode(&self, flag: &'static str, text: &str) -> Result<Vec<TokenId>, BadFlag> {
         blame(flag, text, self.tokenizer(flag, text)?.encode(text))
     }
+}
+
+/// What tells the files of another export from others; empty where there is none.
+pub fn weights_of(other: Option<&Path>) -> Result<String> {
+    let manifest = other.map(Manifest::read).transpose()?;
+    Ok(manifest.map_or_else(String::new, |manifest| shown(&manifest.provenance.weights)))
 }
 
 /// Weight files in one line, by which they can be told from others.

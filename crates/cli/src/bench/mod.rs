@@ -16,11 +16,11 @@ use clap::Args;
 use conjoint::prelude::*;
 use conjoint::{SeededStream, Stream};
 
-use crate::comparison::{Line, Setting};
+use crate::comparison::{self, Line, Setting};
 use crate::flag::{BadFlag, blame};
 use crate::model::{Model, ModelArguments};
 use crate::progress::Steps;
-use crate::strategy::SamplingArguments;
+use crate::sampling::SamplingArguments;
 use crate::{files, info};
 use random_tensor::Storage;
 use report::{Repeat, Report, Run, median};
@@ -55,10 +55,10 @@ pub struct Arguments {
         default_value = "exact,marginal,joint"
     )]
     strategies: Vec<Line>,
-    /// Tokens per step, where a strategy has that choice
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "4,8",
+    /// Tokens per step, where a strategy has that choice [default: 4,8]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
-    k: Vec<u16>,
+    k: Option<Vec<u16>>,
     /// Tokens of a prompt
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     prompt_length: u32,
@@ -105,6 +105,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn measure(arguments: &Arguments, from: &ModelArguments) -> Result<Report> {
+    let (lines, k) = (&arguments.strategies, arguments.k.as_deref());
+    comparison::check(lines, &arguments.sampling, ("--k", k), false)?;
     let model = from.open()?;
     let Arguments { prompt_length, gen_length, num_samples, repeats, seed, .. } = *arguments;
     let prompts = prompts(&model, prompt_length as usize, num_samples, seed);
@@ -112,8 +114,8 @@ fn measure(arguments: &Arguments, from: &ModelArguments) -> Result<Report> {
     let canvas = |prompt: &Vec<TokenId>| Canvas::new(prompt, gen_length as usize, mask);
     let canvases = prompts.iter().map(canvas).collect::<Result<Vec<_>, _>>()?;
     let mut runs = Vec::new();
-    for line in &arguments.strategies {
-        for setting in line.settings(&arguments.k, gen_length as usize)? {
+    for line in lines {
+        for setting in line.settings(k.unwrap_or(&[4, 8]), gen_length as usize)? {
             runs.push(measure_one(arguments, &model, &canvases, line, &setting)?);
         }
     }

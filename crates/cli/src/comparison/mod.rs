@@ -17,14 +17,15 @@ use conjoint_eval::{
 };
 use conjoint_trajectory::digest;
 
-pub use lines::{Line, Setting};
+pub use lines::{Line, Setting, check};
 pub use metrics::Metric;
 pub use texts::TextArguments;
 
 use crate::flag::blame;
-use crate::model::{Model, ModelArguments};
+use crate::model::{self, Model, ModelArguments};
 use crate::progress::Steps;
-use crate::strategy::SamplingArguments;
+use crate::registry::Part;
+use crate::sampling::SamplingArguments;
 use metrics::Judge;
 
 /// What every comparison is told.
@@ -50,13 +51,17 @@ pub struct ComparisonArguments {
     out: PathBuf,
 }
 
-/// Runs every line at every K and writes the report; returns its table.
+/// Runs every line at every K, those that `flag` gives or else `ks`, and writes the report; returns its table.
 pub fn run(
     arguments: &ComparisonArguments,
     lines: &[Line],
-    ks: &[u16],
+    (flag, given, ks): (&'static str, Option<&[u16]>, &[u16]),
     metrics: &[Metric],
 ) -> Result<String> {
+    let runs_exact = metrics.iter().any(|metric| metric.runs_exact());
+    check(lines, &arguments.sampling, (flag, given), runs_exact)?;
+    arguments.external.check(metrics)?;
+    let ks = given.unwrap_or(ks);
     let model = arguments.model.open()?;
     let prompts = arguments.texts.beginnings(&model, arguments.num_samples as usize)?;
     let canvases = arguments.texts.canvases(&model, &prompts, arguments.num_samples as usize)?;
@@ -71,7 +76,7 @@ pub fn run(
     let settings = settings(arguments, &model, (&prompts, length), metrics)?;
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
-    let cost = pass_cost(&arguments.out, &model, &canvases, lines)?;
+    let cost = pass_cost(arguments, &model, &canvases, lines)?;
     let mut judge =
         Judge::new(&model, &arguments.sampling, metrics, &canvases, &arguments.external)?;
     let mut keys = Vec::new();
@@ -136,7 +141,7 @@ fn settings(
     }
     let settings = [
         ("weights", model.weights()),
-        ("sampler", model.sampler_weights()?),
+        ("sampler", model::weights_of(arguments.sampling.sampler.as_deref())?),
         ("scorers' files", contents.join(", ")),
         ("length", length.to_string()),
         ("texts", arguments.num_samples.to_string()),
@@ -152,16 +157,23 @@ fn settings(
 
 /// What a sampler pass costs in forwards of the model, measured once in a comparison; 0 without a
 /// sampler layer.
-fn pass_cost(out: &Path, model: &Model, canvases: &[Canvas], lines: &[Line]) -> Result<f64> {
-    if !lines.iter().any(|line| line.unmasker().refines()) {
+fn pass_cost(
+    arguments: &ComparisonArguments,
+    model: &Model,
+    canvases: &[Canvas],
+    lines: &[Line],
+) -> Result<f64> {
+    if !lines.iter().any(|line| line.unmasker().takes(Part::Sampler)) {
         return Ok(0.0);
     }
+    let out = &arguments.out;
     let path = out.join("sampler-cost.json");
     if let Ok(text) = std::fs::read(&path) {
         return serde_json::from_slice(&text)
             .with_context(|| format!("{}: expected a number", path.display()));
     }
-    let layer = model.sampler_layer()?;
+    let layer = model.sampler_layer(arguments.sampling.sampler.as_deref())?;
+    let layer = layer.context("the model has no sampler layer")?;
     let batch: Vec<&Canvas> = canvases.iter().take(16).collect();
     let rows: Vec<conjoint::RowId> = batch
         .iter()

@@ -5,7 +5,8 @@ use clap::Args;
 use conjoint_corpus::Domain;
 use conjoint_train::base::{BaseOptions, train_base};
 
-use super::run::{RunArguments, count, positive, report, share};
+use super::run::{RunArguments, report};
+use crate::numbers::{count, positive, share};
 
 /// Train a small masked diffusion model on the corpus
 ///

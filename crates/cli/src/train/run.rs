@@ -9,6 +9,8 @@ use conjoint_train::checkpoint::Precision;
 use conjoint_train::options::{Decay, Method, OptimizerOptions, RunOptions};
 use conjoint_train::trainer::Summary;
 
+use crate::numbers::{below_one, count, non_negative, positive};
+
 /// The budget, the folder and the rates of a run.
 #[derive(Args)]
 pub struct RunArguments {
@@ -45,7 +47,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "B", value_parser = below_one)]
     beta2: Option<f64>,
     /// Decoupled weight decay of the matrices [default: 0]
-    #[arg(long, value_name = "W", value_parser = weight)]
+    #[arg(long, value_name = "W", value_parser = non_negative)]
     weight_decay: Option<f64>,
     /// Largest norm of the gradients; larger ones are scaled down [default: 1]
     #[arg(long, value_name = "NORM", value_parser = positive)]
@@ -134,32 +136,6 @@ impl RunArguments {
     pub fn precision(&self) -> Precision {
         if self.half { Precision::F16 } else { Precision::F32 }
     }
-}
-
-pub fn positive(text: &str) -> Result<f64, String> {
-    number(text, |value| value > 0.0, "a finite number above 0")
-}
-
-pub fn weight(text: &str) -> Result<f64, String> {
-    number(text, |value| value >= 0.0, "a finite number of 0 or above")
-}
-
-fn below_one(text: &str) -> Result<f64, String> {
-    number(text, |value| (0.0..1.0).contains(&value), "a number from 0 to below 1")
-}
-
-pub fn share(text: &str) -> Result<f64, String> {
-    number(text, |value| (0.0..=1.0).contains(&value), "a number from 0 to 1")
-}
-
-fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
-    let fitting = text.parse().ok().filter(|value: &f64| value.is_finite() && fits(*value));
-    fitting.ok_or_else(|| format!("expected {expected}"))
-}
-
-pub fn count<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, String> {
-    let fitting = text.parse().ok().filter(|value| (LOW..=HIGH).contains(value));
-    fitting.ok_or_else(|| format!("expected a whole number from {LOW} to {HIGH}"))
 }
 
 pub fn report(summary: &Summary) -> Result<()> {

@@ -13,9 +13,10 @@ use conjoint_train::options::RunOptions;
 use conjoint_train::window::Window;
 use conjoint_trajectory::{Portions, Store, Trajectory};
 
-use super::run::{RunArguments, count, positive, report, share, weight};
+use super::run::{RunArguments, report};
 use crate::flag::{BadFlag, blame};
 use crate::model::{Model, ModelArguments};
+use crate::numbers::{count, non_negative, positive, share};
 use crate::trajectories::{StartArguments, make};
 
 /// Train the sampler layer of an exported model
@@ -64,7 +65,7 @@ pub struct SamplerArguments {
     #[arg(long, value_name = "J", default_value_t = 7, value_parser = count::<1, 64>)]
     depth: usize,
     /// Weight of each depth 1, 2, …, J in the loss, which sets J [default: 1/j]
-    #[arg(long, value_name = "W", value_delimiter = ',', value_parser = weight, conflicts_with = "depth")]
+    #[arg(long, value_name = "W", value_delimiter = ',', value_parser = non_negative, conflicts_with = "depth")]
     depth_weights: Vec<f64>,
     /// Compare at all depths in each step instead of at one drawn by their weights
     #[arg(long)]
@@ -82,10 +83,10 @@ pub struct SamplerArguments {
     #[arg(long, value_name = "TAU", default_value_t = 1.0, value_parser = positive)]
     distil_temperature: f64,
     /// λ₁: weight of smoothL1(hʲ, h_base(xʲ))
-    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = weight)]
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = non_negative)]
     lambda_teacher: f64,
     /// λ₂: weight of smoothL1(hʲ, h⁰)
-    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = weight)]
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = non_negative)]
     lambda_start: f64,
 }
 
