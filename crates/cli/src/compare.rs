@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 
-use crate::comparison::{self, ComparisonArguments, Line, Metric};
+use crate::comparison::{self, ComparisonArguments, Line, Lines, Metric};
 
 /// Compare strategies: quality against denoiser-equivalent forwards, a line a strategy
 ///
@@ -41,7 +41,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { comparison, strategies, steps, metrics } = arguments;
-    let ks = ("--steps", steps.as_deref(), &[2, 4, 8][..]);
-    let table = comparison::run(comparison, strategies, ks, metrics)?;
+    let lines = Lines {
+        flag: "--strategies",
+        lines: strategies,
+        k_flag: "--steps",
+        given: steps.as_deref(),
+        default: &[2, 4, 8],
+    };
+    let table = comparison::run(comparison, &lines, metrics)?;
     Ok(std::io::stdout().write_all(table.as_bytes())?)
 }

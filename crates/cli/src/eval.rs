@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 
-use crate::comparison::{self, ComparisonArguments, Line, Metric};
+use crate::comparison::{self, ComparisonArguments, Line, Lines, Metric};
 use crate::registry::UnmaskerName;
 
 /// Measure how close strategies come to one-at-a-time sampling, the model's own joint
@@ -45,6 +45,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { comparison, unmaskers, k, metrics } = arguments;
     let lines: Vec<Line> = unmaskers.iter().cloned().map(Line::new).collect();
-    let table = comparison::run(comparison, &lines, ("--k", k.as_deref(), &[2, 3, 4, 8]), metrics)?;
+    let lines = Lines {
+        flag: "--unmaskers",
+        lines: &lines,
+        k_flag: "--k",
+        given: k.as_deref(),
+        default: &[2, 3, 4, 8],
+    };
+    let table = comparison::run(comparison, &lines, metrics)?;
     Ok(std::io::stdout().write_all(table.as_bytes())?)
 }

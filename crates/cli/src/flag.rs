@@ -12,6 +12,11 @@ impl BadFlag {
         Self(format!("invalid value '{value}' for '{flag}': {reason}"))
     }
 
+    /// A flag that must be given.
+    pub fn missing(flag: &'static str, reason: impl ToString) -> Self {
+        Self(format!("'{flag}' is missing: {}", reason.to_string()))
+    }
+
     /// A flag that would change nothing.
     pub fn unused(flag: &'static str, value: impl ToString, reason: impl ToString) -> Self {
         let (value, reason) = (value.to_string(), reason.to_string());

@@ -83,8 +83,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let steps = Steps::new(&canvases, "generating");
     let mut observer = (steps, (History::default(), Trace::new(caption(arguments, &schedule))));
-    let outputs =
-        generator.run(canvases, &mut observer).map_err(|e| blame(arguments, &schedule, e))?;
+    let blame = |error| arguments.sampling.blame(("--schedule", &schedule), error);
+    let outputs = generator.run(canvases, &mut observer).map_err(blame)?;
     let seconds = start.elapsed().as_secs_f64();
     let (_, (history, trace)) = observer;
     if let (Some(page), Some(path)) = (page, &arguments.trace) {
@@ -137,21 +137,6 @@ fn caption(arguments: &Arguments, schedule: &ScheduleName) -> String {
     let Arguments { unmasker, sampling, seed, .. } = arguments;
     let (order, temperature) = (sampling.order_name(), sampling.filters.temperature);
     format!("{unmasker}, {schedule}, order {order}, temperature {temperature}, seed {seed}")
-}
-
-/// Names the flag behind an error of the request.
-fn blame(arguments: &Arguments, schedule: &ScheduleName, error: conjoint::Error) -> anyhow::Error {
-    use conjoint::Error;
-    let (flag, value) = match error {
-        Error::StepsNotDivisible { .. } => ("--schedule", schedule.to_string()),
-        Error::BlockNotDividing { block, .. } => ("--block-length", block.to_string()),
-        Error::NeedsSteps { .. } => ("--schedule", schedule.to_string()),
-        Error::TooLong { length, .. } => {
-            ("--gen-length", arguments.prompt.gen_length.unwrap_or(length as u32).to_string())
-        }
-        error => return error.into(),
-    };
-    BadFlag::new(flag, value, error).into()
 }
 
 fn report(

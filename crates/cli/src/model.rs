@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use conjoint::export::{Manifest, WeightFile};
 use conjoint::prelude::*;
-use conjoint::{Autoregressive, OnnxOptions, runtime};
+use conjoint::{Autoregressive, OnnxError, OnnxOptions, runtime};
 
 use crate::flag::{BadFlag, blame};
 use crate::scorer::ScorerName;
@@ -43,7 +43,12 @@ impl ModelArguments {
         check_exported("--model", &self.model)?;
         runtime::ensure()?;
         let options = OnnxOptions::new(self.provider).threads(self.threads.map_or(0, usize::from));
-        let denoiser = OnnxDenoiser::open(&self.model, options)?;
+        let denoiser = OnnxDenoiser::open(&self.model, options).map_err(|error| match error {
+            OnnxError::ProviderNotCompiled { .. } | OnnxError::ProviderAbsent { .. } => {
+                BadFlag::new("--provider", self.provider, error).into()
+            }
+            error => anyhow::Error::from(error),
+        })?;
         let tokenizer = match Tokenizer::open(&self.model) {
             Ok(tokenizer) => Some(tokenizer),
             Err(TextError::Absent { .. }) => None,
@@ -93,10 +98,28 @@ impl Model {
         shown(&self.denoiser.manifest().provenance.weights)
     }
 
+    /// The positions of a text: those of `--length`, or the most that the model takes.
+    pub fn positions(&self, length: Option<u32>) -> Result<usize, BadFlag> {
+        match (length.map(|length| length as usize), self.denoiser.max_length()) {
+            (Some(length), Some(longest)) if length > longest => {
+                let reason = format!("the model takes at most {longest} positions");
+                Err(BadFlag::new("--length", length, reason))
+            }
+            (length, longest) => length
+                .or(longest)
+                .ok_or_else(|| BadFlag::missing("--length", "the model sets no longest text")),
+        }
+    }
+
     /// The tokenizer, which `flag` needs.
     pub fn tokenizer(&self, flag: &'static str, value: &str) -> Result<&Tokenizer, BadFlag> {
-        let absent = "the model's folder holds no tokenizer: give token ids with --prompt-ids";
-        self.tokenizer.as_ref().ok_or_else(|| BadFlag::new(flag, value, absent))
+        let ids = match flag {
+            "--prompt" => ": give token ids with --prompt-ids",
+            "--infill" => ": give token ids with --infill-ids",
+            _ => "",
+        };
+        let reason = || format!("the model's folder holds no tokenizer{ids}");
+        self.tokenizer.as_ref().ok_or_else(|| BadFlag::new(flag, value, reason()))
     }
 
     /// What tells the frozen model's weights from others: the files that its graphs point into, but for

@@ -119,9 +119,9 @@ fn folders_that_are_no_models_say_what_to_do() {
     let output = generate(&checkpoint, "--prompt-ids 5 --gen-length 8");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("conjoint export"), "{}", stderr(&output));
-    for arguments in [["info", "nowhere"], ["export", "nowhere"]] {
-        let output = conjoint(&arguments);
-        assert_eq!(output.status.code(), Some(1));
+    for (command, code) in [("info", 1), ("export", 2)] {
+        let output = conjoint(&[command, "nowhere"]);
+        assert_eq!(output.status.code(), Some(code));
         assert!(stderr(&output).contains("nowhere"), "{}", stderr(&output));
     }
 }

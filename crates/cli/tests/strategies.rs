@@ -11,7 +11,7 @@ fn names(flag: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (_, list) = text.split_once(&format!("{flag}: ")).unwrap();
     let lines = list.lines().skip(1).take_while(|line| !line.is_empty());
-    lines.map(|line| line.trim().split([':', ' ']).next().unwrap().to_owned()).collect()
+    lines.map(|line| line.trim().split([':', ' ', '[']).next().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -21,6 +21,40 @@ pub struct Setting {
     schedule: ScheduleName,
 }
 
+/// The lines of a comparison, as flags gave them.
+pub struct Lines<'a> {
+    /// The flag that names them.
+    pub flag: &'static str,
+    pub lines: &'a [Line],
+    /// The flag of the K.
+    pub k_flag: &'static str,
+    pub given: Option<&'a [u16]>,
+    /// The K where none are given.
+    pub default: &'a [u16],
+}
+
+impl Lines<'_> {
+    /// Refuses flags that none of the lines takes; the order may be used apart from them.
+    pub fn check(&self, sampling: &SamplingArguments, order_is_used: bool) -> Result<(), BadFlag> {
+        let uses: Vec<_> = self.lines.iter().map(Line::uses).collect();
+        if let Some(ks) = self.given {
+            let ks: Vec<_> = ks.iter().map(u16::to_string).collect();
+            refuse_unused((self.k_flag, ks.join(",")), Part::Schedule, &uses)?;
+        }
+        sampling.check(&uses, order_is_used)
+    }
+
+    /// Every line with each of its settings, for texts of `length` tokens.
+    pub fn points(&self, length: usize) -> Result<Vec<(&Line, Setting)>> {
+        let mut points = Vec::new();
+        for line in self.lines {
+            let settings = line.settings(self.given.unwrap_or(self.default), length)?;
+            points.extend(settings.into_iter().map(|setting| (line, setting)));
+        }
+        Ok(points)
+    }
+}
+
 impl Setting {
     /// Such as `K = 4`; empty where a strategy has no settings.
     pub fn name(&self) -> String {
@@ -55,7 +89,7 @@ impl Line {
     }
 
     /// The points of the line at these K, for texts of `length` tokens.
-    pub fn settings(&self, ks: &[u16], length: usize) -> Result<Vec<Setting>> {
+    fn settings(&self, ks: &[u16], length: usize) -> Result<Vec<Setting>> {
         let named = |name: String, schedule: Result<ScheduleName, String>| {
             Ok(Setting { name, schedule: schedule.map_err(anyhow::Error::msg)? })
         };
@@ -75,22 +109,6 @@ impl Line {
             }
         }
     }
-}
-
-/// Refuses flags that none of the lines takes: those of sampling, and `flag` with its K. The order may be used
-/// apart from them.
-pub fn check(
-    lines: &[Line],
-    sampling: &SamplingArguments,
-    (flag, ks): (&'static str, Option<&[u16]>),
-    order_is_used: bool,
-) -> Result<(), BadFlag> {
-    let uses: Vec<_> = lines.iter().map(Line::uses).collect();
-    if let Some(ks) = ks {
-        let ks: Vec<_> = ks.iter().map(u16::to_string).collect();
-        refuse_unused((flag, ks.join(",")), Part::Schedule, &uses)?;
-    }
-    sampling.check(&uses, order_is_used)
 }
 
 impl FromStr for Line {

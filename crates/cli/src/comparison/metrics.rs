@@ -72,9 +72,17 @@ impl<'a> Judge<'a> {
         canvases: &'a [Canvas],
         external: &ExternalArguments,
     ) -> Result<Self> {
+        if metrics.iter().any(|metric| matches!(metric, Metric::Right | Metric::Parses)) {
+            model.tokenizer("--metrics", "right")?;
+        }
         let asked = metrics.contains(&Metric::ExternalNll);
         let external = asked.then(|| external.open(model)).transpose()?;
         Ok(Self { model, sampling, metrics, canvases, external, references: BTreeMap::new() })
+    }
+
+    /// What the texts begin with.
+    pub fn canvases(&self) -> &'a [Canvas] {
+        self.canvases
     }
 
     /// Every figure of a point's outputs. `what` is shown beside the progress.

@@ -6,7 +6,6 @@ mod metrics;
 mod texts;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -17,7 +16,7 @@ use conjoint_eval::{
 };
 use conjoint_trajectory::digest;
 
-pub use lines::{Line, Setting, check};
+pub use lines::{Line, Lines, Setting};
 pub use metrics::Metric;
 pub use texts::TextArguments;
 
@@ -51,68 +50,58 @@ pub struct ComparisonArguments {
     out: PathBuf,
 }
 
-/// Runs every line at every K, those that `flag` gives or else `ks`, and writes the report; returns its table.
+/// Runs every line at every K and writes the report; returns its table.
 pub fn run(
     arguments: &ComparisonArguments,
-    lines: &[Line],
-    (flag, given, ks): (&'static str, Option<&[u16]>, &[u16]),
+    lines: &Lines<'_>,
     metrics: &[Metric],
 ) -> Result<String> {
-    let runs_exact = metrics.iter().any(|metric| metric.runs_exact());
-    check(lines, &arguments.sampling, (flag, given), runs_exact)?;
+    let sampling = &arguments.sampling;
+    lines.check(sampling, metrics.iter().any(|metric| metric.runs_exact()))?;
     arguments.external.check(metrics)?;
-    let ks = given.unwrap_or(ks);
     let model = arguments.model.open()?;
     let prompts = arguments.texts.beginnings(&model, arguments.num_samples as usize)?;
     let canvases = arguments.texts.canvases(&model, &prompts, arguments.num_samples as usize)?;
     let length = canvases[0].free_span().len();
+    let points = lines.points(length)?;
     // Whatever cannot work is said before hours are spent on what can, and before the folder is claimed.
-    for line in lines {
-        for setting in line.settings(ks, length)? {
-            let (sampling, schedule) = (&arguments.sampling, setting.schedule());
-            sampling.generator(&model, "--strategies", line.unmasker(), schedule)?;
-        }
+    for (line, setting) in &points {
+        let schedule = setting.schedule();
+        let generator = sampling.generator(&model, lines.flag, line.unmasker(), schedule)?;
+        let checked = generator.check(&canvases);
+        checked.map_err(|error| {
+            sampling.blame((lines.flag, &format!("{} {schedule}", line.name())), error)
+        })?;
     }
+    let mut judge = Judge::new(&model, sampling, metrics, &canvases, &arguments.external)?;
     let settings = settings(arguments, &model, (&prompts, length), metrics)?;
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
-    let cost = pass_cost(arguments, &model, &canvases, lines)?;
-    let mut judge =
-        Judge::new(&model, &arguments.sampling, metrics, &canvases, &arguments.external)?;
+    let cost = pass_cost(arguments, &model, &canvases, lines.lines)?;
     let mut keys = Vec::new();
     for &seed in &arguments.seeds {
-        for line in lines {
-            for setting in line.settings(ks, length)? {
-                let key = Key { strategy: line.name(), parameter: setting.name(), seed };
-                collection.point(&key, || {
-                    point(arguments, &model, &canvases, &key, (line, &setting), cost, &mut judge)
-                })?;
-                keys.push(key);
-                // Whoever watches the folder sees the report grow.
-                write_report(&arguments.out, &collection.report(&keys)?)?;
-            }
+        for (line, setting) in &points {
+            let key = Key { strategy: line.name(), parameter: setting.name(), seed };
+            collection.point(&key, || {
+                let schedule = setting.schedule();
+                let generator =
+                    sampling.generator(&model, lines.flag, line.unmasker(), schedule)?;
+                let generator = generator.seed(seed);
+                point(&generator, &key, cost, &mut judge)
+            })?;
+            keys.push(key);
+            // Whoever watches the folder sees the report grow.
+            write_report(&arguments.out, &collection.report(&keys)?)?;
         }
     }
     markdown(&collection.report(&keys)?)
 }
 
-fn point(
-    arguments: &ComparisonArguments,
-    model: &Arc<Model>,
-    canvases: &[Canvas],
-    key: &Key,
-    (line, setting): (&Line, &Setting),
-    cost: f64,
-    judge: &mut Judge<'_>,
-) -> Result<Point> {
-    let sampling = &arguments.sampling;
-    let schedule = setting.schedule();
-    let generator = sampling.generator(model, "--strategies", line.unmasker(), schedule)?;
-    let generator = generator.seed(key.seed);
+fn point(generator: &Generator, key: &Key, cost: f64, judge: &mut Judge<'_>) -> Result<Point> {
     let what = format!("{} {}, seed {}", key.strategy, key.parameter, key.seed);
     let start = Instant::now();
-    let mut bar = Steps::new(canvases, &what);
-    let outputs = generator.run(canvases.to_vec(), &mut bar)?;
+    let mut bar = Steps::new(judge.canvases(), &what);
+    let outputs = generator.run(judge.canvases().to_vec(), &mut bar)?;
     let seconds = start.elapsed().as_secs_f64();
     drop(bar);
     let metrics = judge.figures(&outputs, key.seed, &what)?;

@@ -28,6 +28,18 @@ impl FromStr for Banned {
     }
 }
 
+impl std::fmt::Display for Banned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Mask => f.write_str("mask"),
+            Self::Pad => f.write_str("pad"),
+            Self::Bos => f.write_str("bos"),
+            Self::Eos => f.write_str("eos"),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
+
 impl Banned {
     /// The id in this vocabulary.
     pub fn id(&self, vocabulary: &Vocabulary) -> Result<TokenId, BadFlag> {

@@ -60,6 +60,12 @@ impl FilterArguments {
         self.temperature == 0.0
     }
 
+    /// The tokens of `--ban` as they are written.
+    pub fn bans(&self) -> String {
+        let bans: Vec<_> = self.ban.iter().map(Banned::to_string).collect();
+        bans.join(",")
+    }
+
     /// The ids never to draw nor count.
     pub fn banned(&self, vocabulary: &Vocabulary) -> Result<Vec<TokenId>, BadFlag> {
         match self.no_ban {

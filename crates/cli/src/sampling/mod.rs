@@ -133,6 +133,25 @@ impl SamplingArguments {
         Ok(generator)
     }
 
+    /// Names the flag behind an error of a run; `flag` gave its schedule, as this value.
+    pub fn blame(
+        &self,
+        (flag, value): (&'static str, &dyn ToString),
+        error: conjoint::Error,
+    ) -> anyhow::Error {
+        use conjoint::Error;
+        let (flag, value) = match &error {
+            Error::StepsNotDivisible { .. } | Error::NeedsSteps { .. } => (flag, value.to_string()),
+            Error::BlockNotDividing { block, .. } => ("--block-length", block.to_string()),
+            Error::EmptyRow { .. } => ("--ban", self.filters.bans()),
+            Error::Parameter { .. } if self.open_next_block.is_some() => {
+                ("--open-next-block", self.open_next_block.unwrap_or_default().to_string())
+            }
+            _ => return error.into(),
+        };
+        BadFlag::new(flag, value, error).into()
+    }
+
     /// The order as it was named.
     pub fn order_name(&self) -> String {
         self.order.as_ref().map_or_else(|| "entropy".to_owned(), OrderName::to_string)

@@ -61,7 +61,7 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
             named => named.to_vec(),
         },
         precision: arguments.run.precision(),
-        run: arguments.run.options(default.run),
+        run: arguments.run.options(default.run)?,
         ..default
     };
     report(&train_base(&options)?)

@@ -9,6 +9,7 @@ use conjoint_train::checkpoint::Precision;
 use conjoint_train::options::{Decay, Method, OptimizerOptions, RunOptions};
 use conjoint_train::trainer::Summary;
 
+use crate::flag::BadFlag;
 use crate::numbers::{below_one, count, non_negative, positive};
 
 /// The budget, the folder and the rates of a run.
@@ -96,8 +97,13 @@ enum Rates {
 }
 
 impl RunArguments {
-    pub fn options(&self, default: RunOptions) -> RunOptions {
-        RunOptions {
+    pub fn options(&self, default: RunOptions) -> Result<RunOptions, BadFlag> {
+        let optimizer = self.rates(default.optimizer);
+        if let (Some(rate), Method::AdamW) = (self.muon, optimizer.method) {
+            let reason = "AdamW updates all of this run's parameters: give --optimizer muon";
+            return Err(BadFlag::unused("--muon", rate, reason));
+        }
+        Ok(RunOptions {
             dir: self.dir.clone(),
             max_steps: self.steps,
             max_minutes: self.minutes,
@@ -108,10 +114,10 @@ impl RunArguments {
             checkpoint_steps: self.checkpoint_steps.or(default.checkpoint_steps),
             patience: self.patience.or(default.patience),
             seed: self.seed,
-            optimizer: self.rates(default.optimizer),
+            optimizer,
             progress: !self.quiet,
             ..default
-        }
+        })
     }
 
     fn rates(&self, default: OptimizerOptions) -> OptimizerOptions {

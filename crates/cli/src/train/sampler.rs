@@ -11,7 +11,7 @@ use conjoint_train::kept::Kept;
 use conjoint_train::onnx_teacher::OnnxTeacher;
 use conjoint_train::options::RunOptions;
 use conjoint_train::window::Window;
-use conjoint_trajectory::{Portions, Store, Trajectory};
+use conjoint_trajectory::{Error, Portions, Store, Trajectory};
 
 use super::run::{RunArguments, report};
 use crate::flag::{BadFlag, blame};
@@ -92,7 +92,7 @@ pub struct SamplerArguments {
 
 pub fn run(arguments: &SamplerArguments) -> Result<()> {
     let default = SamplerOptions::default();
-    let run = arguments.run.options(default.run);
+    let run = arguments.run.options(default.run)?;
     if run.dir.join("conjoint.json").exists() {
         let reason = "the folder holds an exported model, which training would overwrite";
         return Err(BadFlag::new("--dir", run.dir.display(), reason).into());
@@ -149,7 +149,12 @@ fn trajectories(
             );
             return Err(BadFlag::new("--trajectories-dir", folder.display(), reason).into());
         }
-        return Ok(store.read(count)?);
+        return Ok(match (store.read(count), arguments.trajectories) {
+            (Err(error @ Error::Missing { .. }), Some(count)) => {
+                return Err(BadFlag::new("--trajectories", count, error).into());
+            }
+            (read, _) => read?,
+        });
     }
     // What the texts of the corpus begin with.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
@@ -158,6 +163,6 @@ fn trajectories(
     let count = count.or(source.len()).unwrap_or(default.count);
     let folder = run.dir.join("trajectories");
     let portions = Portions { count, ..default };
-    let (store, _) = make(model, &*source, &folder, &portions, !run.progress)?;
+    let (store, _) = make(model, &*source, ("--dir", &folder), &portions, !run.progress)?;
     Ok(store.read(Some(count))?)
 }
