@@ -189,6 +189,17 @@ fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
         report["points"].as_array().unwrap().iter().map(|point| &point["strategy"]).collect();
     assert_eq!(strategies, ["exact", "joint", "marginal"]);
 
+    let cost = &report["pass_cost"];
+    let end = |name: &str| cost[name].as_f64().unwrap();
+    assert!(
+        0.0 < end("low") && end("low") <= end("value") && end("value") <= end("high"),
+        "{cost}"
+    );
+    assert_eq!(report["points"][1]["cost"]["sampler_cost"], cost["value"]);
+    let said = format!("A sampler pass costs {:.3}", end("value"));
+    let table = std::fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(table.contains(&said) && stderr(&more).contains(&said), "{table}\n{}", stderr(&more));
+
     let other = compare("exact,marginal", "5");
     assert_eq!(other.status.code(), Some(2));
     let message = stderr(&other);

@@ -149,9 +149,8 @@ fn bad_values_name_their_flag_and_exit_with_2() {
         "--steps 1 --early-share 2",
         "--steps 1 --workers 0",
         "--steps 1 --heads 0",
-        "--steps 1 --heads 4 --hidden 20",
-        "--steps 1 --kv-heads 2 --heads 3",
-        "--steps 1 --batch 2 --workers 3",
+        "--steps 1 --kv-heads 3 --heads 4",
+        "--steps 1 --workers 5",
         "--steps 1 --early-limit 0",
         "--steps 1 --optimizer adamw --muon 0.1",
     ] {
@@ -159,5 +158,9 @@ fn bad_values_name_their_flag_and_exit_with_2() {
         let flag = bad.split_whitespace().rev().nth(1).unwrap();
         assert_eq!(output.status.code(), Some(2), "{bad}\n{}", stderr(&output));
         assert!(stderr(&output).contains(flag), "{bad}\n{}", stderr(&output));
+        assert!(!stderr(&output).contains("multiple times"), "{bad}\n{}", stderr(&output));
     }
+    let odd = base(folder.path(), "--steps 1 --heads 3");
+    assert_eq!(odd.status.code(), Some(2));
+    assert!(stderr(&odd).contains("'16' for '--hidden'"), "{}", stderr(&odd));
 }

@@ -3,17 +3,16 @@
 mod external;
 mod lines;
 mod metrics;
+mod pass_cost;
 mod texts;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use conjoint::prelude::*;
-use conjoint_eval::{
-    Axis, Bootstrap, Collection, Cost, Key, Plot, Point, Report, Settings, sampler_cost,
-};
+use conjoint_eval::{Axis, Collection, Cost, Key, Plot, Point, Report, Settings};
 use conjoint_trajectory::digest;
 
 pub use lines::{Line, Lines, Setting};
@@ -77,7 +76,15 @@ pub fn run(
     let settings = settings(arguments, &model, (&prompts, length), metrics)?;
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
-    let cost = pass_cost(arguments, &model, &canvases, lines.lines)?;
+    let refines = lines.lines.iter().any(|line| line.unmasker().takes(Part::Sampler));
+    let cost = match refines {
+        false => 0.0,
+        true => {
+            let layer = model.sampler_layer(sampling.sampler.as_deref())?;
+            let layer = layer.context("the model has no sampler layer")?;
+            collection.pass_cost(|| pass_cost::measure(&model.denoiser, &*layer, &canvases))?.value
+        }
+    };
     let mut keys = Vec::new();
     for &seed in &arguments.seeds {
         for (line, setting) in &points {
@@ -94,7 +101,9 @@ pub fn run(
             write_report(&arguments.out, &collection.report(&keys)?)?;
         }
     }
-    markdown(&collection.report(&keys)?)
+    let report = collection.report(&keys)?;
+    report.pass_cost_line().iter().for_each(|line| eprintln!("{line}"));
+    markdown(&report)
 }
 
 fn point(generator: &Generator, key: &Key, cost: f64, judge: &mut Judge<'_>) -> Result<Point> {
@@ -142,55 +151,6 @@ fn settings(
     let judged = metrics.contains(&Metric::ExternalNll);
     let settings = settings.into_iter().chain(judged.then_some(judge));
     Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-/// What a sampler pass costs in forwards of the model, measured once in a comparison; 0 without a
-/// sampler layer.
-fn pass_cost(
-    arguments: &ComparisonArguments,
-    model: &Model,
-    canvases: &[Canvas],
-    lines: &[Line],
-) -> Result<f64> {
-    if !lines.iter().any(|line| line.unmasker().takes(Part::Sampler)) {
-        return Ok(0.0);
-    }
-    let out = &arguments.out;
-    let path = out.join("sampler-cost.json");
-    if let Ok(text) = std::fs::read(&path) {
-        return serde_json::from_slice(&text)
-            .with_context(|| format!("{}: expected a number", path.display()));
-    }
-    let layer = model.sampler_layer(arguments.sampling.sampler.as_deref())?;
-    let layer = layer.context("the model has no sampler layer")?;
-    let batch: Vec<&Canvas> = canvases.iter().take(16).collect();
-    let rows: Vec<conjoint::RowId> = batch
-        .iter()
-        .enumerate()
-        .flat_map(|(sequence, c)| {
-            c.masked().map(move |position| conjoint::RowId { sequence, position })
-        })
-        .collect();
-    let (mut forwards, mut passes) = (Vec::new(), Vec::new());
-    let begun = Instant::now();
-    // One round to warm up, then at least nine, for two seconds.
-    for round in 0.. {
-        let start = Instant::now();
-        let (_, mut state) = model.denoiser.denoise(&batch, &rows)?;
-        let forward = start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        layer.refine(&mut state, &batch, &rows)?;
-        if round > 0 {
-            forwards.push(forward);
-            passes.push(start.elapsed().as_secs_f64());
-        }
-        if round >= 9 && begun.elapsed() > Duration::from_secs(2) {
-            break;
-        }
-    }
-    let cost = sampler_cost(&passes, &forwards, &Bootstrap::new(0))?.value;
-    crate::files::write(out, "sampler-cost.json", format!("{cost}\n").as_bytes())?;
-    Ok(cost)
 }
 
 fn markdown(report: &Report) -> Result<String> {
