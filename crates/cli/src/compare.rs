@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 
-use crate::comparison::{self, ComparisonArguments, Line, Metric};
+use crate::comparison::{self, ComparisonArguments, Line, Lines, Metric};
 
 /// Compare strategies: quality against denoiser-equivalent forwards, a line a strategy
 ///
@@ -30,10 +30,10 @@ pub struct Arguments {
         default_value = "exact,marginal,confidence,joint"
     )]
     strategies: Vec<Line>,
-    /// Tokens per step
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "2,4,8",
+    /// Tokens per step [default: 2,4,8]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
-    steps: Vec<u16>,
+    steps: Option<Vec<u16>>,
     /// What is measured
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "right,parses,nll")]
     metrics: Vec<Metric>,
@@ -41,6 +41,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { comparison, strategies, steps, metrics } = arguments;
-    let table = comparison::run(comparison, strategies, steps, metrics)?;
+    let lines = Lines {
+        flag: "--strategies",
+        lines: strategies,
+        k_flag: "--steps",
+        given: steps.as_deref(),
+        default: &[2, 4, 8],
+    };
+    let table = comparison::run(comparison, &lines, metrics)?;
     Ok(std::io::stdout().write_all(table.as_bytes())?)
 }

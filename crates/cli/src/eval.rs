@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 
-use crate::comparison::{self, ComparisonArguments, Line, Metric};
+use crate::comparison::{self, ComparisonArguments, Line, Lines, Metric};
 use crate::registry::UnmaskerName;
 
 /// Measure how close strategies come to one-at-a-time sampling, the model's own joint
@@ -28,10 +28,10 @@ pub struct Arguments {
         default_value = "exact,marginal,joint"
     )]
     unmaskers: Vec<UnmaskerName>,
-    /// Tokens per step; `exact` always takes 1
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "2,3,4,8",
+    /// Tokens per step; `exact` always takes 1 [default: 2,3,4,8]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
-    k: Vec<u16>,
+    k: Option<Vec<u16>>,
     /// What is measured
     #[arg(
         long,
@@ -45,6 +45,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { comparison, unmaskers, k, metrics } = arguments;
     let lines: Vec<Line> = unmaskers.iter().cloned().map(Line::new).collect();
-    let table = comparison::run(comparison, &lines, k, metrics)?;
+    let lines = Lines {
+        flag: "--unmaskers",
+        lines: &lines,
+        k_flag: "--k",
+        given: k.as_deref(),
+        default: &[2, 3, 4, 8],
+    };
+    let table = comparison::run(comparison, &lines, metrics)?;
     Ok(std::io::stdout().write_all(table.as_bytes())?)
 }

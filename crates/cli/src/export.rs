@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use conjoint::export::{ExportOptions, Operators, export};
+use conjoint::export::{ExportError, ExportOptions, Operators, export};
 
+use crate::flag::BadFlag;
 use crate::info;
 
 /// Write ONNX graphs beside a checkpoint's own weights
@@ -36,6 +37,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let operators = if arguments.portable { Operators::Portable } else { Operators::Fused };
+    check(arguments)?;
     let folder = arguments.out.as_ref().unwrap_or(&arguments.checkpoint);
     let had_sampler = folder.join("sampler.onnx").exists();
     let manifest = export(&ExportOptions {
@@ -44,7 +46,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         out: arguments.out.clone(),
         operators,
         shift: arguments.shift,
-    })?;
+    });
+    let manifest = manifest.map_err(|error| blame(arguments, error))?;
     if had_sampler && arguments.sampler.is_none() {
         let shown = folder.display();
         eprintln!(
@@ -53,4 +56,37 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         );
     }
     info::print(folder, &manifest)
+}
+
+/// Refuses folders that cannot be what the flags want.
+fn check(arguments: &Arguments) -> Result<(), BadFlag> {
+    let Arguments { checkpoint, sampler, out, .. } = arguments;
+    for (flag, folder) in [("CHECKPOINT_DIR", Some(checkpoint)), ("--sampler", sampler.as_ref())] {
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(BadFlag::new(flag, folder.display(), "there is no such folder"));
+        }
+    }
+    match out {
+        Some(out) if out.exists() && !out.is_dir() => {
+            Err(BadFlag::new("--out", out.display(), "it is a file, expected a folder"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names the flag that would help.
+fn blame(arguments: &Arguments, error: ExportError) -> anyhow::Error {
+    match &error {
+        ExportError::MissingTensor { path, .. }
+        | ExportError::TensorShape { path, .. }
+        | ExportError::MissingFile { path, .. } => match &arguments.sampler {
+            Some(sampler) if path.starts_with(sampler) && *sampler != arguments.checkpoint => {
+                BadFlag::new("--sampler", sampler.display(), error).into()
+            }
+            _ => error.into(),
+        },
+        ExportError::ShiftUnknown { .. } => BadFlag::missing("--shift", error).into(),
+        ExportError::Unlinkable { .. } => BadFlag::missing("--out", error).into(),
+        _ => error.into(),
+    }
 }

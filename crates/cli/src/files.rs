@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::flag::BadFlag;
+
 /// Writes a file of this name into a folder: aside, then renamed.
 pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let target = folder.join(name);
@@ -16,4 +18,17 @@ pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).with_context(|| target.display().to_string())?;
     file.persist(&target).with_context(|| target.display().to_string())?;
     Ok(())
+}
+
+/// The folder and the name of a file that `flag` names, once the folder is found to be there.
+pub fn place<'a>(flag: &'static str, path: &'a Path) -> Result<(&'a Path, &'a str), BadFlag> {
+    let refuse = |reason| BadFlag::new(flag, path.display(), reason);
+    let name = path.file_name().and_then(|name| name.to_str()).filter(|_| !path.is_dir());
+    let name = name.ok_or_else(|| refuse("expected the name of a file".to_owned()))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    match folder.is_dir() {
+        true => Ok((folder, name)),
+        false => Err(refuse(format!("there is no folder {}", folder.display()))),
+    }
 }

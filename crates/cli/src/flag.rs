@@ -1,19 +1,26 @@
-//! Bad values of flags that only show once a model is open.
+//! Flags whose values cannot be used, and what the command exits with.
 
-use conjoint::Error;
-
-/// A flag whose value cannot be used; the command exits with code 2.
+/// A flag that is to blame, as often only shows once a model is open.
 #[derive(Debug, thiserror::Error)]
-#[error("invalid value '{value}' for '{flag}': {reason}")]
-pub struct BadFlag {
-    flag: &'static str,
-    value: String,
-    reason: String,
-}
+#[error("{0}")]
+pub struct BadFlag(String);
 
 impl BadFlag {
+    /// A value that cannot be used.
     pub fn new(flag: &'static str, value: impl ToString, reason: impl ToString) -> Self {
-        Self { flag, value: value.to_string(), reason: reason.to_string() }
+        let (value, reason) = (value.to_string(), reason.to_string());
+        Self(format!("invalid value '{value}' for '{flag}': {reason}"))
+    }
+
+    /// A flag that must be given.
+    pub fn missing(flag: &'static str, reason: impl ToString) -> Self {
+        Self(format!("'{flag}' is missing: {}", reason.to_string()))
+    }
+
+    /// A flag that would change nothing.
+    pub fn unused(flag: &'static str, value: impl ToString, reason: impl ToString) -> Self {
+        let (value, reason) = (value.to_string(), reason.to_string());
+        Self(format!("'{flag} {value}' would have no effect: {reason}"))
     }
 }
 
@@ -26,7 +33,7 @@ pub fn blame<T, E: ToString>(
     result.map_err(|error| BadFlag::new(flag, value, error))
 }
 
-/// What the library says of a value, for a parser of that value.
-pub fn reason(error: Error) -> String {
-    error.to_string()
+/// What the command exits with: 2 if a flag is to blame, as for those that clap refuses, 1 for all else.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<BadFlag>() { 2 } else { 1 }
 }

@@ -14,8 +14,8 @@ use crate::flag::{self, BadFlag};
 use crate::model::{Model, ModelArguments};
 use crate::progress::Steps;
 use crate::prompt::{PromptArguments, comma_separated};
-use crate::registry::{ScheduleName, UnmaskerName};
-use crate::strategy::SamplingArguments;
+use crate::registry::{Part, ScheduleName, UnmaskerName, Uses, refuse_unused};
+use crate::sampling::SamplingArguments;
 
 /// Generate text or token ids with an exported model
 ///
@@ -34,9 +34,9 @@ pub struct Arguments {
     #[arg(long, value_name = "UNMASKER", default_value = "exact")]
     unmasker: UnmaskerName,
     /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS, threshold:TAU and more
-    /// (`conjoint strategies` lists all)
-    #[arg(long, value_name = "SCHEDULE", default_value = "per-step:1")]
-    schedule: ScheduleName,
+    /// (`conjoint strategies` lists all) [default: per-step:1]
+    #[arg(long, value_name = "SCHEDULE")]
+    schedule: Option<ScheduleName>,
     #[command(flatten)]
     sampling: SamplingArguments,
     /// Seed of all randomness; sample i draws from stream i of it
@@ -70,14 +70,11 @@ struct SequenceReport {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let schedule = schedule(arguments)?;
     let page = arguments.trace.as_ref().map(|path| traced(path, Page::create(path))).transpose()?;
     let model = arguments.model.open()?;
-    let generator = arguments.sampling.generator(
-        &model,
-        "--unmasker",
-        &arguments.unmasker,
-        &arguments.schedule,
-    )?;
+    let generator =
+        arguments.sampling.generator(&model, "--unmasker", &arguments.unmasker, &schedule)?;
     let generator = generator.seed(arguments.seed);
     let canvas = arguments.prompt.canvas(&model)?;
     let drawn = canvas.masked().count() * arguments.num_samples as usize;
@@ -85,8 +82,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let start = Instant::now();
     let steps = Steps::new(&canvases, "generating");
-    let mut observer = (steps, (History::default(), Trace::new(caption(arguments))));
-    let outputs = generator.run(canvases, &mut observer).map_err(|e| blame(arguments, e))?;
+    let mut observer = (steps, (History::default(), Trace::new(caption(arguments, &schedule))));
+    let blame = |error| arguments.sampling.blame(("--schedule", &schedule), error);
+    let outputs = generator.run(canvases, &mut observer).map_err(blame)?;
     let seconds = start.elapsed().as_secs_f64();
     let (_, (history, trace)) = observer;
     if let (Some(page), Some(path)) = (page, &arguments.trace) {
@@ -114,31 +112,31 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// The schedule, once every flag has been found to be of use to the strategy.
+fn schedule(arguments: &Arguments) -> Result<ScheduleName> {
+    let uses = [Uses { unmasker: &arguments.unmasker, scheduled: false }];
+    arguments.sampling.check(&uses, false)?;
+    let schedule = match &arguments.schedule {
+        None => ScheduleName::per_step(1).map_err(anyhow::Error::msg)?,
+        Some(schedule) => {
+            refuse_unused(("--schedule", schedule), Part::Schedule, &uses)?;
+            schedule.clone()
+        }
+    };
+    flag::blame("--schedule", &schedule, arguments.unmasker.check(&schedule))?;
+    Ok(schedule)
+}
+
 /// Blames the flag for a page that cannot be written.
 fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, BadFlag> {
     flag::blame("--trace", path.display(), result)
 }
 
 /// How the sequences were made, for the trace.
-fn caption(arguments: &Arguments) -> String {
-    let Arguments { unmasker, schedule, sampling, seed, .. } = arguments;
-    let (order, temperature) = (&sampling.order, sampling.temperature);
+fn caption(arguments: &Arguments, schedule: &ScheduleName) -> String {
+    let Arguments { unmasker, sampling, seed, .. } = arguments;
+    let (order, temperature) = (sampling.order_name(), sampling.filters.temperature);
     format!("{unmasker}, {schedule}, order {order}, temperature {temperature}, seed {seed}")
-}
-
-/// Names the flag behind an error of the request.
-fn blame(arguments: &Arguments, error: conjoint::Error) -> anyhow::Error {
-    use conjoint::Error;
-    let (flag, value) = match error {
-        Error::StepsNotDivisible { .. } => ("--schedule", arguments.schedule.to_string()),
-        Error::BlockNotDividing { block, .. } => ("--block-length", block.to_string()),
-        Error::NeedsSteps { .. } => ("--schedule", arguments.schedule.to_string()),
-        Error::TooLong { length, .. } => {
-            ("--gen-length", arguments.prompt.gen_length.unwrap_or(length as u32).to_string())
-        }
-        error => return error.into(),
-    };
-    BadFlag::new(flag, value, error).into()
 }
 
 fn report(

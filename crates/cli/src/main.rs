@@ -16,12 +16,13 @@ mod generate;
 mod info;
 mod lines;
 mod model;
+mod numbers;
 mod progress;
 mod prompt;
 mod registry;
+mod sampling;
 mod scorer;
 mod strategies;
-mod strategy;
 #[cfg(feature = "train")]
 mod train;
 mod trajectories;
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", message(&error));
-            ExitCode::from(if error.is::<flag::BadFlag>() { 2 } else { 1 })
+            ExitCode::from(flag::exit_code(&error))
         }
     }
 }

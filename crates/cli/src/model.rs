@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use conjoint::export::Manifest;
-use conjoint::export::WeightFile;
+use conjoint::export::{Manifest, WeightFile};
 use conjoint::prelude::*;
-use conjoint::{Autoregressive, OnnxOptions, runtime};
+use conjoint::{Autoregressive, OnnxError, OnnxOptions, runtime};
 
 use crate::flag::{BadFlag, blame};
 use crate::scorer::ScorerName;
@@ -20,9 +19,6 @@ pub struct ModelArguments {
     /// Folder of an exported model (see `conjoint export`)
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Folder of another export whose sampler layer to use [default: the model's own]
-    #[arg(long, value_name = "DIR")]
-    pub sampler: Option<PathBuf>,
     /// What runs the model: cpu, cuda or tensorrt
     #[arg(long, default_value = "cpu")]
     pub provider: ExecutionProvider,
@@ -35,9 +31,8 @@ pub struct ModelArguments {
 pub struct Model {
     pub denoiser: Arc<OnnxDenoiser>,
     pub tokenizer: Option<Tokenizer>,
-    sampler: Option<PathBuf>,
-    /// The sampler layer, once a strategy has asked for it.
-    layer: Mutex<Option<Arc<OnnxSamplerLayer>>>,
+    /// Sampler layers opened so far, by the folder of another export.
+    layers: Mutex<HashMap<Option<PathBuf>, Arc<OnnxSamplerLayer>>>,
     /// Scorers opened so far: one that counts its texts anew for each strategy would cost more than they do.
     scorers: Mutex<HashMap<ScorerName, Arc<dyn Autoregressive>>>,
 }
@@ -48,33 +43,43 @@ impl ModelArguments {
         check_exported("--model", &self.model)?;
         runtime::ensure()?;
         let options = OnnxOptions::new(self.provider).threads(self.threads.map_or(0, usize::from));
-        let denoiser = OnnxDenoiser::open(&self.model, options)?;
+        let denoiser = OnnxDenoiser::open(&self.model, options).map_err(|error| match error {
+            OnnxError::ProviderNotCompiled { .. } | OnnxError::ProviderAbsent { .. } => {
+                BadFlag::new("--provider", self.provider, error).into()
+            }
+            error => anyhow::Error::from(error),
+        })?;
         let tokenizer = match Tokenizer::open(&self.model) {
             Ok(tokenizer) => Some(tokenizer),
             Err(TextError::Absent { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let sampler = self.sampler.clone();
-        let (layer, scorers) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, sampler, layer, scorers }))
+        let (layers, scorers) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Model { denoiser: Arc::new(denoiser), tokenizer, layers, scorers }))
     }
 }
 
 impl Model {
-    /// The sampler layer: that of `--sampler`, or the model's own, opened once.
-    pub fn sampler_layer(&self) -> Result<Arc<OnnxSamplerLayer>> {
-        let mut opened = self.layer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layer) = &*opened {
-            return Ok(layer.clone());
+    /// The sampler layer of `--sampler`, the folder of another export, or the model's own, opened once; none where the
+    /// model was exported without.
+    pub fn sampler_layer(&self, other: Option<&Path>) -> Result<Option<Arc<OnnxSamplerLayer>>> {
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = other.map(Path::to_owned);
+        if let Some(layer) = layers.get(&key) {
+            return Ok(Some(layer.clone()));
         }
-        let layer = Arc::new(match &self.sampler {
-            None => self.denoiser.sampler_layer().context("this strategy needs a sampler layer")?,
+        let layer = match other {
+            None if self.denoiser.manifest().graphs.sampler.is_none() => return Ok(None),
+            None => self.denoiser.sampler_layer()?,
             Some(folder) => {
                 check_exported("--sampler", folder)?;
-                OnnxSamplerLayer::open(folder, &self.denoiser)?
+                let layer = OnnxSamplerLayer::open(folder, &self.denoiser);
+                blame("--sampler", folder.display(), layer)?
             }
-        });
-        Ok(opened.insert(layer).clone())
+        };
+        let layer = Arc::new(layer);
+        layers.insert(key, layer.clone());
+        Ok(Some(layer))
     }
 
     /// The scorer of `--scorer`, opened once.
@@ -93,16 +98,28 @@ impl Model {
         shown(&self.denoiser.manifest().provenance.weights)
     }
 
-    /// The same of the export of `--sampler`; empty if that is not given.
-    pub fn sampler_weights(&self) -> Result<String> {
-        let manifest = self.sampler.as_deref().map(Manifest::read).transpose()?;
-        Ok(manifest.map_or_else(String::new, |manifest| shown(&manifest.provenance.weights)))
+    /// The positions of a text: those of `--length`, or the most that the model takes.
+    pub fn positions(&self, length: Option<u32>) -> Result<usize, BadFlag> {
+        match (length.map(|length| length as usize), self.denoiser.max_length()) {
+            (Some(length), Some(longest)) if length > longest => {
+                let reason = format!("the model takes at most {longest} positions");
+                Err(BadFlag::new("--length", length, reason))
+            }
+            (length, longest) => length
+                .or(longest)
+                .ok_or_else(|| BadFlag::missing("--length", "the model sets no longest text")),
+        }
     }
 
     /// The tokenizer, which `flag` needs.
     pub fn tokenizer(&self, flag: &'static str, value: &str) -> Result<&Tokenizer, BadFlag> {
-        let absent = "the model's folder holds no tokenizer: give token ids with --prompt-ids";
-        self.tokenizer.as_ref().ok_or_else(|| BadFlag::new(flag, value, absent))
+        let ids = match flag {
+            "--prompt" => ": give token ids with --prompt-ids",
+            "--infill" => ": give token ids with --infill-ids",
+            _ => "",
+        };
+        let reason = || format!("the model's folder holds no tokenizer{ids}");
+        self.tokenizer.as_ref().ok_or_else(|| BadFlag::new(flag, value, reason()))
     }
 
     /// What tells the frozen model's weights from others: the files that its graphs point into, but for
@@ -117,6 +134,12 @@ impl Model {
     pub fn encode(&self, flag: &'static str, text: &str) -> Result<Vec<TokenId>, BadFlag> {
         blame(flag, text, self.tokenizer(flag, text)?.encode(text))
     }
+}
+
+/// What tells the files of another export from others; empty where there is none.
+pub fn weights_of(other: Option<&Path>) -> Result<String> {
+    let manifest = other.map(Manifest::read).transpose()?;
+    Ok(manifest.map_or_else(String::new, |manifest| shown(&manifest.provenance.weights)))
 }
 
 /// Weight files in one line, by which they can be told from others.

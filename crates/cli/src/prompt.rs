@@ -40,13 +40,7 @@ struct Given {
 impl PromptArguments {
     /// The canvas to fill.
     pub fn canvas(&self, model: &Model) -> Result<Canvas> {
-        let mask = model.denoiser.vocabulary().mask();
-        let longest = model.denoiser.max_length().unwrap_or(1 << 20);
         let length = self.gen_length.unwrap_or(0) as usize;
-        if length > longest {
-            let reason = format!("the model takes at most {longest} positions, prompt included");
-            return Err(BadFlag::new("--gen-length", length, reason).into());
-        }
         let given = &self.given;
         if let Some(text) = &given.prompt {
             return continued("--prompt", text, &model.encode("--prompt", text)?, length, model);
@@ -55,13 +49,23 @@ impl PromptArguments {
             return continued("--prompt-ids", &comma_separated(ids), ids, length, model);
         }
         if let Some(text) = &given.infill {
-            return filled("--infill", text, holes(model, text, longest)?, model);
+            return filled("--infill", text, holes(model, text)?, model);
         }
         if let Some(ids) = &given.infill_ids {
             return filled("--infill-ids", &comma_separated(ids), ids.clone(), model);
         }
-        Ok(Canvas::unconditional(length, mask)?)
+        let longest = longest(model);
+        if length > longest {
+            let reason = format!("the model takes at most {longest} positions");
+            return Err(BadFlag::new("--gen-length", length, reason).into());
+        }
+        Ok(Canvas::unconditional(length, model.denoiser.vocabulary().mask())?)
     }
+}
+
+/// The most positions of a sequence, for models that set no limit one beyond any wish.
+fn longest(model: &Model) -> usize {
+    model.denoiser.max_length().unwrap_or(1 << 20)
 }
 
 fn continued(
@@ -72,6 +76,19 @@ fn continued(
     model: &Model,
 ) -> Result<Canvas> {
     check_ids(flag, value, prompt, model)?;
+    let (given, longest) = (prompt.len(), longest(model));
+    if given >= longest {
+        let reason =
+            format!("{given} tokens leave none of the model's {longest} positions to generate");
+        return Err(BadFlag::new(flag, value, reason).into());
+    }
+    if length > longest - given {
+        let left = longest - given;
+        let reason = format!(
+            "after a prompt of {given} tokens the model has room for {left} of its {longest} positions"
+        );
+        return Err(BadFlag::new("--gen-length", length, reason).into());
+    }
     let reason = |error: conjoint::Error| match error {
         conjoint::Error::EmptyPrompt => {
             "the prompt is empty: give at least one token, or use --unconditional".to_owned()
@@ -88,6 +105,12 @@ fn continued(
 
 fn filled(flag: &'static str, value: &str, tokens: Vec<TokenId>, model: &Model) -> Result<Canvas> {
     check_ids(flag, value, &tokens, model)?;
+    let (given, longest) = (tokens.len(), longest(model));
+    if given > longest {
+        let reason =
+            format!("{given} tokens are more than the {longest} positions that the model takes");
+        return Err(BadFlag::new(flag, value, reason).into());
+    }
     let canvas = Canvas::infill(tokens, model.denoiser.vocabulary().mask());
     Ok(canvas.map_err(|error| BadFlag::new(flag, value, error))?)
 }
@@ -104,8 +127,8 @@ fn check_ids(flag: &'static str, value: &str, ids: &[TokenId], model: &Model) ->
 }
 
 /// The tokens of a text with holes, the mask id in each hole.
-fn holes(model: &Model, text: &str, longest: usize) -> Result<Vec<TokenId>> {
-    let mask = model.denoiser.vocabulary().mask();
+fn holes(model: &Model, text: &str) -> Result<Vec<TokenId>> {
+    let (longest, mask) = (longest(model), model.denoiser.vocabulary().mask());
     let mut tokens = Vec::new();
     for piece in pieces(text) {
         match piece {

@@ -91,6 +91,9 @@ impl ScorerName {
         file: &Path,
         start: Option<TokenId>,
     ) -> Result<Arc<dyn Autoregressive>> {
+        if !file.is_file() {
+            return Err(BadFlag::new(flag, self, "there is no such file").into());
+        }
         runtime::ensure()?;
         let model = blame(flag, self, OnnxAutoregressive::open(file, ExecutionProvider::Cpu))?;
         Ok(match start {

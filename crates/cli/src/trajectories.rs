@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
 use conjoint_trajectory::{Error, Plan, Portions, Sampled, Share, Source, Store, Text, Texts};
@@ -93,8 +93,7 @@ impl StartArguments {
         tempered: impl Fn(Sampled) -> Result<Sampled, BadFlag>,
     ) -> Result<Box<dyn Source>> {
         let vocabulary = model.denoiser.vocabulary();
-        let length = self.length.map(|length| length as usize);
-        let length = length.or(model.denoiser.max_length()).context("give --length")?;
+        let length = model.positions(self.length)?;
         if let Some(path) = &self.texts {
             let text = |(prompt, text): (String, String)| {
                 let mut tokens = encode(model, "--texts", &prompt)?;
@@ -126,16 +125,24 @@ fn encode(model: &Model, flag: &'static str, text: &str) -> Result<Vec<TokenId>,
     if text.is_empty() { Ok(Vec::new()) } else { model.encode(flag, text) }
 }
 
-/// Makes what a folder lacks of `portions.count` trajectories; returns how many and how many tokens that were.
+/// Makes what the folder of `flag` lacks of `portions.count` trajectories; returns how many and how many tokens that
+/// were.
 pub fn make(
     model: &Model,
     source: &dyn Source,
-    folder: &Path,
+    (flag, folder): (&'static str, &Path),
     portions: &Portions,
     quiet: bool,
-) -> Result<(Store, (u64, u64)), Error> {
+) -> Result<(Store, (u64, u64))> {
+    if folder.exists() && !folder.is_dir() {
+        let reason = "it is a file, expected a folder";
+        return Err(BadFlag::new(flag, folder.display(), reason).into());
+    }
     let settings = source.settings().with("model", model.fingerprint());
-    let store = Store::claim(folder, settings)?;
+    let store = Store::claim(folder, settings).map_err(|error| match error {
+        Error::OtherSetting { .. } => BadFlag::new(flag, folder.display(), error).into(),
+        error => anyhow::Error::from(error),
+    })?;
     let plan = Plan::new(&store, source, portions)?;
     let made = (plan.trajectories(), plan.reveals());
     let denoiser: Arc<dyn Denoiser> = model.denoiser.clone();
@@ -159,7 +166,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let from_nothing = [String::new()];
     let source = arguments.start.source(&model, arguments.seed, &from_nothing, tempered)?;
-    let count = arguments.num.or(source.len()).context("give --num")?;
+    let unlimited = || BadFlag::missing("--num", "what is sampled has no end");
+    let count = arguments.num.or(source.len()).ok_or_else(unlimited)?;
     if let Some(most) = source.len().filter(|&most| count > most) {
         let reason = format!("the file of --texts holds {most}");
         return Err(BadFlag::new("--num", count, reason).into());
@@ -171,7 +179,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         share: arguments.shard,
     };
     let start = Instant::now();
-    let (_, (made, tokens)) = make(&model, &*source, &arguments.out, &portions, arguments.quiet)?;
+    let made = make(&model, &*source, ("--out", &arguments.out), &portions, arguments.quiet)?;
+    let (_, (made, tokens)) = made;
     let (seconds, out) = (start.elapsed().as_secs_f64(), arguments.out.display());
     let rate = tokens as f64 / seconds.max(1e-9);
     let line =

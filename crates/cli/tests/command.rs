@@ -119,9 +119,9 @@ fn folders_that_are_no_models_say_what_to_do() {
     let output = generate(&checkpoint, "--prompt-ids 5 --gen-length 8");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("conjoint export"), "{}", stderr(&output));
-    for arguments in [["info", "nowhere"], ["export", "nowhere"]] {
-        let output = conjoint(&arguments);
-        assert_eq!(output.status.code(), Some(1));
+    for (command, code) in [("info", 1), ("export", 2)] {
+        let output = conjoint(&[command, "nowhere"]);
+        assert_eq!(output.status.code(), Some(code));
         assert!(stderr(&output).contains("nowhere"), "{}", stderr(&output));
     }
 }
@@ -168,6 +168,28 @@ fn help_and_info_teach() {
     for word in ["Dream", "mask 94", "sampler.onnx", "2 layers"] {
         assert!(text.contains(word), "{word} is missing in\n{text}");
     }
+}
+
+#[test]
+fn info_has_a_line_for_each_problem() {
+    let model = export("dream-tiny", Some("adjust-dream-tiny"));
+    let info = || conjoint(&["info".as_ref(), model.path().as_os_str()]);
+    assert!(info().status.success() && stderr(&info()).is_empty(), "{}", stderr(&info()));
+    std::fs::remove_file(model.path().join("sampler.onnx")).unwrap();
+    let manifest = model.path().join("conjoint.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("\"layers\": 2", "\"layers\": 3")).unwrap();
+    let broken = info();
+    assert_eq!(broken.status.code(), Some(1));
+    let lines: Vec<_> = stderr(&broken).lines().map(ToOwned::to_owned).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("sampler.onnx is missing"), "{lines:?}");
+    assert!(lines[1].contains("layers is 3, expected 2 as in config.json"), "{lines:?}");
+    assert!(lines.iter().all(|line| line.starts_with("error: ")), "{lines:?}");
+    // The same is found when the model is opened.
+    let run = generate(model.path(), "--prompt-ids 5 --gen-length 8");
+    assert_eq!(run.status.code(), Some(1));
+    assert!(stderr(&run).contains("layers is 3"), "{}", stderr(&run));
 }
 
 #[test]

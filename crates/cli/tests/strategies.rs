@@ -2,9 +2,7 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-
-use common::{conjoint, export, generate, generate_json, stderr};
+use common::{conjoint, export, generate, generate_json, stderr, tiny};
 
 /// The names under one heading of `conjoint strategies`.
 fn names(flag: &str) -> Vec<String> {
@@ -13,7 +11,7 @@ fn names(flag: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (_, list) = text.split_once(&format!("{flag}: ")).unwrap();
     let lines = list.lines().skip(1).take_while(|line| !line.is_empty());
-    lines.map(|line| line.trim().split([':', ' ']).next().unwrap().to_owned()).collect()
+    lines.map(|line| line.trim().split([':', ' ', '[']).next().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -22,12 +20,16 @@ fn every_strategy_runs_by_its_name() {
     let unmaskers = names("--unmasker");
     assert_eq!(unmaskers.len(), 20);
     for unmasker in unmaskers {
+        let own = ["exact", "prefix-acceptance", "slow-fast", "demask", "dilated", "wino", "edit"];
+        let schedule = if own.contains(&unmasker.as_str()) { "" } else { "--schedule linear:4" };
         let line = format!(
-            "--prompt-ids 5,9 --gen-length 8 --unmasker {unmasker} --schedule linear:4 --num-samples 2"
+            "--prompt-ids 5,9 --gen-length 8 --unmasker {unmasker} {schedule} --num-samples 2"
         );
         if ["energy", "copula", "prefix-acceptance"].contains(&unmasker.as_str()) {
-            let message = stderr(&generate(model.path(), &line));
-            assert!(message.contains("--scorer"), "{unmasker}: {message}");
+            let output = generate(model.path(), &line);
+            let message = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{message}");
+            assert!(message.contains("--unmasker") && message.contains("--scorer"), "{message}");
             continue;
         }
         for sequence in generate_json(model.path(), &line)["sequences"].as_array().unwrap() {
@@ -124,21 +126,20 @@ fn a_scorer_is_counted_from_the_corpus() {
     let file = folder.path().join("texts.txt");
     std::fs::write(&file, texts.stdout).unwrap();
     for unmasker in ["energy", "copula", "prefix-acceptance"] {
+        let schedule = if unmasker == "prefix-acceptance" { "" } else { "--schedule per-step:3" };
         let line = format!(
-            "--prompt <story> --gen-length 12 --unmasker {unmasker} --schedule per-step:3 \
-             --scorer ngram:3:{}",
+            "--prompt <story> --gen-length 12 --unmasker {unmasker} {schedule} --scorer ngram:3:{}",
             file.display()
         );
         let report = generate_json(&tiny(), &line);
         assert_eq!(report["sequences"][0]["tokens"].as_array().unwrap().len(), 13);
     }
-    let missing = generate(&tiny(), "--prompt <story> --gen-length 4 --scorer ngram:3:nowhere.txt");
+    let missing = generate(
+        &tiny(),
+        "--prompt <story> --gen-length 4 --unmasker copula --scorer ngram:3:nowhere.txt",
+    );
     assert_eq!(missing.status.code(), Some(2));
     assert!(stderr(&missing).contains("--scorer"), "{}", stderr(&missing));
-}
-
-fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny")
 }
 
 #[test]
@@ -188,7 +189,18 @@ fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
         report["points"].as_array().unwrap().iter().map(|point| &point["strategy"]).collect();
     assert_eq!(strategies, ["exact", "joint", "marginal"]);
 
-    let other = compare("exact", "5");
+    let cost = &report["pass_cost"];
+    let end = |name: &str| cost[name].as_f64().unwrap();
+    assert!(
+        0.0 < end("low") && end("low") <= end("value") && end("value") <= end("high"),
+        "{cost}"
+    );
+    assert_eq!(report["points"][1]["cost"]["sampler_cost"], cost["value"]);
+    let said = format!("A sampler pass costs {:.3}", end("value"));
+    let table = std::fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(table.contains(&said) && stderr(&more).contains(&said), "{table}\n{}", stderr(&more));
+
+    let other = compare("exact,marginal", "5");
     assert_eq!(other.status.code(), Some(2));
     let message = stderr(&other);
     assert!(message.contains("--out") && message.contains("texts"), "{message}");
@@ -235,13 +247,7 @@ fn a_comparison_knows_what_its_figures_come_from() {
 }
 
 #[test]
-fn parameters_are_given_once_and_one_a_step_is_one_a_step_however_written() {
-    let twice =
-        generate(&tiny(), "--prompt <story> --gen-length 4 --unmasker klass:tau=0.5:tau=0.6");
-    assert_eq!(twice.status.code(), Some(2));
-    assert!(stderr(&twice).contains("second time"), "{}", stderr(&twice));
-    let exact = "--prompt <story> --gen-length 4 --unmasker exact --schedule per-step:k=1";
-    assert!(generate(&tiny(), exact).status.success());
+fn a_scorer_can_be_asked_about_so_many_completions() {
     let folder = tempfile::tempdir().unwrap();
     let texts = folder.path().join("texts.txt");
     std::fs::write(&texts, "<story>one hen.\n").unwrap();

@@ -36,8 +36,10 @@ fn a_base_and_its_sampler_layer_go_from_training_to_text() {
         assert!(text.starts_with(&format!("{steps} steps")), "{text}");
     }
     let other = base(&run, "--steps 6 --seed 3");
-    assert_eq!(other.status.code(), Some(1));
-    assert!(stderr(&other).contains("seed = 0"), "{}", stderr(&other));
+    assert_eq!(other.status.code(), Some(2));
+    for part in ["--dir", "seed = 0"] {
+        assert!(stderr(&other).contains(part), "{}", stderr(&other));
+    }
 
     let export = |more: &[&str]| {
         let run = run.to_string_lossy();
@@ -60,8 +62,10 @@ fn a_base_and_its_sampler_layer_go_from_training_to_text() {
 
     // A model without a checkpoint is never trained over.
     let over = base(&model, "--steps 2");
-    assert_eq!(over.status.code(), Some(1));
-    assert!(stderr(&over).contains("overwrite"), "{}", stderr(&over));
+    assert_eq!(over.status.code(), Some(2));
+    for part in ["--dir", "overwrite"] {
+        assert!(stderr(&over).contains(part), "{}", stderr(&over));
+    }
 }
 
 /// The run's own trajectories, given as a folder, train the same layer; others do not go on with it; and
@@ -77,8 +81,10 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     assert_eq!(figures(&again), figures(trained));
     let missing = format!("--steps 2 --trajectories 66 --trajectories-dir {}", own.display());
     let missing = sampler(model, &layer, &missing);
-    assert_eq!(missing.status.code(), Some(1));
-    assert!(stderr(&missing).contains("no trajectories 65 to 65"), "{}", stderr(&missing));
+    assert_eq!(missing.status.code(), Some(2));
+    for part in ["'66' for '--trajectories'", "no trajectories 65 to 65"] {
+        assert!(stderr(&missing).contains(part), "{}", stderr(&missing));
+    }
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
     let other = sampler(&tiny, &layer, &format!("--steps 2 --trajectories-dir {}", own.display()));
     assert_eq!(other.status.code(), Some(2));
@@ -143,10 +149,18 @@ fn bad_values_name_their_flag_and_exit_with_2() {
         "--steps 1 --early-share 2",
         "--steps 1 --workers 0",
         "--steps 1 --heads 0",
+        "--steps 1 --kv-heads 3 --heads 4",
+        "--steps 1 --workers 5",
+        "--steps 1 --early-limit 0",
+        "--steps 1 --optimizer adamw --muon 0.1",
     ] {
         let output = base(folder.path(), bad);
         let flag = bad.split_whitespace().rev().nth(1).unwrap();
         assert_eq!(output.status.code(), Some(2), "{bad}\n{}", stderr(&output));
         assert!(stderr(&output).contains(flag), "{bad}\n{}", stderr(&output));
+        assert!(!stderr(&output).contains("multiple times"), "{bad}\n{}", stderr(&output));
     }
+    let odd = base(folder.path(), "--steps 1 --heads 3");
+    assert_eq!(odd.status.code(), Some(2));
+    assert!(stderr(&odd).contains("'16' for '--hidden'"), "{}", stderr(&odd));
 }

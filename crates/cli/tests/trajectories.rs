@@ -101,8 +101,8 @@ fn shards_make_up_the_whole_and_prompts_differ_in_length() {
         assert_eq!(row.prompt_len, lengths[row.index as usize % 3]);
     }
     let other = make(&tiny(), &parts, &format!("{line} --num 13 --top-p 0.9"));
-    assert_eq!(other.status.code(), Some(1));
-    for part in ["_settings.json", "top-p = none", "0.9", "another folder"] {
+    assert_eq!(other.status.code(), Some(2));
+    for part in ["--out", "_settings.json", "top-p = none", "0.9", "another folder"] {
         assert!(stderr(&other).contains(part), "{}", stderr(&other));
     }
 

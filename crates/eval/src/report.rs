@@ -45,7 +45,13 @@ impl Point {
 pub struct Report {
     /// The points, in the order that they are shown in.
     pub points: Vec<Point>,
+    /// What a sampler pass was measured to cost in forwards, where a strategy runs any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_cost: Option<Measured>,
 }
+
+/// A pass's cost whose interval is wider than this share of it is said to be uncertain.
+const WIDE: f64 = 0.2;
 
 impl Report {
     /// Every metric that a point has, in alphabetical order.
@@ -75,10 +81,23 @@ impl Report {
         for point in &self.points {
             self.row(point, &metrics, &mut table);
         }
-        table
-            + "\nFigures are `value [95 % interval]`. Tokens per forward count full \
+        table += "\nFigures are `value [95 % interval]`. Tokens per forward count full \
                  forwards of the model alone; \
-                 forwards per token count a sampler pass at its measured cost as well.\n"
+                 forwards per token count a sampler pass at its measured cost as well.\n";
+        table + &self.pass_cost_line().map(|line| format!("\n{line}\n")).unwrap_or_default()
+    }
+
+    /// What a sampler pass costs, in words, and whether the interval is so wide that costs of strategies that run it
+    /// say little.
+    pub fn pass_cost_line(&self) -> Option<String> {
+        let cost = self.pass_cost?;
+        let line = format!("A sampler pass costs {cost} forwards, the median of {} pairs.", cost.n);
+        Some(match cost.is_wider_than(WIDE) {
+            false => line,
+            true => {
+                line + " The interval is wide: measure on a quieter machine, or on longer texts."
+            }
+        })
     }
 
     fn row(&self, point: &Point, metrics: &[&str], table: &mut String) {
@@ -131,7 +150,9 @@ pub(crate) mod tests {
     fn a_table_by_hand() {
         let mut odd = point("a|b", 1, 2, 0.5);
         odd.metrics = BTreeMap::from([("NLL".to_owned(), odd.metrics["MAUVE"])]);
-        let report = Report { points: vec![point("joint", 4, 1, 0.9), odd] };
+        let cost = Measured { value: 0.125, low: 0.12, high: 0.13, n: 30, seed: 0 };
+        let points = vec![point("joint", 4, 1, 0.9), odd];
+        let mut report = Report { points, pass_cost: Some(cost) };
         assert_eq!(report.metrics(), ["MAUVE", "NLL"]);
         let table = report.markdown();
         let lines: Vec<&str> = table.lines().collect();
@@ -143,15 +164,23 @@ pub(crate) mod tests {
             lines[3],
             "| a\\|b | K = 1 | 2 | 500 | – | 0.500 [0.480, 0.510] | 1.00 | 1.000 | 0.000 | 2000 |"
         );
+        let told = "A sampler pass costs 0.125 [0.120, 0.130] forwards, the median of 30 pairs.";
+        assert_eq!(lines.last(), Some(&told));
+        report.pass_cost = Some(Measured { high: 0.16, ..cost });
+        assert!(report.markdown().contains("[0.120, 0.160]") && report.markdown().contains("wide"));
         let columns = |line: &str| line.replace("\\|", "").matches('|').count();
         assert!(lines[..4].iter().all(|line| columns(line) == 11), "{table}");
     }
 
     #[test]
     fn json_loses_nothing() {
-        let mut report =
-            Report { points: vec![point("joint", 2, 1, 0.97), point("exact", 1, 1, 0.99)] };
+        let mut report = Report {
+            points: vec![point("joint", 2, 1, 0.97), point("exact", 1, 1, 0.99)],
+            pass_cost: None,
+        };
         report.points[0].metrics.get_mut("MAUVE").unwrap().value = f64::INFINITY;
+        assert_eq!(serde_json::from_str::<Report>(&report.json()).unwrap(), report);
+        report.pass_cost = Some(report.points[1].metrics["MAUVE"]);
         assert_eq!(serde_json::from_str::<Report>(&report.json()).unwrap(), report);
     }
 }

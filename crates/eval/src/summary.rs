@@ -34,12 +34,13 @@ impl Report {
                 None => points.push(vec![point]),
             }
         }
-        Report { points: points.iter().map(|seeds| together(seeds)).collect() }
+        let points = points.iter().map(|seeds| together(seeds)).collect();
+        Report { points, pass_cost: self.pass_cost }
     }
 
     /// What every point closes of each figure's gap, seeds taken together, where both ends were measured.
     pub fn gaps(&self) -> Vec<Gap> {
-        let Report { points } = self.over_seeds();
+        let Report { points, .. } = self.over_seeds();
         let of = |strategy: &str, parameter: Option<&str>| {
             points.iter().find(|p| {
                 p.strategy == strategy && parameter.is_none_or(|wanted| p.parameter == wanted)
@@ -70,7 +71,7 @@ impl Report {
     /// # Errors
     /// Those of [`Aup::measure`].
     pub fn aup(&self, metric: &str) -> Result<BTreeMap<String, Measured>, Error> {
-        let Report { points } = self.over_seeds();
+        let Report { points, .. } = self.over_seeds();
         let one = |point: &Point| {
             let figure = point.metrics.get(metric)?;
             let n = figure.n as u64;
@@ -167,7 +168,7 @@ mod tests {
             right("marginal", 4, 2, 0.3),
             right("joint", 4, 2, 0.6),
         ];
-        Report { points }
+        Report { points, pass_cost: None }
     }
 
     #[test]

@@ -194,6 +194,15 @@ pub enum ExportError {
         source: std::io::Error,
     },
 
+    /// A graph is none, or does not go with the files beside it.
+    #[error("{}: {reason}: export the checkpoint again", path.display())]
+    Graph {
+        /// The graph's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// A `conjoint.json` was written by another version of the format.
     #[error(
         "{}: format {got}, this version reads format {expected}: export the checkpoint again",

@@ -62,6 +62,7 @@
 //! ```
 
 mod blueprint;
+mod check;
 mod checkpoint;
 mod config;
 mod error;

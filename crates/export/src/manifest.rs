@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::check_weight_file;
 use crate::error::ExportError;
 use crate::operators::Operators;
 use crate::weight_file::WeightFile;
@@ -210,13 +211,8 @@ impl Manifest {
     /// [`WeightsChanged`](ExportError::WeightsChanged), or [`Io`](ExportError::Io) where a file is
     /// missing.
     pub fn check_weights(&self, folder: impl AsRef<Path>) -> Result<(), ExportError> {
-        for file in &self.provenance.weights {
-            let path = folder.as_ref().join(&file.name);
-            if WeightFile::of(&path, file.name.clone())? != *file {
-                return Err(ExportError::WeightsChanged { path });
-            }
-        }
-        Ok(())
+        let weights = &self.provenance.weights;
+        weights.iter().try_for_each(|file| check_weight_file(folder.as_ref(), file))
     }
 }
 

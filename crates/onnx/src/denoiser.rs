@@ -68,6 +68,7 @@ impl OnnxDenoiser {
         let folder = folder.as_ref();
         let manifest = Manifest::read(folder)?;
         manifest.check_weights(folder)?;
+        manifest.check_config(folder)?;
         let vocabulary = vocabulary(&manifest)
             .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
         let opener = Opener::new(options.into())?;

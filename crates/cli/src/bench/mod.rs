@@ -16,11 +16,11 @@ use clap::Args;
 use conjoint::prelude::*;
 use conjoint::{SeededStream, Stream};
 
-use crate::comparison::{Line, Setting};
+use crate::comparison::{Line, Lines, Setting};
 use crate::flag::{BadFlag, blame};
 use crate::model::{Model, ModelArguments};
 use crate::progress::Steps;
-use crate::strategy::SamplingArguments;
+use crate::sampling::SamplingArguments;
 use crate::{files, info};
 use random_tensor::Storage;
 use report::{Repeat, Report, Run, median};
@@ -42,7 +42,7 @@ pub struct Arguments {
     model: Option<ModelArguments>,
     /// Write an exported model of these sizes with random weights and a random sampler layer, instead
     /// of measuring: D,LAYERS,FFN,HEADS,KV,VOCAB and the folder
-    #[arg(long, num_args = 2, value_names = ["SIZES", "DIR"], conflicts_with = "model")]
+    #[arg(long, num_args = 2, value_names = ["SIZES", "DIR"], conflicts_with_all = ["model", "strategies", "k", "prompt_length", "gen_length", "num_samples", "repeats", "json"])]
     make_model: Option<Vec<String>>,
     /// How such a model's weights are stored
     #[arg(long, value_name = "TYPE", default_value = "float32", conflicts_with = "model")]
@@ -55,10 +55,10 @@ pub struct Arguments {
         default_value = "exact,marginal,joint"
     )]
     strategies: Vec<Line>,
-    /// Tokens per step, where a strategy has that choice
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "4,8",
+    /// Tokens per step, where a strategy has that choice [default: 4,8]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
-    k: Vec<u16>,
+    k: Option<Vec<u16>>,
     /// Tokens of a prompt
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     prompt_length: u32,
@@ -92,30 +92,35 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let manifest = random_model::write(&parsed, arguments.dtype, arguments.seed, folder)?;
         return info::print(folder, &manifest);
     }
-    let model = arguments.model.as_ref().context("give --model or --make-model")?;
+    let missing = || BadFlag::missing("--model", "give a model to measure, or --make-model");
+    let model = arguments.model.as_ref().ok_or_else(missing)?;
+    let json = arguments.json.as_deref().map(|path| files::place("--json", path)).transpose()?;
     let report = measure(arguments, model)?;
-    if let Some(path) = &arguments.json {
-        let bytes = serde_json::to_vec_pretty(&report)?;
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| BadFlag::new("--json", path.display(), "no file name"))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        files::write(folder.unwrap_or(Path::new(".")), name, &bytes)?;
+    if let Some((folder, name)) = json {
+        files::write(folder, name, &serde_json::to_vec_pretty(&report)?)?;
     }
     Ok(std::io::stdout().write_all(report.table().as_bytes())?)
 }
 
 fn measure(arguments: &Arguments, from: &ModelArguments) -> Result<Report> {
+    let lines = Lines {
+        flag: "--strategies",
+        lines: &arguments.strategies,
+        k_flag: "--k",
+        given: arguments.k.as_deref(),
+        default: &[4, 8],
+    };
+    lines.check(&arguments.sampling, false)?;
     let model = from.open()?;
     let Arguments { prompt_length, gen_length, num_samples, repeats, seed, .. } = *arguments;
+    fits(&model, prompt_length as usize, gen_length as usize)?;
     let prompts = prompts(&model, prompt_length as usize, num_samples, seed);
     let mask = model.denoiser.vocabulary().mask();
     let canvas = |prompt: &Vec<TokenId>| Canvas::new(prompt, gen_length as usize, mask);
     let canvases = prompts.iter().map(canvas).collect::<Result<Vec<_>, _>>()?;
     let mut runs = Vec::new();
-    for line in &arguments.strategies {
-        for setting in line.settings(&arguments.k, gen_length as usize)? {
-            runs.push(measure_one(arguments, &model, &canvases, line, &setting)?);
-        }
+    for (line, setting) in lines.points(gen_length as usize)? {
+        runs.push(measure_one(arguments, &model, &canvases, line, &setting)?);
     }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Report {
@@ -132,6 +137,24 @@ fn measure(arguments: &Arguments, from: &ModelArguments) -> Result<Report> {
         prompts,
         runs,
     })
+}
+
+/// Refuses lengths that the model has no positions for.
+fn fits(model: &Model, prompt: usize, generated: usize) -> Result<(), BadFlag> {
+    let Some(longest) = model.denoiser.max_length() else { return Ok(()) };
+    if prompt >= longest {
+        let reason = format!("it leaves none of the model's {longest} positions to generate");
+        return Err(BadFlag::new("--prompt-length", prompt, reason));
+    }
+    let left = longest - prompt;
+    if generated > left {
+        let reason = format!(
+            "after a prompt of {prompt} tokens (--prompt-length) the model has room for {left} of its \
+             {longest} positions"
+        );
+        return Err(BadFlag::new("--gen-length", generated, reason));
+    }
+    Ok(())
 }
 
 /// Prompts of random ids, none of them special.
@@ -166,7 +189,9 @@ fn measure_one(
     let repeat = || -> Result<(Repeat, Vec<Output>)> {
         let (canvases, mut observer) = (canvases.to_vec(), watch.clone());
         let (spent, outside, start) = (model.denoiser.spent(), watch.read(), Instant::now());
-        let outputs = generator.run(canvases, &mut observer)?;
+        let blame =
+            |error| sampling.blame(("--strategies", &format!("{strategy} {schedule}")), error);
+        let outputs = generator.run(canvases, &mut observer).map_err(blame)?;
         let time = start.elapsed();
         let (spent, outside) = (model.denoiser.spent() - spent, watch.read() - outside);
         Ok((Repeat { time, spent, outside }, outputs))

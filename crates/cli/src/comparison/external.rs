@@ -7,6 +7,7 @@ use conjoint::Autoregressive;
 use conjoint::prelude::*;
 use conjoint_eval::{Bootstrap, LeftToRight, Measured, Sample, nll};
 
+use super::Metric;
 use crate::flag::{BadFlag, blame};
 use crate::model::Model;
 use crate::scorer::ScorerName;
@@ -48,6 +49,17 @@ impl ExternalArguments {
             _ => None,
         };
         Ok(External { scorer: name.open(FLAG, model)?, tokenizer })
+    }
+
+    /// Refuses a judge that no figure asks for.
+    pub fn check(&self, metrics: &[Metric]) -> Result<(), BadFlag> {
+        match &self.external {
+            Some(name) if !metrics.contains(&Metric::ExternalNll) => {
+                let reason = "only the figure external-nll asks it: add that to --metrics";
+                Err(BadFlag::unused("--external", name, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What decides the figure.

@@ -2,7 +2,9 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
-use crate::registry::{Portions, ScheduleName, UnmaskerName};
+use crate::flag::BadFlag;
+use crate::registry::{Part, Portions, ScheduleName, UnmaskerName, Uses, refuse_unused};
+use crate::sampling::SamplingArguments;
 
 /// One line of a comparison: a strategy at several K, or with a schedule of its own, as `marginal`,
 /// `marginal+threshold:0.9` or `p2:eta=2`.
@@ -17,6 +19,40 @@ pub struct Line {
 pub struct Setting {
     name: String,
     schedule: ScheduleName,
+}
+
+/// The lines of a comparison, as flags gave them.
+pub struct Lines<'a> {
+    /// The flag that names them.
+    pub flag: &'static str,
+    pub lines: &'a [Line],
+    /// The flag of the K.
+    pub k_flag: &'static str,
+    pub given: Option<&'a [u16]>,
+    /// The K where none are given.
+    pub default: &'a [u16],
+}
+
+impl Lines<'_> {
+    /// Refuses flags that none of the lines takes; the order may be used apart from them.
+    pub fn check(&self, sampling: &SamplingArguments, order_is_used: bool) -> Result<(), BadFlag> {
+        let uses: Vec<_> = self.lines.iter().map(Line::uses).collect();
+        if let Some(ks) = self.given {
+            let ks: Vec<_> = ks.iter().map(u16::to_string).collect();
+            refuse_unused((self.k_flag, ks.join(",")), Part::Schedule, &uses)?;
+        }
+        sampling.check(&uses, order_is_used)
+    }
+
+    /// Every line with each of its settings, for texts of `length` tokens.
+    pub fn points(&self, length: usize) -> Result<Vec<(&Line, Setting)>> {
+        let mut points = Vec::new();
+        for line in self.lines {
+            let settings = line.settings(self.given.unwrap_or(self.default), length)?;
+            points.extend(settings.into_iter().map(|setting| (line, setting)));
+        }
+        Ok(points)
+    }
 }
 
 impl Setting {
@@ -39,6 +75,10 @@ impl Line {
         &self.unmasker
     }
 
+    fn uses(&self) -> Uses<'_> {
+        Uses { unmasker: &self.unmasker, scheduled: self.schedule.is_some() }
+    }
+
     /// The line's name in the legend. Lines of one strategy with different schedules are one line: the
     /// schedule's parameter is the point's.
     pub fn name(&self) -> String {
@@ -49,7 +89,7 @@ impl Line {
     }
 
     /// The points of the line at these K, for texts of `length` tokens.
-    pub fn settings(&self, ks: &[u16], length: usize) -> Result<Vec<Setting>> {
+    fn settings(&self, ks: &[u16], length: usize) -> Result<Vec<Setting>> {
         let named = |name: String, schedule: Result<ScheduleName, String>| {
             Ok(Setting { name, schedule: schedule.map_err(anyhow::Error::msg)? })
         };
@@ -75,11 +115,14 @@ impl FromStr for Line {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (unmasker, schedule) = match text.split_once('+') {
-            None => (text, None),
-            Some((unmasker, schedule)) => (unmasker, Some(schedule.parse()?)),
+        let Some((unmasker, schedule)) = text.split_once('+') else {
+            return Ok(Self::new(text.parse()?));
         };
-        Ok(Self { unmasker: unmasker.parse()?, schedule })
+        let line = Self { unmasker: unmasker.parse()?, schedule: Some(schedule.parse()?) };
+        let alone = [Uses { unmasker: &line.unmasker, scheduled: false }];
+        refuse_unused(("+", schedule), Part::Schedule, &alone).map_err(|e| e.to_string())?;
+        line.schedule.iter().try_for_each(|schedule| line.unmasker.check(schedule))?;
+        Ok(line)
     }
 }
 
@@ -108,7 +151,10 @@ mod tests {
         let name = |text: &str| text.parse::<Line>().unwrap().name();
         assert_eq!(name("confidence:filtered"), "confidence:filtered");
         assert_eq!(name("marginal+threshold:0.8"), "marginal+threshold");
-        assert!("marginal+soon".parse::<Line>().is_err());
-        assert!("magic".parse::<Line>().is_err());
+        for bad in ["marginal+soon", "magic", "wino+per-step:2", "exact+per-step:1", "p2+threshold"]
+        {
+            assert!(bad.parse::<Line>().is_err(), "{bad}");
+        }
+        assert!("p2+cosine:4".parse::<Line>().is_ok() && "klass+threshold".parse::<Line>().is_ok());
     }
 }

@@ -14,7 +14,7 @@ use super::external::{External, ExternalArguments};
 use crate::model::Model;
 use crate::progress::Steps;
 use crate::registry::{ScheduleName, UnmaskerName};
-use crate::strategy::SamplingArguments;
+use crate::sampling::SamplingArguments;
 
 /// What is measured of the texts of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,6 +34,13 @@ pub enum Metric {
     MauveSurprise,
     /// Divergence of neighbouring tokens from those of one-at-a-time samples, nats
     Neighbours,
+}
+
+impl Metric {
+    /// Whether it is taken from runs of `exact`, which take the order.
+    pub fn runs_exact(self) -> bool {
+        matches!(self, Self::Nll | Self::Mauve | Self::MauveSurprise | Self::Neighbours)
+    }
 }
 
 /// Judges the outputs of every point by the same measures.
@@ -65,9 +72,17 @@ impl<'a> Judge<'a> {
         canvases: &'a [Canvas],
         external: &ExternalArguments,
     ) -> Result<Self> {
+        if metrics.iter().any(|metric| matches!(metric, Metric::Right | Metric::Parses)) {
+            model.tokenizer("--metrics", "right")?;
+        }
         let asked = metrics.contains(&Metric::ExternalNll);
         let external = asked.then(|| external.open(model)).transpose()?;
         Ok(Self { model, sampling, metrics, canvases, external, references: BTreeMap::new() })
+    }
+
+    /// What the texts begin with.
+    pub fn canvases(&self) -> &'a [Canvas] {
+        self.canvases
     }
 
     /// Every figure of a point's outputs. `what` is shown beside the progress.
@@ -136,7 +151,7 @@ impl<'a> Judge<'a> {
     fn nll(&self, outputs: &[Output], seed: u64, what: &str) -> Result<Measured> {
         let samples = self.samples(outputs)?;
         let bar = Steps::spinner(&format!("{what}: likelihood"));
-        let path = OwnPath::new(self.exact(seed)?).order(self.sampling.order.order());
+        let path = OwnPath::new(self.exact(seed)?).order(self.sampling.plain_order());
         let figure = nll(&samples, &path, &Bootstrap::new(seed))?;
         drop(bar);
         Ok(figure)
@@ -218,7 +233,7 @@ impl<'a> Judge<'a> {
 
     /// One token at a time, with the comparison's own filters and order.
     fn exact(&self, seed: u64) -> Result<Generator> {
-        let exact: UnmaskerName = "exact".parse().map_err(anyhow::Error::msg)?;
+        let exact = UnmaskerName::exact().map_err(anyhow::Error::msg)?;
         let one = ScheduleName::per_step(1).map_err(anyhow::Error::msg)?;
         Ok(self.sampling.generator(self.model, "--strategies", &exact, &one)?.seed(seed))
     }

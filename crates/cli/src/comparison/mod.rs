@@ -3,28 +3,27 @@
 mod external;
 mod lines;
 mod metrics;
+mod pass_cost;
 mod texts;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use conjoint::prelude::*;
-use conjoint_eval::{
-    Axis, Bootstrap, Collection, Cost, Key, Plot, Point, Report, Settings, sampler_cost,
-};
+use conjoint_eval::{Axis, Collection, Cost, Key, Plot, Point, Report, Settings};
 use conjoint_trajectory::digest;
 
-pub use lines::{Line, Setting};
+pub use lines::{Line, Lines, Setting};
 pub use metrics::Metric;
 pub use texts::TextArguments;
 
 use crate::flag::blame;
-use crate::model::{Model, ModelArguments};
+use crate::model::{self, Model, ModelArguments};
 use crate::progress::Steps;
-use crate::strategy::SamplingArguments;
+use crate::registry::Part;
+use crate::sampling::SamplingArguments;
 use metrics::Judge;
 
 /// What every comparison is told.
@@ -53,61 +52,65 @@ pub struct ComparisonArguments {
 /// Runs every line at every K and writes the report; returns its table.
 pub fn run(
     arguments: &ComparisonArguments,
-    lines: &[Line],
-    ks: &[u16],
+    lines: &Lines<'_>,
     metrics: &[Metric],
 ) -> Result<String> {
+    let sampling = &arguments.sampling;
+    lines.check(sampling, metrics.iter().any(|metric| metric.runs_exact()))?;
+    arguments.external.check(metrics)?;
     let model = arguments.model.open()?;
     let prompts = arguments.texts.beginnings(&model, arguments.num_samples as usize)?;
     let canvases = arguments.texts.canvases(&model, &prompts, arguments.num_samples as usize)?;
     let length = canvases[0].free_span().len();
+    let points = lines.points(length)?;
     // Whatever cannot work is said before hours are spent on what can, and before the folder is claimed.
-    for line in lines {
-        for setting in line.settings(ks, length)? {
-            let (sampling, schedule) = (&arguments.sampling, setting.schedule());
-            sampling.generator(&model, "--strategies", line.unmasker(), schedule)?;
-        }
+    for (line, setting) in &points {
+        let schedule = setting.schedule();
+        let generator = sampling.generator(&model, lines.flag, line.unmasker(), schedule)?;
+        let checked = generator.check(&canvases);
+        checked.map_err(|error| {
+            sampling.blame((lines.flag, &format!("{} {schedule}", line.name())), error)
+        })?;
     }
+    let mut judge = Judge::new(&model, sampling, metrics, &canvases, &arguments.external)?;
     let settings = settings(arguments, &model, (&prompts, length), metrics)?;
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
-    let cost = pass_cost(&arguments.out, &model, &canvases, lines)?;
-    let mut judge =
-        Judge::new(&model, &arguments.sampling, metrics, &canvases, &arguments.external)?;
+    let refines = lines.lines.iter().any(|line| line.unmasker().takes(Part::Sampler));
+    let cost = match refines {
+        false => 0.0,
+        true => {
+            let layer = model.sampler_layer(sampling.sampler.as_deref())?;
+            let layer = layer.context("the model has no sampler layer")?;
+            collection.pass_cost(|| pass_cost::measure(&model.denoiser, &*layer, &canvases))?.value
+        }
+    };
     let mut keys = Vec::new();
     for &seed in &arguments.seeds {
-        for line in lines {
-            for setting in line.settings(ks, length)? {
-                let key = Key { strategy: line.name(), parameter: setting.name(), seed };
-                collection.point(&key, || {
-                    point(arguments, &model, &canvases, &key, (line, &setting), cost, &mut judge)
-                })?;
-                keys.push(key);
-                // Whoever watches the folder sees the report grow.
-                write_report(&arguments.out, &collection.report(&keys)?)?;
-            }
+        for (line, setting) in &points {
+            let key = Key { strategy: line.name(), parameter: setting.name(), seed };
+            collection.point(&key, || {
+                let schedule = setting.schedule();
+                let generator =
+                    sampling.generator(&model, lines.flag, line.unmasker(), schedule)?;
+                let generator = generator.seed(seed);
+                point(&generator, &key, cost, &mut judge)
+            })?;
+            keys.push(key);
+            // Whoever watches the folder sees the report grow.
+            write_report(&arguments.out, &collection.report(&keys)?)?;
         }
     }
-    markdown(&collection.report(&keys)?)
+    let report = collection.report(&keys)?;
+    report.pass_cost_line().iter().for_each(|line| eprintln!("{line}"));
+    markdown(&report)
 }
 
-fn point(
-    arguments: &ComparisonArguments,
-    model: &Arc<Model>,
-    canvases: &[Canvas],
-    key: &Key,
-    (line, setting): (&Line, &Setting),
-    cost: f64,
-    judge: &mut Judge<'_>,
-) -> Result<Point> {
-    let sampling = &arguments.sampling;
-    let schedule = setting.schedule();
-    let generator = sampling.generator(model, "--strategies", line.unmasker(), schedule)?;
-    let generator = generator.seed(key.seed);
+fn point(generator: &Generator, key: &Key, cost: f64, judge: &mut Judge<'_>) -> Result<Point> {
     let what = format!("{} {}, seed {}", key.strategy, key.parameter, key.seed);
     let start = Instant::now();
-    let mut bar = Steps::new(canvases, &what);
-    let outputs = generator.run(canvases.to_vec(), &mut bar)?;
+    let mut bar = Steps::new(judge.canvases(), &what);
+    let outputs = generator.run(judge.canvases().to_vec(), &mut bar)?;
     let seconds = start.elapsed().as_secs_f64();
     drop(bar);
     let metrics = judge.figures(&outputs, key.seed, &what)?;
@@ -136,7 +139,7 @@ fn settings(
     }
     let settings = [
         ("weights", model.weights()),
-        ("sampler", model.sampler_weights()?),
+        ("sampler", model::weights_of(arguments.sampling.sampler.as_deref())?),
         ("scorers' files", contents.join(", ")),
         ("length", length.to_string()),
         ("texts", arguments.num_samples.to_string()),
@@ -148,48 +151,6 @@ fn settings(
     let judged = metrics.contains(&Metric::ExternalNll);
     let settings = settings.into_iter().chain(judged.then_some(judge));
     Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-/// What a sampler pass costs in forwards of the model, measured once in a comparison; 0 without a
-/// sampler layer.
-fn pass_cost(out: &Path, model: &Model, canvases: &[Canvas], lines: &[Line]) -> Result<f64> {
-    if !lines.iter().any(|line| line.unmasker().refines()) {
-        return Ok(0.0);
-    }
-    let path = out.join("sampler-cost.json");
-    if let Ok(text) = std::fs::read(&path) {
-        return serde_json::from_slice(&text)
-            .with_context(|| format!("{}: expected a number", path.display()));
-    }
-    let layer = model.sampler_layer()?;
-    let batch: Vec<&Canvas> = canvases.iter().take(16).collect();
-    let rows: Vec<conjoint::RowId> = batch
-        .iter()
-        .enumerate()
-        .flat_map(|(sequence, c)| {
-            c.masked().map(move |position| conjoint::RowId { sequence, position })
-        })
-        .collect();
-    let (mut forwards, mut passes) = (Vec::new(), Vec::new());
-    let begun = Instant::now();
-    // One round to warm up, then at least nine, for two seconds.
-    for round in 0.. {
-        let start = Instant::now();
-        let (_, mut state) = model.denoiser.denoise(&batch, &rows)?;
-        let forward = start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        layer.refine(&mut state, &batch, &rows)?;
-        if round > 0 {
-            forwards.push(forward);
-            passes.push(start.elapsed().as_secs_f64());
-        }
-        if round >= 9 && begun.elapsed() > Duration::from_secs(2) {
-            break;
-        }
-    }
-    let cost = sampler_cost(&passes, &forwards, &Bootstrap::new(0))?.value;
-    crate::files::write(out, "sampler-cost.json", format!("{cost}\n").as_bytes())?;
-    Ok(cost)
 }
 
 fn markdown(report: &Report) -> Result<String> {

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
 use conjoint_corpus::{Corpus, Domain, Text};
@@ -44,15 +44,19 @@ impl TextArguments {
         prompts: &[Vec<TokenId>],
         n: usize,
     ) -> Result<Vec<Canvas>> {
-        let longest = model.denoiser.max_length();
-        let length =
-            self.length.map(|length| length as usize).or(longest).context("give --length")?;
+        let length = model.positions(self.length)?;
         let mask = model.denoiser.vocabulary().mask();
         let canvas = |prompt: &Vec<TokenId>| {
             let left = length.saturating_sub(prompt.len());
-            let reason = |error| format!("a prompt of {} tokens: {error}", prompt.len());
-            Ok(Canvas::new(prompt, left, mask)
-                .map_err(|error| BadFlag::new("--length", length, reason(error)))?)
+            let canvas = Canvas::new(prompt, left, mask);
+            Ok(canvas.map_err(|error| match (&error, &self.prompts) {
+                (conjoint::Error::NothingMasked(_), _) => {
+                    let reason = format!("a prompt of {} tokens fills it", prompt.len());
+                    BadFlag::new("--length", length, reason)
+                }
+                (error, Some(path)) => BadFlag::new("--prompts", path.display(), error),
+                (error, None) => BadFlag::new("--domain", "", error),
+            })?)
         };
         let canvases = prompts.iter().map(canvas).collect::<Result<Vec<_>>>()?;
         Ok(canvases.into_iter().cycle().take(n).collect())

@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 use conjoint::order::{CertaintyPrior, PcSampler, Raw, RowScore};
 use conjoint::prelude::*;
 
-use super::table::{self, Entry, Parameter, Spec, Values};
+use super::spec::{Spec, Values};
+use super::table::{self, Entry, Parameter};
 
 /// Where tokens are revealed first, by name.
 #[derive(Clone)]
@@ -30,15 +31,15 @@ impl FromStr for OrderName {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let spec = table::parse(text, TABLE)?;
-        let order = table::make(&spec, TABLE, &()).map_err(|error| format!("{error:#}"))?;
+        let spec = Spec::parse(text, TABLE.iter())?;
+        let order = spec.make(TABLE.iter(), &()).map_err(|error| format!("{error:#}"))?;
         Ok(Self { spec, order })
     }
 }
 
 /// The table for help.
 pub fn orders() -> String {
-    table::list(TABLE)
+    table::list(TABLE.iter())
 }
 
 fn raw(values: &Values<'_>) -> Result<bool, conjoint::Error> {

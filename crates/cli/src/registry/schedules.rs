@@ -4,7 +4,8 @@ use std::sync::Arc;
 use conjoint::prelude::*;
 use conjoint::schedule::{EntropyBound, Factor, Linear, Threshold};
 
-use super::table::{self, Entry, Parameter, Spec, Values};
+use super::spec::{Spec, Values};
+use super::table::{self, Entry, Parameter};
 
 /// How many tokens a step reveals, by name.
 #[derive(Clone)]
@@ -32,16 +33,6 @@ impl ScheduleName {
     pub fn schedule(&self) -> Arc<dyn Schedule> {
         self.schedule.clone()
     }
-
-    /// Whether it is one token a step.
-    pub fn is_one_per_step(&self) -> bool {
-        self.is_per_step() && self.spec.count(0) == Some(1)
-    }
-
-    /// Whether it is a plain number of tokens a step.
-    pub fn is_per_step(&self) -> bool {
-        self.spec.name == "per-step"
-    }
 }
 
 impl std::fmt::Debug for ScheduleName {
@@ -60,15 +51,15 @@ impl FromStr for ScheduleName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let spec = table::parse(text, TABLE)?;
-        let schedule = table::make(&spec, TABLE, &()).map_err(|error| error.to_string())?;
+        let spec = Spec::parse(text, TABLE.iter())?;
+        let schedule = spec.make(TABLE.iter(), &()).map_err(|error| error.to_string())?;
         Ok(Self { spec, schedule })
     }
 }
 
 /// The table for help.
 pub fn schedules() -> String {
-    table::list(TABLE)
+    table::list(TABLE.iter())
 }
 
 /// More steps than any sequence has positions; a typing error, not a wish.
@@ -99,8 +90,11 @@ const TABLE: &[Entry<Arc<dyn Schedule>, ()>] = &[
     Entry {
         name: "dream",
         summary: "Dream's linear schedule with the floor rule",
-        parameters: STEPS,
-        make: |values, ()| Ok(Arc::new(DreamLinear::new(steps(values)?)?)),
+        parameters: &[Parameter::required("steps"), Parameter::new("epsilon", "0.001")],
+        make: |values, ()| {
+            let schedule = DreamLinear::new(steps(values)?)?;
+            Ok(Arc::new(schedule.with_epsilon(values.number("epsilon")?)?))
+        },
     },
     Entry {
         name: "llada",

@@ -5,9 +5,9 @@ use clap::Args;
 use conjoint_corpus::Domain;
 use conjoint_train::base::{BaseOptions, train_base};
 
+use super::run::{RunArguments, report};
 use crate::flag::blame;
-
-use super::run::{RunArguments, count, positive, report, share};
+use crate::numbers::{count, positive, share};
 
 /// Train a small masked diffusion model on the corpus
 ///
@@ -65,7 +65,7 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
             named => named.to_vec(),
         },
         precision: arguments.run.precision(),
-        run: arguments.run.options(default.run),
+        run: arguments.run.options(default.run)?,
         ..default
     };
     report(&train_base(&options)?)

@@ -9,6 +9,9 @@ use conjoint_train::checkpoint::Precision;
 use conjoint_train::options::{Decay, Method, OptimizerOptions, RunOptions};
 use conjoint_train::trainer::Summary;
 
+use crate::flag::BadFlag;
+use crate::numbers::{below_one, count, non_negative, positive};
+
 /// The budget, the folder and the rates of a run.
 #[derive(Args)]
 pub struct RunArguments {
@@ -49,7 +52,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "B", value_parser = below_one)]
     beta2: Option<f64>,
     /// Decoupled weight decay of the matrices [default: 0]
-    #[arg(long, value_name = "W", value_parser = weight)]
+    #[arg(long, value_name = "W", value_parser = non_negative)]
     weight_decay: Option<f64>,
     /// Largest norm of the gradients; larger ones are scaled down [default: 1]
     #[arg(long, value_name = "NORM", value_parser = positive)]
@@ -98,8 +101,13 @@ enum Rates {
 }
 
 impl RunArguments {
-    pub fn options(&self, default: RunOptions) -> RunOptions {
-        RunOptions {
+    pub fn options(&self, default: RunOptions) -> Result<RunOptions, BadFlag> {
+        let optimizer = self.rates(default.optimizer);
+        if let (Some(rate), Method::AdamW) = (self.muon, optimizer.method) {
+            let reason = "AdamW updates all of this run's parameters: give --optimizer muon";
+            return Err(BadFlag::unused("--muon", rate, reason));
+        }
+        Ok(RunOptions {
             dir: self.dir.clone(),
             init: self.init.clone(),
             max_steps: self.steps,
@@ -111,10 +119,10 @@ impl RunArguments {
             checkpoint_steps: self.checkpoint_steps.or(default.checkpoint_steps),
             patience: self.patience.or(default.patience),
             seed: self.seed,
-            optimizer: self.rates(default.optimizer),
+            optimizer,
             progress: !self.quiet,
             ..default
-        }
+        })
     }
 
     fn rates(&self, default: OptimizerOptions) -> OptimizerOptions {
@@ -139,32 +147,6 @@ impl RunArguments {
     pub fn precision(&self) -> Precision {
         if self.half { Precision::F16 } else { Precision::F32 }
     }
-}
-
-pub fn positive(text: &str) -> Result<f64, String> {
-    number(text, |value| value > 0.0, "a finite number above 0")
-}
-
-pub fn weight(text: &str) -> Result<f64, String> {
-    number(text, |value| value >= 0.0, "a finite number of 0 or above")
-}
-
-fn below_one(text: &str) -> Result<f64, String> {
-    number(text, |value| (0.0..1.0).contains(&value), "a number from 0 to below 1")
-}
-
-pub fn share(text: &str) -> Result<f64, String> {
-    number(text, |value| (0.0..=1.0).contains(&value), "a number from 0 to 1")
-}
-
-fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
-    let fitting = text.parse().ok().filter(|value: &f64| value.is_finite() && fits(*value));
-    fitting.ok_or_else(|| format!("expected {expected}"))
-}
-
-pub fn count<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, String> {
-    let fitting = text.parse().ok().filter(|value| (LOW..=HIGH).contains(value));
-    fitting.ok_or_else(|| format!("expected a whole number from {LOW} to {HIGH}"))
 }
 
 pub fn report(summary: &Summary) -> Result<()> {

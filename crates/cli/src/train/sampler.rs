@@ -11,11 +11,12 @@ use conjoint_train::kept::Kept;
 use conjoint_train::onnx_teacher::OnnxTeacher;
 use conjoint_train::options::RunOptions;
 use conjoint_train::window::Window;
-use conjoint_trajectory::{Portions, Store, Trajectory};
+use conjoint_trajectory::{Error, Portions, Store, Trajectory};
 
-use super::run::{RunArguments, count, positive, report, share, weight};
+use super::run::{RunArguments, report};
 use crate::flag::{BadFlag, blame};
 use crate::model::{Model, ModelArguments};
+use crate::numbers::{count, non_negative, positive, share};
 use crate::trajectories::{StartArguments, make};
 
 /// Train the sampler layer of an exported model
@@ -64,7 +65,7 @@ pub struct SamplerArguments {
     #[arg(long, value_name = "J", default_value_t = 7, value_parser = count::<1, 64>)]
     depth: usize,
     /// Weight of each depth 1, 2, …, J in the loss, which sets J [default: 1/j]
-    #[arg(long, value_name = "W", value_delimiter = ',', value_parser = weight, conflicts_with = "depth")]
+    #[arg(long, value_name = "W", value_delimiter = ',', value_parser = non_negative, conflicts_with = "depth")]
     depth_weights: Vec<f64>,
     /// Compare at all depths in each step instead of at one drawn by their weights
     #[arg(long)]
@@ -82,16 +83,16 @@ pub struct SamplerArguments {
     #[arg(long, value_name = "TAU", default_value_t = 1.0, value_parser = positive)]
     distil_temperature: f64,
     /// λ₁: weight of smoothL1(hʲ, h_base(xʲ))
-    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = weight)]
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = non_negative)]
     lambda_teacher: f64,
     /// λ₂: weight of smoothL1(hʲ, h⁰)
-    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = weight)]
+    #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = non_negative)]
     lambda_start: f64,
 }
 
 pub fn run(arguments: &SamplerArguments) -> Result<()> {
     let default = SamplerOptions::default();
-    let run = arguments.run.options(default.run);
+    let run = arguments.run.options(default.run)?;
     if run.dir.join("conjoint.json").exists() {
         let reason = "the folder holds an exported model, which training would overwrite";
         return Err(BadFlag::new("--dir", run.dir.display(), reason).into());
@@ -148,7 +149,12 @@ fn trajectories(
             );
             return Err(BadFlag::new("--trajectories-dir", folder.display(), reason).into());
         }
-        return Ok(store.read(count)?);
+        return Ok(match (store.read(count), arguments.trajectories) {
+            (Err(error @ Error::Missing { .. }), Some(count)) => {
+                return Err(BadFlag::new("--trajectories", count, error).into());
+            }
+            (read, _) => read?,
+        });
     }
     // What the texts of the corpus begin with.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
@@ -157,6 +163,6 @@ fn trajectories(
     let count = count.or(source.len()).unwrap_or(default.count);
     let folder = run.dir.join("trajectories");
     let portions = Portions { count, ..default };
-    let (store, _) = make(model, &*source, &folder, &portions, !run.progress)?;
+    let (store, _) = make(model, &*source, ("--dir", &folder), &portions, !run.progress)?;
     Ok(store.read(Some(count))?)
 }

@@ -59,7 +59,10 @@ struct Memory {
 }
 
 /// Checks every request before anything is run.
-fn begin_all(generator: &Generator, requests: Vec<Request<'_>>) -> Result<Vec<Sequence>, Error> {
+pub(super) fn begin_all(
+    generator: &Generator,
+    requests: Vec<Request<'_>>,
+) -> Result<Vec<Sequence>, Error> {
     let vocabulary = generator.model.vocabulary();
     let begin = |(index, request): (usize, Request<'_>)| {
         let Request { canvas, settings, parts } = request;

@@ -205,9 +205,21 @@ impl Generator {
         canvases: Vec<Canvas>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Output>, Error> {
+        lockstep::run(self, self.requests(canvases), observer)
+    }
+
+    /// Refuses what [`run`](Self::run) would refuse of these canvases before it runs anything.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run) that come before anything is run.
+    pub fn check(&self, canvases: &[Canvas]) -> Result<(), Error> {
+        lockstep::begin_all(self, self.requests(canvases.to_vec())).map(drop)
+    }
+
+    fn requests(&self, canvases: Vec<Canvas>) -> Vec<Request<'_>> {
         let parts = Arc::new(self.parts());
         let request = |canvas| Request { canvas, settings: self, parts: parts.clone() };
-        lockstep::run(self, canvases.into_iter().map(request).collect(), observer)
+        canvases.into_iter().map(request).collect()
     }
 
     /// As [`run`](Self::run), with settings of its own for every sequence: strategy, schedule, filter,

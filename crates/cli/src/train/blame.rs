@@ -1,0 +1,55 @@
+use conjoint_train::TrainError;
+
+use crate::flag::BadFlag;
+
+/// Names the flag behind what the trainer refused.
+pub fn blame(error: TrainError) -> anyhow::Error {
+    let (flag, value) = match &error {
+        TrainError::Invalid { name, got, .. } => match flag(name) {
+            Some(flag) => (flag, got.clone()),
+            None => return error.into(),
+        },
+        TrainError::TooFewTrajectories { got, .. } => ("--trajectories", got.to_string()),
+        TrainError::ForeignFolder { path } | TrainError::OtherOptions { path, .. } => {
+            let folder = path.parent().unwrap_or(path);
+            ("--dir", folder.display().to_string())
+        }
+        _ => return error.into(),
+    };
+    BadFlag::new(flag, value, error).into()
+}
+
+/// The flag that sets an option of the trainer.
+fn flag(option: &str) -> Option<&'static str> {
+    Some(match option {
+        "adamw_rate" => "--adamw",
+        "batch" => "--batch",
+        "beta_2" => "--beta2",
+        "checkpoint_steps" => "--checkpoint-steps",
+        "clip" => "--clip",
+        "depth_weights" => "--depth-weights",
+        "domains" => "--domains",
+        "early_limit" => "--early-limit",
+        "held_out" => "--held-out",
+        "hidden_size" => "--hidden",
+        "intermediate_size" => "--ffn",
+        "lambda_start" => "--lambda-start",
+        "lambda_teacher" => "--lambda-teacher",
+        "layers" | "num_hidden_layers" => "--layers",
+        "max_minutes" => "--minutes",
+        "max_steps" => "--steps",
+        "micro_batch" => "--micro-batch",
+        "muon_rate" => "--muon",
+        "num_attention_heads" => "--heads",
+        "num_key_value_heads" => "--kv-heads",
+        "own_share" => "--own-share",
+        "patience" => "--patience",
+        "rope_theta" => "--rope-theta",
+        "temperature" => "--distil-temperature",
+        "weight_decay" => "--weight-decay",
+        "window" => "--window",
+        "window share" => "--window-share",
+        "workers" => "--workers",
+        _ => return None,
+    })
+}

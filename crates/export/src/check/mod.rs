@@ -1,0 +1,183 @@
+//! Whether an exported folder still is what its manifest says.
+
+mod tensors;
+
+use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+
+use prost::Message;
+
+use crate::blueprint::Blueprint;
+use crate::checkpoint;
+use crate::error::ExportError;
+use crate::manifest::{DType, MANIFEST, Manifest, SpecialTokens};
+use crate::operators::Operators;
+use crate::proto::{GraphProto, ModelProto, TensorProto, element};
+use crate::weight_file::WeightFile;
+
+/// The configuration that an export was made from.
+const CONFIG: &str = "config.json";
+
+impl Manifest {
+    /// The files that the folder of this manifest must hold, beside it: configuration, graphs, tokenizer, weights.
+    pub fn files(&self) -> Vec<&str> {
+        let graphs = &self.graphs;
+        let mut files = vec![CONFIG, graphs.backbone.as_str(), &graphs.head];
+        files.extend(graphs.sampler.as_deref());
+        files.extend(self.tokenizer.as_deref());
+        files.extend((self.tokenizer.as_deref() == Some("vocab.json")).then_some("merges.txt"));
+        files.extend(self.provenance.weights.iter().map(|file| file.name.as_str()));
+        files
+    }
+
+    /// Everything that does not go together in a folder with this manifest: files that are missing, weights that
+    /// have changed, sizes and ids that are not those of `config.json` or of the graphs, and tensors that are not where the
+    /// graphs look for them. Empty for a sound export. Weights are not read, but for their headers and the
+    /// first mebibyte of each file.
+    pub fn problems(&self, folder: impl AsRef<Path>) -> Vec<ExportError> {
+        let folder = folder.as_ref();
+        let mut problems = Vec::new();
+        for name in self.files() {
+            let path = folder.join(name);
+            if !path.is_file() {
+                let hint = "the export names it: export the checkpoint again";
+                problems.push(ExportError::MissingFile { path, hint });
+            }
+        }
+        let present = |name: &str| folder.join(name).is_file();
+        let weights = self.provenance.weights.iter().filter(|file| present(&file.name));
+        problems.extend(weights.filter_map(|file| check_weight_file(folder, file).err()));
+        problems.extend(self.check_config(folder).err());
+        let mut read = |name: &str| graph(folder, name, &mut problems);
+        let (backbone, head) = (read(&self.graphs.backbone), read(&self.graphs.head));
+        let sampler = self.graphs.sampler.as_deref().and_then(read);
+        let Some((backbone, head)) = backbone.zip(head) else { return problems };
+        problems.extend(self.check_sizes_of(folder, &backbone, &head, sampler.as_ref()).err());
+        let sampler = sampler.iter().zip(self.graphs.sampler.as_deref());
+        let graphs = [(&backbone, &*self.graphs.backbone), (&head, &self.graphs.head)];
+        for (graph, name) in graphs.into_iter().chain(sampler) {
+            problems.extend(tensors::misplaced(self, folder, name, graph));
+        }
+        problems
+    }
+
+    /// Checks that the manifest is that of the `config.json` beside it; a folder without one passes.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ExportError::Config) names the first key that differs; and those of reading `config.json`.
+    pub fn check_config(&self, folder: impl AsRef<Path>) -> Result<(), ExportError> {
+        let folder = folder.as_ref();
+        if !folder.join(CONFIG).exists() {
+            return Ok(());
+        }
+        let config = checkpoint::read_config(folder)?;
+        // Whether to shift may have been said on exporting.
+        let of = Blueprint::read(&config, Some(self.shift))?;
+        let tokens = SpecialTokens::find(&config, of.vocab_size)?;
+        self.equal(folder, CONFIG, "family", &self.family, Some(&of.family))?;
+        for (key, own, other) in [
+            ("vocab_size", self.vocab_size, of.vocab_size),
+            ("hidden_size", self.hidden_size, of.hidden_size),
+            ("layers", self.layers, of.layers),
+            ("heads", self.heads, of.heads),
+            ("kv_heads", self.kv_heads, of.kv_heads),
+            ("head_dim", self.head_dim, of.head_dim),
+            ("ffn_size", self.ffn_size, of.ffn_size),
+            ("max_positions", self.max_positions, of.max_positions),
+        ] {
+            self.equal(folder, CONFIG, key, &own, Some(&other))?;
+        }
+        self.equal(folder, CONFIG, "tokens", &self.tokens, Some(&tokens))
+    }
+
+    /// Checks what the graphs themselves say of sizes, types and operators.
+    fn check_sizes_of(
+        &self,
+        folder: &Path,
+        backbone: &GraphProto,
+        head: &GraphProto,
+        sampler: Option<&GraphProto>,
+    ) -> Result<(), ExportError> {
+        let (vocab, width) = (self.vocab_size, self.hidden_size);
+        let sampler = sampler.zip(self.graphs.sampler.as_deref());
+        let graphs = [
+            Some((backbone, self.graphs.backbone.as_str(), "hidden_size", width)),
+            Some((head, self.graphs.head.as_str(), "vocab_size", vocab)),
+            sampler.map(|(graph, name)| (graph, name, "hidden_size", width)),
+        ];
+        for (graph, name, key, own) in graphs.into_iter().flatten() {
+            self.equal(folder, name, key, &(own as i64), last_size(graph).as_ref())?;
+        }
+        let name = self.graphs.backbone.as_str();
+        let table = [vocab as i64, width as i64];
+        let table = backbone.initializer.iter().find(|tensor| tensor.dims == table);
+        self.equal(folder, name, "dtype", &self.dtype, table.and_then(dtype).as_ref())?;
+        let has = |op: &str| backbone.node.iter().any(|node| node.op_type == op);
+        // The shift alone takes a maximum.
+        self.equal(folder, name, "shift", &self.shift, Some(&has("Max")))?;
+        let fused = if has("Attention") { Operators::Fused } else { Operators::Portable };
+        self.equal(folder, name, "operators", &self.operators, Some(&fused))
+    }
+
+    /// Refuses a value of the manifest that is not that of another file.
+    fn equal<T: PartialEq + Debug>(
+        &self,
+        folder: &Path,
+        file: &str,
+        key: &str,
+        own: &T,
+        other: Option<&T>,
+    ) -> Result<(), ExportError> {
+        if Some(own) == other {
+            return Ok(());
+        }
+        let other = other.map_or("nothing of it".into(), |other| format!("{other:?}"));
+        Err(ExportError::Config {
+            path: folder.join(MANIFEST),
+            key: key.into(),
+            expected: format!("{other} as in {file}: export the checkpoint again"),
+            got: format!("{own:?}"),
+        })
+    }
+}
+
+/// Reads a graph, if it is there.
+fn graph(folder: &Path, name: &str, problems: &mut Vec<ExportError>) -> Option<GraphProto> {
+    let path = folder.join(name);
+    if !path.is_file() {
+        return None;
+    }
+    let read = fs::read(&path).map_err(ExportError::io("read", &path)).and_then(|bytes| {
+        let broken = |reason: String| ExportError::Graph { path: path.clone(), reason };
+        let model = ModelProto::decode(&*bytes).map_err(|error| broken(error.to_string()))?;
+        model.graph.ok_or_else(|| broken("the file holds no graph".into()))
+    });
+    read.map_err(|error| problems.push(error)).ok()
+}
+
+/// Demands that a weight file is the one that was exported.
+pub(crate) fn check_weight_file(folder: &Path, file: &WeightFile) -> Result<(), ExportError> {
+    let path = folder.join(&file.name);
+    match WeightFile::of(&path, file.name.clone())? == *file {
+        true => Ok(()),
+        false => Err(ExportError::WeightsChanged { path }),
+    }
+}
+
+/// The type of a tensor's elements, if a weight may have it.
+fn dtype(tensor: &TensorProto) -> Option<DType> {
+    match tensor.data_type {
+        element::FLOAT => Some(DType::Float32),
+        element::FLOAT16 => Some(DType::Float16),
+        element::BFLOAT16 => Some(DType::BFloat16),
+        _ => None,
+    }
+}
+
+/// The last size of a graph's output, where it is fixed.
+fn last_size(graph: &GraphProto) -> Option<i64> {
+    let tensor = graph.output.first()?.r#type.as_ref()?.tensor_type.as_ref()?;
+    tensor.shape.as_ref()?.dim.last()?.dim_value
+}

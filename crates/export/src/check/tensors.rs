@@ -1,0 +1,92 @@
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use safetensors::tensor::Dtype;
+
+use super::dtype;
+use crate::error::ExportError;
+use crate::header::Header;
+use crate::manifest::{DType, MANIFEST, Manifest};
+use crate::proto::{EXTERNAL, GraphProto, TensorProto};
+
+/// The headers read so far, by file; none where one cannot be read, which is said once.
+type Headers = BTreeMap<String, Option<Header>>;
+
+/// The tensors that are not where a graph looks for them.
+pub(super) fn misplaced(
+    manifest: &Manifest,
+    folder: &Path,
+    name: &str,
+    graph: &GraphProto,
+) -> Vec<ExportError> {
+    let mut headers = Headers::new();
+    let mut problems = Vec::new();
+    for tensor in graph.initializer.iter().filter(|t| t.data_location == Some(EXTERNAL)) {
+        match place(manifest, folder, tensor, &mut headers) {
+            Ok(None) => {}
+            Ok(Some(place)) => {
+                let reason = format!("it takes tensor {} from {place}", tensor.name);
+                problems.push(ExportError::Graph { path: folder.join(name), reason });
+            }
+            Err(error) => problems.push(error),
+        }
+    }
+    problems
+}
+
+/// Where a graph looks for a tensor, if it is not there.
+fn place(
+    manifest: &Manifest,
+    folder: &Path,
+    tensor: &TensorProto,
+    headers: &mut Headers,
+) -> Result<Option<String>, ExportError> {
+    let location = entry(tensor, "location").unwrap_or_default();
+    let is_named = manifest.provenance.weights.iter().any(|file| file.name == location);
+    let mut parts = Path::new(location).components();
+    if !is_named || !parts.all(|part| matches!(part, Component::Normal(_))) {
+        return Ok(Some(format!("{location:?}, which is no weight file of {MANIFEST}")));
+    }
+    let path = folder.join(location);
+    if !path.is_file() {
+        return Ok(None); // said of the file
+    }
+    if !headers.contains_key(location) {
+        headers.insert(location.to_owned(), None);
+        headers.insert(location.to_owned(), Some(Header::read(&path)?));
+    }
+    let header = headers.get(location).and_then(Option::as_ref);
+    Ok(header.and_then(|header| elsewhere(tensor, location, header)))
+}
+
+/// Where a graph looks for a tensor in a file, if it lies elsewhere or is another one there.
+fn elsewhere(tensor: &TensorProto, location: &str, header: &Header) -> Option<String> {
+    let Some(info) = header.metadata.info(&tensor.name) else {
+        return Some(format!("{location}, which does not hold it"));
+    };
+    let (start, end) = info.data_offsets;
+    let (offset, length) = (header.data + start as u64, (end - start) as u64);
+    let number = |key: &str| entry(tensor, key).and_then(|value| value.parse::<u64>().ok());
+    let dims: Vec<i64> = info.shape.iter().map(|&size| size as i64).collect();
+    let stored = match info.dtype {
+        Dtype::F32 => Some(DType::Float32),
+        Dtype::F16 => Some(DType::Float16),
+        Dtype::BF16 => Some(DType::BFloat16),
+        _ => None,
+    };
+    let asked = (number("offset"), number("length"), &tensor.dims, dtype(tensor));
+    if asked == (Some(offset), Some(length), &dims, stored) {
+        return None;
+    }
+    let at = entry(tensor, "offset").unwrap_or("nowhere");
+    Some(format!(
+        "byte {at} of {location} as {:?}, where it is {dims:?} of type {:?} at byte {offset}",
+        tensor.dims, info.dtype,
+    ))
+}
+
+/// The value of an entry of a tensor's external data.
+fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
+    let entry = tensor.external_data.iter().find(|entry| entry.key == key)?;
+    Some(&entry.value)
+}

@@ -1,0 +1,136 @@
+//! What an exported folder must be to go with its manifest.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{copy, edit_json, edit_tensors};
+use conjoint_export::{ExportOptions, MANIFEST, Manifest, Operators, export};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// Problems of a folder, as text.
+fn problems(folder: &Path) -> Vec<String> {
+    let manifest = Manifest::read(folder).unwrap();
+    manifest.problems(folder).iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn only_problem(folder: &Path, parts: &[&str]) {
+    let problems = problems(folder);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    for part in parts {
+        assert!(problems[0].contains(part), "{part} is not in {}", problems[0]);
+    }
+}
+
+/// An export with a sampler layer in a folder of its own.
+fn exported(name: &str, sampler: Option<&TempDir>, operators: Operators) -> TempDir {
+    let (checkpoint, out) = (copy(name), tempfile::tempdir().unwrap());
+    let mut options = ExportOptions::new(checkpoint.path());
+    options.sampler = sampler.map(|folder| folder.path().into());
+    options.out = Some(out.path().into());
+    options.operators = operators;
+    export(&options).unwrap();
+    out
+}
+
+fn whole() -> TempDir {
+    exported("dream-tiny", Some(&copy("adjust-dream-tiny")), Operators::Fused)
+}
+
+#[test]
+fn sound_exports_have_no_problem() {
+    let adjust = copy("adjust-dream-tiny");
+    for operators in [Operators::Fused, Operators::Portable] {
+        for (name, sampler) in
+            [("dream-tiny", Some(&adjust)), ("llada-tiny", None), ("dream-tied-bf16-sharded", None)]
+        {
+            let folder = exported(name, sampler, operators);
+            assert_eq!(problems(folder.path()), [""; 0], "{name} {operators:?}");
+        }
+    }
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+    assert_eq!(problems(&tiny), [""; 0]);
+}
+
+#[test]
+fn every_file_of_the_manifest_must_be_there() {
+    let folder = whole();
+    let files: Vec<String> =
+        Manifest::read(folder.path()).unwrap().files().into_iter().map(Into::into).collect();
+    for name in ["config.json", "backbone.onnx", "head.onnx", "sampler.onnx", "sampler.safetensors"]
+    {
+        assert!(files.iter().any(|file| file == name), "{name}");
+    }
+    for name in files {
+        let path = folder.path().join(&name);
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        only_problem(folder.path(), &[&name, "is missing"]);
+        fs::write(&path, bytes).unwrap();
+    }
+    assert_eq!(problems(folder.path()), [""; 0]);
+}
+
+#[test]
+fn every_size_of_the_manifest_is_another_files_too() {
+    let folder = whole();
+    let file = folder.path().join(MANIFEST);
+    let sound = fs::read(&file).unwrap();
+    for (key, value, said) in [
+        ("family", json!("llada"), "Dream"),
+        ("vocab_size", json!(97), "96"),
+        ("hidden_size", json!(64), "32"),
+        ("layers", json!(7), "2"),
+        ("heads", json!(8), "4"),
+        ("kv_heads", json!(1), "2"),
+        ("head_dim", json!(4), "8"),
+        ("ffn_size", json!(9), "config.json"),
+        ("max_positions", json!(9), "config.json"),
+        ("dtype", json!("float16"), "Float32 as in"),
+        ("shift", json!(false), "true as in backbone.onnx"),
+        ("operators", json!("portable"), "Fused as in backbone.onnx"),
+        ("tokens", json!({"mask": 1, "eos": 2, "pad": 2, "bos": 2}), "mask: 94"),
+    ] {
+        fs::write(&file, &sound).unwrap();
+        edit_json(&file, |manifest| manifest[key] = value);
+        let problems = problems(folder.path());
+        let named = |problem: &String| problem.contains(key) && problem.contains(said);
+        assert!(problems.iter().any(named), "{key}: {problems:#?}");
+    }
+}
+
+#[test]
+fn weights_that_are_others_are_told_by_file_and_tensor() {
+    let folder = whole();
+    let weights = folder.path().join("sampler.safetensors");
+    edit_tensors(&weights, |tensors| {
+        tensors.remove("drafter.down_project.0.bias").unwrap();
+    });
+    let problems = problems(folder.path());
+    assert!(problems[0].contains("sampler.safetensors has changed"), "{problems:#?}");
+    let lost = "drafter.down_project.0.bias from sampler.safetensors, which does not hold it";
+    assert!(problems.iter().any(|problem| problem.contains(lost)), "{problems:#?}");
+    // Those behind it have moved.
+    let moved = |problem: &String| problem.contains("where it is") && problem.contains("at byte");
+    assert!(problems.iter().any(moved), "{problems:#?}");
+}
+
+#[test]
+fn graphs_that_are_none_or_anothers_are_told() {
+    let folder = whole();
+    let graph = folder.path().join("head.onnx");
+    let sound = fs::read(&graph).unwrap();
+    for broken in [&b""[..], b"\xff\xff\xff", &sound[..sound.len() / 2]] {
+        fs::write(&graph, broken).unwrap();
+        only_problem(folder.path(), &["head.onnx", "export the checkpoint again"]);
+    }
+    fs::copy(folder.path().join("backbone.onnx"), &graph).unwrap();
+    only_problem(folder.path(), &["vocab_size", "32", "head.onnx"]);
+    let other = exported("llada-tiny", None, Operators::Fused);
+    fs::copy(other.path().join("head.onnx"), &graph).unwrap();
+    let problems = problems(folder.path());
+    assert!(problems.iter().any(|problem| problem.contains("transformer.ff_out")), "{problems:#?}");
+}
