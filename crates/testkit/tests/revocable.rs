@@ -196,7 +196,7 @@ fn remdm() -> Vec<(&'static str, ReMdm)> {
         ("ReMDM-cap", ReMdm::cap(0.3).unwrap()),
         ("ReMDM-rescale", ReMdm::rescale(0.6).unwrap()),
         ("ReMDM-conf", ReMdm::conf()),
-        ("ReMDM-loop", ReMdm::looping(0.3, 0.7, 0.3, 0.6).unwrap()),
+        ("ReMDM-loop", ReMdm::looping(0.3, 0.75, 0.5, 0.6).unwrap()),
     ]
 }
 
@@ -208,8 +208,9 @@ struct Rule {
     masked: fn(f64, f64) -> f64,
 }
 
+/// Both ends are times of a process in four steps.
 fn in_loop(t: f64) -> bool {
-    t > 0.3 && t <= 0.7
+    t > 0.5 && t <= 0.75
 }
 
 /// Those of [`remdm`].
@@ -217,11 +218,11 @@ fn rules() -> Vec<Rule> {
     let linear: fn(f64) -> f64 = |t| 1.0 - t;
     let cap: fn(f64, f64) -> f64 = |most, _| most.min(0.3);
     let looping: fn(f64, f64) -> f64 = |most, t| if in_loop(t) { most.min(0.3) } else { 0.0 };
-    // From 0 at t = 1 to 0.6 at 0.7, flat to 0.3, to 1 at 0.
+    // From 0 at t = 1 to 0.6 at 0.75, flat to 0.5, to 1 at 0.
     let bent: fn(f64) -> f64 = |t| match t {
-        t if t > 0.7 => 0.6 * (1.0 - t) / 0.3,
-        t if t > 0.3 => 0.6,
-        t => 0.6 + 0.4 * (0.3 - t) / 0.3,
+        t if t > 0.75 => 0.6 * (1.0 - t) / 0.25,
+        t if t > 0.5 => 0.6,
+        t => 0.6 + 0.4 * (0.5 - t) / 0.5,
     };
     vec![
         Rule { alpha: linear, revealed: |_, _, _, _| 0.0, masked: |_, _| 0.0 },
