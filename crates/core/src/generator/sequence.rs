@@ -1,10 +1,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::condensed::{Condense, Rows};
 use crate::observer::Reveal;
 use crate::schedule::Progress;
 use crate::unmasker::{Before, Parts, Question, Shown, Sight, Stop, Strategy, Turn, View, Work};
-use crate::{Beliefs, Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker};
+use crate::{Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker};
 
 /// Denoising steps that a position may cost beyond the schedule's own: far more than any strategy that
 /// masks tokens again needs.
@@ -74,6 +75,11 @@ impl Sequence {
         Ok(sequence)
     }
 
+    /// What must be known of its rows if they are condensed; `None` if they are wanted whole.
+    pub fn condense(&self) -> Option<&Condense> {
+        self.parts.condense.as_ref().filter(|_| !self.unmasker.whole_rows())
+    }
+
     /// Takes the steps that need no forward, and returns what is asked of the next one that does.
     pub fn prepare(&mut self, observer: &mut dyn Observer) -> Result<Vec<Question>, Error> {
         loop {
@@ -111,7 +117,7 @@ impl Sequence {
     pub fn decide(
         &mut self,
         round: usize,
-        beliefs: &Beliefs,
+        answer: &Rows,
         rows: &[Shown],
         work: &mut Work,
         observer: &mut dyn Observer,
@@ -122,7 +128,8 @@ impl Sequence {
             canvas: &self.canvas,
             progress: self.progress,
             round,
-            beliefs,
+            answer,
+            by_top: self.condense().is_some(),
             rows,
             candidates,
         };
