@@ -9,7 +9,7 @@ use clap::Args;
 use conjoint::export::Manifest;
 use conjoint::export::WeightFile;
 use conjoint::prelude::*;
-use conjoint::{Autoregressive, OnnxOptions, runtime};
+use conjoint::{Autoregressive, HeadChoice, OnnxOptions, runtime};
 
 use crate::flag::{BadFlag, blame};
 use crate::scorer::ScorerName;
@@ -26,6 +26,9 @@ pub struct ModelArguments {
     /// What runs the model: cpu, cuda or tensorrt
     #[arg(long, default_value = "cpu")]
     pub provider: ExecutionProvider,
+    /// Output layer: dense, condensed (needs an export with one), or auto: condensed on a device
+    #[arg(long, default_value = "auto")]
+    pub head: HeadChoice,
     /// Threads of the CPU provider [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -47,7 +50,8 @@ impl ModelArguments {
     pub fn open(&self) -> Result<Arc<Model>> {
         check_exported("--model", &self.model)?;
         runtime::ensure()?;
-        let options = OnnxOptions::new(self.provider).threads(self.threads.map_or(0, usize::from));
+        let threads = self.threads.map_or(0, usize::from);
+        let options = OnnxOptions::new(self.provider).threads(threads).head(self.head);
         let denoiser = OnnxDenoiser::open(&self.model, options)?;
         let tokenizer = match Tokenizer::open(&self.model) {
             Ok(tokenizer) => Some(tokenizer),
