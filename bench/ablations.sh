@@ -7,6 +7,7 @@
 #   OUT       folder of the runs, which go on where they were interrupted   (target/ablations)
 #   MODEL     an exported base model                                       (models/tiny)
 #   STEPS     steps of each run                                            (1500)
+#   NUM       trajectories                                                 (6000)
 #   SAMPLES   texts a point                                                (512)
 #   SEED      of weights and states                                        (0)
 #   CONJOINT  the command                                                  (built if not given)
@@ -45,7 +46,7 @@ order=(baseline own-half one-depth three-passes eleven-passes no-window window-a
 [ $# -gt 0 ] && order=("$@")
 
 printf '<%s>\n' story math code list >"$out/tags.txt"
-"$CONJOINT" trajectories --model "$model" --num 6000 --length 48 --seed "$seed" --out "$out/trajectories" \
+"$CONJOINT" trajectories --model "$model" --num "${NUM:-6000}" --length 48 --seed "$seed" --out "$out/trajectories" \
     --prompts "$out/tags.txt"
 for name in "${order[@]}"; do
     [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }

@@ -12,8 +12,8 @@ use crate::info;
 /// Write ONNX graphs beside a checkpoint's own weights
 ///
 /// Reads a Hugging Face checkpoint of Dream, LLaDA or a Qwen-based masked diffusion model
-/// (config.json and .safetensors files) and writes backbone.onnx, head.onnx, conjoint.json and,
-/// with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
+/// (config.json and .safetensors files) and writes backbone.onnx, head.onnx, head-top.onnx, conjoint.json
+/// and, with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
 /// .safetensors files.
 #[derive(Args)]
 pub struct Arguments {
@@ -33,6 +33,10 @@ pub struct Arguments {
     /// settle that [default: yes for Dream, no for LLaDA]
     #[arg(long)]
     shift: Option<bool>,
+    /// How many of the most probable tokens the condensed head gives of each row, at most all; 0 writes no condensed
+    /// head
+    #[arg(long, value_name = "K", default_value_t = 64)]
+    head_top: usize,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -46,6 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         out: arguments.out.clone(),
         operators,
         shift: arguments.shift,
+        head_top: Some(arguments.head_top).filter(|&k| k > 0),
     });
     let manifest = manifest.map_err(|error| blame(arguments, error))?;
     if had_sampler && arguments.sampler.is_none() {

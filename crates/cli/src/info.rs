@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use conjoint::export::Manifest;
+use conjoint::export::{HeadTop, Manifest};
 
 /// Describe an exported model, and check that it is whole
 ///
@@ -64,6 +64,9 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
     writeln!(out, "  shift       {}", if manifest.shift { "yes, inside backbone" } else { "no" })?;
     writeln!(out, "  backbone    {}", size(&manifest.graphs.backbone))?;
     writeln!(out, "  head        {}", size(&manifest.graphs.head))?;
+    if let Some(HeadTop { graph, k }) = &manifest.graphs.head_top {
+        writeln!(out, "  condensed   {}, top {k}", size(graph))?;
+    }
     match &manifest.graphs.sampler {
         Some(sampler) => writeln!(out, "  sampler     {}", size(sampler))?,
         None => {

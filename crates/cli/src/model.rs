@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use conjoint::export::{Manifest, WeightFile};
 use conjoint::prelude::*;
-use conjoint::{Autoregressive, OnnxError, OnnxOptions, runtime};
+use conjoint::{Autoregressive, HeadChoice, OnnxError, OnnxOptions, runtime};
 
 use crate::flag::{BadFlag, blame};
 use crate::scorer::ScorerName;
@@ -22,6 +22,9 @@ pub struct ModelArguments {
     /// What runs the model: cpu, cuda or tensorrt
     #[arg(long, default_value = "cpu")]
     pub provider: ExecutionProvider,
+    /// Output layer: dense, condensed (needs an export with one), or auto: condensed on a device
+    #[arg(long, default_value = "auto")]
+    pub head: HeadChoice,
     /// Threads of the CPU provider [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -42,7 +45,8 @@ impl ModelArguments {
     pub fn open(&self) -> Result<Arc<Model>> {
         check_exported("--model", &self.model)?;
         runtime::ensure()?;
-        let options = OnnxOptions::new(self.provider).threads(self.threads.map_or(0, usize::from));
+        let threads = self.threads.map_or(0, usize::from);
+        let options = OnnxOptions::new(self.provider).threads(threads).head(self.head);
         let denoiser = OnnxDenoiser::open(&self.model, options).map_err(|error| match error {
             OnnxError::ProviderNotCompiled { .. } | OnnxError::ProviderAbsent { .. } => {
                 BadFlag::new("--provider", self.provider, error).into()

@@ -39,8 +39,8 @@ pub use conjoint_core::*;
 pub use conjoint_export as export;
 #[cfg(feature = "onnx")]
 pub use conjoint_onnx::{
-    Calls, Error as OnnxError, ExecutionProvider, OnnxAutoregressive, OnnxDenoiser, OnnxOptions,
-    OnnxSamplerLayer, Spent, runtime,
+    Calls, Error as OnnxError, ExecutionProvider, HeadChoice, OnnxAutoregressive, OnnxDenoiser,
+    OnnxOptions, OnnxSamplerLayer, Spent, runtime,
 };
 #[cfg(feature = "text")]
 pub use text::{TextError, Tokenizer};

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::condensed::{Condense, Rows};
 use crate::{Beliefs, Canvas, Error, RowId, Vocabulary};
 
 /// What a denoiser hands to its sampler layer: the hidden states of a batch, wherever they live.
@@ -50,6 +51,22 @@ pub trait Denoiser: Send + Sync {
     /// # Errors
     /// [`Error::Model`] if the runtime fails.
     fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error>;
+
+    /// As [`denoise`](Self::denoise), for a reader to whom [condensed rows](crate::condensed) will do that hold what is
+    /// `wanted`. By default dense rows all the same.
+    ///
+    /// # Errors
+    /// Those of [`denoise`](Self::denoise).
+    fn denoise_condensed(
+        &self,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<(Rows, State), Error> {
+        let _ = wanted;
+        let (beliefs, state) = self.denoise(batch, rows)?;
+        Ok((beliefs.into(), state))
+    }
 }
 
 /// One cheap pass over hidden states after some tokens have been revealed.
@@ -66,6 +83,22 @@ pub trait SamplerLayer: Send + Sync {
         batch: &[&Canvas],
         rows: &[RowId],
     ) -> Result<Beliefs, Error>;
+
+    /// As [`refine`](Self::refine), for a reader to whom [condensed rows](crate::condensed) will do that hold what is
+    /// `wanted`. By default dense rows all the same.
+    ///
+    /// # Errors
+    /// Those of [`refine`](Self::refine).
+    fn refine_condensed(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<Rows, Error> {
+        let _ = wanted;
+        self.refine(state, batch, rows).map(Rows::from)
+    }
 }
 
 impl<D: Denoiser + ?Sized> Denoiser for Arc<D> {
@@ -84,6 +117,15 @@ impl<D: Denoiser + ?Sized> Denoiser for Arc<D> {
     fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
         (**self).denoise(batch, rows)
     }
+
+    fn denoise_condensed(
+        &self,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<(Rows, State), Error> {
+        (**self).denoise_condensed(batch, rows, wanted)
+    }
 }
 
 impl<S: SamplerLayer + ?Sized> SamplerLayer for Arc<S> {
@@ -94,6 +136,16 @@ impl<S: SamplerLayer + ?Sized> SamplerLayer for Arc<S> {
         rows: &[RowId],
     ) -> Result<Beliefs, Error> {
         (**self).refine(state, batch, rows)
+    }
+
+    fn refine_condensed(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<Rows, Error> {
+        (**self).refine_condensed(state, batch, rows, wanted)
     }
 }
 

@@ -130,6 +130,20 @@ pub enum Error {
         columns: usize,
     },
 
+    /// A condensed head answered with arrays of the wrong shape.
+    #[error(
+        "the condensed head answered {what} as {} × {}: expected {} × {}",
+        got.0, got.1, expected.0, expected.1
+    )]
+    SummaryShape {
+        /// The array.
+        what: &'static str,
+        /// Its shape.
+        got: (usize, usize),
+        /// The shape that was asked for.
+        expected: (usize, usize),
+    },
+
     /// A finite schedule whose steps do not divide over the blocks.
     #[error(
         "{steps} steps cannot be spread evenly over {blocks} blocks: \

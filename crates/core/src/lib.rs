@@ -8,6 +8,7 @@
 //! | [`canvas`] | [`Canvas`] | what is known so far, and what is still masked |
 //! | [`denoiser`] | [`Denoiser`], [`SamplerLayer`] | what the model believes of the masked positions |
 //! | [`beliefs`] | [`Beliefs`], [`RowStats`] | those distributions, row by row |
+//! | [`condensed`] | [`Condensed`](condensed::Condensed), [`Rows`](condensed::Rows) | the same, of which only the top has been fetched |
 //! | [`sweep`] | [`Backend`](sweep::Backend) | what is read off a row, on the CPU's vectors |
 //! | [`filter`] | [`Filter`] | what may be drawn |
 //! | [`order`] | [`Order`] | where to reveal |
@@ -27,6 +28,7 @@
 pub mod autoregressive;
 pub mod beliefs;
 pub mod canvas;
+pub mod condensed;
 pub mod denoiser;
 pub mod draw;
 pub mod error;

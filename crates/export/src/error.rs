@@ -20,6 +20,13 @@ pub enum ExportError {
         source: std::io::Error,
     },
 
+    /// A condensed head that would give too few tokens of a row.
+    #[error("head top = {got} is out of range: expected at least 2 tokens of each row")]
+    HeadTop {
+        /// What was given.
+        got: usize,
+    },
+
     /// A file that must be there is not.
     #[error("{} is missing: {hint}", path.display())]
     MissingFile {

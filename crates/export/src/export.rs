@@ -11,7 +11,7 @@ use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
 use crate::layout::{Layout, resolved};
-use crate::manifest::{Graphs, MANIFEST, Manifest, Provenance, SpecialTokens};
+use crate::manifest::{Graphs, HeadTop, MANIFEST, Manifest, Provenance, SpecialTokens};
 use crate::model::Builder;
 use crate::operators::Operators;
 use crate::weight_file::WeightFile;
@@ -33,10 +33,13 @@ pub struct ExportOptions {
     /// Whether row i of the model's logits predicts position i + 1, where the model's kind does
     /// not settle that or settles it wrongly.
     pub shift: Option<bool>,
+    /// K, the number of most probable tokens that the condensed head gives of a row, at least 2; a K beyond the
+    /// vocabulary is brought to its size. `None` exports no condensed head.
+    pub head_top: Option<usize>,
 }
 
 impl ExportOptions {
-    /// Exports a checkpoint into its own folder, without a sampler layer.
+    /// Exports a checkpoint into its own folder, without a sampler layer and a condensed head.
     pub fn new(checkpoint: impl Into<PathBuf>) -> Self {
         Self {
             checkpoint: checkpoint.into(),
@@ -44,12 +47,16 @@ impl ExportOptions {
             out: None,
             operators: Operators::default(),
             shift: None,
+            head_top: None,
         }
     }
 }
 
 /// File name of the sampler layer's graph.
 const SAMPLER: &str = "sampler.onnx";
+
+/// File name of the condensed head's graph.
+const HEAD_TOP: &str = "head-top.onnx";
 
 /// Files of a checkpoint that are neither weights nor code.
 const COMPANIONS: [&str; 10] = [
@@ -91,6 +98,8 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let config = checkpoint::read_config(&options.checkpoint)?;
     let blueprint = Blueprint::read(&config, options.shift)?;
     let tokens = SpecialTokens::find(&config, blueprint.vocab_size)?;
+    let head_top = options.head_top.map(|k| HeadTop::new(HEAD_TOP, k, blueprint.vocab_size));
+    let head_top = head_top.transpose()?;
     let base = BaseWeights::take(&blueprint, &mut Checkpoint::open(&options.checkpoint)?)?;
     let sampler = match &options.sampler {
         None => None,
@@ -102,6 +111,9 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
         Builder { blueprint: &blueprint, operators: options.operators, location: &location };
     let mut graphs =
         vec![("backbone.onnx", builder.backbone(&base)), ("head.onnx", builder.head(&base))];
+    if let Some(HeadTop { k, .. }) = head_top {
+        graphs.push((HEAD_TOP, builder.head_top(&base, k)));
+    }
     if let Some(sampler) = &sampler {
         graphs.push((SAMPLER, builder.sampler(&base, sampler)));
     }
@@ -116,7 +128,7 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     }
     let weight_files = weights.iter().map(|(name, file)| WeightFile::of(file, name.clone()));
     let weight_files = weight_files.collect::<Result<_, _>>()?;
-    let manifest = manifest(options, &blueprint, tokens, &base, weight_files);
+    let manifest = manifest(options, &blueprint, tokens, head_top, &base, weight_files);
 
     let mut staging = Staging::new(&layout.out)?;
     for file in weights.values() {
@@ -139,9 +151,12 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     // From here on the folder is in between two exports, which the manifest's absence tells.
     let _ = fs::remove_file(layout.out.join(MANIFEST));
     staging.commit()?;
+    // Left by an earlier export; nothing names them any more.
     if manifest.graphs.sampler.is_none() {
-        // Left by an earlier export with a sampler layer; nothing names it any more.
         let _ = fs::remove_file(layout.out.join(SAMPLER));
+    }
+    if manifest.graphs.head_top.is_none() {
+        let _ = fs::remove_file(layout.out.join(HEAD_TOP));
     }
     Ok(manifest)
 }
@@ -150,6 +165,7 @@ fn manifest(
     options: &ExportOptions,
     blueprint: &Blueprint,
     tokens: SpecialTokens,
+    head_top: Option<HeadTop>,
     base: &BaseWeights,
     weights: Vec<WeightFile>,
 ) -> Manifest {
@@ -181,6 +197,7 @@ fn manifest(
         graphs: Graphs {
             backbone: "backbone.onnx".into(),
             head: "head.onnx".into(),
+            head_top,
             sampler: options.sampler.as_ref().map(|_| SAMPLER.into()),
         },
         tokenizer,

@@ -65,6 +65,11 @@ impl<'a> Graph<'a> {
 
     /// Declares a float32 output: the value takes this name everywhere.
     pub(crate) fn output(&mut self, value: Value, name: &str, dims: &[Dim]) {
+        self.output_of(element::FLOAT, value, name, dims);
+    }
+
+    /// Declares an output of an element type.
+    pub(crate) fn output_of(&mut self, element: i32, value: Value, name: &str, dims: &[Dim]) {
         for node in &mut self.proto.node {
             for used in node.input.iter_mut().chain(&mut node.output) {
                 if *used == value.0 {
@@ -72,7 +77,7 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        self.proto.output.push(value_info(name, element::FLOAT, dims));
+        self.proto.output.push(value_info(name, element, dims));
     }
 
     /// Adds a node without attributes.

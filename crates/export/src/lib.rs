@@ -10,6 +10,7 @@
 //! | `backbone.onnx` | `input_ids` i64 [B, T], `key_mask` bool [B, T] | `hidden` f32 [B, T, D] |
 //! | `sampler.onnx` | `input_ids`, `key_mask`, `hidden` f32 [B, T, D] | `hidden_next` f32 [B, T, D] |
 //! | `head.onnx` | `hidden` f32 [B, T, D], `rows` i64 \[N\] | `logits` f32 [N, V] |
+//! | `head-top.onnx`, if [asked for](ExportOptions::head_top) | [`HeadTop`] | the top of each row, its mass and entropy |
 //! | `conjoint.json` | | [`Manifest`] |
 //!
 //! B, T and N are free at run time.
@@ -69,6 +70,7 @@ mod error;
 mod export;
 mod folder;
 mod graph;
+mod head_top;
 mod header;
 mod layout;
 mod manifest;
@@ -85,7 +87,7 @@ mod sanity;
 
 pub use error::ExportError;
 pub use export::{ExportOptions, export};
-pub use manifest::{DType, Family, Graphs, MANIFEST, Manifest, Provenance, SpecialTokens};
+pub use manifest::{DType, Family, Graphs, HeadTop, MANIFEST, Manifest, Provenance, SpecialTokens};
 pub use operators::Operators;
 pub use tables::{LayerSizes, Tables};
 pub use weight_file::WeightFile;

@@ -112,9 +112,33 @@ pub struct Graphs {
     pub backbone: String,
     /// `hidden` f32 [B, T, D], `rows` i64 \[N\] → `logits` f32 [N, V].
     pub head: String,
+    /// The condensed head; absent when none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_top: Option<HeadTop>,
     /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D] → `hidden_next` f32
     /// [B, T, D]; absent when no sampler checkpoint was given.
     pub sampler: Option<String>,
+}
+
+/// The condensed head: `hidden` f32 [B, T, D], `rows` i64 \[N\], `temperatures` f32 \[C\], `tokens` i64 \[M\],
+/// `whole` i64 \[W\] → `top` f32 and `ids` i64 [N, K], `asked` f32 [N, M], `mass` and `entropy` f32 [C, N],
+/// `logits` f32 [W, V].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadTop {
+    /// File name of the graph.
+    pub graph: String,
+    /// K: how many tokens it gives of a row.
+    pub k: usize,
+}
+
+impl HeadTop {
+    /// Brings K to the vocabulary's size if it is beyond that.
+    pub(crate) fn new(graph: &str, k: usize, vocabulary: usize) -> Result<Self, ExportError> {
+        if k < 2 {
+            return Err(ExportError::HeadTop { got: k });
+        }
+        Ok(Self { graph: graph.into(), k: k.min(vocabulary) })
+    }
 }
 
 /// Where an export came from.
@@ -159,8 +183,9 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
         manifest.check_sizes(&path)?;
-        let Graphs { backbone, head, sampler } = &manifest.graphs;
-        for name in [Some(backbone), Some(head), sampler.as_ref()].into_iter().flatten() {
+        let Graphs { backbone, head, head_top, sampler } = &manifest.graphs;
+        let head_top = head_top.as_ref().map(|head| &head.graph);
+        for name in [Some(backbone), Some(head), head_top, sampler.as_ref()].into_iter().flatten() {
             if !is_plain_name(name) {
                 return Err(ExportError::Config {
                     path,
@@ -188,6 +213,12 @@ impl Manifest {
             ("hidden_size", self.hidden_size),
             ("max_positions", self.max_positions),
         ];
+        if let Some(HeadTop { k, .. }) = self.graphs.head_top
+            && !(2..=self.vocab_size.max(2)).contains(&k)
+        {
+            let expected = format!("from 2 to vocab_size = {}", self.vocab_size);
+            return Err(wrong("graphs.head_top.k", &expected, k.to_string()));
+        }
         if let Some((key, _)) = sizes.into_iter().find(|&(_, size)| size == 0) {
             return Err(wrong(key, "at least 1", "0".into()));
         }

@@ -9,7 +9,7 @@ use crate::weights::{BaseWeights, DecoderLayer, Linear, SamplerWeights};
 
 const BATCH: Dim = Dim::Any("batch");
 const LENGTH: Dim = Dim::Any("length");
-const ROWS: Dim = Dim::Any("rows");
+pub(crate) const ROWS: Dim = Dim::Any("rows");
 
 /// Builds the graphs of one model.
 pub(crate) struct Builder<'a> {
@@ -47,14 +47,23 @@ impl Builder<'_> {
     /// B · T, so only the positions asked for meet the V × D matrix.
     pub(crate) fn head(&self, weights: &BaseWeights) -> ModelProto {
         let mut graph = Graph::new("head", self.location);
+        let logits = self.logits(&mut graph, weights);
+        graph.output(logits, "logits", &[ROWS, self.vocabulary()]);
+        self.finish(graph, "Output head, on chosen rows of the flattened hidden states.")
+    }
+
+    /// Inputs of a head, and its logits [N, V].
+    pub(crate) fn logits(&self, graph: &mut Graph, weights: &BaseWeights) -> Value {
         let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
         let rows = graph.input("rows", element::INT64, &[ROWS]);
-        let x = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
+        let x = self.by_row(graph, &hidden, self.blueprint.hidden_size);
         let x = graph.op("Gather", &[&x, &rows]);
         let matrix = graph.weight(&weights.head);
-        let logits = graph.node("Gemm", &[&x, &matrix], TRANSPOSED);
-        graph.output(logits, "logits", &[ROWS, Dim::Fixed(self.blueprint.vocab_size)]);
-        self.finish(graph, "Output head, on chosen rows of the flattened hidden states.")
+        graph.node("Gemm", &[&x, &matrix], TRANSPOSED)
+    }
+
+    pub(crate) fn vocabulary(&self) -> Dim {
+        Dim::Fixed(self.blueprint.vocab_size)
     }
 
     /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D] → `hidden_next` f32
@@ -174,7 +183,7 @@ impl Builder<'_> {
         [BATCH, LENGTH, Dim::Fixed(self.blueprint.hidden_size)]
     }
 
-    fn finish(&self, graph: Graph, doc: &str) -> ModelProto {
+    pub(crate) fn finish(&self, graph: Graph, doc: &str) -> ModelProto {
         let (ir_version, opset) = self.operators.versions();
         graph.finish(ir_version, opset, doc)
     }

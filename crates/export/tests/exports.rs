@@ -227,6 +227,33 @@ fn an_export_without_a_sampler_layer_leaves_no_old_one() {
 }
 
 #[test]
+fn the_condensed_head_has_at_least_two_tokens_and_at_most_all() {
+    let folder = copy("dream-tiny");
+    let mut options = ExportOptions::new(folder.path());
+    for (k, expected) in [(2, 2), (usize::MAX, 96)] {
+        options.head_top = Some(k);
+        let head = export(&options).unwrap().graphs.head_top.unwrap();
+        assert_eq!((head.graph.as_str(), head.k), ("head-top.onnx", expected));
+        assert!(folder.path().join(&head.graph).exists());
+    }
+    let file = folder.path().join(MANIFEST);
+    let whole = fs::read(&file).unwrap();
+    for bad in [1, 97] {
+        edit_json(&file, |manifest| manifest["graphs"]["head_top"]["k"] = json!(bad));
+        let error = Manifest::read(folder.path()).unwrap_err();
+        assert_names(&error, &["graphs.head_top.k", "from 2 to vocab_size = 96", &bad.to_string()]);
+        fs::write(&file, &whole).unwrap();
+    }
+    for bad in [0, 1] {
+        options.head_top = Some(bad);
+        let error = export(&options).unwrap_err();
+        assert_names(&error, &["head top", &bad.to_string(), "at least 2"]);
+    }
+    export(&ExportOptions::new(folder.path())).unwrap();
+    assert!(!folder.path().join("head-top.onnx").exists());
+}
+
+#[test]
 fn edited_sizes_are_refused() {
     let folder = copy("dream-tiny");
     export(&ExportOptions::new(folder.path())).unwrap();

@@ -11,9 +11,9 @@ use crate::session::{Graph, Opener, Signature};
 use crate::{Error, OnnxOptions};
 
 const SIGNATURES: [Signature; 3] = [
-    Signature { inputs: &["input_ids"], output: "logits" },
-    Signature { inputs: &["input_ids", "attention_mask"], output: "logits" },
-    Signature { inputs: &["input_ids", "attention_mask", "position_ids"], output: "logits" },
+    Signature { inputs: &["input_ids"], outputs: &["logits"] },
+    Signature { inputs: &["input_ids", "attention_mask"], outputs: &["logits"] },
+    Signature { inputs: &["input_ids", "attention_mask", "position_ids"], outputs: &["logits"] },
 ];
 
 /// A causal language model on ONNX Runtime: `input_ids` i64 [1, T] (with `attention_mask` and

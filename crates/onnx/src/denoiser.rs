@@ -3,19 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use conjoint_core::condensed::{Condense, Rows};
 use conjoint_core::{Beliefs, Canvas, Denoiser, RowId, State, TokenId, Vocabulary};
 use conjoint_export::Manifest;
 use ndarray::{Array1, Array2, Array3, ArrayView2};
 use ort::memory::AllocationDevice;
 use ort::value::{DynTensorValueType, DynValue, Tensor};
 
+use crate::answer;
 use crate::batch::Batch;
 use crate::head::Head;
 use crate::session::{Graph, Opener, Signature};
 use crate::spent::{Clock, Spent};
 use crate::{Error, OnnxOptions, OnnxSamplerLayer};
 
-const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], output: "hidden" };
+const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outputs: &["hidden"] };
 
 /// A frozen masked diffusion language model on ONNX Runtime.
 ///
@@ -42,12 +44,14 @@ pub(crate) struct Shared {
     pub forwards: Clock,
     /// Time of sampler passes.
     pub passes: Clock,
+    /// Time of fetching whole rows.
+    pub fetches: Clock,
 }
 
 /// The state that a denoiser hands to its sampler layer.
 pub(crate) struct Hidden {
-    /// Hidden states [B, T, D], on the graphs' device.
-    pub value: DynValue,
+    /// Hidden states [B, T, D], on the graphs' device. Never written to: condensed rows go on reading them.
+    pub value: Arc<DynValue>,
     /// Length of each sequence [B], padding not counted.
     pub lengths: Vec<usize>,
     /// T.
@@ -61,7 +65,8 @@ impl OnnxDenoiser {
     ///
     /// # Errors
     /// [`Error::Manifest`] if it is no such folder, [`Error::MissingGraph`], [`Error::Graph`] and
-    /// [`Error::GraphSignature`] if a graph is not usable, [`Error::ProviderNotCompiled`] and
+    /// [`Error::GraphSignature`] if a graph is not usable, [`Error::NoCondensedHead`] if one was asked for and the
+    /// folder has none, [`Error::ProviderNotCompiled`] and
     /// [`Error::ProviderAbsent`] if the provider is not there, and those of
     /// [`runtime::init`](crate::runtime::init).
     pub fn open(folder: impl AsRef<Path>, options: impl Into<OnnxOptions>) -> Result<Self, Error> {
@@ -74,8 +79,9 @@ impl OnnxDenoiser {
         let opener = Opener::new(options.into())?;
         let backbone = opener.open(folder.join(&manifest.graphs.backbone), &BACKBONE)?;
         let head = Head::open(&opener, folder, &manifest)?;
-        let (forwards, passes) = (Clock::default(), Clock::default());
-        let shared = Arc::new(Shared { opener, manifest, vocabulary, head, forwards, passes });
+        let (forwards, passes, fetches) = Default::default();
+        let shared = Shared { opener, manifest, vocabulary, head, forwards, passes, fetches };
+        let shared = Arc::new(shared);
         Ok(Self { folder: folder.to_owned(), backbone, shared })
     }
 
@@ -86,7 +92,8 @@ impl OnnxDenoiser {
 
     /// Calls of the model and its sampler layers so far, and their time in ONNX Runtime.
     pub fn spent(&self) -> Spent {
-        Spent { forwards: self.shared.forwards.read(), passes: self.shared.passes.read() }
+        let Shared { forwards, passes, fetches, .. } = &*self.shared;
+        Spent { forwards: forwards.read(), passes: passes.read(), fetches: fetches.read() }
     }
 
     /// The sampler layer that was exported with the model.
@@ -183,15 +190,19 @@ impl OnnxDenoiser {
         &self.shared
     }
 
-    fn run(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, Hidden), Error> {
+    fn run<R>(
+        &self,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        head: impl FnOnce(&Arc<DynValue>, Vec<i64>) -> Result<(R, u64), Error>,
+    ) -> Result<(R, State), Error> {
         let batch = Batch::new(batch, 0, &self.shared.vocabulary)?;
         let rows = batch.flat(rows)?;
         let (lengths, [_, length]) = (batch.lengths().to_vec(), batch.shape());
         let (ids, valid) = self.backbone.named(batch.into_tensors())?;
-        let backbone = || self.backbone.run(&[&ids, &valid]);
-        let head = |hidden: &DynValue| self.shared.head.logits(hidden, rows);
-        let (value, logits) = self.shared.forwards.call(backbone, head)?;
-        Ok((Beliefs::from_logits(logits), Hidden { value, lengths, length }))
+        let backbone = || self.backbone.run(&[&ids, &valid]).map(Arc::new);
+        let (value, answer) = self.shared.forwards.call(backbone, |hidden| head(hidden, rows))?;
+        Ok((answer, State::new(Hidden { value, lengths, length })))
     }
 }
 
@@ -209,8 +220,18 @@ impl Denoiser for OnnxDenoiser {
         batch: &[&Canvas],
         rows: &[RowId],
     ) -> Result<(Beliefs, State), conjoint_core::Error> {
-        let (beliefs, hidden) = self.run(batch, rows)?;
-        Ok((beliefs, State::new(hidden)))
+        Ok(self.run(batch, rows, |hidden, rows| answer::dense(&self.shared, hidden, rows))?)
+    }
+
+    fn denoise_condensed(
+        &self,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<(Rows, State), conjoint_core::Error> {
+        Ok(self.run(batch, rows, |hidden, rows| {
+            answer::condensed(&self.shared, hidden, rows, wanted)
+        })?)
     }
 }
 

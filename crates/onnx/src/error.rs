@@ -124,6 +124,10 @@ pub enum Error {
     #[error("unknown execution provider {0:?}: expected cpu, cuda or tensorrt")]
     UnknownProvider(String),
 
+    /// A word that names no output layer.
+    #[error("unknown head {0:?}: expected auto, dense or condensed")]
+    UnknownHead(String),
+
     /// An execution provider was asked for that this build leaves out.
     #[error(
         "execution provider {provider} is not compiled in: build conjoint with feature `{feature}`"
@@ -177,6 +181,21 @@ pub enum Error {
         /// The graph's file.
         path: PathBuf,
     },
+
+    /// A condensed head was asked for, and the export has none.
+    #[error(
+        "{} holds no condensed head (head-top.onnx): export it anew with `conjoint export --head-top 64`, or \
+         open it with another head",
+        folder.display()
+    )]
+    NoCondensedHead {
+        /// The model's folder.
+        folder: PathBuf,
+    },
+
+    /// A condensed head that does not answer what it was asked.
+    #[error("{0}")]
+    Summary(#[source] conjoint_core::Error),
 
     /// ONNX Runtime refused to load a graph or to run it.
     #[error("{}: {source}", path.display())]

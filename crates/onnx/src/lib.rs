@@ -26,6 +26,7 @@
 //! | `cuda` | [`ExecutionProvider::Cuda`] |
 //! | `tensorrt` | [`ExecutionProvider::TensorRt`], and `cuda` |
 
+mod answer;
 mod autoregressive;
 mod batch;
 mod denoiser;
@@ -43,7 +44,7 @@ pub use autoregressive::OnnxAutoregressive;
 pub use conjoint_export::Manifest;
 pub use denoiser::OnnxDenoiser;
 pub use error::Error;
-pub use options::OnnxOptions;
+pub use options::{HeadChoice, OnnxOptions};
 pub use provider::ExecutionProvider;
 pub use sampler::OnnxSamplerLayer;
 pub use spent::{Calls, Spent};

@@ -1,8 +1,10 @@
 //! How a model is to be run.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use crate::ExecutionProvider;
+use crate::{Error, ExecutionProvider};
 
 /// Where and with how many threads a model runs.
 ///
@@ -20,6 +22,42 @@ pub struct OnnxOptions {
     pub(crate) provider: ExecutionProvider,
     pub(crate) threads: usize,
     pub(crate) runtime: Option<PathBuf>,
+    pub(crate) head: HeadChoice,
+}
+
+/// Which output layer a model is opened with. Both sample the same law; where a draw falls outside of the top, the
+/// same seed gives other tokens by the one than by the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum HeadChoice {
+    /// The condensed one where hidden states are on a device and the model has one, else the dense one: on a CPU
+    /// nothing is moved, and to find the top of a row costs more than to read the row.
+    #[default]
+    Auto,
+    /// All logits of every row.
+    Dense,
+    /// [Condensed rows](conjoint_core::condensed) for whoever can use them, dense ones for others.
+    Condensed,
+}
+
+impl fmt::Display for HeadChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Dense => "dense",
+            Self::Condensed => "condensed",
+        })
+    }
+}
+
+impl FromStr for HeadChoice {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        [Self::Auto, Self::Dense, Self::Condensed]
+            .into_iter()
+            .find(|head| head.to_string().eq_ignore_ascii_case(name.trim()))
+            .ok_or_else(|| Error::UnknownHead(name.into()))
+    }
 }
 
 impl OnnxOptions {
@@ -39,6 +77,11 @@ impl OnnxOptions {
         Self { threads: count, ..self }
     }
 
+    /// Opens this output layer.
+    pub fn head(self, head: HeadChoice) -> Self {
+        Self { head, ..self }
+    }
+
     /// Loads ONNX Runtime from this library instead of [looking for it](crate::runtime).
     pub fn runtime(self, library: impl AsRef<Path>) -> Self {
         Self { runtime: Some(library.as_ref().to_owned()), ..self }
@@ -48,5 +91,19 @@ impl OnnxOptions {
 impl From<ExecutionProvider> for OnnxOptions {
     fn from(provider: ExecutionProvider) -> Self {
         Self::new(provider)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_read_as_they_are_written() {
+        for head in [HeadChoice::Auto, HeadChoice::Dense, HeadChoice::Condensed] {
+            assert_eq!(head.to_string().to_uppercase().parse::<HeadChoice>().unwrap(), head);
+        }
+        let error = "top".parse::<HeadChoice>().unwrap_err();
+        assert!(error.to_string().contains("\"top\""), "{error}");
     }
 }

@@ -14,8 +14,9 @@ use ort::value::{
 use crate::Error;
 use crate::session::{Graph, Opener, Signature};
 
-const SELECT: Signature = Signature { inputs: &["hidden", "sequences"], output: "some" };
-const REPLACE: Signature = Signature { inputs: &["hidden", "sequences", "some"], output: "all" };
+const SELECT: Signature = Signature { inputs: &["hidden", "sequences"], outputs: &["some"] };
+const REPLACE: Signature =
+    Signature { inputs: &["hidden", "sequences", "some"], outputs: &["all"] };
 
 /// Old enough for every runtime, new enough for both operators.
 const OPSET: u32 = 18;
@@ -80,8 +81,8 @@ fn one_operator(
     };
     let mut graph = Definition::new()?;
     graph.set_inputs(of.inputs.iter().map(|name| outlet(name)))?;
-    graph.set_outputs([outlet(of.output)])?;
-    graph.add_node(Node::new(operator, ONNX_DOMAIN, operator, of.inputs, [of.output], [])?)?;
+    graph.set_outputs([outlet(of.outputs[0])])?;
+    graph.add_node(Node::new(operator, ONNX_DOMAIN, operator, of.inputs, of.outputs, [])?)?;
     let mut model = Model::new([Opset::new(ONNX_DOMAIN, OPSET)?])?;
     model.set_graph(graph)?;
     model.into_session(&options.with_intra_threads(1)?)

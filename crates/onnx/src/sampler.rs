@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use conjoint_core::condensed::{Condense, Rows};
 use conjoint_core::{Beliefs, Canvas, RowId, SamplerLayer, State};
 use conjoint_export::Manifest;
 use ort::value::DynValue;
 
+use crate::answer;
 use crate::batch::Batch;
 use crate::denoiser::{Hidden, Shared};
 use crate::regroup::Regroup;
@@ -14,7 +16,7 @@ use crate::session::{Graph, Signature};
 use crate::{Error, OnnxDenoiser};
 
 const SAMPLER: Signature =
-    Signature { inputs: &["input_ids", "key_mask", "hidden"], output: "hidden_next" };
+    Signature { inputs: &["input_ids", "key_mask", "hidden"], outputs: &["hidden_next"] };
 
 /// The learned sampler layer of a model, on the model's device and with its output layer.
 pub struct OnnxSamplerLayer {
@@ -57,7 +59,13 @@ impl OnnxSamplerLayer {
 
     /// All sequences that want a row go through the layer as one batch. If they are not the whole
     /// batch, they are taken out of it for that and put back after, so the others cost nothing.
-    fn run(&self, state: &mut Hidden, all: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, Error> {
+    fn run<R>(
+        &self,
+        state: &mut Hidden,
+        all: &[&Canvas],
+        rows: &[RowId],
+        head: impl FnOnce(&Arc<DynValue>, Vec<i64>) -> Result<(R, u64), Error>,
+    ) -> Result<R, Error> {
         let lengths: Vec<usize> = all.iter().map(|canvas| canvas.len()).collect();
         if lengths != state.lengths {
             let (got, expected) = (lengths, state.lengths.clone());
@@ -65,8 +73,8 @@ impl OnnxSamplerLayer {
         }
         let wanting = sequences(rows);
         if wanting.is_empty() {
-            let nothing = self.shared.head.logits(&state.value, Vec::new())?;
-            return Ok(Beliefs::from_logits(nothing));
+            let (nothing, _) = head(&state.value, Vec::new())?;
+            return Ok(nothing);
         }
         let (canvases, rows) = part(all, &wanting, rows)?;
         let batch = Batch::new(&canvases, state.length, &self.shared.vocabulary)?;
@@ -75,12 +83,13 @@ impl OnnxSamplerLayer {
         let whole = wanting.len() == all.len();
         let taken = if whole { None } else { Some(self.regroup.select(&state.value, &wanting)?) };
         let hidden = taken.as_ref().unwrap_or(&state.value);
-        let layer = || self.graph.run(&[&ids, &valid, hidden]);
-        let head = |next: &DynValue| self.shared.head.logits(next, rows);
-        let (next, logits) = self.shared.passes.call(layer, head)?;
-        state.value =
-            if whole { next } else { self.regroup.replace(&state.value, &wanting, &next)? };
-        Ok(Beliefs::from_logits(logits))
+        let layer = || self.graph.run(&[&ids, &valid, hidden]).map(Arc::new);
+        let (next, answer) = self.shared.passes.call(layer, |next| head(next, rows))?;
+        state.value = match whole {
+            true => next,
+            false => Arc::new(self.regroup.replace(&state.value, &wanting, &next)?),
+        };
+        Ok(answer)
     }
 }
 
@@ -91,7 +100,21 @@ impl SamplerLayer for OnnxSamplerLayer {
         batch: &[&Canvas],
         rows: &[RowId],
     ) -> Result<Beliefs, conjoint_core::Error> {
-        Ok(self.run(state.downcast_mut()?, batch, rows)?)
+        Ok(self.run(state.downcast_mut()?, batch, rows, |hidden, rows| {
+            answer::dense(&self.shared, hidden, rows)
+        })?)
+    }
+
+    fn refine_condensed(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<Rows, conjoint_core::Error> {
+        Ok(self.run(state.downcast_mut()?, batch, rows, |hidden, rows| {
+            answer::condensed(&self.shared, hidden, rows, wanted)
+        })?)
     }
 }
 

@@ -3,25 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{Array, Dimension};
+use ndarray::{Array, Array2, Dimension};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
 use ort::session::{IoBinding, Session};
 use ort::value::{DynValue, TensorRefMut};
 
 use crate::runtime::{self, Runtime};
-use crate::{Error, OnnxOptions};
+use crate::{Error, HeadChoice, OnnxOptions};
 
 /// The names by which a graph takes and gives.
 pub(crate) struct Signature {
     pub inputs: &'static [&'static str],
-    pub output: &'static str,
+    pub outputs: &'static [&'static str],
 }
 
 impl Signature {
     /// Such as `(input_ids) → logits`.
     pub fn shown(&self) -> String {
-        format!("({}) → {}", self.inputs.join(", "), self.output)
+        match self.outputs {
+            [output] => format!("({}) → {output}", self.inputs.join(", ")),
+            outputs => arrow(self.inputs, outputs),
+        }
     }
 }
 
@@ -56,7 +59,8 @@ impl Opener {
     pub fn open_any(&self, path: PathBuf, signatures: &[Signature]) -> Result<Graph, Error> {
         let session = self.session(&path)?;
         let (inputs, outputs) = names(&session);
-        let fits = |of: &&Signature| inputs == of.inputs && outputs.contains(&of.output);
+        let gives = |of: &Signature| of.outputs.iter().all(|output| outputs.contains(output));
+        let fits = |of: &&Signature| inputs == of.inputs && gives(of);
         let Some(signature) = signatures.iter().find(fits) else {
             let expected: Vec<String> = signatures.iter().map(Signature::shown).collect();
             let got = arrow(&inputs, &outputs);
@@ -75,17 +79,30 @@ impl Opener {
 
     /// A graph from a session of [`builder`](Self::builder); `path` names it in messages.
     pub fn graph(&self, path: PathBuf, session: Session, of: &Signature) -> Result<Graph, Error> {
-        let device = self.options.provider.is_device();
-        let device = if device { AllocationDevice::CUDA } else { AllocationDevice::CPU };
-        let memory = MemoryInfo::new(device, 0, AllocatorType::Device, MemoryType::Default)
-            .map_err(|source| Error::Graph { path: path.clone(), source })?;
+        let device = if self.is_device() { AllocationDevice::CUDA } else { AllocationDevice::CPU };
+        let memory = |device| {
+            MemoryInfo::new(device, 0, AllocatorType::Device, MemoryType::Default)
+                .map_err(|source| Error::Graph { path: path.clone(), source })
+        };
+        let (memory, host) = (memory(device)?, memory(AllocationDevice::CPU)?);
         Ok(Graph {
             path,
             session: Mutex::new(session),
             inputs: of.inputs,
-            output: of.output,
+            outputs: of.outputs,
             memory,
+            host,
         })
+    }
+
+    /// Which output layer was asked for.
+    pub fn head(&self) -> HeadChoice {
+        self.options.head
+    }
+
+    /// Whether graphs keep their outputs on a device of its own.
+    pub fn is_device(&self) -> bool {
+        self.options.provider.is_device()
     }
 
     /// Session options: the provider and threads asked for, and nothing that ONNX Runtime would
@@ -110,12 +127,12 @@ impl Opener {
 
 fn check(path: &Path, session: &Session, of: &Signature) -> Result<(), Error> {
     let (inputs, outputs) = names(session);
-    if inputs == of.inputs && outputs == [of.output] {
+    if inputs == of.inputs && outputs == of.outputs {
         return Ok(());
     }
     Err(Error::GraphSignature {
         path: path.to_owned(),
-        expected: arrow(of.inputs, &[of.output]),
+        expected: of.shown(),
         got: arrow(&inputs, &outputs),
     })
 }
@@ -130,50 +147,85 @@ fn arrow(inputs: &[&str], outputs: &[&str]) -> String {
     format!("({}) → ({})", inputs.join(", "), outputs.join(", "))
 }
 
-/// A session with one output.
+/// A session, and the outputs that are wanted of it.
 pub(crate) struct Graph {
     path: PathBuf,
     session: Mutex<Session>,
     inputs: &'static [&'static str],
-    output: &'static str,
+    outputs: &'static [&'static str],
+    /// Where outputs stay.
     memory: MemoryInfo<'static>,
+    /// Where outputs are read.
+    host: MemoryInfo<'static>,
 }
 
 impl Graph {
-    /// Runs on `inputs`, in the signature's order. The output stays on the graph's device.
+    /// Runs on `inputs`, in the signature's order. The first output stays on the graph's device.
     pub fn run(&self, inputs: &[&DynValue]) -> Result<DynValue, Error> {
-        let output = self
-            .run_bound(inputs, |binding| binding.bind_output_to_device(self.output, &self.memory));
-        self.named(output)
+        let first = &self.outputs[..1];
+        let outputs = self.run_bound(inputs, first, |binding| {
+            binding.bind_output_to_device(first[0], &self.memory)
+        });
+        self.first(outputs)
     }
 
-    /// Runs on `inputs` and has the output written into `output`, without a copy on the way.
+    /// Runs on `inputs` and has the first output written into `output`, without a copy on the way.
     pub fn run_into<D: Dimension + 'static>(
         &self,
         inputs: &[&DynValue],
         output: &mut Array<f32, D>,
     ) -> Result<(), Error> {
+        let first = &self.outputs[..1];
         let written = TensorRefMut::from_array_view_mut(output).and_then(|output| {
-            self.run_bound(inputs, |binding| binding.bind_output(self.output, output))
+            self.run_bound(inputs, first, |binding| binding.bind_output(first[0], output))
         });
-        self.named(written).map(drop)
+        self.first(written).map(drop)
+    }
+
+    /// Runs on `inputs` and brings all outputs into the host's memory, the last into `last` if that is given: without a
+    /// copy on the way.
+    pub fn run_to_host(
+        &self,
+        inputs: &[&DynValue],
+        last: Option<&mut Array2<f32>>,
+    ) -> Result<Vec<DynValue>, Error> {
+        let outputs = self.run_bound(inputs, self.outputs, |binding| {
+            let written = usize::from(last.is_some());
+            for output in &self.outputs[..self.outputs.len() - written] {
+                binding.bind_output_to_device(*output, &self.host)?;
+            }
+            match (last, self.outputs.last()) {
+                (Some(last), Some(name)) => {
+                    binding.bind_output(*name, TensorRefMut::from_array_view_mut(last)?)
+                }
+                _ => Ok(()),
+            }
+        });
+        self.named(outputs)
     }
 
     /// A new binding for each run: a binding that ran before would have its outputs written again.
     fn run_bound(
         &self,
         inputs: &[&DynValue],
-        bind_output: impl FnOnce(&mut IoBinding) -> ort::Result<()>,
-    ) -> ort::Result<DynValue> {
+        outputs: &[&str],
+        bind_outputs: impl FnOnce(&mut IoBinding) -> ort::Result<()>,
+    ) -> ort::Result<Vec<DynValue>> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mut binding = session.create_binding()?;
         for (name, value) in self.inputs.iter().zip(inputs) {
             binding.bind_input(*name, value)?;
         }
-        bind_output(&mut binding)?;
+        bind_outputs(&mut binding)?;
         binding.synchronize_inputs()?;
-        let mut outputs = session.run_binding(&binding)?;
-        outputs.remove(self.output).ok_or_else(|| ort::Error::new("the graph gave no output"))
+        let mut given = session.run_binding(&binding)?;
+        let missing = || ort::Error::new("the graph gave no output");
+        outputs.iter().map(|name| given.remove(*name).ok_or_else(missing)).collect()
+    }
+
+    fn first(&self, outputs: ort::Result<Vec<DynValue>>) -> Result<DynValue, Error> {
+        let missing = || ort::Error::new("the graph gave no output");
+        self.named(outputs.and_then(|outputs| outputs.into_iter().next().ok_or_else(missing)))
     }
 
     /// How many inputs it takes.

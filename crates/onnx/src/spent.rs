@@ -25,6 +25,8 @@ pub struct Spent {
     pub forwards: Calls,
     /// Sampler passes, each of a whole batch: the sampler layer, and the head on the rows wanted.
     pub passes: Calls,
+    /// Rows fetched whole that a condensed head had answered by their top; their time is all in the head.
+    pub fetches: Calls,
 }
 
 /// Calls of one kind.
@@ -36,13 +38,19 @@ pub struct Calls {
     pub hidden: Duration,
     /// From hidden states to logits.
     pub head: Duration,
+    /// What the head gave to the host: 4 V bytes for each dense row, 12 K and some for a condensed one.
+    pub bytes: u64,
 }
 
 impl Sub for Spent {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self { forwards: self.forwards - earlier.forwards, passes: self.passes - earlier.passes }
+        Self {
+            forwards: self.forwards - earlier.forwards,
+            passes: self.passes - earlier.passes,
+            fetches: self.fetches - earlier.fetches,
+        }
     }
 }
 
@@ -55,6 +63,7 @@ impl Sub for Calls {
             calls: self.calls.saturating_sub(earlier.calls),
             hidden: self.hidden.saturating_sub(earlier.hidden),
             head: self.head.saturating_sub(earlier.head),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
         }
     }
 }
@@ -64,21 +73,22 @@ impl Sub for Calls {
 pub(crate) struct Clock(Mutex<Calls>);
 
 impl Clock {
-    /// Runs the two halves of a call, and counts it if both succeed.
+    /// Runs the two halves of a call, and counts it if both succeed. The second tells the size of its answer in bytes.
     pub fn call<H, L>(
         &self,
         hidden: impl FnOnce() -> Result<H, Error>,
-        head: impl FnOnce(&H) -> Result<L, Error>,
+        head: impl FnOnce(&H) -> Result<(L, u64), Error>,
     ) -> Result<(H, L), Error> {
         let start = Instant::now();
         let states = hidden()?;
         let half = Instant::now();
-        let logits = head(&states)?;
+        let (rows, bytes) = head(&states)?;
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         calls.calls += 1;
         calls.hidden += half - start;
         calls.head += half.elapsed();
-        Ok((states, logits))
+        calls.bytes += bytes;
+        Ok((states, rows))
     }
 
     /// What has been added up.
@@ -103,16 +113,16 @@ mod tests {
                 },
                 |states| {
                     wait(1);
-                    Ok(states + 1)
+                    Ok((states + 1, 40))
                 },
             )
             .unwrap();
         assert_eq!((states, logits), (3, 4));
         let once = clock.read();
-        assert_eq!(once.calls, 1);
+        assert_eq!((once.calls, once.bytes), (1, 40));
         assert!(once.hidden >= Duration::from_millis(2) && once.head >= Duration::from_millis(1));
-        assert!(clock.call(|| Ok(()), |()| Err::<(), _>(Error::EmptyBatch)).is_err());
-        assert!(clock.call(|| Err::<(), _>(Error::EmptyBatch), |()| Ok(())).is_err());
+        assert!(clock.call(|| Ok(()), |()| Err::<((), _), _>(Error::EmptyBatch)).is_err());
+        assert!(clock.call(|| Err::<(), _>(Error::EmptyBatch), |()| Ok(((), 1))).is_err());
         assert_eq!(clock.read(), once);
         assert_eq!(clock.read() - once, Calls::default());
     }

@@ -10,9 +10,10 @@ use conjoint_core::observer::History;
 use conjoint_core::order::{Entropy, Margin, MaxProb};
 use conjoint_core::presets::{Adjust, Dream, DreamAlgorithm, Llada, adjust, dream, llada};
 use conjoint_core::unmasker::Marginal;
-use conjoint_core::{Canvas, Generator, TokenId};
+use conjoint_core::{Canvas, Denoiser, Generator, RowStats, TokenId};
 use conjoint_export::Operators;
 use conjoint_onnx::OnnxDenoiser;
+use conjoint_testkit::parting::{Parting, parting};
 use serde_json::Value;
 
 fn number(case: &Value, key: &str) -> usize {
@@ -67,6 +68,34 @@ fn decode(case: &Value, generator: Generator) -> (Vec<TokenId>, Vec<Vec<TokenId>
     (outputs[0].tokens.clone(), history.of(0).to_vec())
 }
 
+/// Scores nearer than this are told apart by rounding alone.
+const TIE: f64 = 1e-6;
+
+/// Cases that hold such scores: in step 3 of case 21 margins of 0.14397832 and 0.14397860 at positions 12 and 18, in
+/// float64. With ONNX Runtime 1.31 on AVX2 the first comes out larger.
+const TIES: [usize; 1] = [21];
+
+/// Whether a history of Dream's loop parts from the expected one at such scores.
+fn is_tied(
+    case: &Value,
+    model: &OnnxDenoiser,
+    ours: &[Vec<TokenId>],
+    expected: &[Vec<TokenId>],
+) -> bool {
+    if case["order"] != "margin" {
+        return false;
+    }
+    let mask = model.vocabulary().mask();
+    let start = Canvas::new(&ids(&case["prompt_ids"]), number(case, "gen_length"), mask).unwrap();
+    let margin = |logits: &[f32]| {
+        let mut top = logits.to_vec();
+        top.sort_by(|a, b| b.total_cmp(a));
+        RowStats::of(&top[..50]).map_or(f64::NAN, |row| row.p1 - row.p2)
+    };
+    let parted = parting(model, &start, (ours, expected), margin).unwrap();
+    matches!(parted, Parting::Order { spread, .. } if spread < TIE)
+}
+
 fn cases() -> Vec<Value> {
     serde_json::from_slice(&std::fs::read(fixture("decode_cases.json")).unwrap()).unwrap()
 }
@@ -82,16 +111,24 @@ fn every_reference_decode_is_reproduced() {
     let models = [("dream-tiny", Arc::new(dream)), ("llada-tiny", Arc::new(llada))];
     let (mut histories, mut guided) = (0, 0);
     let cases = cases();
+    let mut ties = Vec::new();
     for (n, case) in cases.iter().enumerate() {
-        let (tokens, history) = decode(case, preset(case, &model_of(case, &models)));
-        assert_eq!(tokens, ids(&case["tokens"]), "case {n}");
+        let model = model_of(case, &models);
+        let (tokens, history) = decode(case, preset(case, &model));
         if let Some(expected) = case["history"].as_array() {
-            assert_eq!(history, expected.iter().map(ids).collect::<Vec<_>>(), "case {n}");
             histories += 1;
+            let expected: Vec<_> = expected.iter().map(ids).collect();
+            if is_tied(case, &model, &history, &expected) {
+                ties.push(n);
+                continue;
+            }
+            assert_eq!(history, expected, "case {n}");
         }
+        assert_eq!(tokens, ids(&case["tokens"]), "case {n}");
         guided += usize::from(case["cfg_scale"].as_f64().is_some_and(|scale| scale > 0.0));
     }
     assert_eq!((cases.len(), histories, guided), (28, 23, 1));
+    assert!(ties.iter().all(|n| TIES.contains(n)), "{ties:?}");
 
     // The comparison can fail: without guidance, or in another order, other tokens come out.
     let case = cases.iter().find(|case| case["cfg_scale"] == 1.5).unwrap();

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`joint`] | [`TabularJoint`] | a joint law small enough to write down, and its conditionals |
 //! | [`oracle`] | [`TabularDenoiser`] | a model that answers those conditionals |
+//! | [`condensing`] | [`Condensing`] | the same model or layer with only the top of each row known at first |
 //! | [`refiner`] | [`ExactRefiner`], [`StaleRefiner`], [`NoisyRefiner`] | sampler layers on top of it, right and wrong |
 //! | [`autoregressive`] | [`TabularAutoregressive`], [`ForgetfulAutoregressive`] | second models that read from left to right, right and wrong |
 //! | [`influence`] | [`TabularInfluence`] | how strongly its positions depend on each other |
@@ -35,6 +36,7 @@
 
 pub mod autoregressive;
 pub mod chi2;
+pub mod condensing;
 pub mod conformance;
 pub mod enumerate;
 pub mod error;
@@ -43,10 +45,12 @@ pub mod joint;
 pub mod law;
 mod noise;
 pub mod oracle;
+pub mod parting;
 pub mod refiner;
 
 pub use autoregressive::{ForgetfulAutoregressive, TabularAutoregressive};
 pub use chi2::GoodnessOfFit;
+pub use condensing::Condensing;
 pub use enumerate::{Enumerator, ReplayStream, exact_law};
 pub use error::Error;
 pub use influence::TabularInfluence;

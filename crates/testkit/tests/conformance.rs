@@ -170,7 +170,7 @@ fn forbidden_tokens() {
     // The most probable token of the unfiltered row, banned or not, mask aside.
     let unfiltered = verdict(|(), view| {
         let mask = view.canvas().mask() as usize;
-        let logits = view.logits(0);
+        let logits = view.logits(0)?;
         let tokens = (0..logits.len()).filter(|&token| token != mask);
         let token = tokens.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
         view.reveal(0, Drawn { token: token as TokenId, probability: 1.0 });

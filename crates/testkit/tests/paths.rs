@@ -1,5 +1,6 @@
-//! Strategies on scripted rows: which positions each step reveals.
+//! Strategies on scripted rows, the likeliest token drawn: which positions each step reveals.
 
+use conjoint_core::draw::Argmax;
 use conjoint_core::observer::Reveal;
 use conjoint_core::unmasker::{SlowFast, Strategy, Wino};
 use conjoint_core::{
@@ -53,7 +54,7 @@ fn steps(
     let script = Script { vocabulary: Vocabulary::new(5, MASK).unwrap(), probability };
     let mut steps = Steps::default();
     let canvas = Canvas::unconditional(length, MASK).unwrap();
-    Generator::new(script).unmasker(strategy).run(vec![canvas], &mut steps).unwrap();
+    Generator::new(script).unmasker(strategy).draw(Argmax).run(vec![canvas], &mut steps).unwrap();
     steps.0
 }
 

@@ -23,7 +23,7 @@
 //! options.run.dir = dir.path().join("run");
 //! options.run.max_steps = Some(3);
 //! let summary = train_base(&options)?;
-//! assert_eq!(summary.tokens, 3 * 64 * 48);
+//! assert_eq!(summary.tokens, 3 * 32 * 48);
 //!
 //! let model = conjoint_train::checkpoint::load(&options.run.dir, &Default::default())?;
 //! assert_eq!(model.config().hidden_size, 16);

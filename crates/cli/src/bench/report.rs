@@ -99,7 +99,7 @@ impl Repeat {
 
     /// Time in ONNX Runtime.
     fn inside(&self) -> Duration {
-        let Spent { forwards, passes } = self.spent;
+        let Spent { forwards, passes, .. } = self.spent;
         forwards.hidden + forwards.head + passes.hidden + passes.head
     }
 
@@ -110,7 +110,7 @@ impl Repeat {
 
     /// One sampler pass in full forwards.
     pub fn pass_per_forward(&self) -> Option<f64> {
-        let Spent { forwards, passes } = self.spent;
+        let Spent { forwards, passes, .. } = self.spent;
         let one = |calls: Calls| (calls.hidden + calls.head).as_secs_f64() / calls.calls as f64;
         (passes.calls > 0).then(|| one(passes) / one(forwards))
     }
@@ -164,8 +164,9 @@ mod tests {
 
     fn repeat(time: u64) -> Repeat {
         let spent = Spent {
-            forwards: Calls { calls: 2, hidden: ms(40), head: ms(10) },
-            passes: Calls { calls: 6, hidden: ms(12), head: ms(18) },
+            forwards: Calls { calls: 2, hidden: ms(40), head: ms(10), bytes: 0 },
+            passes: Calls { calls: 6, hidden: ms(12), head: ms(18), bytes: 0 },
+            ..Spent::default()
         };
         Repeat { time: ms(time), spent, outside: Outside { sweep: ms(8), draw: ms(4) } }
     }

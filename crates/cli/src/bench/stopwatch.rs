@@ -97,4 +97,8 @@ impl Unmasker for Watched {
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         self.strategy.sampler_layer()
     }
+
+    fn whole_rows(&self) -> bool {
+        self.strategy.whole_rows()
+    }
 }

@@ -1,4 +1,4 @@
-use super::{Draw, Stream};
+use super::{Draw, Stream, TopRule};
 use crate::sweep;
 
 /// The most probable token, the lowest id among equals: the limit of temperature 0.
@@ -8,6 +8,10 @@ pub struct Argmax;
 impl Draw for Argmax {
     fn draw(&self, logits: &[f32], _: &mut dyn Stream) -> usize {
         sweep::argmax(logits)
+    }
+
+    fn top_rule(&self) -> TopRule {
+        TopRule::MostProbable
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Draw, Stream};
+use super::{Draw, Stream, TopRule};
 
 /// A token with probability softmax(logits): the model's own distribution, after filters.
 #[derive(Debug, Clone, Copy, Default)]
@@ -7,5 +7,9 @@ pub struct Categorical;
 impl Draw for Categorical {
     fn draw(&self, logits: &[f32], stream: &mut dyn Stream) -> usize {
         stream.categorical(logits)
+    }
+
+    fn top_rule(&self) -> TopRule {
+        TopRule::Proportional
     }
 }

@@ -1,5 +1,6 @@
 use super::{Filter, FilterRow};
 use crate::TokenId;
+use crate::condensed::{Condense, TopRow};
 
 /// Rules out a set of tokens before anything is computed from the row.
 ///
@@ -22,6 +23,15 @@ impl Filter for Ban {
                 *logit = f32::NEG_INFINITY;
             }
         }
+    }
+
+    fn condense(&self, wanted: &mut Condense) -> bool {
+        self.0.iter().for_each(|&token| wanted.token(token));
+        true
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        self.0.iter().all(|&token| row.rule_out(token))
     }
 }
 

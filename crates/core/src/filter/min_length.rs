@@ -1,5 +1,6 @@
 use super::{Filter, FilterRow};
-use crate::TokenId;
+use crate::condensed::{Condense, TopRow};
+use crate::{Canvas, TokenId};
 
 /// Rules out the tokens that end a sequence at its first n generated positions.
 ///
@@ -21,11 +22,15 @@ impl MinLength {
     pub fn new(length: usize, ends: impl IntoIterator<Item = TokenId>) -> Self {
         Self { length, ends: ends.into_iter().collect() }
     }
+
+    fn concerns(&self, position: usize, canvas: &Canvas) -> bool {
+        position < canvas.free_span().start.saturating_add(self.length)
+    }
 }
 
 impl Filter for MinLength {
     fn apply(&self, row: &mut FilterRow<'_>) {
-        if row.position >= row.canvas.free_span().start.saturating_add(self.length) {
+        if !self.concerns(row.position, row.canvas) {
             return;
         }
         for &token in &self.ends {
@@ -34,12 +39,21 @@ impl Filter for MinLength {
             }
         }
     }
+
+    fn condense(&self, wanted: &mut Condense) -> bool {
+        self.ends.iter().for_each(|&token| wanted.token(token));
+        true
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        !self.concerns(row.position, row.canvas)
+            || self.ends.iter().all(|&token| row.rule_out(token))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Canvas;
 
     #[test]
     fn the_prompt_does_not_count() {

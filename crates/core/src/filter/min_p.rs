@@ -1,4 +1,5 @@
 use super::{Filter, FilterRow};
+use crate::condensed::{Condense, TopRow};
 use crate::{Error, sweep};
 
 /// Keeps the tokens with p ≥ m · p₁, p₁ the largest probability of the row.
@@ -26,6 +27,22 @@ impl Filter for MinP {
             // A choice of values, not of writes, so that the loop becomes vectors.
             *logit = if *logit < edge { f32::NEG_INFINITY } else { *logit };
         }
+    }
+
+    fn condense(&self, _: &mut Condense) -> bool {
+        true
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        let Some(&(max, _)) = row.entries().first() else { return !row.has_rest() };
+        let edge = max + self.0;
+        match row.entries().iter().position(|&(logit, _)| logit < edge) {
+            Some(kept) => row.keep(kept),
+            // All of the top is kept, and how much of the rest only the whole row knows.
+            None if row.has_rest() => return self.0 == f32::NEG_INFINITY,
+            None => {}
+        }
+        true
     }
 }
 

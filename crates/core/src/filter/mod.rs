@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use crate::condensed::{Condense, TopRow};
 use crate::{Canvas, sweep};
 
 mod ban;
@@ -82,6 +83,20 @@ pub trait Filter: Send + Sync {
     /// then reports [`Error::EmptyRow`](crate::Error::EmptyRow).
     fn apply(&self, row: &mut FilterRow<'_>);
 
+    /// Says what the filter must know of a [condensed row](crate::condensed) to be
+    /// [applied](Self::apply_top) to it. False, the default, if only the whole row will do.
+    fn condense(&self, wanted: &mut Condense) -> bool {
+        let _ = wanted;
+        false
+    }
+
+    /// Does to the top of a row what [`apply`](Self::apply) does to the whole of it. False, the default, if
+    /// that cannot be told from the top: the row is then fetched and filtered whole.
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        let _ = row;
+        false
+    }
+
     /// This filter, then `next`.
     fn then<F: Filter>(self, next: F) -> Then<Self, F>
     where
@@ -97,6 +112,14 @@ pub struct Identity;
 
 impl Filter for Identity {
     fn apply(&self, _: &mut FilterRow<'_>) {}
+
+    fn condense(&self, _: &mut Condense) -> bool {
+        true
+    }
+
+    fn apply_top(&self, _: &mut TopRow<'_>) -> bool {
+        true
+    }
 }
 
 /// Two filters, one after the other; made by [`Filter::then`].
@@ -111,11 +134,27 @@ impl<A: Filter, B: Filter> Filter for Then<A, B> {
         self.first.apply(row);
         self.next.apply(row);
     }
+
+    fn condense(&self, wanted: &mut Condense) -> bool {
+        self.first.condense(wanted) && self.next.condense(wanted)
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        self.first.apply_top(row) && self.next.apply_top(row)
+    }
 }
 
 impl<F: Filter + ?Sized> Filter for Arc<F> {
     fn apply(&self, row: &mut FilterRow<'_>) {
         (**self).apply(row);
+    }
+
+    fn condense(&self, wanted: &mut Condense) -> bool {
+        (**self).condense(wanted)
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        (**self).apply_top(row)
     }
 }
 
@@ -123,6 +162,14 @@ impl<F: Filter + ?Sized> Filter for Arc<F> {
 impl<F: Filter> Filter for Vec<F> {
     fn apply(&self, row: &mut FilterRow<'_>) {
         self.iter().for_each(|filter| filter.apply(row));
+    }
+
+    fn condense(&self, wanted: &mut Condense) -> bool {
+        self.iter().all(|filter| filter.condense(wanted))
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        self.iter().all(|filter| filter.apply_top(row))
     }
 }
 

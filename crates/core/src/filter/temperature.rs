@@ -1,5 +1,6 @@
 use super::{Filter, FilterRow};
 use crate::Error;
+use crate::condensed::{Condense, TopRow, divided};
 
 /// Divides the logits by T: p ∝ exp(logit / T).
 ///
@@ -25,12 +26,21 @@ impl Temperature {
 impl Filter for Temperature {
     fn apply(&self, row: &mut FilterRow<'_>) {
         if self.0 != 1.0 {
-            // Far logits over a tiny T may overflow; the largest finite value keeps them ordered.
             row.logits.iter_mut().for_each(|logit| {
-                let divided = (*logit / self.0).clamp(f32::MIN, f32::MAX);
+                let divided = divided(*logit, self.0);
                 *logit = if *logit > f32::NEG_INFINITY { divided } else { *logit };
             });
         }
+    }
+
+    fn condense(&self, wanted: &mut Condense) -> bool {
+        wanted.temper(self.0);
+        true
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        row.divide(self.0);
+        true
     }
 }
 

@@ -1,4 +1,5 @@
 use super::{BLOCK, Filter, FilterRow, most_probable_first};
+use crate::condensed::{Condense, TopRow};
 use crate::{Error, sweep};
 
 /// Keeps the k most probable tokens.
@@ -41,6 +42,18 @@ impl Filter for TopK {
             row.scratch.select_nth_unstable_by(self.0 - 1, most_probable_first);
         }
         row.keep(self.0.min(row.scratch.len()));
+    }
+
+    fn condense(&self, _: &mut Condense) -> bool {
+        true
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        let holds = !row.has_rest() || row.entries().len() >= self.0;
+        if holds {
+            row.keep(self.0);
+        }
+        holds
     }
 }
 

@@ -1,4 +1,5 @@
 use super::{Filter, FilterRow, most_probable_first};
+use crate::condensed::{Condense, TopRow};
 use crate::{Error, sweep};
 
 /// Nucleus filter: keeps the fewest most probable tokens whose probabilities sum to more than p.
@@ -38,6 +39,25 @@ impl Filter for TopP {
         let weight = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
         let kept = nucleus(row.scratch, self.0 * total, weight);
         row.keep(kept);
+    }
+
+    fn condense(&self, _: &mut Condense) -> bool {
+        true
+    }
+
+    fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
+        let Some(total) = row.total().filter(|_| self.0 < 1.0) else { return self.0 >= 1.0 };
+        let (mut left, max) = (self.0 * total, f64::from(row.entries()[0].0));
+        let crosses = |&(logit, _): &(f32, u32)| {
+            left -= (f64::from(logit) - max).exp();
+            left < 0.0
+        };
+        match row.entries().iter().position(crosses) {
+            Some(last) => row.keep(last + 1),
+            None if row.has_rest() => return false,
+            None => {}
+        }
+        true
     }
 }
 

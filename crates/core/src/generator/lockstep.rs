@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::layout::{Layout, emptied};
 use super::sequence::Sequence;
 use super::{Generator, Request};
+use crate::condensed::{Condense, Rows};
 use crate::unmasker::{Question, Work};
-use crate::{Beliefs, Canvas, Error, Next, Observer, Output, State, Unmasker};
+use crate::{Canvas, Error, Next, Observer, Output, State, Unmasker};
 
 /// Runs all requests, at most a batch at a time; a finished sequence makes room for the next.
 ///
@@ -47,11 +48,13 @@ pub(super) fn run(
 struct Memory {
     work: Work,
     layout: Layout,
+    /// What must be known of condensed rows.
+    wanted: Condense,
     questions: Vec<Vec<Question>>,
     /// Holds nothing between calls of the model.
     batch: Vec<&'static Canvas>,
     /// Rows answered, each with the sequences they belong to: a range of `slots`.
-    answers: Vec<(Range<usize>, Beliefs)>,
+    answers: Vec<(Range<usize>, Rows)>,
     slots: Vec<usize>,
     /// The slots of the sequences that ask for a sampler pass, and those of them still without one.
     asking: Vec<usize>,
@@ -100,10 +103,10 @@ fn step(
     for round in 0.. {
         let Memory { work, layout, answers, slots, asking, .. } = &mut *memory;
         asking.clear();
-        for (range, beliefs) in answers.iter() {
+        for (range, answer) in answers.iter() {
             for &slot in &slots[range.clone()] {
                 let rows = &layout.shown[slot];
-                if active[slot].decide(round, beliefs, rows, work, observer)? == Next::Refine {
+                if active[slot].decide(round, answer, rows, work, observer)? == Next::Refine {
                     asking.push(slot);
                 }
             }
@@ -127,7 +130,7 @@ fn forward(
     memory: &mut Memory,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
-    let Memory { layout, questions, batch, answers, slots, .. } = memory;
+    let Memory { layout, wanted, questions, batch, answers, slots, .. } = memory;
     questions.clear();
     for sequence in active.iter_mut() {
         questions.push(sequence.prepare(observer)?);
@@ -136,16 +139,21 @@ fn forward(
     canvases.extend(active.iter().map(|sequence| &sequence.canvas));
     layout.lay_out(&canvases, questions);
     let canvases = layout.batch(canvases, active.iter().map(|sequence| &sequence.canvas));
-    let (beliefs, state) = generator.model.denoise(&canvases, &layout.rows)?;
+    let (answer, state) = if wanted.unite(active.iter().map(Sequence::condense)) {
+        generator.model.denoise_condensed(&canvases, &layout.rows, wanted)?
+    } else {
+        let (beliefs, state) = generator.model.denoise(&canvases, &layout.rows)?;
+        (beliefs.into(), state)
+    };
     *batch = emptied(canvases);
-    beliefs.expect_shape(layout.rows.len(), generator.model.vocabulary().size())?;
+    answer.expect_shape(layout.rows.len(), generator.model.vocabulary().size())?;
     let passes = generator.model.passes();
     for (sequence, forwards) in active.iter_mut().zip(&layout.forwards) {
         sequence.forwarded(passes * forwards, observer);
     }
     slots.clear();
     slots.extend(0..active.len());
-    answers.push((0..active.len(), beliefs));
+    answers.push((0..active.len(), answer));
     Ok(state)
 }
 
@@ -156,7 +164,7 @@ fn refine(
     memory: &mut Memory,
     columns: usize,
 ) -> Result<(), Error> {
-    let Memory { layout, batch, answers, slots, asking, left, .. } = memory;
+    let Memory { layout, wanted, batch, answers, slots, asking, left, .. } = memory;
     slots.clear();
     left.clone_from(asking);
     while let Some(&next) = left.first() {
@@ -173,10 +181,15 @@ fn refine(
             !shares
         });
         canvases = layout.batch(canvases, active.iter().map(|sequence| &sequence.canvas));
-        let beliefs = layer.refine(state, &canvases, &layout.rows)?;
+        let sharing = slots[first..].iter().map(|&slot| active[slot].condense());
+        let answer = if wanted.unite(sharing) {
+            layer.refine_condensed(state, &canvases, &layout.rows, wanted)?
+        } else {
+            layer.refine(state, &canvases, &layout.rows)?.into()
+        };
         *batch = emptied(canvases);
-        beliefs.expect_shape(layout.rows.len(), columns)?;
-        answers.push((first..slots.len(), beliefs));
+        answer.expect_shape(layout.rows.len(), columns)?;
+        answers.push((first..slots.len(), answer));
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::draw::Categorical;
+use crate::condensed::Condense;
+use crate::draw::{Categorical, TopRule};
 use crate::filter::{Ban, Identity};
 use crate::schedule::TokensPerStep;
 use crate::unmasker::{ExactSequential, Parts, Stop, Strategy};
@@ -246,8 +247,11 @@ impl Generator {
     fn parts(&self) -> Parts {
         let vocabulary = self.vocabulary();
         let stop = |eos| Stop { eos, fill: vocabulary.pad().unwrap_or(eos) };
+        let filter = Ban::new(self.ban.iter().copied()).then(self.filter.clone());
+        let condense = Condense::of(&filter, vocabulary.mask(), vocabulary.size());
         Parts {
-            filter: Arc::new(Ban::new(self.ban.iter().copied()).then(self.filter.clone())),
+            condense: condense.filter(|_| self.draw.top_rule() != TopRule::WholeRow),
+            filter: Arc::new(filter),
             schedule: self.schedule.clone(),
             draw: self.draw.clone(),
             vocabulary_size: vocabulary.size(),

@@ -110,6 +110,10 @@ impl Unmasker for ClippedJoint {
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         Some(&self.sampler)
     }
+
+    fn whole_rows(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::{Drawn, Next, Unmasker, View};
-use crate::{Error, TokenId};
+use crate::Error;
 
 /// Which probability of the drawn token is its confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,23 +17,16 @@ impl Score {
     pub(super) fn draw_all(self, view: &mut View<'_>) -> Result<Vec<Drawn>, Error> {
         let n = view.candidates().len();
         let mut drawn = view.take_drawn();
-        for candidate in 0..n {
-            let draw = view.draw(candidate)?;
+        view.draw_all(0..n, &mut drawn)?;
+        for (candidate, draw) in drawn.iter().enumerate() {
             let confidence = match self {
                 Score::Filtered => draw.probability,
-                Score::Raw => raw_probability(view, candidate, draw.token),
+                Score::Raw => view.raw_probability(candidate, draw.token)?,
             };
             view.set_confidence(candidate, confidence);
-            drawn.push(draw);
         }
         Ok(drawn)
     }
-}
-
-/// The probability of a token in a row as the model gave it.
-pub(super) fn raw_probability(view: &View<'_>, row: usize, token: TokenId) -> f64 {
-    let logit = view.logits(row).get(token as usize);
-    logit.zip(view.raw_stats(row)).map_or(0.0, |(&logit, stats)| stats.probability(logit))
 }
 
 /// Draws a token at every masked position, then keeps the K most confident ones.

@@ -60,12 +60,12 @@ impl Copula {
     ) -> Result<Vec<f32>, Error> {
         let mut logits = view.filtered(candidate)?.to_vec();
         let causal = view.answer(candidate);
-        let log_of = |row: usize| {
+        let log_of = |row: usize| -> Result<_, Error> {
             let log_z = view.raw_stats(row).map_or(0.0, |stats| stats.log_z);
-            let row = view.logits(row);
-            move |token: usize| (f64::from(row[token]) - log_z).max(LEAST.ln())
+            let row = view.logits(row)?;
+            Ok(move |token: usize| (f64::from(row[token]) - log_z).max(LEAST.ln()))
         };
-        let (log_bi, log_causal) = (log_of(candidate), log_of(causal));
+        let (log_bi, log_causal) = (log_of(candidate)?, log_of(causal)?);
         for (token, logit) in logits.iter_mut().enumerate() {
             if *logit > f32::NEG_INFINITY {
                 let correction = self.alpha * (log_bi(token) - log_causal(token));
@@ -98,6 +98,10 @@ impl Unmasker for Copula {
             view.reveal(candidate, drawn);
         }
         Ok(Next::EndStep)
+    }
+
+    fn whole_rows(&self) -> bool {
+        true
     }
 }
 

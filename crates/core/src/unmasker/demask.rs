@@ -100,6 +100,10 @@ impl Unmasker for Demask {
         }
         Ok(Next::EndStep)
     }
+
+    fn whole_rows(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

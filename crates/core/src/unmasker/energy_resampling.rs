@@ -86,8 +86,9 @@ impl Unmasker for EnergyResampling {
         let rows = view.candidates().len() + self.beyond;
         let mut completions = Vec::new();
         for _ in 0..self.completions {
-            let drawn = (0..rows).map(|row| view.draw(row));
-            completions.push(drawn.collect::<Result<Vec<_>, _>>()?);
+            let mut completion = Vec::with_capacity(rows);
+            view.draw_all(0..rows, &mut completion)?;
+            completions.push(completion);
         }
         let mut kept = 0;
         if self.completions > 1 {
@@ -105,6 +106,10 @@ impl Unmasker for EnergyResampling {
             view.reveal(candidate, completions[kept][candidate]);
         }
         Ok(Next::EndStep)
+    }
+
+    fn whole_rows(&self) -> bool {
+        true
     }
 }
 

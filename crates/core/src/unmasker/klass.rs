@@ -110,6 +110,10 @@ impl Unmasker for Klass {
         view.keep_drawn(drawn);
         Ok(Next::EndStep)
     }
+
+    fn whole_rows(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ impl LocalAutoregression {
         candidates: Range<usize>,
     ) -> Result<(), Error> {
         let canvas = view.canvas();
-        let marginals = marginals(view, positions.clone(), candidates.start);
+        let marginals = marginals(view, positions.clone(), candidates.start)?;
         let span = Span { canvas, positions: positions.clone(), marginals };
         let mut before: Vec<TokenId> = canvas.tokens()[positions.clone()].to_vec();
         for candidate in candidates {
@@ -126,9 +126,9 @@ impl LocalAutoregression {
 }
 
 /// π \[B, V\] of a span whose masked positions are the candidates from `first` on.
-fn marginals(view: &View<'_>, positions: Range<usize>, first: usize) -> Array2<f32> {
+fn marginals(view: &View<'_>, positions: Range<usize>, first: usize) -> Result<Array2<f32>, Error> {
     let canvas = view.canvas();
-    let mut marginals = Array2::zeros((positions.len(), view.logits(first).len()));
+    let mut marginals = Array2::zeros((positions.len(), view.logits(first)?.len()));
     let mut candidate = first;
     for (mut row, position) in marginals.rows_mut().into_iter().zip(positions) {
         if !canvas.is_masked(position) {
@@ -137,12 +137,12 @@ fn marginals(view: &View<'_>, positions: Range<usize>, first: usize) -> Array2<f
             continue;
         }
         if let Some(stats) = view.raw_stats(candidate) {
-            let logits = view.logits(candidate);
+            let logits = view.logits(candidate)?;
             row.iter_mut().zip(logits).for_each(|(p, &l)| *p = stats.probability(l) as f32);
         }
         candidate += 1;
     }
-    marginals
+    Ok(marginals)
 }
 
 impl Unmasker for LocalAutoregression {
@@ -157,6 +157,10 @@ impl Unmasker for LocalAutoregression {
             view.reveal(best, drawn);
         }
         Ok(Next::EndStep)
+    }
+
+    fn whole_rows(&self) -> bool {
+        true
     }
 }
 

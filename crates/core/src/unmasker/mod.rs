@@ -120,6 +120,13 @@ pub trait Unmasker: Send + Sync {
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         None
     }
+
+    /// Whether it reads most rows whole ([`View::filtered`], [`View::logits`]), so that a model should
+    /// answer dense rows rather than [condensed](crate::condensed) ones. It may read them whole either way: this only
+    /// saves fetching them one by one.
+    fn whole_rows(&self) -> bool {
+        false
+    }
 }
 
 /// An [`Unmasker`] that can be cloned behind a pointer; every `Unmasker + Clone` is one.
@@ -151,5 +158,9 @@ impl Unmasker for Box<dyn Strategy> {
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         (**self).sampler_layer()
+    }
+
+    fn whole_rows(&self) -> bool {
+        (**self).whole_rows()
     }
 }

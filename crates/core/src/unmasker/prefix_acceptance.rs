@@ -138,6 +138,10 @@ impl Unmasker for PrefixAcceptance {
         }
         Ok(Next::EndStep)
     }
+
+    fn whole_rows(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

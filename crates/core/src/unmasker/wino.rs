@@ -1,4 +1,3 @@
-use super::confidence::raw_probability;
 use super::{Before, Next, Score, Turn, Unmasker, View};
 use crate::Error;
 
@@ -48,15 +47,17 @@ impl Wino {
     }
 
     /// Masks the most doubtful of the revealed tokens again.
-    fn revoke(&self, view: &mut View<'_>) {
+    fn revoke(&self, view: &mut View<'_>) -> Result<(), Error> {
         let tokens = view.canvas().tokens();
         let doubt = |(n, &position): (usize, &usize)| {
-            (raw_probability(view, view.answer(n), tokens[position]), position)
+            Ok((view.raw_probability(view.answer(n), tokens[position])?, position))
         };
-        let mut doubted: Vec<(f64, usize)> = self.asked.iter().enumerate().map(doubt).collect();
+        let doubted = self.asked.iter().enumerate().map(doubt);
+        let mut doubted: Vec<(f64, usize)> = doubted.collect::<Result<_, Error>>()?;
         doubted.retain(|&(probability, _)| probability < self.keep);
         doubted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         doubted.iter().take(self.last - 1).for_each(|&(_, position)| view.remask(position));
+        Ok(())
     }
 }
 
@@ -87,7 +88,7 @@ impl Unmasker for Wino {
             view.reveal(candidate, drawn[candidate]);
         }
         if bold > 1 {
-            self.revoke(view);
+            self.revoke(view)?;
         }
         self.last = bold;
         Ok(Next::EndStep)

@@ -53,4 +53,8 @@ impl Unmasker for Watched {
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         self.inner.sampler_layer()
     }
+
+    fn whole_rows(&self) -> bool {
+        self.inner.whole_rows()
+    }
 }

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use crate::condensed::{Condense, Rows};
 use crate::observer::Reveal;
 use crate::schedule::Progress;
 use crate::unmasker::{Before, Parts, Question, Shown, Sight, Strategy, Turn, View, Work};
-use crate::{Beliefs, Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker};
+use crate::{Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker};
 
 mod extent;
 
@@ -75,6 +76,11 @@ impl Sequence {
         Ok(sequence)
     }
 
+    /// What must be known of its rows if they are condensed; `None` if they are wanted whole.
+    pub fn condense(&self) -> Option<&Condense> {
+        self.parts.condense.as_ref().filter(|_| !self.unmasker.whole_rows())
+    }
+
     /// Takes the steps that need no forward, and returns what is asked of the next one that does.
     pub fn prepare(&mut self, observer: &mut dyn Observer) -> Result<Vec<Question>, Error> {
         loop {
@@ -117,7 +123,7 @@ impl Sequence {
     pub fn decide(
         &mut self,
         round: usize,
-        beliefs: &Beliefs,
+        answer: &Rows,
         rows: &[Shown],
         work: &mut Work,
         observer: &mut dyn Observer,
@@ -128,7 +134,8 @@ impl Sequence {
             canvas: &self.canvas,
             progress: self.progress,
             round,
-            beliefs,
+            answer,
+            by_top: self.condense().is_some(),
             rows,
             candidates,
         };

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use crate::filter::FilterRow;
+use crate::condensed::{Condense, Condensed, Rows, TopMemory};
 use crate::schedule::Progress;
-use crate::sweep::Backend;
-use crate::{Beliefs, Canvas, Draw, Error, Filter, RowStats, Schedule, Stream, TokenId, sweep};
+use crate::{Canvas, Draw, Error, Filter, RowStats, Schedule, Stream, TokenId};
 
 mod drawing;
+mod loading;
 mod moves;
 mod ranking;
 
@@ -35,6 +35,8 @@ pub(crate) struct Parts {
     pub filter: Arc<dyn Filter>,
     pub schedule: Arc<dyn Schedule>,
     pub draw: Arc<dyn Draw>,
+    /// What filter and draw must know of condensed rows; `None` if they need whole rows.
+    pub condense: Option<Condense>,
     /// V.
     pub vocabulary_size: usize,
     pub block_length: Option<usize>,
@@ -61,6 +63,11 @@ pub(crate) struct Work {
     scores: Vec<f64>,
     row: Vec<f32>,
     scratch: Vec<(f32, u32)>,
+    /// Statistics of the rows whose top tells them.
+    tops: Vec<Option<RowStats>>,
+    top: TopMemory,
+    /// Rows whose draw fell outside of their top.
+    outside: Vec<usize>,
     drawn: Vec<Drawn>,
     pub reveals: Vec<(usize, Drawn)>,
     pub remasks: Vec<usize>,
@@ -72,7 +79,7 @@ pub(crate) struct Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub position: usize,
-    /// The row of the beliefs.
+    /// The row of the answer.
     pub row: usize,
 }
 
@@ -83,7 +90,9 @@ pub(crate) struct Sight<'a> {
     pub canvas: &'a Canvas,
     pub progress: Progress,
     pub round: usize,
-    pub beliefs: &'a Beliefs,
+    pub answer: &'a Rows,
+    /// Whether condensed rows are read by their top; no neighbour in the batch has a say in that.
+    pub by_top: bool,
     /// The candidates from left to right, then the answers to the questions.
     pub rows: &'a [Shown],
     pub candidates: usize,
@@ -101,52 +110,6 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Filters and sweeps every row of the sequence.
-    pub(crate) fn new(
-        sight: Sight<'a>,
-        parts: &'a Parts,
-        stream: &'a mut dyn Stream,
-        work: &'a mut Work,
-    ) -> Result<Self, Error> {
-        work.rows.clear();
-        work.ranked.clear();
-        work.reveals.clear();
-        work.remasks.clear();
-        work.window.clear();
-        let mut view = Self { sight, parts, stream, work };
-        let sequence = view.sight.sequence;
-        for row in 0..view.sight.rows.len() {
-            let position = view.load(row)?;
-            let stats = Backend::detect().stats(&view.work.row).map_err(|token| {
-                Error::NonFinite { sequence, position, token, value: view.work.row[token] }
-            })?;
-            let stats = stats.ok_or(Error::EmptyRow { sequence, position })?;
-            view.work.rows.push(Candidate { position, stats, confidence: stats.p1 });
-        }
-        Ok(view)
-    }
-
-    /// Brings a row, checked and filtered, into `work.row`.
-    fn load(&mut self, row: usize) -> Result<usize, Error> {
-        let Shown { position, row } = self.sight.rows[row];
-        let logits = self.sight.beliefs.logits(row);
-        let work = &mut *self.work;
-        // Before the filters, as they may hide what is wrong with a row.
-        sweep::copy_finite(logits, &mut work.row).map_err(|token| Error::NonFinite {
-            sequence: self.sight.sequence,
-            position,
-            token,
-            value: logits[token],
-        })?;
-        self.parts.filter.apply(&mut FilterRow {
-            logits: &mut work.row,
-            position,
-            canvas: self.sight.canvas,
-            scratch: &mut work.scratch,
-        });
-        Ok(position)
-    }
-
     /// The sequence as it stands.
     pub fn canvas(&self) -> &'a Canvas {
         self.sight.canvas
@@ -186,13 +149,51 @@ impl<'a> View<'a> {
         self.stream
     }
 
-    /// The logits \[V\] of a row as the model gave them, before any filter.
-    pub fn logits(&self, row: usize) -> &'a [f32] {
-        self.sight.beliefs.logits(self.sight.rows[row].row)
+    /// The logits \[V\] of a row as the model gave them, before any filter. A condensed row is fetched.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the row cannot be fetched.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn logits(&self, row: usize) -> Result<&'a [f32], Error> {
+        self.sight.answer.logits(self.sight.rows[row].row)
     }
 
     /// Statistics of a row before any filter.
+    ///
+    /// # Panics
+    /// If there is no such row.
     pub fn raw_stats(&self, row: usize) -> Option<RowStats> {
-        RowStats::of(self.logits(row))
+        let shown = self.sight.rows[row].row;
+        match self.condensed() {
+            Some(condensed) => condensed.stats(shown),
+            // Rows that are not read by their top were fetched before the strategy saw them.
+            None => RowStats::of(self.logits(row).ok()?),
+        }
+    }
+
+    /// The probability of a token in a row before any filter; 0 if the vocabulary has no such token. A condensed row
+    /// is fetched if the token is not in its top.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the row cannot be fetched.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn raw_probability(&self, row: usize, token: TokenId) -> Result<f64, Error> {
+        let known = self.condensed();
+        let known = known.and_then(|rows| rows.logit(self.sight.rows[row].row, token));
+        let logit = match known {
+            Some(logit) => Some(logit),
+            None => self.logits(row)?.get(token as usize).copied(),
+        };
+        let logit = logit.zip(self.raw_stats(row));
+        Ok(logit.map_or(0.0, |(logit, stats)| stats.probability(logit)))
+    }
+
+    /// The rows, if they are condensed and read by their top.
+    fn condensed(&self) -> Option<&'a Condensed> {
+        self.sight.answer.condensed().filter(|_| self.sight.by_top)
     }
 }

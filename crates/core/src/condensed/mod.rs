@@ -1,0 +1,76 @@
+//! Rows of which only the top is known: what a model on a device answers, so that a step moves K tokens a
+//! row instead of a vocabulary.
+//!
+//! A condensed row is its K most probable tokens, the mass and entropy of the whole row at the temperatures
+//! asked for, and the logits of tokens asked for by id. That is enough for every statistic, for orders and
+//! schedules, for filters whose support lies within the top, and for most draws; whatever else is wanted of a
+//! row is read off the [whole row](Condensed::whole), which is fetched for that. So a condensed row is exact: it
+//! changes what is moved, never a law.
+
+mod request;
+mod rows;
+mod top_row;
+
+use crate::{Beliefs, Error};
+
+pub use request::Condense;
+pub use rows::{Condensed, Summary};
+pub use top_row::TopRow;
+pub(crate) use top_row::{TopMemory, divided};
+
+/// Rows as a model answered them.
+pub enum Rows {
+    /// All logits of every row.
+    Dense(Beliefs),
+    /// The top of every row, and the whole of it on demand.
+    Condensed(Box<Condensed>),
+}
+
+impl Rows {
+    /// Row `n`'s logits \[V\]; a condensed row is fetched if it has not been yet.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the row cannot be fetched.
+    pub fn logits(&self, n: usize) -> Result<&[f32], Error> {
+        match self {
+            Self::Dense(beliefs) => Ok(beliefs.logits(n)),
+            Self::Condensed(condensed) => condensed.whole(n),
+        }
+    }
+
+    /// The condensed rows, if they are that.
+    pub fn condensed(&self) -> Option<&Condensed> {
+        match self {
+            Self::Dense(_) => None,
+            Self::Condensed(condensed) => Some(condensed),
+        }
+    }
+
+    /// Checks the shape against what was asked for.
+    ///
+    /// # Errors
+    /// [`Error::BeliefShape`].
+    pub fn expect_shape(&self, rows: usize, columns: usize) -> Result<(), Error> {
+        let condensed = match self {
+            Self::Dense(beliefs) => return beliefs.expect_shape(rows, columns),
+            Self::Condensed(condensed) => condensed,
+        };
+        let (got_rows, got_columns) = (condensed.rows(), condensed.vocabulary());
+        if (got_rows, got_columns) == (rows, columns) {
+            return Ok(());
+        }
+        Err(Error::BeliefShape { got_rows, got_columns, rows, columns })
+    }
+}
+
+impl From<Beliefs> for Rows {
+    fn from(beliefs: Beliefs) -> Self {
+        Self::Dense(beliefs)
+    }
+}
+
+impl From<Condensed> for Rows {
+    fn from(condensed: Condensed) -> Self {
+        Self::Condensed(Box::new(condensed))
+    }
+}

@@ -1,0 +1,232 @@
+//! The condensed head: right numbers, the same tokens, a small part of the bytes.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{OPERATORS, all_rows, fixture, max_difference};
+use conjoint_core::condensed::{Condense, Condensed, Rows, Summary};
+use conjoint_core::draw::Argmax;
+use conjoint_core::filter::{Filter, Temperature, TopK, TopP};
+use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::unmasker::{Confidence, LearnedJoint, Strategy};
+use conjoint_core::{Beliefs, Canvas, Denoiser, Generator, Output, SamplerLayer};
+use conjoint_export::{ExportOptions, Manifest, Operators, export};
+use conjoint_onnx::{
+    Error, ExecutionProvider, HeadChoice, OnnxDenoiser, OnnxOptions, Spent, runtime,
+};
+use conjoint_testkit::{condensing::summary, conformance};
+use tempfile::TempDir;
+
+/// Sums of exponentials in float32, against the definition in float64.
+const ROUNDING: f32 = 2e-5;
+
+/// A fixture, exported with a condensed head of K tokens, opened with one head and with the other.
+fn both(name: &str, k: usize, operators: Operators) -> (TempDir, [Arc<OnnxDenoiser>; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let sampler = (name == "dream-tiny").then(|| fixture("adjust-dream-tiny"));
+    let (out, head_top) = (Some(folder.path().to_owned()), Some(k));
+    let options = ExportOptions::new(fixture(name));
+    export(&ExportOptions { sampler, out, head_top, operators, ..options }).unwrap();
+    let open = |head| Arc::new(open(&folder, head).unwrap());
+    let models = [HeadChoice::Dense, HeadChoice::Condensed].map(open);
+    (folder, models)
+}
+
+fn open(folder: &TempDir, head: HeadChoice) -> Result<OnnxDenoiser, Error> {
+    runtime::ensure().unwrap();
+    OnnxDenoiser::open(folder.path(), OnnxOptions::new(ExecutionProvider::Cpu).head(head))
+}
+
+fn canvases(model: &OnnxDenoiser) -> Vec<Canvas> {
+    let mask = model.vocabulary().mask();
+    vec![
+        Canvas::new(&[5, 17, 80, 3], 5, mask).unwrap(),
+        Canvas::new(&[42], 2, mask).unwrap(),
+        Canvas::unconditional(6, mask).unwrap(),
+    ]
+}
+
+/// What the generator wants of rows behind these filters.
+fn wanted() -> Condense {
+    let mut wanted = Condense::default();
+    assert!(Temperature::new(0.6).unwrap().condense(&mut wanted));
+    [3, 90].into_iter().for_each(|token| wanted.token(token));
+    wanted
+}
+
+fn condensed(rows: Rows) -> Box<Condensed> {
+    match rows {
+        Rows::Condensed(condensed) => condensed,
+        Rows::Dense(_) => panic!("dense rows"),
+    }
+}
+
+/// Asserts that condensed rows are those of `beliefs`.
+fn assert_condensed(what: &str, rows: &Condensed, beliefs: &Beliefs, k: usize) {
+    let wanted = wanted();
+    let Summary { top, ids, asked, mass, entropy } = summary(beliefs, k, &wanted);
+    assert_eq!(rows.rows(), beliefs.rows(), "{what}");
+    for row in 0..beliefs.rows() {
+        let (logits, tokens): (Vec<f32>, Vec<u32>) = rows.top(row).unzip();
+        assert_eq!(tokens, ids.row(row).to_vec(), "{what}, row {row}");
+        assert!(max_difference(&logits, top.row(row)) < ROUNDING, "{what}, row {row}");
+        for (column, &token) in wanted.tokens().iter().enumerate() {
+            let got = rows.logit(row, token).unwrap();
+            assert!((got - asked[(row, column)]).abs() < ROUNDING, "{what}, row {row}");
+        }
+        for (at, &temperature) in wanted.temperatures().iter().enumerate() {
+            let (m, h) = rows.measured(row, temperature).unwrap();
+            let (mass, entropy) = (f64::from(mass[(at, row)]), f64::from(entropy[(at, row)]));
+            assert!((m / mass - 1.0).abs() < ROUNDING.into(), "{what}, row {row}: {m} {mass}");
+            assert!((h - entropy).abs() < ROUNDING.into(), "{what}, row {row}: {h} {entropy}");
+        }
+        let whole = rows.whole(row).unwrap();
+        assert!(max_difference(whole, beliefs.logits(row)) < ROUNDING, "{what}, row {row}");
+    }
+}
+
+#[test]
+fn models() {
+    for name in ["dream-tiny", "dream-tied-bf16-sharded", "llada-tiny"] {
+        for operators in OPERATORS {
+            let (_folder, [dense, model]) = both(name, 7, operators);
+            let canvases = canvases(&model);
+            let batch: Vec<_> = canvases.iter().collect();
+            let rows = all_rows(&batch);
+            let (beliefs, _) = dense.denoise(&batch, &rows).unwrap();
+            let (answer, _) = model.denoise_condensed(&batch, &rows, &wanted()).unwrap();
+            assert_condensed(name, &condensed(answer), &beliefs, 7);
+            let (answer, _) = dense.denoise_condensed(&batch, &rows, &wanted()).unwrap();
+            assert!(matches!(answer, Rows::Dense(_)));
+            // Whoever asks for dense rows is given those, by either.
+            conformance::denoiser(name, &model, &canvases, ROUNDING).unwrap();
+        }
+    }
+}
+
+/// A pass takes part of the batch; rows answered before it stay what they were.
+#[test]
+fn the_sampler_layer() {
+    let (_folder, [dense, model]) = both("dream-tiny", 7, OPERATORS[0]);
+    let layers = [&dense, &model].map(|model| model.sampler_layer().unwrap());
+    let mut canvases = canvases(&model);
+    let before = canvases.clone();
+    let first: Vec<_> = before.iter().collect();
+    let rows = all_rows(&first);
+    let (beliefs, mut state) = dense.denoise(&first, &rows).unwrap();
+    let (answer, mut condensed_state) = model.denoise_condensed(&first, &rows, &wanted()).unwrap();
+    for canvas in &mut canvases {
+        let position = canvas.masked().next().unwrap();
+        canvas.reveal(position, 11).unwrap();
+    }
+    let batch: Vec<_> = canvases.iter().collect();
+    let some: Vec<_> = rows.iter().copied().filter(|row| row.sequence != 1).collect();
+    let refined = layers[0].refine(&mut state, &batch, &some).unwrap();
+    let pass = layers[1].refine_condensed(&mut condensed_state, &batch, &some, &wanted());
+    assert_condensed("refined", &condensed(pass.unwrap()), &refined, 7);
+    assert_condensed("before the pass", &condensed(answer), &beliefs, 7);
+    let none = layers[1].refine_condensed(&mut condensed_state, &batch, &[], &wanted());
+    none.unwrap().expect_shape(0, model.vocabulary().size()).unwrap();
+}
+
+fn outputs(generator: &Generator, model: &OnnxDenoiser) -> Vec<Output> {
+    generator.run(canvases(model), &mut ()).unwrap()
+}
+
+/// With all that may be drawn in the top, tokens are those of the dense head, seed by seed.
+#[test]
+fn the_same_tokens_where_the_top_holds_all() {
+    let every = usize::MAX; // brought to the vocabulary's 96
+    for k in [7, every] {
+        let (_folder, models) = both("dream-tiny", k, OPERATORS[0]);
+        let generators = models.each_ref().map(|model| {
+            let layer = LearnedJoint::new(model.sampler_layer().unwrap());
+            let generator = Generator::new(model.clone()).schedule(TokensPerStep::new(2).unwrap());
+            [layer.boxed(), Confidence::default().boxed()]
+                .map(|strategy| generator.clone().unmasker(strategy))
+        });
+        let [dense, condensed] = generators;
+        let before = models[1].spent();
+        for (dense, condensed) in dense.into_iter().zip(condensed) {
+            for seed in 0..4 {
+                let [dense, condensed] =
+                    [&dense, &condensed].map(|generator| generator.clone().seed(seed));
+                let same = |name: &str, change: &dyn Fn(Generator) -> Generator| {
+                    let [dense, condensed] = [&dense, &condensed].map(|g| change(g.clone()));
+                    let (dense, condensed) =
+                        (outputs(&dense, &models[0]), outputs(&condensed, &models[1]));
+                    assert_eq!(condensed, dense, "{name}, K {k}, seed {seed}");
+                };
+                same("argmax", &|g| g.draw(Argmax));
+                same("top-k", &|g| g.filter(TopK::new(5).unwrap()));
+                if k == every {
+                    let hot = Temperature::new(1.5).unwrap().then(TopP::new(0.9).unwrap());
+                    same("all", &|g| g);
+                    same("nucleus", &|g| g.filter(hot));
+                }
+            }
+        }
+        assert_eq!((models[1].spent() - before).fetches.calls, 0, "K {k}");
+    }
+}
+
+/// Bytes that reach the host: rows of K logits, K ids and what is measured, and dense rows where a draw fell outside.
+#[test]
+fn bytes_are_counted() {
+    const K: usize = 7;
+    let (_folder, models) = both("dream-tiny", K, OPERATORS[0]);
+    let vocabulary = models[0].vocabulary().size();
+    let spent = |model: &Arc<OnnxDenoiser>, argmax: bool| -> Spent {
+        let layer = LearnedJoint::new(model.sampler_layer().unwrap());
+        let generator = Generator::new(model.clone()).unmasker(layer);
+        let generator = generator.schedule(TokensPerStep::new(2).unwrap());
+        let generator = if argmax { generator.draw(Argmax) } else { generator };
+        let before = model.spent();
+        let canvas = Canvas::unconditional(6, model.vocabulary().mask()).unwrap();
+        generator.run(vec![canvas], &mut ()).unwrap();
+        model.spent() - before
+    };
+    // Forwards see 6, 4 and 2 masked positions, passes 5, 3 and 1.
+    let (forwards, passes) = (12, 9);
+    let dense_row = 4 * vocabulary as u64;
+    let dense = spent(&models[0], true);
+    assert_eq!(
+        (dense.forwards.bytes, dense.passes.bytes),
+        (forwards * dense_row, passes * dense_row)
+    );
+    // The mask's logit, and mass and entropy at temperature 1.
+    let row = (4 + 8) * K as u64 + 4 + 2 * 4;
+    for argmax in [true, false] {
+        let condensed = spent(&models[1], argmax);
+        let bytes = (condensed.forwards.bytes, condensed.passes.bytes);
+        assert_eq!(bytes, (forwards * row, passes * row));
+        let fetches = condensed.fetches;
+        assert_eq!(fetches.bytes, fetches.calls * dense_row);
+        assert_eq!(fetches.calls == 0, argmax, "{fetches:?}");
+    }
+    assert_eq!(dense.fetches.calls, 0);
+}
+
+#[test]
+fn which_head_is_opened() {
+    let (folder, [_, model]) = both("dream-tiny", 7, OPERATORS[0]);
+    let is_condensed = |model: &OnnxDenoiser| {
+        let canvases = canvases(model);
+        let batch: Vec<_> = canvases.iter().collect();
+        let rows = all_rows(&batch);
+        let (answer, _) = model.denoise_condensed(&batch, &rows, &wanted()).unwrap();
+        answer.condensed().is_some()
+    };
+    assert!(is_condensed(&model));
+    // On a CPU the dense head is the faster one.
+    assert!(!is_condensed(&open(&folder, HeadChoice::Auto).unwrap()));
+    // An export without it works on, unless it is asked for.
+    export(&ExportOptions::new(folder.path())).unwrap();
+    assert_eq!(Manifest::read(folder.path()).unwrap().graphs.head_top, None);
+    assert!(!folder.path().join("head-top.onnx").exists());
+    assert!(!is_condensed(&open(&folder, HeadChoice::Auto).unwrap()));
+    let error = open(&folder, HeadChoice::Condensed).err().unwrap();
+    assert!(matches!(error, Error::NoCondensedHead { .. }), "{error}");
+    assert!(error.to_string().contains("export --head-top"), "{error}");
+}

@@ -1,0 +1,138 @@
+//! A model and a sampler layer that answer condensed rows, made of ones that answer dense rows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use conjoint_core::condensed::{Condense, Condensed, Rows, Summary};
+use conjoint_core::{
+    Beliefs, Canvas, Denoiser, Error as CoreError, RowId, SamplerLayer, State, TokenId, Vocabulary,
+};
+use ndarray::Array2;
+
+/// Answers the rows of a model, or of a sampler layer, condensed to their K most probable tokens, by the
+/// definition and in float64: what a condensed head has to compute.
+///
+/// Whoever asks for dense rows is given those.
+///
+/// ```
+/// use conjoint_core::{Canvas, Generator};
+/// use conjoint_testkit::{Condensing, TabularDenoiser, TabularJoint, exact_law};
+/// let joint = TabularJoint::random(2, 5, 1.0, 7)?;
+/// let model = Condensing::new(TabularDenoiser::new(joint.clone())?, 2);
+/// let law = exact_law(&Generator::new(model), &Canvas::unconditional(2, joint.mask())?)?;
+/// assert!(joint.total_variation(&law) < 1e-6);
+/// # Ok::<(), conjoint_testkit::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Condensing<M> {
+    inner: M,
+    k: usize,
+    fetched: Arc<AtomicUsize>,
+}
+
+impl<M> Condensing<M> {
+    /// Condenses to K tokens, at least 2 and at most the vocabulary.
+    pub fn new(inner: M, k: usize) -> Self {
+        Self { inner, k, fetched: Arc::default() }
+    }
+
+    /// How many rows have been fetched whole; clones count together.
+    pub fn fetched(&self) -> usize {
+        self.fetched.load(Ordering::Relaxed)
+    }
+
+    fn condense(&self, beliefs: Beliefs, wanted: &Condense) -> Result<Rows, CoreError> {
+        let vocabulary = beliefs.logits(0).len();
+        if beliefs.rows() == 0 {
+            return Ok(beliefs.into());
+        }
+        let summary = summary(&beliefs, self.k.clamp(2, vocabulary), wanted);
+        let fetched = self.fetched.clone();
+        let source = move |rows: &[usize]| {
+            fetched.fetch_add(rows.len(), Ordering::Relaxed);
+            let logits = rows.iter().flat_map(|&row| beliefs.logits(row).to_vec()).collect();
+            let logits = Array2::from_shape_vec((rows.len(), vocabulary), logits);
+            logits.map(Beliefs::from_logits).map_err(CoreError::model)
+        };
+        Condensed::new(summary, wanted, vocabulary, source).map(Rows::from)
+    }
+}
+
+impl<D: Denoiser> Denoiser for Condensing<D> {
+    fn vocabulary(&self) -> &Vocabulary {
+        self.inner.vocabulary()
+    }
+
+    fn max_length(&self) -> Option<usize> {
+        self.inner.max_length()
+    }
+
+    fn passes(&self) -> usize {
+        self.inner.passes()
+    }
+
+    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), CoreError> {
+        self.inner.denoise(batch, rows)
+    }
+
+    fn denoise_condensed(
+        &self,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<(Rows, State), CoreError> {
+        let (beliefs, state) = self.inner.denoise(batch, rows)?;
+        Ok((self.condense(beliefs, wanted)?, state))
+    }
+}
+
+impl<S: SamplerLayer> SamplerLayer for Condensing<S> {
+    fn refine(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+    ) -> Result<Beliefs, CoreError> {
+        self.inner.refine(state, batch, rows)
+    }
+
+    fn refine_condensed(
+        &self,
+        state: &mut State,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<Rows, CoreError> {
+        self.condense(self.inner.refine(state, batch, rows)?, wanted)
+    }
+}
+
+/// The summary of dense rows by its definition, in float64: their K most probable tokens, and what is wanted beside.
+pub fn summary(beliefs: &Beliefs, k: usize, wanted: &Condense) -> Summary {
+    let n = beliefs.rows();
+    let mut top = Array2::zeros((n, k));
+    let mut ids = Array2::zeros((n, k));
+    let measured = (wanted.temperatures().len(), n);
+    let (mut mass, mut entropy) = (Array2::zeros(measured), Array2::zeros(measured));
+    let asked = Array2::from_shape_fn((n, wanted.tokens().len()), |(row, column)| {
+        beliefs.logits(row)[wanted.tokens()[column] as usize]
+    });
+    for row in 0..n {
+        let logits = beliefs.logits(row);
+        let mut sorted: Vec<usize> = (0..logits.len()).collect();
+        sorted.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        for (place, &token) in sorted.iter().take(k).enumerate() {
+            top[(row, place)] = logits[token];
+            ids[(row, place)] = token as TokenId;
+        }
+        let max = f64::from(logits[sorted[0]]);
+        for (at, &temperature) in wanted.temperatures().iter().enumerate() {
+            let z = logits.iter().map(|&l| (f64::from(l) - max) / f64::from(temperature));
+            let sum: f64 = z.clone().map(f64::exp).sum();
+            let weighted: f64 = z.filter(|&z| z > f64::NEG_INFINITY).map(|z| z * z.exp()).sum();
+            mass[(at, row)] = sum as f32;
+            entropy[(at, row)] = (sum.ln() - weighted / sum) as f32;
+        }
+    }
+    Summary { top, ids, asked, mass, entropy }
+}

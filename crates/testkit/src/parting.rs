@@ -1,0 +1,99 @@
+//! Greedy decodes that part from a reference's by rounding alone.
+//!
+//! A runtime rounds differently from CPU to CPU and from version to version, by some 1e-6 of a logit. Where two positions
+//! have scores as near as that, a decode may reveal the one or the other, and all that follows differs.
+
+use conjoint_core::{Canvas, Denoiser, RowId, TokenId};
+
+use crate::Error;
+
+/// How two histories, the canvas after each step, come apart.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parting {
+    /// They do not.
+    Never,
+    /// In this step each reveals positions that the other does not, whose scores differ by at most `spread`.
+    Order {
+        /// The step, counted from 0.
+        step: usize,
+        /// The largest score among those positions less the smallest.
+        spread: f64,
+    },
+    /// In this step they differ by more than where: in a token, in a number of tokens, in a length.
+    Otherwise {
+        /// The step, counted from 0.
+        step: usize,
+    },
+}
+
+/// Compares the histories of two decodes of `start`. `score` is what decides where the strategy reveals first,
+/// of a row of logits \[V\].
+///
+/// # Errors
+/// The denoiser fails on the canvas before the step in which they part.
+pub fn parting(
+    denoiser: &dyn Denoiser,
+    start: &Canvas,
+    (ours, reference): (&[Vec<TokenId>], &[Vec<TokenId>]),
+    score: impl Fn(&[f32]) -> f64,
+) -> Result<Parting, Error> {
+    let both = || ours.iter().zip(reference);
+    let Some(step) = both().position(|(ours, reference)| ours != reference) else {
+        let step = ours.len().min(reference.len());
+        let same = ours.len() == reference.len();
+        return Ok(if same { Parting::Never } else { Parting::Otherwise { step } });
+    };
+    let before = if step == 0 { start.tokens() } else { &ours[step - 1] };
+    let (ours, reference) = (&ours[step], &reference[step]);
+    let mask = start.mask();
+    let masked = |tokens: &[TokenId]| tokens.iter().filter(|&&token| token == mask).count();
+    let differ = |&p: &usize| ours[p] != reference[p];
+    let only_where = |&p: &usize| ours[p] == mask || reference[p] == mask;
+    if ours.len() != reference.len() || masked(ours) != masked(reference) {
+        return Ok(Parting::Otherwise { step });
+    }
+    let positions: Vec<usize> = (0..ours.len()).filter(differ).collect();
+    if !positions.iter().all(only_where) {
+        return Ok(Parting::Otherwise { step });
+    }
+    let canvas = Canvas::infill(before.to_vec(), mask)?;
+    let rows: Vec<_> = positions.iter().map(|&position| RowId { sequence: 0, position }).collect();
+    let (beliefs, _) = denoiser.denoise(&[&canvas], &rows)?;
+    let scores: Vec<f64> = (0..rows.len()).map(|n| score(beliefs.logits(n))).collect();
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let smallest = scores.iter().copied().fold(f64::INFINITY, f64::min);
+    Ok(Parting::Order { step, spread: largest - smallest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{TabularDenoiser, TabularJoint};
+    use conjoint_core::RowStats;
+
+    #[test]
+    fn histories_part_in_an_order_or_otherwise() {
+        // P(x₀ = 0) = 0.7 and P(x₁ = 0) = 0.6, independent.
+        let joint = TabularJoint::new(2, 2, &[0.42, 0.28, 0.18, 0.12]).unwrap();
+        let mask = joint.mask();
+        let denoiser = TabularDenoiser::new(joint).unwrap();
+        let start = Canvas::unconditional(2, mask).unwrap();
+        let part = |ours: &[[TokenId; 2]], reference: &[[TokenId; 2]]| {
+            let [ours, reference] =
+                [ours, reference].map(|steps| steps.iter().map(|s| s.to_vec()).collect::<Vec<_>>());
+            let p1 = |logits: &[f32]| RowStats::of(logits).unwrap().p1;
+            parting(&denoiser, &start, (&ours, &reference), p1).unwrap()
+        };
+        let left_first = [[0, mask], [0, 0]];
+        assert_eq!(part(&left_first, &left_first), Parting::Never);
+        let Parting::Order { step: 0, spread } = part(&left_first, &[[mask, 0], [0, 0]]) else {
+            panic!("they part in the first step")
+        };
+        assert!((spread - 0.1).abs() < 1e-6);
+        for (other, step) in [([[1, mask], [1, 0]], 0), ([[0, mask], [0, 1]], 1)] {
+            assert_eq!(part(&left_first, &other), Parting::Otherwise { step });
+        }
+        assert_eq!(part(&left_first, &[[0, 0]]), Parting::Otherwise { step: 0 });
+        assert_eq!(part(&left_first, &left_first[..1]), Parting::Otherwise { step: 1 });
+    }
+}

@@ -1,0 +1,247 @@
+//! Condensed rows change what is moved, never a law: every strategy and filter samples what it samples from
+//! dense rows.
+
+mod common;
+
+use common::{ZERO, blank, law, oracle, orders};
+use conjoint_core::condensed::{Condense, Condensed, Rows, Summary};
+use conjoint_core::draw::Argmax;
+use conjoint_core::filter::{
+    Ban, Constrain, Filter, Identity, MinLength, MinP, Penalty, Temperature, TopK, TopP,
+};
+use conjoint_core::order::{Entropy, Raw};
+use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::unmasker::{
+    Confidence, EnergyResampling, ExactSequential, Klass, LearnedJoint, Marginal, Score, Strategy,
+    Wino,
+};
+use conjoint_core::{
+    Beliefs, Canvas, Denoiser, Error, Generator, Output, RowId, State, Vocabulary,
+};
+use conjoint_testkit::{
+    Condensing, ExactRefiner, StaleRefiner, TabularAutoregressive, TabularDenoiser, TabularJoint,
+};
+use ndarray::Array2;
+use std::sync::Arc;
+
+/// Two positions of five symbols: rows of six logits.
+fn joint(seed: u64) -> TabularJoint {
+    TabularJoint::random(2, 5, 0.7, seed).unwrap()
+}
+
+/// A model that would like to say the mask, so that the ban on it matters.
+fn wistful(joint: &TabularJoint, weight: f64) -> TabularDenoiser {
+    oracle(joint).with_mask_weight(weight).unwrap()
+}
+
+fn over(model: impl Denoiser + 'static, k: usize, strategy: impl Strategy) -> Generator {
+    Generator::new(model).unmasker(strategy).schedule(TokensPerStep::new(k).unwrap())
+}
+
+#[test]
+fn what_is_exact_stays_exact() {
+    for (seed, mask_weight) in [(1, 0.0), (2, 0.3), (3, 30.0)] {
+        let joint = joint(seed);
+        for top in [2, 5, 6] {
+            let model = Condensing::new(wistful(&joint, mask_weight), top);
+            let layer = Condensing::new(ExactRefiner, top);
+            for (name, order) in orders() {
+                let sequential = ExactSequential::new(order.clone());
+                let refined = LearnedJoint::new(layer.clone()).order(order);
+                for generator in [
+                    over(model.clone(), 1, sequential),
+                    over(model.clone(), 2, refined.clone()),
+                    over(model.clone(), 2, refined.window(1).unwrap()),
+                ] {
+                    let distance = joint.total_variation(&law(&generator, &joint));
+                    assert!(distance < ZERO, "{name}, top {top}, seed {seed}: {distance}");
+                }
+            }
+            // The mask takes a place of the top if it has any weight.
+            let outside = top < if mask_weight > 0.0 { 6 } else { 5 };
+            assert_eq!(model.fetched() > 0, outside, "top {top}, mask {mask_weight}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_strategy_keeps_its_law() {
+    let joint = joint(4);
+    let ar = TabularAutoregressive::new(joint.clone());
+    let strategies: Vec<(&str, usize, Box<dyn Strategy>)> = vec![
+        ("marginal", 2, Marginal::default().boxed()),
+        ("marginal, raw order", 1, Marginal::new(Raw(Entropy)).boxed()),
+        ("confidence, raw", 1, Confidence::new(Score::Raw).boxed()),
+        ("confidence, filtered", 1, Confidence::new(Score::Filtered).boxed()),
+        ("stale layer", 2, LearnedJoint::new(Condensing::new(StaleRefiner, 2)).boxed()),
+        ("whole rows", 1, Klass::default().boxed()),
+        ("whole rows, scored", 1, EnergyResampling::new(ar).completions(2).unwrap().boxed()),
+        ("questions", 1, Wino::new(0.3, 0.6).unwrap().boxed()),
+    ];
+    for (name, k, strategy) in strategies {
+        for temperature in [1.0, 0.6, 2.0] {
+            let filter = Temperature::new(temperature).unwrap();
+            let dense = over(wistful(&joint, 0.2), k, strategy.clone()).filter(filter);
+            let expected = law(&dense, &joint);
+            for top in [2, 4] {
+                let model = Condensing::new(wistful(&joint, 0.2), top);
+                let condensed = over(model, k, strategy.clone()).filter(filter);
+                let distance = law(&condensed, &joint).total_variation(&expected);
+                assert!(distance < ZERO, "{name}, T {temperature}, top {top}: {distance}");
+            }
+        }
+    }
+}
+
+/// Filters by name, and whether the top of 3 is enough for them whatever the row.
+fn filters() -> Vec<(&'static str, Option<bool>, Arc<dyn Filter>)> {
+    let t = |t| Temperature::new(t).unwrap();
+    let (top_k, top_p) = (|k| TopK::new(k).unwrap(), |p| TopP::new(p).unwrap());
+    let min_p = |m| MinP::new(m).unwrap();
+    vec![
+        ("none", None, Arc::new(Identity)),
+        ("top-k", Some(true), Arc::new(top_k(2))),
+        ("top-k beyond the top", Some(false), Arc::new(top_k(4))),
+        ("top-p", None, Arc::new(top_p(0.6))),
+        ("min-p", None, Arc::new(min_p(0.3))),
+        ("min-p of 0", None, Arc::new(min_p(0.0))),
+        ("temperature, top-p", None, Arc::new(t(0.5).then(top_p(0.8)))),
+        ("top-p, temperature", None, Arc::new(top_p(0.6).then(t(2.0)))),
+        ("top-k, temperature, top-p", Some(true), Arc::new(top_k(2).then(t(0.3)).then(top_p(0.7)))),
+        ("two temperatures", None, Arc::new(t(0.5).then(t(3.0)))),
+        ("a ban", None, Arc::new(Ban::new([0, 3, 99]).then(t(0.5)))),
+        ("a ban after top-k", Some(true), Arc::new(top_k(2).then(Ban::new([5])))),
+        ("length", None, Arc::new(MinLength::new(1, [1, 2]))),
+        ("a penalty", Some(false), Arc::new(Penalty::new([1, 2], 0.7).unwrap())),
+        ("several", Some(true), Arc::new(vec![top_k(2), top_k(1)])),
+    ]
+}
+
+#[test]
+fn every_filter_keeps_its_law() {
+    for seed in 5..7 {
+        let joint = joint(seed);
+        for (name, enough, filter) in filters() {
+            let dense = over(wistful(&joint, 0.2), 1, ExactSequential::default());
+            let expected = law(&dense.filter(filter.clone()), &joint);
+            for top in 2..=6 {
+                let model = Condensing::new(wistful(&joint, 0.2), top);
+                let generator = over(model.clone(), 1, ExactSequential::default());
+                let law = law(&generator.filter(filter.clone()), &joint);
+                let distance = law.total_variation(&expected);
+                assert!(distance < ZERO, "{name}, top {top}, seed {seed}: {distance}");
+                if let Some(enough) = enough.filter(|_| top == 3) {
+                    let is_dense = name == "a penalty";
+                    assert_eq!(model.fetched() == 0, enough || is_dense, "{name}: fetched");
+                }
+            }
+        }
+    }
+}
+
+fn outputs(generator: &Generator, joint: &TabularJoint) -> Vec<Output> {
+    generator.run(vec![blank(joint); 100], &mut ()).unwrap()
+}
+
+/// Where nothing lies outside of the top, draws are those from dense rows.
+#[test]
+fn the_same_seed_gives_the_same_tokens_where_the_top_holds_all() {
+    let joint = TabularJoint::random(4, 5, 0.7, 9).unwrap();
+    let confident = || Confidence::default().boxed();
+    let sequential = || ExactSequential::default().boxed();
+    for strategy in [confident, sequential] {
+        let dense = over(oracle(&joint), 1, strategy());
+        let model = |top| Condensing::new(oracle(&joint), top);
+        let top_2 = TopK::new(2).unwrap();
+        let (two, all) = (model(2), model(6));
+        let condensed = |model: &Condensing<_>| over(model.clone(), 1, strategy());
+        for seed in 0..10 {
+            let expected = outputs(&dense.clone().seed(seed), &joint);
+            assert_eq!(outputs(&condensed(&all).seed(seed), &joint), expected);
+            let expected = outputs(&dense.clone().seed(seed).filter(top_2), &joint);
+            assert_eq!(outputs(&condensed(&two).seed(seed).filter(top_2), &joint), expected);
+            let expected = outputs(&dense.clone().seed(seed).draw(Argmax), &joint);
+            assert_eq!(outputs(&condensed(&two).seed(seed).draw(Argmax), &joint), expected);
+        }
+        assert_eq!((two.fetched(), all.fetched()), (0, 0));
+    }
+}
+
+/// Neighbours that want whole rows, or rows at other temperatures, change nothing.
+#[test]
+fn a_sequence_does_not_depend_on_its_batch() {
+    let joint = TabularJoint::random(3, 5, 0.7, 10).unwrap();
+    let plain = over(Condensing::new(wistful(&joint, 0.2), 3), 1, ExactSequential::default());
+    let hot = plain.clone().filter(Temperature::new(2.0).unwrap());
+    let whole = plain.clone().filter(Penalty::new([1], 1.0).unwrap());
+    let followed = plain.clone().unmasker(Klass::default());
+    let constrained = plain
+        .clone()
+        .filter(Constrain::new([(1, [0, 2])]).unwrap())
+        .unmasker(Confidence::default());
+    let settings = [plain.clone(), hot, whole, followed, constrained];
+    let requests = |n: usize| (0..n).map(|i| (blank(&joint), settings[i % 5].clone())).collect();
+    let together = plain.clone().batch_size(16).unwrap().run_each(requests(40), &mut ()).unwrap();
+    let alone = plain.batch_size(1).unwrap().run_each(requests(40), &mut ()).unwrap();
+    assert_eq!(together, alone);
+}
+
+/// Answers rows with a flaw.
+struct Flawed<F>(TabularDenoiser, F);
+
+impl<F: Fn(&mut Summary) + Send + Sync> Denoiser for Flawed<F> {
+    fn vocabulary(&self) -> &Vocabulary {
+        self.0.vocabulary()
+    }
+
+    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+        self.0.denoise(batch, rows)
+    }
+
+    fn denoise_condensed(
+        &self,
+        batch: &[&Canvas],
+        rows: &[RowId],
+        wanted: &Condense,
+    ) -> Result<(Rows, State), Error> {
+        let (beliefs, state) = self.0.denoise(batch, rows)?;
+        let mut summary = conjoint_testkit::condensing::summary(&beliefs, 2, wanted);
+        (self.1)(&mut summary);
+        let fetched = beliefs.clone();
+        let source = move |rows: &[usize]| {
+            let logits: Vec<f32> = rows.iter().flat_map(|&n| fetched.logits(n).to_vec()).collect();
+            let logits = Array2::from_shape_vec((rows.len(), 6), logits).map_err(Error::model)?;
+            Ok(Beliefs::from_logits(logits))
+        };
+        Ok((Condensed::new(summary, wanted, 6, source)?.into(), state))
+    }
+}
+
+/// The twin that must be rejected: a head that gets the mass wrong samples another law.
+#[test]
+fn a_wrong_mass_is_another_law() {
+    let joint = joint(11);
+    let distance = |by: f32| {
+        let model = Flawed(oracle(&joint), move |summary: &mut Summary| summary.mass *= by);
+        joint.total_variation(&law(&over(model, 1, ExactSequential::default()), &joint))
+    };
+    assert!(distance(1.0) < ZERO);
+    assert!(distance(1.2) > 0.01, "{}", distance(1.2));
+}
+
+#[test]
+fn what_is_wrong_with_a_row_is_named() {
+    let joint = joint(12);
+    let canvas = blank(&joint);
+    let model = |logit: f32| {
+        let weight = if logit.is_nan() { 1.0 } else { 0.5 };
+        Flawed(wistful(&joint, weight), move |summary: &mut Summary| summary.mass.fill(logit))
+    };
+    // Nothing is wrong with the whole rows, so they serve.
+    let generator = over(model(f32::NAN), 1, ExactSequential::default());
+    assert!(joint.total_variation(&law(&generator, &joint)) < ZERO);
+    let banned = Condensing::new(oracle(&joint), 3);
+    let generator = over(banned, 1, ExactSequential::default()).ban(0..6);
+    let error = generator.run(vec![canvas], &mut ()).unwrap_err();
+    assert!(matches!(error, Error::EmptyRow { sequence: 0, position: 0 }), "{error}");
+}
