@@ -25,33 +25,36 @@ mkdir -p "$out"
 
 seven=2,1.5,1.2,1,1,1,1
 rates="--optimizer muon --rates linear --warmup 100 --beta2 0.98 --muon 5e-3 --adamw 3e-3"
-# What differs from the baseline, which compares all depths in each step and gives half the weight to a window.
+published="--optimizer adamw --adamw 5e-5 --rates constant --warmup 250 --beta2 0.999"
+window="--window 8 --window-share 0.5"
+baseline="--depth-weights $seven --all-depths $window"
+# The baseline compares all depths in each step and gives half the weight to a window.
 declare -A variants=(
-    [baseline]="--depth-weights $seven --all-depths --window 8 --window-share 0.5"
-    [own-half]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --own-share 0.5"
-    [one-depth]="--depth-weights $seven --window 8 --window-share 0.5"
-    [three-passes]="--depth-weights 2,1.5,1.2 --all-depths --window 8 --window-share 0.5"
-    [eleven-passes]="--depth-weights $seven,1,1,1,1 --all-depths --window 8 --window-share 0.5"
-    [no-window]="--depth-weights $seven --all-depths"
-    [window-alone]="--depth-weights $seven --all-depths --window 8 --window-share 1"
-    [lambda-teacher]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --lambda-teacher 1"
-    [lambda-start]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --lambda-start 1"
-    [temperature-2]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --distil-temperature 2"
-    [two-layers]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --layers 2"
-    [published-rates]="--depth-weights $seven --all-depths --window 8 --window-share 0.5 --optimizer adamw \
-        --adamw 5e-5 --rates constant --warmup 250 --beta2 0.999"
+    [baseline]="$baseline $rates"
+    [own-half]="$baseline $rates --own-share 0.5"
+    [one-depth]="--depth-weights $seven $window $rates"
+    [three-passes]="--depth-weights 2,1.5,1.2 --all-depths $window $rates"
+    [eleven-passes]="--depth-weights $seven,1,1,1,1 --all-depths $window $rates"
+    [no-window]="--depth-weights $seven --all-depths $rates"
+    [window-alone]="--depth-weights $seven --all-depths --window 8 --window-share 1 $rates"
+    [lambda-teacher]="$baseline $rates --lambda-teacher 1"
+    [lambda-start]="$baseline $rates --lambda-start 1"
+    [temperature-2]="$baseline $rates --distil-temperature 2"
+    [two-layers]="$baseline $rates --layers 2"
+    [published-rates]="$baseline $published"
 )
 order=(baseline own-half one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
     temperature-2 two-layers published-rates)
 [ $# -gt 0 ] && order=("$@")
+for name in "${order[@]}"; do
+    [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }
+done
 
 printf '<%s>\n' story math code list >"$out/tags.txt"
 "$CONJOINT" trajectories --model "$model" --num "${NUM:-6000}" --length 48 --seed "$seed" --out "$out/trajectories" \
     --prompts "$out/tags.txt"
 for name in "${order[@]}"; do
-    [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }
     read -ra flags <<<"${variants[$name]}"
-    [[ ${variants[$name]} == *--optimizer* ]] || read -ra flags <<<"${variants[$name]} $rates"
     "$CONJOINT" train sampler --model "$model" --dir "$out/$name/run" --trajectories-dir "$out/trajectories" \
         --answers "$out/answers" --steps "$steps" --seed "$seed" --batch 24 \
         --cache-mib 6000 "${flags[@]}"

@@ -90,6 +90,7 @@ fn blame(arguments: &Arguments, error: ExportError) -> anyhow::Error {
             }
             _ => error.into(),
         },
+        ExportError::HeadTop { got } => BadFlag::new("--head-top", *got, error).into(),
         ExportError::ShiftUnknown { .. } => BadFlag::missing("--shift", error).into(),
         ExportError::Unlinkable { .. } => BadFlag::missing("--out", error).into(),
         _ => error.into(),

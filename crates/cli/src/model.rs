@@ -51,6 +51,7 @@ impl ModelArguments {
             OnnxError::ProviderNotCompiled { .. } | OnnxError::ProviderAbsent { .. } => {
                 BadFlag::new("--provider", self.provider, error).into()
             }
+            OnnxError::NoCondensedHead { .. } => BadFlag::new("--head", self.head, error).into(),
             error => anyhow::Error::from(error),
         })?;
         let tokenizer = match Tokenizer::open(&self.model) {

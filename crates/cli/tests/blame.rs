@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{conjoint, export, fixtures, stderr, tiny};
+use common::{conjoint, export, fixtures, refused, tiny};
 
 /// Runs a line, in which `{}` are these folders in turn.
 fn run(line: &str, folders: &[&std::path::Path]) -> std::process::Output {
@@ -12,15 +12,6 @@ fn run(line: &str, folders: &[&std::path::Path]) -> std::process::Output {
         word => word.replace('_', " ").into(),
     };
     conjoint(&line.split_whitespace().map(word).collect::<Vec<_>>())
-}
-
-#[track_caller]
-fn refused(output: &std::process::Output, parts: &[&str]) {
-    let message = stderr(output);
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "{part} is missing in\n{message}");
-    }
 }
 
 #[test]
@@ -123,6 +114,16 @@ fn files_and_folders_that_cannot_be_written_or_read_are_found_first() {
     refused(&output, &["'--sampler'", "no such folder"]);
     let output = run(line, &[&checkpoint, &none, &fixtures().join("dream-tiny")]);
     refused(&output, &["'--sampler'", "drafter.norm_embed", "is missing"]);
+    assert!(!none.exists());
+    refused(
+        &run("export {} --out {} --head-top 1", &[&checkpoint, &none]),
+        &["'1' for '--head-top'"],
+    );
+    let line = "generate --model {} --unconditional --gen-length 8 --head condensed";
+    refused(&run(line, &[&tiny]), &["'condensed' for '--head'", "conjoint export --head-top"]);
+    let line = "train base --dir {} --steps 1 --init {}";
+    let output = run(line, &[&none, &tiny.join("config.json")]);
+    refused(&output, &["'--init'", "a checkpoint's model.safetensors"]);
     assert!(!none.exists());
     if !cfg!(feature = "cuda") {
         let line = "generate --model {} --unconditional --gen-length 8 --provider cuda";

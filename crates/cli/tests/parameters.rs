@@ -2,17 +2,7 @@
 
 mod common;
 
-use common::{conjoint, export, generate, generate_json, stderr, tiny};
-
-/// The run must end with 2, and its message hold all of these.
-#[track_caller]
-fn refused(output: &std::process::Output, parts: &[&str]) {
-    let message = stderr(output);
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "{part} is missing in\n{message}");
-    }
-}
+use common::{conjoint, export, generate, generate_json, refused, stderr, tiny};
 
 #[test]
 fn a_flag_that_the_strategy_does_not_take_is_refused() {

@@ -120,6 +120,15 @@ pub struct Graphs {
     pub sampler: Option<String>,
 }
 
+impl Graphs {
+    /// File names of all of them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let head_top = self.head_top.as_ref().map(|head| &head.graph);
+        let names = [Some(&self.backbone), Some(&self.head), head_top, self.sampler.as_ref()];
+        names.into_iter().flatten().map(String::as_str)
+    }
+}
+
 /// The condensed head: `hidden` f32 [B, T, D], `rows` i64 \[N\], `temperatures` f32 \[C\], `tokens` i64 \[M\],
 /// `whole` i64 \[W\] → `top` f32 and `ids` i64 [N, K], `asked` f32 [N, M], `mass` and `entropy` f32 [C, N],
 /// `logits` f32 [W, V].
@@ -183,15 +192,13 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
         manifest.check_sizes(&path)?;
-        let Graphs { backbone, head, head_top, sampler } = &manifest.graphs;
-        let head_top = head_top.as_ref().map(|head| &head.graph);
-        for name in [Some(backbone), Some(head), head_top, sampler.as_ref()].into_iter().flatten() {
+        for name in manifest.graphs.names() {
             if !is_plain_name(name) {
                 return Err(ExportError::Config {
                     path,
                     key: "graphs".into(),
                     expected: "file names without a folder".into(),
-                    got: name.clone(),
+                    got: name.into(),
                 });
             }
         }

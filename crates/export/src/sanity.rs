@@ -28,10 +28,8 @@ fn for_every_graph(check: impl Fn(&str, &Path, &ModelProto)) {
             options.operators = operators;
             options.head_top = Some(8);
             let graphs = export(&options).unwrap().graphs;
-            let head_top = graphs.head_top.map(|head| head.graph);
-            let names = [Some(graphs.backbone), Some(graphs.head), head_top, graphs.sampler];
-            for name in names.into_iter().flatten() {
-                let bytes = fs::read(out.path().join(&name)).unwrap();
+            for name in graphs.names() {
+                let bytes = fs::read(out.path().join(name)).unwrap();
                 let model = ModelProto::decode(&*bytes).unwrap();
                 assert_eq!(model.encode_to_vec(), bytes, "decoding loses nothing");
                 check(&format!("{checkpoint} {operators:?} {name}"), out.path(), &model);

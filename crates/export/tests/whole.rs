@@ -32,6 +32,7 @@ fn exported(name: &str, sampler: Option<&TempDir>, operators: Operators) -> Temp
     options.sampler = sampler.map(|folder| folder.path().into());
     options.out = Some(out.path().into());
     options.operators = operators;
+    options.head_top = Some(8);
     export(&options).unwrap();
     out
 }
@@ -60,8 +61,14 @@ fn every_file_of_the_manifest_must_be_there() {
     let folder = whole();
     let files: Vec<String> =
         Manifest::read(folder.path()).unwrap().files().into_iter().map(Into::into).collect();
-    for name in ["config.json", "backbone.onnx", "head.onnx", "sampler.onnx", "sampler.safetensors"]
-    {
+    for name in [
+        "config.json",
+        "backbone.onnx",
+        "head.onnx",
+        "head-top.onnx",
+        "sampler.onnx",
+        "sampler.safetensors",
+    ] {
         assert!(files.iter().any(|file| file == name), "{name}");
     }
     for name in files {
@@ -100,6 +107,25 @@ fn every_size_of_the_manifest_is_another_files_too() {
         let named = |problem: &String| problem.contains(key) && problem.contains(said);
         assert!(problems.iter().any(named), "{key}: {problems:#?}");
     }
+}
+
+#[test]
+fn the_condensed_head_is_checked_as_the_other_graphs_are() {
+    let folder = whole();
+    let graph = folder.path().join("head-top.onnx");
+    let other = exported("llada-tiny", None, Operators::Fused);
+    fs::copy(other.path().join("head-top.onnx"), &graph).unwrap();
+    let found = problems(folder.path());
+    let misplaced =
+        |problem: &String| problem.contains("head-top.onnx") && problem.contains("ff_out");
+    assert!(found.iter().any(misplaced), "{found:#?}");
+    fs::write(&graph, b"\xff\xff\xff").unwrap();
+    only_problem(folder.path(), &["head-top.onnx", "export the checkpoint again"]);
+    let folder = whole();
+    edit_json(&folder.path().join(MANIFEST), |manifest| {
+        manifest["graphs"]["head_top"]["k"] = json!(9);
+    });
+    only_problem(folder.path(), &["head_top.k", "8 as in head-top.onnx"]);
 }
 
 #[test]

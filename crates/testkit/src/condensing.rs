@@ -42,10 +42,10 @@ impl<M> Condensing<M> {
     }
 
     fn condense(&self, beliefs: Beliefs, wanted: &Condense) -> Result<Rows, CoreError> {
-        let vocabulary = beliefs.logits(0).len();
         if beliefs.rows() == 0 {
             return Ok(beliefs.into());
         }
+        let vocabulary = beliefs.logits(0).len();
         let summary = summary(&beliefs, self.k.clamp(2, vocabulary), wanted);
         let fetched = self.fetched.clone();
         let source = move |rows: &[usize]| {

@@ -30,13 +30,7 @@ impl Unmasker for Coins {
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        for row in 0..view.candidates().len() {
-            if self.0.contains(&view.row(row).position) {
-                let drawn = view.draw(row)?;
-                view.reveal(row, drawn);
-            }
-        }
-        Ok(Next::EndStep)
+        common::reveal(view, &self.0)
     }
 }
 

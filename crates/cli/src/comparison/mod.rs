@@ -62,15 +62,16 @@ pub fn run(
     let prompts = arguments.texts.beginnings(&model, arguments.num_samples as usize)?;
     let canvases = arguments.texts.canvases(&model, &prompts, arguments.num_samples as usize)?;
     let length = canvases[0].free_span().len();
-    let points = lines.points(length)?;
+    let mut points = Vec::new();
     // Whatever cannot work is said before hours are spent on what can, and before the folder is claimed.
-    for (line, setting) in &points {
+    for (line, setting) in lines.points(length)? {
         let schedule = setting.schedule();
         let generator = sampling.generator(&model, lines.flag, line.unmasker(), schedule)?;
         let checked = generator.check(&canvases);
         checked.map_err(|error| {
             sampling.blame((lines.flag, &format!("{} {schedule}", line.name())), error)
         })?;
+        points.push((line.name(), setting.name(), generator));
     }
     let mut judge = Judge::new(&model, sampling, metrics, &canvases, &arguments.external)?;
     let settings = settings(arguments, &model, (&prompts, length), metrics)?;
@@ -87,15 +88,11 @@ pub fn run(
     };
     let mut keys = Vec::new();
     for &seed in &arguments.seeds {
-        for (line, setting) in &points {
-            let key = Key { strategy: line.name(), parameter: setting.name(), seed };
-            collection.point(&key, || {
-                let schedule = setting.schedule();
-                let generator =
-                    sampling.generator(&model, lines.flag, line.unmasker(), schedule)?;
-                let generator = generator.seed(seed);
-                point(&generator, &key, cost, &mut judge)
-            })?;
+        for (strategy, parameter, generator) in &points {
+            let (strategy, parameter) = (strategy.clone(), parameter.clone());
+            let key = Key { strategy, parameter, seed };
+            collection
+                .point(&key, || point(&generator.clone().seed(seed), &key, cost, &mut judge))?;
             keys.push(key);
             // Whoever watches the folder sees the report grow.
             write_report(&arguments.out, &collection.report(&keys)?)?;

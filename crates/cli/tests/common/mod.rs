@@ -48,3 +48,13 @@ pub fn generate_json(model: &Path, arguments: &str) -> serde_json::Value {
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
+
+/// The run must end with 2, and its message hold all of these.
+#[track_caller]
+pub fn refused(output: &Output, parts: &[&str]) {
+    let message = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "{part} is missing in\n{message}");
+    }
+}

@@ -5,7 +5,8 @@ use crate::Error;
 
 /// Explores slowly until a span is worth filling, then fills it fast; again and again along the block.
 ///
-/// c is the probability of the token drawn at a position, in the row as the model gave it. Each cycle begins where the last span ended:
+/// c is the probability of the token drawn at a position, in the row as the model gave it. Each cycle begins
+/// where the last span ended:
 /// - **Slow**, k steps: each estimates how far the span reaches, to the last masked position with
 ///   c ≥ c_span, and reveals from all that follows. The estimate stands once two in a row differ by at most
 ///   one position; until then it is their mean, rounded down.
@@ -15,9 +16,9 @@ use crate::Error;
 ///
 /// **Law.** Biased when tokens are sampled, as [`Confidence`](super::Confidence): *where* depends on *what*
 /// was drawn. With c_fill = 1 every token but the first of a step is certain; if the slow steps suffice for the
-/// whole block it is then `Confidence` by [`Score::Raw`] at K = 1. Source: SlowFast sampling (arXiv 2506.10848): k = 6, c_span = 0.3, c_fill = 0.9. As in its code all k
-/// slow steps are taken, even once the span is settled; unlike there, fast steps see the whole canvas,
-/// not only what lies left of the span's end.
+/// whole block it is then `Confidence` by [`Score::Raw`] at K = 1. Source: SlowFast sampling (arXiv
+/// 2506.10848): k = 6, c_span = 0.3, c_fill = 0.9. As in its code all k slow steps are taken, even once the
+/// span is settled; unlike there, fast steps see the whole canvas, not only what lies left of the span's end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlowFast {
     slow_steps: usize,

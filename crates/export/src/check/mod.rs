@@ -22,9 +22,8 @@ const CONFIG: &str = "config.json";
 impl Manifest {
     /// The files that the folder of this manifest must hold, beside it: configuration, graphs, tokenizer, weights.
     pub fn files(&self) -> Vec<&str> {
-        let graphs = &self.graphs;
-        let mut files = vec![CONFIG, graphs.backbone.as_str(), &graphs.head];
-        files.extend(graphs.sampler.as_deref());
+        let mut files = vec![CONFIG];
+        files.extend(self.graphs.names());
         files.extend(self.tokenizer.as_deref());
         files.extend((self.tokenizer.as_deref() == Some("vocab.json")).then_some("merges.txt"));
         files.extend(self.provenance.weights.iter().map(|file| file.name.as_str()));
@@ -51,12 +50,19 @@ impl Manifest {
         problems.extend(self.check_config(folder).err());
         let mut read = |name: &str| graph(folder, name, &mut problems);
         let (backbone, head) = (read(&self.graphs.backbone), read(&self.graphs.head));
-        let sampler = self.graphs.sampler.as_deref().and_then(read);
+        let top = self.graphs.head_top.as_ref().and_then(|top| Some((read(&top.graph)?, top)));
+        let sampler = self.graphs.sampler.as_deref().and_then(|name| Some((read(name)?, name)));
         let Some((backbone, head)) = backbone.zip(head) else { return problems };
-        problems.extend(self.check_sizes_of(folder, &backbone, &head, sampler.as_ref()).err());
-        let sampler = sampler.iter().zip(self.graphs.sampler.as_deref());
-        let graphs = [(&backbone, &*self.graphs.backbone), (&head, &self.graphs.head)];
-        for (graph, name) in graphs.into_iter().chain(sampler) {
+        let (vocab, width) = (self.vocab_size, self.hidden_size);
+        let mut graphs = vec![
+            (&backbone, self.graphs.backbone.as_str(), "hidden_size", width),
+            (&head, self.graphs.head.as_str(), "vocab_size", vocab),
+        ];
+        let top = top.as_ref().map(|(graph, top)| (graph, top.graph.as_str(), "head_top.k", top.k));
+        graphs.extend(top);
+        graphs.extend(sampler.as_ref().map(|(graph, name)| (graph, *name, "hidden_size", width)));
+        problems.extend(self.check_sizes_of(folder, &backbone, &graphs).err());
+        for (graph, name, ..) in graphs {
             problems.extend(tensors::misplaced(self, folder, name, graph));
         }
         problems
@@ -92,26 +98,19 @@ impl Manifest {
         self.equal(folder, CONFIG, "tokens", &self.tokens, Some(&tokens))
     }
 
-    /// Checks what the graphs themselves say of sizes, types and operators.
+    /// Checks what the graphs themselves say of types and operators, and each with its name of the size of its rows,
+    /// under the manifest's key and as it has it.
     fn check_sizes_of(
         &self,
         folder: &Path,
         backbone: &GraphProto,
-        head: &GraphProto,
-        sampler: Option<&GraphProto>,
+        graphs: &[(&GraphProto, &str, &str, usize)],
     ) -> Result<(), ExportError> {
-        let (vocab, width) = (self.vocab_size, self.hidden_size);
-        let sampler = sampler.zip(self.graphs.sampler.as_deref());
-        let graphs = [
-            Some((backbone, self.graphs.backbone.as_str(), "hidden_size", width)),
-            Some((head, self.graphs.head.as_str(), "vocab_size", vocab)),
-            sampler.map(|(graph, name)| (graph, name, "hidden_size", width)),
-        ];
-        for (graph, name, key, own) in graphs.into_iter().flatten() {
+        for &(graph, name, key, own) in graphs {
             self.equal(folder, name, key, &(own as i64), last_size(graph).as_ref())?;
         }
         let name = self.graphs.backbone.as_str();
-        let table = [vocab as i64, width as i64];
+        let table = [self.vocab_size as i64, self.hidden_size as i64];
         let table = backbone.initializer.iter().find(|tensor| tensor.dims == table);
         self.equal(folder, name, "dtype", &self.dtype, table.and_then(dtype).as_ref())?;
         let has = |op: &str| backbone.node.iter().any(|node| node.op_type == op);
@@ -176,7 +175,7 @@ fn dtype(tensor: &TensorProto) -> Option<DType> {
     }
 }
 
-/// The last size of a graph's output, where it is fixed.
+/// The last size of a graph's first output, where it is fixed.
 fn last_size(graph: &GraphProto) -> Option<i64> {
     let tensor = graph.output.first()?.r#type.as_ref()?.tensor_type.as_ref()?;
     tensor.shape.as_ref()?.dim.last()?.dim_value

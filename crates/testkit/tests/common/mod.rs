@@ -106,14 +106,19 @@ impl Unmasker for EvenChance {
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        for row in 0..view.candidates().len() {
-            if self.0.contains(&view.row(row).position) {
-                let drawn = view.draw(row)?;
-                view.reveal(row, drawn);
-            }
-        }
-        Ok(Next::EndStep)
+        reveal(view, &self.0)
     }
+}
+
+/// Draws a token at each of these positions, and ends the step.
+pub fn reveal(view: &mut View<'_>, positions: &[usize]) -> Result<Next, Error> {
+    for row in 0..view.candidates().len() {
+        if positions.contains(&view.row(row).position) {
+            let drawn = view.draw(row)?;
+            view.reveal(row, drawn);
+        }
+    }
+    Ok(Next::EndStep)
 }
 
 /// Broken on purpose: draws with probability ∝ p².

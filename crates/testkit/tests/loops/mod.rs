@@ -238,7 +238,7 @@ pub fn dream(rows: &Rows, start: &[TokenId], with: Dream) -> Law {
                 DreamAlgorithm::MaskgitPlus => row(tokens, position)[token as usize],
                 DreamAlgorithm::TopkMargin => margin(&row(tokens, position)),
                 DreamAlgorithm::Entropy => -entropy(&row(tokens, position)),
-                DreamAlgorithm::Origin => unimplemented!("has no score"),
+                DreamAlgorithm::Origin => unreachable!("origin ranks nothing"),
             };
             let drawn = draws(&positions, |position| row(tokens, position), score);
             drawn.into_iter().map(|(drawn, p)| (reveal(tokens, drawn, quota), p)).collect()

@@ -81,11 +81,7 @@ impl View<'_> {
         match self.choose(row)? {
             Choice::Token(drawn) => Ok(drawn),
             Choice::Rest => self.draw_rest(row),
-            Choice::Untold => {
-                self.filtered(row)?;
-                let token = self.parts.draw.draw(&self.work.row, self.stream);
-                self.drawn(row, token)
-            }
+            Choice::Untold => self.draw_whole(row),
         }
     }
 
@@ -103,7 +99,7 @@ impl View<'_> {
         outside.clear();
         for row in rows {
             drawn.push(match self.choose(row)? {
-                Choice::Untold => self.draw(row)?,
+                Choice::Untold => self.draw_whole(row)?,
                 Choice::Token(drawn) => drawn,
                 Choice::Rest => {
                     outside.push(row);
@@ -161,6 +157,13 @@ impl View<'_> {
             }
         };
         Ok(Choice::Token(Drawn { token, probability: stats.probability(logit) }))
+    }
+
+    /// Draws from the whole of a row.
+    fn draw_whole(&mut self, row: usize) -> Result<Drawn, Error> {
+        self.filtered(row)?;
+        let token = self.parts.draw.draw(&self.work.row, self.stream);
+        self.drawn(row, token)
     }
 
     /// Draws among the tokens outside of a condensed row's top.

@@ -125,8 +125,8 @@ impl<'a> View<'a> {
         self.sight.round
     }
 
-    /// The masked positions of the current block, before the [end](Canvas::end), from left to right: at least one, unless the strategy
-    /// has [held](super::Next::Hold) a full block.
+    /// The masked positions of the current block, before the [end](Canvas::end), from left to right: at least
+    /// one, unless the strategy has [held](super::Next::Hold) a full block.
     pub fn candidates(&self) -> &[Candidate] {
         &self.work.rows[..self.sight.candidates]
     }
