@@ -16,6 +16,7 @@ use crate::options::RunOptions;
 use crate::params;
 use crate::tokenizer::CharTokenizer;
 use crate::trainer::{self, Summary};
+use crate::window::Window;
 
 /// The first row that is held out for validation; training never comes this far.
 pub const HELD_OUT: u64 = 1 << 40;
@@ -63,6 +64,11 @@ pub struct BaseOptions {
     pub early_share: f64,
     /// The share of a row that is masked at most early in the run.
     pub early_limit: f64,
+    /// The share of each batch whose rows are unmasked from step to step in the model's own order, instead of
+    /// masked at random: they look as in decoding (PUMA, arXiv 2602.10314).
+    pub progressive_share: f64,
+    /// The masked positions of those rows that count most, next to the mean over all.
+    pub window: Window,
     /// The domains of the texts that [`train_base`] makes; one named twice is drawn twice as often.
     pub domains: Vec<Domain>,
     /// Held-out rows for each validated level.
@@ -86,10 +92,12 @@ impl Default for BaseOptions {
             prompt: 1,
             early_share: 1.0 / 3.0,
             early_limit: 0.6,
+            progressive_share: 0.0,
+            window: Window::default(),
             domains: Domain::ALL.to_vec(),
             validation_rows: 128,
             precision: Precision::F32,
-            run: RunOptions { batch: 32, ..RunOptions::default() },
+            run: RunOptions::default(),
         }
     }
 }
@@ -135,6 +143,13 @@ impl BaseOptions {
             self.early_limit,
             "in (0, 1]",
         )?;
+        check(
+            (0.0..=1.0).contains(&self.progressive_share),
+            "progressive_share",
+            self.progressive_share,
+            "in [0, 1]",
+        )?;
+        self.window.validate()?;
         check(self.validation_rows > 0, "validation_rows", self.validation_rows, "at least 1")?;
         let config = DreamConfig {
             vocab_size: tokenizer.model_vocab_size(),
@@ -194,7 +209,9 @@ fn texts(tokenizer: &CharTokenizer, options: &BaseOptions) -> Result<impl Rows, 
 /// `checkpoint/`.
 ///
 /// The loss of a row with n masked tokens is their mean negative log likelihood, in nats; n is
-/// uniform on 1..=T − prompt, stratified over the batch.
+/// uniform on 1..=T − prompt, stratified over the batch. A share of the rows
+/// ([`BaseOptions::progressive_share`]) is unmasked from step to step instead, and weighed by
+/// [`BaseOptions::window`].
 ///
 /// # Errors
 ///
@@ -210,7 +227,7 @@ pub fn train_on(
         Some(weights) => started_from(weights, &config, tokenizer, &device)?,
         None => params::init(Dream::tied(&config, &device), options.run.seed),
     };
-    trainer::train(model, &MaskedDiffusion { rows, tokenizer, options, config }, &options.run)
+    trainer::train(model, &MaskedDiffusion::new(rows, tokenizer, options, config), &options.run)
 }
 
 /// The model in the file `weights` of a checkpoint of these sizes and tokens.
@@ -273,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn copying_is_learnt_on_the_way_of_decoding() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = BaseOptions { progressive_share: 1.0, ..tiny_run(dir.path(), 500) };
+        options.run.batch = 16;
+        train_on(&letters, &letter_tokenizer(), &options).unwrap();
+        // Of a row that is revealed one by one, half the tokens are implied by those before them.
+        let curve = losses(dir.path());
+        let (first, last) = (curve[..10].iter().sum::<f64>(), curve[400..].iter().sum::<f64>());
+        assert!(last / 100.0 < 0.8 * first / 10.0, "{} {}", first / 10.0, last / 100.0);
+    }
+
+    #[test]
     fn the_run_folder_is_a_checkpoint_of_the_averaged_weights() {
         let dir = tempfile::tempdir().unwrap();
         let summary = train_on(&letters, &letter_tokenizer(), &tiny_run(dir.path(), 30)).unwrap();
@@ -280,8 +309,7 @@ mod tests {
         let config = options.config(&letter_tokenizer()).unwrap();
         let model = checkpoint::load(dir.path(), &Device::default()).unwrap();
         let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
-        let objective =
-            MaskedDiffusion { rows: &letters, tokenizer: &tokenizer, options: &options, config };
+        let objective = MaskedDiffusion::new(&letters, &tokenizer, &options, config);
         for (name, value) in objective.validate(&model).unwrap() {
             assert!((value - summary.validation[&name]).abs() < 1e-4);
         }
@@ -366,6 +394,9 @@ mod tests {
         let good = || tiny_run(dir.path(), 1);
         let run = |run: RunOptions| BaseOptions { run, ..good() };
         assert_eq!(refused(BaseOptions { prompt: 8, ..good() }), "prompt");
+        assert_eq!(refused(BaseOptions { progressive_share: 1.5, ..good() }), "progressive_share");
+        let window = Window { rows: Some(0), share: 0.5 };
+        assert_eq!(refused(BaseOptions { window, ..good() }), "window");
         assert_eq!(refused(BaseOptions { heads: 3, ..good() }), "hidden_size");
         assert_eq!(refused(run(RunOptions { max_steps: None, ..good().run })), "max_steps");
         assert_eq!(refused(run(RunOptions { workers: 7, ..good().run })), "workers");

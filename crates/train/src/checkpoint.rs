@@ -17,14 +17,12 @@ use crate::{TrainError, atomic};
 ///
 /// The files cannot be written.
 pub fn save(model: &Dream, dir: &Path, precision: Precision) -> Result<(), TrainError> {
-    let mut tensors = export(model, |path| format!("model.{}", checkpoint_name(path)));
+    let mut tensors = export(model, tensor_name);
     if model.lm_head.is_none() {
         let embedding = &model.embed_tokens.weight;
         tensors.insert("lm_head.weight".into(), Stored::new(&embedding.val()));
         let scaled = embedding.val().mul_scalar(model.embed_scale());
         tensors.insert("model.embed_tokens.weight".into(), Stored::new(&scaled));
-    } else if let Some(head) = tensors.remove("model.lm_head") {
-        tensors.insert("lm_head.weight".into(), head);
     }
     write_tensors(tensors, &dir.join("model.safetensors"), precision)?;
     let json = config_json(model.config(), precision);
@@ -47,11 +45,7 @@ pub fn load(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
     {
         tensors.entry("lm_head.weight".into()).or_insert(embedding);
     }
-    let name = |path: &str| match path {
-        "lm_head" => "lm_head.weight".to_owned(),
-        _ => format!("model.{}", checkpoint_name(path)),
-    };
-    import(Dream::untied(&config, device), &tensors, name, &path)
+    import(Dream::untied(&config, device), &tensors, tensor_name, &path)
 }
 
 /// Reads the checkpoint in `dir`, one of [`save`] of a tied model, as the tied model it was saved from.
@@ -77,7 +71,7 @@ pub fn load_tied(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
         return Err(TrainError::malformed(&path, reason));
     }
     tensors.insert("model.embed_tokens.weight".into(), head);
-    import(model, &tensors, |name| format!("model.{}", checkpoint_name(name)), &path)
+    import(model, &tensors, tensor_name, &path)
 }
 
 /// Reads `dir`'s `config.json`.
@@ -92,6 +86,14 @@ pub fn load_config(dir: &Path) -> Result<DreamConfig, TrainError> {
         serde_json::from_slice(&text).map_err(|e| TrainError::malformed(&path, e))?;
     config.validate()?;
     Ok(config)
+}
+
+/// The checkpoint's name of a parameter of [`Dream`].
+fn tensor_name(path: &str) -> String {
+    match path {
+        "lm_head" => "lm_head.weight".to_owned(),
+        _ => format!("model.{}", checkpoint_name(path)),
+    }
 }
 
 /// burn calls a norm's gain `gamma`, and checkpoints call it `weight`.

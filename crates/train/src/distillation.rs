@@ -66,11 +66,7 @@ impl Default for SamplerOptions {
             cache_bytes: 4 << 30,
             held_out: 64,
             precision: Precision::F32,
-            run: RunOptions {
-                batch: 32,
-                optimizer: OptimizerOptions::published(),
-                ..RunOptions::default()
-            },
+            run: RunOptions { optimizer: OptimizerOptions::published(), ..RunOptions::default() },
         }
     }
 }
@@ -87,10 +83,8 @@ impl SamplerOptions {
         let usable =
             weights.iter().all(|w| *w >= 0.0 && w.is_finite()) && weights.iter().sum::<f64>() > 0.0;
         check(usable, "depth_weights", format!("{weights:?}"), "numbers of 0 or above, not all 0")?;
-        let Window { rows, share } = self.window;
-        check(rows != Some(0), "window", 0, "at least 1 row")?;
+        self.window.validate()?;
         let is_share = |share: f64| (0.0..=1.0).contains(&share);
-        check(is_share(share), "window share", share, "from 0 to 1")?;
         check(is_share(self.own_share), "own_share", self.own_share, "from 0 to 1")?;
         let Comparison { teacher, start, temperature } = self.comparison;
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;

@@ -59,6 +59,7 @@ pub mod options;
 mod own_states;
 pub mod params;
 mod progress;
+mod progressive;
 pub mod sampler;
 mod state;
 mod tables;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde_json::Value;
 
 use crate::TrainError;
 use crate::base::{BaseOptions, HELD_OUT, Rows};
@@ -13,18 +14,33 @@ use crate::config::DreamConfig;
 use crate::dream::{Dream, shift};
 use crate::identity::{Identity, identity};
 use crate::masking::{self, MaskedRow};
+use crate::progressive::{Progressive, Slot};
 use crate::tokenizer::CharTokenizer;
 use crate::trainer::Objective;
+use crate::window::Window;
 
-/// Rows masked at random, and the model's likelihood of what was there.
+/// Rows masked at random or on their way through decoding, and the model's likelihood of what was there.
 pub(crate) struct MaskedDiffusion<'a, R> {
-    pub rows: &'a R,
-    pub tokenizer: &'a CharTokenizer,
-    pub options: &'a BaseOptions,
-    pub config: DreamConfig,
+    rows: &'a R,
+    tokenizer: &'a CharTokenizer,
+    options: &'a BaseOptions,
+    config: DreamConfig,
+    /// The last rows of each batch.
+    progressive: Progressive,
 }
 
-impl<R: Rows> MaskedDiffusion<'_, R> {
+impl<'a, R: Rows> MaskedDiffusion<'a, R> {
+    pub fn new(
+        rows: &'a R,
+        tokenizer: &'a CharTokenizer,
+        options: &'a BaseOptions,
+        config: DreamConfig,
+    ) -> Self {
+        let share = options.progressive_share * options.run.batch as f64;
+        let progressive = Progressive::new(share.round() as usize);
+        Self { rows, tokenizer, options, config, progressive }
+    }
+
     fn row(&self, index: u64) -> Result<Vec<u32>, TrainError> {
         let row = self.rows.row(index)?;
         let bad = |reason| Err(TrainError::Row { row: index, reason });
@@ -46,23 +62,34 @@ impl<R: Rows> MaskedDiffusion<'_, R> {
     ) -> Result<Vec<MaskedRow>, TrainError> {
         let (options, batch) = (self.options, self.options.run.batch);
         let limit = if progress < options.early_share { options.early_limit } else { 1.0 };
+        let maskable = options.prompt..options.length;
         // One stream for the counts of a step, and one for the positions of each of its rows.
-        let first = step * batch as u64;
         let mut rng = masking::stream(options.run.seed, step);
-        let counts = masking::counts(&mut rng, batch, options.length - options.prompt, limit);
+        let random = batch - self.progressive.len();
+        let mut counts = masking::counts(&mut rng, random, maskable.len(), limit);
+        // The first rows in the slots start anywhere on their way, so that the slots stay spread over it.
+        counts.extend(match step {
+            0 => masking::counts(&mut rng, self.progressive.len(), maskable.len(), 1.0),
+            _ => vec![maskable.len(); self.progressive.len()],
+        });
         rows.map(|j| {
-            let index = first + j as u64;
-            let mut rng = masking::stream(options.run.seed ^ POSITIONS, index);
-            let maskable = options.prompt..options.length;
-            Ok(masking::mask(
-                &mut rng,
-                self.row(index)?,
-                maskable,
-                counts[j],
-                self.config.mask_token_id,
-            ))
+            let fresh = || {
+                let row = step * batch as u64 + j as u64;
+                let mut rng = masking::stream(options.run.seed ^ POSITIONS, row);
+                Slot { row, masked: masking::positions(&mut rng, maskable.clone(), counts[j]) }
+            };
+            let Slot { row, masked } = match self.slot(j) {
+                Some(slot) => self.progressive.get_or(slot, fresh),
+                None => fresh(),
+            };
+            Ok(MaskedRow::new(self.row(row)?, masked, self.config.mask_token_id))
         })
         .collect()
+    }
+
+    /// The slot that row `row` of a batch comes from, if it is not masked at random.
+    fn slot(&self, row: usize) -> Option<usize> {
+        row.checked_sub(self.options.run.batch - self.progressive.len())
     }
 
     /// The mean negative log likelihood of `share` of the tokens of held-out rows, masked.
@@ -75,17 +102,16 @@ impl<R: Rows> MaskedDiffusion<'_, R> {
             let rows: Result<Vec<_>, TrainError> = (start..end)
                 .map(|i| {
                     let mut rng = masking::stream(VALIDATION, i as u64);
+                    let masked = masking::positions(&mut rng, maskable.clone(), count);
                     let row = self.row(HELD_OUT + i as u64)?;
-                    Ok(masking::mask(
-                        &mut rng,
-                        row,
-                        maskable.clone(),
-                        count,
-                        self.config.mask_token_id,
-                    ))
+                    Ok(MaskedRow::new(row, masked, self.config.mask_token_id))
                 })
                 .collect();
-            total += f64::from(row_losses(model, &rows?).into_scalar::<f32>());
+            let rows = rows?;
+            let even = |row: &MaskedRow| Window::default().weights(row.masked.len()).collect();
+            let weights: Vec<Vec<f64>> = rows.iter().map(even).collect();
+            let loss = loss(log_probabilities(model, &rows), &rows, &weights);
+            total += f64::from(loss.into_scalar::<f32>());
         }
         Ok(total / self.options.validation_rows as f64)
     }
@@ -104,8 +130,23 @@ impl<R: Rows> Objective<Dream> for MaskedDiffusion<'_, R> {
         progress: f64,
         rows: Range<usize>,
     ) -> Result<Tensor<1>, TrainError> {
-        let rows = self.batch(step, progress, rows)?;
-        Ok(row_losses(model, &rows).div_scalar(self.options.run.batch as f32))
+        let masked = self.batch(step, progress, rows.clone())?;
+        let log_p = log_probabilities(model, &masked);
+        let mut entropies = None;
+        let mut weights = Vec::with_capacity(masked.len());
+        for (j, (row, masked)) in rows.zip(&masked).enumerate() {
+            let count = masked.masked.len();
+            let Some(slot) = self.slot(row) else {
+                weights.push(Window::default().weights(count).collect());
+                continue;
+            };
+            let entropies = entropies.get_or_insert_with(|| entropies_of(&log_p));
+            let entropy = |&i: &usize| entropies[j * self.options.length + i];
+            let entropies: Vec<f64> = masked.masked.iter().map(entropy).collect();
+            weights.push(self.options.window.weights_by(&entropies));
+            self.progressive.reveal(slot, &entropies);
+        }
+        Ok(loss(log_p, &masked, &weights).div_scalar(self.options.run.batch as f32))
     }
 
     fn validate(&self, averaged: &Dream) -> Result<BTreeMap<String, f64>, TrainError> {
@@ -138,40 +179,67 @@ impl<R: Rows> Objective<Dream> for MaskedDiffusion<'_, R> {
         ])
     }
 
+    fn carried(&self) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(self.progressive.state())
+    }
+
+    fn carry_on(&self, carried: Value) -> Result<(), serde_json::Error> {
+        self.progressive.restore(serde_json::from_value(carried)?);
+        Ok(())
+    }
+
     fn tokens_per_step(&self) -> u64 {
         (self.options.run.batch * self.options.length) as u64
     }
 }
 
-/// The sum over rows of the mean negative log likelihood of the row's masked tokens, in nats.
-fn row_losses(model: &Dream, rows: &[MaskedRow]) -> Tensor<1> {
-    let device = model.norm.gamma.device();
-    let (batch, length) = (rows.len(), rows.first().map_or(0, |row| row.target.len()));
-    let ids = |of: fn(&MaskedRow) -> &Vec<u32>| -> Tensor<2, Int> {
-        let ids: Vec<i32> = rows.iter().flat_map(of).map(|&id| id as i32).collect();
-        Tensor::from_data(TensorData::new(ids, [batch, length]), &device)
-    };
-    let mut weights = vec![0.0f32; batch * length];
-    for (j, row) in rows.iter().enumerate() {
-        for &i in &row.masked {
-            weights[j * length + i] = 1.0 / row.masked.len() as f32;
+/// `of` each row as a matrix [B, T].
+fn ids(rows: &[MaskedRow], of: fn(&MaskedRow) -> &Vec<u32>, device: &Device) -> Tensor<2, Int> {
+    let length = rows.first().map_or(0, |row| row.target.len());
+    let ids: Vec<i32> = rows.iter().flat_map(of).map(|&id| id as i32).collect();
+    Tensor::from_data(TensorData::new(ids, [rows.len(), length]), device)
+}
+
+/// The model's log-probabilities on the masked rows, [B, T, V].
+fn log_probabilities(model: &Dream, rows: &[MaskedRow]) -> Tensor<3> {
+    let input = ids(rows, |row| &row.input, &model.norm.gamma.device());
+    log_softmax(model.logits(shift(model.forward(input))), 2)
+}
+
+/// The entropies of log-probabilities [B, T, V] in nats, B · T of them; no gradient flows through them.
+fn entropies_of(log_p: &Tensor<3>) -> Vec<f64> {
+    let log_p = log_p.clone().inner();
+    let entropies = (log_p.clone().exp() * log_p).sum_dim(2).neg();
+    entropies.into_data().iter::<f32>().map(f64::from).collect()
+}
+
+/// The weighted negative log-likelihood of what was masked in each row, summed over the rows, in nats.
+fn loss(log_p: Tensor<3>, rows: &[MaskedRow], weights: &[Vec<f64>]) -> Tensor<1> {
+    let [batch, length, _] = log_p.dims();
+    let mut matrix = vec![0.0f32; batch * length];
+    for (j, (row, weights)) in rows.iter().zip(weights).enumerate() {
+        for (&i, &weight) in row.masked.iter().zip(weights) {
+            matrix[j * length + i] = weight as f32;
         }
     }
-    let weights: Tensor<2> = Tensor::from_data(TensorData::new(weights, [batch, length]), &device);
-    let logits = model.logits(shift(model.forward(ids(|row| &row.input))));
-    let targets = ids(|row| &row.target).unsqueeze_dim::<3>(2);
-    let likelihood = log_softmax(logits, 2).gather(2, targets).squeeze_dim::<2>(2);
-    (likelihood * weights).sum().neg()
+    let weights: Tensor<2> =
+        Tensor::from_data(TensorData::new(matrix, [batch, length]), &log_p.device());
+    let targets = ids(rows, |row| &row.target, &log_p.device()).unsqueeze_dim::<3>(2);
+    (log_p.gather(2, targets).squeeze_dim::<2>(2) * weights).sum().neg()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::echo;
+    use crate::testing::{echo, shaken};
 
     type RowFn = fn(u64) -> Result<Vec<u32>, TrainError>;
 
     fn with_objective(test: impl FnOnce(&MaskedDiffusion<'_, RowFn>)) {
+        with_options(BaseOptions::default(), test);
+    }
+
+    fn with_options(options: BaseOptions, test: impl FnOnce(&MaskedDiffusion<'_, RowFn>)) {
         let rows: RowFn = |index| echo(4)(index);
         let tokenizer = CharTokenizer::new("abcd", &[]).unwrap();
         let mut options = BaseOptions {
@@ -180,11 +248,11 @@ mod tests {
             intermediate_size: 8,
             length: 8,
             prompt: 2,
-            ..BaseOptions::default()
+            ..options
         };
         options.run.batch = 6;
         let config = options.config(&tokenizer).unwrap();
-        test(&MaskedDiffusion { rows: &rows, tokenizer: &tokenizer, options: &options, config });
+        test(&MaskedDiffusion::new(&rows, &tokenizer, &options, config));
     }
 
     #[test]
@@ -208,6 +276,76 @@ mod tests {
             let whole = objective.batch(3, 0.5, 0..6).unwrap();
             assert_eq!(objective.batch(3, 0.5, 2..5).unwrap(), whole[2..5]);
             assert_ne!(objective.batch(4, 0.5, 0..6).unwrap(), whole);
+        });
+    }
+
+    #[test]
+    fn progressive_rows_are_unmasked_surest_first_and_then_make_room() {
+        let window = Window { rows: Some(1), share: 1.0 };
+        let options = BaseOptions { progressive_share: 0.5, window, ..BaseOptions::default() };
+        with_options(options, |objective| {
+            let device = Device::default().autodiff();
+            let model = shaken(Dream::tied(&objective.config, &device), 1);
+            let first = objective.batch(0, 1.0, 0..6).unwrap();
+            let counts: Vec<_> = first[3..].iter().map(|row| row.masked.len()).collect();
+            // Three strata of 1..=6.
+            assert!(counts.iter().zip([1..=2, 3..=4, 5..=6]).all(|(n, range)| range.contains(n)));
+            let mut before = first;
+            let mut finished = 0;
+            for step in 0..20 {
+                let log_p = log_probabilities(&model, &before[3..]);
+                let entropies = entropies_of(&log_p);
+                // The parts of a batch may be asked for in any order.
+                let parts = [4..6, 0..4].map(|rows| objective.loss(&model, step, 1.0, rows));
+                for part in parts {
+                    assert!(part.unwrap().into_scalar::<f32>().is_finite());
+                }
+                let after = objective.batch(step + 1, 1.0, 0..6).unwrap();
+                for (slot, (old, new)) in before[3..].iter().zip(&after[3..]).enumerate() {
+                    let entropy = |i: &usize| entropies[slot * 8 + i];
+                    let lowest = old.masked.iter().map(entropy).fold(f64::INFINITY, f64::min);
+                    let surest = old.masked.iter().find(|&i| entropy(i) <= lowest + 1e-4);
+                    let left: Vec<_> =
+                        old.masked.iter().filter(|i| Some(*i) != surest).copied().collect();
+                    if left.is_empty() {
+                        let index = (step + 1) * 6 + 3 + slot as u64;
+                        assert_eq!(new.target, objective.row(index).unwrap());
+                        assert_eq!(new.masked, [2, 3, 4, 5, 6, 7]);
+                        finished += 1;
+                    } else {
+                        assert_eq!((&new.target, &new.masked), (&old.target, &left));
+                    }
+                }
+                before = after;
+            }
+            assert!(finished >= 9, "{finished}");
+        });
+    }
+
+    #[test]
+    fn only_the_window_of_a_progressive_row_counts() {
+        let window = Window { rows: Some(1), share: 1.0 };
+        let options = BaseOptions { progressive_share: 1.0, window, ..BaseOptions::default() };
+        with_options(options, |objective| {
+            let device = Device::default().autodiff();
+            let model = shaken(Dream::tied(&objective.config, &device), 1);
+            let rows = objective.batch(0, 1.0, 0..6).unwrap();
+            let log_p = log_probabilities(&model, &rows);
+            let entropies = entropies_of(&log_p);
+            let [_, length, vocabulary] = log_p.dims();
+            let values: Vec<f32> = log_p.into_data().iter::<f32>().collect();
+            let expected: f32 = rows
+                .iter()
+                .enumerate()
+                .map(|(j, row)| {
+                    let entropy = |i: usize| entropies[j * length + i];
+                    let next = row.masked.iter().copied();
+                    let next = next.min_by(|&a, &b| entropy(a).total_cmp(&entropy(b))).unwrap();
+                    -values[(j * length + next) * vocabulary + row.target[next] as usize] / 6.0
+                })
+                .sum();
+            let loss = objective.loss(&model, 0, 1.0, 0..6).unwrap().into_scalar::<f32>();
+            assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
         });
     }
 

@@ -16,6 +16,17 @@ pub(crate) struct MaskedRow {
     pub masked: Vec<usize>,
 }
 
+impl MaskedRow {
+    /// `row` with the positions `masked` hidden behind `mask_id`.
+    pub fn new(row: Vec<u32>, masked: Vec<usize>, mask_id: u32) -> Self {
+        let mut input = row.clone();
+        for &i in &masked {
+            input[i] = mask_id;
+        }
+        Self { input, target: row, masked }
+    }
+}
+
 /// The random numbers of one step of one purpose.
 pub(crate) fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -39,14 +50,8 @@ pub(crate) fn counts(
     (0..batch).map(draw).collect()
 }
 
-/// Masks `count` positions of `row` within `maskable`, every choice equally likely.
-pub(crate) fn mask(
-    rng: &mut ChaCha8Rng,
-    row: Vec<u32>,
-    maskable: Range<usize>,
-    count: usize,
-    mask_id: u32,
-) -> MaskedRow {
+/// `count` of the positions `maskable`, ascending, every choice equally likely.
+pub(crate) fn positions(rng: &mut ChaCha8Rng, maskable: Range<usize>, count: usize) -> Vec<usize> {
     let mut positions: Vec<usize> = maskable.collect();
     let count = count.min(positions.len());
     for i in 0..count {
@@ -55,11 +60,7 @@ pub(crate) fn mask(
     }
     positions.truncate(count);
     positions.sort_unstable();
-    let mut input = row.clone();
-    for &i in &positions {
-        input[i] = mask_id;
-    }
-    MaskedRow { input, target: row, masked: positions }
+    positions
 }
 
 #[cfg(test)]
@@ -90,7 +91,8 @@ mod tests {
     fn exactly_count_positions_are_masked_and_the_prompt_never() {
         let row: Vec<u32> = (10..20).collect();
         for count in 0..=9 {
-            let masked = mask(&mut stream(3, count), row.clone(), 1..10, count as usize, 0);
+            let masked = positions(&mut stream(3, count), 1..10, count as usize);
+            let masked = MaskedRow::new(row.clone(), masked, 0);
             assert_eq!(masked.masked.len(), count as usize);
             assert_eq!(masked.target, row);
             for (i, (&input, &target)) in masked.input.iter().zip(&row).enumerate() {
@@ -104,7 +106,7 @@ mod tests {
     fn every_position_is_masked_equally_often() {
         let mut seen = [0; 8];
         for i in 0..8000 {
-            for position in mask(&mut stream(4, i), vec![1; 8], 0..8, 2, 0).masked {
+            for position in positions(&mut stream(4, i), 0..8, 2) {
                 seen[position] += 1;
             }
         }

@@ -53,7 +53,7 @@ impl Default for RunOptions {
             init: None,
             max_steps: None,
             max_minutes: Some(60.0),
-            batch: 64,
+            batch: 32,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             micro_batch: None,
             checkpoint_minutes: 5.0,

@@ -1,10 +1,12 @@
 //! A run's resumable state: weights, averaged weights, optimizer and position, in one folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::optim::OptimizerRecord;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::TrainError;
 use crate::optimizer::Optimizer;
@@ -54,19 +56,34 @@ pub(crate) struct Run<M> {
     pub averaged: M,
     pub optimizer: Optimizer,
     pub position: Position,
+    /// What the objective remembers; null where it remembers nothing.
+    pub carried: Value,
 }
 
 impl<M: Module> Run<M> {
     /// A run at its start.
     pub fn new(module: M, options: OptimizerOptions) -> Self {
         let optimizer = Optimizer::new(&module, options);
-        Self { averaged: module.valid(), module, optimizer, position: Position::default() }
+        Self {
+            averaged: module.valid(),
+            module,
+            optimizer,
+            position: Position::default(),
+            carried: Value::Null,
+        }
     }
 }
 
 const CURRENT: &str = "checkpoint";
 const PREVIOUS: &str = "checkpoint.old";
 const UNFINISHED: &str = "checkpoint.new";
+const POSITION: &str = "position.json";
+const CARRIED: &str = "carried.json";
+
+/// The file of what the objective remembers at the last checkpoint in `dir`.
+pub(crate) fn carried_path(dir: &Path) -> PathBuf {
+    dir.join(CURRENT).join(CARRIED)
+}
 
 /// Writes `run` into `dir/checkpoint`. Whenever it is interrupted, the folder still holds one whole
 /// checkpoint, this one or the one before.
@@ -86,7 +103,7 @@ pub(crate) fn save<M: Module>(run: &Run<M>, dir: &Path) -> Result<(), TrainError
 /// Refuses a folder that holds a model and no checkpoint: training there would overwrite it.
 pub(crate) fn check_folder(dir: &Path) -> Result<(), TrainError> {
     let result = dir.join("model.safetensors");
-    let resumable = |name: &&str| dir.join(name).join("position.json").exists();
+    let resumable = |name: &&str| dir.join(name).join(POSITION).exists();
     if result.exists() && ![CURRENT, PREVIOUS].iter().any(resumable) {
         return Err(TrainError::ForeignFolder { path: result });
     }
@@ -97,7 +114,7 @@ pub(crate) fn check_folder(dir: &Path) -> Result<(), TrainError> {
 pub(crate) fn restore<M: Module>(run: Run<M>, dir: &Path) -> Result<Run<M>, TrainError> {
     for name in [CURRENT, PREVIOUS] {
         let folder = dir.join(name);
-        if folder.join("position.json").exists() {
+        if folder.join(POSITION).exists() {
             return read(run, &folder);
         }
     }
@@ -111,17 +128,24 @@ fn write<M: Module>(run: &Run<M>, dir: &Path) -> Result<(), TrainError> {
     for (i, record) in run.optimizer.records().into_iter().enumerate() {
         record.save(dir.join(format!("optimizer-{i}.bpk"))).map_err(failed)?;
     }
-    let path = dir.join("position.json");
-    let json =
-        serde_json::to_vec_pretty(&run.position).map_err(|e| TrainError::malformed(&path, e))?;
+    write_json(&run.carried, dir.join(CARRIED))?;
+    write_json(&run.position, dir.join(POSITION))
+}
+
+fn write_json(value: &impl Serialize, path: PathBuf) -> Result<(), TrainError> {
+    let json = serde_json::to_vec_pretty(value).map_err(|e| TrainError::malformed(&path, e))?;
     std::fs::write(&path, json).map_err(TrainError::io("write", path))
+}
+
+fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<T, TrainError> {
+    let json = std::fs::read(&path).map_err(TrainError::io("read", &path))?;
+    serde_json::from_slice(&json).map_err(|e| TrainError::malformed(path, e))
 }
 
 fn read<M: Module>(run: Run<M>, dir: &Path) -> Result<Run<M>, TrainError> {
     let failed = |e: burn::store::RecordError| TrainError::malformed(dir, e);
-    let path = dir.join("position.json");
-    let json = std::fs::read(&path).map_err(TrainError::io("read", &path))?;
-    let position = serde_json::from_slice(&json).map_err(|e| TrainError::malformed(&path, e))?;
+    let position = read_json(dir.join(POSITION))?;
+    let carried = read_json(dir.join(CARRIED))?;
     let module = run.module.try_load_file(dir.join("weights.bpk")).map_err(failed)?;
     let averaged = run.averaged.try_load_file(dir.join("averaged.bpk")).map_err(failed)?;
     // Loading restores the parameters' ids, by which optimizers know them.
@@ -130,7 +154,7 @@ fn read<M: Module>(run: Run<M>, dir: &Path) -> Result<Run<M>, TrainError> {
         .map(|i| OptimizerRecord::load(dir.join(format!("optimizer-{i}.bpk"))))
         .collect();
     let optimizer = optimizer.load(records.map_err(failed)?);
-    Ok(Run { module, averaged, optimizer, position })
+    Ok(Run { module, averaged, optimizer, position, carried })
 }
 
 fn remove(dir: &Path) -> Result<(), TrainError> {

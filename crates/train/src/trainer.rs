@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use conjoint_export::WeightFile;
+use serde_json::Value;
 
 use crate::TrainError;
 use crate::identity::{Identity, claim};
@@ -56,6 +57,14 @@ pub(crate) trait Objective<M>: Sync {
     }
     /// What may not change when a run is continued. Budgets, rates and the batch may.
     fn identity(&self) -> Identity;
+    /// What it remembers from one step to the next, beside the weights; kept with each checkpoint.
+    fn carried(&self) -> Result<Value, serde_json::Error> {
+        Ok(Value::Null)
+    }
+    /// Goes on with what it remembered at a checkpoint.
+    fn carry_on(&self, _carried: Value) -> Result<(), serde_json::Error> {
+        Ok(())
+    }
     /// Whether a validated figure counts in the score.
     fn is_headline(&self, _figure: &str) -> bool {
         true
@@ -82,6 +91,10 @@ pub(crate) fn train<M: Module + Sync>(
     }
     claim(&options.dir.join("options.json"), &identity)?;
     let mut run = state::restore(state::Run::new(module, options.optimizer), &options.dir)?;
+    if run.carried != Value::Null {
+        let carried = objective.carry_on(run.carried.take());
+        carried.map_err(|e| TrainError::malformed(state::carried_path(&options.dir), e))?;
+    }
     let mut log = Log::open(&options.dir, run.position.step)?;
     let mut progress = Progress::new(options, &run.position);
     let mut validation = BTreeMap::new();
@@ -126,6 +139,9 @@ pub(crate) fn train<M: Module + Sync>(
             if better || options.patience.is_none() {
                 objective.save(&run.averaged)?;
             }
+            let carried = objective.carried();
+            run.carried =
+                carried.map_err(|e| TrainError::malformed(state::carried_path(&options.dir), e))?;
             state::save(&run, &options.dir)?;
             log.plot(|figure| objective.is_plotted(figure))?;
             progress.report(&position, &validation);
@@ -190,16 +206,27 @@ fn add_up<M: Module>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::base::{BaseOptions, HELD_OUT, train_on};
     use crate::testing::{letter_tokenizer, letters, losses, tiny_run};
 
     #[test]
     fn a_killed_and_resumed_run_is_the_same_run() {
+        is_the_same_when_killed(0.0);
+    }
+
+    #[test]
+    fn a_killed_run_remembers_how_far_its_progressive_rows_were() {
+        is_the_same_when_killed(0.5);
+    }
+
+    fn is_the_same_when_killed(progressive_share: f64) {
+        let run = |dir: &Path| BaseOptions { progressive_share, ..tiny_run(dir, 20) };
         let (straight, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let whole =
-            train_on(&letters, &letter_tokenizer(), &tiny_run(straight.path(), 20)).unwrap();
-        let mut killed = tiny_run(broken.path(), 20);
+        let whole = train_on(&letters, &letter_tokenizer(), &run(straight.path())).unwrap();
+        let mut killed = run(broken.path());
         killed.run.checkpoint_minutes = 0.0;
         let dies = |index: u64| match index {
             60..HELD_OUT => Err(TrainError::Row { row: index, reason: "killed".into() }),

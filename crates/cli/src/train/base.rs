@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use conjoint_corpus::Domain;
 use conjoint_train::base::{BaseOptions, train_base};
+use conjoint_train::window::Window;
 
 use super::run::{RunArguments, report};
 use crate::flag::blame;
@@ -41,6 +42,16 @@ pub struct BaseArguments {
     /// At most this share of a row is masked early in the run [default: 0.6]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     early_limit: Option<f64>,
+    /// Share of a batch whose rows are unmasked from step to step in the model's own order instead of masked at
+    /// random, as decoding will meet them (PUMA, arXiv 2602.10314) [default: 0]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    progressive_share: Option<f64>,
+    /// Look more at the M masked positions of those rows that are revealed next, those of lowest entropy
+    #[arg(long, value_name = "M", value_parser = count::<1, 65536>, requires = "progressive_share")]
+    window: Option<usize>,
+    /// Share of such a row's weight that goes to the window; the rest is spread over all masked positions
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, requires = "window")]
+    window_share: f64,
     /// Domains of the texts: story, math, code, list; one named twice is drawn twice as often [default: each once]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     domains: Vec<Domain>,
@@ -60,6 +71,8 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
         rope_theta: arguments.rope_theta.unwrap_or(default.rope_theta),
         early_share: arguments.early_share.unwrap_or(default.early_share),
         early_limit: arguments.early_limit.unwrap_or(default.early_limit),
+        progressive_share: arguments.progressive_share.unwrap_or(default.progressive_share),
+        window: Window { rows: arguments.window, share: arguments.window_share },
         domains: match arguments.domains.as_slice() {
             [] => default.domains,
             named => named.to_vec(),

@@ -1,0 +1,105 @@
+//! Rows that are unmasked from step to step in the model's own order, as decoding will unmask them.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// Below this entropy, in nats, a token is as good as implied: such positions are revealed together.
+const CERTAIN: f64 = 0.01;
+/// Entropies this near to each other, in nats, are equal: rounding must not decide what comes next.
+const EQUAL: f64 = 1e-4;
+
+/// The slots of a batch that hold rows on their way from all masked to all revealed (PUMA, arXiv 2602.10314).
+///
+/// Random masks hardly ever look like those of decoding, which reveals the end and the punctuation of a text before its
+/// words. A row here starts masked and is trained on in each step; then its tokens are revealed at the position where
+/// the model is surest, and at all where it is certain. Which position is revealed depends on the state alone and never
+/// on the hidden tokens, so that the true conditional distributions stay the minimizer.
+pub(crate) struct Progressive {
+    slots: Vec<Mutex<Option<Slot>>>,
+}
+
+/// A row on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Slot {
+    /// Its index among the rows.
+    pub row: u64,
+    /// The positions that are still masked, ascending; never none.
+    pub masked: Vec<usize>,
+}
+
+impl Progressive {
+    pub fn new(slots: usize) -> Self {
+        Self { slots: (0..slots).map(|_| Mutex::new(None)).collect() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The row in slot `slot`, or else `fresh`, which then is in it.
+    pub fn get_or(&self, slot: usize, fresh: impl FnOnce() -> Slot) -> Slot {
+        let mut held = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
+        held.get_or_insert_with(fresh).clone()
+    }
+
+    /// Reveals in slot `slot`, whose masked positions have these entropies: the surest, the first of equals, and all
+    /// that are certain. A row of which nothing is left makes room for a fresh one.
+    pub fn reveal(&self, slot: usize, entropies: &[f64]) {
+        let mut held = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(row) = held.as_mut() else { return };
+        let surest = entropies.iter().copied().fold(f64::INFINITY, f64::min);
+        let next = entropies.iter().position(|&entropy| entropy <= surest + EQUAL);
+        let mut index = 0..;
+        row.masked.retain(|_| {
+            let index = index.next();
+            index != next && index.is_some_and(|i| entropies[i] > CERTAIN)
+        });
+        if row.masked.is_empty() {
+            *held = None;
+        }
+    }
+
+    /// What is in the slots, to be kept with a checkpoint.
+    pub fn state(&self) -> Vec<Option<Slot>> {
+        let slots = self.slots.iter();
+        slots.map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// Puts back what [`Progressive::state`] gave; slots beyond it are empty.
+    pub fn restore(&self, state: Vec<Option<Slot>>) {
+        for (slot, kept) in self.slots.iter().zip(state) {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh() -> Slot {
+        Slot { row: 7, masked: vec![1, 3, 4, 6] }
+    }
+
+    #[test]
+    fn the_surest_position_and_the_certain_ones_are_revealed() {
+        let rows = Progressive::new(2);
+        assert_eq!(rows.get_or(1, fresh), fresh());
+        rows.reveal(1, &[0.5, 0.20001, 0.2, 1.0]);
+        assert_eq!(rows.get_or(1, || panic!("held")).masked, [1, 4, 6]);
+        rows.reveal(1, &[0.001, 0.4, 0.009]);
+        assert_eq!(rows.state(), [None, Some(Slot { row: 7, masked: vec![4] })]);
+        rows.reveal(1, &[2.0]);
+        assert_eq!(rows.state(), [None, None]);
+    }
+
+    #[test]
+    fn what_is_kept_is_put_back() {
+        let (rows, other) = (Progressive::new(2), Progressive::new(3));
+        rows.get_or(1, fresh);
+        let json = serde_json::to_string(&rows.state()).unwrap();
+        other.restore(serde_json::from_str(&json).unwrap());
+        assert_eq!(other.state(), [None, Some(fresh()), None]);
+    }
+}
