@@ -1,9 +1,11 @@
 //! Files written whole or not at all.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use crate::flag::BadFlag;
 
@@ -18,6 +20,13 @@ pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).with_context(|| target.display().to_string())?;
     file.persist(&target).with_context(|| target.display().to_string())?;
     Ok(())
+}
+
+/// A checksum of a file's content.
+pub fn checksum(path: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 /// The folder and the name of a file that `flag` names, once the folder is found to be there.

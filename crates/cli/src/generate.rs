@@ -77,7 +77,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         arguments.sampling.generator(&model, "--unmasker", &arguments.unmasker, &schedule)?;
     let generator = generator.seed(arguments.seed);
     let canvas = arguments.prompt.canvas(&model)?;
-    let drawn = canvas.masked().count() * arguments.num_samples as usize;
     let canvases = vec![canvas; arguments.num_samples as usize];
 
     let start = Instant::now();
@@ -101,6 +100,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for output in &outputs {
         writeln!(out, "{}", show(&model, output)?)?;
     }
+    let drawn: usize = outputs.iter().map(|output| output.drawn).sum();
     let calls = |count: fn(&Output) -> usize| outputs.iter().map(count).max().unwrap_or(0);
     eprintln!(
         "{} forwards and {} sampler passes a sequence, {drawn} tokens in {seconds:.2} s \

@@ -8,8 +8,8 @@ use anyhow::Result;
 use conjoint::prelude::*;
 use conjoint::{Autoregressive, OnnxAutoregressive, runtime};
 use conjoint_eval::NGram;
-use sha2::{Digest, Sha256};
 
+use crate::files;
 use crate::flag::{BadFlag, blame};
 use crate::model::Model;
 
@@ -105,11 +105,7 @@ impl ScorerName {
     /// A checksum of the file's content.
     pub fn checksum(&self) -> Result<String> {
         let (Self::NGram { file, .. } | Self::Onnx { file, .. }) = self;
-        let mut hash = Sha256::new();
-        let read =
-            std::fs::File::open(file).and_then(|mut file| std::io::copy(&mut file, &mut hash));
-        blame("--scorer", self, read)?;
-        Ok(format!("{:x}", hash.finalize()))
+        Ok(blame("--scorer", self, files::checksum(file))?)
     }
 
     /// The folder in which a tokenizer of the scorer's own may lie.

@@ -230,7 +230,7 @@ fn a_comparison_knows_what_its_figures_come_from() {
     let first = compare("scored", &scored);
     assert!(first.status.success(), "{}", stderr(&first));
     std::fs::write(&texts, "<math>ann has 7 figs.\n").unwrap();
-    refused(compare("scored", &scored), "scorers' files");
+    refused(compare("scored", &scored), "files");
     std::fs::write(&texts, "\n").unwrap();
     refused(compare("empty", &scored), "holds no text");
     // The same prompts, one of them more often.
@@ -240,10 +240,97 @@ fn a_comparison_knows_what_its_figures_come_from() {
     assert!(compare("prompted", &prompted).status.success());
     std::fs::write(&prompts, "<list>\n<math>\n<math>\n").unwrap();
     refused(compare("prompted", &prompted), "prompts");
+    // Other counts under the same name.
+    let counts = path("counts.json");
+    let ordered = format!("--strategies marginal --order pc-sampler:{}", counts.display());
+    std::fs::write(&counts, format!("{:?}", vec![1; 56])).unwrap();
+    assert!(compare("ordered", &ordered).status.success());
+    std::fs::write(&counts, format!("{:?}", vec![2; 56])).unwrap();
+    refused(compare("ordered", &ordered), "files");
     // A strategy that cannot work is found before anything is measured, and the folder stays free.
     refused(compare("late", "--strategies marginal,wino:2"), "wino:2");
     assert!(!path("late").join("settings.json").exists());
     assert!(compare("late", "--strategies marginal").status.success());
+}
+
+/// The points of a comparison of models/tiny.
+fn points(out: &std::path::Path, more: &str) -> Vec<serde_json::Value> {
+    let line = format!("compare --model {} --out {} {more}", tiny().display(), out.display());
+    let output = conjoint(&line.split_whitespace().collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = std::fs::read_to_string(out.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    report["points"].as_array().unwrap().clone()
+}
+
+#[test]
+fn texts_whose_prompt_holds_the_end_are_judged_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompts = folder.path().join("prompts.txt");
+    let right = |name: &str, prompt: &str| {
+        std::fs::write(&prompts, format!("{prompt}\n")).unwrap();
+        let more = format!(
+            "--num-samples 24 --strategies exact --metrics parses,mauve,neighbours --prompts {}",
+            prompts.display()
+        );
+        points(&folder.path().join(name), &more)[0]["metrics"]["parses"]["value"].as_f64().unwrap()
+    };
+    assert!(right("plain", "<story>the old") > 0.5);
+    assert!(right("led", "<eos><story>the old") > 0.2);
+}
+
+#[test]
+fn texts_that_end_at_once_leave_figures_out_and_stop_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = folder.path().join("texts.txt");
+    std::fs::write(&texts, "a\n").unwrap();
+    let more = format!(
+        "--num-samples 4 --prompts {} --scorer ngram:1:{} --external ngram:1:{} --stop-at-eos \
+         --strategies copula,exact --steps 4,4 --seeds 3,3 --metrics right,mauve,neighbours,external-nll",
+        texts.display(),
+        texts.display(),
+        texts.display()
+    );
+    let points = points(&folder.path().join("out"), &more);
+    // A point that was named twice is measured once.
+    assert_eq!(points.len(), 2);
+    for point in &points {
+        assert!(point["metrics"]["MAUVE"]["value"].is_number(), "{point}");
+        // At one token a forward no more tokens than forwards are drawn.
+        let (tokens, cost) = (point["tokens"].as_f64().unwrap(), &point["cost"]);
+        let forwards = cost["denoiser_calls"].as_f64().unwrap();
+        assert!(point["strategy"] != "exact" || tokens <= forwards, "{point}");
+    }
+}
+
+#[test]
+fn a_total_of_steps_is_that_of_each_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompts = folder.path().join("prompts.txt");
+    std::fs::write(&prompts, "<story>\n<story>the old hen likes one red map. it\n").unwrap();
+    let more = format!(
+        "--num-samples 4 --strategies p2:eta=0,confidence:filtered --steps 4 --metrics right --prompts {}",
+        prompts.display()
+    );
+    let points = points(&folder.path().join("out"), &more);
+    let calls = |i: usize| points[i]["cost"]["denoiser_calls"].as_f64().unwrap();
+    assert_eq!((calls(0), calls(1)), (calls(1), calls(1)));
+}
+
+#[test]
+fn a_guided_pass_costs_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let cost = |name: &str, more: &str| {
+        let more = format!("--num-samples 2 --strategies joint --steps 4 --metrics right {more}");
+        let out = folder.path().join(name);
+        let points = points(&out, &more);
+        let report = std::fs::read_to_string(out.join("report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let pass = report["pass_cost"]["value"].as_f64().unwrap();
+        points[0]["cost"]["sampler_cost"].as_f64().unwrap() / pass
+    };
+    assert_eq!(cost("plain", ""), 1.0);
+    assert!((cost("guided", "--cfg-scale 1") - 2.0).abs() < 1e-9);
 }
 
 #[test]

@@ -29,7 +29,11 @@ impl<D: Denoiser> ClassifierFree<D> {
         if (scale as f32).is_finite() && scale >= 0.0 {
             Ok(Self { model, scale: scale as f32 })
         } else {
-            Err(Error::parameter("guidance scale", scale, "a finite number, at least 0"))
+            Err(Error::parameter(
+                "guidance scale",
+                scale,
+                "a number of at least 0, finite in 32 bits",
+            ))
         }
     }
 

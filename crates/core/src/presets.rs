@@ -95,8 +95,8 @@ pub struct Dream {
     pub epsilon: f64,
     /// By entropy, as in Dream's examples (its code's own default is `origin`).
     pub algorithm: DreamAlgorithm,
-    /// `alg_temp`, for entropy and margin: positions are drawn from softmax(score / alg_temp). None takes
-    /// the best.
+    /// `alg_temp`: positions are drawn from softmax(score / alg_temp). None takes the best; `origin`, which ranks
+    /// nothing, takes none.
     pub algorithm_temperature: Option<f64>,
     /// 0.
     pub temperature: f64,
@@ -133,8 +133,20 @@ pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, E
     let generator = match with.algorithm {
         DreamAlgorithm::Entropy => generator.unmasker(by(Entropy, with)?),
         DreamAlgorithm::TopkMargin => generator.unmasker(by(Margin, with)?),
-        DreamAlgorithm::MaskgitPlus => generator.unmasker(Confidence::new(Score::Filtered)),
-        DreamAlgorithm::Origin => generator.unmasker(Origin::new(with.epsilon)?),
+        DreamAlgorithm::MaskgitPlus => {
+            let best = Confidence::new(Score::Filtered);
+            generator.unmasker(match with.algorithm_temperature {
+                None => best,
+                Some(temperature) => best.randomised(temperature)?,
+            })
+        }
+        DreamAlgorithm::Origin => {
+            if let Some(temperature) = with.algorithm_temperature {
+                let expected = "none with the algorithm origin, which ranks nothing";
+                return Err(Error::parameter("alg_temp", temperature, expected));
+            }
+            generator.unmasker(Origin::new(with.epsilon)?)
+        }
     };
     let schedule = DreamLinear::new(with.steps)?.with_epsilon(with.epsilon)?;
     drawing(generator.schedule(schedule), with.temperature, with.top_p, with.top_k)

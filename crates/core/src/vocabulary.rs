@@ -35,8 +35,11 @@ impl Vocabulary {
     /// Sets the id that ends a sequence.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the id is outside the vocabulary.
+    /// [`Error::Parameter`] if the id is outside the vocabulary, or the mask's.
     pub fn with_eos(mut self, id: TokenId) -> Result<Self, Error> {
+        if id == self.mask {
+            return Err(Error::parameter("eos id", id, "another id than the mask's"));
+        }
         self.eos = Some(self.checked("eos id", id)?);
         Ok(self)
     }
@@ -105,6 +108,7 @@ mod tests {
         }
         let vocabulary = Vocabulary::new(4, 3).unwrap();
         assert!(vocabulary.clone().with_eos(4).is_err());
+        assert!(vocabulary.clone().with_eos(3).is_err());
         assert_eq!(vocabulary.with_eos(0).unwrap().eos(), Some(0));
     }
 }

@@ -85,7 +85,8 @@ mod tests {
     use super::*;
 
     fn output(denoiser_calls: usize, sampler_calls: usize) -> Output {
-        Output { tokens: vec![0; 8], generated: 0..8, denoiser_calls, sampler_calls, steps: 2 }
+        let (tokens, generated) = (vec![0; 8], 0..8);
+        Output { tokens, generated, drawn: 8, denoiser_calls, sampler_calls, steps: 2 }
     }
 
     #[test]

@@ -120,6 +120,24 @@ fn dream_is_its_loop() {
 }
 
 #[test]
+fn dream_s_lottery_is_its_loop() {
+    let start = [MASK; 3];
+    for algorithm in
+        [DreamAlgorithm::MaskgitPlus, DreamAlgorithm::TopkMargin, DreamAlgorithm::Entropy]
+    {
+        let with = Dream { steps: 2, algorithm, temperature: 0.7, ..Dream::default() };
+        let with = Dream { algorithm_temperature: Some(0.4), ..with };
+        compare(&start, |salt| {
+            let of = |algorithm_temperature| {
+                dream(Rows::new(salt), Dream { algorithm_temperature, ..with }).unwrap()
+            };
+            let slips = vec![("the best", of(None)), ("another temperature", of(Some(1.5)))];
+            (loops::dream(&Rows::new(salt), &start, with), of(Some(0.4)), slips)
+        });
+    }
+}
+
+#[test]
 fn fast_dllm_is_its_loop() {
     let start = [MASK; 4];
     let with = FastDllm { threshold: 0.3, block_length: 2, temperature: 0.7 };

@@ -38,6 +38,12 @@ fn bad_parameters_are_refused() {
     assert!(fast_dllm(model(), FastDllm { threshold: 1.5, ..FastDllm::default() }).is_err());
     let lottery = Dream { algorithm_temperature: Some(0.0), ..Dream::default() };
     assert!(dream(lottery).is_err());
+    for algorithm in [DreamAlgorithm::MaskgitPlus, DreamAlgorithm::Origin] {
+        assert!(dream(Dream { algorithm, ..lottery }).is_err());
+    }
+    let origin = DreamAlgorithm::Origin;
+    let pointless = Dream { algorithm: origin, algorithm_temperature: Some(0.5), ..lottery };
+    assert!(dream(pointless).err().unwrap().to_string().contains("ranks nothing"));
     let adjust = |with| adjust(model(), ExactRefiner, with).map(drop);
     assert!(adjust(Adjust::default()).is_ok());
     assert!(adjust(Adjust { steps: 0, ..Adjust::default() }).is_err());
@@ -67,6 +73,9 @@ fn presets_are_compositions() {
     let lottery = Dream { algorithm_temperature: Some(0.5), ..with };
     let order = Randomised::new(Entropy, 0.5).unwrap();
     same(dream(oracle(&joint()), lottery), linear.clone().unmasker(Marginal::new(order)));
+    let lottery = Dream { algorithm_temperature: Some(0.5), ..plus };
+    let drawn = Confidence::new(Score::Filtered).randomised(0.5).unwrap();
+    same(dream(oracle(&joint()), lottery), linear.clone().unmasker(drawn));
     let origin = Dream { algorithm: DreamAlgorithm::Origin, ..with };
     same(dream(oracle(&joint()), origin), linear.unmasker(Origin::default()));
     let fast = FastDllm { threshold: 0.5, block_length: 2, temperature: 0.7 };

@@ -84,6 +84,39 @@ fn strategies(joint: &TabularJoint) -> Vec<Named> {
     all.into_iter().map(|(name, strategy, schedule)| (name, strategy, schedule.clone())).collect()
 }
 
+/// A model that pads with its mask is filled up with the end.
+#[test]
+fn what_is_filled_up_is_never_masked_again() {
+    let joint = TabularJoint::random(6, 3, 1.0, 7).unwrap();
+    let canvas = Canvas::unconditional(6, joint.mask()).unwrap();
+    for (name, strategy, schedule) in strategies(&joint) {
+        let model = oracle(&joint).with_eos(EOS).unwrap().with_pad(joint.mask()).unwrap();
+        let generator = Generator::new(model).unmasker(strategy).schedule(schedule);
+        let mut cut = 0;
+        for output in generator.stop_at_eos(true).run(vec![canvas.clone(); 20], &mut ()).unwrap() {
+            let end = end_of(&output.tokens, |_| false).unwrap_or(5);
+            assert!(output.tokens[end + 1..].iter().all(|&token| token == EOS), "{name}");
+            assert!(!output.tokens.contains(&joint.mask()), "{name}");
+            assert_eq!(output.drawn, end + 1, "{name}");
+            cut += usize::from(end < 5);
+        }
+        assert!(cut > 0, "{name}");
+    }
+}
+
+/// What was given is not counted as drawn, wherever it stands.
+#[test]
+fn given_tokens_are_not_drawn() {
+    let joint = TabularJoint::random(6, 3, 1.0, 7).unwrap();
+    let tokens = vec![3, 2, 3, EOS, 3, 3];
+    let canvas = Canvas::infill(tokens, 3).unwrap();
+    let drawn = |stop| {
+        let generator = Generator::new(model(&joint)).ban([EOS]).stop_at_eos(stop);
+        generator.run(vec![canvas.clone()], &mut ()).unwrap()[0].drawn
+    };
+    assert_eq!((drawn(false), drawn(true)), (4, 4));
+}
+
 /// Refuses every row behind the end of its canvas, and every canvas that has reached its end.
 struct Thrifty(TabularDenoiser);
 

@@ -200,7 +200,7 @@ fn measure_one(
     let repeats = (0..arguments.repeats).map(|_| Ok(repeat()?.0)).collect::<Result<Vec<_>>>()?;
     drop(bar);
     let middle = median(&repeats).context("nothing was measured")?;
-    let tokens = outputs.iter().map(|output| output.generated.len()).sum();
+    let tokens = outputs.iter().map(|output| output.drawn).sum();
     let seconds = middle.time.as_secs_f64();
     Ok(Run {
         strategy,

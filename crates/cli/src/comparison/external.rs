@@ -8,6 +8,7 @@ use conjoint::prelude::*;
 use conjoint_eval::{Bootstrap, LeftToRight, Measured, Sample, nll};
 
 use super::Metric;
+use crate::files;
 use crate::flag::{BadFlag, blame};
 use crate::model::Model;
 use crate::scorer::ScorerName;
@@ -63,19 +64,23 @@ impl ExternalArguments {
     }
 
     /// What decides the figure.
-    pub fn description(&self) -> String {
-        format!("{:?} {:?}", self.external, self.external_tokenizer)
+    pub fn description(&self) -> Result<String> {
+        let own = self.external_tokenizer.as_ref().map(|folder| folder.join("tokenizer.json"));
+        let files = self.external.as_ref().map(ScorerName::checksum).transpose()?;
+        let tokenizer =
+            own.map(|file| blame("--external-tokenizer", file.display(), files::checksum(&file)));
+        Ok(format!("{:?} {files:?} {:?}", self.external, tokenizer.transpose()?))
     }
 }
 
 impl External {
-    /// Nats a token of the texts after their prompts, in the judge's own tokens.
+    /// Nats a token of the texts after their prompts, in the judge's own tokens; `None` where all texts are empty.
     pub fn nll(
         &self,
         model: &Model,
         texts: &[(&Canvas, &[TokenId])],
         bootstrap: &Bootstrap,
-    ) -> Result<Measured> {
+    ) -> Result<Option<Measured>> {
         let sample = |&(canvas, tokens): &(&Canvas, &[TokenId])| -> Result<Option<Sample>> {
             let given = canvas.free_span().start.min(tokens.len());
             let (prompt, whole) =
@@ -91,7 +96,10 @@ impl External {
         };
         let samples = texts.iter().filter_map(|text| sample(text).transpose());
         let samples = samples.collect::<Result<Vec<_>>>()?;
-        Ok(nll(&samples, &LeftToRight::new(self.scorer.clone()), bootstrap)?)
+        if samples.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(nll(&samples, &LeftToRight::new(self.scorer.clone()), bootstrap)?))
     }
 
     fn tokens(&self, model: &Model, tokens: &[TokenId]) -> Result<Vec<TokenId>> {

@@ -23,7 +23,8 @@ pub enum Metric {
     Right,
     /// Share of texts that at least parse
     Parses,
-    /// Negative log-likelihood under the model's own one-at-a-time path, nats a token
+    /// Negative log-likelihood under the model's own one-at-a-time path, nats a token; with --stop-at-eos that of the
+    /// padded text, which is not how it was drawn
     Nll,
     /// Negative log-likelihood under the language model of --external, nats a token of its own
     ExternalNll,
@@ -101,12 +102,12 @@ impl<'a> Judge<'a> {
             figures.insert("NLL".into(), figure);
         }
         if let Some(external) = &self.external {
-            let ends = outputs.iter().map(|output| self.until_end(&output.tokens));
-            let texts: Vec<_> = self.canvases.iter().zip(ends).collect();
+            let until_end = |(canvas, output)| (canvas, self.until_end(canvas, output));
+            let texts: Vec<_> = self.canvases.iter().zip(outputs).map(until_end).collect();
             let bar = Steps::spinner(&format!("{what}: external likelihood"));
             let figure = external.nll(self.model, &texts, &Bootstrap::new(seed))?;
             drop(bar);
-            figures.insert("external NLL".into(), figure);
+            figures.extend(figure.map(|figure| ("external NLL".to_owned(), figure)));
         }
         if self.wants(&[Metric::Mauve, Metric::MauveSurprise, Metric::Neighbours]) {
             self.closeness(outputs, seed, &mut figures)?;
@@ -126,8 +127,12 @@ impl<'a> Judge<'a> {
     ) -> Result<()> {
         let tokenizer = self.model.tokenizer("--metrics", "right")?;
         let mut validity = Validity::default();
-        for output in outputs {
-            validity.judge(&tokenizer.decode(self.until_end(&output.tokens))?);
+        let eos = self.eos();
+        for (canvas, output) in self.canvases.iter().zip(outputs) {
+            // Prompts may begin with the id that ends texts.
+            let text = self.until_end(canvas, output).iter().copied();
+            let text: Vec<TokenId> = text.filter(|&token| Some(token) != eos).collect();
+            validity.judge(&tokenizer.decode(&text)?);
         }
         if self.wants(&[Metric::Right]) {
             figures.insert("right".into(), Measured::share(validity.right, seed));
@@ -141,11 +146,15 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// The tokens before the first that ends the text.
-    fn until_end<'t>(&self, tokens: &'t [TokenId]) -> &'t [TokenId] {
-        let eos = self.model.denoiser.vocabulary().eos();
-        let end = tokens.iter().position(|&token| Some(token) == eos).unwrap_or(tokens.len());
-        &tokens[..end]
+    fn eos(&self) -> Option<TokenId> {
+        self.model.denoiser.vocabulary().eos()
+    }
+
+    /// The tokens before the first that was generated and ends the text.
+    fn until_end<'t>(&self, canvas: &Canvas, output: &'t Output) -> &'t [TokenId] {
+        let (eos, tokens) = (self.eos(), &output.tokens);
+        let ends = |&position: &usize| Some(tokens[position]) == eos && !canvas.is_given(position);
+        &tokens[..(0..tokens.len()).find(ends).unwrap_or(tokens.len())]
     }
 
     fn nll(&self, outputs: &[Output], seed: u64, what: &str) -> Result<Measured> {
@@ -180,7 +189,9 @@ impl<'a> Judge<'a> {
             let profiles = self.surprise(outputs)?;
             figures.insert("MAUVE, surprise".into(), mauve(&profiles, reference)?);
         }
-        if self.wants(&[Metric::Neighbours]) {
+        // Texts of one token have no neighbours.
+        let paired = |texts: &[Vec<TokenId>]| texts.iter().any(|text| text.len() > 1);
+        if self.wants(&[Metric::Neighbours]) && paired(&texts) && paired(&reference.texts) {
             let found = CoOccurrence::between(&reference.texts, &texts, 1, &bootstrap)?;
             figures.insert("neighbours".into(), found.divergence);
             figures.insert("neighbours, floor".into(), found.floor);
@@ -202,7 +213,8 @@ impl<'a> Judge<'a> {
 
     /// The tokens of each output up to its end.
     fn texts(&self, outputs: &[Output]) -> Vec<Vec<TokenId>> {
-        outputs.iter().map(|output| self.until_end(&output.tokens).to_vec()).collect()
+        let text = |(canvas, output)| self.until_end(canvas, output).to_vec();
+        self.canvases.iter().zip(outputs).map(text).collect()
     }
 
     /// What was drawn, with what was given.
@@ -226,7 +238,12 @@ impl<'a> Judge<'a> {
             denoiser.mean_hidden(texts)
         });
         let bar = Steps::spinner("features");
-        let features = featuriser.features(texts)?;
+        // An empty text is its end alone: no mean is taken of nothing.
+        let text = |text: &Vec<TokenId>| match (text.as_slice(), self.eos()) {
+            ([], Some(eos)) => vec![eos],
+            _ => text.clone(),
+        };
+        let features = featuriser.features(&texts.iter().map(text).collect::<Vec<_>>())?;
         drop(bar);
         Ok(features)
     }

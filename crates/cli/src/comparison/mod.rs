@@ -6,7 +6,9 @@ mod metrics;
 mod pass_cost;
 mod texts;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -61,19 +63,9 @@ pub fn run(
     let model = arguments.model.open()?;
     let prompts = arguments.texts.beginnings(&model, arguments.num_samples as usize)?;
     let canvases = arguments.texts.canvases(&model, &prompts, arguments.num_samples as usize)?;
-    let length = canvases[0].free_span().len();
-    let mut points = Vec::new();
-    // Whatever cannot work is said before hours are spent on what can, and before the folder is claimed.
-    for (line, setting) in lines.points(length)? {
-        let schedule = setting.schedule();
-        let generator = sampling.generator(&model, lines.flag, line.unmasker(), schedule)?;
-        let checked = generator.check(&canvases);
-        checked.map_err(|error| {
-            sampling.blame((lines.flag, &format!("{} {schedule}", line.name())), error)
-        })?;
-        points.push((line.name(), setting.name(), generator));
-    }
+    let points = points(lines, sampling, &model, &canvases)?;
     let mut judge = Judge::new(&model, sampling, metrics, &canvases, &arguments.external)?;
+    let length = canvases[0].free_span().len();
     let settings = settings(arguments, &model, (&prompts, length), metrics)?;
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
@@ -88,11 +80,21 @@ pub fn run(
     };
     let mut keys = Vec::new();
     for &seed in &arguments.seeds {
-        for (strategy, parameter, generator) in &points {
+        for ((strategy, parameter), generators) in &points {
             let (strategy, parameter) = (strategy.clone(), parameter.clone());
             let key = Key { strategy, parameter, seed };
-            collection
-                .point(&key, || point(&generator.clone().seed(seed), &key, cost, &mut judge))?;
+            if keys.contains(&key) {
+                continue;
+            }
+            let blame = |error| {
+                sampling.blame((lines.flag, &format!("{} {}", key.strategy, key.parameter)), error)
+            };
+            collection.point(&key, || {
+                let start = Instant::now();
+                let outputs = outputs(generators, &key, judge.canvases()).map_err(blame)?;
+                let seconds = start.elapsed().as_secs_f64();
+                point(&key, &outputs, seconds, cost * sampling.passes(), &mut judge)
+            })?;
             keys.push(key);
             // Whoever watches the folder sees the report grow.
             write_report(&arguments.out, &collection.report(&keys)?)?;
@@ -103,21 +105,82 @@ pub fn run(
     markdown(&report)
 }
 
-fn point(generator: &Generator, key: &Key, cost: f64, judge: &mut Judge<'_>) -> Result<Point> {
-    let what = format!("{} {}, seed {}", key.strategy, key.parameter, key.seed);
-    let start = Instant::now();
-    let mut bar = Steps::new(judge.canvases(), &what);
-    let outputs = generator.run(judge.canvases().to_vec(), &mut bar)?;
-    let seconds = start.elapsed().as_secs_f64();
-    drop(bar);
-    let metrics = judge.figures(&outputs, key.seed, &what)?;
+/// A strategy and its setting, with the generator for texts of each length: a total of steps depends on it.
+type Points = Vec<((String, String), BTreeMap<usize, Generator>)>;
+
+/// Every line with each of its settings. Whatever cannot work is said here, before hours are spent on what can, and
+/// before the folder is claimed.
+fn points(
+    lines: &Lines<'_>,
+    sampling: &SamplingArguments,
+    model: &Arc<Model>,
+    canvases: &[Canvas],
+) -> Result<Points> {
+    let mut by_length: BTreeMap<usize, Vec<Canvas>> = BTreeMap::new();
+    for canvas in canvases {
+        by_length.entry(canvas.free_span().len()).or_default().push(canvas.clone());
+    }
+    let mut points = Points::new();
+    for (length, canvases) in by_length {
+        for (place, (line, setting)) in lines.points(length)?.into_iter().enumerate() {
+            let schedule = setting.schedule();
+            let first: Option<&Generator> =
+                points.get(place).and_then(|(_, generators)| generators.values().next());
+            let generator = match first {
+                None => sampling.generator(model, lines.flag, line.unmasker(), schedule)?,
+                Some(first) => first.clone().schedule(schedule.schedule()),
+            };
+            let checked = generator.check(&canvases);
+            checked.map_err(|error| {
+                sampling.blame((lines.flag, &format!("{} {schedule}", line.name())), error)
+            })?;
+            if points.len() == place {
+                points.push(((line.name(), setting.name()), BTreeMap::new()));
+            }
+            points[place].1.insert(length, generator);
+        }
+    }
+    Ok(points)
+}
+
+/// The texts of a point.
+fn outputs(
+    generators: &BTreeMap<usize, Generator>,
+    key: &Key,
+    canvases: &[Canvas],
+) -> Result<Vec<Output>, conjoint::Error> {
+    let mut bar = Steps::new(canvases, &name(key));
+    let seeded: BTreeMap<usize, Generator> =
+        generators.iter().map(|(&length, each)| (length, each.clone().seed(key.seed))).collect();
+    let request = |canvas: &Canvas| {
+        let generator = &seeded[&canvas.free_span().len()];
+        (canvas.clone(), generator.clone())
+    };
+    let Some(first) = seeded.values().next() else { return Ok(Vec::new()) };
+    first.run_each(canvases.iter().map(request).collect(), &mut bar)
+}
+
+/// What a point is called beside its progress.
+fn name(key: &Key) -> String {
+    format!("{} {}, seed {}", key.strategy, key.parameter, key.seed)
+}
+
+/// A pass of the layer costs `cost` forwards.
+fn point(
+    key: &Key,
+    outputs: &[Output],
+    seconds: f64,
+    cost: f64,
+    judge: &mut Judge<'_>,
+) -> Result<Point> {
+    let metrics = judge.figures(outputs, key.seed, &name(key))?;
     Ok(Point {
         strategy: key.strategy.clone(),
         parameter: key.parameter.clone(),
         seed: key.seed,
         texts: outputs.len() as u64,
-        tokens: outputs.iter().map(|output| output.generated.len() as u64).sum(),
-        cost: Cost::of(&outputs, cost)?,
+        tokens: outputs.iter().map(|output| output.drawn as u64).sum(),
+        cost: Cost::of(outputs, cost)?,
         seconds,
         metrics,
     })
@@ -130,21 +193,18 @@ fn settings(
     (prompts, length): (&[Vec<TokenId>], usize),
     metrics: &[Metric],
 ) -> Result<Settings> {
-    let mut contents = Vec::new();
-    for scorer in arguments.sampling.scorer.iter().chain(&arguments.external.external) {
-        contents.push(scorer.checksum()?);
-    }
     let settings = [
         ("weights", model.weights()),
         ("sampler", model::weights_of(arguments.sampling.sampler.as_deref())?),
-        ("scorers' files", contents.join(", ")),
+        ("files", arguments.sampling.checksums()?.join(", ")),
+        ("head", arguments.model.head.to_string()),
         ("length", length.to_string()),
         ("texts", arguments.num_samples.to_string()),
         ("prompts", digest(prompts.iter().map(Vec::as_slice))),
         ("sampling", arguments.sampling.description()),
         ("figures", format!("{metrics:?}")),
     ];
-    let judge = ("external", arguments.external.description());
+    let judge = ("external", arguments.external.description()?);
     let judged = metrics.contains(&Metric::ExternalNll);
     let settings = settings.into_iter().chain(judged.then_some(judge));
     Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())

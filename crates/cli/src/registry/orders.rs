@@ -19,6 +19,11 @@ impl OrderName {
     pub fn order(&self) -> Arc<dyn Order> {
         self.order.clone()
     }
+
+    /// The file that it was made from, if any.
+    pub fn file(&self) -> Option<&str> {
+        (self.spec.name == PC_SAMPLER).then(|| self.spec.value(0)).flatten()
+    }
 }
 
 impl std::fmt::Display for OrderName {
@@ -50,6 +55,8 @@ fn raw(values: &Values<'_>) -> Result<bool, conjoint::Error> {
 fn scored<S: RowScore + Copy + 'static>(values: &Values<'_>, score: S) -> Result<Arc<dyn Order>> {
     Ok(if raw(values)? { Arc::new(Raw(score)) } else { Arc::new(score) })
 }
+
+const PC_SAMPLER: &str = "pc-sampler";
 
 /// Whether the row is scored after temperature, truncation and bans, or as the model gave it.
 const SCORE: &[Parameter] = &[Parameter::new("score", "filtered")];
@@ -92,7 +99,7 @@ const TABLE: &[Entry<Arc<dyn Order>, ()>] = &[
         make: |values, ()| Ok(Arc::new(CertaintyPrior::new(values.number("sigma")?)?)),
     },
     Entry {
-        name: "pc-sampler",
+        name: PC_SAMPLER,
         summary: "PC-Sampler; counts is a JSON file with the count of every token id in a corpus",
         parameters: &[
             Parameter::required("counts"),

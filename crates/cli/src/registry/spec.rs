@@ -64,6 +64,11 @@ impl Spec {
         Ok(Self { name: entry.name, values, written: text.to_owned() })
     }
 
+    /// The value of the parameter at this place of the table, unless it was left open.
+    pub fn value(&self, place: usize) -> Option<&str> {
+        self.values.get(place)?.as_deref()
+    }
+
     /// Makes what it names.
     pub fn make<T: 'static, C: ?Sized + 'static>(
         &self,
@@ -85,8 +90,7 @@ pub struct Values<'a> {
 impl Values<'_> {
     /// The value of a parameter of the table, unless it was left open.
     pub fn given(&self, name: &'static str) -> Option<&str> {
-        let place = self.parameters.iter().position(|parameter| parameter.name == name)?;
-        self.spec.values.get(place)?.as_deref()
+        self.spec.value(self.parameters.iter().position(|parameter| parameter.name == name)?)
     }
 
     /// The value of a parameter that is not left open.

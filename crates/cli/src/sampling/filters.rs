@@ -44,8 +44,9 @@ fn temperature(text: &str) -> Result<f64, String> {
     match text.parse() {
         // 0 stands for argmax, which is not a temperature of the library.
         Ok(0.0) => Ok(0.0),
-        _ => accepted(text, Temperature::new)
-            .map_err(|_| "expected 0, or a finite number above 0".to_owned()),
+        _ => accepted(text, Temperature::new).map_err(|_| {
+            "expected 0, or a number that is finite and above 0 in 32 bits".to_owned()
+        }),
     }
 }
 
@@ -60,10 +61,10 @@ impl FilterArguments {
         self.temperature == 0.0
     }
 
-    /// The tokens of `--ban` as they are written.
-    pub fn bans(&self) -> String {
+    /// The tokens of `--ban` as they are written, if they are more than the mask.
+    pub fn bans(&self) -> Option<String> {
         let bans: Vec<_> = self.ban.iter().map(Banned::to_string).collect();
-        bans.join(",")
+        (!self.no_ban && self.ban != [Banned::Mask]).then(|| bans.join(","))
     }
 
     /// The ids never to draw nor count.

@@ -3,7 +3,7 @@
 mod banned;
 mod filters;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -13,6 +13,7 @@ use conjoint::order::Randomised;
 use conjoint::prelude::*;
 use conjoint::unmasker::Strategy;
 
+use crate::files;
 use crate::flag::{BadFlag, blame};
 use crate::model::Model;
 use crate::numbers::{non_negative, positive, share};
@@ -143,13 +144,29 @@ impl SamplingArguments {
         let (flag, value) = match &error {
             Error::StepsNotDivisible { .. } | Error::NeedsSteps { .. } => (flag, value.to_string()),
             Error::BlockNotDividing { block, .. } => ("--block-length", block.to_string()),
-            Error::EmptyRow { .. } => ("--ban", self.filters.bans()),
+            Error::EmptyRow { .. } => match self.filters.bans() {
+                Some(bans) => ("--ban", bans),
+                None => return error.into(),
+            },
             Error::Parameter { .. } if self.open_next_block.is_some() => {
                 ("--open-next-block", self.open_next_block.unwrap_or_default().to_string())
             }
             _ => return error.into(),
         };
         BadFlag::new(flag, value, error).into()
+    }
+
+    /// What a pass costs here of what it costs without guidance, which runs the model and its layer twice.
+    pub fn passes(&self) -> f64 {
+        if self.cfg_scale == 0.0 { 1.0 } else { 2.0 }
+    }
+
+    /// Checksums of the files of the scorer and of the order.
+    pub fn checksums(&self) -> Result<Vec<String>> {
+        let scorer = self.scorer.iter().map(ScorerName::checksum);
+        let order = self.order.iter().filter_map(OrderName::file);
+        let order = order.map(|file| blame("--order", file, files::checksum(Path::new(file))));
+        scorer.chain(order.map(|sum| Ok(sum?))).collect()
     }
 
     /// The order as it was named.

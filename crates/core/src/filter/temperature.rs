@@ -17,7 +17,8 @@ impl Temperature {
         if t.is_normal() && t > 0.0 {
             Ok(Self(t))
         } else {
-            let expected = "a finite number above 0 (for 0, draw with `Argmax`)";
+            let expected =
+                "a number that is finite and above 0 in 32 bits (for 0, draw with `Argmax`)";
             Err(Error::parameter("temperature", temperature, expected))
         }
     }

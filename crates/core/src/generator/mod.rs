@@ -246,7 +246,9 @@ impl Generator {
 
     fn parts(&self) -> Parts {
         let vocabulary = self.vocabulary();
-        let stop = |eos| Stop { eos, fill: vocabulary.pad().unwrap_or(eos) };
+        // Some models pad with their mask, which would leave the rest to do.
+        let pad = vocabulary.pad().filter(|&pad| pad != vocabulary.mask());
+        let stop = |eos| Stop { eos, fill: pad.unwrap_or(eos) };
         let filter = Ban::new(self.ban.iter().copied()).then(self.filter.clone());
         let condense = Condense::of(&filter, vocabulary.mask(), vocabulary.size());
         Parts {

@@ -9,9 +9,13 @@ pub struct Output {
     pub tokens: Vec<TokenId>,
     /// From the first to the last position that was generated.
     pub generated: Range<usize>,
+    /// How many positions were filled with drawn tokens: those given are not counted, nor, where the sequence
+    /// [stops](crate::Generator::stop_at_eos) at its end-of-sequence id, those behind it.
+    pub drawn: usize,
     /// Full forwards of the denoiser that this sequence took part in.
     pub denoiser_calls: usize,
-    /// Passes of the sampler layer that this sequence took part in.
+    /// Passes of the sampler layer that this sequence took part in; one of a guided layer, which runs it twice, is
+    /// one.
     pub sampler_calls: usize,
     /// Denoising steps, idle ones included.
     pub steps: usize,

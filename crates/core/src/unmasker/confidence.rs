@@ -1,5 +1,6 @@
 use super::{Drawn, Next, Unmasker, View};
-use crate::Error;
+use crate::order::Randomised;
+use crate::{Error, Order};
 
 /// Which probability of the drawn token is its confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,19 +40,42 @@ impl Score {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Confidence {
     score: Score,
+    lottery: Option<Randomised<Sureness>>,
 }
 
 impl Confidence {
     /// Confidence by this score.
     pub fn new(score: Score) -> Self {
-        Self { score }
+        Self { score, lottery: None }
+    }
+
+    /// Draws the positions to keep from softmax(confidence / τ) instead of keeping the best, as Dream's `maskgit_plus`
+    /// does with an `alg_temp`; see [`Randomised`].
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless τ is finite and above 0.
+    pub fn randomised(self, temperature: f64) -> Result<Self, Error> {
+        Ok(Self { lottery: Some(Randomised::new(Sureness, temperature)?), ..self })
+    }
+}
+
+/// What was said of how sure each draw is.
+#[derive(Debug, Clone, Copy)]
+struct Sureness;
+
+impl Order for Sureness {
+    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
+        view.candidates()[candidate].confidence
     }
 }
 
 impl Unmasker for Confidence {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let drawn = self.score.draw_all(view)?;
-        view.rank_by_confidence();
+        match &self.lottery {
+            None => view.rank_by_confidence(),
+            Some(lottery) => view.rank(lottery),
+        }
         for rank in 0..view.quota() {
             let candidate = view.ranked(rank);
             view.reveal(candidate, drawn[candidate]);

@@ -64,7 +64,9 @@ impl EnergyResampling {
             tokens[view.row(row).position] = drawn.token;
         }
         let first = view.row(0).position;
-        let log_q: f64 = completion.iter().map(|drawn| drawn.probability.ln()).sum();
+        // What was drawn was possible, however little of it was left by rounding.
+        let log_q = |drawn: &Drawn| drawn.probability.max(f64::MIN_POSITIVE).ln();
+        let log_q: f64 = completion.iter().map(log_q).sum();
         Ok(self.scorer.log_likelihood(&tokens, first..canvas.end())? - log_q)
     }
 }

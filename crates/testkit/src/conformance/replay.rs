@@ -153,8 +153,14 @@ mod tests {
     const MASK: TokenId = 9;
 
     fn output(tokens: &[TokenId]) -> Output {
-        let generated = 1..tokens.len();
-        Output { tokens: tokens.into(), generated, denoiser_calls: 1, sampler_calls: 0, steps: 1 }
+        Output {
+            tokens: tokens.into(),
+            generated: 1..tokens.len(),
+            drawn: tokens.len().saturating_sub(1),
+            denoiser_calls: 1,
+            sampler_calls: 0,
+            steps: 1,
+        }
     }
 
     /// The verdict on an output, if token `token` was told at position 1 of a prompt 5.

@@ -217,7 +217,28 @@ fn dream_quota(step: usize, steps: usize, epsilon: f64, masked: usize) -> usize 
     }
 }
 
-/// Dream's `diffusion_generate`, but for `origin` and `alg_temp`.
+/// The canvases after `n` of the drawn tokens are kept, each time one drawn from softmax(score / τ) of those left.
+fn lottery(tokens: &[TokenId], drawn: &[Drawn], n: usize, temperature: f64) -> States {
+    let mut kept = vec![(tokens.to_vec(), drawn.to_vec(), 1.0)];
+    for _ in 0..n.min(drawn.len()) {
+        let after = |(canvas, left, p): &(Vec<TokenId>, Vec<Drawn>, f64)| {
+            let scores: Vec<f64> = left.iter().map(|draw| draw.score / temperature).collect();
+            let one = |(i, q): (usize, f64)| {
+                let (mut canvas, mut left) = (canvas.clone(), left.clone());
+                let draw = left.remove(i);
+                canvas[draw.position] = draw.token;
+                (canvas, left, p * q)
+            };
+            softmax(&scores).into_iter().enumerate().map(one).collect::<Vec<_>>()
+        };
+        kept = kept.iter().flat_map(after).collect();
+    }
+    let mut states = States::new();
+    kept.into_iter().for_each(|(canvas, _, p)| *states.entry(canvas).or_default() += p);
+    states
+}
+
+/// Dream's `diffusion_generate`, but for `origin`.
 pub fn dream(rows: &Rows, start: &[TokenId], with: Dream) -> Law {
     let row = |tokens: &[TokenId], position: usize| {
         let mut logits = tempered(&f64s(&rows.logits(tokens, position)), with.temperature);
@@ -241,7 +262,14 @@ pub fn dream(rows: &Rows, start: &[TokenId], with: Dream) -> Law {
                 DreamAlgorithm::Origin => unreachable!("origin ranks nothing"),
             };
             let drawn = draws(&positions, |position| row(tokens, position), score);
-            drawn.into_iter().map(|(drawn, p)| (reveal(tokens, drawn, quota), p)).collect()
+            let after = |(drawn, p): (Vec<Drawn>, f64)| match with.algorithm_temperature {
+                None => vec![(reveal(tokens, drawn, quota), p)],
+                Some(temperature) => {
+                    let states = lottery(tokens, &drawn, quota, temperature);
+                    states.into_iter().map(|(canvas, q)| (canvas, p * q)).collect()
+                }
+            };
+            drawn.into_iter().flat_map(after).collect()
         });
     }
     states.into_iter().collect()

@@ -23,9 +23,15 @@ pub static MARGINAL: Named = Entry {
 
 pub static CONFIDENCE: Named = Entry {
     name: "confidence",
-    summary: "draw everywhere, keep the most confident (LLaDA, MaskGIT); score raw or filtered",
-    parameters: &[Parameter::new("score", "raw")],
-    make: |values, _| Ok(Box::new(Confidence::new(score(values)?))),
+    summary: "draw everywhere, keep the most confident (LLaDA, MaskGIT); score raw or filtered, temperature as Dream's alg_temp",
+    parameters: &[Parameter::new("score", "raw"), Parameter::open("temperature")],
+    make: |values, _| {
+        let best = Confidence::new(score(values)?);
+        Ok(Box::new(match values.given_number("temperature")? {
+            None => best,
+            Some(temperature) => best.randomised(temperature)?,
+        }))
+    },
 };
 
 pub static ORIGIN: Named = Entry {

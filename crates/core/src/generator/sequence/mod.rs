@@ -222,6 +222,7 @@ impl Sequence {
     pub fn finish(self) -> Output {
         Output {
             generated: self.canvas.free_span(),
+            drawn: self.drawn(),
             tokens: self.canvas.tokens().to_vec(),
             denoiser_calls: self.denoiser_calls,
             sampler_calls: self.sampler_calls,
