@@ -26,6 +26,30 @@ fn sampler(model: &Path, dir: &Path, more: &str) -> Output {
 }
 
 #[test]
+fn rows_and_averages_are_as_the_flags_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = |name: &str, more: &str| {
+        let run = folder.path().join(name);
+        let output = base(&run, &format!("--steps 12 {more}"));
+        assert!(output.status.success(), "{}", stderr(&output));
+        std::fs::read(run.join("model.safetensors")).unwrap()
+    };
+    let plain = weights("plain", "");
+    assert_eq!(plain, weights("same", "--average-decay 0.999 --progressive-share 0"));
+    let progressive = weights("progressive", "--progressive-share 0.5");
+    assert!(plain != progressive && plain != weights("last", "--average-decay 0"));
+    let window = "--progressive-share 0.5 --window 2 --window-share 0.5";
+    assert_ne!(progressive, weights("window", window));
+    let refused = |more: &str, parts: &[&str]| {
+        let run = folder.path().join("refused");
+        common::refused(&base(&run, &format!("--steps 1 {more}")), parts);
+    };
+    refused("--average-decay 1", &["--average-decay", "below 1"]);
+    refused("--progressive-share 1.5", &["--progressive-share", "from 0 to 1"]);
+    refused("--window 2", &["--progressive-share"]);
+}
+
+#[test]
 fn a_base_and_its_sampler_layer_go_from_training_to_text() {
     let folder = tempfile::tempdir().unwrap();
     let [run, layer, model] = ["run", "layer", "model"].map(|name| folder.path().join(name));

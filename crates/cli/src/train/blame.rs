@@ -23,6 +23,7 @@ pub fn blame(error: TrainError) -> anyhow::Error {
 fn flag(option: &str) -> Option<&'static str> {
     Some(match option {
         "adamw_rate" => "--adamw",
+        "average_decay" => "--average-decay",
         "batch" => "--batch",
         "beta_2" => "--beta2",
         "checkpoint_steps" => "--checkpoint-steps",

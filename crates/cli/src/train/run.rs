@@ -63,6 +63,10 @@ pub struct RunArguments {
     /// What becomes of the learning rates then [default: linear for a base model, constant for a sampler layer]
     #[arg(long, value_name = "COURSE")]
     rates: Option<Rates>,
+    /// How much of the averaged weights, which become the model, a step keeps: 0.999 averages over about the last 1000
+    /// steps [default: 0.999]
+    #[arg(long, value_name = "D", value_parser = below_one)]
+    average_decay: Option<f64>,
     /// Minutes between checkpoints [default: 5]
     #[arg(long, value_name = "M", value_parser = positive)]
     checkpoint_minutes: Option<f64>,
@@ -115,6 +119,7 @@ impl RunArguments {
             batch: self.batch.unwrap_or(default.batch),
             workers: self.workers.unwrap_or(default.workers),
             micro_batch: self.micro_batch.or(default.micro_batch),
+            average_decay: self.average_decay.unwrap_or(default.average_decay),
             checkpoint_minutes: self.checkpoint_minutes.unwrap_or(default.checkpoint_minutes),
             checkpoint_steps: self.checkpoint_steps.or(default.checkpoint_steps),
             patience: self.patience.or(default.patience),
