@@ -183,8 +183,7 @@ fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
     let after = points();
     assert_eq!(after.len(), 3);
     assert!(before.iter().all(|point| after.contains(point)), "a point was measured again");
-    let report = std::fs::read_to_string(out.join("report.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let report = read_report(&out);
     let strategies: Vec<_> =
         report["points"].as_array().unwrap().iter().map(|point| &point["strategy"]).collect();
     assert_eq!(strategies, ["exact", "joint", "marginal"]);
@@ -219,10 +218,7 @@ fn a_comparison_knows_what_its_figures_come_from() {
         );
         conjoint(&line.split_whitespace().collect::<Vec<_>>())
     };
-    let refused = |output: std::process::Output, part: &str| {
-        assert_eq!(output.status.code(), Some(2), "{part}: {}", stderr(&output));
-        assert!(stderr(&output).contains(part), "{part}: {}", stderr(&output));
-    };
+    let refused = |output, part: &str| common::refused(&output, &[part]);
     // The scorer's file is another one under the same name.
     let texts = path("texts.txt");
     let scored = format!("--strategies copula --scorer ngram:2:{}", texts.display());
@@ -230,7 +226,7 @@ fn a_comparison_knows_what_its_figures_come_from() {
     let first = compare("scored", &scored);
     assert!(first.status.success(), "{}", stderr(&first));
     std::fs::write(&texts, "<math>ann has 7 figs.\n").unwrap();
-    refused(compare("scored", &scored), "files");
+    refused(compare("scored", &scored), "scorers' files");
     std::fs::write(&texts, "\n").unwrap();
     refused(compare("empty", &scored), "holds no text");
     // The same prompts, one of them more often.
@@ -246,11 +242,16 @@ fn a_comparison_knows_what_its_figures_come_from() {
     std::fs::write(&counts, format!("{:?}", vec![1; 56])).unwrap();
     assert!(compare("ordered", &ordered).status.success());
     std::fs::write(&counts, format!("{:?}", vec![2; 56])).unwrap();
-    refused(compare("ordered", &ordered), "files");
+    refused(compare("ordered", &ordered), "order's file");
     // A strategy that cannot work is found before anything is measured, and the folder stays free.
     refused(compare("late", "--strategies marginal,wino:2"), "wino:2");
     assert!(!path("late").join("settings.json").exists());
     assert!(compare("late", "--strategies marginal").status.success());
+}
+
+/// The report in a comparison's folder.
+fn read_report(out: &std::path::Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(out.join("report.json")).unwrap()).unwrap()
 }
 
 /// The points of a comparison of models/tiny.
@@ -258,16 +259,14 @@ fn points(out: &std::path::Path, more: &str) -> Vec<serde_json::Value> {
     let line = format!("compare --model {} --out {} {more}", tiny().display(), out.display());
     let output = conjoint(&line.split_whitespace().collect::<Vec<_>>());
     assert!(output.status.success(), "{}", stderr(&output));
-    let report = std::fs::read_to_string(out.join("report.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    report["points"].as_array().unwrap().clone()
+    read_report(out)["points"].as_array().unwrap().clone()
 }
 
 #[test]
 fn texts_whose_prompt_holds_the_end_are_judged_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let prompts = folder.path().join("prompts.txt");
-    let right = |name: &str, prompt: &str| {
+    let parsing = |name: &str, prompt: &str| {
         std::fs::write(&prompts, format!("{prompt}\n")).unwrap();
         let more = format!(
             "--num-samples 24 --strategies exact --metrics parses,mauve,neighbours --prompts {}",
@@ -275,8 +274,8 @@ fn texts_whose_prompt_holds_the_end_are_judged_all_the_same() {
         );
         points(&folder.path().join(name), &more)[0]["metrics"]["parses"]["value"].as_f64().unwrap()
     };
-    assert!(right("plain", "<story>the old") > 0.5);
-    assert!(right("led", "<eos><story>the old") > 0.2);
+    assert!(parsing("plain", "<story>the old") > 0.5);
+    assert!(parsing("led", "<eos><story>the old") > 0.2);
 }
 
 #[test]
@@ -314,7 +313,7 @@ fn a_total_of_steps_is_that_of_each_text() {
     );
     let points = points(&folder.path().join("out"), &more);
     let calls = |i: usize| points[i]["cost"]["denoiser_calls"].as_f64().unwrap();
-    assert_eq!((calls(0), calls(1)), (calls(1), calls(1)));
+    assert_eq!(calls(0), calls(1));
 }
 
 #[test]
@@ -324,9 +323,7 @@ fn a_guided_pass_costs_two() {
         let more = format!("--num-samples 2 --strategies joint --steps 4 --metrics right {more}");
         let out = folder.path().join(name);
         let points = points(&out, &more);
-        let report = std::fs::read_to_string(out.join("report.json")).unwrap();
-        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-        let pass = report["pass_cost"]["value"].as_f64().unwrap();
+        let pass = read_report(&out)["pass_cost"]["value"].as_f64().unwrap();
         points[0]["cost"]["sampler_cost"].as_f64().unwrap() / pass
     };
     assert_eq!(cost("plain", ""), 1.0);

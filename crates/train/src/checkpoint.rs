@@ -9,7 +9,7 @@ use crate::config::DreamConfig;
 use crate::dream::Dream;
 pub use crate::tensors::Precision;
 use crate::tensors::{Stored, export, import, read_tensors, write_tensors};
-use crate::{TrainError, atomic};
+use crate::{TrainError, atomic, json};
 
 /// Writes `model` as an untied Dream checkpoint into the folder `dir`.
 ///
@@ -81,9 +81,7 @@ pub fn load_tied(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
 /// The file is missing or malformed, or its sizes do not fit each other.
 pub fn load_config(dir: &Path) -> Result<DreamConfig, TrainError> {
     let path = dir.join("config.json");
-    let text = std::fs::read(&path).map_err(TrainError::io("read", &path))?;
-    let config: DreamConfig =
-        serde_json::from_slice(&text).map_err(|e| TrainError::malformed(&path, e))?;
+    let config: DreamConfig = json::read(&path)?;
     config.validate()?;
     Ok(config)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::{TrainError, atomic};
+use crate::{TrainError, atomic, json};
 
 /// Names and values of the options that make a run what it is.
 pub(crate) type Identity = BTreeMap<String, String>;
@@ -16,12 +16,9 @@ pub(crate) type Identity = BTreeMap<String, String>;
 /// [`TrainError::OtherOptions`] names the first option that differs.
 pub(crate) fn claim(path: &Path, identity: &Identity) -> Result<(), TrainError> {
     if !path.exists() {
-        let json = serde_json::to_vec_pretty(identity);
-        return atomic::write(path, &json.map_err(|e| TrainError::malformed(path, e))?);
+        return atomic::write(path, &json::bytes(identity, path)?);
     }
-    let json = std::fs::read(path).map_err(TrainError::io("read", path))?;
-    let found: Identity =
-        serde_json::from_slice(&json).map_err(|e| TrainError::malformed(path, e))?;
+    let found: Identity = json::read(path)?;
     let none = || "none".to_owned();
     for name in identity.keys().chain(found.keys()) {
         let (old, new) = (found.get(name), identity.get(name));

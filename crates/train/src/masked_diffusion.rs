@@ -279,13 +279,22 @@ mod tests {
         });
     }
 
-    #[test]
-    fn progressive_rows_are_unmasked_surest_first_and_then_make_room() {
+    /// With a window of one row, and a model that takes no two positions for equal.
+    fn with_progressive(
+        progressive_share: f64,
+        test: impl FnOnce(&MaskedDiffusion<'_, RowFn>, &Dream),
+    ) {
         let window = Window { rows: Some(1), share: 1.0 };
-        let options = BaseOptions { progressive_share: 0.5, window, ..BaseOptions::default() };
+        let options = BaseOptions { progressive_share, window, ..BaseOptions::default() };
         with_options(options, |objective| {
             let device = Device::default().autodiff();
-            let model = shaken(Dream::tied(&objective.config, &device), 1);
+            test(objective, &shaken(Dream::tied(&objective.config, &device), 1));
+        });
+    }
+
+    #[test]
+    fn progressive_rows_are_unmasked_surest_first_and_then_make_room() {
+        with_progressive(0.5, |objective, model| {
             let first = objective.batch(0, 1.0, 0..6).unwrap();
             let counts: Vec<_> = first[3..].iter().map(|row| row.masked.len()).collect();
             // Three strata of 1..=6.
@@ -293,10 +302,10 @@ mod tests {
             let mut before = first;
             let mut finished = 0;
             for step in 0..20 {
-                let log_p = log_probabilities(&model, &before[3..]);
+                let log_p = log_probabilities(model, &before[3..]);
                 let entropies = entropies_of(&log_p);
                 // The parts of a batch may be asked for in any order.
-                let parts = [4..6, 0..4].map(|rows| objective.loss(&model, step, 1.0, rows));
+                let parts = [4..6, 0..4].map(|rows| objective.loss(model, step, 1.0, rows));
                 for part in parts {
                     assert!(part.unwrap().into_scalar::<f32>().is_finite());
                 }
@@ -324,13 +333,9 @@ mod tests {
 
     #[test]
     fn only_the_window_of_a_progressive_row_counts() {
-        let window = Window { rows: Some(1), share: 1.0 };
-        let options = BaseOptions { progressive_share: 1.0, window, ..BaseOptions::default() };
-        with_options(options, |objective| {
-            let device = Device::default().autodiff();
-            let model = shaken(Dream::tied(&objective.config, &device), 1);
+        with_progressive(1.0, |objective, model| {
             let rows = objective.batch(0, 1.0, 0..6).unwrap();
-            let log_p = log_probabilities(&model, &rows);
+            let log_p = log_probabilities(model, &rows);
             let entropies = entropies_of(&log_p);
             let [_, length, vocabulary] = log_p.dims();
             let values: Vec<f32> = log_p.into_data().iter::<f32>().collect();
@@ -344,7 +349,7 @@ mod tests {
                     -values[(j * length + next) * vocabulary + row.target[next] as usize] / 6.0
                 })
                 .sum();
-            let loss = objective.loss(&model, 0, 1.0, 0..6).unwrap().into_scalar::<f32>();
+            let loss = objective.loss(model, 0, 1.0, 0..6).unwrap().into_scalar::<f32>();
             assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
         });
     }

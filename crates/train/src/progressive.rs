@@ -1,6 +1,6 @@
 //! Rows that are unmasked from step to step in the model's own order, as decoding will unmask them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,11 @@ pub(crate) struct Slot {
     pub masked: Vec<usize>,
 }
 
+/// What a slot holds. A thread that panicked held it whole.
+fn lock(slot: &Mutex<Option<Slot>>) -> MutexGuard<'_, Option<Slot>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Progressive {
     pub fn new(slots: usize) -> Self {
         Self { slots: (0..slots).map(|_| Mutex::new(None)).collect() }
@@ -39,22 +44,20 @@ impl Progressive {
 
     /// The row in slot `slot`, or else `fresh`, which then is in it.
     pub fn get_or(&self, slot: usize, fresh: impl FnOnce() -> Slot) -> Slot {
-        let mut held = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
-        held.get_or_insert_with(fresh).clone()
+        lock(&self.slots[slot]).get_or_insert_with(fresh).clone()
     }
 
     /// Reveals in slot `slot`, whose masked positions have these entropies: the surest, the first of equals, and all
     /// that are certain. A row of which nothing is left makes room for a fresh one.
     pub fn reveal(&self, slot: usize, entropies: &[f64]) {
-        let mut held = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.slots[slot]);
         let Some(row) = held.as_mut() else { return };
         let surest = entropies.iter().copied().fold(f64::INFINITY, f64::min);
         let next = entropies.iter().position(|&entropy| entropy <= surest + EQUAL);
-        let mut index = 0..;
-        row.masked.retain(|_| {
-            let index = index.next();
-            index != next && index.is_some_and(|i| entropies[i] > CERTAIN)
-        });
+        let stays =
+            |&(i, (_, &entropy)): &(usize, (&usize, &f64))| Some(i) != next && entropy > CERTAIN;
+        let left = row.masked.iter().zip(entropies).enumerate().filter(stays);
+        row.masked = left.map(|(_, (&position, _))| position).collect();
         if row.masked.is_empty() {
             *held = None;
         }
@@ -62,14 +65,13 @@ impl Progressive {
 
     /// What is in the slots, to be kept with a checkpoint.
     pub fn state(&self) -> Vec<Option<Slot>> {
-        let slots = self.slots.iter();
-        slots.map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+        self.slots.iter().map(|slot| lock(slot).clone()).collect()
     }
 
     /// Puts back what [`Progressive::state`] gave; slots beyond it are empty.
     pub fn restore(&self, state: Vec<Option<Slot>>) {
         for (slot, kept) in self.slots.iter().zip(state) {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+            *lock(slot) = kept;
         }
     }
 }

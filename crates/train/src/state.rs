@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::optim::OptimizerRecord;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::TrainError;
 use crate::optimizer::Optimizer;
 use crate::options::OptimizerOptions;
+use crate::{TrainError, json};
 
 /// How far a run has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,19 +132,13 @@ fn write<M: Module>(run: &Run<M>, dir: &Path) -> Result<(), TrainError> {
 }
 
 fn write_json(value: &impl Serialize, path: PathBuf) -> Result<(), TrainError> {
-    let json = serde_json::to_vec_pretty(value).map_err(|e| TrainError::malformed(&path, e))?;
-    std::fs::write(&path, json).map_err(TrainError::io("write", path))
-}
-
-fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<T, TrainError> {
-    let json = std::fs::read(&path).map_err(TrainError::io("read", &path))?;
-    serde_json::from_slice(&json).map_err(|e| TrainError::malformed(path, e))
+    std::fs::write(&path, json::bytes(value, &path)?).map_err(TrainError::io("write", path))
 }
 
 fn read<M: Module>(run: Run<M>, dir: &Path) -> Result<Run<M>, TrainError> {
     let failed = |e: burn::store::RecordError| TrainError::malformed(dir, e);
-    let position = read_json(dir.join(POSITION))?;
-    let carried = read_json(dir.join(CARRIED))?;
+    let position = json::read(&dir.join(POSITION))?;
+    let carried = json::read(&dir.join(CARRIED))?;
     let module = run.module.try_load_file(dir.join("weights.bpk")).map_err(failed)?;
     let averaged = run.averaged.try_load_file(dir.join("averaged.bpk")).map_err(failed)?;
     // Loading restores the parameters' ids, by which optimizers know them.

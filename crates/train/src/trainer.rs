@@ -91,9 +91,9 @@ pub(crate) fn train<M: Module + Sync>(
     }
     claim(&options.dir.join("options.json"), &identity)?;
     let mut run = state::restore(state::Run::new(module, options.optimizer), &options.dir)?;
+    let malformed = |e| TrainError::malformed(state::carried_path(&options.dir), e);
     if run.carried != Value::Null {
-        let carried = objective.carry_on(run.carried.take());
-        carried.map_err(|e| TrainError::malformed(state::carried_path(&options.dir), e))?;
+        objective.carry_on(run.carried.take()).map_err(malformed)?;
     }
     let mut log = Log::open(&options.dir, run.position.step)?;
     let mut progress = Progress::new(options, &run.position);
@@ -139,9 +139,7 @@ pub(crate) fn train<M: Module + Sync>(
             if better || options.patience.is_none() {
                 objective.save(&run.averaged)?;
             }
-            let carried = objective.carried();
-            run.carried =
-                carried.map_err(|e| TrainError::malformed(state::carried_path(&options.dir), e))?;
+            run.carried = objective.carried().map_err(malformed)?;
             state::save(&run, &options.dir)?;
             log.plot(|figure| objective.is_plotted(figure))?;
             progress.report(&position, &validation);

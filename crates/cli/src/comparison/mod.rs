@@ -26,6 +26,7 @@ use crate::model::{self, Model, ModelArguments};
 use crate::progress::Steps;
 use crate::registry::Part;
 use crate::sampling::SamplingArguments;
+use crate::scorer::ScorerName;
 use metrics::Judge;
 
 /// What every comparison is told.
@@ -63,6 +64,7 @@ pub fn run(
     let model = arguments.model.open()?;
     let prompts = arguments.texts.beginnings(&model, arguments.num_samples as usize)?;
     let canvases = arguments.texts.canvases(&model, &prompts, arguments.num_samples as usize)?;
+    let passes = sampling.passes(&model)? as f64;
     let points = points(lines, sampling, &model, &canvases)?;
     let mut judge = Judge::new(&model, sampling, metrics, &canvases, &arguments.external)?;
     let length = canvases[0].free_span().len();
@@ -93,7 +95,7 @@ pub fn run(
                 let start = Instant::now();
                 let outputs = outputs(generators, &key, judge.canvases()).map_err(blame)?;
                 let seconds = start.elapsed().as_secs_f64();
-                point(&key, &outputs, seconds, cost * sampling.passes(), &mut judge)
+                point(&key, &outputs, seconds, cost * passes, &mut judge)
             })?;
             keys.push(key);
             // Whoever watches the folder sees the report grow.
@@ -193,10 +195,12 @@ fn settings(
     (prompts, length): (&[Vec<TokenId>], usize),
     metrics: &[Metric],
 ) -> Result<Settings> {
+    let scorer = arguments.sampling.scorer.as_ref().map(ScorerName::checksum).transpose()?;
     let settings = [
         ("weights", model.weights()),
         ("sampler", model::weights_of(arguments.sampling.sampler.as_deref())?),
-        ("files", arguments.sampling.checksums()?.join(", ")),
+        ("scorers' files", scorer.unwrap_or_default()),
+        ("order's file", arguments.sampling.order_checksum()?.unwrap_or_default()),
         ("head", arguments.model.head.to_string()),
         ("length", length.to_string()),
         ("texts", arguments.num_samples.to_string()),

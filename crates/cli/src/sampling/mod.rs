@@ -105,8 +105,7 @@ impl SamplingArguments {
             let reason = "the model has no end-of-sequence id";
             return Err(BadFlag::new("--stop-at-eos", true, reason).into());
         }
-        let w = self.cfg_scale;
-        let guided = blame("--cfg-scale", w, ClassifierFree::new(model.denoiser.clone(), w))?;
+        let guided = self.guided(model)?;
         let context = Context {
             model: model.clone(),
             guided: guided.clone(),
@@ -156,17 +155,20 @@ impl SamplingArguments {
         BadFlag::new(flag, value, error).into()
     }
 
-    /// What a pass costs here of what it costs without guidance, which runs the model and its layer twice.
-    pub fn passes(&self) -> f64 {
-        if self.cfg_scale == 0.0 { 1.0 } else { 2.0 }
+    /// How many passes of the model a forward is, and of the layer a sampler pass: guidance takes two.
+    pub fn passes(&self, model: &Model) -> Result<usize, BadFlag> {
+        Ok(self.guided(model)?.passes())
     }
 
-    /// Checksums of the files of the scorer and of the order.
-    pub fn checksums(&self) -> Result<Vec<String>> {
-        let scorer = self.scorer.iter().map(ScorerName::checksum);
-        let order = self.order.iter().filter_map(OrderName::file);
-        let order = order.map(|file| blame("--order", file, files::checksum(Path::new(file))));
-        scorer.chain(order.map(|sum| Ok(sum?))).collect()
+    fn guided(&self, model: &Model) -> Result<ClassifierFree<Arc<OnnxDenoiser>>, BadFlag> {
+        let w = self.cfg_scale;
+        blame("--cfg-scale", w, ClassifierFree::new(model.denoiser.clone(), w))
+    }
+
+    /// A checksum of the file that the order was made from, if any.
+    pub fn order_checksum(&self) -> Result<Option<String>, BadFlag> {
+        let file = self.order.as_ref().and_then(OrderName::file);
+        file.map(|file| blame("--order", file, files::checksum(Path::new(file)))).transpose()
     }
 
     /// The order as it was named.

@@ -46,16 +46,20 @@ impl Sequence {
         self.canvas.free_span().find(is_eos).map(|position| (position, fill))
     }
 
+    /// Where the sequence ends as it stands.
+    fn end(&self) -> usize {
+        self.eos().map_or(self.canvas.len(), |(eos, _)| eos + 1)
+    }
+
     /// How many positions were not given, up to the end.
     pub(super) fn drawn(&self) -> usize {
-        let end = self.eos().map_or(self.canvas.len(), |(eos, _)| eos + 1);
-        (0..end).filter(|&position| !self.canvas.is_given(position)).count()
+        (0..self.end()).filter(|&position| !self.canvas.is_given(position)).count()
     }
 
     /// Closes what lies behind the end of the sequence as it stands, and opens what no longer does.
     pub(super) fn find_end(&mut self) {
         if self.parts.stop.is_some() {
-            self.canvas.set_end(self.eos().map_or(self.canvas.len(), |(eos, _)| eos + 1));
+            self.canvas.set_end(self.end());
         }
     }
 
