@@ -38,6 +38,7 @@ fn rows_and_averages_are_as_the_flags_say() {
     assert_eq!(plain, weights("same", "--average-decay 0.999 --progressive-share 0"));
     let progressive = weights("progressive", "--progressive-share 0.5");
     assert!(plain != progressive && plain != weights("last", "--average-decay 0"));
+    assert_ne!(progressive, weights("turns", "--progressive-share 0.5 --progressive-turns 2"));
     let window = "--progressive-share 0.5 --window 2 --window-share 0.5";
     assert_ne!(progressive, weights("window", window));
     let refused = |more: &str, parts: &[&str]| {
@@ -47,6 +48,8 @@ fn rows_and_averages_are_as_the_flags_say() {
     refused("--average-decay 1", &["--average-decay", "below 1"]);
     refused("--progressive-share 1.5", &["--progressive-share", "from 0 to 1"]);
     refused("--window 2", &["--progressive-share"]);
+    refused("--progressive-turns 2", &["--progressive-share"]);
+    refused("--progressive-share 0.5 --progressive-turns 0", &["--progressive-turns"]);
 }
 
 #[test]

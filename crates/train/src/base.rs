@@ -67,6 +67,9 @@ pub struct BaseOptions {
     /// The share of each batch whose rows are unmasked from step to step in the model's own order, instead of
     /// masked at random: they look as in decoding (PUMA, arXiv 2602.10314).
     pub progressive_share: f64,
+    /// Each of those rows is trained on in one step of so many, in turn with others: in successive steps the same
+    /// texts would bend the weights towards themselves.
+    pub progressive_turns: usize,
     /// The masked positions of those rows that count most, next to the mean over all.
     pub window: Window,
     /// The domains of the texts that [`train_base`] makes; one named twice is drawn twice as often.
@@ -93,6 +96,7 @@ impl Default for BaseOptions {
             early_share: 1.0 / 3.0,
             early_limit: 0.6,
             progressive_share: 0.0,
+            progressive_turns: 1,
             window: Window::default(),
             domains: Domain::ALL.to_vec(),
             validation_rows: 128,
@@ -149,6 +153,8 @@ impl BaseOptions {
             self.progressive_share,
             "in [0, 1]",
         )?;
+        let turns = self.progressive_turns;
+        check((1..=65536).contains(&turns), "progressive_turns", turns, "from 1 to 65536")?;
         self.window.validate()?;
         check(self.validation_rows > 0, "validation_rows", self.validation_rows, "at least 1")?;
         let config = DreamConfig {
@@ -395,6 +401,7 @@ mod tests {
         let run = |run: RunOptions| BaseOptions { run, ..good() };
         assert_eq!(refused(BaseOptions { prompt: 8, ..good() }), "prompt");
         assert_eq!(refused(BaseOptions { progressive_share: 1.5, ..good() }), "progressive_share");
+        assert_eq!(refused(BaseOptions { progressive_turns: 0, ..good() }), "progressive_turns");
         let window = Window { rows: Some(0), share: 0.5 };
         assert_eq!(refused(BaseOptions { window, ..good() }), "window");
         assert_eq!(refused(BaseOptions { heads: 3, ..good() }), "hidden_size");

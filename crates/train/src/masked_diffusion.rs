@@ -37,7 +37,7 @@ impl<'a, R: Rows> MaskedDiffusion<'a, R> {
         config: DreamConfig,
     ) -> Self {
         let share = options.progressive_share * options.run.batch as f64;
-        let progressive = Progressive::new(share.round() as usize);
+        let progressive = Progressive::new(share.round() as usize, options.progressive_turns);
         Self { rows, tokenizer, options, config, progressive }
     }
 
@@ -65,12 +65,14 @@ impl<'a, R: Rows> MaskedDiffusion<'a, R> {
         let maskable = options.prompt..options.length;
         // One stream for the counts of a step, and one for the positions of each of its rows.
         let mut rng = masking::stream(options.run.seed, step);
-        let random = batch - self.progressive.len();
+        let turns = self.progressive.per_step();
+        let random = batch - turns;
         let mut counts = masking::counts(&mut rng, random, maskable.len(), limit);
         // The first rows in the slots start anywhere on their way, so that the slots stay spread over it.
-        counts.extend(match step {
-            0 => masking::counts(&mut rng, self.progressive.len(), maskable.len(), 1.0),
-            _ => vec![maskable.len(); self.progressive.len()],
+        counts.extend(if step < options.progressive_turns as u64 {
+            masking::counts(&mut rng, turns, maskable.len(), 1.0)
+        } else {
+            vec![maskable.len(); turns]
         });
         rows.map(|j| {
             let fresh = || {
@@ -78,7 +80,7 @@ impl<'a, R: Rows> MaskedDiffusion<'a, R> {
                 let mut rng = masking::stream(options.run.seed ^ POSITIONS, row);
                 Slot { row, masked: masking::positions(&mut rng, maskable.clone(), counts[j]) }
             };
-            let Slot { row, masked } = match self.slot(j) {
+            let Slot { row, masked } = match self.slot(step, j) {
                 Some(slot) => self.progressive.get_or(slot, fresh),
                 None => fresh(),
             };
@@ -87,9 +89,10 @@ impl<'a, R: Rows> MaskedDiffusion<'a, R> {
         .collect()
     }
 
-    /// The slot that row `row` of a batch comes from, if it is not masked at random.
-    fn slot(&self, row: usize) -> Option<usize> {
-        row.checked_sub(self.options.run.batch - self.progressive.len())
+    /// The slot that row `row` of step `step`'s batch comes from, if it is not masked at random.
+    fn slot(&self, step: u64, row: usize) -> Option<usize> {
+        let turn = row.checked_sub(self.options.run.batch - self.progressive.per_step())?;
+        Some(self.progressive.slot(step, turn))
     }
 
     /// The mean negative log likelihood of `share` of the tokens of held-out rows, masked.
@@ -136,7 +139,7 @@ impl<R: Rows> Objective<Dream> for MaskedDiffusion<'_, R> {
         let mut weights = Vec::with_capacity(masked.len());
         for (j, (row, masked)) in rows.zip(&masked).enumerate() {
             let count = masked.masked.len();
-            let Some(slot) = self.slot(row) else {
+            let Some(slot) = self.slot(step, row) else {
                 weights.push(Window::default().weights(count).collect());
                 continue;
             };
@@ -282,10 +285,12 @@ mod tests {
     /// With a window of one row, and a model that takes no two positions for equal.
     fn with_progressive(
         progressive_share: f64,
+        progressive_turns: usize,
         test: impl FnOnce(&MaskedDiffusion<'_, RowFn>, &Dream),
     ) {
         let window = Window { rows: Some(1), share: 1.0 };
-        let options = BaseOptions { progressive_share, window, ..BaseOptions::default() };
+        let options =
+            BaseOptions { progressive_share, progressive_turns, window, ..BaseOptions::default() };
         with_options(options, |objective| {
             let device = Device::default().autodiff();
             test(objective, &shaken(Dream::tied(&objective.config, &device), 1));
@@ -294,7 +299,7 @@ mod tests {
 
     #[test]
     fn progressive_rows_are_unmasked_surest_first_and_then_make_room() {
-        with_progressive(0.5, |objective, model| {
+        with_progressive(0.5, 1, |objective, model| {
             let first = objective.batch(0, 1.0, 0..6).unwrap();
             let counts: Vec<_> = first[3..].iter().map(|row| row.masked.len()).collect();
             // Three strata of 1..=6.
@@ -332,8 +337,38 @@ mod tests {
     }
 
     #[test]
+    fn progressive_rows_have_their_turns() {
+        with_progressive(0.5, 3, |objective, model| {
+            let batch = |step| objective.batch(step, 1.0, 0..6).unwrap();
+            let met: Vec<_> = (0..9)
+                .map(|step| {
+                    let rows = batch(step);
+                    objective.loss(model, step, 1.0, 0..6).unwrap();
+                    rows
+                })
+                .collect();
+            let mut continued = 0;
+            for (step, rows) in met.iter().enumerate() {
+                for (slot, row) in rows.iter().enumerate().skip(3) {
+                    let new = step as u64 * 6 + slot as u64;
+                    let before = step.checked_sub(3).map(|before| &met[before][slot]);
+                    match before.filter(|before| before.masked.len() > 1) {
+                        None => assert_eq!(row.target, objective.row(new).unwrap()),
+                        Some(before) => {
+                            assert_eq!(row.target, before.target);
+                            assert_eq!(row.masked.len() + 1, before.masked.len());
+                            continued += 1;
+                        }
+                    }
+                }
+            }
+            assert!(continued >= 9, "{continued}");
+        });
+    }
+
+    #[test]
     fn only_the_window_of_a_progressive_row_counts() {
-        with_progressive(1.0, |objective, model| {
+        with_progressive(1.0, 1, |objective, model| {
             let rows = objective.batch(0, 1.0, 0..6).unwrap();
             let log_p = log_probabilities(model, &rows);
             let entropies = entropies_of(&log_p);

@@ -15,8 +15,12 @@ const EQUAL: f64 = 1e-4;
 /// words. A row here starts masked and is trained on in each step; then its tokens are revealed at the position where
 /// the model is surest, and at all where it is certain. Which position is revealed depends on the state alone and never
 /// on the hidden tokens, so that the true conditional distributions stay the minimizer.
+///
+/// A batch takes so many slots in turn: where there are more slots than that, one text is not met in one step after the
+/// other, which would bend the weights towards it.
 pub(crate) struct Progressive {
     slots: Vec<Mutex<Option<Slot>>>,
+    per_step: usize,
 }
 
 /// A row on its way.
@@ -34,12 +38,20 @@ fn lock(slot: &Mutex<Option<Slot>>) -> MutexGuard<'_, Option<Slot>> {
 }
 
 impl Progressive {
-    pub fn new(slots: usize) -> Self {
-        Self { slots: (0..slots).map(|_| Mutex::new(None)).collect() }
+    /// `per_step` rows in each step, each of which has its turn in one step of `turns`.
+    pub fn new(per_step: usize, turns: usize) -> Self {
+        let slots = (0..per_step * turns).map(|_| Mutex::new(None)).collect();
+        Self { slots, per_step }
     }
 
-    pub fn len(&self) -> usize {
-        self.slots.len()
+    pub fn per_step(&self) -> usize {
+        self.per_step
+    }
+
+    /// The slot of the row `row` of `per_step` in step `step`.
+    pub fn slot(&self, step: u64, row: usize) -> usize {
+        let turns = (self.slots.len() / self.per_step) as u64;
+        (step % turns) as usize * self.per_step + row
     }
 
     /// The row in slot `slot`, or else `fresh`, which then is in it.
@@ -86,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_surest_position_and_the_certain_ones_are_revealed() {
-        let rows = Progressive::new(2);
+        let rows = Progressive::new(2, 1);
         assert_eq!(rows.get_or(1, fresh), fresh());
         rows.reveal(1, &[0.5, 0.20001, 0.2, 1.0]);
         assert_eq!(rows.get_or(1, || panic!("held")).masked, [1, 4, 6]);
@@ -97,8 +109,16 @@ mod tests {
     }
 
     #[test]
+    fn slots_have_their_turns() {
+        let rows = Progressive::new(2, 3);
+        let slots: Vec<_> = (4..8).map(|step| [0, 1].map(|row| rows.slot(step, row))).collect();
+        assert_eq!(slots, [[2, 3], [4, 5], [0, 1], [2, 3]]);
+        assert_eq!(rows.state().len(), 6);
+    }
+
+    #[test]
     fn what_is_kept_is_put_back() {
-        let (rows, other) = (Progressive::new(2), Progressive::new(3));
+        let (rows, other) = (Progressive::new(2, 1), Progressive::new(1, 3));
         rows.get_or(1, fresh);
         let json = serde_json::to_string(&rows.state()).unwrap();
         other.restore(serde_json::from_str(&json).unwrap());

@@ -221,7 +221,11 @@ mod tests {
     }
 
     fn is_the_same_when_killed(progressive_share: f64) {
-        let run = |dir: &Path| BaseOptions { progressive_share, ..tiny_run(dir, 20) };
+        let run = |dir: &Path| BaseOptions {
+            progressive_share,
+            progressive_turns: 3,
+            ..tiny_run(dir, 20)
+        };
         let (straight, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let whole = train_on(&letters, &letter_tokenizer(), &run(straight.path())).unwrap();
         let mut killed = run(broken.path());

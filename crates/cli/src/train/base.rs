@@ -46,6 +46,10 @@ pub struct BaseArguments {
     /// random, as decoding will meet them (PUMA, arXiv 2602.10314) [default: 0]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     progressive_share: Option<f64>,
+    /// Train on each of those rows in one step of N, in turn with others, so that successive steps differ in their
+    /// texts [default: 1]
+    #[arg(long, value_name = "N", value_parser = count::<1, 65536>, requires = "progressive_share")]
+    progressive_turns: Option<usize>,
     /// Look more at the M masked positions of those rows that are revealed next, those of lowest entropy
     #[arg(long, value_name = "M", value_parser = count::<1, 65536>, requires = "progressive_share")]
     window: Option<usize>,
@@ -72,6 +76,7 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
         early_share: arguments.early_share.unwrap_or(default.early_share),
         early_limit: arguments.early_limit.unwrap_or(default.early_limit),
         progressive_share: arguments.progressive_share.unwrap_or(default.progressive_share),
+        progressive_turns: arguments.progressive_turns.unwrap_or(default.progressive_turns),
         window: Window { rows: arguments.window, share: arguments.window_share },
         domains: match arguments.domains.as_slice() {
             [] => default.domains,

@@ -47,6 +47,7 @@ fn flag(option: &str) -> Option<&'static str> {
         "own_share" => "--own-share",
         "patience" => "--patience",
         "progressive_share" => "--progressive-share",
+        "progressive_turns" => "--progressive-turns",
         "rope_theta" => "--rope-theta",
         "temperature" => "--distil-temperature",
         "weight_decay" => "--weight-decay",
