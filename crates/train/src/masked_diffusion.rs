@@ -65,14 +65,14 @@ impl<'a, R: Rows> MaskedDiffusion<'a, R> {
         let maskable = options.prompt..options.length;
         // One stream for the counts of a step, and one for the positions of each of its rows.
         let mut rng = masking::stream(options.run.seed, step);
-        let turns = self.progressive.per_step();
-        let random = batch - turns;
+        let progressive = self.progressive.per_step();
+        let random = batch - progressive;
         let mut counts = masking::counts(&mut rng, random, maskable.len(), limit);
         // The first rows in the slots start anywhere on their way, so that the slots stay spread over it.
         counts.extend(if step < options.progressive_turns as u64 {
-            masking::counts(&mut rng, turns, maskable.len(), 1.0)
+            masking::counts(&mut rng, progressive, maskable.len(), 1.0)
         } else {
-            vec![maskable.len(); turns]
+            vec![maskable.len(); progressive]
         });
         rows.map(|j| {
             let fresh = || {

@@ -12,7 +12,7 @@ const EQUAL: f64 = 1e-4;
 /// The slots of a batch that hold rows on their way from all masked to all revealed (PUMA, arXiv 2602.10314).
 ///
 /// Random masks hardly ever look like those of decoding, which reveals the end and the punctuation of a text before its
-/// words. A row here starts masked and is trained on in each step; then its tokens are revealed at the position where
+/// words. A row here starts masked and is trained on in each of its turns; then its tokens are revealed at the position where
 /// the model is surest, and at all where it is certain. Which position is revealed depends on the state alone and never
 /// on the hidden tokens, so that the true conditional distributions stay the minimizer.
 ///
