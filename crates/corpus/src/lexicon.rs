@@ -1,6 +1,6 @@
 //! The words, and how they inflect. All are regular: nouns and verbs take a plain `s`.
 
-use rand::{Rng, RngExt, seq::SliceRandom};
+use rand::{Rng, RngExt};
 
 /// Names whose first letters differ, so that sorting looks at those alone.
 pub(crate) const NAMES: [&str; 24] = [
@@ -84,16 +84,6 @@ pub(crate) fn stem(table: &[&'static str], word: &str) -> Option<(&'static str, 
 /// One entry of a table that is never empty, each as likely.
 pub(crate) fn pick<T: Copy, R: Rng + ?Sized>(rng: &mut R, table: &[T]) -> T {
     table[rng.random_range(0..table.len())]
-}
-
-/// `count` entries of a table, no two at the same place, in random order.
-pub(crate) fn pick_distinct<R: Rng + ?Sized>(
-    rng: &mut R,
-    table: &[&'static str],
-    count: usize,
-) -> Vec<&'static str> {
-    let mut pool = table.to_vec();
-    pool.partial_shuffle(rng, count).0.to_vec()
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Tasks on lists of names, after ParallelBench's waiting line: `reverse: tom ann lea -> lea ann tom`.
 //!
-//! A generated list has three names, all different; the check takes two to four. A name to remove or replace is in it; a name to put in its
-//! place is not. Every task has one right answer, but a shuffle: there any order is right.
+//! A generated list has three names, any of which may come twice; the check takes two to four. A name to remove or replace is in it, and the
+//! first one is meant. Every task has one right answer, but a shuffle: there any order is right.
 
 use rand::{Rng, RngExt, seq::SliceRandom};
 
 use crate::{
     Flaw,
     cursor::{Cursor, Spot},
-    lexicon::{NAMES, pick_distinct},
+    lexicon::{NAMES, pick},
 };
 
 /// Names in a generated list.
@@ -16,32 +16,33 @@ const LENGTH: usize = 3;
 
 pub(crate) fn generate<R: Rng + ?Sized>(rng: &mut R) -> String {
     let task = rng.random_range(0..6);
-    let names = pick_distinct(rng, &NAMES, LENGTH + 1);
-    let (list, newcomer) = (&names[..LENGTH], names[LENGTH]);
-    let chosen = rng.random_range(0..LENGTH);
+    let list: [_; LENGTH] = std::array::from_fn(|_| pick(rng, &NAMES));
+    let (chosen, newcomer) = (pick(rng, &list), pick(rng, &NAMES));
 
-    let mut answer = list.to_vec();
-    let task = match task {
-        0 => "copy".into(),
-        1 => {
-            answer.reverse();
-            "reverse".into()
-        }
-        2 => {
-            answer.sort_unstable();
-            "sort".into()
-        }
-        3 => {
-            answer.shuffle(rng);
-            "shuffle".into()
-        }
-        4 => format!("remove {}", answer.remove(chosen)),
-        _ => {
-            answer[chosen] = newcomer;
-            format!("replace {} {newcomer}", list[chosen])
-        }
+    let (task, answer) = match task {
+        0 => ("copy".into(), list.to_vec()),
+        1 => ("reverse".into(), list.iter().rev().copied().collect()),
+        2 => ("sort".into(), sorted(&list)),
+        3 => ("shuffle".into(), shuffled(rng, &list)),
+        4 => (format!("remove {chosen}"), edited(&list, chosen, None).unwrap_or_default()),
+        _ => (
+            format!("replace {chosen} {newcomer}"),
+            edited(&list, chosen, Some(newcomer)).unwrap_or_default(),
+        ),
     };
     format!("{task}: {} -> {}", list.join(" "), answer.join(" "))
+}
+
+/// `list` with `new`, or nothing, in the place of the first `old`; nothing if that is not in it.
+fn edited(
+    list: &[&'static str],
+    old: &str,
+    new: Option<&'static str>,
+) -> Option<Vec<&'static str>> {
+    let at = list.iter().position(|&name| name == old)?;
+    let mut list = list.to_vec();
+    list.splice(at..=at, new);
+    Some(list)
 }
 
 pub(crate) fn check(body: &str) -> Result<(), Flaw> {
@@ -61,7 +62,7 @@ enum Task {
     Sort,
     Shuffle,
     Remove(Spot<&'static str>),
-    Replace(Spot<&'static str>, Spot<&'static str>),
+    Replace(Spot<&'static str>, &'static str),
 }
 
 impl Exercise {
@@ -81,11 +82,6 @@ impl Exercise {
 
     fn judge(&self) -> Result<(), Flaw> {
         let list: Vec<_> = self.list.iter().map(|name| name.value).collect();
-        for (i, name) in self.list.iter().enumerate() {
-            if list[..i].contains(&name.value) {
-                return Err(name.disagreement("a name not yet in the list"));
-            }
-        }
         let expected = self.task.answer(&list)?;
         let right = match self.task {
             Task::Shuffle => sorted(&self.answer) == sorted(&expected),
@@ -110,7 +106,7 @@ impl Task {
         Ok(match task.value {
             "copy" => Self::Copy,
             "remove" => Self::Remove(name()?),
-            "replace" => Self::Replace(name()?, name()?),
+            "replace" => Self::Replace(name()?, name()?.value),
             "reverse" => Self::Reverse,
             "shuffle" => Self::Shuffle,
             _ => Self::Sort,
@@ -123,31 +119,27 @@ impl Task {
             Self::Copy | Self::Shuffle => Ok(list.to_vec()),
             Self::Reverse => Ok(list.iter().rev().copied().collect()),
             Self::Sort => Ok(sorted(list)),
-            Self::Remove(old) => {
-                present(old, list)?;
-                Ok(list.iter().copied().filter(|&name| name != old.value).collect())
-            }
+            Self::Remove(old) => edited(list, old.value, None).ok_or_else(|| missing(old)),
             Self::Replace(old, new) => {
-                present(old, list)?;
-                if list.contains(&new.value) {
-                    return Err(new.disagreement("a name not in the list"));
-                }
-                Ok(list
-                    .iter()
-                    .map(|&name| if name == old.value { new.value } else { name })
-                    .collect())
+                edited(list, old.value, Some(new)).ok_or_else(|| missing(old))
             }
         }
     }
 }
 
-fn present(name: &Spot<&'static str>, list: &[&str]) -> Result<(), Flaw> {
-    if list.contains(&name.value) { Ok(()) } else { Err(name.disagreement("a name in the list")) }
+fn missing(name: &Spot<&'static str>) -> Flaw {
+    name.disagreement("a name in the list")
 }
 
 fn sorted(list: &[&'static str]) -> Vec<&'static str> {
     let mut list = list.to_vec();
     list.sort_unstable();
+    list
+}
+
+fn shuffled<R: Rng + ?Sized>(rng: &mut R, list: &[&'static str]) -> Vec<&'static str> {
+    let mut list = list.to_vec();
+    list.shuffle(rng);
     list
 }
 
@@ -181,6 +173,11 @@ mod tests {
             "remove ann: tom ann lea -> tom lea",
             "remove ann: tom ann -> tom",
             "replace ann bob: tom ann lea -> tom bob lea",
+            "copy: tom ann tom -> tom ann tom",
+            "sort: tom ann tom -> ann tom tom",
+            "remove tom: tom ann tom -> ann tom",
+            "replace tom bob: tom ann tom -> bob ann tom",
+            "replace tom ann: tom ann lea -> ann ann lea",
         ] {
             assert_eq!(check(body), Ok(()), "{body}");
         }
@@ -194,7 +191,9 @@ mod tests {
             ("sort: tom ann lea -> ann tom lea", "ann tom lea", "ann lea tom"),
             ("shuffle: tom ann lea -> lea tom tom", "lea tom tom", "tom ann lea"),
             ("shuffle: tom ann -> tom ann tom", "tom ann tom", "tom ann"),
+            ("shuffle: tom ann tom -> tom ann ann", "tom ann ann", "tom ann tom"),
             ("remove ann: tom ann lea -> lea tom", "lea tom", "tom lea"),
+            ("remove tom: tom ann tom -> tom ann", "tom ann", "ann tom"),
             ("replace ann bob: tom ann -> bob ann", "bob ann", "tom bob"),
         ] {
             let flaw = Flaw::WrongList { got: got.into(), expected: expected.into() };
@@ -204,13 +203,11 @@ mod tests {
 
     #[test]
     fn the_task_must_make_sense() {
-        for (body, at, word, expected) in [
-            ("copy: tom ann tom -> tom ann tom", 14, "tom", "a name not yet in the list"),
-            ("remove bob: tom ann -> tom ann", 7, "bob", "a name in the list"),
-            ("replace bob lea: tom ann -> tom ann", 8, "bob", "a name in the list"),
-            ("replace ann tom: tom ann -> tom tom", 12, "tom", "a name not in the list"),
-        ] {
-            let flaw = Flaw::Disagreement { at, word: word.into(), expected: expected.into() };
+        for (body, at) in
+            [("remove bob: tom ann -> tom ann", 7), ("replace bob lea: tom ann -> tom ann", 8)]
+        {
+            let expected = "a name in the list".into();
+            let flaw = Flaw::Disagreement { at, word: "bob".into(), expected };
             assert_eq!(check(body), Err(flaw), "{body}");
         }
     }
