@@ -50,9 +50,9 @@ fn lists() {
     pin(
         Domain::List,
         [
-            "copy: sue hal bob -> sue hal bob",
-            "replace kim sue: kim ray jay -> sue ray jay",
-            "reverse: ned una ann -> ann una ned",
+            "copy: eve eve gus -> eve eve gus",
+            "replace zoe kim: cal ann zoe -> cal ann kim",
+            "reverse: hal jay kim -> kim jay hal",
         ],
     );
 }
@@ -66,7 +66,7 @@ fn all_domains() {
         [
             "<code>def p(a): return a*4\nassert p(5)==20",
             "<code>def s(u): return u-4\nassert s(4)==0",
-            "<list>sort: kim lea una -> kim lea una",
+            "<list>sort: cal ned kim -> cal kim ned",
         ]
     );
 }
