@@ -1,53 +1,72 @@
 #!/usr/bin/env python3
-"""The table of bench/ablations.sh: python3 bench/ablations.py FOLDER VARIANT ...
+"""The table of bench/ablations.sh: python3 bench/ablations.py FOLDER STEPS VARIANT ...
 
 Writes FOLDER/ablations.json and FOLDER/ablations.md from the runs that are there."""
 import json
+import math
 import sys
 from pathlib import Path
 
 DEPTHS = (1, 3, 7)
 
 
-def variant(folder):
+def points(report):
+    """The figures of a report by strategy and setting, in the order of K."""
+    by_k = sorted(json.loads(report.read_text())["points"], key=lambda p: int(p["parameter"].split()[-1]))
+    return {(p["strategy"], p["parameter"]): p["metrics"] for p in by_k}
+
+
+def variant(folder, steps):
     """The last validation of a run and its points, or None if it is not finished."""
-    log, report = folder / "run/log.jsonl", folder / "eval/report.json"
+    log, report = folder / "run/log.jsonl", folder / f"eval-{steps}/report.json"
     if not (log.exists() and report.exists()):
         return None
     records = [json.loads(line) for line in log.read_text().splitlines()]
     last = next(r for r in reversed(records) if r.get("validation"))
-    points = sorted(json.loads(report.read_text())["points"], key=lambda p: int(p["parameter"].split()[-1]))
-    return {
-        "steps": last["step"],
-        "seconds_per_step": last["seconds"] / last["step"],
-        "validation": last["validation"],
-        "points": {p["parameter"]: p["metrics"] for p in points},
-    }
+    figures = {setting: metrics for (_, setting), metrics in points(report).items()}
+    return {"steps": last["step"], "validation": last["validation"], "points": figures}
 
 
-def row(name, found):
+def closed(figure, floor, ceiling):
+    """The share of the gap closed and the half of its 95 % interval, the three figures taken as independent; as
+    conjoint_eval::gap_closed."""
+    gap = ceiling["value"] - floor["value"]
+    share = (figure["value"] - floor["value"]) / gap
+    slopes = [(figure, 1), (floor, share - 1), (ceiling, share)]
+    side = math.hypot(*(slope * (of["high"] - of["low"]) / 2 / gap for of, slope in slopes))
+    return f"{share:.2f} ± {side:.2f}"
+
+
+def row(name, found, ends):
     def left(figure):
         values = (found["validation"].get(f"{figure} {depth}") for depth in DEPTHS)
-        return " / ".join("–" if v is None else f"{v:.2f}" for v in values)
+        return " / ".join("–" if v is None else f"{v:.3f}" for v in values)
 
-    cells = [name, f"{found['steps']}", f"{found['seconds_per_step']:.2f}", left("kl left"), left("next kl left")]
-    for metrics in found["points"].values():
-        right = metrics["right"]
-        cells.append(f"{right['value']:.3f} [{right['low']:.3f}, {right['high']:.3f}]")
+    cells = [name, f"{found['steps']}", left("kl left"), left("next kl left")]
+    for metric in metrics(found):
+        for setting, figures in found["points"].items():
+            floor, ceiling = ends["marginal", setting], ends["exact", "K = 1"]
+            cells.append(closed(figures[metric], floor[metric], ceiling[metric]))
     return cells
 
 
+def metrics(found):
+    figures = next(iter(found["points"].values()))
+    return [name for name in ("NLL", "parses", "right") if name in figures]
+
+
 def main():
-    folder, names = Path(sys.argv[1]), sys.argv[2:]
-    found = {name: result for name in names if (result := variant(folder / name))}
+    folder, steps, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    found = {name: result for name in names if (result := variant(folder / name, steps))}
     (folder / "ablations.json").write_text(json.dumps(found, indent=1) + "\n")
     if not found:
         return
-    points = next(iter(found.values()))["points"]
+    first = next(iter(found.values()))
     depths = "/".join(map(str, DEPTHS))
-    head = ["variant", "steps", "s a step", f"KL left at depths {depths}", f"at the row revealed next, {depths}"]
-    head += [f"texts right, {parameter}" for parameter in points]
-    lines = [head, ["---"] * len(head)] + [row(name, result) for name, result in found.items()]
+    head = ["variant", "steps", f"KL left at depths {depths}", f"at the row revealed next, {depths}"]
+    head += [f"{metric} gap closed, {setting}" for metric in metrics(first) for setting in first["points"]]
+    ends = points(folder / "ends/report.json")
+    lines = [head, ["---"] * len(head)] + [row(name, result, ends) for name, result in found.items()]
     table = "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
     (folder / "ablations.md").write_text(table)
     print(table)

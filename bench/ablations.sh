@@ -9,6 +9,7 @@
 #   STEPS     steps of each run                                            (1500)
 #   NUM       trajectories                                                 (6000)
 #   SAMPLES   texts a point                                                (512)
+#   METRICS   figures of the texts                                         (right,parses,nll)
 #   SEED      of weights and states                                        (0)
 #   CONJOINT  the command                                                  (built if not given)
 set -euo pipefail
@@ -35,6 +36,7 @@ declare -A variants=(
     [one-depth]="--depth-weights $seven $window $rates"
     [three-passes]="--depth-weights 2,1.5,1.2 --all-depths $window $rates"
     [eleven-passes]="--depth-weights $seven,1,1,1,1 --all-depths $window $rates"
+    [random-masks]="$baseline $rates --random-share 1"
     [no-window]="--depth-weights $seven --all-depths $rates"
     [window-alone]="--depth-weights $seven --all-depths --window 8 --window-share 1 $rates"
     [lambda-teacher]="$baseline $rates --lambda-teacher 1"
@@ -43,13 +45,16 @@ declare -A variants=(
     [two-layers]="$baseline $rates --layers 2"
     [published-rates]="$baseline $published"
 )
-order=(baseline own-half one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
+order=(baseline own-half random-masks one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
     temperature-2 two-layers published-rates)
 [ $# -gt 0 ] && order=("$@")
 for name in "${order[@]}"; do
     [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }
 done
 
+# Both ends of the gap that a layer may close.
+measure=(--num-samples "${SAMPLES:-512}" --batch-size 32 --metrics "${METRICS:-right,parses,nll}")
+"$CONJOINT" eval --model "$model" --unmaskers exact,marginal --k 2,4,8 "${measure[@]}" --out "$out/ends"
 printf '<%s>\n' story math code list >"$out/tags.txt"
 "$CONJOINT" trajectories --model "$model" --num "${NUM:-6000}" --length 48 --seed "$seed" --out "$out/trajectories" \
     --prompts "$out/tags.txt"
@@ -60,7 +65,7 @@ for name in "${order[@]}"; do
         --cache-mib 6000 "${flags[@]}"
     rm -rf "$out/$name/model"
     "$CONJOINT" export "$model" --sampler "$out/$name/run" --out "$out/$name/model"
-    "$CONJOINT" eval --model "$out/$name/model" --unmaskers joint --k 2,4,8 --num-samples "${SAMPLES:-512}" \
-        --batch-size 32 --metrics right,parses --out "$out/$name/eval"
-    python3 bench/ablations.py "$out" "${order[@]}"
+    # More steps make another layer, whose figures belong into another folder.
+    "$CONJOINT" eval --model "$out/$name/model" --unmaskers joint --k 2,4,8 "${measure[@]}" --out "$out/$name/eval-$steps"
+    python3 bench/ablations.py "$out" "$steps" "${order[@]}"
 done

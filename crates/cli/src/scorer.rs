@@ -102,10 +102,10 @@ impl ScorerName {
         })
     }
 
-    /// A checksum of the file's content.
-    pub fn checksum(&self) -> Result<String> {
+    /// A checksum of the file's content; `flag` is blamed.
+    pub fn checksum(&self, flag: &'static str) -> Result<String> {
         let (Self::NGram { file, .. } | Self::Onnx { file, .. }) = self;
-        Ok(blame("--scorer", self, files::checksum(file))?)
+        Ok(blame(flag, self, files::checksum(file))?)
     }
 
     /// The folder in which a tokenizer of the scorer's own may lie.

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_name = "P", conflicts_with = "texts")]
     top_p: Option<f64>,
     /// Seed of all randomness; trajectory i draws from stream i of it
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "texts")]
     seed: u64,
     /// Make the i-th of n equal parts, while other processes make the others
     #[arg(long, value_name = "I/N", default_value = "1/1")]

@@ -187,6 +187,9 @@ fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
     let strategies: Vec<_> =
         report["points"].as_array().unwrap().iter().map(|point| &point["strategy"]).collect();
     assert_eq!(strategies, ["exact", "joint", "marginal"]);
+    let gaps = report["gaps"].as_array().unwrap();
+    let likelihood = gaps.iter().find(|gap| gap["metric"] == "NLL").unwrap();
+    assert_eq!((&likelihood["strategy"], &likelihood["closed"]["n"]), (&"joint".into(), &4.into()));
 
     let cost = &report["pass_cost"];
     let end = |name: &str| cost[name].as_f64().unwrap();
@@ -203,6 +206,25 @@ fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
     assert_eq!(other.status.code(), Some(2));
     let message = stderr(&other);
     assert!(message.contains("--out") && message.contains("texts"), "{message}");
+}
+
+#[test]
+fn every_seed_sets_tasks_of_its_own() {
+    let out = tempfile::tempdir().unwrap();
+    let line = format!(
+        "eval --model {} --out {} --tasks --unmaskers marginal --k 16 --num-samples 13 --seeds 0,1 --metrics right",
+        tiny().display(),
+        out.path().display()
+    );
+    let output = conjoint(&line.split_whitespace().collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = read_report(out.path());
+    let tasks = |seed: usize| {
+        let figures = &report["points"][seed]["metrics"];
+        ["right math", "right code", "right list"].map(|name| figures[name]["n"].as_u64().unwrap())
+    };
+    assert!([tasks(0), tasks(1)].iter().all(|counts| counts.iter().sum::<u64>() == 13));
+    assert_ne!(tasks(0), tasks(1));
 }
 
 #[test]

@@ -109,6 +109,10 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     let missing = format!("--steps 2 --trajectories 66 --trajectories-dir {}", own.display());
     let missing = sampler(model, &layer, &missing);
     assert_eq!(missing.status.code(), Some(2));
+    let few = format!("--steps 2 --held-out 65 --trajectories-dir {}", own.display());
+    common::refused(&sampler(model, &folder.join("few"), &few), &["'65' for '--held-out'"]);
+    let shares = "--steps 2 --own-share 0.5 --random-share 0.6";
+    common::refused(&sampler(model, &folder.join("few"), shares), &["--random-share", "0.5"]);
     for part in ["'66' for '--trajectories'", "no trajectories 65 to 65"] {
         assert!(stderr(&missing).contains(part), "{}", stderr(&missing));
     }
@@ -126,8 +130,8 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     assert!(told.status.success(), "{}", stderr(&told));
 }
 
-/// The whole recipe at the size of a fixture: trajectories, the published choices of training, export and
-/// joint sampling, for both published architectures.
+/// The whole recipe at the size of a fixture: trajectories, the published choices of training, export, joint
+/// sampling and what it comes to, for both published architectures.
 #[test]
 fn the_recipe_of_large_models_runs_on_both_architectures() {
     for name in ["dream-tiny", "llada-tiny"] {
@@ -151,7 +155,7 @@ fn the_recipe_of_large_models_runs_on_both_architectures() {
                 "train sampler",
                 &[frozen, ("--trajectories-dir", &own), ("--dir", dir), ("--answers", &answers)],
                 "--layers 2 --steps 3 --batch 4 --micro-batch 1 --depth 3 --held-out 2 --workers 1 \
-                 --window 4 --own-share 0.5 --cache-mib 0 --quiet",
+                 --window 4 --own-share 0.25 --random-share 0.5 --cache-mib 0 --quiet",
             );
         }
         let weights = |dir: &Path| std::fs::read(dir.join("model.safetensors")).unwrap();
@@ -161,6 +165,26 @@ fn the_recipe_of_large_models_runs_on_both_architectures() {
         let report = common::generate_json(&model, line);
         assert_eq!(report["sequences"][0]["denoiser_calls"], 2, "{name}");
         assert_eq!(report["sequences"][0]["sampler_calls"], 6, "{name}");
+        let closeness = folder.path().join("closeness");
+        run(
+            "eval",
+            &[("--model", &model), ("--out", &closeness)],
+            "--unconditional --length 10 --k 2 --num-samples 20 --metrics nll,mauve,neighbours",
+        );
+        let report = std::fs::read(closeness.join("report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        let points = report["points"].as_array().unwrap();
+        let names: Vec<_> = points.iter().map(|p| p["strategy"].as_str().unwrap()).collect();
+        assert_eq!(names, ["exact", "marginal", "joint"], "{name}");
+        for point in points {
+            for figure in ["NLL", "MAUVE", "neighbours"] {
+                let value = point["metrics"][figure]["value"].as_f64().unwrap();
+                assert!(value.is_finite() && value >= 0.0, "{name}: {figure} of {point}");
+            }
+            assert_eq!(point["tokens"], 200, "{name}: {point}");
+        }
+        let text = std::fs::read_to_string(closeness.join("report.md")).unwrap();
+        assert!(text.contains("MAUVE is on the mean final hidden state"), "{text}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{Bootstrap, Error, Measured};
 ///
 /// A *denoiser-equivalent forward* is the price of one full forward of the frozen model; a sampler
 /// pass counts as the share of it that was measured, so that a strategy cannot hide work in its
-/// sampler layer.
+/// sampler layer. What an autoregressive scorer does is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Full forwards of the denoiser.

@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, Measured};
+use crate::{Cost, Gap, Measured};
 
 /// One measured point of a comparison: a strategy with one setting, and the texts of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,10 +63,22 @@ impl Report {
         names
     }
 
-    /// The report as JSON, indented.
+    /// The report as JSON, indented: `points` and `pass_cost`, which are read back as a report, and what follows from
+    /// them, `gaps` ([`Report::gaps`]) and `aup` ([`Report::aup`] of the share of `right` texts).
     pub fn json(&self) -> String {
+        #[derive(Serialize)]
+        struct Told<'r> {
+            #[serde(flatten)]
+            report: &'r Report,
+            gaps: Vec<Gap>,
+            aup: BTreeMap<String, Measured>,
+        }
+        // No forwards at all, and there is no AUP.
+        let aup = self.aup("right").unwrap_or_default();
         // Strings and numbers alone: nothing that JSON cannot say.
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        serde_json::to_string_pretty(&Told { report: self, gaps: self.gaps(), aup })
+            .unwrap_or_default()
+            + "\n"
     }
 
     /// One row a point, and below the table what its columns mean.

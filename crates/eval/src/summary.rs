@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::{Aup, Bootstrap, Error, Measured, Point, Report, Share, gap_closed};
 
 /// The strategy that draws independently: the floor of [`Report::gaps`].
@@ -8,7 +10,7 @@ const FLOOR: &str = "marginal";
 const CEILING: &str = "exact";
 
 /// The share of one figure's gap between independent and one-at-a-time sampling that a point closes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Gap {
     /// The strategy.
     pub strategy: String,
@@ -65,8 +67,9 @@ impl Report {
         gaps
     }
 
-    /// [`Aup`] of every strategy in the figure `metric`, a share of texts; seeds taken together. Each
-    /// strategy's first point is one-at-a-time sampling, where that was measured, and y_max the best of all.
+    /// [`Aup`] of every strategy in the figure `metric`, a share of texts; seeds taken together. Every
+    /// strategy's points include one-at-a-time sampling, where that was measured: its first one, unless the strategy
+    /// spends more than a forward on a token. y_max is the best of all.
     ///
     /// # Errors
     /// Those of [`Aup::measure`].
@@ -109,18 +112,19 @@ impl Report {
         let gaps = self.gaps();
         if !gaps.is_empty() {
             text += "\n## Share of the gap closed\n\n(strategy − marginal) / (exact − marginal), at equal \
-                     settings and over all seeds.\n\n| strategy | setting | figure | closed |\n|---|---|---|---:|\n";
+                     settings and over all seeds.\n\n| strategy | setting | figure | closed | n |\n|---|---|---|---:|---:|\n";
             for Gap { strategy, parameter, metric, closed } in gaps {
-                text += &format!("| {strategy} | {parameter} | {metric} | {closed:.2} |\n");
+                let n = closed.n;
+                text += &format!("| {strategy} | {parameter} | {metric} | {closed:.2} | {n} |\n");
             }
         }
         let aup = self.aup("right")?;
         if !aup.is_empty() {
             text += "\n## Accuracy under parallelism\n\nAUP of the share of right texts (%) over tokens per \
                      denoiser-equivalent forward, a sampler pass at its measured cost (arXiv 2601.07568).\n\n\
-                     | strategy | AUP |\n|---|---:|\n";
+                     | strategy | AUP | n |\n|---|---:|---:|\n";
             for (strategy, score) in aup {
-                text += &format!("| {strategy} | {score:.1} |\n");
+                text += &format!("| {strategy} | {score:.1} | {} |\n", score.n);
             }
         }
         Ok(text)

@@ -9,15 +9,14 @@ use crate::{Error, Sample};
 
 /// The *surprise profile* of a sample under a frozen model, a feature vector for [`Mauve`](crate::Mauve).
 ///
-/// Feature i is −ln p(xᵢ | x without the positions i, i ± F, i ± 2F, …), in nats and at most
-/// [`LIMIT`](Self::LIMIT): the drawn positions are masked in F interleaved folds, every position in one of them,
-/// and read off in one forward a fold. Positions that were given have surprise 0.
+/// The drawn positions are masked in F interleaved folds, the n-th of them in fold n mod F, and each fold is read off in
+/// one forward: feature i is −ln p(xᵢ | x without the fold of i), in nats and at most [`LIMIT`](Self::LIMIT). Positions
+/// that were given have surprise 0.
 ///
 /// Hidden states averaged over a text tell what it is about, hardly whether its tokens go together;
 /// and a masked diffusion model is trained on no state but those of masked positions. A profile is all
-/// about that: samples of the model's joint distribution have the profiles that the model expects, drawn dependently or
-/// not. One flaw stands out, so that figures lie far below those on mean hidden states; compare
-/// only figures on equal features. Evidence of one kind: it is the frozen model that judges.
+/// about that: it grows where tokens do not go together. One flaw stands out, so that figures lie far below those on
+/// mean hidden states; compare only figures on equal features. Evidence of one kind: it is the frozen model that judges.
 #[derive(Clone)]
 pub struct Surprise {
     denoiser: Arc<dyn Denoiser>,

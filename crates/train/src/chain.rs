@@ -26,6 +26,15 @@ impl Chain {
         chain
     }
 
+    /// The text of `trajectory` with the positions `masked` hidden.
+    pub fn masked_at(trajectory: &Trajectory, masked: Vec<usize>, mask_id: u32) -> Self {
+        let mut canvas = trajectory.tokens.clone();
+        masked.iter().for_each(|&i| canvas[i] = mask_id);
+        let mut chain = Self::default();
+        chain.push(canvas, masked);
+        chain
+    }
+
     /// Adds the next canvas, `[T]` ids, and its masked positions, the next to be revealed first.
     pub fn push(&mut self, canvas: Vec<u32>, masked: Vec<usize>) {
         self.canvases.push(canvas);
@@ -115,13 +124,31 @@ impl<T: Teacher> Frozen<'_, T> {
 
     /// The teacher's hidden states at these depths, [B, T, D] each, from one call.
     pub fn ask(&self, chains: &[Chain], depths: &[usize]) -> Result<Vec<Tensor<3>>, TrainError> {
+        let hidden = self.answers(chains, depths)?;
+        let one = |values: &[f32]| self.states(chains, values.to_vec());
+        Ok(hidden.chunks_exact(hidden.len() / depths.len()).map(one).collect())
+    }
+
+    /// The teacher's hidden states at one depth, [B, T, D].
+    pub fn ask_at(&self, chains: &[Chain], depth: usize) -> Result<Tensor<3>, TrainError> {
+        Ok(self.states(chains, self.answers(chains, &[depth])?))
+    }
+
+    /// Hidden states [B, T, D] of `chains`.
+    fn states(&self, chains: &[Chain], values: Vec<f32>) -> Tensor<3> {
+        let [batch, length] = [chains.len(), self.length(chains)];
+        let width = self.tables.config().hidden_size;
+        Tensor::from_data(TensorData::new(values, [batch, length, width]), &self.device())
+    }
+
+    /// The teacher's hidden states at these depths, one after the other.
+    fn answers(&self, chains: &[Chain], depths: &[usize]) -> Result<Vec<f32>, TrainError> {
         let canvases =
             depths.iter().flat_map(|&depth| chains.iter().flat_map(move |c| c.canvas(depth)));
         let ids: Vec<i64> = canvases.copied().map(i64::from).collect();
         let (batch, length) = (chains.len(), self.length(chains));
-        let width = self.tables.config().hidden_size;
         let hidden = self.teacher.hidden(&ids, depths.len() * batch, length)?;
-        let expected = ids.len() * width;
+        let expected = ids.len() * self.tables.config().hidden_size;
         if hidden.len() != expected || expected == 0 {
             return Err(TrainError::TeacherShape {
                 got: hidden.len(),
@@ -129,13 +156,7 @@ impl<T: Teacher> Frozen<'_, T> {
                 expected,
             });
         }
-        let one = |values: &[f32]| {
-            Tensor::from_data(
-                TensorData::new(values.to_vec(), [batch, length, width]),
-                &self.device(),
-            )
-        };
-        Ok(hidden.chunks_exact(expected / depths.len()).map(one).collect())
+        Ok(hidden)
     }
 
     /// What to compare with at the masked rows of x^depth; `None` where every chain has ended.

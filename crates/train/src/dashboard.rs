@@ -98,8 +98,11 @@ fn table(figures: &BTreeMap<String, f64>, coloured: bool) -> String {
         };
         lines.push(format!("{name:<14}{}", row.iter().map(cell).collect::<String>()));
     }
-    if depths.iter().any(|&depth| harmful(depth)) {
-        let warning = "in red: no better than drawing all tokens from the stale distribution";
+    let bad: Vec<String> =
+        depths.iter().filter(|&&depth| harmful(depth)).map(u32::to_string).collect();
+    if !bad.is_empty() {
+        let depths = bad.join(", ");
+        let warning = format!("harmful at {depths}: no better than the stale distribution of x⁰");
         lines.push(red.apply_to(warning).to_string());
     }
     lines.join("\n")
@@ -121,7 +124,7 @@ mod tests {
         assert_eq!(lines[2], "kl               0.050   0.300");
         assert_eq!(lines[3], "kl left          0.500   1.200");
         assert_eq!(lines[4], "stale kl         0.100   0.250");
-        assert!(lines[5].starts_with("in red"));
+        assert!(lines[5].starts_with("harmful at 2: no better"), "{plain}");
         let coloured = table(&figures, true);
         assert!(coloured.contains("\u{1b}[31m   0.300") && coloured.contains("\u{1b}[31m   1.200"));
         assert!(

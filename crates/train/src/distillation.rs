@@ -20,8 +20,9 @@ use crate::trainer::{self, Summary};
 use crate::unrolling::Distillation;
 use crate::window::Window;
 
-/// How the sampler layer is trained. The defaults are those of arXiv 2509.22738 where it states them;
-/// its weights of the depths are only said to favour small j.
+/// How the sampler layer is trained. The defaults are those of arXiv 2509.22738 where it states them, but for three:
+/// states of decoding instead of texts masked at random ([`random_share`](Self::random_share)), an average of
+/// the weights, and float32. Of its weights of the depths it only says that they favour small j.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplerOptions {
     /// The frozen model's checkpoint folder, of any architecture that `conjoint export` reads; the layer shares
@@ -40,6 +41,10 @@ pub struct SamplerOptions {
     /// The share of a batch's sequences whose tokens the layer itself draws, from x¹ on, as in decoding,
     /// rather than the trajectory's: the layer then learns to answer to its own mistakes.
     pub own_share: f64,
+    /// The share of a batch's sequences whose x⁰ is a trajectory's text with each token masked with a probability t,
+    /// uniform on \[0, 1\] over the batch, and whose xʲ reveal it where the frozen model is surest: the paper's
+    /// states. The others are states of decoding. Asks the frozen model about each state on the way.
+    pub random_share: f64,
     /// The temperature of the comparison, and the terms on hidden states.
     pub comparison: Comparison,
     /// Bytes of memory for the teacher's answers, so that a state met again costs no forward of the
@@ -62,6 +67,7 @@ impl Default for SamplerOptions {
             all_depths: false,
             window: Window::default(),
             own_share: 0.0,
+            random_share: 0.0,
             comparison: Comparison::default(),
             cache_bytes: 4 << 30,
             held_out: 64,
@@ -86,6 +92,9 @@ impl SamplerOptions {
         self.window.validate()?;
         let is_share = |share: f64| (0.0..=1.0).contains(&share);
         check(is_share(self.own_share), "own_share", self.own_share, "from 0 to 1")?;
+        let (random, most) = (self.random_share, 1.0 - self.own_share);
+        let expected = format!("from 0 to {most}, what own_share leaves");
+        check((0.0..=most).contains(&random), "random_share", random, expected)?;
         let Comparison { teacher, start, temperature } = self.comparison;
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;
@@ -103,8 +112,7 @@ impl SamplerOptions {
 /// x¹, x², … reveal the next positions in the model's own order, with its own tokens. The layer is
 /// unrolled from the teacher's h⁰ and compared with the teacher on each xʲ; see
 /// [`crate::distill::loss`].
-/// States like those of real decoding matter: trained on random masks, the layer
-/// does not help there.
+/// [`SamplerOptions::own_share`] and [`SamplerOptions::random_share`] have states of other kinds.
 ///
 /// The run's folder receives `model.safetensors` (the averaged weights, named `drafter.*`) at each
 /// checkpoint, beside `log.jsonl`, `loss.svg` and `checkpoint/`. The validation reports, for each

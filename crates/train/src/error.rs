@@ -84,6 +84,19 @@ pub enum TrainError {
         /// The database's reason.
         source: Box<redb::Error>,
     },
+    /// The file of the frozen model's answers holds another model's.
+    #[error(
+        "{} holds answers of another model, {old}, than this one, {new}: give another file, or that model",
+        path.display()
+    )]
+    OtherAnswers {
+        /// The file.
+        path: PathBuf,
+        /// The model that answered.
+        old: String,
+        /// The model asked now.
+        new: String,
+    },
     /// A file is there but its content is not what it should be.
     #[error("{}: {reason}", path.display())]
     Malformed {

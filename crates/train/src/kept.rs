@@ -38,16 +38,12 @@ impl<T: Teacher> Kept<T> {
     /// # Errors
     ///
     /// [`TrainError::Kept`] if the file is no such database, is open in another process, or cannot be written, and
-    /// [`TrainError::OtherOptions`] if its answers are another model's.
+    /// [`TrainError::OtherAnswers`] if its answers are another model's.
     pub fn open(teacher: T, path: &Path, model: &str, bytes: u64) -> Result<Self, TrainError> {
         let (database, found) = about(path, model).map_err(|source| failed(path, source))?;
         if found != model {
-            return Err(TrainError::OtherOptions {
-                path: path.to_owned(),
-                name: MODEL.to_owned(),
-                old: found,
-                new: model.to_owned(),
-            });
+            let (path, new) = (path.to_owned(), model.to_owned());
+            return Err(TrainError::OtherAnswers { path, old: found, new });
         }
         let writes = AtomicU64::new(0);
         Ok(Self { teacher, path: path.to_owned(), database, capacity: bytes, writes })
@@ -168,7 +164,7 @@ mod tests {
         assert!(matches!(twice, TrainError::Kept { .. }), "{twice}");
         drop(first);
         let other = open(&path, "large").err().unwrap();
-        assert!(matches!(&other, TrainError::OtherOptions { old, .. } if old == "tiny"), "{other}");
+        assert!(matches!(&other, TrainError::OtherAnswers { old, .. } if old == "tiny"), "{other}");
         let text = dir.path().join("text");
         std::fs::write(&text, "no database").unwrap();
         let error = open(&text, "tiny").err().unwrap().to_string();

@@ -57,7 +57,6 @@ mod masking;
 pub mod onnx_teacher;
 mod optimizer;
 pub mod options;
-mod own_states;
 pub mod params;
 mod progress;
 mod progressive;
@@ -72,6 +71,7 @@ mod threads;
 pub mod tokenizer;
 pub mod trainer;
 mod unrolling;
+mod walk;
 pub mod window;
 
 pub use error::TrainError;

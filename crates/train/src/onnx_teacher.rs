@@ -9,13 +9,14 @@ use crate::TrainError;
 use crate::teacher::Teacher;
 
 /// As many copies of an exported model as there are workers: each worker's question goes to one that is
-/// free. On the processor a copy has one thread.
+/// free.
 pub struct OnnxTeacher {
     models: Vec<Mutex<OnnxDenoiser>>,
 }
 
 impl OnnxTeacher {
-    /// Opens the folder that `conjoint export` wrote, once a worker, on `provider`.
+    /// Opens the folder that `conjoint export` wrote, once a worker, on `provider`; on the processor each copy has
+    /// `threads` threads.
     ///
     /// # Errors
     ///
@@ -24,8 +25,9 @@ impl OnnxTeacher {
         folder: &Path,
         provider: ExecutionProvider,
         workers: usize,
+        threads: usize,
     ) -> Result<Self, TrainError> {
-        let options = OnnxOptions::new(provider).threads(1);
+        let options = OnnxOptions::new(provider).threads(threads);
         let open = |_| OnnxDenoiser::open(folder, options.clone()).map(Mutex::new);
         let models = (0..workers.max(1)).map(open).collect::<Result<_, _>>();
         Ok(Self { models: models.map_err(|error| TrainError::Teacher(error.into()))? })

@@ -1,5 +1,6 @@
 //! A run's resumable state: weights, averaged weights, optimizer and position, in one folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -26,6 +27,9 @@ pub(crate) struct Position {
     /// Validations since then.
     #[serde(default)]
     pub stale: u32,
+    /// The figures of that best validation.
+    #[serde(default)]
+    pub validation: BTreeMap<String, f64>,
 }
 
 impl Position {
@@ -37,11 +41,12 @@ impl Position {
         self.seconds += seconds;
     }
 
-    /// Takes note of a validation's score; whether it is the best so far.
-    pub fn judge(&mut self, score: f64) -> bool {
+    /// Takes note of a validation and its score; whether it is the best so far.
+    pub fn judge(&mut self, score: f64, validation: &BTreeMap<String, f64>) -> bool {
         let better = self.best.is_none_or(|best| score < best);
         if better {
             (self.best, self.stale) = (Some(score), 0);
+            self.validation.clone_from(validation);
         } else {
             self.stale += 1;
         }

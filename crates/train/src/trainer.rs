@@ -30,7 +30,8 @@ pub struct Summary {
     pub seconds: f64,
     /// The training loss of the last steps, a running mean, in nats.
     pub loss: f64,
-    /// The last validation of the averaged weights, by name, in nats unless the name says otherwise.
+    /// The validation of the model that was kept, by name, in nats unless the name says otherwise: the last one, or
+    /// with [`RunOptions::patience`] the best.
     pub validation: BTreeMap<String, f64>,
 }
 
@@ -119,7 +120,7 @@ pub(crate) fn train<M: Module + Sync>(
         let mut better = false;
         if due {
             validation = objective.validate(&run.averaged)?;
-            better = run.position.judge(objective.score(&validation));
+            better = run.position.judge(objective.score(&validation), &validation);
         }
         let position = run.position.clone();
         if due || position.step % options.log_every.max(1) == 0 {
@@ -150,6 +151,9 @@ pub(crate) fn train<M: Module + Sync>(
         validation = objective.validate(&run.averaged)?;
     }
     let position = run.position;
+    if options.patience.is_some() && position.best.is_some() {
+        validation = position.validation;
+    }
     let tokens = position.step * objective.tokens_per_step();
     Ok(Summary {
         steps: position.step,
@@ -305,10 +309,11 @@ mod tests {
             .collect();
         let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
         assert_eq!(scores.iter().position(|&s| s == best), Some(scores.len() - 3), "{scores:?}");
+        assert_eq!(first.validation.values().sum::<f64>(), best);
         let model = std::fs::read(dir.path().join("model.safetensors")).unwrap();
         // It stays stopped, and the model stays the best.
         let again = train_on(&letters, &letter_tokenizer(), &options).unwrap();
-        assert_eq!(again.steps, first.steps);
+        assert_eq!((again.steps, &again.validation), (first.steps, &first.validation));
         assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), model);
     }
 }

@@ -26,6 +26,8 @@ pub struct ExternalArguments {
     pub external_tokenizer: Option<PathBuf>,
 }
 
+const FLAG: &str = "--external";
+
 /// The judge, ready.
 pub struct External {
     scorer: Arc<dyn Autoregressive>,
@@ -35,7 +37,6 @@ pub struct External {
 impl ExternalArguments {
     /// Opens the judge.
     pub fn open(&self, model: &Model) -> Result<External> {
-        const FLAG: &str = "--external";
         let Some(name) = &self.external else {
             let reason = "it needs a language model to judge by: give --external";
             return Err(BadFlag::new("--metrics", "external-nll", reason).into());
@@ -57,7 +58,7 @@ impl ExternalArguments {
         match &self.external {
             Some(name) if !metrics.contains(&Metric::ExternalNll) => {
                 let reason = "only the figure external-nll asks it: add that to --metrics";
-                Err(BadFlag::unused("--external", name, reason))
+                Err(BadFlag::unused(FLAG, name, reason))
             }
             _ => Ok(()),
         }
@@ -66,7 +67,7 @@ impl ExternalArguments {
     /// What decides the figure.
     pub fn description(&self) -> Result<String> {
         let own = self.external_tokenizer.as_ref().map(|folder| folder.join("tokenizer.json"));
-        let files = self.external.as_ref().map(ScorerName::checksum).transpose()?;
+        let files = self.external.as_ref().map(|name| name.checksum(FLAG)).transpose()?;
         let tokenizer =
             own.map(|file| blame("--external-tokenizer", file.display(), files::checksum(&file)));
         Ok(format!("{:?} {files:?} {:?}", self.external, tokenizer.transpose()?))

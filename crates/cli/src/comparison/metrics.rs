@@ -44,12 +44,40 @@ impl Metric {
     }
 }
 
+/// What the features of MAUVE are called.
+pub const FEATURES: &str = "mean final hidden state of the frozen model";
+
+/// The texts of a point.
+#[derive(Clone, Copy)]
+pub struct Drawn<'d> {
+    /// What they were drawn with.
+    pub seed: u64,
+    /// What they began with.
+    pub canvases: &'d [Canvas],
+    pub outputs: &'d [Output],
+}
+
+impl<'d> Drawn<'d> {
+    fn pairs(self) -> impl Iterator<Item = (&'d Canvas, &'d Output)> {
+        self.canvases.iter().zip(self.outputs)
+    }
+
+    /// What was drawn, with what was given.
+    fn samples(self) -> Result<Vec<Sample>> {
+        let sample = |(canvas, output): (&Canvas, &Output)| {
+            Sample::new(canvas.clone(), output.tokens.clone())
+        };
+        Ok(self.pairs().map(sample).collect::<Result<_, _>>()?)
+    }
+}
+
 /// Judges the outputs of every point by the same measures.
 pub struct Judge<'a> {
     model: &'a Arc<Model>,
     sampling: &'a SamplingArguments,
     metrics: &'a [Metric],
-    canvases: &'a [Canvas],
+    /// The flag that names the strategies.
+    flag: &'static str,
     external: Option<External>,
     /// By seed, the one-at-a-time samples that others are compared with, and their features.
     references: BTreeMap<u64, Reference>,
@@ -70,47 +98,39 @@ impl<'a> Judge<'a> {
         model: &'a Arc<Model>,
         sampling: &'a SamplingArguments,
         metrics: &'a [Metric],
-        canvases: &'a [Canvas],
+        flag: &'static str,
         external: &ExternalArguments,
     ) -> Result<Self> {
-        if metrics.iter().any(|metric| matches!(metric, Metric::Right | Metric::Parses)) {
-            model.tokenizer("--metrics", "right")?;
+        for (metric, name) in [(Metric::Right, "right"), (Metric::Parses, "parses")] {
+            if metrics.contains(&metric) {
+                model.tokenizer("--metrics", name)?;
+            }
         }
         let asked = metrics.contains(&Metric::ExternalNll);
         let external = asked.then(|| external.open(model)).transpose()?;
-        Ok(Self { model, sampling, metrics, canvases, external, references: BTreeMap::new() })
+        Ok(Self { model, sampling, metrics, flag, external, references: BTreeMap::new() })
     }
 
-    /// What the texts begin with.
-    pub fn canvases(&self) -> &'a [Canvas] {
-        self.canvases
-    }
-
-    /// Every figure of a point's outputs. `what` is shown beside the progress.
-    pub fn figures(
-        &mut self,
-        outputs: &[Output],
-        seed: u64,
-        what: &str,
-    ) -> Result<BTreeMap<String, Measured>> {
+    /// Every figure of a point's texts. `what` is shown beside the progress.
+    pub fn figures(&mut self, drawn: Drawn<'_>, what: &str) -> Result<BTreeMap<String, Measured>> {
         let mut figures = BTreeMap::new();
         if self.wants(&[Metric::Right, Metric::Parses]) {
-            self.validity(outputs, seed, &mut figures)?;
+            self.validity(drawn, &mut figures)?;
         }
         if self.wants(&[Metric::Nll]) {
-            let figure = self.nll(outputs, seed, what)?;
+            let figure = self.nll(drawn, what)?;
             figures.insert("NLL".into(), figure);
         }
         if let Some(external) = &self.external {
             let until_end = |(canvas, output)| (canvas, self.until_end(canvas, output));
-            let texts: Vec<_> = self.canvases.iter().zip(outputs).map(until_end).collect();
+            let texts: Vec<_> = drawn.pairs().map(until_end).collect();
             let bar = Steps::spinner(&format!("{what}: external likelihood"));
-            let figure = external.nll(self.model, &texts, &Bootstrap::new(seed))?;
+            let figure = external.nll(self.model, &texts, &Bootstrap::new(drawn.seed))?;
             drop(bar);
             figures.extend(figure.map(|figure| ("external NLL".to_owned(), figure)));
         }
         if self.wants(&[Metric::Mauve, Metric::MauveSurprise, Metric::Neighbours]) {
-            self.closeness(outputs, seed, &mut figures)?;
+            self.closeness(drawn, &mut figures)?;
         }
         Ok(figures)
     }
@@ -119,16 +139,12 @@ impl<'a> Judge<'a> {
         metrics.iter().any(|metric| self.metrics.contains(metric))
     }
 
-    fn validity(
-        &self,
-        outputs: &[Output],
-        seed: u64,
-        figures: &mut BTreeMap<String, Measured>,
-    ) -> Result<()> {
+    fn validity(&self, drawn: Drawn<'_>, figures: &mut BTreeMap<String, Measured>) -> Result<()> {
+        let seed = drawn.seed;
         let tokenizer = self.model.tokenizer("--metrics", "right")?;
         let mut validity = Validity::default();
         let eos = self.eos();
-        for (canvas, output) in self.canvases.iter().zip(outputs) {
+        for (canvas, output) in drawn.pairs() {
             // Prompts may begin with the id that ends texts.
             let text = self.until_end(canvas, output).iter().copied();
             let text: Vec<TokenId> = text.filter(|&token| Some(token) != eos).collect();
@@ -157,27 +173,27 @@ impl<'a> Judge<'a> {
         &tokens[..(0..tokens.len()).find(ends).unwrap_or(tokens.len())]
     }
 
-    fn nll(&self, outputs: &[Output], seed: u64, what: &str) -> Result<Measured> {
-        let samples = self.samples(outputs)?;
+    fn nll(&self, drawn: Drawn<'_>, what: &str) -> Result<Measured> {
+        let samples = drawn.samples()?;
         let bar = Steps::spinner(&format!("{what}: likelihood"));
-        let path = OwnPath::new(self.exact(seed)?).order(self.sampling.plain_order());
-        let figure = nll(&samples, &path, &Bootstrap::new(seed))?;
+        let path = OwnPath::new(self.exact(drawn.seed)?).order(self.sampling.plain_order());
+        let figure = nll(&samples, &path, &Bootstrap::new(drawn.seed))?;
         drop(bar);
         Ok(figure)
     }
 
     fn closeness(
         &mut self,
-        outputs: &[Output],
-        seed: u64,
+        drawn: Drawn<'_>,
         figures: &mut BTreeMap<String, Measured>,
     ) -> Result<()> {
+        let seed = drawn.seed;
         if !self.references.contains_key(&seed) {
-            let reference = self.reference(seed)?;
+            let reference = self.reference(drawn)?;
             self.references.insert(seed, reference);
         }
         let reference = &self.references[&seed];
-        let texts = self.texts(outputs);
+        let texts = self.texts(drawn);
         let bootstrap = Bootstrap::new(seed);
         let mauve = |features: &Array2<f32>, reference: &Array2<f32>| {
             Mauve::default().measure(features.view(), reference.view(), &bootstrap)
@@ -186,7 +202,7 @@ impl<'a> Judge<'a> {
             figures.insert("MAUVE".into(), mauve(&self.features(&texts)?, reference)?);
         }
         if let Some(reference) = &reference.surprise {
-            let profiles = self.surprise(outputs)?;
+            let profiles = self.surprise(drawn)?;
             figures.insert("MAUVE, surprise".into(), mauve(&profiles, reference)?);
         }
         // Texts of one token have no neighbours.
@@ -199,44 +215,37 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    fn reference(&self, seed: u64) -> Result<Reference> {
-        let mut bar = Steps::new(self.canvases, "one-at-a-time reference");
+    /// One-at-a-time samples that begin as these texts do.
+    fn reference(&self, drawn: Drawn<'_>) -> Result<Reference> {
+        let Drawn { seed, canvases, .. } = drawn;
+        let mut bar = Steps::new(canvases, "one-at-a-time reference");
         let generator = self.exact(seed ^ REFERENCE)?;
-        let outputs = generator.run(self.canvases.to_vec(), &mut bar)?;
+        let outputs = generator.run(canvases.to_vec(), &mut bar)?;
         drop(bar);
-        let texts = self.texts(&outputs);
+        let exact = Drawn { outputs: &outputs, ..drawn };
+        let texts = self.texts(exact);
         let features = self.wants(&[Metric::Mauve]).then(|| self.features(&texts)).transpose()?;
-        let surprise = self.wants(&[Metric::MauveSurprise]).then(|| self.surprise(&outputs));
+        let surprise = self.wants(&[Metric::MauveSurprise]).then(|| self.surprise(exact));
         let surprise = surprise.transpose()?;
         Ok(Reference { texts, features, surprise })
     }
 
     /// The tokens of each output up to its end.
-    fn texts(&self, outputs: &[Output]) -> Vec<Vec<TokenId>> {
+    fn texts(&self, drawn: Drawn<'_>) -> Vec<Vec<TokenId>> {
         let text = |(canvas, output)| self.until_end(canvas, output).to_vec();
-        self.canvases.iter().zip(outputs).map(text).collect()
+        drawn.pairs().map(text).collect()
     }
 
-    /// What was drawn, with what was given.
-    fn samples(&self, outputs: &[Output]) -> Result<Vec<Sample>> {
-        let sample = |(canvas, output): (&Canvas, &Output)| {
-            Sample::new(canvas.clone(), output.tokens.clone())
-        };
-        Ok(self.canvases.iter().zip(outputs).map(sample).collect::<Result<_, _>>()?)
-    }
-
-    fn surprise(&self, outputs: &[Output]) -> Result<Array2<f32>> {
+    fn surprise(&self, drawn: Drawn<'_>) -> Result<Array2<f32>> {
         let bar = Steps::spinner("surprise");
-        let profiles = Surprise::new(self.model.denoiser.clone()).profiles(&self.samples(outputs)?);
+        let profiles = Surprise::new(self.model.denoiser.clone()).profiles(&drawn.samples()?);
         drop(bar);
         Ok(profiles?)
     }
 
     fn features(&self, texts: &[Vec<TokenId>]) -> Result<Array2<f32>> {
         let denoiser = &self.model.denoiser;
-        let featuriser = Named::new("mean final hidden state", |texts: &[Vec<TokenId>]| {
-            denoiser.mean_hidden(texts)
-        });
+        let featuriser = Named::new(FEATURES, |texts: &[Vec<TokenId>]| denoiser.mean_hidden(texts));
         let bar = Steps::spinner("features");
         // An empty text is its end alone: no mean is taken of nothing.
         let text = |text: &Vec<TokenId>| match (text.as_slice(), self.eos()) {
@@ -252,6 +261,6 @@ impl<'a> Judge<'a> {
     fn exact(&self, seed: u64) -> Result<Generator> {
         let exact = UnmaskerName::exact().map_err(anyhow::Error::msg)?;
         let one = ScheduleName::per_step(1).map_err(anyhow::Error::msg)?;
-        Ok(self.sampling.generator(self.model, "--strategies", &exact, &one)?.seed(seed))
+        Ok(self.sampling.generator(self.model, self.flag, &exact, &one)?.seed(seed))
     }
 }

@@ -26,8 +26,7 @@ use crate::model::{self, Model, ModelArguments};
 use crate::progress::Steps;
 use crate::registry::Part;
 use crate::sampling::SamplingArguments;
-use crate::scorer::ScorerName;
-use metrics::Judge;
+use metrics::{Drawn, FEATURES, Judge};
 
 /// What every comparison is told.
 #[derive(Args)]
@@ -62,12 +61,18 @@ pub fn run(
     lines.check(sampling, metrics.iter().any(|metric| metric.runs_exact()))?;
     arguments.external.check(metrics)?;
     let model = arguments.model.open()?;
-    let prompts = arguments.texts.beginnings(&model, arguments.num_samples as usize)?;
-    let canvases = arguments.texts.canvases(&model, &prompts, arguments.num_samples as usize)?;
+    let (texts, n) = (&arguments.texts, arguments.num_samples as usize);
+    let of_seed = |&seed: &u64| -> Result<_> {
+        Ok((seed, texts.canvases(&model, &texts.beginnings(&model, n, seed)?, n)?))
+    };
+    let canvases = arguments.seeds.iter().map(of_seed).collect::<Result<Vec<_>>>()?;
     let passes = sampling.passes(&model)? as f64;
-    let points = points(lines, sampling, &model, &canvases)?;
-    let mut judge = Judge::new(&model, sampling, metrics, &canvases, &arguments.external)?;
-    let length = canvases[0].free_span().len();
+    let points = points(lines, sampling, &model, canvases.iter().flat_map(|(_, of_seed)| of_seed))?;
+    let mut judge = Judge::new(&model, sampling, metrics, lines.flag, &arguments.external)?;
+    // A folder may be told of more seeds later, so that those of now do not make it what it is.
+    let prompts = texts.beginnings(&model, n, 0)?;
+    let any = texts.canvases(&model, &prompts, n)?;
+    let length = any[0].free_span().len();
     let settings = settings(arguments, &model, (&prompts, length), metrics)?;
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
@@ -77,11 +82,11 @@ pub fn run(
         true => {
             let layer = model.sampler_layer(sampling.sampler.as_deref())?;
             let layer = layer.context("the model has no sampler layer")?;
-            collection.pass_cost(|| pass_cost::measure(&model.denoiser, &*layer, &canvases))?.value
+            collection.pass_cost(|| pass_cost::measure(&model.denoiser, &*layer, &any))?.value
         }
     };
     let mut keys = Vec::new();
-    for &seed in &arguments.seeds {
+    for &(seed, ref canvases) in &canvases {
         for ((strategy, parameter), generators) in &points {
             let (strategy, parameter) = (strategy.clone(), parameter.clone());
             let key = Key { strategy, parameter, seed };
@@ -93,9 +98,10 @@ pub fn run(
             };
             collection.point(&key, || {
                 let start = Instant::now();
-                let outputs = outputs(generators, &key, judge.canvases()).map_err(blame)?;
+                let outputs = outputs(generators, &key, canvases).map_err(blame)?;
                 let seconds = start.elapsed().as_secs_f64();
-                point(&key, &outputs, seconds, cost * passes, &mut judge)
+                let drawn = Drawn { seed, canvases, outputs: &outputs };
+                point(&key, drawn, seconds, cost * passes, &mut judge)
             })?;
             keys.push(key);
             // Whoever watches the folder sees the report grow.
@@ -112,11 +118,11 @@ type Points = Vec<((String, String), BTreeMap<usize, Generator>)>;
 
 /// Every line with each of its settings. Whatever cannot work is said here, before hours are spent on what can, and
 /// before the folder is claimed.
-fn points(
+fn points<'c>(
     lines: &Lines<'_>,
     sampling: &SamplingArguments,
     model: &Arc<Model>,
-    canvases: &[Canvas],
+    canvases: impl Iterator<Item = &'c Canvas>,
 ) -> Result<Points> {
     let mut by_length: BTreeMap<usize, Vec<Canvas>> = BTreeMap::new();
     for canvas in canvases {
@@ -170,12 +176,13 @@ fn name(key: &Key) -> String {
 /// A pass of the layer costs `cost` forwards.
 fn point(
     key: &Key,
-    outputs: &[Output],
+    drawn: Drawn<'_>,
     seconds: f64,
     cost: f64,
     judge: &mut Judge<'_>,
 ) -> Result<Point> {
-    let metrics = judge.figures(outputs, key.seed, &name(key))?;
+    let outputs = drawn.outputs;
+    let metrics = judge.figures(drawn, &name(key))?;
     Ok(Point {
         strategy: key.strategy.clone(),
         parameter: key.parameter.clone(),
@@ -195,7 +202,8 @@ fn settings(
     (prompts, length): (&[Vec<TokenId>], usize),
     metrics: &[Metric],
 ) -> Result<Settings> {
-    let scorer = arguments.sampling.scorer.as_ref().map(ScorerName::checksum).transpose()?;
+    let scorer = arguments.sampling.scorer.as_ref();
+    let scorer = scorer.map(|name| name.checksum("--scorer")).transpose()?;
     let settings = [
         ("weights", model.weights()),
         ("sampler", model::weights_of(arguments.sampling.sampler.as_deref())?),
@@ -210,12 +218,15 @@ fn settings(
     ];
     let judge = ("external", arguments.external.description()?);
     let judged = metrics.contains(&Metric::ExternalNll);
-    let settings = settings.into_iter().chain(judged.then_some(judge));
+    let features = metrics.contains(&Metric::Mauve).then(|| ("features", FEATURES.to_owned()));
+    let settings = settings.into_iter().chain(judged.then_some(judge)).chain(features);
     Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 fn markdown(report: &Report) -> Result<String> {
-    Ok(report.markdown() + &report.summary()?)
+    let features = report.metrics().contains(&"MAUVE");
+    let features = features.then(|| format!("\nMAUVE is on the {FEATURES}.\n"));
+    Ok(report.markdown() + &features.unwrap_or_default() + &report.summary()?)
 }
 
 fn write_report(out: &Path, report: &Report) -> Result<()> {
@@ -225,12 +236,20 @@ fn write_report(out: &Path, report: &Report) -> Result<()> {
         for (axis, suffix) in
             [(Axis::TokensPerForward, "tokens-per-forward"), (Axis::ForwardsPerToken, "cost")]
         {
-            // A figure that is infinite somewhere has no plot.
-            if let Ok(svg) = Plot::new(name, axis).svg(report) {
-                let file = format!("{}-{suffix}.svg", name.replace(' ', "-").to_lowercase());
-                crate::files::write(out, &file, svg.as_bytes())?;
+            match Plot::new(name, axis).svg(report) {
+                Ok(svg) => crate::files::write(out, &file(name, suffix), svg.as_bytes())?,
+                // Points at infinity are left out, and nothing may be left.
+                Err(conjoint_eval::Error::Empty(_)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
     Ok(())
+}
+
+/// The file of a figure's plot, such as `mauve-surprise-cost.svg`.
+fn file(figure: &str, suffix: &str) -> String {
+    let words = figure.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words: Vec<_> = words.map(str::to_lowercase).collect();
+    format!("{}-{suffix}.svg", words.join("-"))
 }

@@ -23,18 +23,21 @@ pub struct TextArguments {
     /// changed. `right` is then the accuracy; --domain chooses among math, code and list
     #[arg(long, conflicts_with = "prompts")]
     tasks: bool,
+    /// Texts that continue nothing, as those of `conjoint trajectories` without prompts do
+    #[arg(long, conflicts_with_all = ["domain", "prompts", "tasks"])]
+    unconditional: bool,
     /// Positions of a text, its prompt included [default: the model's longest]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(2..))]
     length: Option<u32>,
 }
 
-/// The seed of the corpus that tasks come from.
+/// Sets the corpora that tasks come from apart from those that models are trained on.
 const TASKS: u64 = 0x7461_736b;
 
 impl TextArguments {
-    /// What the texts begin with: `n` tasks, or else all the prompts there are.
-    pub fn beginnings(&self, model: &Model, n: usize) -> Result<Vec<Vec<TokenId>>> {
-        if self.tasks { self.questions(model, n) } else { self.prompts(model) }
+    /// What the texts of a seed begin with: `n` tasks, other ones for each seed, or else all the prompts there are.
+    pub fn beginnings(&self, model: &Model, n: usize, seed: u64) -> Result<Vec<Vec<TokenId>>> {
+        if self.tasks { self.questions(model, n, seed) } else { self.prompts(model) }
     }
 
     /// `n` canvases of equal length, the prompts taken in turn.
@@ -48,22 +51,21 @@ impl TextArguments {
         let mask = model.denoiser.vocabulary().mask();
         let canvas = |prompt: &Vec<TokenId>| {
             let left = length.saturating_sub(prompt.len());
-            let canvas = Canvas::new(prompt, left, mask);
-            Ok(canvas.map_err(|error| match (&error, &self.prompts) {
+            Canvas::new(prompt, left, mask).map_err(|error| match (&error, &self.prompts) {
                 (conjoint::Error::NothingMasked(_), _) => {
                     let reason = format!("a prompt of {} tokens fills it", prompt.len());
-                    BadFlag::new("--length", length, reason)
+                    BadFlag::new("--length", length, reason).into()
                 }
-                (error, Some(path)) => BadFlag::new("--prompts", path.display(), error),
-                (error, None) => BadFlag::new("--domain", "", error),
-            })?)
+                (_, Some(path)) => BadFlag::new("--prompts", path.display(), error).into(),
+                (_, None) => anyhow::Error::from(error),
+            })
         };
         let canvases = prompts.iter().map(canvas).collect::<Result<Vec<_>>>()?;
         Ok(canvases.into_iter().cycle().take(n).collect())
     }
 
     /// `n` tasks of a corpus that no model here was trained on.
-    fn questions(&self, model: &Model, n: usize) -> Result<Vec<Vec<TokenId>>> {
+    fn questions(&self, model: &Model, n: usize, seed: u64) -> Result<Vec<Vec<TokenId>>> {
         if self.domain.contains(&Domain::Story) {
             return Err(BadFlag::new("--domain", Domain::Story, "stories set no tasks").into());
         }
@@ -71,13 +73,16 @@ impl TextArguments {
             [] => &[Domain::Math, Domain::Code, Domain::List],
             chosen => chosen,
         };
-        let corpus = Corpus::new(TASKS).with_domains(domains)?;
+        let corpus = Corpus::new(TASKS ^ seed).with_domains(domains)?;
         let question = |text: Text| Some(format!("{}{}", text.domain.tag(), text.question()?));
         let questions = corpus.texts(0..).filter_map(question).take(n);
         questions.map(|question| Ok(model.encode("--tasks", &question)?)).collect()
     }
 
     fn prompts(&self, model: &Model) -> Result<Vec<Vec<TokenId>>> {
+        if self.unconditional {
+            return Ok(vec![Vec::new()]);
+        }
         let Some(path) = &self.prompts else {
             let domains = if self.domain.is_empty() { &Domain::ALL[..] } else { &self.domain };
             let tag = |domain: &Domain| Ok(model.encode("--domain", domain.tag())?);

@@ -9,7 +9,7 @@ pub fn blame(error: TrainError) -> anyhow::Error {
             Some(flag) => (flag, got.clone()),
             None => return error.into(),
         },
-        TrainError::TooFewTrajectories { got, .. } => ("--trajectories", got.to_string()),
+        TrainError::TooFewTrajectories { held_out, .. } => ("--held-out", held_out.to_string()),
         TrainError::ForeignFolder { path } | TrainError::OtherOptions { path, .. } => {
             let folder = path.parent().unwrap_or(path);
             ("--dir", folder.display().to_string())
@@ -48,6 +48,7 @@ fn flag(option: &str) -> Option<&'static str> {
         "patience" => "--patience",
         "progressive_share" => "--progressive-share",
         "progressive_turns" => "--progressive-turns",
+        "random_share" => "--random-share",
         "rope_theta" => "--rope-theta",
         "temperature" => "--distil-temperature",
         "weight_decay" => "--weight-decay",

@@ -26,9 +26,11 @@ use crate::trajectories::{StartArguments, make};
 /// interrupted run stopped. Writes model.safetensors with the published tensor names, for
 /// `conjoint export --sampler DIR`.
 ///
-/// The defaults are the paper's, made for models of 7B and a long run: AdamW at 5e-5, β₂ 0.999, constant after 250
+/// The rates are the paper's, made for models of 7B and a long run: AdamW at 5e-5, β₂ 0.999, constant after 250
 /// steps, J = 7. Small models want more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
-/// --adamw 3e-3 --beta2 0.98 --all-depths.
+/// --adamw 3e-3 --beta2 0.98 --warmup 100 --batch 24 --all-depths --depth-weights 2,1.5,1.2,1,1,1,1 --window 8
+/// --window-share 0.5. The states are those of decoding; the paper's are those of --random-share 1. On the processor
+/// the frozen model has --threads threads for each of --workers.
 #[derive(Args)]
 #[command(allow_negative_numbers = true)]
 pub struct SamplerArguments {
@@ -37,7 +39,7 @@ pub struct SamplerArguments {
     #[command(flatten)]
     run: RunArguments,
     /// Trajectories to train on, those held out included [default: 4000, or all that are given]
-    #[arg(long, value_name = "N", value_parser = count::<65, 100000000>)]
+    #[arg(long, value_name = "N", value_parser = count::<2, 100000000>)]
     trajectories: Option<usize>,
     /// Train on this folder of `conjoint trajectories` instead of making trajectories
     #[arg(long, value_name = "DIR", conflicts_with_all = ["length", "prompt", "prompts", "texts"])]
@@ -79,6 +81,9 @@ pub struct SamplerArguments {
     /// Share of the sequences whose tokens the layer draws itself, so that it meets its own mistakes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     own_share: f64,
+    /// Share of the sequences that start from a text masked at random, as in the paper, instead of a state of decoding
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    random_share: f64,
     /// τ: compare both models' distributions at this temperature
     #[arg(long, value_name = "TAU", default_value_t = 1.0, value_parser = positive)]
     distil_temperature: f64,
@@ -99,9 +104,14 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     }
     let model = arguments.model.open()?;
     let trajectories = trajectories(arguments, &model, &run)?;
-    let teacher = OnnxTeacher::open(&arguments.model.model, arguments.model.provider, run.workers)?;
+    let fingerprint = model.fingerprint();
+    // The teacher opens the graphs anew, once a worker: a model of 30 GB should not stay beside them.
+    drop(model);
+    let ModelArguments { model: base, provider, threads, .. } = &arguments.model;
+    let threads = threads.map_or(1, usize::from);
+    let teacher = OnnxTeacher::open(base, *provider, run.workers, threads)?;
     let options = SamplerOptions {
-        base: arguments.model.model.clone(),
+        base: base.clone(),
         layers: arguments.layers,
         depth_weights: match arguments.depth_weights.as_slice() {
             [] => favour_shallow(arguments.depth),
@@ -110,6 +120,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         all_depths: arguments.all_depths,
         window: Window { rows: arguments.window, share: arguments.window_share },
         own_share: arguments.own_share,
+        random_share: arguments.random_share,
         comparison: Comparison {
             teacher: arguments.lambda_teacher,
             start: arguments.lambda_start,
@@ -124,7 +135,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         None => train_sampler(&options, &teacher, &trajectories)?,
         Some(file) => {
             let bytes = (arguments.answers_mib as u64) << 20;
-            let kept = Kept::open(teacher, file, &model.fingerprint(), bytes);
+            let kept = Kept::open(teacher, file, &fingerprint, bytes);
             train_sampler(&options, &blame("--answers", file.display(), kept)?, &trajectories)?
         }
     };

@@ -1,7 +1,8 @@
-//! States that the layer itself writes: canvases as in joint decoding.
+//! States beside the trajectories: canvases that the layer itself writes, and texts masked at random.
 
 use burn::tensor::{Tensor, TensorData};
 use conjoint_core::{RowStats, Stream};
+use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
 use crate::chain::{Chain, Frozen};
@@ -22,21 +23,52 @@ pub(crate) fn own_states<T: Teacher>(
     depth: usize,
     streams: &mut [impl Stream],
 ) -> Result<Vec<Chain>, TrainError> {
-    let Some(mut hidden) = frozen.ask(&starts, &[0])?.pop() else { return Ok(starts) };
-    let mut chains = starts;
+    let mut last = None;
+    let hidden = |chains: &[Chain], j: usize| {
+        let hidden = match last.take() {
+            None => frozen.ask_at(chains, j)?,
+            Some(last) => layer.forward(frozen.tables.embed(frozen.ids(chains, j)), last),
+        };
+        last = Some(hidden.clone());
+        Ok(hidden)
+    };
+    let draw = |b: usize, sure: &Candidate| streams[b].categorical(&sure.logits) as u32;
+    walk(frozen, starts, depth, hidden, draw)
+}
+
+/// Continues `starts`, each a canvas of the text of its trajectory, by `depth` reveals of that text's tokens,
+/// always at the masked position where the frozen model is surest (arXiv 2509.22738, whose x⁰ are texts masked at random).
+/// The frozen model is asked at each of the states on the way.
+pub(crate) fn told_states<T: Teacher>(
+    frozen: &Frozen<'_, T>,
+    texts: &[&Trajectory],
+    starts: Vec<Chain>,
+    depth: usize,
+) -> Result<Vec<Chain>, TrainError> {
+    let hidden = |chains: &[Chain], j: usize| frozen.ask_at(chains, j);
+    let token = |b: usize, sure: &Candidate| texts[b].tokens[sure.position];
+    walk(frozen, starts, depth, hidden, token)
+}
+
+/// Continues `chains` by `depth` reveals at the masked position of lowest entropy under the hidden states that
+/// `hidden` gives for x^j; `token` says what is revealed in chain b.
+fn walk<T: Teacher>(
+    frozen: &Frozen<'_, T>,
+    mut chains: Vec<Chain>,
+    depth: usize,
+    mut hidden: impl FnMut(&[Chain], usize) -> Result<Tensor<3>, TrainError>,
+    mut token: impl FnMut(usize, &Candidate) -> u32,
+) -> Result<Vec<Chain>, TrainError> {
     for j in 0..depth {
-        if j > 0 {
-            hidden = layer.forward(frozen.tables.embed(frozen.ids(&chains, j)), hidden);
-        }
+        let hidden = hidden(&chains, j)?;
         let mut candidates = distributions(frozen, &chains, j, &hidden).into_iter();
-        for (chain, stream) in chains.iter_mut().zip(&mut *streams) {
+        for (b, chain) in chains.iter_mut().enumerate() {
             let mut canvas = chain.canvas(j).to_vec();
-            let mut masked = chain.masked(j).to_vec();
-            let mut options: Vec<_> = candidates.by_ref().take(masked.len()).collect();
+            let mut options: Vec<_> = candidates.by_ref().take(chain.masked(j).len()).collect();
             options.sort_by(|a, b| a.entropy.total_cmp(&b.entropy));
-            masked = options.iter().map(|option| option.position).collect();
+            let mut masked: Vec<usize> = options.iter().map(|option| option.position).collect();
             if let Some(sure) = options.first().filter(|option| option.entropy.is_finite()) {
-                canvas[sure.position] = stream.categorical(&sure.logits) as u32;
+                canvas[sure.position] = token(b, sure);
                 masked.remove(0);
             }
             chain.push(canvas, masked);
@@ -121,6 +153,30 @@ mod tests {
                 let kept = chain.canvas(depth.max(1) - 1).iter().zip(canvas);
                 assert!(kept.clone().all(|(&before, &now)| before == MASK || before == now));
             }
+        }
+    }
+
+    #[test]
+    fn a_told_text_is_revealed_where_the_frozen_model_is_surest() {
+        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
+        let trajectories = trajectories(20);
+        let texts: Vec<_> = trajectories.iter().collect();
+        let masked = [1, 3, 4, 6];
+        let starts = texts.iter().map(|t| Chain::masked_at(t, masked.to_vec(), MASK)).collect();
+        let chains = told_states(&frozen, &texts, starts, 5).unwrap();
+        for (chain, text) in chains.iter().zip(&texts) {
+            for j in 0..4 {
+                let alone = std::slice::from_ref(chain);
+                let hidden = frozen.ask_at(alone, j).unwrap();
+                let options = distributions(&frozen, alone, j, &hidden);
+                let least = options.iter().min_by(|a, b| a.entropy.total_cmp(&b.entropy)).unwrap();
+                let mut next = chain.canvas(j).to_vec();
+                next[least.position] = text.tokens[least.position];
+                assert_eq!(chain.canvas(j + 1), next);
+                assert_eq!(chain.masked(j + 1).len(), 3 - j);
+            }
+            assert_eq!(chain.canvas(5), text.tokens);
         }
     }
 
