@@ -309,11 +309,13 @@ mod tests {
             .collect();
         let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
         assert_eq!(scores.iter().position(|&s| s == best), Some(scores.len() - 3), "{scores:?}");
-        assert_eq!(first.validation.values().sum::<f64>(), best);
+        // Numbers in JSON are read back to within their last digit.
+        assert!((first.validation.values().sum::<f64>() - best).abs() < 1e-9, "{first:?}");
         let model = std::fs::read(dir.path().join("model.safetensors")).unwrap();
         // It stays stopped, and the model stays the best.
         let again = train_on(&letters, &letter_tokenizer(), &options).unwrap();
-        assert_eq!((again.steps, &again.validation), (first.steps, &first.validation));
+        assert_eq!(again.steps, first.steps);
+        assert!((again.validation.values().sum::<f64>() - best).abs() < 1e-9, "{again:?}");
         assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), model);
     }
 }
