@@ -17,23 +17,28 @@ def points(report):
 
 
 def variant(folder, steps):
-    """The last validation of a run and its points, or None if it is not finished."""
+    """The validation of a run after that many steps and its points, or None if it is not there."""
     log, report = folder / "run/log.jsonl", folder / f"eval-{steps}/report.json"
     if not (log.exists() and report.exists()):
         return None
     records = [json.loads(line) for line in log.read_text().splitlines()]
-    last = next(r for r in reversed(records) if r.get("validation"))
-    figures = {setting: metrics for (_, setting), metrics in points(report).items()}
-    return {"steps": last["step"], "validation": last["validation"], "points": figures}
+    last = next((r for r in reversed(records) if r.get("validation") and r["step"] == steps), None)
+    figures = {setting: found for (_, setting), found in points(report).items()}
+    return last and {"steps": steps, "validation": last["validation"], "points": figures}
 
 
 def closed(figure, floor, ceiling):
     """The share of the gap closed and the half of its 95 % interval, the three figures taken as independent; as
     conjoint_eval::gap_closed."""
+    half = lambda of: (of["high"] - of["low"]) / 2
+    if any(isinstance(of[end], str) for of in (figure, floor, ceiling) for end in ("value", "low", "high")):
+        return "–"  # infinite
     gap = ceiling["value"] - floor["value"]
+    if abs(gap) <= math.hypot(half(floor), half(ceiling)):
+        return "–"
     share = (figure["value"] - floor["value"]) / gap
     slopes = [(figure, 1), (floor, share - 1), (ceiling, share)]
-    side = math.hypot(*(slope * (of["high"] - of["low"]) / 2 / gap for of, slope in slopes))
+    side = math.hypot(*(slope * half(of) / gap for of, slope in slopes))
     return f"{share:.2f} ± {side:.2f}"
 
 
@@ -56,14 +61,14 @@ def metrics(found):
 
 
 def main():
-    folder, steps, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    folder, steps, names = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     found = {name: result for name in names if (result := variant(folder / name, steps))}
     (folder / "ablations.json").write_text(json.dumps(found, indent=1) + "\n")
     if not found:
         return
     first = next(iter(found.values()))
     depths = "/".join(map(str, DEPTHS))
-    head = ["variant", "steps", f"KL left at depths {depths}", f"at the row revealed next, {depths}"]
+    head = ["variant", "steps", f"KL left at depths {depths}", f"KL left at the row revealed next, {depths}"]
     head += [f"{metric} gap closed, {setting}" for metric in metrics(first) for setting in first["points"]]
     ends = points(folder / "ends/report.json")
     lines = [head, ["---"] * len(head)] + [row(name, result, ends) for name, result in found.items()]

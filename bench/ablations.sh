@@ -2,7 +2,8 @@
 # The choices of sampler training, one at a time: each variant differs from the baseline in one thing, with the same
 # trajectories, seed and number of steps. Writes ablations.json and ablations.md.
 #
-#   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 3 seconds each on two cores
+#   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 3 seconds each on two cores,
+#                                        the last two half as long again
 #
 #   OUT       folder of the runs, which go on where they were interrupted   (target/ablations)
 #   MODEL     an exported base model                                       (models/tiny)
@@ -32,21 +33,21 @@ baseline="--depth-weights $seven --all-depths $window"
 # The baseline compares all depths in each step and gives half the weight to a window.
 declare -A variants=(
     [baseline]="$baseline $rates"
-    [own-half]="$baseline $rates --own-share 0.5"
     [one-depth]="--depth-weights $seven $window $rates"
     [three-passes]="--depth-weights 2,1.5,1.2 --all-depths $window $rates"
     [eleven-passes]="--depth-weights $seven,1,1,1,1 --all-depths $window $rates"
-    [random-masks]="$baseline $rates --random-share 1"
     [no-window]="--depth-weights $seven --all-depths $rates"
     [window-alone]="--depth-weights $seven --all-depths --window 8 --window-share 1 $rates"
     [lambda-teacher]="$baseline $rates --lambda-teacher 1"
     [lambda-start]="$baseline $rates --lambda-start 1"
     [temperature-2]="$baseline $rates --distil-temperature 2"
     [two-layers]="$baseline $rates --layers 2"
+    [own-half]="$baseline $rates --own-share 0.5"
+    [random-masks]="$baseline $rates --random-share 1"
     [published-rates]="$baseline $published"
 )
-order=(baseline own-half random-masks one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
-    temperature-2 two-layers published-rates)
+order=(baseline one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
+    temperature-2 two-layers published-rates own-half random-masks)
 [ $# -gt 0 ] && order=("$@")
 for name in "${order[@]}"; do
     [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }
@@ -59,10 +60,12 @@ printf '<%s>\n' story math code list >"$out/tags.txt"
 "$CONJOINT" trajectories --model "$model" --num "${NUM:-6000}" --length 48 --seed "$seed" --out "$out/trajectories" \
     --prompts "$out/tags.txt"
 for name in "${order[@]}"; do
+    # States that are met once are not worth keeping.
+    answers=(--answers "$out/answers" --cache-mib 6000)
+    case $name in own-half | random-masks) answers=(--cache-mib 6000) ;; esac
     read -ra flags <<<"${variants[$name]}"
     "$CONJOINT" train sampler --model "$model" --dir "$out/$name/run" --trajectories-dir "$out/trajectories" \
-        --answers "$out/answers" --steps "$steps" --seed "$seed" --batch 24 \
-        --cache-mib 6000 "${flags[@]}"
+        "${answers[@]}" --steps "$steps" --seed "$seed" --batch 24 "${flags[@]}"
     rm -rf "$out/$name/model"
     "$CONJOINT" export "$model" --sampler "$out/$name/run" --out "$out/$name/model"
     # More steps make another layer, whose figures belong into another folder.

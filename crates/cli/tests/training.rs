@@ -111,8 +111,13 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     assert_eq!(missing.status.code(), Some(2));
     let few = format!("--steps 2 --held-out 65 --trajectories-dir {}", own.display());
     common::refused(&sampler(model, &folder.join("few"), &few), &["'65' for '--held-out'"]);
+    // Without having made trajectories first.
+    let none = folder.join("none");
     let shares = "--steps 2 --own-share 0.5 --random-share 0.6";
-    common::refused(&sampler(model, &folder.join("few"), shares), &["--random-share", "0.5"]);
+    common::refused(&sampler(model, &none, shares), &["'0.6' for '--random-share'", "0.5"]);
+    let few = "--steps 2 --trajectories 64";
+    common::refused(&sampler(model, &none, few), &["'64' for '--trajectories'", "--held-out"]);
+    assert!(!none.exists());
     for part in ["'66' for '--trajectories'", "no trajectories 65 to 65"] {
         assert!(stderr(&missing).contains(part), "{}", stderr(&missing));
     }

@@ -64,6 +64,17 @@ impl Canvas {
         Self::infill(vec![mask; length], mask)
     }
 
+    /// A prompt, which may be empty, and masked positions up to `length`.
+    ///
+    /// # Errors
+    /// Those of [`Canvas::new`] and [`Canvas::unconditional`]; [`Error::NothingMasked`] if the prompt fills `length`.
+    pub fn of_length(prompt: &[TokenId], length: usize, mask: TokenId) -> Result<Self, Error> {
+        match prompt {
+            [] => Self::unconditional(length, mask),
+            prompt => Self::new(prompt, length.saturating_sub(prompt.len()), mask),
+        }
+    }
+
     /// Any sequence with holes: whatever is not `mask` is given and stays.
     ///
     /// # Errors
@@ -208,6 +219,13 @@ mod tests {
         assert!(matches!(Canvas::new(&[], 4, MASK), Err(Error::EmptyPrompt)));
         assert!(matches!(Canvas::new(&[1], 0, MASK), Err(Error::NothingMasked(_))));
         assert!(matches!(Canvas::unconditional(0, MASK), Err(Error::NothingMasked(_))));
+        let of_length = |prompt: &[TokenId]| Canvas::of_length(prompt, 3, MASK).unwrap();
+        assert_eq!(of_length(&[]), Canvas::unconditional(3, MASK).unwrap());
+        assert_eq!(of_length(&[1, 2]), Canvas::new(&[1, 2], 1, MASK).unwrap());
+        for full in [2, 1] {
+            let canvas = Canvas::of_length(&[1, 2], full, MASK);
+            assert!(matches!(canvas, Err(Error::NothingMasked(_))), "{canvas:?}");
+        }
         assert!(matches!(Canvas::infill(vec![1, 2], MASK), Err(Error::NothingMasked(_))));
         let hole = Canvas::new(&[1, MASK], 1, MASK);
         assert!(matches!(hole, Err(Error::IllegalMove { position: 1, .. })));

@@ -1,7 +1,8 @@
 //! Tasks on lists of names, after ParallelBench's waiting line: `reverse: tom ann lea -> lea ann tom`.
 //!
-//! A generated list has three names, any of which may come twice; the check takes two to four. A name to remove or replace is in it, and the
-//! first one is meant. Every task has one right answer, but a shuffle: there any order is right.
+//! A generated list has three names, drawn independently, so that one may come twice; the check takes two to four.
+//! A name to remove or replace is in it, and where it comes first is meant. Every task has one right answer, but a
+//! shuffle: there any order is right.
 
 use rand::{Rng, RngExt, seq::SliceRandom};
 
@@ -17,18 +18,29 @@ const LENGTH: usize = 3;
 pub(crate) fn generate<R: Rng + ?Sized>(rng: &mut R) -> String {
     let task = rng.random_range(0..6);
     let list: [_; LENGTH] = std::array::from_fn(|_| pick(rng, &NAMES));
-    let (chosen, newcomer) = (pick(rng, &list), pick(rng, &NAMES));
+    let (chosen, newcomer) = (rng.random_range(0..LENGTH), pick(rng, &NAMES));
+    let chosen = (0..LENGTH).find(|&i| list[i] == list[chosen]).unwrap_or(chosen);
 
-    let (task, answer) = match task {
-        0 => ("copy".into(), list.to_vec()),
-        1 => ("reverse".into(), list.iter().rev().copied().collect()),
-        2 => ("sort".into(), sorted(&list)),
-        3 => ("shuffle".into(), shuffled(rng, &list)),
-        4 => (format!("remove {chosen}"), edited(&list, chosen, None).unwrap_or_default()),
-        _ => (
-            format!("replace {chosen} {newcomer}"),
-            edited(&list, chosen, Some(newcomer)).unwrap_or_default(),
-        ),
+    let mut answer = list.to_vec();
+    let task = match task {
+        0 => "copy".into(),
+        1 => {
+            answer.reverse();
+            "reverse".into()
+        }
+        2 => {
+            answer.sort_unstable();
+            "sort".into()
+        }
+        3 => {
+            answer.shuffle(rng);
+            "shuffle".into()
+        }
+        4 => format!("remove {}", answer.remove(chosen)),
+        _ => {
+            answer[chosen] = newcomer;
+            format!("replace {} {newcomer}", list[chosen])
+        }
     };
     format!("{task}: {} -> {}", list.join(" "), answer.join(" "))
 }
@@ -134,12 +146,6 @@ fn missing(name: &Spot<&'static str>) -> Flaw {
 fn sorted(list: &[&'static str]) -> Vec<&'static str> {
     let mut list = list.to_vec();
     list.sort_unstable();
-    list
-}
-
-fn shuffled<R: Rng + ?Sized>(rng: &mut R, list: &[&'static str]) -> Vec<&'static str> {
-    let mut list = list.to_vec();
-    list.shuffle(rng);
     list
 }
 

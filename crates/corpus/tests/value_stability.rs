@@ -1,4 +1,5 @@
-//! Pins what each domain draws: a change here is a breaking change, as it changes every trained model's data.
+//! Pins what each domain draws: a change here is a breaking change, as it changes every trained model's data, and
+//! needs another `conjoint_corpus::VERSION`.
 
 use conjoint_corpus::{Corpus, Domain};
 

@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, Gap, Measured};
+use crate::{Cost, Error, Gap, Measured};
 
 /// One measured point of a comparison: a strategy with one setting, and the texts of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +65,10 @@ impl Report {
 
     /// The report as JSON, indented: `points` and `pass_cost`, which are read back as a report, and what follows from
     /// them, `gaps` ([`Report::gaps`]) and `aup` ([`Report::aup`] of the share of `right` texts).
-    pub fn json(&self) -> String {
+    ///
+    /// # Errors
+    /// Those of [`Report::aup`].
+    pub fn json(&self) -> Result<String, Error> {
         #[derive(Serialize)]
         struct Told<'r> {
             #[serde(flatten)]
@@ -73,12 +76,9 @@ impl Report {
             gaps: Vec<Gap>,
             aup: BTreeMap<String, Measured>,
         }
-        // No forwards at all, and there is no AUP.
-        let aup = self.aup("right").unwrap_or_default();
+        let told = Told { report: self, gaps: self.gaps(), aup: self.aup("right")? };
         // Strings and numbers alone: nothing that JSON cannot say.
-        serde_json::to_string_pretty(&Told { report: self, gaps: self.gaps(), aup })
-            .unwrap_or_default()
-            + "\n"
+        Ok(serde_json::to_string_pretty(&told).unwrap_or_default() + "\n")
     }
 
     /// One row a point, and below the table what its columns mean.
@@ -191,8 +191,8 @@ pub(crate) mod tests {
             pass_cost: None,
         };
         report.points[0].metrics.get_mut("MAUVE").unwrap().value = f64::INFINITY;
-        assert_eq!(serde_json::from_str::<Report>(&report.json()).unwrap(), report);
+        assert_eq!(serde_json::from_str::<Report>(&report.json().unwrap()).unwrap(), report);
         report.pass_cost = Some(report.points[1].metrics["MAUVE"]);
-        assert_eq!(serde_json::from_str::<Report>(&report.json()).unwrap(), report);
+        assert_eq!(serde_json::from_str::<Report>(&report.json().unwrap()).unwrap(), report);
     }
 }

@@ -26,7 +26,7 @@ impl Chain {
         chain
     }
 
-    /// The text of `trajectory` with the positions `masked` hidden.
+    /// The text of `trajectory` with the positions `masked` hidden, which are in no order.
     pub fn masked_at(trajectory: &Trajectory, masked: Vec<usize>, mask_id: u32) -> Self {
         let mut canvas = trajectory.tokens.clone();
         masked.iter().for_each(|&i| canvas[i] = mask_id);

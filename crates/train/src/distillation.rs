@@ -42,7 +42,7 @@ pub struct SamplerOptions {
     /// rather than the trajectory's: the layer then learns to answer to its own mistakes.
     pub own_share: f64,
     /// The share of a batch's sequences whose x⁰ is a trajectory's text with each token masked with a probability t,
-    /// uniform on \[0, 1\] over the batch, and whose xʲ reveal it where the frozen model is surest: the paper's
+    /// uniform on \[0, 1\], and whose xʲ reveal it where the frozen model is surest: the paper's
     /// states. The others are states of decoding. Asks the frozen model about each state on the way.
     pub random_share: f64,
     /// The temperature of the comparison, and the terms on hidden states.
@@ -82,8 +82,16 @@ pub fn favour_shallow(depth: usize) -> Vec<f64> {
     (1..=depth).map(|j| 1.0 / j as f64).collect()
 }
 
+/// By how much sums of shares may be off.
+pub(crate) const ROUNDING: f64 = 1e-9;
+
 impl SamplerOptions {
-    fn validate(&self) -> Result<(), TrainError> {
+    /// Whether all options can work.
+    ///
+    /// # Errors
+    /// [`TrainError::Invalid`] names the first that cannot.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        self.run.validate()?;
         check(self.layers > 0, "layers", 0, "at least 1")?;
         let weights = &self.depth_weights;
         let usable =
@@ -92,9 +100,10 @@ impl SamplerOptions {
         self.window.validate()?;
         let is_share = |share: f64| (0.0..=1.0).contains(&share);
         check(is_share(self.own_share), "own_share", self.own_share, "from 0 to 1")?;
-        let (random, most) = (self.random_share, 1.0 - self.own_share);
-        let expected = format!("from 0 to {most}, what own_share leaves");
-        check((0.0..=most).contains(&random), "random_share", random, expected)?;
+        let random = self.random_share;
+        check(is_share(random), "random_share", random, "from 0 to 1")?;
+        let expected = format!("at most what own_share = {} leaves of 1", self.own_share);
+        check(self.own_share + random <= 1.0 + ROUNDING, "random_share", random, expected)?;
         let Comparison { teacher, start, temperature } = self.comparison;
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use conjoint_trajectory::digest;
 use serde_json::Value;
 
 use crate::TrainError;
@@ -168,8 +169,11 @@ impl<R: Rows> Objective<Dream> for MaskedDiffusion<'_, R> {
 
     fn identity(&self) -> Identity {
         let (config, options) = (&self.config, self.options);
+        // Enough of them to tell other texts by.
+        let texts: Vec<_> = (HELD_OUT..HELD_OUT + 64).flat_map(|row| self.rows.row(row)).collect();
         identity([
             ("kind", "base".to_owned()),
+            ("texts", digest(texts.iter().map(Vec::as_slice))),
             ("seed", options.run.seed.to_string()),
             ("length", options.length.to_string()),
             ("prompt", options.prompt.to_string()),

@@ -147,12 +147,11 @@ pub(crate) fn train<M: Module + Sync>(
             saved = position.seconds;
         }
     }
-    if validation.is_empty() {
-        validation = objective.validate(&run.averaged)?;
-    }
     let position = run.position;
-    if options.patience.is_some() && position.best.is_some() {
+    if options.patience.is_some() && !position.validation.is_empty() {
         validation = position.validation;
+    } else if validation.is_empty() {
+        validation = objective.validate(&run.averaged)?;
     }
     let tokens = position.step * objective.tokens_per_step();
     Ok(Summary {

@@ -38,7 +38,7 @@ pub(crate) fn own_states<T: Teacher>(
 
 /// Continues `starts`, each a canvas of the text of its trajectory, by `depth` reveals of that text's tokens,
 /// always at the masked position where the frozen model is surest (arXiv 2509.22738, whose x⁰ are texts masked at random).
-/// The frozen model is asked at each of the states on the way.
+/// The frozen model is asked about the states one after the other, and once more where its answers are not kept.
 pub(crate) fn told_states<T: Teacher>(
     frozen: &Frozen<'_, T>,
     texts: &[&Trajectory],
@@ -51,7 +51,8 @@ pub(crate) fn told_states<T: Teacher>(
 }
 
 /// Continues `chains` by `depth` reveals at the masked position of lowest entropy under the hidden states that
-/// `hidden` gives for x^j; `token` says what is revealed in chain b.
+/// `hidden` gives for x^j; `token` says what is revealed in chain b. The positions masked in x^(j + 1) are in the order
+/// of their entropies in x^j.
 fn walk<T: Teacher>(
     frozen: &Frozen<'_, T>,
     mut chains: Vec<Chain>,
@@ -60,6 +61,10 @@ fn walk<T: Teacher>(
     mut token: impl FnMut(usize, &Candidate) -> u32,
 ) -> Result<Vec<Chain>, TrainError> {
     for j in 0..depth {
+        if chains.iter().all(|chain| chain.masked(j).is_empty()) {
+            chains.iter_mut().for_each(|chain| chain.push(chain.canvas(j).to_vec(), Vec::new()));
+            continue;
+        }
         let hidden = hidden(&chains, j)?;
         let mut candidates = distributions(frozen, &chains, j, &hidden).into_iter();
         for (b, chain) in chains.iter_mut().enumerate() {

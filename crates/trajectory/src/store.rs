@@ -17,8 +17,8 @@ const FORMAT: u32 = 1;
 /// `_settings.json` holds the settings, `trajectories-FIRST-END-CHECKSUM.parquet` the trajectories FIRST..END.
 /// A file is written aside and renamed, so that whatever bears such a name was once whole, and the
 /// checksum says whether it still is. Any number of processes may write into one folder: a trajectory
-/// depends on nothing but the settings and its index, so that two files that overlap hold the same rows;
-/// on machines of one kind, since a device that rounds otherwise may now and then draw otherwise.
+/// depends on nothing but the settings and its index, so that two files that overlap hold the same rows,
+/// if they were made on devices that round alike.
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,

@@ -92,7 +92,7 @@ impl External {
                 return Ok(None);
             }
             // An id of no vocabulary stands for what was masked.
-            let canvas = Canvas::new(&whole[..prompt], whole.len() - prompt, TokenId::MAX)?;
+            let canvas = Canvas::of_length(&whole[..prompt], whole.len(), TokenId::MAX)?;
             Ok(Some(Sample::new(canvas, whole)?))
         };
         let samples = texts.iter().filter_map(|text| sample(text).transpose());

@@ -62,18 +62,17 @@ pub fn run(
     arguments.external.check(metrics)?;
     let model = arguments.model.open()?;
     let (texts, n) = (&arguments.texts, arguments.num_samples as usize);
-    let of_seed = |&seed: &u64| -> Result<_> {
-        Ok((seed, texts.canvases(&model, &texts.beginnings(&model, n, seed)?, n)?))
-    };
-    let canvases = arguments.seeds.iter().map(of_seed).collect::<Result<Vec<_>>>()?;
+    // A folder may be told of more seeds later, so that it is the texts of seed 0 that make it what it is.
+    let seeds: Vec<u64> = [&[0], &arguments.seeds[..]].concat();
+    let prompts = texts.beginnings(&model, n, &seeds)?;
+    let canvases = prompts.iter().map(|prompts| texts.canvases(&model, prompts, n));
+    let canvases = canvases.collect::<Result<Vec<_>>>()?;
+    let (any, canvases) = (&canvases[0], &canvases[1..]);
     let passes = sampling.passes(&model)? as f64;
-    let points = points(lines, sampling, &model, canvases.iter().flat_map(|(_, of_seed)| of_seed))?;
+    let points = points(lines, sampling, &model, canvases.iter().flatten())?;
     let mut judge = Judge::new(&model, sampling, metrics, lines.flag, &arguments.external)?;
-    // A folder may be told of more seeds later, so that those of now do not make it what it is.
-    let prompts = texts.beginnings(&model, n, 0)?;
-    let any = texts.canvases(&model, &prompts, n)?;
     let length = any[0].free_span().len();
-    let settings = settings(arguments, &model, (&prompts, length), metrics)?;
+    let settings = settings(arguments, &model, (&prompts[0], length), metrics)?;
     let collection =
         blame("--out", arguments.out.display(), Collection::open(&arguments.out, &settings))?;
     let refines = lines.lines.iter().any(|line| line.unmasker().takes(Part::Sampler));
@@ -82,11 +81,11 @@ pub fn run(
         true => {
             let layer = model.sampler_layer(sampling.sampler.as_deref())?;
             let layer = layer.context("the model has no sampler layer")?;
-            collection.pass_cost(|| pass_cost::measure(&model.denoiser, &*layer, &any))?.value
+            collection.pass_cost(|| pass_cost::measure(&model.denoiser, &*layer, any))?.value
         }
     };
     let mut keys = Vec::new();
-    for &(seed, ref canvases) in &canvases {
+    for (&seed, canvases) in arguments.seeds.iter().zip(canvases) {
         for ((strategy, parameter), generators) in &points {
             let (strategy, parameter) = (strategy.clone(), parameter.clone());
             let key = Key { strategy, parameter, seed };
@@ -214,12 +213,14 @@ fn settings(
         ("texts", arguments.num_samples.to_string()),
         ("prompts", digest(prompts.iter().map(Vec::as_slice))),
         ("sampling", arguments.sampling.description()),
+        ("beginnings", arguments.texts.description().to_owned()),
         ("figures", format!("{metrics:?}")),
     ];
     let judge = ("external", arguments.external.description()?);
     let judged = metrics.contains(&Metric::ExternalNll);
-    let features = metrics.contains(&Metric::Mauve).then(|| ("features", FEATURES.to_owned()));
-    let settings = settings.into_iter().chain(judged.then_some(judge)).chain(features);
+    let checked = metrics.iter().any(|metric| matches!(metric, Metric::Right | Metric::Parses));
+    let checks = checked.then(|| ("checks", conjoint_corpus::VERSION.to_string()));
+    let settings = settings.into_iter().chain(judged.then_some(judge)).chain(checks);
     Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
@@ -230,7 +231,7 @@ fn markdown(report: &Report) -> Result<String> {
 }
 
 fn write_report(out: &Path, report: &Report) -> Result<()> {
-    crate::files::write(out, "report.json", report.json().as_bytes())?;
+    crate::files::write(out, "report.json", report.json()?.as_bytes())?;
     crate::files::write(out, "report.md", markdown(report)?.as_bytes())?;
     for name in report.metrics() {
         for (axis, suffix) in

@@ -35,9 +35,23 @@ pub struct TextArguments {
 const TASKS: u64 = 0x7461_736b;
 
 impl TextArguments {
-    /// What the texts of a seed begin with: `n` tasks, other ones for each seed, or else all the prompts there are.
-    pub fn beginnings(&self, model: &Model, n: usize, seed: u64) -> Result<Vec<Vec<TokenId>>> {
-        if self.tasks { self.questions(model, n, seed) } else { self.prompts(model) }
+    /// What the texts of each seed begin with: `n` tasks, other ones for each, or else all the prompts there are.
+    pub fn beginnings(
+        &self,
+        model: &Model,
+        n: usize,
+        seeds: &[u64],
+    ) -> Result<Vec<Vec<Vec<TokenId>>>> {
+        if self.tasks {
+            return seeds.iter().map(|&seed| self.questions(model, n, seed)).collect();
+        }
+        // A file of prompts may be a pipe, which is read once.
+        Ok(vec![self.prompts(model)?; seeds.len()])
+    }
+
+    /// How the beginnings depend on the seed.
+    pub fn description(&self) -> &'static str {
+        if self.tasks { "tasks of their own for each seed" } else { "the same for each seed" }
     }
 
     /// `n` canvases of equal length, the prompts taken in turn.
@@ -50,8 +64,7 @@ impl TextArguments {
         let length = model.positions(self.length)?;
         let mask = model.denoiser.vocabulary().mask();
         let canvas = |prompt: &Vec<TokenId>| {
-            let left = length.saturating_sub(prompt.len());
-            Canvas::new(prompt, left, mask).map_err(|error| match (&error, &self.prompts) {
+            Canvas::of_length(prompt, length, mask).map_err(|error| match (&error, &self.prompts) {
                 (conjoint::Error::NothingMasked(_), _) => {
                     let reason = format!("a prompt of {} tokens fills it", prompt.len());
                     BadFlag::new("--length", length, reason).into()

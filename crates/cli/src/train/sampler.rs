@@ -26,11 +26,11 @@ use crate::trajectories::{StartArguments, make};
 /// interrupted run stopped. Writes model.safetensors with the published tensor names, for
 /// `conjoint export --sampler DIR`.
 ///
-/// The rates are the paper's, made for models of 7B and a long run: AdamW at 5e-5, β₂ 0.999, constant after 250
-/// steps, J = 7. Small models want more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
+/// The defaults are the paper's, made for models of 7B and a long run: J = 7, AdamW at 5e-5, β₂ 0.999, constant after
+/// 250 steps; but the states are those of decoding (the paper's: --random-share 1), the weights an average, and
+/// numbers float32. Small models want more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
 /// --adamw 3e-3 --beta2 0.98 --warmup 100 --batch 24 --all-depths --depth-weights 2,1.5,1.2,1,1,1,1 --window 8
-/// --window-share 0.5. The states are those of decoding; the paper's are those of --random-share 1. On the processor
-/// the frozen model has --threads threads for each of --workers.
+/// --window-share 0.5. On the processor the frozen model has --threads threads for each of --workers, one if not given.
 #[derive(Args)]
 #[command(allow_negative_numbers = true)]
 pub struct SamplerArguments {
@@ -102,14 +102,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         let reason = "the folder holds an exported model, which training would overwrite";
         return Err(BadFlag::new("--dir", run.dir.display(), reason).into());
     }
-    let model = arguments.model.open()?;
-    let trajectories = trajectories(arguments, &model, &run)?;
-    let fingerprint = model.fingerprint();
-    // The teacher opens the graphs anew, once a worker: a model of 30 GB should not stay beside them.
-    drop(model);
     let ModelArguments { model: base, provider, threads, .. } = &arguments.model;
-    let threads = threads.map_or(1, usize::from);
-    let teacher = OnnxTeacher::open(base, *provider, run.workers, threads)?;
     let options = SamplerOptions {
         base: base.clone(),
         layers: arguments.layers,
@@ -131,6 +124,19 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         precision: arguments.run.precision(),
         run,
     };
+    // Before trajectories are made, which may take hours.
+    options.validate()?;
+    if let Some(count) = arguments.trajectories.filter(|&count| count <= arguments.held_out) {
+        let reason = format!("{} of them are held out: see --held-out", arguments.held_out);
+        return Err(BadFlag::new("--trajectories", count, reason).into());
+    }
+    let model = arguments.model.open()?;
+    let trajectories = trajectories(arguments, &model, &options.run)?;
+    let fingerprint = model.fingerprint();
+    // The teacher opens the graphs anew, once a worker: a model of 30 GB should not stay beside them.
+    drop(model);
+    let threads = threads.map_or(1, usize::from);
+    let teacher = OnnxTeacher::open(base, *provider, options.run.workers, threads)?;
     let summary = match &arguments.answers {
         None => train_sampler(&options, &teacher, &trajectories)?,
         Some(file) => {

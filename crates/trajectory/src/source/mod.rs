@@ -80,18 +80,6 @@ impl Observer for Orders {
     }
 }
 
-/// A prompt and masks up to `length`; masks alone if it is empty.
-fn canvas(
-    prompt: &[TokenId],
-    length: usize,
-    mask: TokenId,
-) -> Result<Canvas, conjoint_core::Error> {
-    match prompt {
-        [] => Canvas::unconditional(length, mask),
-        prompt => Canvas::new(prompt, length.saturating_sub(prompt.len()), mask),
-    }
-}
-
 /// Checks that tokens are in the vocabulary and none is the mask, and that at least two positions are
 /// left to reveal.
 fn check(

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use conjoint_core::filter::{Filter, Temperature, TopP};
 use conjoint_core::unmasker::ExactSequential;
-use conjoint_core::{Denoiser, Generator, Observer, SeededStream, TokenId, Vocabulary};
+use conjoint_core::{Canvas, Denoiser, Generator, Observer, SeededStream, TokenId, Vocabulary};
 
-use super::{Source, canvas, check, record};
+use super::{Source, check, record};
 use crate::settings::digest;
 use crate::{Error, Settings, Trajectory};
 
@@ -120,7 +120,7 @@ impl Source for Sampled {
             .filter(self.filters());
         let request = |index| {
             let stream = move |_| Box::new(SeededStream::new(seed, index)) as _;
-            let canvas = canvas(self.prompt(index), self.length, mask)?;
+            let canvas = Canvas::of_length(self.prompt(index), self.length, mask)?;
             Ok((canvas, generator.clone().streams(stream)))
         };
         record(&generator, indices, batch, request, observer)

@@ -2,9 +2,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use conjoint_core::unmasker::Retold;
-use conjoint_core::{Denoiser, Generator, Observer, TokenId, Vocabulary};
+use conjoint_core::{Canvas, Denoiser, Generator, Observer, TokenId, Vocabulary};
 
-use super::{Source, canvas, check, record};
+use super::{Source, check, record};
 use crate::settings::digest;
 use crate::{Error, Settings, Trajectory};
 
@@ -103,7 +103,7 @@ impl Source for Texts {
         let first = indices.start;
         let request = |index| {
             let text = &texts[(index - first) as usize];
-            let canvas = canvas(&text.tokens[..text.prompt_len], self.length, mask)?;
+            let canvas = Canvas::of_length(&text.tokens[..text.prompt_len], self.length, mask)?;
             Ok((canvas, generator.clone().unmasker(Retold::new(&text.tokens[..]))))
         };
         record(&generator, indices, batch, request, observer)
