@@ -5,6 +5,7 @@ use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
 use crate::distill::{Pass, Target};
+use crate::masking::MaskedRow;
 use crate::tables::Tables;
 use crate::teacher::Teacher;
 use crate::window::Window;
@@ -28,10 +29,9 @@ impl Chain {
 
     /// The text of `trajectory` with the positions `masked` hidden, which are in no order.
     pub fn masked_at(trajectory: &Trajectory, masked: Vec<usize>, mask_id: u32) -> Self {
-        let mut canvas = trajectory.tokens.clone();
-        masked.iter().for_each(|&i| canvas[i] = mask_id);
+        let row = MaskedRow::new(trajectory.tokens.clone(), masked, mask_id);
         let mut chain = Self::default();
-        chain.push(canvas, masked);
+        chain.push(row.input, row.masked);
         chain
     }
 
