@@ -41,13 +41,14 @@ declare -A variants=(
     [lambda-teacher]="$baseline $rates --lambda-teacher 1"
     [lambda-start]="$baseline $rates --lambda-start 1"
     [temperature-2]="$baseline $rates --distil-temperature 2"
+    [start-gain]="$baseline $rates --start-gain 1"
     [two-layers]="$baseline $rates --layers 2"
     [own-half]="$baseline $rates --own-share 0.5"
     [random-masks]="$baseline $rates --random-share 1"
     [published-rates]="$baseline $published"
 )
 order=(baseline one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
-    temperature-2 two-layers published-rates own-half random-masks)
+    temperature-2 start-gain two-layers published-rates own-half random-masks)
 [ $# -gt 0 ] && order=("$@")
 for name in "${order[@]}"; do
     [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }

@@ -30,6 +30,9 @@ pub struct SamplerOptions {
     pub base: PathBuf,
     /// Decoder layers of the sampler.
     pub layers: usize,
+    /// The gain of the last norm before training: at 0 the layer starts as the identity, at 1 as norms usually do.
+    /// Weights of [`RunOptions::init`] have a gain of their own.
+    pub start_gain: f64,
     /// The weight of each depth j = 1..=J in the loss; its length is J, the most passes that are
     /// unrolled. To reveal K tokens a step well, J should be at least K − 1.
     pub depth_weights: Vec<f64>,
@@ -63,6 +66,7 @@ impl Default for SamplerOptions {
         Self {
             base: PathBuf::from("base"),
             layers: 1,
+            start_gain: 0.0,
             depth_weights: favour_shallow(7),
             all_depths: false,
             window: Window::default(),
@@ -107,6 +111,7 @@ impl SamplerOptions {
         let Comparison { teacher, start, temperature } = self.comparison;
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;
+        check(is_weight(self.start_gain), "start_gain", self.start_gain, "finite and 0 or above")?;
         check(is_weight(start), "lambda_start", start, "finite and 0 or above")?;
         let usable = temperature.is_finite() && temperature > 0.0;
         check(usable, "temperature", temperature, "finite and above 0")?;
@@ -165,10 +170,10 @@ pub fn train_sampler(
             })?;
             layer
         }
-        None => params::init(
-            SamplerLayer::new(tables.config(), options.layers, &device),
-            options.run.seed,
-        ),
+        None => {
+            let layer = SamplerLayer::new(tables.config(), options.layers, &device);
+            params::init(layer, options.run.seed).with_gain(options.start_gain)
+        }
     };
     let frozen = Frozen { tables, teacher: &Cached::new(teacher, options.cache_bytes) };
     trainer::train(layer, &Distillation { frozen, training, held_out, options }, &options.run)

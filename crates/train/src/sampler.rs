@@ -53,6 +53,13 @@ impl SamplerLayer {
         }
     }
 
+    /// The layer with all gains of its last norm set to `gain`.
+    pub fn with_gain(mut self, gain: f64) -> Self {
+        self.norm_postattn.gamma =
+            self.norm_postattn.gamma.map(|gamma| gamma.full_like(gain).require_grad());
+        self
+    }
+
     /// Embeddings of the tokens now [B, T, D] and hidden states so far [B, T, D] → hidden states
     /// [B, T, D].
     pub fn forward(&self, embedded: Tensor<3>, hidden: Tensor<3>) -> Tensor<3> {
@@ -137,6 +144,18 @@ mod tests {
         let random = || Tensor::<3>::random([2, 7, 16], Distribution::Normal(0.0, 1.0), &device);
         let hidden = random();
         assert_eq!(layer.forward(random(), hidden.clone()).to_data(), hidden.to_data());
+    }
+
+    #[test]
+    fn a_gain_of_one_starts_with_a_change() {
+        let device = Device::default();
+        let layer = params::init(SamplerLayer::new(&testing::tiny_config(), 1, &device), 3);
+        let random = || Tensor::<3>::random([2, 7, 16], Distribution::Normal(0.0, 1.0), &device);
+        let (embedded, hidden) = (random(), random());
+        let change = layer.with_gain(2.0).forward(embedded, hidden.clone()) - hidden;
+        // What a norm puts out has a root mean square of its gain.
+        let size = (change.powi_scalar(2).mean().into_scalar::<f32>()).sqrt();
+        assert!((size - 2.0).abs() < 1e-2, "{size}");
     }
 
     #[test]

@@ -198,8 +198,13 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
             ("trajectories", digest(rows.flat_map(|row| [&row.tokens[..], &row.order]))),
             ("hidden_size", self.frozen.tables.config().hidden_size.to_string()),
         ]);
-        if options.random_share > 0.0 {
-            identity.insert("random_share".into(), options.random_share.to_string());
+        // Runs from before there were these go on.
+        for (name, value) in
+            [("random_share", options.random_share), ("start_gain", options.start_gain)]
+        {
+            if value != 0.0 {
+                identity.insert(name.into(), value.to_string());
+            }
         }
         identity
     }

@@ -50,6 +50,7 @@ fn flag(option: &str) -> Option<&'static str> {
         "progressive_turns" => "--progressive-turns",
         "random_share" => "--random-share",
         "rope_theta" => "--rope-theta",
+        "start_gain" => "--start-gain",
         "temperature" => "--distil-temperature",
         "weight_decay" => "--weight-decay",
         "window" => "--window",

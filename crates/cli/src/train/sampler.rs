@@ -63,6 +63,9 @@ pub struct SamplerArguments {
     /// Decoder layers of the sampler; a pass costs about as much as they do
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<1, 64>)]
     layers: usize,
+    /// Gain of the layer's last norm before training: 0 starts as the identity, 1 as norms usually do
+    #[arg(long, value_name = "G", default_value_t = 0.0, value_parser = non_negative, conflicts_with = "init")]
+    start_gain: f64,
     /// J: sampler passes unrolled in training; K tokens per step want at least K − 1
     #[arg(long, value_name = "J", default_value_t = 7, value_parser = count::<1, 64>)]
     depth: usize,
@@ -106,6 +109,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     let options = SamplerOptions {
         base: base.clone(),
         layers: arguments.layers,
+        start_gain: arguments.start_gain,
         depth_weights: match arguments.depth_weights.as_slice() {
             [] => favour_shallow(arguments.depth),
             weights => weights.to_vec(),
