@@ -33,6 +33,7 @@ baseline="--depth-weights $seven --all-depths $window"
 # The baseline compares all depths in each step and gives half the weight to a window.
 declare -A variants=(
     [baseline]="$baseline $rates"
+    [another-seed]="$baseline $rates"
     [one-depth]="--depth-weights $seven $window $rates"
     [three-passes]="--depth-weights 2,1.5,1.2 --all-depths $window $rates"
     [eleven-passes]="--depth-weights $seven,1,1,1,1 --all-depths $window $rates"
@@ -47,7 +48,7 @@ declare -A variants=(
     [random-masks]="$baseline $rates --random-share 1"
     [published-rates]="$baseline $published"
 )
-order=(baseline one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
+order=(baseline another-seed one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
     temperature-2 start-gain two-layers published-rates own-half random-masks)
 [ $# -gt 0 ] && order=("$@")
 for name in "${order[@]}"; do
@@ -64,9 +65,12 @@ for name in "${order[@]}"; do
     # States that are met once are not worth keeping.
     answers=(--answers "$out/answers" --cache-mib 6000)
     case $name in own-half | random-masks) answers=(--cache-mib 6000) ;; esac
+    # How far chance alone moves a figure; the trajectories stay.
+    own_seed=$seed
+    [ "$name" = another-seed ] && own_seed=$((seed + 1))
     read -ra flags <<<"${variants[$name]}"
     "$CONJOINT" train sampler --model "$model" --dir "$out/$name/run" --trajectories-dir "$out/trajectories" \
-        "${answers[@]}" --steps "$steps" --seed "$seed" --batch 24 "${flags[@]}"
+        "${answers[@]}" --steps "$steps" --seed "$own_seed" --batch 24 "${flags[@]}"
     rm -rf "$out/$name/model"
     "$CONJOINT" export "$model" --sampler "$out/$name/run" --out "$out/$name/model"
     # More steps make another layer, whose figures belong into another folder.

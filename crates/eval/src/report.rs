@@ -64,7 +64,8 @@ impl Report {
     }
 
     /// The report as JSON, indented: `points` and `pass_cost`, which are read back as a report, and what follows from
-    /// them, `gaps` ([`Report::gaps`]) and `aup` ([`Report::aup`] of the share of `right` texts).
+    /// them, `means` ([`Report::over_seeds`]), `gaps` ([`Report::gaps`]) and `aup` ([`Report::aup`] of the share
+    /// of `right` texts).
     ///
     /// # Errors
     /// Those of [`Report::aup`].
@@ -73,16 +74,39 @@ impl Report {
         struct Told<'r> {
             #[serde(flatten)]
             report: &'r Report,
+            means: Vec<Point>,
             gaps: Vec<Gap>,
             aup: BTreeMap<String, Measured>,
         }
-        let told = Told { report: self, gaps: self.gaps(), aup: self.aup("right")? };
+        let (means, gaps) = (self.over_seeds().points, self.gaps());
+        let told = Told { report: self, means, gaps, aup: self.aup("right")? };
         // Strings and numbers alone: nothing that JSON cannot say.
         Ok(serde_json::to_string_pretty(&told).unwrap_or_default() + "\n")
     }
 
-    /// One row a point, and below the table what its columns mean.
+    /// The means over seeds, if there are several seeds, then one row a point, and what the columns mean.
     pub fn markdown(&self) -> String {
+        let means = self.over_seeds().points;
+        let mut text = String::new();
+        if means.len() < self.points.len() {
+            text += &self.table(&means, |mean| {
+                let same = |of: &&Point| {
+                    (&of.strategy, &of.parameter) == (&mean.strategy, &mean.parameter)
+                };
+                let seeds = self.points.iter().filter(same).map(|point| point.seed.to_string());
+                seeds.collect::<Vec<_>>().join(", ")
+            });
+            text += "\nEach seed by itself:\n\n";
+        }
+        text += &self.table(&self.points, |point| point.seed.to_string());
+        text += "\nFigures are `value [95 % interval]`. Tokens per forward count full \
+                 forwards of the model alone; \
+                 forwards per token count a sampler pass at its measured cost as well.\n";
+        text + &self.pass_cost_line().map(|line| format!("\n{line}\n")).unwrap_or_default()
+    }
+
+    /// One row a point.
+    fn table(&self, points: &[Point], seeds: impl Fn(&Point) -> String) -> String {
         let metrics = self.metrics();
         let mut table = String::from("| strategy | setting | seed | texts |");
         metrics.iter().for_each(|name| table += &format!(" {} |", cell(name)));
@@ -90,13 +114,10 @@ impl Report {
                   tokens/s |\n|---|---|";
         table += &"---:|".repeat(metrics.len() + 6);
         table.push('\n');
-        for point in &self.points {
-            self.row(point, &metrics, &mut table);
+        for point in points {
+            row(point, &seeds(point), &metrics, &mut table);
         }
-        table += "\nFigures are `value [95 % interval]`. Tokens per forward count full \
-                 forwards of the model alone; \
-                 forwards per token count a sampler pass at its measured cost as well.\n";
-        table + &self.pass_cost_line().map(|line| format!("\n{line}\n")).unwrap_or_default()
+        table
     }
 
     /// What a sampler pass costs, in words, and whether the interval is so wide that costs of strategies that run it
@@ -111,24 +132,24 @@ impl Report {
             }
         })
     }
+}
 
-    fn row(&self, point: &Point, metrics: &[&str], table: &mut String) {
-        let Point { strategy, parameter, seed, texts, tokens, cost, seconds, .. } = point;
-        *table += &format!("| {} | {} | {seed} | {texts} |", cell(strategy), cell(parameter));
-        for &name in metrics {
-            let figure = point.metrics.get(name);
-            *table += &figure.map_or_else(|| " – |".to_owned(), |figure| format!(" {figure} |"));
-        }
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            table,
-            " {:.2} | {:.3} | {:.3} | {:.0} |",
-            point.tokens_per_forward(),
-            point.forwards_per_token(),
-            cost.sampler_calls / *tokens as f64,
-            *tokens as f64 / seconds,
-        );
+fn row(point: &Point, seeds: &str, metrics: &[&str], table: &mut String) {
+    let Point { strategy, parameter, texts, tokens, cost, seconds, .. } = point;
+    *table += &format!("| {} | {} | {seeds} | {texts} |", cell(strategy), cell(parameter));
+    for &name in metrics {
+        let figure = point.metrics.get(name);
+        *table += &figure.map_or_else(|| " – |".to_owned(), |figure| format!(" {figure} |"));
     }
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        table,
+        " {:.2} | {:.3} | {:.3} | {:.0} |",
+        point.tokens_per_forward(),
+        point.forwards_per_token(),
+        cost.sampler_calls / *tokens as f64,
+        *tokens as f64 / seconds,
+    );
 }
 
 /// Text that cannot end its cell of a table.
@@ -182,6 +203,22 @@ pub(crate) mod tests {
         assert!(report.markdown().contains("[0.120, 0.160]") && report.markdown().contains("wide"));
         let columns = |line: &str| line.replace("\\|", "").matches('|').count();
         assert!(lines[..4].iter().all(|line| columns(line) == 11), "{table}");
+    }
+
+    #[test]
+    fn several_seeds_are_shown_together_first() {
+        let points =
+            vec![point("joint", 4, 0, 0.9), point("exact", 1, 0, 0.98), point("joint", 4, 7, 0.8)];
+        let report = Report { points, pass_cost: None };
+        let text = report.markdown();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[2].starts_with("| joint | K = 4 | 0, 7 | 1000 | 0.850 ["), "{text}");
+        assert!(lines[3].starts_with("| exact | K = 1 | 0 | 500 | 0.980 ["), "{text}");
+        assert_eq!((lines[5], lines[7]), ("Each seed by itself:", lines[0]), "{text}");
+        assert!(lines[11].starts_with("| joint | K = 4 | 7 | 500 | 0.800 ["), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+        assert_eq!(json["means"][0]["texts"], 1000);
+        assert_eq!(json["points"].as_array().map(Vec::len), Some(3));
     }
 
     #[test]

@@ -243,6 +243,10 @@ mod tests {
             train_sampler_from_checkpoint(&options(dir.path(), 1), &trajectories(60)).unwrap();
         assert!((start.validation["kl left 1"] - 1.0).abs() < 0.02, "{:?}", start.validation);
         std::fs::remove_dir_all(dir.path().join("run")).unwrap();
+        let changed = SamplerOptions { start_gain: 1.0, ..options(dir.path(), 1) };
+        let changed = train_sampler_from_checkpoint(&changed, &trajectories(60)).unwrap();
+        assert!(changed.validation["kl left 1"] > 1.1, "{:?}", changed.validation);
+        std::fs::remove_dir_all(dir.path().join("run")).unwrap();
         let end =
             train_sampler_from_checkpoint(&options(dir.path(), 150), &trajectories(60)).unwrap();
         for depth in [1, 2] {
