@@ -5,14 +5,15 @@
 #   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 3 seconds each on two cores,
 #                                        the last two half as long again
 #
-#   OUT       folder of the runs, which go on where they were interrupted   (target/ablations)
-#   MODEL     an exported base model                                       (models/tiny)
-#   STEPS     steps of each run                                            (1500)
-#   NUM       trajectories                                                 (6000)
-#   SAMPLES   texts a point                                                (512)
-#   METRICS   figures of the texts                                         (right,parses,nll)
-#   SEED      of weights and states                                        (0)
-#   CONJOINT  the command                                                  (built if not given)
+#   OUT           folder of the runs, which go on where they were interrupted   (target/ablations)
+#   MODEL         an exported base model                                       (models/tiny)
+#   STEPS         steps of each run                                            (1500)
+#   TRAJECTORIES  a folder of `conjoint trajectories`                          (made if not given)
+#   NUM           how many are made, from domains' tags                        (6000)
+#   SAMPLES       texts a point                                                (512)
+#   METRICS       figures of the texts                                         (right,parses,nll)
+#   SEED          of weights and states                                        (0)
+#   CONJOINT      the command                                                  (built if not given)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${OUT:-target/ablations}
@@ -58,9 +59,12 @@ done
 # Both ends of the gap that a layer may close.
 measure=(--num-samples "${SAMPLES:-512}" --batch-size 32 --metrics "${METRICS:-right,parses,nll}")
 "$CONJOINT" eval --model "$model" --unmaskers exact,marginal --k 2,4,8 "${measure[@]}" --out "$out/ends"
-printf '<%s>\n' story math code list >"$out/tags.txt"
-"$CONJOINT" trajectories --model "$model" --num "${NUM:-6000}" --length 48 --seed "$seed" --out "$out/trajectories" \
-    --prompts "$out/tags.txt"
+if [ -z "${TRAJECTORIES:-}" ]; then
+    TRAJECTORIES=$out/trajectories
+    printf '<%s>\n' story math code list >"$out/tags.txt"
+    "$CONJOINT" trajectories --model "$model" --num "${NUM:-6000}" --length 48 --seed "$seed" --out "$TRAJECTORIES" \
+        --prompts "$out/tags.txt"
+fi
 for name in "${order[@]}"; do
     # States that are met once are not worth keeping.
     answers=(--answers "$out/answers" --cache-mib 6000)
@@ -69,7 +73,7 @@ for name in "${order[@]}"; do
     own_seed=$seed
     [ "$name" = another-seed ] && own_seed=$((seed + 1))
     read -ra flags <<<"${variants[$name]}"
-    "$CONJOINT" train sampler --model "$model" --dir "$out/$name/run" --trajectories-dir "$out/trajectories" \
+    "$CONJOINT" train sampler --model "$model" --dir "$out/$name/run" --trajectories-dir "$TRAJECTORIES" \
         "${answers[@]}" --steps "$steps" --seed "$own_seed" --batch 24 "${flags[@]}"
     rm -rf "$out/$name/model"
     "$CONJOINT" export "$model" --sampler "$out/$name/run" --out "$out/$name/model"
