@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gain_of_one_starts_with_a_change() {
+    fn a_gain_is_the_size_of_the_first_change() {
         let device = Device::default();
         let layer = params::init(SamplerLayer::new(&testing::tiny_config(), 1, &device), 3);
         let random = || Tensor::<3>::random([2, 7, 16], Distribution::Normal(0.0, 1.0), &device);
