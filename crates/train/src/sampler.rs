@@ -55,8 +55,10 @@ impl SamplerLayer {
 
     /// The layer with all gains of its last norm set to `gain`.
     pub fn with_gain(mut self, gain: f64) -> Self {
-        self.norm_postattn.gamma =
-            self.norm_postattn.gamma.map(|gamma| gamma.full_like(gain).require_grad());
+        self.norm_postattn.gamma = self
+            .norm_postattn
+            .gamma
+            .map(|old| old.full_like(gain).set_require_grad(old.is_require_grad()));
         self
     }
 
