@@ -2,7 +2,7 @@
 # The choices of sampler training, one at a time: each variant differs from the baseline in one thing, with the same
 # trajectories, seed and number of steps. Writes ablations.json and ablations.md.
 #
-#   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 3 seconds each on two cores,
+#   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 2 seconds each on two cores,
 #                                        the last two half as long again
 #
 #   OUT           folder of the runs, which go on where they were interrupted   (target/ablations)

@@ -27,6 +27,11 @@ pub struct Point {
 }
 
 impl Point {
+    /// Whether it is the same strategy with the same setting, whatever the seeds.
+    pub(crate) fn is_same_setting(&self, other: &Point) -> bool {
+        (&self.strategy, &self.parameter) == (&other.strategy, &other.parameter)
+    }
+
     /// Tokens a full forward of the denoiser, sampler passes not counted: the K of a strategy that
     /// reveals K a step.
     pub fn tokens_per_forward(&self) -> f64 {
@@ -90,11 +95,8 @@ impl Report {
         let mut text = String::new();
         if means.len() < self.points.len() {
             text += &self.table(&means, |mean| {
-                let same = |of: &&Point| {
-                    (&of.strategy, &of.parameter) == (&mean.strategy, &mean.parameter)
-                };
-                let seeds = self.points.iter().filter(same).map(|point| point.seed.to_string());
-                seeds.collect::<Vec<_>>().join(", ")
+                let seeds = self.points.iter().filter(|point| point.is_same_setting(mean));
+                seeds.map(|point| point.seed.to_string()).collect::<Vec<_>>().join(", ")
             });
             text += "\nEach seed by itself:\n\n";
         }

@@ -28,10 +28,7 @@ impl Report {
     pub fn over_seeds(&self) -> Report {
         let mut points: Vec<Vec<&Point>> = Vec::new();
         for point in &self.points {
-            let same = |of: &&mut Vec<&Point>| {
-                (&of[0].strategy, &of[0].parameter) == (&point.strategy, &point.parameter)
-            };
-            match points.iter_mut().find(same) {
+            match points.iter_mut().find(|seeds| seeds[0].is_same_setting(point)) {
                 Some(seeds) => seeds.push(point),
                 None => points.push(vec![point]),
             }

@@ -111,8 +111,8 @@ impl SamplerOptions {
         let Comparison { teacher, start, temperature } = self.comparison;
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;
-        check(is_weight(self.start_gain), "start_gain", self.start_gain, "finite and 0 or above")?;
         check(is_weight(start), "lambda_start", start, "finite and 0 or above")?;
+        check(is_weight(self.start_gain), "start_gain", self.start_gain, "finite and 0 or above")?;
         let usable = temperature.is_finite() && temperature > 0.0;
         check(usable, "temperature", temperature, "finite and above 0")?;
         check(self.held_out > 0, "held_out", self.held_out, "at least 1")
