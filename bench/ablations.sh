@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # The choices of sampler training, one at a time: each variant differs from the baseline in one thing, with the same
-# trajectories, seed and number of steps. Writes ablations.json and ablations.md.
+# start, trajectories, seed and number of steps. Writes ablations.json and ablations.md.
 #
 #   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 2 seconds each on two cores,
 #                                        the last two half as long again
 #
 #   OUT           folder of the runs, which go on where they were interrupted   (target/ablations)
 #   MODEL         an exported base model                                       (models/tiny)
-#   STEPS         steps of each run                                            (1500)
+#   INIT          the layer that each goes on from, or "fresh": a layer that is the identity takes thousands of
+#                 steps to part from it                                        (MODEL/sampler.safetensors)
+#   STEPS         steps of each run                                            (600)
 #   TRAJECTORIES  a folder of `conjoint trajectories`                          (made if not given)
 #   NUM           how many are made, from domains' tags                        (6000)
 #   SAMPLES       texts a point                                                (512)
@@ -18,7 +20,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${OUT:-target/ablations}
 model=${MODEL:-models/tiny}
-steps=${STEPS:-1500}
+init=${INIT:-$model/sampler.safetensors}
+steps=${STEPS:-600}
 seed=${SEED:-0}
 if [ -z "${CONJOINT:-}" ]; then
     cargo build --release -p conjoint-cli
@@ -50,7 +53,13 @@ declare -A variants=(
     [published-rates]="$baseline $published"
 )
 order=(baseline another-seed one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
-    temperature-2 start-gain two-layers published-rates own-half random-masks)
+    temperature-2 two-layers published-rates own-half random-masks)
+start=(--init "$init")
+if [ "$init" = fresh ]; then
+    # Weights that are given have a gain of their own.
+    order=(start-gain "${order[@]}")
+    start=()
+fi
 [ $# -gt 0 ] && order=("$@")
 for name in "${order[@]}"; do
     [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }
@@ -74,7 +83,7 @@ for name in "${order[@]}"; do
     [ "$name" = another-seed ] && own_seed=$((seed + 1))
     read -ra flags <<<"${variants[$name]}"
     "$CONJOINT" train sampler --model "$model" --dir "$out/$name/run" --trajectories-dir "$TRAJECTORIES" \
-        "${answers[@]}" --steps "$steps" --seed "$own_seed" --batch 24 "${flags[@]}"
+        "${start[@]}" "${answers[@]}" --steps "$steps" --seed "$own_seed" --batch 24 "${flags[@]}"
     rm -rf "$out/$name/model"
     "$CONJOINT" export "$model" --sampler "$out/$name/run" --out "$out/$name/model"
     # More steps make another layer, whose figures belong into another folder.

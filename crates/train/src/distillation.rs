@@ -28,7 +28,8 @@ pub struct SamplerOptions {
     /// The frozen model's checkpoint folder, of any architecture that `conjoint export` reads; the layer shares
     /// its embedding and head.
     pub base: PathBuf,
-    /// Decoder layers of the sampler.
+    /// Decoder layers of the sampler. Those that weights of [`RunOptions::init`] lack come after theirs and start as
+    /// the identity, so that the whole starts as those weights.
     pub layers: usize,
     /// The gain of the last norm before training: at 0 the layer starts as the identity, at 1 as norms usually do.
     /// Weights of [`RunOptions::init`] have a gain of their own.
@@ -164,10 +165,13 @@ pub fn train_sampler(
     let device = Device::default().autodiff();
     let layer = match &options.run.init {
         Some(weights) => {
-            let layer = SamplerLayer::load(weights, tables.config(), &device)?;
-            check(layer.layers.len() == options.layers, "layers", options.layers, {
-                format!("{}, as many as {} has", layer.layers.len(), weights.display())
+            let mut layer = SamplerLayer::load(weights, tables.config(), &device)?;
+            let found = layer.layers.len();
+            check(found <= options.layers, "layers", options.layers, {
+                format!("at least {found}, as many as {} has", weights.display())
             })?;
+            let fresh = SamplerLayer::new(tables.config(), options.layers - found, &device);
+            layer.layers.extend(params::init(fresh, options.run.seed).layers);
             layer
         }
         None => {
@@ -273,10 +277,23 @@ mod tests {
         more.run.init = Some(dir.path().join("run/model.safetensors"));
         more.run.dir = dir.path().join("more");
         let after = train(&more).unwrap();
-        let change = after.validation["kl left 1"] - before.validation["kl left 1"];
-        assert!(before.validation["kl left 1"] < 0.95 && change.abs() < 0.03, "{change}");
-        let two = train(&SamplerOptions { layers: 2, ..more });
-        assert!(matches!(two, Err(TrainError::Invalid { name: "layers", .. })));
+        let near = |after: &Summary, before: &Summary| {
+            let change = after.validation["kl left 1"] - before.validation["kl left 1"];
+            assert!(before.validation["kl left 1"] < 0.95 && change.abs() < 0.03, "{change}");
+        };
+        near(&after, &before);
+        // A layer more changes nothing at first.
+        more.run.dir = dir.path().join("two");
+        more.layers = 2;
+        let two = train(&more).unwrap();
+        near(&two, &before);
+        assert_ne!(two.validation, after.validation);
+        // But one less would.
+        more.run.init = Some(dir.path().join("two/model.safetensors"));
+        more.run.dir = dir.path().join("fewer");
+        more.layers = 1;
+        let fewer = train(&more);
+        assert!(matches!(fewer, Err(TrainError::Invalid { name: "layers", .. })));
     }
 
     #[test]

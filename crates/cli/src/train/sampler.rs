@@ -60,7 +60,8 @@ pub struct SamplerArguments {
     /// At most this many MiB of them
     #[arg(long, value_name = "MIB", default_value_t = 65536, value_parser = count::<0, 1073741824>, requires = "answers")]
     answers_mib: usize,
-    /// Decoder layers of the sampler; a pass costs about as much as they do
+    /// Decoder layers of the sampler; a pass costs about as much as they do. Those that --init lacks are added as
+    /// the identity
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<1, 64>)]
     layers: usize,
     /// Gain of the layer's last norm before training: 0 starts as the identity, 1 as norms usually do
