@@ -117,6 +117,10 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     common::refused(&sampler(model, &none, shares), &["'0.6' for '--random-share'", "0.5"]);
     let few = "--steps 2 --trajectories 64";
     common::refused(&sampler(model, &none, few), &["'64' for '--trajectories'", "--held-out"]);
+    if cfg!(not(feature = "train-wgpu")) {
+        let gpu = sampler(model, &none, "--steps 2 --device wgpu");
+        common::refused(&gpu, &["'wgpu' for '--device'", "feature"]);
+    }
     assert!(!none.exists());
     for part in ["'66' for '--trajectories'", "no trajectories 65 to 65"] {
         assert!(stderr(&missing).contains(part), "{}", stderr(&missing));

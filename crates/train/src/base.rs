@@ -228,12 +228,14 @@ pub fn train_on(
     options: &BaseOptions,
 ) -> Result<Summary, TrainError> {
     let config = options.config(tokenizer)?;
-    let device = Device::default().autodiff();
+    let devices = options.run.device.all()?;
+    let device = devices.first.clone().autodiff();
     let model = match &options.run.init {
         Some(weights) => started_from(weights, &config, tokenizer, &device)?,
         None => params::init(Dream::tied(&config, &device), options.run.seed),
     };
-    trainer::train(model, &MaskedDiffusion::new(rows, tokenizer, options, config), &options.run)
+    let objective = MaskedDiffusion::new(rows, tokenizer, options, config);
+    trainer::train(model, &objective, &options.run, &devices)
 }
 
 /// The model in the file `weights` of a checkpoint of these sizes and tokens.

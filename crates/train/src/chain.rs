@@ -58,6 +58,13 @@ pub(crate) struct Frozen<'a, T> {
     pub teacher: &'a T,
 }
 
+impl<'a, T> Frozen<'a, T> {
+    /// The same with a copy of the tables on `device`.
+    pub fn on(&self, device: &Device) -> Frozen<'a, T> {
+        Frozen { tables: self.tables.on(device), teacher: self.teacher }
+    }
+}
+
 /// A batch of chains, ready for the loss.
 pub(crate) struct Batch {
     /// h⁰, [B, T, D].
@@ -102,7 +109,8 @@ impl<T: Teacher> Frozen<'_, T> {
         self.tables.head()
     }
 
-    fn device(&self) -> Device {
+    /// Where its tensors are.
+    pub fn device(&self) -> Device {
         self.tables.device()
     }
 

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
 use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
 use crate::chain::Frozen;
 use crate::checkpoint::{self, Precision};
 use crate::config::check;
+use crate::devices::Devices;
 use crate::distill::Comparison;
 use crate::dream::Dream;
 use crate::options::{OptimizerOptions, RunOptions};
@@ -148,8 +148,18 @@ pub fn train_sampler(
     teacher: &impl Teacher,
     trajectories: &[Trajectory],
 ) -> Result<Summary, TrainError> {
+    train_on(options, teacher, trajectories, &options.run.device.all()?)
+}
+
+/// [`train_sampler`] on these devices.
+fn train_on(
+    options: &SamplerOptions,
+    teacher: &impl Teacher,
+    trajectories: &[Trajectory],
+    devices: &Devices,
+) -> Result<Summary, TrainError> {
     options.validate()?;
-    let tables = Tables::read(&options.base, &Device::default())?;
+    let tables = Tables::read(&options.base, &devices.first)?;
     let length = trajectories.first().map_or(0, |t| t.tokens.len());
     for trajectory in trajectories {
         trajectory.validate(length, tables.config().vocab_size)?;
@@ -162,7 +172,7 @@ pub fn train_sampler(
             held_out: options.held_out,
         });
     };
-    let device = Device::default().autodiff();
+    let device = devices.first.clone().autodiff();
     let layer = match &options.run.init {
         Some(weights) => {
             let mut layer = SamplerLayer::load(weights, tables.config(), &device)?;
@@ -180,7 +190,9 @@ pub fn train_sampler(
         }
     };
     let frozen = Frozen { tables, teacher: &Cached::new(teacher, options.cache_bytes) };
-    trainer::train(layer, &Distillation { frozen, training, held_out, options }, &options.run)
+    let others = devices.others.iter().map(|device| frozen.on(device)).collect();
+    let objective = Distillation { frozen, others, training, held_out, options };
+    trainer::train(layer, &objective, &options.run, devices)
 }
 
 /// [`train_sampler`] with the frozen model in `options.base` as its own teacher.
@@ -192,7 +204,7 @@ pub fn train_sampler_from_checkpoint(
     options: &SamplerOptions,
     trajectories: &[Trajectory],
 ) -> Result<Summary, TrainError> {
-    let teacher: Dream = checkpoint::load(&options.base, &Device::default())?;
+    let teacher: Dream = checkpoint::load(&options.base, &options.run.device.all()?.first)?;
     train_sampler(options, &teacher, trajectories)
 }
 
@@ -201,6 +213,7 @@ mod tests {
     use super::*;
     use crate::options::OptimizerOptions;
     use crate::testing::{shaken, tiny_config, trajectories};
+    use burn::tensor::Device;
     use std::path::Path;
 
     fn options(dir: &Path, steps: u64) -> SamplerOptions {
@@ -294,6 +307,31 @@ mod tests {
         more.layers = 1;
         let fewer = train(&more);
         assert!(matches!(fewer, Err(TrainError::Invalid { name: "layers", .. })));
+    }
+
+    /// Any adapter will do, such as Mesa's llvmpipe, which is a processor.
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn a_run_on_gpus_and_on_devices_of_two_kinds_is_that_on_the_processor() {
+        use crate::devices::DeviceKind;
+
+        let dir = folder();
+        let teacher: Dream = checkpoint::load(&dir.path().join("base"), &Device::flex()).unwrap();
+        let run = |name: &str, devices: &Devices| {
+            let mut options = options(dir.path(), 12);
+            options.run.dir = dir.path().join(name);
+            train_on(&options, &teacher, &trajectories(60), devices).unwrap().validation
+        };
+        let [processor, gpus] = [DeviceKind::Cpu, DeviceKind::Wgpu].map(|kind| kind.all().unwrap());
+        let mixed = Devices { first: gpus.first.clone(), others: vec![processor.first.clone()] };
+        let expected = run("processor", &processor);
+        assert!(expected["kl left 1"] < 0.999, "{expected:?}");
+        for (name, devices) in [("gpus", gpus), ("mixed", mixed)] {
+            for (figure, value) in run(name, &devices) {
+                let difference = value - expected[&figure];
+                assert!(difference.abs() < 1e-3, "{name}: {figure} {difference}");
+            }
+        }
     }
 
     #[test]

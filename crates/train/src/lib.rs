@@ -32,9 +32,10 @@
 //!
 //! # Features
 //!
-//! - `cuda` trains on an NVIDIA GPU; the environment variable `BURN_DEVICE=flex` goes back to the
-//!   processor. Not built so far: a build script among burn's own dependencies for it fetches LLVM
-//!   from outside the package registry.
+//! - `wgpu`: [`devices::DeviceKind::Wgpu`], GPUs through Vulkan, Metal or DirectX 12. So far run on llvmpipe alone,
+//!   which is Vulkan on the processor.
+//! - `cuda`: [`devices::DeviceKind::Cuda`], NVIDIA GPUs. Not built so far: a build script among burn's own
+//!   dependencies for it fetches LLVM from outside the package registry.
 
 mod atomic;
 pub mod base;
@@ -43,6 +44,7 @@ pub mod checkpoint;
 pub mod config;
 mod dashboard;
 pub mod decoder;
+pub mod devices;
 pub mod distill;
 pub mod distillation;
 pub mod dream;

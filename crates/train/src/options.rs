@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::config::check;
+use crate::devices::DeviceKind;
 use crate::state::Position;
 
 /// Budget, folder, batch and learning rates of one run.
@@ -19,9 +20,11 @@ pub struct RunOptions {
     pub max_steps: Option<u64>,
     /// Stop after this many minutes of training, those before a resume included.
     pub max_minutes: Option<f64>,
+    /// What gradients are computed on.
+    pub device: DeviceKind,
     /// Rows per step.
     pub batch: usize,
-    /// Threads; each takes an equal part of the batch.
+    /// Threads; each takes an equal part of the batch, and they take turns at the devices.
     pub workers: usize,
     /// At most this many rows in one backward pass of a worker, which adds up the gradients of several
     /// passes where its part of the batch is larger; `None` takes the part at once. Less memory, the
@@ -53,6 +56,7 @@ impl Default for RunOptions {
             init: None,
             max_steps: None,
             max_minutes: Some(60.0),
+            device: DeviceKind::default(),
             batch: 32,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             micro_batch: None,

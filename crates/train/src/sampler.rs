@@ -53,6 +53,11 @@ impl SamplerLayer {
         }
     }
 
+    /// Where its weights are.
+    pub fn device(&self) -> Device {
+        self.norm_embed.gamma.device()
+    }
+
     /// The layer with all gains of its last norm set to `gain`.
     pub fn with_gain(mut self, gain: f64) -> Self {
         self.norm_postattn.gamma = self
@@ -65,7 +70,7 @@ impl SamplerLayer {
     /// Embeddings of the tokens now [B, T, D] and hidden states so far [B, T, D] → hidden states
     /// [B, T, D].
     pub fn forward(&self, embedded: Tensor<3>, hidden: Tensor<3>) -> Tensor<3> {
-        let rotary = Rotary::new(&self.config, hidden.dims()[1], &self.norm_embed.gamma.device());
+        let rotary = Rotary::new(&self.config, hidden.dims()[1], &self.device());
         let both =
             vec![self.norm_embed.forward(embedded), self.norm_hidden.forward(hidden.clone())];
         let mut update = self.down_project.forward(Tensor::cat(both, 2));

@@ -54,6 +54,15 @@ impl Tables {
     pub fn device(&self) -> Device {
         self.head.device()
     }
+
+    /// A copy on `device`.
+    pub fn on(&self, device: &Device) -> Self {
+        Self {
+            embedding: self.embedding.clone().to_device(device),
+            head: self.head.clone().to_device(device),
+            config: self.config.clone(),
+        }
+    }
 }
 
 fn config(sizes: &LayerSizes) -> Result<DreamConfig, TrainError> {

@@ -11,6 +11,7 @@ use conjoint_export::WeightFile;
 use serde_json::Value;
 
 use crate::TrainError;
+use crate::devices::Devices;
 use crate::identity::{Identity, claim};
 use crate::log::{Log, Record};
 use crate::options::RunOptions;
@@ -77,11 +78,13 @@ pub(crate) trait Objective<M>: Sync {
     }
 }
 
-/// Trains `module` (its first weights, on an autodiff device), or continues where `options.dir` left off.
+/// Trains `module` (its first weights, on the first of `devices`, with autodiff), or continues where `options.dir`
+/// left off.
 pub(crate) fn train<M: Module + Sync>(
     module: M,
     objective: &impl Objective<M>,
     options: &RunOptions,
+    devices: &Devices,
 ) -> Result<Summary, TrainError> {
     options.validate()?;
     std::fs::create_dir_all(&options.dir).map_err(TrainError::io("create", &options.dir))?;
@@ -105,7 +108,7 @@ pub(crate) fn train<M: Module + Sync>(
         let fraction = options.fraction(&run.position);
         let factor = options.optimizer.factor(run.position.step, fraction);
         let (loss, gradients) =
-            gradients(&run.module, objective, &run.position, fraction, options)?;
+            gradients(&run.module, objective, &run.position, fraction, options, devices)?;
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { step: run.position.step, loss });
         }
@@ -171,22 +174,26 @@ fn gradients<M: Module + Sync>(
     position: &Position,
     progress: f64,
     options: &RunOptions,
+    devices: &Devices,
 ) -> Result<(f64, GradientsParams), TrainError> {
     let (batch, workers) = (options.batch, options.workers);
     let most = options.micro_batch.unwrap_or(batch);
-    let pass = |rows: Range<usize>| -> Result<(f64, GradientsParams), TrainError> {
+    let pass = |device: &Device, rows| -> Result<(f64, GradientsParams), TrainError> {
         // A copy with leaves of its own: graphs that share leaves would wait for each other.
-        let module = module.clone().fork(&Device::default().autodiff());
+        let module = module.clone().fork(&device.clone().autodiff());
         let loss = objective.loss(&module, position.step, progress, rows)?;
         let value = loss.clone().into_scalar::<f32>();
-        Ok((f64::from(value), GradientsParams::from_grads(loss.backward(), &module)))
+        let gradients = GradientsParams::from_grads(loss.backward(), &module);
+        Ok((f64::from(value), gradients))
     };
-    let worker = |rows: Range<usize>| {
-        let parts = rows.clone().step_by(most).map(|low| pass(low..(low + most).min(rows.end)));
-        add_up(module, parts)
+    let worker = |worker: usize| {
+        let (device, end) = (devices.of(worker), (worker + 1) * batch / workers);
+        let lows = (worker * batch / workers..end).step_by(most);
+        let (loss, gradients) =
+            add_up(module, lows.map(|low| pass(device, low..(low + most).min(end))))?;
+        Ok((loss, gradients.to_device(&devices.first, module)))
     };
-    let rows = (0..workers).map(|w| w * batch / workers..(w + 1) * batch / workers);
-    let parts = threads::map(rows.collect(), worker)?;
+    let parts = threads::map((0..workers).collect(), worker)?;
     add_up(module, parts.into_iter())
 }
 

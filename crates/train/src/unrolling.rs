@@ -26,12 +26,20 @@ use crate::window::Window;
 /// States along the frozen model's trajectories, and how the layer's unrolled passes compare there.
 pub(crate) struct Distillation<'a, T> {
     pub frozen: Frozen<'a, T>,
+    /// The same on the other devices that gradients are computed on.
+    pub others: Vec<Frozen<'a, T>>,
     pub training: &'a [Trajectory],
     pub held_out: &'a [Trajectory],
     pub options: &'a SamplerOptions,
 }
 
-impl<T: Teacher> Distillation<'_, T> {
+impl<'a, T: Teacher> Distillation<'a, T> {
+    /// The frozen model on the device of `layer`.
+    fn frozen(&self, layer: &SamplerLayer) -> &Frozen<'a, T> {
+        let device = layer.device();
+        self.others.iter().find(|other| other.device() == device).unwrap_or(&self.frozen)
+    }
+
     /// The chains of rows `rows` of step `step`'s batch, `depth` deep: how much of each is masked at its start is
     /// stratified over the batch. Some are drawn by `layer` itself, and some masked at random.
     fn chains(
@@ -41,7 +49,7 @@ impl<T: Teacher> Distillation<'_, T> {
         depth: usize,
         rows: Range<usize>,
     ) -> Result<Vec<Chain>, TrainError> {
-        let (frozen, options) = (&self.frozen, self.options);
+        let (frozen, options) = (self.frozen(layer), self.options);
         let (seed, batch, mask) = (options.run.seed, options.run.batch, frozen.mask_id());
         let stream = |row: usize| step * batch as u64 + row as u64;
         let text = |row: usize| {
@@ -147,10 +155,11 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
     ) -> Result<Tensor<1>, TrainError> {
         let weights = self.weights(step);
         let chains = self.chains(&layer.valid(), step, weights.len(), rows)?;
-        let batch = self.frozen.batch(&chains, &weights, self.options.window)?;
+        let frozen = self.frozen(layer);
+        let batch = frozen.batch(&chains, &weights, self.options.window)?;
         let loss = distill::loss(
             layer,
-            &self.frozen.head(),
+            &frozen.head(),
             batch.start,
             &batch.passes,
             self.options.comparison,
@@ -244,7 +253,8 @@ mod tests {
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let (held_out, training) = trajectories.split_at(2);
         let layer = SamplerLayer::new(&tiny_config(), 1, &Default::default());
-        let objective = Distillation { frozen, training, held_out, options: &options };
+        let objective =
+            Distillation { frozen, others: vec![], training, held_out, options: &options };
         let mut seen = [0; 7];
         for step in 0..70 {
             let reveals = |rows| -> Vec<_> {
@@ -268,7 +278,8 @@ mod tests {
         let mut options = options(vec![3.0, 0.0, 1.0]);
         let weights = |options: &SamplerOptions, step| {
             let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-            Distillation { frozen, training: &[], held_out: &[], options }.weights(step)
+            Distillation { frozen, training: &[], held_out: &[], others: vec![], options }
+                .weights(step)
         };
         options.all_depths = true;
         assert_eq!(weights(&options, 0), [0.75, 0.0, 0.25]);
@@ -288,8 +299,13 @@ mod tests {
         options.own_share = 0.25;
         let trajectories = trajectories(10);
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-        let objective =
-            Distillation { frozen, training: &trajectories, held_out: &[], options: &options };
+        let objective = Distillation {
+            frozen,
+            training: &trajectories,
+            held_out: &[],
+            others: vec![],
+            options: &options,
+        };
         let text = |chain: &Chain| {
             let starts = |t: &&Trajectory| {
                 chain.canvas(3).iter().zip(&t.tokens).all(|(&a, &b)| a == b || a == 6)
@@ -329,8 +345,13 @@ mod tests {
             .map(|t| Trajectory { prompt_len: 2, order: (2..8).collect(), ..t })
             .collect();
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-        let objective =
-            Distillation { frozen, training: &trajectories, held_out: &[], options: &options };
+        let objective = Distillation {
+            frozen,
+            training: &trajectories,
+            held_out: &[],
+            others: vec![],
+            options: &options,
+        };
         let mut masked = [0; 8];
         for step in 0..50 {
             let whole = objective.chains(&layer, step, 2, 0..8).unwrap();

@@ -29,6 +29,7 @@ fn flag(option: &str) -> Option<&'static str> {
         "checkpoint_steps" => "--checkpoint-steps",
         "clip" => "--clip",
         "depth_weights" => "--depth-weights",
+        "device" => "--device",
         "domains" => "--domains",
         "early_limit" => "--early-limit",
         "held_out" => "--held-out",

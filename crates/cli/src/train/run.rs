@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use conjoint_train::checkpoint::Precision;
+use conjoint_train::devices::DeviceKind;
 use conjoint_train::options::{Decay, Method, OptimizerOptions, RunOptions};
 use conjoint_train::trainer::Summary;
 
@@ -35,7 +36,10 @@ pub struct RunArguments {
     /// gradients of several passes are added up [default: the whole part]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
     micro_batch: Option<usize>,
-    /// Threads [default: one a core]
+    /// What gradients are computed on: all the devices of a kind, each with a part of the batch
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: Device,
+    /// Threads [default: one a core, or one a GPU]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     workers: Option<usize>,
     /// Rule that updates the matrices, everything else being always AdamW's [default: muon for a base model, adamw
@@ -88,6 +92,16 @@ pub struct RunArguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Device {
+    /// The processor
+    Cpu,
+    /// NVIDIA GPUs, in a build with --features train-cuda
+    Cuda,
+    /// GPUs through Vulkan, Metal or DirectX 12, in a build with --features train-wgpu
+    Wgpu,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Rule {
     /// Muon for the matrices inside the layers
     Muon,
@@ -105,19 +119,30 @@ enum Rates {
 }
 
 impl RunArguments {
-    pub fn options(&self, default: RunOptions) -> Result<RunOptions, BadFlag> {
+    pub fn options(&self, default: RunOptions) -> Result<RunOptions> {
         let optimizer = self.rates(default.optimizer);
         if let (Some(rate), Method::AdamW) = (self.muon, optimizer.method) {
             let reason = "AdamW updates all of this run's parameters: give --optimizer muon";
-            return Err(BadFlag::unused("--muon", rate, reason));
+            return Err(BadFlag::unused("--muon", rate, reason).into());
         }
+        let device = match self.device {
+            Device::Cpu => DeviceKind::Cpu,
+            Device::Cuda => DeviceKind::Cuda,
+            Device::Wgpu => DeviceKind::Wgpu,
+        };
+        let workers = match (self.workers, device) {
+            (Some(workers), _) => workers,
+            (None, DeviceKind::Cpu) => default.workers,
+            (None, gpus) => gpus.count()?,
+        };
         Ok(RunOptions {
+            device,
             dir: self.dir.clone(),
             init: self.init.clone(),
             max_steps: self.steps,
             max_minutes: self.minutes,
             batch: self.batch.unwrap_or(default.batch),
-            workers: self.workers.unwrap_or(default.workers),
+            workers,
             micro_batch: self.micro_batch.or(default.micro_batch),
             average_decay: self.average_decay.unwrap_or(default.average_decay),
             checkpoint_minutes: self.checkpoint_minutes.unwrap_or(default.checkpoint_minutes),
