@@ -17,14 +17,20 @@ def points(report):
 
 
 def variant(folder, steps):
-    """The validation of a run after that many steps and its points, or None if it is not there."""
+    """The validation of a run after that many steps and its points, or None if it is not there; what runs start from
+    is there without a validation."""
     log, report = folder / "run/log.jsonl", folder / f"eval-{steps}/report.json"
-    if not (log.exists() and report.exists()):
+    if not report.exists() or (steps and not log.exists()):
         return None
+    if not steps:
+        return {"steps": 0, "validation": {}, "points": figures(report)}
     records = [json.loads(line) for line in log.read_text().splitlines()]
     last = next((r for r in reversed(records) if r.get("validation") and r["step"] == steps), None)
-    figures = {setting: found for (_, setting), found in points(report).items()}
-    return last and {"steps": steps, "validation": last["validation"], "points": figures}
+    return last and {"steps": steps, "validation": last["validation"], "points": figures(report)}
+
+
+def figures(report):
+    return {setting: found for (_, setting), found in points(report).items()}
 
 
 def closed(figure, floor, ceiling):
@@ -62,7 +68,8 @@ def metrics(found):
 
 def main():
     folder, steps, names = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-    found = {name: result for name in names if (result := variant(folder / name, steps))}
+    runs = [("start", 0)] + [(name, steps) for name in names]
+    found = {name: result for name, after in runs if (result := variant(folder / name, after))}
     (folder / "ablations.json").write_text(json.dumps(found, indent=1) + "\n")
     if not found:
         return

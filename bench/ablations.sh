@@ -68,6 +68,9 @@ done
 # Both ends of the gap that a layer may close.
 measure=(--num-samples "${SAMPLES:-512}" --batch-size 32 --metrics "${METRICS:-right,parses,nll}")
 "$CONJOINT" eval --model "$model" --unmaskers exact,marginal --k 2,4,8 "${measure[@]}" --out "$out/ends"
+if [ "$init" = "$model/sampler.safetensors" ]; then
+    "$CONJOINT" eval --model "$model" --unmaskers joint --k 2,4,8 "${measure[@]}" --out "$out/start/eval-0"
+fi
 if [ -z "${TRAJECTORIES:-}" ]; then
     TRAJECTORIES=$out/trajectories
     printf '<%s>\n' story math code list >"$out/tags.txt"

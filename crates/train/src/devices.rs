@@ -37,9 +37,9 @@ impl DeviceKind {
         let mut found = match self {
             Self::Cpu => vec![Device::flex()],
             #[cfg(feature = "cuda")]
-            Self::Cuda => Device::enumerate(DeviceType::Cuda).into_vec(),
+            Self::Cuda => gpus(DeviceType::Cuda),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => Device::enumerate(DeviceType::Wgpu).into_vec(),
+            Self::Wgpu => gpus(DeviceType::Wgpu),
             #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
             _ => return Err(refused("cpu, or a build with the feature for this kind")),
         }
@@ -47,6 +47,15 @@ impl DeviceKind {
         let first = found.next().ok_or_else(|| refused("a kind that this machine has"))?;
         Ok(Devices { first, others: found.collect() })
     }
+}
+
+/// The cards of a kind, or where there is none, the software that stands in for them.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn gpus(kind: DeviceType) -> Vec<Device> {
+    let is_card = |device: &Device| device.identity().is_some_and(|it| it.physical.is_some());
+    let (cards, software): (Vec<_>, Vec<_>) =
+        Device::enumerate(kind).into_vec().into_iter().partition(is_card);
+    if cards.is_empty() { software } else { cards }
 }
 
 /// The devices of a run.

@@ -36,7 +36,8 @@ pub struct RunArguments {
     /// gradients of several passes are added up [default: the whole part]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
     micro_batch: Option<usize>,
-    /// What gradients are computed on: all the devices of a kind, each with a part of the batch
+    /// What gradients are computed on: all the devices of a kind, each with a part of the batch; with --workers 1 the
+    /// first alone
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     /// Threads [default: one a core, or one a GPU]
