@@ -86,6 +86,7 @@ impl RunOptions {
             format!("{:?}", self.max_minutes),
             "above 0",
         )?;
+        self.device.all()?;
         check(self.batch > 0, "batch", self.batch, "at least 1")?;
         check(
             (1..=self.batch).contains(&self.workers),
