@@ -17,19 +17,17 @@ def points(report):
 
 
 def variant(folder, steps):
-    """The validation of a run after that many steps and its points, or None if it is not there; what runs start from
-    is there without a validation."""
+    """The validation of a run after that many steps and its points, or None if it is not there."""
     log, report = folder / "run/log.jsonl", folder / f"eval-{steps}/report.json"
-    if not report.exists() or (steps and not log.exists()):
+    if not (log.exists() and report.exists()):
         return None
-    if not steps:
-        return {"steps": 0, "validation": {}, "points": figures(report)}
     records = [json.loads(line) for line in log.read_text().splitlines()]
     last = next((r for r in reversed(records) if r.get("validation") and r["step"] == steps), None)
     return last and {"steps": steps, "validation": last["validation"], "points": figures(report)}
 
 
 def figures(report):
+    """The figures of a report by setting, all of one strategy."""
     return {setting: found for (_, setting), found in points(report).items()}
 
 
@@ -68,8 +66,9 @@ def metrics(found):
 
 def main():
     folder, steps, names = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-    runs = [("start", 0)] + [(name, steps) for name in names]
-    found = {name: result for name, after in runs if (result := variant(folder / name, after))}
+    start = folder / "start/report.json"
+    found = {"start": {"steps": 0, "validation": {}, "points": figures(start)}} if start.exists() else {}
+    found |= {name: result for name in names if (result := variant(folder / name, steps))}
     (folder / "ablations.json").write_text(json.dumps(found, indent=1) + "\n")
     if not found:
         return

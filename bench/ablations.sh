@@ -69,7 +69,7 @@ done
 measure=(--num-samples "${SAMPLES:-512}" --batch-size 32 --metrics "${METRICS:-right,parses,nll}")
 "$CONJOINT" eval --model "$model" --unmaskers exact,marginal --k 2,4,8 "${measure[@]}" --out "$out/ends"
 if [ "$init" = "$model/sampler.safetensors" ]; then
-    "$CONJOINT" eval --model "$model" --unmaskers joint --k 2,4,8 "${measure[@]}" --out "$out/start/eval-0"
+    "$CONJOINT" eval --model "$model" --unmaskers joint --k 2,4,8 "${measure[@]}" --out "$out/start"
 fi
 if [ -z "${TRAJECTORIES:-}" ]; then
     TRAJECTORIES=$out/trajectories

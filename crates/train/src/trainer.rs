@@ -183,17 +183,17 @@ fn gradients<M: Module + Sync>(
         let module = module.clone().fork(&device.clone().autodiff());
         let loss = objective.loss(&module, position.step, progress, rows)?;
         let value = loss.clone().into_scalar::<f32>();
-        let gradients = GradientsParams::from_grads(loss.backward(), &module);
-        Ok((f64::from(value), gradients))
+        Ok((f64::from(value), GradientsParams::from_grads(loss.backward(), &module)))
     };
-    let worker = |worker: usize| {
-        let (device, end) = (devices.of(worker), (worker + 1) * batch / workers);
-        let lows = (worker * batch / workers..end).step_by(most);
-        let (loss, gradients) =
-            add_up(module, lows.map(|low| pass(device, low..(low + most).min(end))))?;
+    let worker = |(device, rows): (&Device, Range<usize>)| {
+        let lows = rows.clone().step_by(most);
+        let parts = lows.map(|low| pass(device, low..(low + most).min(rows.end)));
+        let (loss, gradients) = add_up(module, parts)?;
         Ok((loss, gradients.to_device(&devices.first, module)))
     };
-    let parts = threads::map((0..workers).collect(), worker)?;
+    let rows = |w: usize| w * batch / workers..(w + 1) * batch / workers;
+    let shares = (0..workers).map(|w| (devices.of(w), rows(w)));
+    let parts = threads::map(shares.collect(), worker)?;
     add_up(module, parts.into_iter())
 }
 

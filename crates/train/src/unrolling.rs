@@ -245,6 +245,15 @@ mod tests {
         SamplerOptions { depth_weights, run, ..SamplerOptions::default() }
     }
 
+    /// With one device and nothing held out.
+    fn on_processor<'a>(
+        frozen: Frozen<'a, Dream>,
+        training: &'a [Trajectory],
+        options: &'a SamplerOptions,
+    ) -> Distillation<'a, Dream> {
+        Distillation { frozen, others: vec![], training, held_out: &[], options }
+    }
+
     #[test]
     fn states_are_spread_and_leave_something_to_compare() {
         let options = options(vec![1.0]);
@@ -253,8 +262,7 @@ mod tests {
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let (held_out, training) = trajectories.split_at(2);
         let layer = SamplerLayer::new(&tiny_config(), 1, &Default::default());
-        let objective =
-            Distillation { frozen, others: vec![], training, held_out, options: &options };
+        let objective = Distillation { held_out, ..on_processor(frozen, training, &options) };
         let mut seen = [0; 7];
         for step in 0..70 {
             let reveals = |rows| -> Vec<_> {
@@ -278,8 +286,7 @@ mod tests {
         let mut options = options(vec![3.0, 0.0, 1.0]);
         let weights = |options: &SamplerOptions, step| {
             let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-            Distillation { frozen, training: &[], held_out: &[], others: vec![], options }
-                .weights(step)
+            on_processor(frozen, &[], options).weights(step)
         };
         options.all_depths = true;
         assert_eq!(weights(&options, 0), [0.75, 0.0, 0.25]);
@@ -299,13 +306,7 @@ mod tests {
         options.own_share = 0.25;
         let trajectories = trajectories(10);
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-        let objective = Distillation {
-            frozen,
-            training: &trajectories,
-            held_out: &[],
-            others: vec![],
-            options: &options,
-        };
+        let objective = on_processor(frozen, &trajectories, &options);
         let text = |chain: &Chain| {
             let starts = |t: &&Trajectory| {
                 chain.canvas(3).iter().zip(&t.tokens).all(|(&a, &b)| a == b || a == 6)
@@ -345,13 +346,7 @@ mod tests {
             .map(|t| Trajectory { prompt_len: 2, order: (2..8).collect(), ..t })
             .collect();
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-        let objective = Distillation {
-            frozen,
-            training: &trajectories,
-            held_out: &[],
-            others: vec![],
-            options: &options,
-        };
+        let objective = on_processor(frozen, &trajectories, &options);
         let mut masked = [0; 8];
         for step in 0..50 {
             let whole = objective.chains(&layer, step, 2, 0..8).unwrap();
