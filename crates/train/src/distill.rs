@@ -4,11 +4,14 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::divergence::Divergence;
 use crate::sampler::SamplerLayer;
 
-/// What is compared, beside the distributions as they are.
+/// How the two models are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
+    /// Δ, how far the layer's distribution is from the frozen model's.
+    pub divergence: Divergence,
     /// λ₁, on smoothL1(hʲ, h_base(xʲ)): stay near what the frozen model would compute.
     pub teacher: f64,
     /// λ₂, on smoothL1(hʲ, h⁰): stay near the start.
@@ -19,9 +22,9 @@ pub struct Comparison {
 }
 
 impl Default for Comparison {
-    /// The distributions as they are, and nothing else.
+    /// KL(p ‖ q) of the distributions as they are, and nothing else.
     fn default() -> Self {
-        Self { teacher: 0.0, start: 0.0, temperature: 1.0 }
+        Self { divergence: Divergence::Forward, teacher: 0.0, start: 0.0, temperature: 1.0 }
     }
 }
 
@@ -48,12 +51,11 @@ pub struct Target {
 /// The loss of a chain of passes from the hidden states `start` = h⁰ [B, T, D]:
 ///
 /// ```text
-/// Σ_j Σ_rows weight · ( τ² KL(p_base(· | xʲ) ‖ p_sampler(· | xʲ, hʲ)) + λ₁ smoothL1(hʲ, h_base(xʲ)) + λ₂ smoothL1(hʲ, h⁰) )
+/// Σ_j Σ_rows weight · ( τ² Δ(p_base(· | xʲ), p_sampler(· | xʲ, hʲ)) + λ₁ smoothL1(hʲ, h_base(xʲ)) + λ₂ smoothL1(hʲ, h⁰) )
 /// ```
 ///
-/// in nats, with `head` the frozen head [V, D], both distributions at temperature τ, and smoothL1
-/// averaged over D. Gradients flow through
-/// the whole chain.
+/// with `head` the frozen head [V, D], both distributions at temperature τ, and smoothL1 averaged over D. Gradients
+/// flow through the whole chain.
 pub fn loss(
     layer: &SamplerLayer,
     head: &Tensor<2>,
@@ -61,7 +63,7 @@ pub fn loss(
     passes: &[Pass],
     comparison: Comparison,
 ) -> Tensor<1> {
-    let Comparison { teacher, start: near_start, temperature } = comparison;
+    let Comparison { divergence, teacher, start: near_start, temperature } = comparison;
     let distributions = |hidden: &Tensor<2>| tempered_log_probabilities(hidden, head, temperature);
     let mut total = Tensor::zeros([1], &start.device());
     let mut hidden = start.clone();
@@ -69,7 +71,8 @@ pub fn loss(
         hidden = layer.forward(pass.embedded.clone(), hidden);
         let Some(target) = &pass.target else { continue };
         let ours = rows(&hidden, &target.rows);
-        let mut each = divergence(distributions(&target.hidden), distributions(&ours))
+        let mut each = divergence
+            .of(distributions(&target.hidden), distributions(&ours))
             .mul_scalar(temperature * temperature);
         if teacher != 0.0 {
             each = each + smooth_l1(ours.clone(), target.hidden.clone()).mul_scalar(teacher);
@@ -98,11 +101,6 @@ fn tempered_log_probabilities(hidden: &Tensor<2>, head: &Tensor<2>, temperature:
     log_softmax(if temperature == 1.0 { logits } else { logits.div_scalar(temperature) }, 1)
 }
 
-/// KL(p ‖ q) of each row in nats, from log-probabilities [N, V] → `[N]`.
-pub(crate) fn divergence(log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
-    (log_p.clone().exp() * (log_p - log_q)).sum_dim(1).squeeze_dim(1)
-}
-
 /// Huber's loss with threshold 1, averaged over the width: [N, D] → `[N]`.
 fn smooth_l1(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
     let distance = (a - b).abs();
@@ -113,6 +111,7 @@ fn smooth_l1(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::divergence::kl;
     use crate::params;
     use crate::testing::{shaken, tiny_config};
     use burn::module::Module;
@@ -150,24 +149,6 @@ mod tests {
     }
 
     #[test]
-    fn divergence_is_zero_of_itself_and_positive_otherwise() {
-        let device = Device::default();
-        let p = log_probabilities(&numbers([5, 16], 1.0, &device), &head(&device));
-        let q = log_probabilities(&numbers([5, 16], 2.0, &device), &head(&device));
-        let of = |a: &Tensor<2>, b: &Tensor<2>| {
-            divergence(a.clone(), b.clone()).into_data().iter::<f32>().collect::<Vec<_>>()
-        };
-        assert!(of(&p, &p).iter().all(|kl| kl.abs() < 1e-6));
-        assert!(of(&p, &q).iter().all(|kl| *kl > 1e-3));
-        // By hand: p = (1/2, 1/2), q = (1/4, 3/4).
-        let log = |p: [f32; 2]| {
-            Tensor::<2>::from_data(TensorData::new(p.map(f32::ln).to_vec(), [1, 2]), &device)
-        };
-        let expected = 0.5 * (2.0f32).ln() + 0.5 * (2.0f32 / 3.0).ln();
-        assert!((of(&log([0.5, 0.5]), &log([0.25, 0.75]))[0] - expected).abs() < 1e-6);
-    }
-
-    #[test]
     fn the_identity_costs_what_stale_distributions_cost() {
         let device = Device::default();
         let layer = params::init(SamplerLayer::new(&tiny_config(), 1, &device), 1);
@@ -179,7 +160,7 @@ mod tests {
             .map(|target| {
                 let stale = log_probabilities(&rows(&start, &target.rows), &head(&device));
                 let exact = log_probabilities(&target.hidden, &head(&device));
-                value((divergence(exact, stale) * target.weights.clone()).sum())
+                value((kl(exact, stale) * target.weights.clone()).sum())
             })
             .sum();
         let lambda = Comparison { start: 5.0, ..Comparison::default() };
@@ -229,7 +210,12 @@ mod tests {
     fn gradients_are_slopes_through_the_whole_chain() {
         let device = Device::default().autodiff();
         let plain = Device::default();
-        let lambda = Comparison { teacher: 0.3, start: 0.2, temperature: 1.7 };
+        let lambda = Comparison {
+            divergence: Divergence::Reverse,
+            teacher: 0.3,
+            start: 0.2,
+            temperature: 1.7,
+        };
         let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &device), 1);
         let of = |layer: &SamplerLayer| {
             loss(

@@ -49,7 +49,7 @@ pub struct SamplerOptions {
     /// uniform on \[0, 1\], and whose xʲ reveal it where the frozen model is surest: the paper's
     /// states. The others are states of decoding. Asks the frozen model about each state on the way.
     pub random_share: f64,
-    /// The temperature of the comparison, and the terms on hidden states.
+    /// The divergence and its temperature, and the terms on hidden states.
     pub comparison: Comparison,
     /// Bytes of memory for the teacher's answers, so that a state met again costs no forward of the
     /// frozen model; 0 remembers nothing.
@@ -109,7 +109,7 @@ impl SamplerOptions {
         check(is_share(random), "random_share", random, "from 0 to 1")?;
         let expected = format!("at most what own_share = {} leaves of 1", self.own_share);
         check(self.own_share + random <= 1.0 + ROUNDING, "random_share", random, expected)?;
-        let Comparison { teacher, start, temperature } = self.comparison;
+        let Comparison { teacher, start, temperature, .. } = self.comparison;
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;
         check(is_weight(start), "lambda_start", start, "finite and 0 or above")?;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use crate::chain::Batch;
-use crate::distill::{divergence, log_probabilities, rows};
+use crate::distill::{log_probabilities, rows};
+use crate::divergence::kl;
 use crate::sampler::SamplerLayer;
 
 /// Weighted sums of one depth's figures.
@@ -46,7 +47,7 @@ impl Figures {
             for (i, states) in [&hidden, &batch.start].into_iter().enumerate() {
                 let ours = log_probabilities(&rows(states, &target.rows), head);
                 let agree = ours.clone().argmax(1).equal(best.clone()).float().squeeze_dim::<1>(1);
-                let kl = values(divergence(exact.clone(), ours));
+                let kl = values(kl(exact.clone(), ours));
                 depth.kl[i] += dot(&weights, &kl);
                 depth.agreement[i] += dot(&weights, &values(agree));
                 depth.next_kl[i] += next.iter().map(|&row| kl[row]).sum::<f64>();

@@ -47,6 +47,7 @@ pub mod decoder;
 pub mod devices;
 pub mod distill;
 pub mod distillation;
+pub mod divergence;
 pub mod dream;
 mod error;
 mod figures;

@@ -208,11 +208,14 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
             ("hidden_size", self.frozen.tables.config().hidden_size.to_string()),
         ]);
         // Runs from before there were these go on.
-        for (name, value) in
-            [("random_share", options.random_share), ("start_gain", options.start_gain)]
-        {
-            if value != 0.0 {
-                identity.insert(name.into(), value.to_string());
+        let (divergence, none) = (options.comparison.divergence, SamplerOptions::default());
+        for (name, value, is_new) in [
+            ("random_share", options.random_share.to_string(), options.random_share != 0.0),
+            ("start_gain", options.start_gain.to_string(), options.start_gain != 0.0),
+            ("divergence", divergence.to_string(), divergence != none.comparison.divergence),
+        ] {
+            if is_new {
+                identity.insert(name.into(), value);
             }
         }
         identity

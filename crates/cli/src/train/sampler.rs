@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use conjoint_corpus::Domain;
 use conjoint_train::distill::Comparison;
 use conjoint_train::distillation::{SamplerOptions, favour_shallow, train_sampler};
@@ -89,6 +89,9 @@ pub struct SamplerArguments {
     /// Share of the sequences that start from a text masked at random, as in the paper, instead of a state of decoding
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     random_share: f64,
+    /// How far the layer's distribution q is from the frozen model's p
+    #[arg(long, value_enum, default_value_t = Divergence::Kl)]
+    divergence: Divergence,
     /// τ: compare both models' distributions at this temperature
     #[arg(long, value_name = "TAU", default_value_t = 1.0, value_parser = positive)]
     distil_temperature: f64,
@@ -98,6 +101,29 @@ pub struct SamplerArguments {
     /// λ₂: weight of smoothL1(hʲ, h⁰)
     #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = non_negative)]
     lambda_start: f64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Divergence {
+    /// KL(p ‖ q), the paper's: q must not miss what p has
+    Kl,
+    /// KL(q ‖ p): q must not have what p misses
+    ReverseKl,
+    /// Both, each from their mean
+    JensenShannon,
+    /// Half of the sum of the distances
+    TotalVariation,
+}
+
+impl From<Divergence> for conjoint_train::divergence::Divergence {
+    fn from(divergence: Divergence) -> Self {
+        match divergence {
+            Divergence::Kl => Self::Forward,
+            Divergence::ReverseKl => Self::Reverse,
+            Divergence::JensenShannon => Self::JensenShannon,
+            Divergence::TotalVariation => Self::TotalVariation,
+        }
+    }
 }
 
 pub fn run(arguments: &SamplerArguments) -> Result<()> {
@@ -121,6 +147,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         own_share: arguments.own_share,
         random_share: arguments.random_share,
         comparison: Comparison {
+            divergence: arguments.divergence.into(),
             teacher: arguments.lambda_teacher,
             start: arguments.lambda_start,
             temperature: arguments.distil_temperature,

@@ -1,0 +1,125 @@
+//! How far one distribution over the vocabulary is from another.
+
+use std::fmt;
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::softplus;
+use serde::{Deserialize, Serialize};
+
+/// What the sampler layer's distribution q loses against the frozen model's p, in nats a row; the four that Wen et al.
+/// (f-Distill, arXiv 2307.15190) compare for distillation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Divergence {
+    /// KL(p ‖ q), the published one: q must not miss what p has.
+    #[default]
+    Forward,
+    /// KL(q ‖ p): q must not have what p misses.
+    Reverse,
+    /// KL(p ‖ m) / 2 + KL(q ‖ m) / 2 with m = (p + q) / 2.
+    JensenShannon,
+    /// Σ |p − q| / 2: the share of draws from q that the best coupling with p has to change. It is no logarithm, and
+    /// has no unit.
+    TotalVariation,
+}
+
+impl Divergence {
+    /// The divergence of each row from log-probabilities p and q [N, V] → `[N]`.
+    pub(crate) fn of(self, log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
+        match self {
+            Self::Forward => kl(log_p, log_q),
+            Self::Reverse => kl(log_q, log_p),
+            Self::JensenShannon => {
+                // ln m = ln q + ln(1 + p / q) − ln 2, which stays finite where p and q underflow.
+                let log_m = (softplus(log_p.clone() - log_q.clone(), 1.0) + log_q.clone())
+                    .sub_scalar(std::f64::consts::LN_2);
+                (kl(log_p, log_m.clone()) + kl(log_q, log_m)).mul_scalar(0.5)
+            }
+            Self::TotalVariation => {
+                (log_p.exp() - log_q.exp()).abs().sum_dim(1).squeeze_dim(1).mul_scalar(0.5)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forward => "kl",
+            Self::Reverse => "reverse-kl",
+            Self::JensenShannon => "jensen-shannon",
+            Self::TotalVariation => "total-variation",
+        })
+    }
+}
+
+/// KL(p ‖ q) of each row in nats, from log-probabilities [N, V] → `[N]`.
+pub(crate) fn kl(log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
+    (log_p.clone().exp() * (log_p - log_q)).sum_dim(1).squeeze_dim(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    const ALL: [Divergence; 4] = [
+        Divergence::Forward,
+        Divergence::Reverse,
+        Divergence::JensenShannon,
+        Divergence::TotalVariation,
+    ];
+
+    fn logs<const V: usize>(p: [f32; V]) -> Tensor<2> {
+        let data = TensorData::new(p.map(f32::ln).to_vec(), [1, V]);
+        Tensor::from_data(data, &Device::default())
+    }
+
+    fn of<const V: usize>(divergence: Divergence, p: [f32; V], q: [f32; V]) -> f64 {
+        f64::from(divergence.of(logs(p), logs(q)).into_scalar::<f32>())
+    }
+
+    #[test]
+    fn each_is_as_by_hand() {
+        let (p, q) = ([0.5, 0.25, 0.25], [0.25, 0.125, 0.625]);
+        let by_hand =
+            |p: [f64; 3], q: [f64; 3]| p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum::<f64>();
+        let (wide_p, wide_q) = (p.map(f64::from), q.map(f64::from));
+        let m = [0.375, 0.1875, 0.4375];
+        let expected = [
+            by_hand(wide_p, wide_q),
+            by_hand(wide_q, wide_p),
+            0.5 * (by_hand(wide_p, m) + by_hand(wide_q, m)),
+            0.375,
+        ];
+        for (divergence, expected) in ALL.into_iter().zip(expected) {
+            assert!((of(divergence, p, q) - expected).abs() < 1e-6, "{divergence}");
+            assert!(of(divergence, p, p).abs() < 1e-6, "{divergence}");
+        }
+    }
+
+    #[test]
+    fn bounded_ones_reach_their_bounds_and_none_is_nan_at_what_underflows() {
+        let device = Device::default();
+        // e^−200 is zero in float32, and so are both probabilities of the last token.
+        let logs = |values: [f32; 3]| {
+            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [1, 3]), &device)
+        };
+        let (p, q) = (logs([0.0, -200.0, -200.0]), logs([-200.0, 0.0, -300.0]));
+        let expected = [200.0, 200.0, std::f64::consts::LN_2, 1.0];
+        for (divergence, expected) in ALL.into_iter().zip(expected) {
+            let (value, slope) = slope(divergence, p.clone(), q.clone());
+            assert!((value - expected).abs() < 1e-4 * expected, "{divergence}: {value}");
+            assert!(slope.iter().all(|s| s.is_finite()), "{divergence}: {slope:?}");
+        }
+    }
+
+    /// The value and its gradient by the log-probabilities of q.
+    fn slope(divergence: Divergence, p: Tensor<2>, q: Tensor<2>) -> (f64, Vec<f32>) {
+        let device = Device::default().autodiff();
+        let q = Tensor::<2>::from_data(q.to_data(), &device).require_grad();
+        let value = divergence.of(Tensor::from_data(p.to_data(), &device), q.clone());
+        let gradients = value.backward();
+        let slope = q.grad(&gradients).unwrap().into_data().iter::<f32>().collect();
+        (f64::from(value.into_scalar::<f32>()), slope)
+    }
+}
