@@ -46,14 +46,19 @@ declare -A variants=(
     [lambda-teacher]="$baseline $rates --lambda-teacher 1"
     [lambda-start]="$baseline $rates --lambda-start 1"
     [temperature-2]="$baseline $rates --distil-temperature 2"
+    [temperature-4]="$baseline $rates --distil-temperature 4"
+    [reverse-kl]="$baseline $rates --divergence reverse-kl"
+    [jensen-shannon]="$baseline $rates --divergence jensen-shannon"
+    [total-variation]="$baseline $rates --divergence total-variation"
     [start-gain]="$baseline $rates --start-gain 1"
     [two-layers]="$baseline $rates --layers 2"
     [own-half]="$baseline $rates --own-share 0.5"
+    [early]="$baseline $rates --early-power 2"
     [random-masks]="$baseline $rates --random-share 1"
     [published-rates]="$baseline $published"
 )
 order=(baseline another-seed one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
-    temperature-2 two-layers published-rates own-half random-masks)
+    temperature-2 temperature-4 reverse-kl jensen-shannon total-variation two-layers published-rates early own-half random-masks)
 start=(--init "$init")
 if [ "$init" = fresh ]; then
     # Weights that are given have a gain of their own.

@@ -42,6 +42,9 @@ pub struct SamplerOptions {
     pub all_depths: bool,
     /// How much each masked row weighs.
     pub window: Window,
+    /// Chains begin where the share uᵖ of a trajectory is revealed, with u uniform on \[0, 1) and this p: 1 begins as often
+    /// in each state, more oftener in early ones, where most is decided. Texts masked at random are as they are.
+    pub early_power: f64,
     /// The share of a batch's sequences whose tokens the layer itself draws, from x¹ on, as in decoding,
     /// rather than the trajectory's: the layer then learns to answer to its own mistakes.
     pub own_share: f64,
@@ -71,6 +74,7 @@ impl Default for SamplerOptions {
             depth_weights: favour_shallow(7),
             all_depths: false,
             window: Window::default(),
+            early_power: 1.0,
             own_share: 0.0,
             random_share: 0.0,
             comparison: Comparison::default(),
@@ -114,8 +118,14 @@ impl SamplerOptions {
         check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;
         check(is_weight(start), "lambda_start", start, "finite and 0 or above")?;
         check(is_weight(self.start_gain), "start_gain", self.start_gain, "finite and 0 or above")?;
-        let usable = temperature.is_finite() && temperature > 0.0;
-        check(usable, "temperature", temperature, "finite and above 0")?;
+        let is_positive = |value: f64| value.is_finite() && value > 0.0;
+        check(is_positive(temperature), "temperature", temperature, "finite and above 0")?;
+        check(
+            is_positive(self.early_power),
+            "early_power",
+            self.early_power,
+            "finite and above 0",
+        )?;
         check(self.held_out > 0, "held_out", self.held_out, "at least 1")
     }
 }
@@ -123,7 +133,8 @@ impl SamplerOptions {
 /// Trains a sampler layer for the frozen model in `options.base`, or continues the run in
 /// `options.run.dir`.
 ///
-/// A row of a batch is a state of a trajectory, drawn uniformly: x⁰ is its canvas after k reveals,
+/// A row of a batch is a state of a trajectory, drawn uniformly or more often early, see
+/// [`SamplerOptions::early_power`]: x⁰ is its canvas after k reveals,
 /// x¹, x², … reveal the next positions in the model's own order, with its own tokens. The layer is
 /// unrolled from the teacher's h⁰ and compared with the teacher on each xʲ; see
 /// [`crate::distill::loss`].

@@ -64,6 +64,7 @@ impl<'a, T: Teacher> Distillation<'a, T> {
             let (trajectory, share, _) = text(row);
             // At least one row must be left to compare at depth 1.
             let states = trajectory.order.len() - 1;
+            let share = share.powf(options.early_power);
             let reveals = ((share * states as f64) as usize).min(states - 1);
             Chain::along(trajectory, reveals, depth, mask)
         };
@@ -208,13 +209,17 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
             ("hidden_size", self.frozen.tables.config().hidden_size.to_string()),
         ]);
         // Runs from before there were these go on.
-        let (divergence, none) = (options.comparison.divergence, SamplerOptions::default());
-        for (name, value, is_new) in [
-            ("random_share", options.random_share.to_string(), options.random_share != 0.0),
-            ("start_gain", options.start_gain.to_string(), options.start_gain != 0.0),
-            ("divergence", divergence.to_string(), divergence != none.comparison.divergence),
-        ] {
-            if is_new {
+        let later = |options: &SamplerOptions| {
+            [
+                ("random_share", options.random_share.to_string()),
+                ("start_gain", options.start_gain.to_string()),
+                ("divergence", options.comparison.divergence.to_string()),
+                ("early_power", options.early_power.to_string()),
+            ]
+        };
+        for (option, default) in later(options).into_iter().zip(later(&SamplerOptions::default())) {
+            if option != default {
+                let (name, value) = option;
                 identity.insert(name.into(), value);
             }
         }
@@ -281,6 +286,27 @@ mod tests {
         }
         // 560 stratified draws over 7 states.
         assert!(seen.iter().all(|n| (65..95).contains(n)), "{seen:?}");
+    }
+
+    #[test]
+    fn a_power_begins_more_chains_early() {
+        let options = SamplerOptions { early_power: 2.0, ..options(vec![1.0]) };
+        let (base, trajectories) =
+            (shaken(Dream::untied(&tiny_config(), &Default::default()), 1), trajectories(10));
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
+        let layer = SamplerLayer::new(&tiny_config(), 1, &Default::default());
+        let objective = on_processor(frozen, &trajectories, &options);
+        let mut seen = [0.0; 7];
+        for step in 0..70 {
+            for chain in objective.chains(&layer, step, 1, 0..8).unwrap() {
+                seen[8 - chain.masked(0).len()] += 1.0 / 560.0;
+            }
+        }
+        // u² < k / 7 with probability √(k / 7); strata leave less than .21 of a batch's 8 draws to chance a state.
+        for (k, share) in seen.into_iter().enumerate() {
+            let expected = ((k + 1) as f64 / 7.0).sqrt() - (k as f64 / 7.0).sqrt();
+            assert!((share - expected).abs() < 0.03, "{k}: {share} {expected}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn flag(option: &str) -> Option<&'static str> {
         "device" => "--device",
         "domains" => "--domains",
         "early_limit" => "--early-limit",
+        "early_power" => "--early-power",
         "held_out" => "--held-out",
         "hidden_size" => "--hidden",
         "init" => "--init",

@@ -83,6 +83,9 @@ pub struct SamplerArguments {
     /// Share of a canvas's weight that goes to the window; the rest is spread over all masked rows
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, requires = "window")]
     window_share: f64,
+    /// Begin where the share u^P of a text is revealed, u uniform: above 1 oftener in early states, where most is decided
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = positive)]
+    early_power: f64,
     /// Share of the sequences whose tokens the layer draws itself, so that it meets its own mistakes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     own_share: f64,
@@ -144,6 +147,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         },
         all_depths: arguments.all_depths,
         window: Window { rows: arguments.window, share: arguments.window_share },
+        early_power: arguments.early_power,
         own_share: arguments.own_share,
         random_share: arguments.random_share,
         comparison: Comparison {
