@@ -12,7 +12,8 @@ use conjoint_trajectory::{Error, Plan, Portions, Sampled, Share, Source, Store, 
 
 use crate::flag::{BadFlag, blame};
 use crate::lines;
-use crate::model::{Model, ModelArguments};
+use crate::model::{Model, ModelArguments, weights_of};
+use crate::numbers::count;
 use crate::progress::Steps;
 
 /// Sample texts of a frozen model one token at a time, with the order in which it revealed them
@@ -23,6 +24,9 @@ use crate::progress::Steps;
 /// interrupted, and grows with --num. Any number of processes may fill one folder:
 ///
 ///     conjoint trajectories --model models/tiny --num 4000 --length 48 --out runs/own --shard 2/8
+///
+/// With --joint K the sampler layer draws, K tokens a forward, and in its own order: what it is trained on further, so
+/// that it learns from the frozen model what to do after mistakes of its own. Give several K to take them in turn.
 ///
 /// Writes Parquet files with the columns index, prompt_len, tokens and order. With --texts it takes given
 /// texts instead of sampling, in the order in which the model would have revealed them.
@@ -46,6 +50,13 @@ pub struct Arguments {
     /// Keep the most probable tokens that sum to more than P
     #[arg(long, value_name = "P", conflicts_with = "texts")]
     top_p: Option<f64>,
+    /// Draw by the sampler layer, K tokens a forward; of several K, trajectory i takes the one whose turn it is
+    #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with = "texts",
+          value_parser = count::<1, 1000000>)]
+    joint: Vec<usize>,
+    /// Take the sampler layer of this exported model
+    #[arg(long, value_name = "DIR", requires = "joint")]
+    sampler: Option<PathBuf>,
     /// Seed of all randomness; trajectory i draws from stream i of it
     #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "texts")]
     seed: u64,
@@ -83,14 +94,14 @@ pub struct StartArguments {
 }
 
 impl StartArguments {
-    /// Where trajectories come from; `prompts` are those that no flag gives, and `tempered` sets the filters
-    /// of sampled ones.
+    /// Where trajectories come from; `prompts` are those that no flag gives, and `drawn` sets how sampled ones
+    /// are drawn.
     pub fn source(
         &self,
         model: &Model,
         seed: u64,
         prompts: &[String],
-        tempered: impl Fn(Sampled) -> Result<Sampled, BadFlag>,
+        drawn: impl Fn(Sampled) -> Result<Sampled, BadFlag>,
     ) -> Result<Box<dyn Source>> {
         let vocabulary = model.denoiser.vocabulary();
         let length = model.positions(self.length)?;
@@ -116,7 +127,7 @@ impl StartArguments {
         let ids = given.iter().map(|prompt| encode(model, flag, prompt));
         let ids = ids.collect::<Result<_, BadFlag>>()?;
         let sampled = blame(flag, value, Sampled::new(ids, length, seed, vocabulary))?;
-        Ok(Box::new(tempered(sampled)?))
+        Ok(Box::new(drawn(sampled)?))
     }
 }
 
@@ -153,19 +164,39 @@ pub fn make(
     Ok((store, made))
 }
 
+/// The sampler layer that draws, and what tells it from others.
+fn layer(arguments: &Arguments, model: &Model) -> Result<(Arc<dyn SamplerLayer>, String)> {
+    let other = arguments.sampler.as_deref();
+    let named = match other {
+        None => model.weights(),
+        Some(_) => weights_of(other)?,
+    };
+    let layer = model.sampler_layer(other)?.ok_or_else(|| {
+        let reason = "the model was exported without a sampler layer: name one with --sampler";
+        BadFlag::new("--joint", format!("{:?}", arguments.joint), reason)
+    })?;
+    Ok((layer, named))
+}
+
 pub fn run(arguments: &Arguments) -> Result<()> {
     let model = arguments.model.open()?;
-    let tempered = |mut sampled: Sampled| {
+    let layer = (!arguments.joint.is_empty()).then(|| layer(arguments, &model)).transpose()?;
+    let drawn = |mut sampled: Sampled| {
         if let Some(t) = arguments.temperature {
             sampled = blame("--temperature", t, sampled.temperature(t))?;
         }
         if let Some(p) = arguments.top_p {
             sampled = blame("--top-p", p, sampled.top_p(p))?;
         }
+        if let Some((layer, named)) = &layer {
+            let each = arguments.joint.clone();
+            let shown = format!("{each:?}");
+            sampled = blame("--joint", shown, sampled.joint(layer.clone(), named, each))?;
+        }
         Ok(sampled)
     };
     let from_nothing = [String::new()];
-    let source = arguments.start.source(&model, arguments.seed, &from_nothing, tempered)?;
+    let source = arguments.start.source(&model, arguments.seed, &from_nothing, drawn)?;
     let unlimited = || BadFlag::missing("--num", "what is sampled has no end");
     let count = arguments.num.or(source.len()).ok_or_else(unlimited)?;
     if let Some(most) = source.len().filter(|&most| count > most) {

@@ -1,6 +1,6 @@
 //! `conjoint train sampler`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -39,12 +39,13 @@ pub struct SamplerArguments {
     model: ModelArguments,
     #[command(flatten)]
     run: RunArguments,
-    /// Trajectories to train on, those held out included [default: 4000, or all that are given]
+    /// Trajectories to train on, of each folder, those held out included [default: 4000, or all that are given]
     #[arg(long, value_name = "N", value_parser = count::<2, 100000000>)]
     trajectories: Option<usize>,
-    /// Train on this folder of `conjoint trajectories` instead of making trajectories
+    /// Train on this folder of `conjoint trajectories` instead of making trajectories; may be given several times, for
+    /// one after the other, of which those held out are of the first
     #[arg(long, value_name = "DIR", conflicts_with_all = ["length", "prompt", "prompts", "texts"])]
-    trajectories_dir: Option<PathBuf>,
+    trajectories_dir: Vec<PathBuf>,
     #[command(flatten)]
     start: StartArguments,
     /// Trajectories of these that are validated on and not trained on
@@ -191,32 +192,39 @@ fn trajectories(
     model: &Model,
     run: &RunOptions,
 ) -> Result<Vec<Trajectory>> {
-    let count = arguments.trajectories.map(|count| count as u64);
-    if let Some(folder) = &arguments.trajectories_dir {
-        let flag = |result| blame("--trajectories-dir", folder.display(), result);
-        let store = flag(Store::open(folder))?;
-        let (made, asked) = (store.settings().get("model").unwrap_or("none"), model.fingerprint());
-        if made != asked {
-            let reason = format!(
-                "its trajectories are of another model, {made}, than --model, {asked}: \
-                 give that model, or make trajectories of this one"
-            );
-            return Err(BadFlag::new("--trajectories-dir", folder.display(), reason).into());
-        }
-        return Ok(match (store.read(count), arguments.trajectories) {
-            (Err(error @ Error::Missing { .. }), Some(count)) => {
-                return Err(BadFlag::new("--trajectories", count, error).into());
-            }
-            (read, _) => read?,
-        });
+    if !arguments.trajectories_dir.is_empty() {
+        let all = arguments.trajectories_dir.iter();
+        let all = all.map(|folder| given(folder, arguments.trajectories, &model.fingerprint()));
+        return Ok(all.collect::<Result<Vec<_>>>()?.concat());
     }
     // What the texts of the corpus begin with.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
     let source = arguments.start.source(model, run.seed, &tags, Ok)?;
     let default = Portions::default();
-    let count = count.or(source.len()).unwrap_or(default.count);
+    let count =
+        arguments.trajectories.map(|count| count as u64).or(source.len()).unwrap_or(default.count);
     let folder = run.dir.join("trajectories");
     let portions = Portions { count, ..default };
     let (store, _) = make(model, &*source, ("--dir", &folder), &portions, !run.progress)?;
     Ok(store.read(Some(count))?)
+}
+
+/// The trajectories of a folder, or the first `count` of them.
+fn given(folder: &Path, count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
+    let flag = |result| blame("--trajectories-dir", folder.display(), result);
+    let store = flag(Store::open(folder))?;
+    let made = store.settings().get("model").unwrap_or("none");
+    if made != asked {
+        let reason = format!(
+            "its trajectories are of another model, {made}, than --model, {asked}: \
+             give that model, or make trajectories of this one"
+        );
+        return Err(BadFlag::new("--trajectories-dir", folder.display(), reason).into());
+    }
+    match (store.read(count.map(|count| count as u64)), count) {
+        (Err(error @ Error::Missing { .. }), Some(count)) => {
+            Err(BadFlag::new("--trajectories", count, error).into())
+        }
+        (read, _) => Ok(read?),
+    }
 }

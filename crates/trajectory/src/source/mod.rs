@@ -27,7 +27,7 @@ pub trait Source {
         self.len() == Some(0)
     }
 
-    /// How many positions trajectory `index` reveals, which is how many forwards it takes.
+    /// How many positions trajectory `index` reveals, which is how many forwards it takes one at a time.
     fn reveals(&self, index: u64) -> usize;
 
     /// Makes the trajectories of these indices with forwards of up to `batch` sequences, telling `observer`

@@ -2,8 +2,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use conjoint_core::filter::{Filter, Temperature, TopP};
-use conjoint_core::unmasker::ExactSequential;
-use conjoint_core::{Canvas, Denoiser, Generator, Observer, SeededStream, TokenId, Vocabulary};
+use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::unmasker::{ExactSequential, LearnedJoint};
+use conjoint_core::{
+    Canvas, Denoiser, Generator, Observer, SamplerLayer, SeededStream, TokenId, Vocabulary,
+};
 
 use super::{Source, check, record};
 use crate::settings::digest;
@@ -14,7 +17,8 @@ use crate::{Error, Settings, Trajectory};
 /// **Law.** At temperature 1, the model's own joint over sequences of a fixed length, given the
 /// prompt: what [`ExactSequential`] samples. Below it, that of the filtered conditionals. A text that ends
 /// early is end-of-sequence ids up to the length, which are drawn like any token. Trajectory i
-/// continues prompt i modulo their number and draws from stream i of the seed.
+/// continues prompt i modulo their number and draws from stream i of the seed. With a [sampler
+/// layer](Self::joint), what [`LearnedJoint`] samples instead.
 #[derive(Clone)]
 pub struct Sampled {
     prompts: Vec<Vec<TokenId>>,
@@ -24,6 +28,16 @@ pub struct Sampled {
     top_p: Option<TopP>,
     /// The two above as they were given.
     named: (f64, Option<f64>),
+    joint: Option<Joint>,
+}
+
+/// Several tokens a forward by a sampler layer.
+#[derive(Clone)]
+struct Joint {
+    unmasker: LearnedJoint,
+    /// What tells the layer from others.
+    layer: String,
+    tokens_per_step: Vec<usize>,
 }
 
 impl Sampled {
@@ -45,7 +59,15 @@ impl Sampled {
             check(("prompt", number), (prompt, prompt.len()), length, vocabulary)?;
         }
         let temperature = temperature(1.0)?;
-        Ok(Self { prompts, length, seed, temperature, top_p: None, named: (1.0, None) })
+        Ok(Self {
+            prompts,
+            length,
+            seed,
+            temperature,
+            top_p: None,
+            named: (1.0, None),
+            joint: None,
+        })
     }
 
     /// Divides the logits by this.
@@ -70,6 +92,28 @@ impl Sampled {
         Ok(self)
     }
 
+    /// Draws by this sampler layer, in its own order, instead of one token a forward: texts and states on the way that
+    /// the layer itself comes to, its mistakes included, which the frozen model's own never show (DAgger, Ross et al.,
+    /// arXiv 1011.0686). Trajectory i reveals as many tokens a step as the entry i of `tokens_per_step`, modulo their
+    /// number. `named` tells the layer from others and stands in the settings.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless there is an entry, and each is at least 1.
+    pub fn joint(
+        mut self,
+        layer: impl SamplerLayer + 'static,
+        named: impl Into<String>,
+        tokens_per_step: Vec<usize>,
+    ) -> Result<Self, Error> {
+        if tokens_per_step.is_empty() || tokens_per_step.contains(&0) {
+            let got = format!("{tokens_per_step:?}");
+            return Err(Error::parameter("tokens a step", got, "at least 1 each"));
+        }
+        let unmasker = LearnedJoint::new(layer);
+        self.joint = Some(Joint { unmasker, layer: named.into(), tokens_per_step });
+        Ok(self)
+    }
+
     fn prompt(&self, index: u64) -> &[TokenId] {
         &self.prompts[(index % self.prompts.len() as u64) as usize]
     }
@@ -89,14 +133,16 @@ impl Source for Sampled {
     fn settings(&self) -> Settings {
         let (temperature, top_p) = self.named;
         let prompts = digest(self.prompts.iter().map(Vec::as_slice));
-        Settings::default()
+        let settings = Settings::default()
             .with("source", "sampled")
             .with("prompts", format!("{} ({prompts})", self.prompts.len()))
             .with("length", self.length)
             .with("seed", self.seed)
             .with("temperature", temperature)
             .with("top-p", top_p.map_or("none".to_owned(), |p| p.to_string()))
-            .with("order", "entropy")
+            .with("order", "entropy");
+        let Some(Joint { layer, tokens_per_step, .. }) = &self.joint else { return settings };
+        settings.with("sampler", layer).with("tokens a step", format!("{tokens_per_step:?}"))
     }
 
     fn len(&self) -> Option<u64> {
@@ -115,13 +161,19 @@ impl Source for Sampled {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Trajectory>, Error> {
         let (mask, seed) = (model.vocabulary().mask(), self.seed);
-        let generator = Generator::new(model.clone())
-            .unmasker(ExactSequential::default())
-            .filter(self.filters());
-        let request = |index| {
+        let generator = Generator::new(model.clone()).filter(self.filters());
+        let generator = match &self.joint {
+            None => generator.unmasker(ExactSequential::default()),
+            Some(joint) => generator.unmasker(joint.unmasker.clone()),
+        };
+        let request = |index: u64| {
             let stream = move |_| Box::new(SeededStream::new(seed, index)) as _;
             let canvas = Canvas::of_length(self.prompt(index), self.length, mask)?;
-            Ok((canvas, generator.clone().streams(stream)))
+            let mut own = generator.clone().streams(stream);
+            if let Some(Joint { tokens_per_step: each, .. }) = &self.joint {
+                own = own.schedule(TokensPerStep::new(each[index as usize % each.len()])?);
+            }
+            Ok((canvas, own))
         };
         record(&generator, indices, batch, request, observer)
     }
