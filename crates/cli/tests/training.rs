@@ -106,6 +106,13 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
         text.lines().skip(1).map(ToOwned::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(figures(&again), figures(trained));
+    // Twice the same folder is not the same run, and does not train the same layer.
+    let twice = format!("--trajectories-dir {0} --trajectories-dir {0}", own.display());
+    let twice = format!("--steps 2 --trajectories 65 {twice}");
+    let other = sampler(model, &layer, &twice);
+    common::refused(&other, &["--dir", "trajectories = "]);
+    let twice = sampler(model, &folder.join("twice"), &twice);
+    assert!(twice.status.success() && figures(&twice) != figures(trained), "{}", stderr(&twice));
     let missing = format!("--steps 2 --trajectories 66 --trajectories-dir {}", own.display());
     let missing = sampler(model, &layer, &missing);
     assert_eq!(missing.status.code(), Some(2));

@@ -116,6 +116,40 @@ fn shards_make_up_the_whole_and_prompts_differ_in_length() {
 }
 
 #[test]
+fn a_sampler_layer_draws_as_in_generate() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = made(&tiny(), &folder.path().join("joint"), 4, "--prompt <list> --seed 3 --joint 8");
+    let line = "--prompt <list> --gen-length 47 --num-samples 4 --seed 3 --unmasker joint --schedule per-step:8";
+    let generated = common::generate_json(&tiny(), line);
+    let ids = |i: usize| -> Vec<u64> {
+        let ids = generated["sequences"][i]["tokens"].as_array().unwrap();
+        ids.iter().map(|id| id.as_u64().unwrap()).collect()
+    };
+    for row in &rows {
+        let tokens: Vec<u64> = row.tokens.iter().map(|&id| id.into()).collect();
+        assert_eq!(tokens, ids(row.index as usize));
+    }
+    // The same layer from its own folder is the same layer, and K is a setting.
+    let again =
+        format!("--num 4 --prompt <list> --seed 3 --joint 8 --sampler {}", tiny().display());
+    let again = make(&tiny(), &folder.path().join("joint"), &again);
+    assert!(again.status.success(), "{}", stderr(&again));
+    let other =
+        make(&tiny(), &folder.path().join("joint"), "--num 4 --prompt <list> --seed 3 --joint 8,4");
+    common::refused(&other, &["--out", "tokens a step = [8]", "[8, 4]"]);
+    let bare = export("dream-tiny", None);
+    for (line, parts) in [
+        ("--num 2 --length 8 --joint 2", &["--joint", "without a sampler layer", "--sampler"][..]),
+        ("--num 2 --length 8 --joint 0", &["--joint"]),
+        ("--num 2 --length 8 --sampler x", &["--joint"]),
+        ("--num 2 --length 8 --joint 2 --sampler nowhere", &["--sampler", "no such folder"]),
+        ("--texts nowhere --length 8 --joint 2", &["--texts"]),
+    ] {
+        common::refused(&make(bare.path(), &folder.path().join("bare"), line), parts);
+    }
+}
+
+#[test]
 fn given_texts_are_revealed_in_the_models_order() {
     let folder = tempfile::tempdir().unwrap();
     let [texts, lines] = ["texts.jsonl", "lines.txt"].map(|name| folder.path().join(name));

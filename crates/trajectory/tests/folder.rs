@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use conjoint_core::observer::Reveal;
 use conjoint_core::{Denoiser, Observer};
-use conjoint_testkit::{TabularDenoiser, TabularJoint};
+use conjoint_testkit::{ExactRefiner, StaleRefiner, TabularDenoiser, TabularJoint};
 use conjoint_trajectory::{
     Error, Plan, Portions, Sampled, Settings, Share, Source, Store, Text, Texts, Trajectory,
 };
@@ -187,6 +187,50 @@ fn a_text_is_retold_as_it_was_written() {
     assert_eq!(read(folder.path(), 50), reference());
     let beyond = make(folder.path(), &source, &portions(51, 8, 3));
     assert!(matches!(beyond, Err(Error::Parameter { .. })));
+}
+
+/// As [`reference`], but by a sampler layer.
+fn drawn_by(
+    layer: impl conjoint_core::SamplerLayer + 'static,
+    tokens: &[usize],
+    batch: usize,
+) -> Vec<Trajectory> {
+    let folder = tempfile::tempdir().unwrap();
+    let source = sampled().joint(layer, "a layer", tokens.to_vec()).unwrap();
+    make(folder.path(), &source, &portions(50, 50, batch)).unwrap();
+    read(folder.path(), 50)
+}
+
+#[test]
+fn a_layer_draws_its_own_texts_several_tokens_a_forward() {
+    // One that answers as the model does writes what the model writes, however many a forward.
+    for tokens in [&[1][..], &[5], &[2, 3]] {
+        assert_eq!(drawn_by(ExactRefiner, tokens, 7), reference(), "{tokens:?}");
+    }
+    // One that answers as before the step does not, but where a step reveals one token: each trajectory has its own K.
+    let stale = drawn_by(StaleRefiner, &[1, 4], 7);
+    let differ = |i: &usize| stale[*i] != reference()[*i];
+    let (one, four): (Vec<usize>, Vec<usize>) = (0..50).partition(|i| i % 2 == 0);
+    assert!(!one.iter().any(differ));
+    assert!(four.iter().filter(|i| differ(i)).count() > 12);
+    assert_eq!(drawn_by(StaleRefiner, &[1, 4], 50), stale);
+    for row in &stale {
+        row.validate(5, 3).unwrap();
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap();
+    let joint = |named: &str, tokens: &[usize]| {
+        sampled()
+            .joint(ExactRefiner, named, tokens.to_vec())
+            .map(|source| make(folder.path(), &source, &portions(8, 4, 4)).unwrap_err().to_string())
+    };
+    let error = joint("layer 1", &[2, 3]).unwrap();
+    assert!(error.contains("sampler = none, but layer 1 is asked for"), "{error}");
+    for bad in [&[][..], &[2, 0]] {
+        let error = joint("layer 1", bad).unwrap_err();
+        assert!(error.to_string().contains("tokens a step"), "{error}");
+    }
 }
 
 #[test]
