@@ -131,8 +131,14 @@ impl Model {
     /// the sampler layer's.
     pub fn fingerprint(&self) -> String {
         let files = self.denoiser.manifest().provenance.weights.iter();
-        let frozen = files.filter(|file| !file.name.starts_with("sampler"));
-        shown(frozen)
+        shown(files.filter(|file| !is_layer(file)))
+    }
+
+    /// What tells the sampler layer of `--sampler`, or the model's own, from others: its files.
+    pub fn layer_fingerprint(&self, other: Option<&Path>) -> Result<String> {
+        let other = other.map(Manifest::read).transpose()?;
+        let manifest = other.as_ref().unwrap_or(self.denoiser.manifest());
+        Ok(shown(manifest.provenance.weights.iter().filter(|file| is_layer(file))))
     }
 
     /// Encodes a prompt.
@@ -145,6 +151,11 @@ impl Model {
 pub fn weights_of(other: Option<&Path>) -> Result<String> {
     let manifest = other.map(Manifest::read).transpose()?;
     Ok(manifest.map_or_else(String::new, |manifest| shown(&manifest.provenance.weights)))
+}
+
+/// Whether a file holds weights of a sampler layer.
+fn is_layer(file: &WeightFile) -> bool {
+    file.name.starts_with("sampler")
 }
 
 /// Weight files in one line, by which they can be told from others.

@@ -12,7 +12,7 @@ use conjoint_trajectory::{Error, Plan, Portions, Sampled, Share, Source, Store, 
 
 use crate::flag::{BadFlag, blame};
 use crate::lines;
-use crate::model::{Model, ModelArguments, weights_of};
+use crate::model::{Model, ModelArguments};
 use crate::numbers::count;
 use crate::progress::Steps;
 
@@ -50,11 +50,12 @@ pub struct Arguments {
     /// Keep the most probable tokens that sum to more than P
     #[arg(long, value_name = "P", conflicts_with = "texts")]
     top_p: Option<f64>,
-    /// Draw by the sampler layer, K tokens a forward; of several K, trajectory i takes the one whose turn it is
+    /// Draw by the sampler layer, K tokens a forward; several K are taken in turn. Use another --seed than for trajectories of
+    /// the frozen model, or K = 1 writes the same
     #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with = "texts",
           value_parser = count::<1, 1000000>)]
     joint: Vec<usize>,
-    /// Take the sampler layer of this exported model
+    /// Folder of another export whose sampler layer to use [default: the model's own]
     #[arg(long, value_name = "DIR", requires = "joint")]
     sampler: Option<PathBuf>,
     /// Seed of all randomness; trajectory i draws from stream i of it
@@ -164,23 +165,29 @@ pub fn make(
     Ok((store, made))
 }
 
-/// The sampler layer that draws, and what tells it from others.
-fn layer(arguments: &Arguments, model: &Model) -> Result<(Arc<dyn SamplerLayer>, String)> {
+/// The sampler layer that draws, and what tells it from others; none where the frozen model does.
+fn drawing_layer(
+    arguments: &Arguments,
+    model: &Model,
+) -> Result<Option<(Arc<dyn SamplerLayer>, String)>> {
+    if arguments.joint.is_empty() {
+        return Ok(None);
+    }
     let other = arguments.sampler.as_deref();
-    let named = match other {
-        None => model.weights(),
-        Some(_) => weights_of(other)?,
-    };
     let layer = model.sampler_layer(other)?.ok_or_else(|| {
-        let reason = "the model was exported without a sampler layer: name one with --sampler";
-        BadFlag::new("--joint", format!("{:?}", arguments.joint), reason)
+        let reason = "the model was exported without a sampler layer: name an export that has one with --sampler";
+        BadFlag::new("--joint", shown(&arguments.joint), reason)
     })?;
-    Ok((layer, named))
+    Ok(Some((layer, model.layer_fingerprint(other)?)))
+}
+
+fn shown(each: &[usize]) -> String {
+    each.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let model = arguments.model.open()?;
-    let layer = (!arguments.joint.is_empty()).then(|| layer(arguments, &model)).transpose()?;
+    let layer = drawing_layer(arguments, &model)?;
     let drawn = |mut sampled: Sampled| {
         if let Some(t) = arguments.temperature {
             sampled = blame("--temperature", t, sampled.temperature(t))?;
@@ -190,8 +197,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         if let Some((layer, named)) = &layer {
             let each = arguments.joint.clone();
-            let shown = format!("{each:?}");
-            sampled = blame("--joint", shown, sampled.joint(layer.clone(), named, each))?;
+            sampled = blame("--joint", shown(&each), sampled.joint(layer.clone(), named, each))?;
         }
         Ok(sampled)
     };

@@ -106,13 +106,28 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
         text.lines().skip(1).map(ToOwned::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(figures(&again), figures(trained));
-    // Twice the same folder is not the same run, and does not train the same layer.
-    let twice = format!("--trajectories-dir {0} --trajectories-dir {0}", own.display());
-    let twice = format!("--steps 2 --trajectories 65 {twice}");
-    let other = sampler(model, &layer, &twice);
-    common::refused(&other, &["--dir", "trajectories = "]);
-    let twice = sampler(model, &folder.join("twice"), &twice);
-    assert!(twice.status.success() && figures(&twice) != figures(trained), "{}", stderr(&twice));
+    // A second folder makes another run, which does not train the same layer.
+    let more = folder.join("more");
+    let made = |length: &str| {
+        let [model, out] = [model, &more].map(|path| path.to_string_lossy());
+        let line = ["trajectories", "--model", &model, "--out", &out, "--num", "3", "--seed", "9"];
+        let output = conjoint(&[&line[..], &["--prompt", "<list>", "--length", length]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    made("48");
+    let dirs = |other: &Path| {
+        let [own, other] = [&own, other].map(|path| path.display());
+        format!("--steps 2 --trajectories-dir {own} --trajectories-dir {other}")
+    };
+    common::refused(&sampler(model, &layer, &dirs(&more)), &["--dir", "trajectories = "]);
+    let both = sampler(model, &folder.join("both"), &dirs(&more));
+    assert!(both.status.success() && figures(&both) != figures(trained), "{}", stderr(&both));
+    let twice = sampler(model, &folder.join("twice"), &dirs(&own));
+    common::refused(&twice, &["--trajectories-dir", "twice"]);
+    std::fs::remove_dir_all(&more).unwrap();
+    made("20");
+    let short = sampler(model, &folder.join("short"), &dirs(&more));
+    common::refused(&short, &["--trajectories-dir", "20 positions", "48"]);
     let missing = format!("--steps 2 --trajectories 66 --trajectories-dir {}", own.display());
     let missing = sampler(model, &layer, &missing);
     assert_eq!(missing.status.code(), Some(2));
@@ -124,6 +139,19 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     common::refused(&sampler(model, &none, shares), &["'0.6' for '--random-share'", "0.5"]);
     let few = "--steps 2 --trajectories 64";
     common::refused(&sampler(model, &none, few), &["'64' for '--trajectories'", "--held-out"]);
+    for (line, part) in [
+        ("--early-power 0", "'0' for '--early-power"),
+        ("--early-power 2 --random-share 1", "'--early-power 2' would have no effect"),
+        ("--divergence l2", "'l2' for '--divergence"),
+    ] {
+        common::refused(&sampler(model, &none, &format!("--steps 2 {line}")), &[part]);
+    }
+    for (flag, name) in
+        [("--early-power 2", "early_power"), ("--divergence reverse-kl", "divergence")]
+    {
+        let line = format!("--steps 2 --trajectories-dir {} {flag}", own.display());
+        common::refused(&sampler(model, &layer, &line), &["--dir", name]);
+    }
     if cfg!(not(feature = "train-wgpu")) {
         let gpu = sampler(model, &none, "--steps 2 --device wgpu");
         common::refused(&gpu, &["'wgpu' for '--device'", "feature"]);

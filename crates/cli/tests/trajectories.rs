@@ -119,8 +119,8 @@ fn shards_make_up_the_whole_and_prompts_differ_in_length() {
 fn a_sampler_layer_draws_as_in_generate() {
     let folder = tempfile::tempdir().unwrap();
     let rows = made(&tiny(), &folder.path().join("joint"), 4, "--prompt <list> --seed 3 --joint 8");
-    let line = "--prompt <list> --gen-length 47 --num-samples 4 --seed 3 --unmasker joint --schedule per-step:8";
-    let generated = common::generate_json(&tiny(), line);
+    let line = "--prompt <list> --gen-length 47 --num-samples 4 --seed 3 --schedule per-step:8";
+    let generated = common::generate_json(&tiny(), &format!("{line} --unmasker joint"));
     let ids = |i: usize| -> Vec<u64> {
         let ids = generated["sequences"][i]["tokens"].as_array().unwrap();
         ids.iter().map(|id| id.as_u64().unwrap()).collect()
@@ -129,17 +129,25 @@ fn a_sampler_layer_draws_as_in_generate() {
         let tokens: Vec<u64> = row.tokens.iter().map(|&id| id.into()).collect();
         assert_eq!(tokens, ids(row.index as usize));
     }
-    // The same layer from its own folder is the same layer, and K is a setting.
-    let again =
-        format!("--num 4 --prompt <list> --seed 3 --joint 8 --sampler {}", tiny().display());
-    let again = make(&tiny(), &folder.path().join("joint"), &again);
-    assert!(again.status.success(), "{}", stderr(&again));
+    // K is a setting, and so is the layer, but not the folder that it is in.
+    let copy = export("dream-tiny", Some("adjust-dream-tiny"));
+    let (bare, out) = (export("dream-tiny", None), folder.path().join("fixture"));
+    let line = format!("--num 3 --length 8 --joint 3 --sampler {}", copy.path().display());
+    let drawn = make(bare.path(), &out, &line);
+    assert!(drawn.status.success(), "{}", stderr(&drawn));
+    let own = made(copy.path(), &out, 3, "--length 8 --joint 3");
+    assert_eq!(own, made(copy.path(), &folder.path().join("own"), 3, "--length 8 --joint 3"));
+    assert_ne!(own, made(bare.path(), &folder.path().join("exact"), 3, "--length 8"));
+    let exact = make(copy.path(), &out, "--num 3 --length 8");
+    common::refused(&exact, &["--out", "sampler = sampler", "none is asked for"]);
     let other =
         make(&tiny(), &folder.path().join("joint"), "--num 4 --prompt <list> --seed 3 --joint 8,4");
     common::refused(&other, &["--out", "tokens a step = [8]", "[8, 4]"]);
-    let bare = export("dream-tiny", None);
     for (line, parts) in [
-        ("--num 2 --length 8 --joint 2", &["--joint", "without a sampler layer", "--sampler"][..]),
+        (
+            "--num 2 --length 8 --joint 2",
+            &["'2' for '--joint'", "without a sampler layer", "--sampler"][..],
+        ),
         ("--num 2 --length 8 --joint 0", &["--joint"]),
         ("--num 2 --length 8 --sampler x", &["--joint"]),
         ("--num 2 --length 8 --joint 2 --sampler nowhere", &["--sampler", "no such folder"]),

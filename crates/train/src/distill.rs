@@ -2,13 +2,12 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
-use serde::{Deserialize, Serialize};
 
 use crate::divergence::Divergence;
 use crate::sampler::SamplerLayer;
 
 /// How the two models are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
     /// Δ, how far the layer's distribution is from the frozen model's.
     pub divergence: Divergence,
@@ -16,15 +15,15 @@ pub struct Comparison {
     pub teacher: f64,
     /// λ₂, on smoothL1(hʲ, h⁰): stay near the start.
     pub start: f64,
-    /// τ, by which both models' logits are divided before they are compared. The divergence is
-    /// multiplied by τ², so that gradients keep their size (Hinton et al., arXiv 1503.02531).
+    /// τ, by which both models' logits are divided before they are compared. The divergence is multiplied by τ², the
+    /// total variation by τ, so that gradients keep their size (Hinton et al., arXiv 1503.02531).
     pub temperature: f64,
 }
 
 impl Default for Comparison {
     /// KL(p ‖ q) of the distributions as they are, and nothing else.
     fn default() -> Self {
-        Self { divergence: Divergence::Forward, teacher: 0.0, start: 0.0, temperature: 1.0 }
+        Self { divergence: Divergence::Kl, teacher: 0.0, start: 0.0, temperature: 1.0 }
     }
 }
 
@@ -51,10 +50,11 @@ pub struct Target {
 /// The loss of a chain of passes from the hidden states `start` = h⁰ [B, T, D]:
 ///
 /// ```text
-/// Σ_j Σ_rows weight · ( τ² Δ(p_base(· | xʲ), p_sampler(· | xʲ, hʲ)) + λ₁ smoothL1(hʲ, h_base(xʲ)) + λ₂ smoothL1(hʲ, h⁰) )
+/// Σ_j Σ_rows weight · ( Δ(p_base(· | xʲ), p_sampler(· | xʲ, hʲ)) + λ₁ smoothL1(hʲ, h_base(xʲ)) + λ₂ smoothL1(hʲ, h⁰) )
 /// ```
 ///
-/// with `head` the frozen head [V, D], both distributions at temperature τ, and smoothL1 averaged over D. Gradients
+/// with `head` the frozen head [V, D], both distributions at temperature τ and Δ multiplied for it, see [`Comparison`], and
+/// smoothL1 averaged over D. Gradients
 /// flow through the whole chain.
 pub fn loss(
     layer: &SamplerLayer,
@@ -73,7 +73,7 @@ pub fn loss(
         let ours = rows(&hidden, &target.rows);
         let mut each = divergence
             .of(distributions(&target.hidden), distributions(&ours))
-            .mul_scalar(temperature * temperature);
+            .mul_scalar(divergence.scale(temperature));
         if teacher != 0.0 {
             each = each + smooth_l1(ours.clone(), target.hidden.clone()).mul_scalar(teacher);
         }
@@ -210,40 +210,42 @@ mod tests {
     fn gradients_are_slopes_through_the_whole_chain() {
         let device = Device::default().autodiff();
         let plain = Device::default();
-        let lambda = Comparison {
-            divergence: Divergence::Reverse,
-            teacher: 0.3,
-            start: 0.2,
-            temperature: 1.7,
-        };
-        let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &device), 1);
-        let of = |layer: &SamplerLayer| {
-            loss(
-                layer,
-                &head(&plain),
-                numbers([2, 6, 16], 3.0, &plain),
-                &passes(&plain, true),
-                lambda,
-            )
-        };
-        let gradients = GradientsParams::from_grads(of(&layer).backward(), &layer);
-        let gradient = gradients.get::<2>(layer.down_project.weight.id).unwrap();
-        let direction = numbers([32, 16], 0.5, &plain);
-        let slope: f32 = (gradient * direction.clone()).sum().into_scalar();
-        let moved = |by: f32| {
-            let mut layer = layer.clone();
-            layer.down_project.weight = layer
-                .down_project
-                .weight
-                .map(|w| Tensor::from_inner(w.inner() + direction.clone().mul_scalar(by)));
-            value(of(&layer.valid()))
-        };
-        let step = 1e-2;
-        let measured = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
-        assert!(
-            (measured - f64::from(slope)).abs() < 0.02 * measured.abs().max(0.1),
-            "{measured} {slope}"
-        );
-        assert!(slope.abs() > 1e-3);
+        for divergence in [
+            Divergence::Kl,
+            Divergence::ReverseKl,
+            Divergence::JensenShannon,
+            Divergence::TotalVariation,
+        ] {
+            let lambda = Comparison { divergence, teacher: 0.3, start: 0.2, temperature: 1.7 };
+            let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &device), 1);
+            let of = |layer: &SamplerLayer| {
+                loss(
+                    layer,
+                    &head(&plain),
+                    numbers([2, 6, 16], 3.0, &plain),
+                    &passes(&plain, true),
+                    lambda,
+                )
+            };
+            let gradients = GradientsParams::from_grads(of(&layer).backward(), &layer);
+            let gradient = gradients.get::<2>(layer.down_project.weight.id).unwrap();
+            let direction = numbers([32, 16], 0.5, &plain);
+            let slope: f32 = (gradient * direction.clone()).sum().into_scalar();
+            let moved = |by: f32| {
+                let mut layer = layer.clone();
+                layer.down_project.weight = layer
+                    .down_project
+                    .weight
+                    .map(|w| Tensor::from_inner(w.inner() + direction.clone().mul_scalar(by)));
+                value(of(&layer.valid()))
+            };
+            let step = 1e-2;
+            let measured = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
+            assert!(
+                (measured - f64::from(slope)).abs() < 0.02 * measured.abs().max(0.1),
+                "{divergence}: {measured} {slope}"
+            );
+            assert!(slope.abs() > 1e-3);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Training of the sampler layer along the frozen model's own trajectories.
+//! Training of the sampler layer along trajectories, the frozen model's own or the layer's.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub struct SamplerOptions {
     /// How much each masked row weighs.
     pub window: Window,
     /// Chains begin where the share uᵖ of a trajectory is revealed, with u uniform on \[0, 1) and this p: 1 begins as often
-    /// in each state, more oftener in early ones, where most is decided. Texts masked at random are as they are.
+    /// in each state, above 1 oftener in early ones, where most is decided. Texts masked at random are as they are.
     pub early_power: f64,
     /// The share of a batch's sequences whose tokens the layer itself draws, from x¹ on, as in decoding,
     /// rather than the trajectory's: the layer then learns to answer to its own mistakes.
@@ -135,7 +135,7 @@ impl SamplerOptions {
 ///
 /// A row of a batch is a state of a trajectory, drawn uniformly or more often early, see
 /// [`SamplerOptions::early_power`]: x⁰ is its canvas after k reveals,
-/// x¹, x², … reveal the next positions in the model's own order, with its own tokens. The layer is
+/// x¹, x², … reveal the next positions in its order, with its tokens. The layer is
 /// unrolled from the teacher's h⁰ and compared with the teacher on each xʲ; see
 /// [`crate::distill::loss`].
 /// [`SamplerOptions::own_share`] and [`SamplerOptions::random_share`] have states of other kinds.

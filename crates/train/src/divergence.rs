@@ -4,21 +4,19 @@ use std::fmt;
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
-use serde::{Deserialize, Serialize};
 
-/// What the sampler layer's distribution q loses against the frozen model's p, in nats a row; the four that Wen et al.
-/// (f-Distill, arXiv 2307.15190) compare for distillation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How far the sampler layer's distribution q is from the frozen model's p, in nats a row where nothing else is said; the
+/// four that Wen et al. (f-Distill, arXiv 2307.15190) compare for distillation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Divergence {
     /// KL(p ‖ q), the published one: q must not miss what p has.
     #[default]
-    Forward,
+    Kl,
     /// KL(q ‖ p): q must not have what p misses.
-    Reverse,
+    ReverseKl,
     /// KL(p ‖ m) / 2 + KL(q ‖ m) / 2 with m = (p + q) / 2.
     JensenShannon,
-    /// Σ |p − q| / 2: the share of draws from q that the best coupling with p has to change. It is no logarithm, and
-    /// has no unit.
+    /// Σ |p − q| / 2, a share: that of draws from q which the best coupling with p has to change.
     TotalVariation,
 }
 
@@ -26,8 +24,8 @@ impl Divergence {
     /// The divergence of each row from log-probabilities p and q [N, V] → `[N]`.
     pub(crate) fn of(self, log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
         match self {
-            Self::Forward => kl(log_p, log_q),
-            Self::Reverse => kl(log_q, log_p),
+            Self::Kl => kl(log_p, log_q),
+            Self::ReverseKl => kl(log_q, log_p),
             Self::JensenShannon => {
                 // ln m = ln q + ln(1 + p / q) − ln 2, which stays finite where p and q underflow.
                 let log_m = (softplus(log_p.clone() - log_q.clone(), 1.0) + log_q.clone())
@@ -39,13 +37,22 @@ impl Divergence {
             }
         }
     }
+
+    /// By what the divergence at a temperature is multiplied, so that gradients keep their size: logits divided by τ have
+    /// slopes divided by τ, and so has all but the total variation once more, since it is quadratic near p = q.
+    pub(crate) fn scale(self, temperature: f64) -> f64 {
+        match self {
+            Self::TotalVariation => temperature,
+            Self::Kl | Self::ReverseKl | Self::JensenShannon => temperature * temperature,
+        }
+    }
 }
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Forward => "kl",
-            Self::Reverse => "reverse-kl",
+            Self::Kl => "kl",
+            Self::ReverseKl => "reverse-kl",
             Self::JensenShannon => "jensen-shannon",
             Self::TotalVariation => "total-variation",
         })
@@ -60,11 +67,12 @@ pub(crate) fn kl(log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::activation::log_softmax;
     use burn::tensor::{Device, TensorData};
 
     const ALL: [Divergence; 4] = [
-        Divergence::Forward,
-        Divergence::Reverse,
+        Divergence::Kl,
+        Divergence::ReverseKl,
         Divergence::JensenShannon,
         Divergence::TotalVariation,
     ];
@@ -94,6 +102,27 @@ mod tests {
         for (divergence, expected) in ALL.into_iter().zip(expected) {
             assert!((of(divergence, p, q) - expected).abs() < 1e-6, "{divergence}");
             assert!(of(divergence, p, p).abs() < 1e-6, "{divergence}");
+        }
+    }
+
+    #[test]
+    fn slopes_keep_their_size_at_any_temperature() {
+        // Logits one step apart, compared hot: by the rule, hotter still changes little.
+        let device = Device::default();
+        let slope = |divergence: Divergence, temperature: f64| {
+            let cooled = |logits: [f32; 3]| {
+                let logits =
+                    Tensor::<2>::from_data(TensorData::new(logits.to_vec(), [1, 3]), &device);
+                log_softmax(logits.div_scalar(temperature), 1)
+            };
+            let (p, q) = (cooled([0.3, 0.1, -0.4]), cooled([0.0, 0.1, 0.2]));
+            let moved = cooled([1e-2, 0.1, 0.2]);
+            let value = |q| f64::from(divergence.of(p.clone(), q).into_scalar::<f32>());
+            divergence.scale(temperature) * (value(moved) - value(q)) / 1e-2
+        };
+        for divergence in ALL {
+            let (hot, hotter) = (slope(divergence, 8.0), slope(divergence, 16.0));
+            assert!((hotter / hot - 1.0).abs() < 0.1, "{divergence}: {hot} {hotter}");
         }
     }
 

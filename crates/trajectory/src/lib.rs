@@ -1,7 +1,8 @@
 //! What a frozen diffusion language model writes one token at a time, and in which order: the data
-//! that a joint sampler is trained on, and one-at-a-time samples to compare others with.
+//! that a joint sampler is trained on, and one-at-a-time samples to compare others with; and what a sampler
+//! layer writes, to train it on states of its own.
 //!
-//! A [`Source`] is a numbered series of [`Trajectory`]s: [`Sampled`] by the model, or along given
+//! A [`Source`] is a numbered series of [`Trajectory`]s: [`Sampled`] by the model or a layer, or along given
 //! [`Texts`]. A [`Store`] is a folder of Parquet files that hold them with the settings they were made with, and
 //! a [`Plan`] makes those that a folder lacks. Trajectory i depends on nothing but the model, the settings and
 //! i: neither on batches and files, nor on how many processes shared the work or how often they were

@@ -1,10 +1,10 @@
-//! How the frozen model wrote a text: its tokens and the order in which it revealed them.
+//! How a text was written: its tokens and the order in which they were revealed.
 
 use conjoint_core::TokenId;
 
 use crate::Error;
 
-/// One text, and the order in which the frozen model reveals it one token at a time.
+/// One text, and the order in which its positions were revealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trajectory {
     /// Its number among the others, which is also that of its random stream.

@@ -207,13 +207,15 @@ fn a_layer_draws_its_own_texts_several_tokens_a_forward() {
     for tokens in [&[1][..], &[5], &[2, 3]] {
         assert_eq!(drawn_by(ExactRefiner, tokens, 7), reference(), "{tokens:?}");
     }
-    // One that answers as before the step does not, but where a step reveals one token: each trajectory has its own K.
-    let stale = drawn_by(StaleRefiner, &[1, 4], 7);
+    // One that answers as before the step does not, but where a step reveals one token. Of three prompts and three K, the
+    // K move by one each time all have had their turn, so that each prompt meets each.
+    let stale = drawn_by(StaleRefiner, &[1, 1, 4], 7);
     let differ = |i: &usize| stale[*i] != reference()[*i];
-    let (one, four): (Vec<usize>, Vec<usize>) = (0..50).partition(|i| i % 2 == 0);
+    let (four, one): (Vec<usize>, Vec<usize>) = (0..50).partition(|i| (i + i / 3) % 3 == 2);
     assert!(!one.iter().any(differ));
-    assert!(four.iter().filter(|i| differ(i)).count() > 12);
-    assert_eq!(drawn_by(StaleRefiner, &[1, 4], 50), stale);
+    assert!(four.iter().filter(|i| differ(i)).count() > 6);
+    assert!((0..3).all(|prompt| four.iter().any(|i| i % 3 == prompt)));
+    assert_eq!(drawn_by(StaleRefiner, &[1, 1, 4], 50), stale);
     for row in &stale {
         row.validate(5, 3).unwrap();
     }

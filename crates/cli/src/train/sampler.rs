@@ -21,8 +21,8 @@ use crate::trajectories::{StartArguments, make};
 
 /// Train the sampler layer of an exported model
 ///
-/// Trains along trajectories of the frozen model (arXiv 2509.22738): those of --trajectories-dir, or else its
-/// own, which are made first, one token at a time, and kept in DIR/trajectories. All of it goes on where an
+/// Trains along trajectories of the frozen model (arXiv 2509.22738), or of a layer: those of --trajectories-dir, or else
+/// the frozen model's own, which are made first, one token at a time, and kept in DIR/trajectories. All of it goes on where an
 /// interrupted run stopped. Writes model.safetensors with the published tensor names, for
 /// `conjoint export --sampler DIR`.
 ///
@@ -42,13 +42,12 @@ pub struct SamplerArguments {
     /// Trajectories to train on, of each folder, those held out included [default: 4000, or all that are given]
     #[arg(long, value_name = "N", value_parser = count::<2, 100000000>)]
     trajectories: Option<usize>,
-    /// Train on this folder of `conjoint trajectories` instead of making trajectories; may be given several times, for
-    /// one after the other, of which those held out are of the first
+    /// Train on this folder of `conjoint trajectories` instead of making trajectories; may be given several times
     #[arg(long, value_name = "DIR", conflicts_with_all = ["length", "prompt", "prompts", "texts"])]
     trajectories_dir: Vec<PathBuf>,
     #[command(flatten)]
     start: StartArguments,
-    /// Trajectories of these that are validated on and not trained on
+    /// The first trajectories of all, which are validated on and not trained on
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count::<1, 1000000>)]
     held_out: usize,
     /// MiB of memory for the frozen model's answers, so that a state met again costs no forward of it;
@@ -78,7 +77,7 @@ pub struct SamplerArguments {
     /// Compare at all depths in each step instead of at one drawn by their weights
     #[arg(long)]
     all_depths: bool,
-    /// Compare more at the M masked rows that are revealed next, those of lowest entropy
+    /// Compare more at the M masked rows that are revealed next
     #[arg(long, value_name = "M", value_parser = count::<1, 65536>)]
     window: Option<usize>,
     /// Share of a canvas's weight that goes to the window; the rest is spread over all masked rows
@@ -93,7 +92,7 @@ pub struct SamplerArguments {
     /// Share of the sequences that start from a text masked at random, as in the paper, instead of a state of decoding
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     random_share: f64,
-    /// How far the layer's distribution q is from the frozen model's p
+    /// What is made small: how far the layer's distribution q is from the frozen model's p
     #[arg(long, value_enum, default_value_t = Divergence::Kl)]
     divergence: Divergence,
     /// τ: compare both models' distributions at this temperature
@@ -113,17 +112,17 @@ enum Divergence {
     Kl,
     /// KL(q ‖ p): q must not have what p misses
     ReverseKl,
-    /// Both, each from their mean
+    /// The mean of KL(p ‖ m) and KL(q ‖ m), with m = (p + q) / 2
     JensenShannon,
-    /// Half of the sum of the distances
+    /// Half the sum of |p − q|
     TotalVariation,
 }
 
 impl From<Divergence> for conjoint_train::divergence::Divergence {
     fn from(divergence: Divergence) -> Self {
         match divergence {
-            Divergence::Kl => Self::Forward,
-            Divergence::ReverseKl => Self::Reverse,
+            Divergence::Kl => Self::Kl,
+            Divergence::ReverseKl => Self::ReverseKl,
             Divergence::JensenShannon => Self::JensenShannon,
             Divergence::TotalVariation => Self::TotalVariation,
         }
@@ -162,6 +161,10 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         precision: arguments.run.precision(),
         run,
     };
+    if arguments.early_power != 1.0 && arguments.random_share == 1.0 {
+        let reason = "all texts are masked at random: give a smaller --random-share";
+        return Err(BadFlag::unused("--early-power", arguments.early_power, reason).into());
+    }
     // Before trajectories are made, which may take hours.
     options.validate()?;
     if let Some(count) = arguments.trajectories.filter(|&count| count <= arguments.held_out) {
@@ -193,9 +196,23 @@ fn trajectories(
     run: &RunOptions,
 ) -> Result<Vec<Trajectory>> {
     if !arguments.trajectories_dir.is_empty() {
-        let all = arguments.trajectories_dir.iter();
-        let all = all.map(|folder| given(folder, arguments.trajectories, &model.fingerprint()));
-        return Ok(all.collect::<Result<Vec<_>>>()?.concat());
+        let mut all: Vec<Trajectory> = Vec::new();
+        for (i, folder) in arguments.trajectories_dir.iter().enumerate() {
+            let bad = |reason: &str| BadFlag::new("--trajectories-dir", folder.display(), reason);
+            if arguments.trajectories_dir[..i].contains(folder) {
+                return Err(bad("it is given twice: those held out would be trained on").into());
+            }
+            let next = given(folder, arguments.trajectories, &model.fingerprint())?;
+            let lengths = [&all, &next].map(|rows| rows.first().map(|row| row.tokens.len()));
+            if let [Some(first), Some(other)] = lengths
+                && first != other
+            {
+                let reason = format!("its texts have {other} positions, those before {first}");
+                return Err(bad(&reason).into());
+            }
+            all.extend(next);
+        }
+        return Ok(all);
     }
     // What the texts of the corpus begin with.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
@@ -211,8 +228,7 @@ fn trajectories(
 
 /// The trajectories of a folder, or the first `count` of them.
 fn given(folder: &Path, count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
-    let flag = |result| blame("--trajectories-dir", folder.display(), result);
-    let store = flag(Store::open(folder))?;
+    let store = blame("--trajectories-dir", folder.display(), Store::open(folder))?;
     let made = store.settings().get("model").unwrap_or("none");
     if made != asked {
         let reason = format!(
@@ -225,6 +241,20 @@ fn given(folder: &Path, count: Option<usize>, asked: &str) -> Result<Vec<Traject
         (Err(error @ Error::Missing { .. }), Some(count)) => {
             Err(BadFlag::new("--trajectories", count, error).into())
         }
-        (read, _) => Ok(read?),
+        (read, _) => Ok(blame("--trajectories-dir", folder.display(), read)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divergences_are_called_the_same_as_in_a_runs_folder() {
+        for divergence in Divergence::value_variants() {
+            let library = conjoint_train::divergence::Divergence::from(*divergence).to_string();
+            let flag = divergence.to_possible_value().unwrap();
+            assert_eq!(flag.get_name(), library);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Where trajectories come from: sampled by the frozen model, or read along given texts.
+//! Where trajectories come from: sampled by the frozen model or by a sampler layer, or read along given texts.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub trait Source {
         self.len() == Some(0)
     }
 
-    /// How many positions trajectory `index` reveals, which is how many forwards it takes one at a time.
+    /// How many positions trajectory `index` reveals, as many forwards where each reveals one.
     fn reveals(&self, index: u64) -> usize;
 
     /// Makes the trajectories of these indices with forwards of up to `batch` sequences, telling `observer`

@@ -12,7 +12,7 @@ use super::{Source, check, record};
 use crate::settings::digest;
 use crate::{Error, Settings, Trajectory};
 
-/// Texts that the frozen model writes one token at a time, lowest entropy first.
+/// Texts that the frozen model writes one token at a time, or a sampler layer several, lowest entropy first.
 ///
 /// **Law.** At temperature 1, the model's own joint over sequences of a fixed length, given the
 /// prompt: what [`ExactSequential`] samples. Below it, that of the filtered conditionals. A text that ends
@@ -36,7 +36,7 @@ pub struct Sampled {
 struct Joint {
     unmasker: LearnedJoint,
     /// What tells the layer from others.
-    layer: String,
+    layer_name: String,
     tokens_per_step: Vec<usize>,
 }
 
@@ -93,16 +93,15 @@ impl Sampled {
     }
 
     /// Draws by this sampler layer, in its own order, instead of one token a forward: texts and states on the way that
-    /// the layer itself comes to, its mistakes included, which the frozen model's own never show (DAgger, Ross et al.,
-    /// arXiv 1011.0686). Trajectory i reveals as many tokens a step as the entry i of `tokens_per_step`, modulo their
-    /// number. `named` tells the layer from others and stands in the settings.
+    /// the layer itself comes to, its mistakes included, which the frozen model's own seldom show (DAgger, Ross et al.,
+    /// arXiv 1011.0686). `tokens_per_step` are taken in turn, for each prompt in turn as well. `layer_name` tells the layer from others and stands in the settings.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless there is an entry, and each is at least 1.
     pub fn joint(
         mut self,
         layer: impl SamplerLayer + 'static,
-        named: impl Into<String>,
+        layer_name: impl Into<String>,
         tokens_per_step: Vec<usize>,
     ) -> Result<Self, Error> {
         if tokens_per_step.is_empty() || tokens_per_step.contains(&0) {
@@ -110,7 +109,7 @@ impl Sampled {
             return Err(Error::parameter("tokens a step", got, "at least 1 each"));
         }
         let unmasker = LearnedJoint::new(layer);
-        self.joint = Some(Joint { unmasker, layer: named.into(), tokens_per_step });
+        self.joint = Some(Joint { unmasker, layer_name: layer_name.into(), tokens_per_step });
         Ok(self)
     }
 
@@ -129,6 +128,20 @@ fn temperature(value: f64) -> Result<Temperature, Error> {
     Temperature::new(value).map_err(|_| Error::parameter("temperature", value, "finite, above 0"))
 }
 
+impl Joint {
+    /// Those of trajectory `index`. Were they the entry `index` modulo their number alone, four prompts and two entries would
+    /// meet in four of eight ways: each time all have had their turn, entries are moved by one.
+    fn tokens_per_step(&self, index: u64, prompts: u64) -> usize {
+        let entries = self.tokens_per_step.len() as u64;
+        let turn = prompts / gcd(prompts, entries) * entries;
+        self.tokens_per_step[((index + index / turn) % entries) as usize]
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 impl Source for Sampled {
     fn settings(&self) -> Settings {
         let (temperature, top_p) = self.named;
@@ -141,8 +154,8 @@ impl Source for Sampled {
             .with("temperature", temperature)
             .with("top-p", top_p.map_or("none".to_owned(), |p| p.to_string()))
             .with("order", "entropy");
-        let Some(Joint { layer, tokens_per_step, .. }) = &self.joint else { return settings };
-        settings.with("sampler", layer).with("tokens a step", format!("{tokens_per_step:?}"))
+        let Some(Joint { layer_name, tokens_per_step, .. }) = &self.joint else { return settings };
+        settings.with("sampler", layer_name).with("tokens a step", format!("{tokens_per_step:?}"))
     }
 
     fn len(&self) -> Option<u64> {
@@ -170,8 +183,9 @@ impl Source for Sampled {
             let stream = move |_| Box::new(SeededStream::new(seed, index)) as _;
             let canvas = Canvas::of_length(self.prompt(index), self.length, mask)?;
             let mut own = generator.clone().streams(stream);
-            if let Some(Joint { tokens_per_step: each, .. }) = &self.joint {
-                own = own.schedule(TokensPerStep::new(each[index as usize % each.len()])?);
+            if let Some(joint) = &self.joint {
+                let k = joint.tokens_per_step(index, self.prompts.len() as u64);
+                own = own.schedule(TokensPerStep::new(k)?);
             }
             Ok((canvas, own))
         };
