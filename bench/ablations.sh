@@ -3,7 +3,7 @@
 # start, trajectories, seed and number of steps. Writes ablations.json and ablations.md.
 #
 #   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 2 seconds each on two cores,
-#                                        the last two half as long again
+#                                        the last three half as long again
 #
 #   OUT           folder of the runs, which go on where they were interrupted   (target/ablations)
 #   MODEL         an exported base model                                       (models/tiny)
@@ -11,7 +11,8 @@
 #                 steps to part from it                                        (MODEL/sampler.safetensors)
 #   STEPS         steps of each run                                            (600)
 #   TRAJECTORIES  a folder of `conjoint trajectories`                          (made if not given)
-#   NUM           how many are made, from domains' tags                        (6000)
+#   OWN           a folder of `conjoint trajectories --joint`, for own-trajectories (made if not given, by MODEL's layer)
+#   NUM           how many of each are made, from domains' tags                (6000)
 #   SAMPLES       texts a point                                                (512)
 #   METRICS       figures of the texts                                         (right,parses,nll)
 #   SEED          of weights and states                                        (0)
@@ -54,11 +55,12 @@ declare -A variants=(
     [two-layers]="$baseline $rates --layers 2"
     [own-half]="$baseline $rates --own-share 0.5"
     [early]="$baseline $rates --early-power 2"
+    [own-trajectories]="$baseline $rates"
     [random-masks]="$baseline $rates --random-share 1"
     [published-rates]="$baseline $published"
 )
 order=(baseline another-seed one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
-    temperature-2 temperature-4 reverse-kl jensen-shannon total-variation two-layers published-rates early own-half random-masks)
+    temperature-2 temperature-4 reverse-kl jensen-shannon total-variation two-layers published-rates early own-trajectories own-half random-masks)
 start=(--init "$init")
 if [ "$init" = fresh ]; then
     # Weights that are given have a gain of their own.
@@ -76,11 +78,13 @@ measure=(--num-samples "${SAMPLES:-512}" --batch-size 32 --metrics "${METRICS:-r
 if [ "$init" = "$model/sampler.safetensors" ]; then
     "$CONJOINT" eval --model "$model" --unmaskers joint --k 2,4,8 "${measure[@]}" --out "$out/start"
 fi
+trajectories() {
+    printf '<%s>\n' story math code list >"$out/tags.txt"
+    "$CONJOINT" trajectories --model "$model" --num "${NUM:-6000}" --length 48 --prompts "$out/tags.txt" "$@"
+}
 if [ -z "${TRAJECTORIES:-}" ]; then
     TRAJECTORIES=$out/trajectories
-    printf '<%s>\n' story math code list >"$out/tags.txt"
-    "$CONJOINT" trajectories --model "$model" --num "${NUM:-6000}" --length 48 --seed "$seed" --out "$TRAJECTORIES" \
-        --prompts "$out/tags.txt"
+    trajectories --seed "$seed" --out "$TRAJECTORIES"
 fi
 for name in "${order[@]}"; do
     # States that are met once are not worth keeping.
@@ -90,6 +94,10 @@ for name in "${order[@]}"; do
     own_seed=$seed
     [ "$name" = another-seed ] && own_seed=$((seed + 1))
     read -ra flags <<<"${variants[$name]}"
+    if [ "$name" = own-trajectories ]; then
+        [ -n "${OWN:-}" ] || { OWN=$out/own && trajectories --joint 8,4,3 --seed $((seed + 1)) --out "$OWN"; }
+        flags+=(--trajectories-dir "$OWN")
+    fi
     "$CONJOINT" train sampler --model "$model" --dir "$out/$name/run" --trajectories-dir "$TRAJECTORIES" \
         "${start[@]}" "${answers[@]}" --steps "$steps" --seed "$own_seed" --batch 24 "${flags[@]}"
     rm -rf "$out/$name/model"

@@ -30,7 +30,7 @@ use crate::trajectories::{StartArguments, make};
 /// 250 steps; but the states are those of decoding (the paper's: --random-share 1), the weights an average, and
 /// numbers float32. Small models want more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
 /// --adamw 3e-3 --beta2 0.98 --warmup 100 --batch 24 --all-depths --depth-weights 2,1.5,1.2,1,1,1,1 --window 8
-/// --window-share 0.5, and at last --distil-temperature 2. On the processor the frozen model has --threads threads for
+/// --window-share 0.5, and at last --distil-temperature 2 and trajectories of its own. On the processor the frozen model has --threads threads for
 /// each of --workers, one if not given.
 #[derive(Args)]
 #[command(allow_negative_numbers = true)]
