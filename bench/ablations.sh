@@ -60,7 +60,8 @@ declare -A variants=(
     [published-rates]="$baseline $published"
 )
 order=(baseline another-seed one-depth three-passes eleven-passes no-window window-alone lambda-teacher lambda-start
-    temperature-2 temperature-4 reverse-kl jensen-shannon total-variation two-layers published-rates early own-trajectories own-half random-masks)
+    temperature-2 temperature-4 reverse-kl jensen-shannon total-variation two-layers published-rates early
+    own-trajectories own-half random-masks)
 start=(--init "$init")
 if [ "$init" = fresh ]; then
     # Weights that are given have a gain of their own.

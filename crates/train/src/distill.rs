@@ -54,8 +54,7 @@ pub struct Target {
 /// ```
 ///
 /// with `head` the frozen head [V, D], both distributions at temperature τ and Δ multiplied for it, see [`Comparison`], and
-/// smoothL1 averaged over D. Gradients
-/// flow through the whole chain.
+/// smoothL1 averaged over D. Gradients flow through the whole chain.
 pub fn loss(
     layer: &SamplerLayer,
     head: &Tensor<2>,
@@ -210,12 +209,7 @@ mod tests {
     fn gradients_are_slopes_through_the_whole_chain() {
         let device = Device::default().autodiff();
         let plain = Device::default();
-        for divergence in [
-            Divergence::Kl,
-            Divergence::ReverseKl,
-            Divergence::JensenShannon,
-            Divergence::TotalVariation,
-        ] {
+        for divergence in Divergence::ALL {
             let lambda = Comparison { divergence, teacher: 0.3, start: 0.2, temperature: 1.7 };
             let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &device), 1);
             let of = |layer: &SamplerLayer| {

@@ -21,6 +21,10 @@ pub enum Divergence {
 }
 
 impl Divergence {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Kl, Self::ReverseKl, Self::JensenShannon, Self::TotalVariation];
+
     /// The divergence of each row from log-probabilities p and q [N, V] → `[N]`.
     pub(crate) fn of(self, log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
         match self {
@@ -70,13 +74,6 @@ mod tests {
     use burn::tensor::activation::log_softmax;
     use burn::tensor::{Device, TensorData};
 
-    const ALL: [Divergence; 4] = [
-        Divergence::Kl,
-        Divergence::ReverseKl,
-        Divergence::JensenShannon,
-        Divergence::TotalVariation,
-    ];
-
     fn logs<const V: usize>(p: [f32; V]) -> Tensor<2> {
         let data = TensorData::new(p.map(f32::ln).to_vec(), [1, V]);
         Tensor::from_data(data, &Device::default())
@@ -99,7 +96,7 @@ mod tests {
             0.5 * (by_hand(wide_p, m) + by_hand(wide_q, m)),
             0.375,
         ];
-        for (divergence, expected) in ALL.into_iter().zip(expected) {
+        for (divergence, expected) in Divergence::ALL.into_iter().zip(expected) {
             assert!((of(divergence, p, q) - expected).abs() < 1e-6, "{divergence}");
             assert!(of(divergence, p, p).abs() < 1e-6, "{divergence}");
         }
@@ -120,7 +117,7 @@ mod tests {
             let value = |q| f64::from(divergence.of(p.clone(), q).into_scalar::<f32>());
             divergence.scale(temperature) * (value(moved) - value(q)) / 1e-2
         };
-        for divergence in ALL {
+        for divergence in Divergence::ALL {
             let (hot, hotter) = (slope(divergence, 8.0), slope(divergence, 16.0));
             assert!((hotter / hot - 1.0).abs() < 0.1, "{divergence}: {hot} {hotter}");
         }
@@ -135,7 +132,7 @@ mod tests {
         };
         let (p, q) = (logs([0.0, -200.0, -200.0]), logs([-200.0, 0.0, -300.0]));
         let expected = [200.0, 200.0, std::f64::consts::LN_2, 1.0];
-        for (divergence, expected) in ALL.into_iter().zip(expected) {
+        for (divergence, expected) in Divergence::ALL.into_iter().zip(expected) {
             let (value, slope) = slope(divergence, p.clone(), q.clone());
             assert!((value - expected).abs() < 1e-4 * expected, "{divergence}: {value}");
             assert!(slope.iter().all(|s| s.is_finite()), "{divergence}: {slope:?}");

@@ -22,16 +22,16 @@ use crate::trajectories::{StartArguments, make};
 /// Train the sampler layer of an exported model
 ///
 /// Trains along trajectories of the frozen model (arXiv 2509.22738), or of a layer: those of --trajectories-dir, or else
-/// the frozen model's own, which are made first, one token at a time, and kept in DIR/trajectories. All of it goes on where an
-/// interrupted run stopped. Writes model.safetensors with the published tensor names, for
+/// the frozen model's own, which are made first, one token at a time, and kept in DIR/trajectories. All of it goes on
+/// where an interrupted run stopped. Writes model.safetensors with the published tensor names, for
 /// `conjoint export --sampler DIR`.
 ///
 /// The defaults are the paper's, made for models of 7B and a long run: J = 7, AdamW at 5e-5, β₂ 0.999, constant after
 /// 250 steps; but the states are those of decoding (the paper's: --random-share 1), the weights an average, and
 /// numbers float32. Small models want more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
 /// --adamw 3e-3 --beta2 0.98 --warmup 100 --batch 24 --all-depths --depth-weights 2,1.5,1.2,1,1,1,1 --window 8
-/// --window-share 0.5, and at last --distil-temperature 2 and trajectories of its own. On the processor the frozen model has --threads threads for
-/// each of --workers, one if not given.
+/// --window-share 0.5, and at last --distil-temperature 2 and trajectories of its own. On the processor the frozen
+/// model has --threads threads for each of --workers, one if not given.
 #[derive(Args)]
 #[command(allow_negative_numbers = true)]
 pub struct SamplerArguments {
@@ -196,23 +196,7 @@ fn trajectories(
     run: &RunOptions,
 ) -> Result<Vec<Trajectory>> {
     if !arguments.trajectories_dir.is_empty() {
-        let mut all: Vec<Trajectory> = Vec::new();
-        for (i, folder) in arguments.trajectories_dir.iter().enumerate() {
-            let bad = |reason: &str| BadFlag::new("--trajectories-dir", folder.display(), reason);
-            if arguments.trajectories_dir[..i].contains(folder) {
-                return Err(bad("it is given twice: those held out would be trained on").into());
-            }
-            let next = given(folder, arguments.trajectories, &model.fingerprint())?;
-            let lengths = [&all, &next].map(|rows| rows.first().map(|row| row.tokens.len()));
-            if let [Some(first), Some(other)] = lengths
-                && first != other
-            {
-                let reason = format!("its texts have {other} positions, those before {first}");
-                return Err(bad(&reason).into());
-            }
-            all.extend(next);
-        }
-        return Ok(all);
+        return given(&arguments.trajectories_dir, arguments.trajectories, &model.fingerprint());
     }
     // What the texts of the corpus begin with.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
@@ -226,8 +210,29 @@ fn trajectories(
     Ok(store.read(Some(count))?)
 }
 
-/// The trajectories of a folder, or the first `count` of them.
-fn given(folder: &Path, count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
+/// The trajectories of these folders, one after the other, or the first `count` of each.
+fn given(folders: &[PathBuf], count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
+    let mut all: Vec<Trajectory> = Vec::new();
+    for (i, folder) in folders.iter().enumerate() {
+        let bad = |reason: &str| BadFlag::new("--trajectories-dir", folder.display(), reason);
+        if folders[..i].contains(folder) {
+            return Err(bad("it is given twice: those held out would be trained on").into());
+        }
+        let next = given_in(folder, count, asked)?;
+        let lengths = [&all, &next].map(|rows| rows.first().map(|row| row.tokens.len()));
+        if let [Some(first), Some(other)] = lengths
+            && first != other
+        {
+            let reason = format!("its texts have {other} positions, those before {first}");
+            return Err(bad(&reason).into());
+        }
+        all.extend(next);
+    }
+    Ok(all)
+}
+
+/// The trajectories of one folder, or the first `count` of them.
+fn given_in(folder: &Path, count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
     let store = blame("--trajectories-dir", folder.display(), Store::open(folder))?;
     let made = store.settings().get("model").unwrap_or("none");
     if made != asked {

@@ -94,7 +94,8 @@ impl Sampled {
 
     /// Draws by this sampler layer, in its own order, instead of one token a forward: texts and states on the way that
     /// the layer itself comes to, its mistakes included, which the frozen model's own seldom show (DAgger, Ross et al.,
-    /// arXiv 1011.0686). `tokens_per_step` are taken in turn, for each prompt in turn as well. `layer_name` tells the layer from others and stands in the settings.
+    /// arXiv 1011.0686). `tokens_per_step` are taken in turn, for each prompt in turn as well. `layer_name` tells the layer
+    /// from others and stands in the settings.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless there is an entry, and each is at least 1.
@@ -129,17 +130,12 @@ fn temperature(value: f64) -> Result<Temperature, Error> {
 }
 
 impl Joint {
-    /// Those of trajectory `index`. Were they the entry `index` modulo their number alone, four prompts and two entries would
-    /// meet in four of eight ways: each time all have had their turn, entries are moved by one.
+    /// Those of trajectory `index`: entries are taken in turn, one further each time the prompts begin anew, so that
+    /// every prompt meets every entry.
     fn tokens_per_step(&self, index: u64, prompts: u64) -> usize {
         let entries = self.tokens_per_step.len() as u64;
-        let turn = prompts / gcd(prompts, entries) * entries;
-        self.tokens_per_step[((index + index / turn) % entries) as usize]
+        self.tokens_per_step[((index % prompts + index / prompts) % entries) as usize]
     }
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 impl Source for Sampled {
