@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use conjoint_core::draw::{Argmax, Categorical};
-use conjoint_core::filter::{Ban, Filter, FilterRow, MinP, Temperature, TopK, TopP};
+use conjoint_core::filter::{Memory, Ban, Filter, FilterRow, MinP, Temperature, TopK, TopP};
 use conjoint_core::{Canvas, Draw, RowStats, SeededStream};
 use libfuzzer_sys::fuzz_target;
 
@@ -34,15 +34,10 @@ fuzz_target!(|input: (Vec<f32>, Vec<Step>)| {
     // What the generator refuses before it filters.
     logits.retain(|logit| !logit.is_nan() && *logit != f32::INFINITY);
     let canvas = Canvas::unconditional(1, 0).unwrap();
-    let mut scratch = Vec::new();
+    let (mut scratch, mut memory) = (Vec::new(), Memory::default());
     for filter in steps.into_iter().filter_map(Step::filter) {
         let before = logits.clone();
-        filter.apply(&mut FilterRow {
-            logits: &mut logits,
-            position: 0,
-            canvas: &canvas,
-            scratch: &mut scratch,
-        });
+        filter.apply(&mut FilterRow::new(&mut logits, 0, &canvas, &mut scratch, &mut memory));
         for (after, before) in logits.iter().zip(&before) {
             assert!(!after.is_nan() && *after != f32::INFINITY);
             assert!(*before > f32::NEG_INFINITY || *after == f32::NEG_INFINITY);

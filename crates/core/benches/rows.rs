@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use conjoint_core::draw::{Argmax, Categorical, Draw};
-use conjoint_core::filter::{Filter, FilterRow, MinP, Temperature, TopK, TopP};
+use conjoint_core::filter::{Filter, FilterRow, Memory, MinP, Temperature, TopK, TopP};
 use conjoint_core::sweep::Backend;
 use conjoint_core::{Canvas, RowStats, SeededStream, Stream};
 use divan::Bencher;
@@ -107,7 +107,7 @@ fn draw_after_top_k(bencher: Bencher, vocabulary: usize) {
 
 fn apply(filter: &dyn Filter, logits: &mut [f32], scratch: &mut Vec<(f32, u32)>) {
     let canvas = Canvas::unconditional(1, 0).expect("one position");
-    filter.apply(&mut FilterRow { logits, position: 0, canvas: &canvas, scratch });
+    filter.apply(&mut FilterRow::new(logits, 0, &canvas, scratch, &mut Memory::default()));
 }
 
 fn filter(bencher: Bencher, vocabulary: usize, filter: impl Filter) {

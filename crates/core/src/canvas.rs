@@ -154,6 +154,20 @@ impl Canvas {
         first..last
     }
 
+    /// The same canvas with `block` as the positions being worked on, as a model sees it in the middle of a
+    /// generation that goes block by block.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless `block` is a range of positions that is not empty.
+    pub fn in_block(mut self, block: Range<usize>) -> Result<Self, Error> {
+        if block.is_empty() || block.end > self.len() {
+            let expected = format!("a range within 0..{} that is not empty", self.len());
+            return Err(Error::parameter("block", format!("{block:?}"), expected));
+        }
+        self.block = block;
+        Ok(self)
+    }
+
     /// Sets the positions being worked on.
     pub(crate) fn set_block(&mut self, block: Range<usize>) {
         debug_assert!(block.end <= self.len());
@@ -166,14 +180,14 @@ impl Canvas {
         self.end = end;
     }
 
-    /// The canvas with these positions masked, given ones included; all in one block.
-    pub(crate) fn without(&self, hidden: &[usize]) -> Self {
+    /// The canvas with `hidden` positions masked too, given ones included. Block and end stay as they are;
+    /// positions that do not exist are left out.
+    pub fn hiding(&self, hidden: &[usize]) -> Self {
         let mut canvas = self.clone();
-        for &position in hidden {
+        for &position in hidden.iter().filter(|&&position| position < self.len()) {
             canvas.tokens[position] = self.mask;
             canvas.given[position] = false;
         }
-        (canvas.block, canvas.end) = (0..self.len(), self.len());
         canvas
     }
 
@@ -257,9 +271,23 @@ mod tests {
         assert_eq!((canvas.open(), canvas.block()), (1..3, 1..5));
         assert_eq!(canvas.masked().collect::<Vec<_>>(), [1]);
         assert_eq!(canvas.revealed().collect::<Vec<_>>(), [2]);
-        assert_eq!(canvas.without(&[2]).masked().collect::<Vec<_>>(), [1, 2, 3]);
+        let hidden = canvas.hiding(&[0, 2, 9]);
+        assert_eq!((hidden.open(), hidden.block()), (1..3, 1..5));
+        assert_eq!(hidden.masked().collect::<Vec<_>>(), [1, 2]);
+        assert!(hidden.is_masked(0) && !hidden.is_given(0));
         canvas.set_block(1..2);
         assert_eq!(canvas.open(), 1..2);
+    }
+
+    #[test]
+    fn a_block_is_a_range_of_positions() {
+        let canvas = Canvas::new(&[1], 4, MASK).unwrap();
+        let block = canvas.clone().in_block(2..4).unwrap();
+        assert_eq!(block.masked().collect::<Vec<_>>(), [2, 3]);
+        for bad in [2..2, 3..6] {
+            let error = canvas.clone().in_block(bad).unwrap_err();
+            assert!(error.to_string().contains("0..5"), "{error}");
+        }
     }
 
     proptest! {

@@ -186,6 +186,44 @@ pub enum Error {
         steps: usize,
     },
 
+    /// Settings of a generator that do not go together.
+    #[error("{unmasker} does not go with {setting}: {reason}")]
+    Combination {
+        /// The unmasker.
+        unmasker: &'static str,
+        /// The setting that it would ignore.
+        setting: String,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+
+    /// Hidden states were asked of a model that does not give them out.
+    #[error("hidden states were asked for, but the model does not give them out")]
+    NoHiddenStates,
+
+    /// A policy selected a candidate that there is not.
+    #[error(
+        "sequence {sequence}: {policy} selected candidate {candidate}, but there are only \
+         {candidates} (counted from 0)"
+    )]
+    NoSuchCandidate {
+        /// Index of the sequence in the request.
+        sequence: usize,
+        /// The policy.
+        policy: &'static str,
+        /// The candidate selected.
+        candidate: usize,
+        /// The number of candidates.
+        candidates: usize,
+    },
+
+    /// A run was asked about a sequence that it does not have.
+    #[error("the run has no sequence {sequence}")]
+    NoSuchSequence {
+        /// Its index.
+        sequence: usize,
+    },
+
     /// A strategy asked to refine without a sampler layer.
     #[error("the strategy asked for a sampler pass but has no sampler layer")]
     NoSamplerLayer,

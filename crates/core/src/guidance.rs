@@ -1,7 +1,11 @@
 //! Classifier-free guidance: a denoiser that pulls away from what it would say without the prompt.
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
+use crate::condensed::Rows;
+use crate::denoiser::{Answer, Form, Request, Session, Shown};
 use crate::{Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, Vocabulary};
 
 /// A denoiser whose rows are l_u + (w + 1)(l − l_u), l its logits on the canvas and l_u its logits
@@ -16,7 +20,7 @@ use crate::{Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, Vocabu
 /// Source: Nie et al., arXiv 2410.18514; LLaDA's `cfg_scale`, w = 0.
 #[derive(Debug, Clone)]
 pub struct ClassifierFree<D> {
-    model: D,
+    model: Arc<D>,
     scale: f32,
 }
 
@@ -27,7 +31,7 @@ impl<D: Denoiser> ClassifierFree<D> {
     /// [`Error::Parameter`] unless w is finite and at least 0.
     pub fn new(model: D, scale: f64) -> Result<Self, Error> {
         if (scale as f32).is_finite() && scale >= 0.0 {
-            Ok(Self { model, scale: scale as f32 })
+            Ok(Self { model: Arc::new(model), scale: scale as f32 })
         } else {
             Err(Error::parameter(
                 "guidance scale",
@@ -57,14 +61,28 @@ impl<D: Denoiser> Denoiser for ClassifierFree<D> {
         if self.scale == 0.0 { self.model.passes() } else { 2 * self.model.passes() }
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+    /// Rows are dense: the two passes are combined logit by logit.
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
         if self.scale == 0.0 {
-            return self.model.denoise(batch, rows);
+            return self.model.forward(request);
         }
-        let (hidden, twice) = without_given(batch, rows);
-        let both: Vec<&Canvas> = batch.iter().copied().chain(&hidden).collect();
-        let (beliefs, state) = self.model.denoise(&both, &twice)?;
-        Ok((combine(&beliefs, rows.len(), self.scale)?, State::new(Both(state))))
+        let twice = Twice::of(request);
+        let mut answer = twice.ask(request, |request| self.model.forward(request))?;
+        let rows = combine(&answer.rows.into_dense()?, request.rows.len(), self.scale)?;
+        answer.hidden.truncate(request.batch.len());
+        Ok(Answer {
+            rows: rows.into(),
+            state: State::new(Both(answer.state)),
+            hidden: answer.hidden,
+        })
+    }
+
+    /// The model's own session without guidance. With it, every canvas is shown twice, and nothing is remembered.
+    fn open_session(self: Arc<Self>) -> Result<Option<Box<dyn Session>>, Error> {
+        match self.scale {
+            0.0 => Arc::clone(&self.model).open_session(),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -76,19 +94,14 @@ pub struct GuidedLayer<S> {
 }
 
 impl<S: SamplerLayer> SamplerLayer for GuidedLayer<S> {
-    fn refine(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, Error> {
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, Error> {
         if self.scale == 0.0 {
-            return self.layer.refine(state, batch, rows);
+            return self.layer.pass(state, request);
         }
         let Both(state) = state.downcast_mut()?;
-        let (hidden, twice) = without_given(batch, rows);
-        let both: Vec<&Canvas> = batch.iter().copied().chain(&hidden).collect();
-        combine(&self.layer.refine(state, &both, &twice)?, rows.len(), self.scale)
+        let twice = Twice::of(request);
+        let rows = twice.ask(request, |request| self.layer.pass(state, request))?;
+        Ok(combine(&rows.into_dense()?, request.rows.len(), self.scale)?.into())
     }
 }
 
@@ -96,15 +109,31 @@ impl<S: SamplerLayer> SamplerLayer for GuidedLayer<S> {
 /// own.
 struct Both(State);
 
-/// The canvases with all that was given masked, and the rows of both halves of the batch.
-fn without_given(batch: &[&Canvas], rows: &[RowId]) -> (Vec<Canvas>, Vec<RowId>) {
-    let hide = |canvas: &&Canvas| {
-        let given: Vec<usize> = (0..canvas.len()).filter(|&p| canvas.is_given(p)).collect();
-        canvas.without(&given)
-    };
-    let second = |row: &RowId| RowId { sequence: row.sequence + batch.len(), ..*row };
-    let twice = rows.iter().copied().chain(rows.iter().map(second)).collect();
-    (batch.iter().map(hide).collect(), twice)
+/// The canvases of a request with all that was given masked, and the rows of both halves of the batch.
+struct Twice {
+    hidden: Vec<Canvas>,
+    rows: Vec<RowId>,
+}
+
+impl Twice {
+    fn of(request: &Request<'_>) -> Self {
+        let hide = |shown: &Shown<'_>| {
+            let canvas = shown.canvas;
+            let given: Vec<usize> = (0..canvas.len()).filter(|&p| canvas.is_given(p)).collect();
+            canvas.hiding(&given)
+        };
+        let batch = request.batch.len();
+        let second = |row: &RowId| RowId { sequence: row.sequence + batch, ..*row };
+        let rows = request.rows.iter().copied().chain(request.rows.iter().map(second)).collect();
+        Self { hidden: request.batch.iter().map(hide).collect(), rows }
+    }
+
+    /// Asks for both halves, as dense rows.
+    fn ask<T>(&self, request: &Request<'_>, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+        let own = request.batch.iter().map(|shown| Shown::alone(shown.canvas));
+        let batch: Vec<Shown<'_>> = own.chain(self.hidden.iter().map(Shown::alone)).collect();
+        ask(&Request { batch: &batch, rows: &self.rows, form: Form::Dense, hidden: request.hidden })
+    }
 }
 
 /// Combines rows n and N + n of 2N.

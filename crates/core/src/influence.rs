@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use crate::{Error, View};
+use crate::{Error, Observation};
 
 /// Estimates how strongly revealing one masked position moves the distribution of another.
 ///
@@ -14,20 +14,29 @@ use crate::{Error, View};
 ///
 /// which is also the total variation between the joint of the two and the product of their marginals.
 pub trait Influence: Send + Sync {
-    /// Estimates \[n, n\] for the n [candidates](View::candidates) of a step: how strongly i, the row,
+    /// Estimates \[n, n\] for the n [candidates](Observation::candidates) of a step: how strongly i, the row,
     /// moves j, the column. Entries are at least 0, +∞ for "never together"; the diagonal is not read.
     ///
-    /// The view gives the rows, the tokens and the positions. It has no hidden states: these stay with
-    /// the model's runtime, out of the reach of strategies.
+    /// The observation gives the rows, the tokens and the positions, and the
+    /// [hidden states](Observation::hidden) if the estimate [needs them](Self::needs_hidden).
     ///
     /// # Errors
-    /// [`Error::Model`] if a predictor fails; those of the view.
-    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, Error>;
+    /// [`Error::Model`] if a predictor fails; those of the observation.
+    fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, Error>;
+
+    /// Whether it reads hidden states, as a trained predictor does. On a device they are copied to the host.
+    fn needs_hidden(&self) -> bool {
+        false
+    }
 }
 
 impl<I: Influence + ?Sized> Influence for Arc<I> {
-    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, Error> {
-        (**self).influences(view)
+    fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, Error> {
+        (**self).influences(rows)
+    }
+
+    fn needs_hidden(&self) -> bool {
+        (**self).needs_hidden()
     }
 }
 
@@ -58,9 +67,9 @@ impl GiniBound {
 }
 
 impl Influence for GiniBound {
-    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, Error> {
-        let n = view.candidates().len();
-        let row = |candidate| view.filtered(candidate).map(|logits| Self::gini(logits));
+    fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, Error> {
+        let n = rows.candidates().len();
+        let row = |candidate| rows.filtered(candidate).map(|logits| Self::gini(logits));
         let gini: Vec<f64> = (0..n).map(row).collect::<Result<_, _>>()?;
         Ok(Array2::from_shape_fn((n, n), |(i, j)| gini[i].min(gini[j])))
     }

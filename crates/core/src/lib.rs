@@ -6,22 +6,26 @@
 //! | role | trait or type | question it answers |
 //! |---|---|---|
 //! | [`canvas`] | [`Canvas`] | what is known so far, and what is still masked |
-//! | [`denoiser`] | [`Denoiser`], [`SamplerLayer`] | what the model believes of the masked positions |
-//! | [`beliefs`] | [`Beliefs`], [`RowStats`] | those distributions, row by row |
-//! | [`condensed`] | [`Condensed`](condensed::Condensed), [`Rows`](condensed::Rows) | the same, of which only the top has been fetched |
-//! | [`sweep`] | [`Backend`](sweep::Backend) | what is read off a row, on the CPU's vectors |
+//! | [`denoiser`] | [`Denoiser`], [`Session`](denoiser::Session), [`SamplerLayer`] | what the model says of the masked positions |
+//! | [`policy`] | [`Policy`] | where to reveal, and how many positions in a step |
+//! | [`unmasker`] | [`Unmasker`] | how these positions get their tokens |
+//! | [`reviser`] | [`Reviser`] | what is taken back |
+//! | [`strategy`] | [`Strategy`](strategy::Strategy) | the three together, and the published ones by name |
+//! | [`order`] | [`Order`] | which position comes first |
+//! | [`schedule`] | [`Schedule`] | how many tokens a step reveals |
 //! | [`filter`] | [`Filter`] | what may be drawn |
-//! | [`order`] | [`Order`] | where to reveal |
-//! | [`schedule`] | [`Schedule`] | how many to reveal |
 //! | [`draw`] | [`Draw`], [`Stream`] | which token; all randomness |
-//! | [`unmasker`] | [`Unmasker`] | one sequence's strategy, made of the above |
-//! | [`generator`] | [`Generator`] | the loop: batches in lockstep, calls, results |
-//! | [`autoregressive`] | [`Autoregressive`] | what a second model, reading left to right, says of a draft |
-//! | [`span_decoder`] | [`SpanDecoder`](span_decoder::SpanDecoder) | how the tokens of a span go together, given what is believed of each |
+//! | [`generator`] | [`Generator`], [`Run`] | the loop: batches in lockstep, step by step |
+//! | [`observation`] | [`Observation`], [`StepRequest`] | what is seen of a step, and asked before it |
+//! | [`observer`] | [`Observer`] | what is reported to a progress bar, a trace or a viewer |
+//! | [`beliefs`] | [`Beliefs`], [`RowStats`] | the model's distributions, row by row |
+//! | [`condensed`] | [`Condensed`](condensed::Condensed), [`Rows`](condensed::Rows) | the same, of which only the top has been fetched |
+//! | [`sweep`] | [`Backend`](sweep::Backend) | statistics of a row, on the CPU's vectors |
+//! | [`autoregressive`] | [`Autoregressive`] | how a second model, reading left to right, scores a draft |
+//! | [`span_decoder`] | [`SpanDecoder`](span_decoder::SpanDecoder) | how the tokens of a span go together, given the rows |
 //! | [`influence`] | [`Influence`](influence::Influence) | how strongly masked positions depend on each other |
-//! | [`guidance`] | [`ClassifierFree`](guidance::ClassifierFree) | what the prompt changes, made stronger |
+//! | [`guidance`] | [`ClassifierFree`](guidance::ClassifierFree) | classifier-free guidance |
 //! | [`presets`] | [`llada`](presets::llada) … | the settings of the published loops |
-//! | [`observer`] | [`Observer`] | what a progress bar, a trace or a viewer is told |
 //!
 //! All entropies are in nats and all probabilities are those of a softmax over one row of logits.
 
@@ -36,11 +40,16 @@ pub mod filter;
 pub mod generator;
 pub mod guidance;
 pub mod influence;
+mod name;
+pub mod observation;
 pub mod observer;
 pub mod order;
+pub mod policy;
 pub mod presets;
+pub mod reviser;
 pub mod schedule;
 pub mod span_decoder;
+pub mod strategy;
 pub mod sweep;
 pub mod unmasker;
 pub mod vocabulary;
@@ -52,9 +61,12 @@ pub use denoiser::{Denoiser, SamplerLayer, State};
 pub use draw::{Draw, SeededStream, Stream};
 pub use error::Error;
 pub use filter::Filter;
-pub use generator::{Generator, Output};
+pub use generator::{CancelToken, Event, FinishReason, Generator, Output, Run};
+pub use observation::{Observation, Question, StepRequest};
 pub use observer::Observer;
 pub use order::Order;
+pub use policy::Policy;
+pub use reviser::Reviser;
 pub use schedule::Schedule;
-pub use unmasker::{Before, Next, Turn, Unmasker, View};
+pub use unmasker::{Next, Unmasker, View};
 pub use vocabulary::Vocabulary;

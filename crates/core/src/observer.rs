@@ -1,6 +1,6 @@
 //! What a progress bar, a trace, a stream or a viewer is told while sequences are generated.
 
-use crate::{Canvas, Output, TokenId};
+use crate::{Canvas, Error, Observation, Output, TokenId};
 
 /// One token revealed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +37,12 @@ pub trait Observer {
         let _ = (sequence, step, round);
     }
 
+    /// The rows of a sequence have come from a forward or a sampler pass and are filtered; nothing has been decided from
+    /// them yet.
+    fn on_rows(&mut self, rows: &Observation<'_>) {
+        let _ = rows;
+    }
+
     /// A token was revealed.
     fn on_reveal(&mut self, reveal: &Reveal) {
         let _ = reveal;
@@ -52,9 +58,14 @@ pub trait Observer {
         let _ = (sequence, step, canvas);
     }
 
-    /// A sequence is finished.
+    /// A sequence is finished, or was ended from outside.
     fn on_finish(&mut self, sequence: usize, output: &Output) {
         let _ = (sequence, output);
+    }
+
+    /// A sequence has failed. The others go on, unless the caller [runs](crate::Generator::run) them as one.
+    fn on_fail(&mut self, sequence: usize, error: &Error) {
+        let _ = (sequence, error);
     }
 }
 
@@ -78,6 +89,11 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.1.on_sampler_pass(sequence, step, round);
     }
 
+    fn on_rows(&mut self, rows: &Observation<'_>) {
+        self.0.on_rows(rows);
+        self.1.on_rows(rows);
+    }
+
     fn on_reveal(&mut self, reveal: &Reveal) {
         self.0.on_reveal(reveal);
         self.1.on_reveal(reveal);
@@ -97,6 +113,11 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.0.on_finish(sequence, output);
         self.1.on_finish(sequence, output);
     }
+
+    fn on_fail(&mut self, sequence: usize, error: &Error) {
+        self.0.on_fail(sequence, error);
+        self.1.on_fail(sequence, error);
+    }
 }
 
 impl<O: Observer + ?Sized> Observer for &mut O {
@@ -110,6 +131,10 @@ impl<O: Observer + ?Sized> Observer for &mut O {
 
     fn on_sampler_pass(&mut self, sequence: usize, step: usize, round: usize) {
         (**self).on_sampler_pass(sequence, step, round);
+    }
+
+    fn on_rows(&mut self, rows: &Observation<'_>) {
+        (**self).on_rows(rows);
     }
 
     fn on_reveal(&mut self, reveal: &Reveal) {
@@ -126,6 +151,10 @@ impl<O: Observer + ?Sized> Observer for &mut O {
 
     fn on_finish(&mut self, sequence: usize, output: &Output) {
         (**self).on_finish(sequence, output);
+    }
+
+    fn on_fail(&mut self, sequence: usize, error: &Error) {
+        (**self).on_fail(sequence, error);
     }
 }
 

@@ -18,8 +18,9 @@ use crate::draw::Argmax;
 use crate::filter::{Temperature, TopK, TopP};
 use crate::guidance::ClassifierFree;
 use crate::order::{Entropy, Margin, Random, Randomised};
+use crate::policy::Origin;
 use crate::schedule::{DreamLinear, LladaEven, Threshold};
-use crate::unmasker::{Confidence, LearnedJoint, Marginal, Origin, Score};
+use crate::unmasker::{Confidence, LearnedJoint, Marginal, Score};
 use crate::{Denoiser, Error, Filter, Generator, Order, SamplerLayer};
 
 /// Where LLaDA's loop keeps tokens.
@@ -145,11 +146,18 @@ pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, E
                 let expected = "none with the algorithm origin, which ranks nothing";
                 return Err(Error::parameter("alg_temp", temperature, expected));
             }
-            generator.unmasker(Origin::new(with.epsilon)?)
+            let origin = Origin::new(with.steps)?.with_epsilon(with.epsilon)?;
+            generator.unmasker(Marginal::default()).policy(origin)
         }
     };
-    let schedule = DreamLinear::new(with.steps)?.with_epsilon(with.epsilon)?;
-    drawing(generator.schedule(schedule), with.temperature, with.top_p, with.top_k)
+    let generator = match with.algorithm {
+        DreamAlgorithm::Origin => generator,
+        _ => {
+            let schedule = DreamLinear::new(with.steps)?.with_epsilon(with.epsilon)?;
+            generator.schedule(schedule)
+        }
+    };
+    drawing(generator, with.temperature, with.top_p, with.top_k)
 }
 
 /// Independent draws in an order, or in a lottery of its scores.

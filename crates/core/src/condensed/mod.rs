@@ -11,6 +11,8 @@ mod request;
 mod rows;
 mod top_row;
 
+use ndarray::Array2;
+
 use crate::{Beliefs, Error};
 
 pub use request::Condense;
@@ -36,6 +38,25 @@ impl Rows {
             Self::Dense(beliefs) => Ok(beliefs.logits(n)),
             Self::Condensed(condensed) => condensed.whole(n),
         }
+    }
+
+    /// All rows as dense logits [N, V]; condensed ones are fetched.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if a row cannot be fetched.
+    pub fn into_dense(self) -> Result<Beliefs, Error> {
+        let condensed = match self {
+            Self::Dense(beliefs) => return Ok(beliefs),
+            Self::Condensed(condensed) => condensed,
+        };
+        let (rows, columns) = (condensed.rows(), condensed.vocabulary());
+        condensed.fetch(&(0..rows).collect::<Vec<_>>())?;
+        let mut logits = Vec::with_capacity(rows * columns);
+        for row in 0..rows {
+            logits.extend_from_slice(condensed.whole(row)?);
+        }
+        let logits = Array2::from_shape_vec((rows, columns), logits).map_err(Error::model)?;
+        Ok(Beliefs::from_logits(logits))
     }
 
     /// The condensed rows, if they are that.

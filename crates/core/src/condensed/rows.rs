@@ -32,7 +32,7 @@ pub struct Condensed {
 }
 
 /// Answers the whole rows of these numbers, in their order.
-type Source = dyn Fn(&[usize]) -> Result<Beliefs, Error>;
+type Source = dyn Fn(&[usize]) -> Result<Beliefs, Error> + Send;
 
 impl Condensed {
     /// Rows over a vocabulary of `vocabulary` tokens; `source` answers the logits [n, V] of the n rows
@@ -45,7 +45,7 @@ impl Condensed {
         summary: Summary,
         wanted: &Condense,
         vocabulary: usize,
-        source: impl Fn(&[usize]) -> Result<Beliefs, Error> + 'static,
+        source: impl Fn(&[usize]) -> Result<Beliefs, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let (rows, k) = summary.top.dim();
         let (temperatures, tokens) = (wanted.temperatures().to_vec(), wanted.tokens().to_vec());

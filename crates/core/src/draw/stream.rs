@@ -8,7 +8,7 @@ use crate::sweep;
 /// Every random decision of this crate is a choice among finitely many branches with known
 /// probabilities, made through this trait. That is what lets `conjoint-testkit` walk through every
 /// branch and compute the exact law of a strategy.
-pub trait Stream {
+pub trait Stream: Send {
     /// An index with probability softmax(logits): none is NaN or +∞, at least one is finite.
     fn categorical(&mut self, logits: &[f32]) -> usize;
 

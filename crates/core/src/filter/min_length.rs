@@ -54,18 +54,21 @@ impl Filter for MinLength {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::Memory;
 
     #[test]
     fn the_prompt_does_not_count() {
         let canvas = Canvas::new(&[1, 1], 4, 9).unwrap();
         let ends = |length: usize, position: usize| {
             let (mut logits, mut scratch) = (vec![0.0; 3], Vec::new());
-            MinLength::new(length, [0, 2, 50]).apply(&mut FilterRow {
-                logits: &mut logits,
+            let mut memory = Memory::default();
+            MinLength::new(length, [0, 2, 50]).apply(&mut FilterRow::new(
+                &mut logits,
                 position,
-                canvas: &canvas,
-                scratch: &mut scratch,
-            });
+                &canvas,
+                &mut scratch,
+                &mut memory,
+            ));
             assert_eq!(logits[1], 0.0);
             logits[0] == 0.0 && logits[2] == 0.0
         };

@@ -15,6 +15,8 @@ use crate::{Canvas, sweep};
 
 mod ban;
 mod constrain;
+mod credit;
+mod memory;
 mod min_length;
 mod min_p;
 mod penalty;
@@ -25,6 +27,8 @@ mod top_p;
 
 pub use ban::Ban;
 pub use constrain::Constrain;
+pub use credit::CreditDecoding;
+pub use memory::Memory;
 pub use min_length::MinLength;
 pub use min_p::MinP;
 pub use penalty::Penalty;
@@ -43,9 +47,27 @@ pub struct FilterRow<'a> {
     pub canvas: &'a Canvas,
     /// Memory that filters may use, so that none has to allocate. Holds nothing of worth.
     pub scratch: &'a mut Vec<(f32, u32)>,
+    /// The denoising step of the sequence.
+    pub step: usize,
+    /// Whether the row is new: it comes from a forward and is filtered for the first time in its step. A row is
+    /// filtered again when a token is drawn from it, and after sampler passes.
+    pub first: bool,
+    /// What filters keep of the sequence from step to step.
+    pub memory: &'a mut Memory,
 }
 
-impl FilterRow<'_> {
+impl<'a> FilterRow<'a> {
+    /// A new row of the first step, outside of a run.
+    pub fn new(
+        logits: &'a mut [f32],
+        position: usize,
+        canvas: &'a Canvas,
+        scratch: &'a mut Vec<(f32, u32)>,
+        memory: &'a mut Memory,
+    ) -> Self {
+        Self { logits, position, canvas, scratch, step: 0, first: true, memory }
+    }
+
     /// Gathers the tokens still possible whose logit is at least `floor`, as (logit, token), into the
     /// scratch memory. Blocks that have none cost no more than their maximum.
     fn gather(&mut self, floor: f32) {
@@ -78,6 +100,9 @@ fn most_probable_first(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
 }
 
 /// Rewrites one row of logits.
+///
+/// A filter is shared by all sequences. What it has to remember of one of them it keeps in the row's
+/// [`memory`](FilterRow::memory).
 pub trait Filter: Send + Sync {
     /// Rewrites the row in place. It may be left without a possible token; whoever draws from it
     /// then reports [`Error::EmptyRow`](crate::Error::EmptyRow).
@@ -183,12 +208,8 @@ pub(crate) mod tests {
         let canvas = Canvas::unconditional(1, 0).unwrap();
         let mut logits = logits.to_vec();
         let mut scratch = Vec::new();
-        filter.apply(&mut FilterRow {
-            logits: &mut logits,
-            position: 0,
-            canvas: &canvas,
-            scratch: &mut scratch,
-        });
+        let mut memory = Memory::default();
+        filter.apply(&mut FilterRow::new(&mut logits, 0, &canvas, &mut scratch, &mut memory));
         logits
     }
 

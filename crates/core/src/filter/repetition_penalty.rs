@@ -75,18 +75,15 @@ impl Filter for RepetitionPenalty {
 mod tests {
     use super::*;
     use crate::Canvas;
+    use crate::filter::Memory;
 
     /// The row of `position` on a canvas whose mask is 9.
     fn at(filter: RepetitionPenalty, tokens: &[u32], position: usize, logits: &[f32]) -> Vec<f32> {
         let canvas = Canvas::infill(tokens.to_vec(), 9).unwrap();
         let (mut logits, mut scratch) = (logits.to_vec(), vec![(1.0, 7)]);
-        let logits_mut = &mut logits;
-        filter.apply(&mut FilterRow {
-            logits: logits_mut,
-            position,
-            canvas: &canvas,
-            scratch: &mut scratch,
-        });
+        let mut memory = Memory::default();
+        let row = &mut FilterRow::new(&mut logits, position, &canvas, &mut scratch, &mut memory);
+        filter.apply(row);
         logits
     }
 

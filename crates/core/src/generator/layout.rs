@@ -1,4 +1,5 @@
-use crate::unmasker::{Question, Shown};
+use crate::denoiser::Shown;
+use crate::observation::{Asked, RowRef};
 use crate::{Canvas, RowId};
 
 /// What is asked of the model in one forward: the batch, the rows, and whose they are. Its memory is
@@ -11,7 +12,7 @@ pub(super) struct Layout {
     pub rows: Vec<RowId>,
     /// The rows of each sequence: its masked positions, then the answers to its questions. There may
     /// be more of these than sequences.
-    pub shown: Vec<Vec<Shown>>,
+    pub shown: Vec<Vec<RowRef>>,
     /// How many canvases of the batch belong to each sequence.
     pub forwards: Vec<usize>,
     /// Where the rows of each sequence are wanted, one sequence after the other.
@@ -19,12 +20,13 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Lays out a forward over `canvases`, each with its questions.
-    pub fn lay_out(&mut self, canvases: &[&Canvas], questions: &[Vec<Question>]) {
+    /// Lays out a forward over the sequences of `batch`, each with its questions.
+    pub fn lay_out(&mut self, batch: &[Shown<'_>], questions: &[Vec<Asked>]) {
         self.extra.clear();
         self.forwards.clear();
         self.wanted.clear();
-        for (slot, (canvas, questions)) in canvases.iter().zip(questions).enumerate() {
+        for (slot, (shown, questions)) in batch.iter().zip(questions).enumerate() {
+            let canvas = shown.canvas;
             let own = |position| RowId { sequence: slot, position };
             let first = self.wanted.len();
             self.wanted.extend(canvas.masked().map(own));
@@ -34,11 +36,11 @@ impl Layout {
                 let known = hidden.iter().position(|&known| known == question.hidden);
                 let sequence = match known {
                     _ if question.hidden.is_empty() => slot,
-                    Some(n) => canvases.len() + first_extra + n,
+                    Some(n) => batch.len() + first_extra + n,
                     None => {
-                        self.extra.push(canvas.without(&question.hidden));
+                        self.extra.push(canvas.hiding(&question.hidden));
                         hidden.push(&question.hidden);
-                        canvases.len() + self.extra.len() - 1
+                        batch.len() + self.extra.len() - 1
                     }
                 };
                 self.wanted.push(RowId { sequence, position: question.position });
@@ -48,29 +50,23 @@ impl Layout {
             // Numbered once all rows are known.
             let shown = self.shown_of(slot);
             shown.clear();
-            shown.resize(count, Shown { position: 0, row: 0 });
+            shown.resize(count, RowRef { position: 0, row: 0 });
         }
         self.rows.clear();
         self.rows.extend_from_slice(&self.wanted);
         self.rows.sort_unstable();
         self.rows.dedup();
-        let all = self.shown.iter_mut().take(canvases.len()).flatten();
+        let all = self.shown.iter_mut().take(batch.len()).flatten();
         for (shown, id) in all.zip(&self.wanted) {
             // Every row wanted is in the list, so that the search never fails.
             let row = self.rows.binary_search(id).unwrap_or_else(|place| place);
-            *shown = Shown { position: id.position, row };
+            *shown = RowRef { position: id.position, row };
         }
     }
 
-    /// The batch: the sequences' own canvases, then the others. It takes the memory of a former batch.
-    pub fn batch<'a>(
-        &'a self,
-        memory: Vec<&Canvas>,
-        canvases: impl Iterator<Item = &'a Canvas>,
-    ) -> Vec<&'a Canvas> {
-        let mut batch = emptied(memory);
-        batch.extend(canvases.chain(&self.extra));
-        batch
+    /// The canvases of a batch beside the sequences' own.
+    pub fn extra(&self) -> impl Iterator<Item = Shown<'_>> {
+        self.extra.iter().map(Shown::alone)
     }
 
     /// Appends the rows of a sequence alone as a sampler pass wants them: its masked positions, those in the
@@ -82,10 +78,10 @@ impl Layout {
         self.rows.extend(masked.map(|position| RowId { sequence: slot, position }));
         self.shown_of(slot).clear();
         let shown = self.rows[first..].iter().zip(first..);
-        self.shown[slot].extend(shown.map(|(id, row)| Shown { position: id.position, row }));
+        self.shown[slot].extend(shown.map(|(id, row)| RowRef { position: id.position, row }));
     }
 
-    fn shown_of(&mut self, slot: usize) -> &mut Vec<Shown> {
+    fn shown_of(&mut self, slot: usize) -> &mut Vec<RowRef> {
         if self.shown.len() <= slot {
             self.shown.resize(slot + 1, Vec::new());
         }
@@ -94,7 +90,7 @@ impl Layout {
 }
 
 /// A vector's memory, to be filled with references that live for another time.
-pub(super) fn emptied<'a>(mut batch: Vec<&Canvas>) -> Vec<&'a Canvas> {
+pub(super) fn emptied<'a>(mut batch: Vec<Shown<'_>>) -> Vec<Shown<'a>> {
     batch.clear();
     // Collected in place.
     batch.into_iter().map_while(|_| None).collect()
@@ -106,23 +102,24 @@ mod tests {
 
     const MASK: u32 = 9;
 
-    fn laid_out(canvases: &[&Canvas], questions: &[Vec<Question>]) -> Layout {
+    fn laid_out(canvases: &[&Canvas], questions: &[Vec<Asked>]) -> Layout {
         let mut layout = Layout::default();
-        layout.lay_out(canvases, questions);
+        layout.lay_out(&Shown::once(canvases), questions);
         layout
     }
 
     #[test]
     fn questions_that_hide_the_same_share_a_canvas() {
         let canvas = Canvas::infill(vec![1, MASK, 2, MASK], MASK).unwrap();
-        let question = |position, hidden: &[usize]| Question { position, hidden: hidden.into() };
+        let question = |position, hidden: &[usize]| Asked { position, hidden: hidden.into() };
         let questions =
             vec![question(0, &[]), question(2, &[2]), question(1, &[0, 2]), question(0, &[0, 2])];
         let layout = laid_out(&[&canvas, &canvas], &[vec![], questions]);
         assert_eq!(layout.forwards, [1, 3]);
-        let batch = layout.batch(Vec::new(), [&canvas, &canvas].into_iter());
-        assert_eq!(batch[2].tokens(), [1, MASK, MASK, MASK]);
-        assert_eq!(batch[3].tokens(), [MASK; 4]);
+        let extra: Vec<Shown<'_>> = layout.extra().collect();
+        assert_eq!(extra[0].canvas.tokens(), [1, MASK, MASK, MASK]);
+        assert_eq!(extra[1].canvas.tokens(), [MASK; 4]);
+        assert!(extra.iter().all(|shown| shown.id.is_none()));
         assert!(layout.rows.is_sorted());
         let asked: Vec<(usize, usize)> = layout.shown[1]
             .iter()
@@ -135,7 +132,7 @@ mod tests {
     #[test]
     fn a_row_asked_for_twice_is_computed_once() {
         let canvas = Canvas::unconditional(2, MASK).unwrap();
-        let again = Question { position: 1, hidden: vec![] };
+        let again = Asked { position: 1, hidden: vec![] };
         let layout = laid_out(&[&canvas], &[vec![again]]);
         assert_eq!(layout.rows.len(), 2);
         assert_eq!(layout.shown[0][2], layout.shown[0][1]);

@@ -3,36 +3,46 @@
 
 use std::sync::Arc;
 
-use crate::condensed::Condense;
-use crate::draw::{Categorical, TopRule};
-use crate::filter::{Ban, Identity};
-use crate::schedule::TokensPerStep;
-use crate::unmasker::{ExactSequential, Parts, Stop, Strategy};
+use crate::draw::Categorical;
+use crate::policy::DynPolicy;
+use crate::reviser::DynReviser;
+use crate::strategy::Strategy;
+use crate::unmasker::ExactSequential;
 use crate::{
-    Canvas, Denoiser, Draw, Error, Filter, Observer, Schedule, SeededStream, Stream, TokenId,
-    Vocabulary,
+    Canvas, Denoiser, Draw, Error, Filter, Observer, Order, Schedule, SeededStream, Stream,
+    TokenId, Vocabulary,
 };
 
+mod config;
 mod layout;
-mod lockstep;
 mod output;
+mod resolve;
+mod run;
 mod sequence;
 
-pub use output::Output;
+pub use output::{FinishReason, Output};
+pub use run::{CancelToken, Event, Run};
 
 type Streams = dyn Fn(u64) -> Box<dyn Stream> + Send + Sync;
 
 /// Generates sequences with a denoiser and a strategy.
 ///
-/// Every role has a default: [`ExactSequential`] in entropy order, one token per step, no filter
+/// Every role has a default: [`ExactSequential`] in entropy order, no reviser, no filter
 /// but a ban on the mask id, categorical draws, seed 0, one block, batches of 16.
+///
+/// Where and how many is set by an [order](Self::order) and a [schedule](Self::schedule), or by a
+/// [policy](Self::policy) in place of both. Settings that do not go together are an error,
+/// [`Error::Combination`], before anything is run: no setting is ignored.
 #[derive(Clone)]
 pub struct Generator {
     model: Arc<dyn Denoiser>,
-    unmasker: Box<dyn Strategy>,
-    schedule: Arc<dyn Schedule>,
+    strategy: Strategy,
+    order: Option<Arc<dyn Order>>,
+    schedule: Option<Arc<dyn Schedule>>,
+    policy: Option<Box<dyn DynPolicy>>,
+    reviser: Option<Box<dyn DynReviser>>,
     ban: Vec<TokenId>,
-    filter: Arc<dyn Filter>,
+    filter: Option<Arc<dyn Filter>>,
     draw: Arc<dyn Draw>,
     streams: Arc<Streams>,
     block_length: Option<usize>,
@@ -47,11 +57,13 @@ impl Generator {
         let ban = vec![model.vocabulary().mask()];
         Self {
             model: Arc::new(model),
-            unmasker: ExactSequential::default().boxed(),
-            // K = 1 is in range.
-            schedule: Arc::new(TokensPerStep::new(1).expect("1 is a valid K")),
+            strategy: ExactSequential::default().into(),
+            order: None,
+            schedule: None,
+            policy: None,
+            reviser: None,
             ban,
-            filter: Arc::new(Identity),
+            filter: None,
             draw: Arc::new(Categorical),
             streams: Arc::new(|sequence| Box::new(SeededStream::new(0, sequence))),
             block_length: None,
@@ -61,21 +73,43 @@ impl Generator {
         }
     }
 
-    /// How tokens are revealed in a step.
-    pub fn unmasker(mut self, unmasker: impl Strategy) -> Self {
-        self.unmasker = unmasker.boxed();
+    /// How positions get their tokens: an [unmasker](crate::Unmasker), or a [strategy](crate::strategy) that brings a
+    /// policy and a reviser of its own.
+    pub fn unmasker(mut self, strategy: impl Into<Strategy>) -> Self {
+        self.strategy = strategy.into();
         self
     }
 
-    /// How many tokens a step reveals.
+    /// Where to reveal first: by default the unmasker's own order, mostly the lowest entropy first.
+    pub fn order(mut self, order: impl Order + 'static) -> Self {
+        self.order = Some(Arc::new(order));
+        self
+    }
+
+    /// How many tokens a step reveals: by default one.
     pub fn schedule(mut self, schedule: impl Schedule + 'static) -> Self {
-        self.schedule = Arc::new(schedule);
+        self.schedule = Some(Arc::new(schedule));
         self
     }
 
-    /// What may be drawn, applied after the [ban](Self::ban).
+    /// Where to reveal and how many, by one rule in place of an order and a schedule.
+    pub fn policy(mut self, policy: impl DynPolicy) -> Self {
+        self.policy = Some(policy.boxed());
+        self
+    }
+
+    /// What is taken back: by default nothing.
+    pub fn reviser(mut self, reviser: impl DynReviser) -> Self {
+        self.reviser = Some(reviser.boxed());
+        self
+    }
+
+    /// What may be drawn, applied after the [ban](Self::ban) and after the filters set before.
     pub fn filter(mut self, filter: impl Filter + 'static) -> Self {
-        self.filter = Arc::new(filter);
+        self.filter = Some(match self.filter {
+            None => Arc::new(filter),
+            Some(before) => Arc::new(before.then(filter)),
+        });
         self
     }
 
@@ -123,8 +157,8 @@ impl Generator {
     /// open blocks are worked on together. The share counts given tokens too. 1 opens a block when the one
     /// before it is full.
     ///
-    /// Needs a schedule without a total number of steps. Source: the multi-block decoding of d3LLM
-    /// (hao-ai-lab), which opens at 0.1.
+    /// Needs a schedule or policy without a total number of steps. Source: the multi-block decoding of d3LLM
+    /// (hao-ai-lab), which opens at 0.1; see [`BlockStates`](crate::policy::BlockStates).
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ share ≤ 1.
@@ -151,7 +185,7 @@ impl Generator {
     /// Ends a sequence at the leftmost end-of-sequence id that was generated.
     ///
     /// What lies behind it is closed: no rows are asked for, and the strategy is shown nothing of it, neither
-    /// to reveal nor to revoke. If the strategy takes the id itself back, all is open again as it was. Once
+    /// to reveal nor to revoke. A model without an end-of-sequence id is an error. If the strategy takes the id itself back, all is open again as it was. Once
     /// nothing before the id is masked the sequence is finished, whatever the strategy would still do, and
     /// every position behind it that was not given is filled with the padding id, or the end-of-sequence
     /// id where there is none. An observer is told that tokens revealed there are masked again; it sees the
@@ -193,12 +227,15 @@ impl Generator {
         self.run(canvases?, &mut ())
     }
 
-    /// Fills any canvases (prompts, holes, nothing given at all), telling `observer` every event.
+    /// Fills any canvases (prompts, holes, nothing given at all), reporting every event to `observer`.
     /// Outputs come in the order of the canvases, and none depends on the others.
     ///
+    /// The first error ends the run. [`run_all`](Self::run_all) finishes the other sequences instead, and
+    /// [`start`](Self::start) gives out outputs as they come.
+    ///
     /// # Errors
-    /// [`Error::MaskMismatch`], [`Error::UnknownToken`], [`Error::TooLong`],
-    /// [`Error::BlockNotDividing`] or [`Error::StepsNotDivisible`] before anything is run;
+    /// [`Error::Combination`], [`Error::NeedsSteps`], [`Error::MaskMismatch`], [`Error::UnknownToken`],
+    /// [`Error::TooLong`], [`Error::BlockNotDividing`] or [`Error::StepsNotDivisible`] before anything is run;
     /// [`Error::NonFinite`], [`Error::EmptyRow`], [`Error::NoProgress`], [`Error::Endless`],
     /// [`Error::IllegalMove`], [`Error::NoSamplerLayer`] or [`Error::Model`] while running.
     pub fn run(
@@ -206,21 +243,19 @@ impl Generator {
         canvases: Vec<Canvas>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Output>, Error> {
-        lockstep::run(self, self.requests(canvases), observer)
+        self.start(canvases)?.finish_or_fail(observer)
     }
 
-    /// Refuses what [`run`](Self::run) would refuse of these canvases before it runs anything.
+    /// As [`run`](Self::run), but a sequence that fails ends alone: its error stands in its place.
     ///
     /// # Errors
-    /// Those of [`run`](Self::run) that come before anything is run.
-    pub fn check(&self, canvases: &[Canvas]) -> Result<(), Error> {
-        lockstep::begin_all(self, self.requests(canvases.to_vec())).map(drop)
-    }
-
-    fn requests(&self, canvases: Vec<Canvas>) -> Vec<Request<'_>> {
-        let parts = Arc::new(self.parts());
-        let request = |canvas| Request { canvas, settings: self, parts: parts.clone() };
-        canvases.into_iter().map(request).collect()
+    /// Those of [`run`](Self::run) that come before anything is run, and [`Error::Model`] if the model itself fails.
+    pub fn run_all(
+        &self,
+        canvases: Vec<Canvas>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Result<Output, Error>>, Error> {
+        self.start(canvases)?.finish_all(observer)
     }
 
     /// As [`run`](Self::run), with settings of its own for every sequence: strategy, schedule, filter,
@@ -235,38 +270,33 @@ impl Generator {
         requests: Vec<(Canvas, Generator)>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Output>, Error> {
-        let (canvases, settings): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
-        let request = |(canvas, settings): (_, _)| Request {
-            canvas,
-            settings,
-            parts: Arc::new(settings.parts()),
-        };
-        lockstep::run(self, canvases.into_iter().zip(&settings).map(request).collect(), observer)
+        self.start_each(requests)?.finish_or_fail(observer)
     }
 
-    fn parts(&self) -> Parts {
-        let vocabulary = self.vocabulary();
-        // Some models pad with their mask, which would leave the rest to do.
-        let pad = vocabulary.pad().filter(|&pad| pad != vocabulary.mask());
-        let stop = |eos| Stop { eos, fill: pad.unwrap_or(eos) };
-        let filter = Ban::new(self.ban.iter().copied()).then(self.filter.clone());
-        let condense = Condense::of(&filter, vocabulary.mask(), vocabulary.size());
-        Parts {
-            condense: condense.filter(|_| self.draw.top_rule() != TopRule::WholeRow),
-            filter: Arc::new(filter),
-            schedule: self.schedule.clone(),
-            draw: self.draw.clone(),
-            vocabulary_size: vocabulary.size(),
-            block_length: self.block_length,
-            open_next: self.open_next,
-            stop: vocabulary.eos().filter(|_| self.stop_at_eos).map(stop),
-        }
+    /// Starts a run over these canvases that is taken step by step. There may be none yet: sequences can be
+    /// [added](Run::add) at any time.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run) that come before anything is run, and those of
+    /// [`Denoiser::open_session`].
+    pub fn start(&self, canvases: Vec<Canvas>) -> Result<Run, Error> {
+        Run::start(self, run::sequences(self, canvases)?)
     }
-}
 
-/// A canvas to fill and the settings to fill it with.
-struct Request<'a> {
-    canvas: Canvas,
-    settings: &'a Generator,
-    parts: Arc<Parts>,
+    /// As [`start`](Self::start), with settings of its own for every sequence; see [`run_each`](Self::run_each).
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start), and [`Error::OtherModel`].
+    pub fn start_each(&self, requests: Vec<(Canvas, Generator)>) -> Result<Run, Error> {
+        Run::start(self, run::sequences_each(self, requests)?)
+    }
+
+    /// Rejects what [`run`](Self::run) would reject of these canvases before it runs anything. Without canvases, rejects
+    /// settings that do not go together.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run) that come before anything is run.
+    pub fn check(&self, canvases: &[Canvas]) -> Result<(), Error> {
+        run::sequences(self, canvases.to_vec()).map(drop)
+    }
 }

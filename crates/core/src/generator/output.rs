@@ -2,10 +2,11 @@ use std::ops::Range;
 
 use crate::TokenId;
 
-/// A finished sequence, and what it cost.
+/// A sequence that has come to an end, and what it cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// All tokens, given and generated.
+    /// All tokens, given and generated. Positions that were never revealed hold the mask id; there are such only if the
+    /// sequence [was ended](FinishReason::is_early) from outside.
     pub tokens: Vec<TokenId>,
     /// From the first to the last position that was generated.
     pub generated: Range<usize>,
@@ -14,11 +15,34 @@ pub struct Output {
     pub drawn: usize,
     /// Full forwards of the denoiser that this sequence took part in.
     pub denoiser_calls: usize,
-    /// Passes of the sampler layer that this sequence took part in; one of a guided layer, which runs it twice, is
-    /// one.
+    /// Passes of the sampler layer that this sequence took part in. A pass of a guided layer, which runs it twice,
+    /// counts once.
     pub sampler_calls: usize,
-    /// Denoising steps, idle ones included.
+    /// Denoising steps, skipped ones included.
     pub steps: usize,
+    /// Why it ended.
+    pub finish: FinishReason,
+}
+
+/// Why a sequence ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FinishReason {
+    /// Every position is filled.
+    Length,
+    /// It [stopped](crate::Generator::stop_at_eos) at an end-of-sequence id.
+    EndOfSequence,
+    /// It was [cancelled](crate::Run::cancel), or the [token](crate::CancelToken) of its run was.
+    Cancelled,
+    /// The [deadline](crate::Run::deadline) of its run passed.
+    Deadline,
+}
+
+impl FinishReason {
+    /// Whether it was ended from outside, so that positions may still be masked.
+    pub fn is_early(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Deadline)
+    }
 }
 
 impl Output {

@@ -1,5 +1,5 @@
 use super::Order;
-use crate::{Canvas, Error, View};
+use crate::{Canvas, Error, Observation};
 
 /// Sure positions near known tokens first.
 ///
@@ -50,9 +50,9 @@ impl Default for CertaintyPrior {
 }
 
 impl Order for CertaintyPrior {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        let row = &view.candidates()[candidate];
-        row.stats.p1 * self.density(view.canvas(), row.position)
+    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+        let row = &rows.candidates()[candidate];
+        Ok(row.stats.p1 * self.density(rows.canvas(), row.position))
     }
 }
 

@@ -1,12 +1,12 @@
 use super::Order;
-use crate::View;
+use crate::{Error, Observation};
 
 /// The leftmost masked position first: autoregressive order. Exact at one token per forward.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LeftToRight;
 
 impl Order for LeftToRight {
-    fn score(&self, _: &View<'_>, candidate: usize) -> f64 {
-        -(candidate as f64)
+    fn score(&self, _: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+        Ok(-(candidate as f64))
     }
 }

@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::{RowStats, View};
+use crate::{Error, Observation, RowStats};
 
 mod certainty_prior;
+mod confidence;
 mod entropy;
 mod left_to_right;
 mod margin;
@@ -16,6 +17,7 @@ mod randomised;
 mod raw;
 
 pub use certainty_prior::CertaintyPrior;
+pub use confidence::Confidence;
 pub use entropy::Entropy;
 pub use left_to_right::LeftToRight;
 pub use margin::Margin;
@@ -27,16 +29,23 @@ pub use raw::Raw;
 
 /// Ranks candidates.
 ///
-/// An order that looks only at the rows, not at the tokens drawn from them, leaves the law of
-/// one-token-per-forward sampling exact: *where* is then independent of *what*.
+/// An order sees rows, not the tokens drawn from them. So it leaves the law of
+/// one-token-per-forward sampling exact: *where* is then independent of *what*. The one exception is
+/// [`Confidence`](struct@Confidence) under an unmasker that drafts.
 pub trait Order: Send + Sync {
     /// How much a candidate deserves to be revealed; the highest is first, and the leftmost among
     /// equals.
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64;
+    ///
+    /// # Errors
+    /// Those of the observation, and [`Error::Model`] if a model of the order's own fails.
+    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error>;
 
-    /// Fills `ranked` with the indices of [`View::candidates`], the best first. By default by score.
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        view.rank_into(ranked, |view, candidate| self.score(view, candidate));
+    /// Fills `ranked` with the indices of [`Observation::candidates`], the best first. By default by score.
+    ///
+    /// # Errors
+    /// Those of [`score`](Self::score).
+    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+        rows.rank_by(ranked, |rows, candidate| self.score(rows, candidate))
     }
 }
 
@@ -48,40 +57,38 @@ pub trait RowScore: Send + Sync {
 }
 
 impl<S: RowScore> Order for S {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        self.of(&view.candidates()[candidate].stats)
+    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+        Ok(self.of(&rows.candidates()[candidate].stats))
     }
 }
 
 impl<O: Order + ?Sized> Order for Arc<O> {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        (**self).score(view, candidate)
+    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+        (**self).score(rows, candidate)
     }
 
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        (**self).rank(view, ranked);
+    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+        (**self).rank(rows, ranked)
     }
 }
 
-/// Ranks `0..n` by `score`, the highest first; among equals the leftmost position first.
-pub fn by_score(n: usize, score: impl Fn(usize) -> f64, ranked: &mut Vec<usize>) {
-    by_score_with(n, score, &mut Vec::new(), ranked);
-}
-
-/// [`by_score`] with memory for the scores, so that it need not allocate.
-pub(crate) fn by_score_with(
+/// Ranks `0..n` by `score`, the highest first; among equals the leftmost position first. `scores` is memory.
+pub(crate) fn by_score<E>(
     n: usize,
-    score: impl Fn(usize) -> f64,
+    score: impl Fn(usize) -> Result<f64, E>,
     scores: &mut Vec<f64>,
     ranked: &mut Vec<usize>,
-) {
+) -> Result<(), E> {
     scores.clear();
-    scores.extend((0..n).map(score));
+    for candidate in 0..n {
+        scores.push(score(candidate)?);
+    }
     ranked.clear();
     ranked.extend(0..n);
     let descending =
         |&a: &usize, &b: &usize| -> Ordering { scores[b].total_cmp(&scores[a]).then(a.cmp(&b)) };
     ranked.sort_unstable_by(descending);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -92,7 +99,8 @@ mod tests {
     fn equals_stay_in_reading_order() {
         let scores = [1.0, 3.0, 1.0, 3.0, f64::NEG_INFINITY];
         let mut ranked = vec![9];
-        by_score(5, |i| scores[i], &mut ranked);
+        let score = |i: usize| Ok::<f64, Error>(scores[i]);
+        by_score(5, score, &mut vec![1.0], &mut ranked).unwrap();
         assert_eq!(ranked, [1, 3, 0, 2, 4]);
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Order;
-use crate::{Error, View};
+use crate::{Error, Observation};
 
 /// Early positions and informative tokens first.
 ///
@@ -68,10 +68,10 @@ impl PcSampler {
 }
 
 impl Order for PcSampler {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        let row = &view.candidates()[candidate];
-        let i = row.position - view.canvas().free_span().start;
-        self.log_score(i, row.stats.top as usize, row.stats.p1)
+    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+        let row = &rows.candidates()[candidate];
+        let i = row.position - rows.canvas().free_span().start;
+        Ok(self.log_score(i, row.stats.top as usize, row.stats.p1))
     }
 }
 

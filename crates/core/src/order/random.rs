@@ -1,5 +1,5 @@
 use super::Order;
-use crate::View;
+use crate::{Error, Observation};
 
 /// Uniformly random order, drawn anew at every ranking.
 ///
@@ -10,16 +10,17 @@ pub struct Random;
 
 impl Order for Random {
     /// All alike; the ranking is what is random.
-    fn score(&self, _: &View<'_>, _: usize) -> f64 {
-        0.0
+    fn score(&self, _: &Observation<'_>, _: usize) -> Result<f64, Error> {
+        Ok(0.0)
     }
 
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        let n = view.candidates().len();
+    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+        let n = rows.candidates().len();
         ranked.clear();
         ranked.extend(0..n);
         for i in 0..n.saturating_sub(1) {
-            ranked.swap(i, i + view.stream().below(n - i));
+            ranked.swap(i, i + rows.stream().below(n - i));
         }
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
 use super::Order;
-use crate::{Error, View};
+use crate::{Error, Observation};
 
 /// Another order's scores as the weights of a lottery.
 ///
@@ -42,22 +42,24 @@ impl<O: Order> Randomised<O> {
 
 impl<O: Order> Order for Randomised<O> {
     /// The score of the order within, by which the lottery is weighted.
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        self.order.score(view, candidate)
+    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+        self.order.score(rows, candidate)
     }
 
-    fn rank(&self, view: &mut View<'_>, ranked: &mut Vec<usize>) {
-        let n = view.candidates().len();
-        let scores: Vec<f64> = (0..n).map(|candidate| self.score(view, candidate)).collect();
+    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+        let n = rows.candidates().len();
+        let scores = (0..n).map(|candidate| self.score(rows, candidate));
+        let scores: Vec<f64> = scores.collect::<Result<_, _>>()?;
         let mut logits = Vec::with_capacity(n);
         ranked.clear();
         ranked.extend(0..n);
         for done in 0..n.saturating_sub(1) {
             self.logits(&scores, &ranked[done..], &mut logits);
-            let drawn = done + view.stream().categorical(&logits);
+            let drawn = done + rows.stream().categorical(&logits);
             // Those left keep their order, so that equals stay in reading order.
             ranked[done..=drawn].rotate_right(1);
         }
+        Ok(())
     }
 }
 

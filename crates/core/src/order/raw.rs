@@ -1,5 +1,5 @@
 use super::{Order, RowScore};
-use crate::View;
+use crate::{Error, Observation};
 
 /// An order by the row as the model gave it, before temperature, truncation and bans.
 ///
@@ -12,7 +12,7 @@ use crate::View;
 pub struct Raw<S>(pub S);
 
 impl<S: RowScore> Order for Raw<S> {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        view.raw_stats(candidate).map_or(f64::NEG_INFINITY, |stats| self.0.of(&stats))
+    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+        Ok(rows.raw_stats(candidate).map_or(f64::NEG_INFINITY, |stats| self.0.of(&stats)))
     }
 }

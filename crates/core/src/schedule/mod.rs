@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Error;
-use crate::unmasker::Candidate;
+use crate::observation::Candidate;
 
 mod cosine;
 mod dream_linear;
@@ -13,6 +13,7 @@ mod linear;
 mod llada_even;
 mod threshold;
 mod tokens_per_step;
+mod wide_threshold;
 
 pub use cosine::Cosine;
 pub use dream_linear::DreamLinear;
@@ -23,6 +24,7 @@ pub use linear::Linear;
 pub use llada_even::LladaEven;
 pub use threshold::Threshold;
 pub use tokens_per_step::TokensPerStep;
+pub use wide_threshold::WideThreshold;
 
 /// Where a sequence stands in its current block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +58,16 @@ impl Progress {
 /// The candidates of a step, ranked by an order, the best first.
 #[derive(Debug, Clone, Copy)]
 pub struct Ranked<'a> {
-    pub(crate) candidates: &'a [Candidate],
-    pub(crate) ranked: &'a [usize],
+    candidates: &'a [Candidate],
+    ranked: &'a [usize],
 }
 
 impl<'a> Ranked<'a> {
+    /// Candidates and their indices from the best to the worst; indices that are none are left out.
+    pub fn new(candidates: &'a [Candidate], ranked: &'a [usize]) -> Self {
+        Self { candidates, ranked }
+    }
+
     /// The candidates from the best to the worst.
     pub fn iter(&self) -> impl Iterator<Item = &'a Candidate> + use<'a> {
         let candidates = self.candidates;
@@ -72,7 +79,7 @@ impl<'a> Ranked<'a> {
 ///
 /// The generator keeps every answer within 1 and the number of masked positions, with one
 /// exception: while a finite schedule has steps left, a [`plan`](Schedule::plan) of 0 is an *idle*
-/// step, which costs no forward (unless the strategy [sees to it itself](crate::Unmasker::prepare)).
+/// step, which costs no forward.
 pub trait Schedule: Send + Sync {
     /// The total number of denoising steps, spread evenly over the blocks; `None` if the schedule
     /// runs until nothing is masked.
@@ -106,7 +113,7 @@ impl<S: Schedule + ?Sized> Schedule for Arc<S> {
 }
 
 /// The check shared by schedules with a total number of steps.
-fn at_least_one_step(steps: usize) -> Result<usize, Error> {
+pub(crate) fn at_least_one_step(steps: usize) -> Result<usize, Error> {
     if steps == 0 {
         return Err(Error::parameter("steps", steps, "at least 1"));
     }
@@ -144,7 +151,7 @@ pub(crate) mod tests {
         let ranked: Vec<usize> = (0..rows.len()).collect();
         let (steps, masked) = (schedule.steps().unwrap_or(0), rows.len());
         let progress = Progress { step: 0, steps, masked, block_masked: masked };
-        schedule.quota(&progress, Ranked { candidates: &candidates, ranked: &ranked })
+        schedule.quota(&progress, Ranked::new(&candidates, &ranked))
     }
 
     /// Confidences and entropies of up to 20 candidates, with ties and certain rows among them.

@@ -6,6 +6,9 @@ use crate::Error;
 pub struct TokensPerStep(usize);
 
 impl TokensPerStep {
+    /// One token a step.
+    pub const ONE: Self = Self(1);
+
     /// # Errors
     /// [`Error::Parameter`] if K is 0.
     pub fn new(k: usize) -> Result<Self, Error> {

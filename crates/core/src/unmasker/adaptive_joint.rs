@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use super::{Candidate, Next, Unmasker, View};
-use crate::order::Entropy;
 use crate::{Error, Order, SamplerLayer};
 
 /// How sure the sampler layer must be of its best candidate for one more token to be drawn from it.
@@ -49,9 +48,8 @@ impl Bound {
 #[derive(Clone)]
 pub struct AdaptiveJoint {
     sampler: Arc<dyn SamplerLayer>,
-    order: Arc<dyn Order>,
+    order: Option<Arc<dyn Order>>,
     bound: Bound,
-    left: usize,
 }
 
 impl AdaptiveJoint {
@@ -60,29 +58,28 @@ impl AdaptiveJoint {
     /// # Errors
     /// [`Error::Parameter`] unless the bound is a confidence from 0 to 1 or a finite entropy of at least 0.
     pub fn new(sampler: impl SamplerLayer + 'static, bound: Bound) -> Result<Self, Error> {
-        let (sampler, order) = (Arc::new(sampler), Arc::new(Entropy));
-        Ok(Self { sampler, order, bound: bound.checked()?, left: 0 })
+        Ok(Self { sampler: Arc::new(sampler), order: None, bound: bound.checked()? })
     }
 
     /// Reveals in this order instead.
     pub fn order(self, order: impl Order + 'static) -> Self {
-        Self { order: Arc::new(order), ..self }
+        Self { order: Some(Arc::new(order)), ..self }
     }
 }
 
 impl Unmasker for AdaptiveJoint {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&self.order);
         let best = view.ranked(0);
-        if view.round() == 0 {
-            self.left = view.quota();
-        } else if !self.bound.holds(view.row(best)) {
+        if view.round() > 0 && !self.bound.holds(view.row(best)) {
             return Ok(Next::EndStep);
         }
         let drawn = view.draw(best)?;
         view.reveal(best, drawn);
-        self.left -= 1;
-        Ok(if self.left == 0 { Next::EndStep } else { Next::Refine })
+        Ok(if view.quota() == 1 { Next::EndStep } else { Next::Refine })
+    }
+
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.order.clone()
     }
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {

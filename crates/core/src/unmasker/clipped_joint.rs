@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use super::{Next, Unmasker, View};
-use crate::order::Entropy;
 use crate::{Error, Order, RowStats, SamplerLayer};
 
 /// [`LearnedJoint`](super::LearnedJoint) whose layer may not contradict the full forward.
@@ -27,8 +26,7 @@ use crate::{Error, Order, RowStats, SamplerLayer};
 #[derive(Clone)]
 pub struct ClippedJoint {
     sampler: Arc<dyn SamplerLayer>,
-    order: Arc<dyn Order>,
-    left: usize,
+    order: Option<Arc<dyn Order>>,
     /// The positions and probabilities \[V\] of the full forward.
     base: Vec<(usize, Vec<f32>)>,
     /// P.
@@ -38,21 +36,19 @@ pub struct ClippedJoint {
 impl ClippedJoint {
     /// With this sampler layer, lowest entropy first.
     pub fn new(sampler: impl SamplerLayer + 'static) -> Self {
-        let (sampler, order) = (Arc::new(sampler), Arc::new(Entropy));
-        Self { sampler, order, left: 0, base: Vec::new(), path: 1.0 }
+        Self { sampler: Arc::new(sampler), order: None, base: Vec::new(), path: 1.0 }
     }
 
     /// Reveals in this order instead.
     pub fn order(self, order: impl Order + 'static) -> Self {
-        Self { order: Arc::new(order), ..self }
+        Self { order: Some(Arc::new(order)), ..self }
     }
 
     /// Remembers the rows of the full forward, if any will be refined.
     fn begin(&mut self, view: &mut View<'_>) -> Result<(), Error> {
-        self.left = view.quota();
         self.path = 1.0;
         self.base.clear();
-        if self.left > 1 {
+        if view.quota() > 1 {
             for candidate in 0..view.candidates().len() {
                 let position = view.candidates()[candidate].position;
                 let row = view.filtered(candidate)?;
@@ -87,7 +83,6 @@ fn clip(logits: &mut [f32], base: &[f32], path: f64) {
 
 impl Unmasker for ClippedJoint {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&self.order);
         let best = view.ranked(0);
         let position = view.candidates()[best].position;
         let drawn = if view.round() == 0 {
@@ -103,15 +98,18 @@ impl Unmasker for ClippedJoint {
         // A path of many unlikely tokens must not become 0.
         self.path = (self.path * probability).clamp(f64::MIN_POSITIVE, 1.0);
         view.reveal(best, drawn);
-        self.left -= 1;
-        Ok(if self.left == 0 { Next::EndStep } else { Next::Refine })
+        Ok(if view.quota() == 1 { Next::EndStep } else { Next::Refine })
     }
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         Some(&self.sampler)
     }
 
-    fn whole_rows(&self) -> bool {
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.order.clone()
+    }
+
+    fn needs_full_rows(&self) -> bool {
         true
     }
 }

@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use super::{Drawn, Next, Unmasker, View};
-use crate::order::Randomised;
+use crate::order::{self, Randomised};
 use crate::{Error, Order};
 
 /// Which probability of the drawn token is its confidence.
@@ -14,11 +16,10 @@ pub enum Score {
 }
 
 impl Score {
-    /// Draws a token for every candidate and [says](View::set_confidence) how sure the draw is.
-    pub(super) fn draw_all(self, view: &mut View<'_>) -> Result<Vec<Drawn>, Error> {
-        let n = view.candidates().len();
-        let mut drawn = view.take_drawn();
-        view.draw_all(0..n, &mut drawn)?;
+    /// Draws a token for every candidate and [reports](View::set_confidence) how probable it is.
+    fn draft(self, view: &mut View<'_>, drawn: &mut Vec<Drawn>) -> Result<(), Error> {
+        drawn.clear();
+        view.draw_all(0..view.candidates().len(), drawn)?;
         for (candidate, draw) in drawn.iter().enumerate() {
             let confidence = match self {
                 Score::Filtered => draw.probability,
@@ -26,27 +27,29 @@ impl Score {
             };
             view.set_confidence(candidate, confidence);
         }
-        Ok(drawn)
+        Ok(())
     }
 }
 
-/// Draws a token at every masked position, then keeps the K most confident ones.
+/// Drafts a token at every masked position, then keeps those that the policy selects: by default the most confident.
 ///
-/// **Law.** Biased even at K = 1 when tokens are sampled: *where* depends on *what* was drawn, so
+/// **Law.** Biased even with one position a step when tokens are sampled, with every policy that looks at confidences:
+/// *where* then depends on *what* was drawn, so
 /// probable tokens are kept too often (total variation about 0.33 on a random joint of 3 tokens
-/// over 3 symbols). With argmax draws it is [`Marginal`](super::Marginal) in
-/// [`MaxProb`](crate::order::MaxProb) order. Source: MaskGIT (arXiv 2202.04200), LLaDA's
+/// over 3 symbols). With argmax draws, [`Score::Filtered`] is [`Marginal`](super::Marginal) with the same policy. Source:
+/// MaskGIT (arXiv 2202.04200), LLaDA's
 /// low-confidence remasking (arXiv 2502.09992).
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Confidence {
     score: Score,
-    lottery: Option<Randomised<Sureness>>,
+    lottery: Option<Arc<dyn Order>>,
+    drafted: Vec<Drawn>,
 }
 
 impl Confidence {
     /// Confidence by this score.
     pub fn new(score: Score) -> Self {
-        Self { score, lottery: None }
+        Self { score, ..Self::default() }
     }
 
     /// Draws the positions to keep from softmax(confidence / τ) instead of keeping the best, as Dream's `maskgit_plus`
@@ -55,32 +58,29 @@ impl Confidence {
     /// # Errors
     /// [`Error::Parameter`] unless τ is finite and above 0.
     pub fn randomised(self, temperature: f64) -> Result<Self, Error> {
-        Ok(Self { lottery: Some(Randomised::new(Sureness, temperature)?), ..self })
-    }
-}
-
-/// What was said of how sure each draw is.
-#[derive(Debug, Clone, Copy)]
-struct Sureness;
-
-impl Order for Sureness {
-    fn score(&self, view: &View<'_>, candidate: usize) -> f64 {
-        view.candidates()[candidate].confidence
+        let lottery = Randomised::new(order::Confidence, temperature)?;
+        Ok(Self { lottery: Some(Arc::new(lottery)), ..self })
     }
 }
 
 impl Unmasker for Confidence {
+    fn draft(&mut self, view: &mut View<'_>) -> Result<(), Error> {
+        self.score.draft(view, &mut self.drafted)
+    }
+
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let drawn = self.score.draw_all(view)?;
-        match &self.lottery {
-            None => view.rank_by_confidence(),
-            Some(lottery) => view.rank(lottery),
-        }
         for rank in 0..view.quota() {
             let candidate = view.ranked(rank);
-            view.reveal(candidate, drawn[candidate]);
+            view.reveal(candidate, self.drafted[candidate]);
         }
-        view.keep_drawn(drawn);
         Ok(Next::EndStep)
+    }
+
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.lottery.clone()
+    }
+
+    fn default_order(&self) -> Arc<dyn Order> {
+        Arc::new(order::Confidence)
     }
 }

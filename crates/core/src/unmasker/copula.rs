@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use super::{Before, Next, Turn, Unmasker, View};
+use super::{Control, Next, Unmasker, View};
 use crate::autoregressive::Scores;
 use crate::order::LeftToRight;
-use crate::{Autoregressive, Error};
+use crate::{Autoregressive, Error, Order, Question, StepRequest};
 
 /// The least probability that a ratio is taken of.
 const LEAST: f64 = 1e-16;
@@ -31,12 +31,14 @@ const LEAST: f64 = 1e-16;
 pub struct Copula {
     scorer: Arc<dyn Autoregressive>,
     alpha: f64,
+    /// The causal row of each candidate.
+    causal: Vec<Question>,
 }
 
 impl Copula {
     /// With α = 1.
     pub fn new(scorer: impl Autoregressive + 'static) -> Self {
-        Self { scorer: Arc::new(scorer), alpha: 1.0 }
+        Self { scorer: Arc::new(scorer), alpha: 1.0, causal: Vec::new() }
     }
 
     /// Sets α: 0 leaves the autoregressive model alone.
@@ -59,7 +61,7 @@ impl Copula {
         ar: &Scores,
     ) -> Result<Vec<f32>, Error> {
         let mut logits = view.filtered(candidate)?.to_vec();
-        let causal = view.answer(candidate);
+        let causal = view.answer(self.causal[candidate]);
         let log_of = |row: usize| -> Result<_, Error> {
             let log_z = view.raw_stats(row).map_or(0.0, |stats| stats.log_z);
             let row = view.logits(row)?;
@@ -78,16 +80,16 @@ impl Copula {
 }
 
 impl Unmasker for Copula {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        let canvas = before.canvas();
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        let canvas = request.canvas();
+        self.causal.clear();
         for position in canvas.masked() {
-            before.ask_without(position, position..canvas.len());
+            self.causal.push(request.ask_without(position, position..canvas.len()));
         }
-        Ok(before.planned())
+        Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&LeftToRight);
         let mut tokens = view.canvas().tokens().to_vec();
         for candidate in 0..view.quota() {
             let position = view.candidates()[candidate].position;
@@ -100,7 +102,15 @@ impl Unmasker for Copula {
         Ok(Next::EndStep)
     }
 
-    fn whole_rows(&self) -> bool {
+    fn control(&self) -> Control {
+        Control::Schedule
+    }
+
+    fn default_order(&self) -> Arc<dyn Order> {
+        Arc::new(LeftToRight)
+    }
+
+    fn needs_full_rows(&self) -> bool {
         true
     }
 }

@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use super::{Before, Drawn, Next, Turn, Unmasker, View};
-use crate::order::Entropy;
-use crate::{Autoregressive, Error, Order};
+use super::{Drawn, Next, Unmasker, View};
+use crate::{Autoregressive, Error, Order, StepRequest};
 
 /// Draws k whole completions, keeps one that an autoregressive model likes, and reveals K of its
 /// tokens.
@@ -26,7 +25,7 @@ use crate::{Autoregressive, Error, Order};
 pub struct EnergyResampling {
     scorer: Arc<dyn Autoregressive>,
     completions: usize,
-    order: Arc<dyn Order>,
+    order: Option<Arc<dyn Order>>,
     /// Masked positions beyond the current block, before the end.
     beyond: usize,
 }
@@ -37,7 +36,7 @@ const MOST: usize = 1 << 16;
 impl EnergyResampling {
     /// With k = 2 completions, revealed lowest entropy first.
     pub fn new(scorer: impl Autoregressive + 'static) -> Self {
-        Self { scorer: Arc::new(scorer), completions: 2, order: Arc::new(Entropy), beyond: 0 }
+        Self { scorer: Arc::new(scorer), completions: 2, order: None, beyond: 0 }
     }
 
     /// Draws this many completions.
@@ -53,7 +52,7 @@ impl EnergyResampling {
 
     /// Reveals in this order instead.
     pub fn order(self, order: impl Order + 'static) -> Self {
-        Self { order: Arc::new(order), ..self }
+        Self { order: Some(Arc::new(order)), ..self }
     }
 
     /// ln w of a completion.
@@ -72,19 +71,18 @@ impl EnergyResampling {
 }
 
 impl Unmasker for EnergyResampling {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        let canvas = before.canvas();
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        let canvas = request.canvas();
         let beyond = (canvas.block().end..canvas.end()).filter(|&p| canvas.is_masked(p));
         self.beyond = 0;
         for position in beyond {
-            before.ask(position);
+            request.ask(position);
             self.beyond += 1;
         }
-        Ok(before.planned())
+        Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&self.order);
         let rows = view.candidates().len() + self.beyond;
         let mut completions = Vec::new();
         for _ in 0..self.completions {
@@ -110,7 +108,11 @@ impl Unmasker for EnergyResampling {
         Ok(Next::EndStep)
     }
 
-    fn whole_rows(&self) -> bool {
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.order.clone()
+    }
+
+    fn needs_full_rows(&self) -> bool {
         true
     }
 }

@@ -1,39 +1,37 @@
 use std::sync::Arc;
 
-use super::{Next, Unmasker, View};
-use crate::order::Entropy;
+use super::{Control, Next, Unmasker, View};
 use crate::{Error, Order};
 
-/// One token a forward, whatever the schedule asks for: the reference that all else is measured
-/// against.
+/// One token a forward: the reference that all else is measured against. It takes an order, and no schedule or policy.
 ///
-/// **Law.** The model's own joint, exactly, at temperature 1 without truncation and with an order
-/// that looks only at rows: each token is drawn from its conditional given all tokens so far.
-#[derive(Clone)]
+/// **Law.** The model's own joint, exactly, at temperature 1 without truncation: each token is drawn from its conditional
+/// given all tokens so far.
+#[derive(Clone, Default)]
 pub struct ExactSequential {
-    order: Arc<dyn Order>,
+    order: Option<Arc<dyn Order>>,
 }
 
 impl ExactSequential {
     /// Reveals in this order.
     pub fn new(order: impl Order + 'static) -> Self {
-        Self { order: Arc::new(order) }
-    }
-}
-
-impl Default for ExactSequential {
-    /// Lowest entropy first.
-    fn default() -> Self {
-        Self::new(Entropy)
+        Self { order: Some(Arc::new(order)) }
     }
 }
 
 impl Unmasker for ExactSequential {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&self.order);
         let best = view.ranked(0);
         let drawn = view.draw(best)?;
         view.reveal(best, drawn);
         Ok(Next::EndStep)
+    }
+
+    fn control(&self) -> Control {
+        Control::Order
+    }
+
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.order.clone()
     }
 }

@@ -1,4 +1,4 @@
-use super::{Drawn, Next, View};
+use super::{Drawn, View};
 
 /// A position that competes to be known.
 #[derive(Debug, Clone, Copy)]
@@ -11,13 +11,13 @@ pub(super) struct Rival {
 
 /// Masks the `masked` rivals of lowest score and knows all others: candidates among these are revealed
 /// with the token drawn for them, revealed positions among those are masked again. Among equals
-/// revealed positions win, then the leftmost. Returns the candidates revealed.
+/// revealed positions win, then the leftmost.
 pub(super) fn keep_best(
     view: &mut View<'_>,
     mut rivals: Vec<Rival>,
     masked: usize,
     drawn: &[Drawn],
-) -> Vec<usize> {
+) {
     rivals.sort_unstable_by(|a, b| {
         let revealed_first = a.candidate.is_some().cmp(&b.candidate.is_some());
         b.score.total_cmp(&a.score).then(revealed_first).then(a.position.cmp(&b.position))
@@ -26,12 +26,7 @@ pub(super) fn keep_best(
     for rival in masked.iter().filter(|rival| rival.candidate.is_none()) {
         view.remask(rival.position);
     }
-    let revealed: Vec<usize> = known.iter().filter_map(|rival| rival.candidate).collect();
-    revealed.iter().for_each(|&candidate| view.reveal(candidate, drawn[candidate]));
-    revealed
-}
-
-/// What follows on having revealed these.
-pub(super) fn end_or_wait(revealed: &[usize]) -> Next {
-    if revealed.is_empty() { Next::Wait } else { Next::EndStep }
+    for candidate in known.iter().filter_map(|rival| rival.candidate) {
+        view.reveal(candidate, drawn[candidate]);
+    }
 }

@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
 use super::{Next, Unmasker, View};
-use crate::order::Entropy;
 use crate::{Error, Order, SamplerLayer};
 
 /// Approximate joint sampling: one full forward, then a sampler pass before each further token.
 ///
 /// Reveals one token from the full forward; then, K − 1 times, runs the sampler layer on the canvas
-/// as it now stands and reveals one token from its refined rows.
+/// as it now stands and reveals one token from its refined rows. The policy says which K positions: an order and a
+/// schedule leave the passes open to all masked positions, a policy with a rule of its own to those that it selected.
 ///
-/// With a [window](Self::window) of w the passes look only at the w · K candidates that came first in the order
+/// With a [window](Self::window) of w the passes look only at the w · K candidates that came first in the ranking
 /// after the full forward, and the step reveals its K tokens among them. A pass costs the output layer on
 /// w · K rows instead of on all that are masked, which for large vocabularies is most of a pass.
 ///
@@ -21,15 +21,14 @@ use crate::{Error, Order, SamplerLayer};
 #[derive(Clone)]
 pub struct LearnedJoint {
     sampler: Arc<dyn SamplerLayer>,
-    order: Arc<dyn Order>,
+    order: Option<Arc<dyn Order>>,
     window: Option<usize>,
-    left: usize,
 }
 
 impl LearnedJoint {
     /// With this sampler layer, lowest entropy first.
     pub fn new(sampler: impl SamplerLayer + 'static) -> Self {
-        Self { sampler: Arc::new(sampler), order: Arc::new(Entropy), window: None, left: 0 }
+        Self { sampler: Arc::new(sampler), order: None, window: None }
     }
 
     /// Looks at `w` candidates for each token of a step, instead of at all.
@@ -45,24 +44,24 @@ impl LearnedJoint {
 
     /// Reveals in this order instead.
     pub fn order(self, order: impl Order + 'static) -> Self {
-        Self { order: Arc::new(order), ..self }
+        Self { order: Some(Arc::new(order)), ..self }
     }
 }
 
 impl Unmasker for LearnedJoint {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&self.order);
-        if view.round() == 0 {
-            self.left = view.quota();
-            if let Some(w) = self.window {
-                view.narrow_to_best(w.saturating_mul(self.left));
-            }
+        let left = view.quota();
+        if let Some(w) = self.window.filter(|_| view.round() == 0) {
+            view.narrow_to_best(w.saturating_mul(left));
         }
         let best = view.ranked(0);
         let drawn = view.draw(best)?;
         view.reveal(best, drawn);
-        self.left -= 1;
-        Ok(if self.left == 0 { Next::EndStep } else { Next::Refine })
+        Ok(if left == 1 { Next::EndStep } else { Next::Refine })
+    }
+
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.order.clone()
     }
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {

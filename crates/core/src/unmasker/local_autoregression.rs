@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::{Next, Unmasker, View};
+use super::{Control, Next, Unmasker, View};
 use crate::order::MaxProb;
 use crate::span_decoder::{Span, SpanDecoder};
 use crate::{Error, TokenId};
@@ -151,7 +151,7 @@ impl Unmasker for LocalAutoregression {
         if candidates.len() > 1 {
             self.decode(view, positions, candidates)?;
         } else {
-            view.rank(&MaxProb);
+            view.rank(&MaxProb)?;
             let best = view.ranked(0);
             let drawn = view.draw(best)?;
             view.reveal(best, drawn);
@@ -159,7 +159,11 @@ impl Unmasker for LocalAutoregression {
         Ok(Next::EndStep)
     }
 
-    fn whole_rows(&self) -> bool {
+    fn control(&self) -> Control {
+        Control::Alone
+    }
+
+    fn needs_full_rows(&self) -> bool {
         true
     }
 }

@@ -1,7 +1,7 @@
-use super::keep_best::{Rival, end_or_wait, keep_best};
-use super::{Before, Next, Score, Turn, Unmasker, View};
-use crate::Error;
+use super::keep_best::{Rival, keep_best};
+use super::{Control, Drawn, Next, Unmasker, View};
 use crate::schedule::Progress;
+use crate::{Error, Question, StepRequest};
 
 /// Path planning (P2) with the denoiser as its own planner.
 ///
@@ -14,7 +14,7 @@ use crate::schedule::Progress;
 /// reveals nothing; with η = 0 it costs no forward.
 ///
 /// **Law.** Biased when tokens are sampled, as [`Confidence`](super::Confidence): *where* depends on
-/// *what* was drawn. With η = 0 it is `Confidence` by [`Score::Filtered`] with these quotas, and with S
+/// *what* was drawn. With η = 0 it is `Confidence` by [`Score::Filtered`](super::Score::Filtered) with these quotas, and with S
 /// = 1 the product of the marginals.
 ///
 /// Source: arXiv 2502.03540 and its code, whose defaults are linear κ, η = 1 and no planner of its own.
@@ -23,7 +23,9 @@ use crate::schedule::Progress;
 #[derive(Debug, Clone)]
 pub struct PathPlanning {
     eta: f64,
-    asked: Vec<usize>,
+    /// The revealed positions and their rows.
+    asked: Vec<(usize, Question)>,
+    drawn: Vec<Drawn>,
 }
 
 impl PathPlanning {
@@ -33,7 +35,7 @@ impl PathPlanning {
     /// [`Error::Parameter`] unless η is finite and at least 0.
     pub fn new(eta: f64) -> Result<Self, Error> {
         if eta.is_finite() && eta >= 0.0 {
-            Ok(Self { eta, asked: Vec::new() })
+            Ok(Self { eta, ..Self::default() })
         } else {
             Err(Error::parameter("path planning's eta", eta, "a finite number, at least 0"))
         }
@@ -50,43 +52,47 @@ impl PathPlanning {
 impl Default for PathPlanning {
     /// η = 1.
     fn default() -> Self {
-        Self { eta: 1.0, asked: Vec::new() }
+        Self { eta: 1.0, asked: Vec::new(), drawn: Vec::new() }
     }
 }
 
 impl Unmasker for PathPlanning {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        before.progress().total("path planning")?;
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         self.asked.clear();
-        let reveals_nothing = |progress: &Progress| Self::masked_after(progress) == progress.masked;
-        if self.eta == 0.0
-            && let idle @ Turn::Idle(_) = before.idle_while(reveals_nothing)
-        {
-            return Ok(idle);
+        if self.eta == 0.0 {
+            request.skip_while(|progress| Self::masked_after(progress) == progress.masked);
         }
-        self.asked.extend(before.canvas().revealed());
-        self.asked.iter().for_each(|&position| before.ask(position));
-        Ok(Turn::Forward)
+        let revealed = request.canvas().revealed();
+        self.asked.extend(revealed.map(|position| (position, request.ask(position))));
+        Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let drawn = Score::Filtered.draw_all(view)?;
+        let mut drawn = std::mem::take(&mut self.drawn);
+        drawn.clear();
+        view.draw_all(0..view.candidates().len(), &mut drawn)?;
         let tokens = view.canvas().tokens();
         let mut rivals = Vec::with_capacity(drawn.len() + self.asked.len());
-        for (n, &position) in self.asked.iter().enumerate() {
-            let ln_p = view.probability(view.answer(n), tokens[position])?.ln();
+        for &(position, question) in &self.asked {
+            let row = view.answer(question);
+            let ln_p = view.probability(row, tokens[position])?.ln();
             // 0 · ln 0 is no score.
             let score = if self.eta == 0.0 { 0.0 } else { self.eta * ln_p.min(0.0) };
             rivals.push(Rival { score, position, candidate: None });
         }
         rivals.extend(view.candidates().iter().enumerate().map(|(candidate, new)| Rival {
-            score: new.confidence.ln().min(0.0),
+            score: drawn[candidate].probability.ln().min(0.0),
             position: new.position,
             candidate: Some(candidate),
         }));
         let masked = Self::masked_after(view.progress());
-        let revealed = keep_best(view, rivals, masked, &drawn);
-        Ok(end_or_wait(&revealed))
+        keep_best(view, rivals, masked, &drawn);
+        self.drawn = drawn;
+        Ok(Next::EndStep)
+    }
+
+    fn control(&self) -> Control {
+        Control::Steps
     }
 }
 

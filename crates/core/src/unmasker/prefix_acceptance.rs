@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Drawn, Next, Unmasker, View};
+use super::{Control, Drawn, Next, Unmasker, View};
 use crate::autoregressive::Scores;
 use crate::{Autoregressive, Error, RowStats};
 
@@ -139,7 +139,11 @@ impl Unmasker for PrefixAcceptance {
         Ok(Next::EndStep)
     }
 
-    fn whole_rows(&self) -> bool {
+    fn control(&self) -> Control {
+        Control::Alone
+    }
+
+    fn needs_full_rows(&self) -> bool {
         true
     }
 }

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use super::{Drawn, Next, Unmasker, View};
-use crate::order::Entropy;
+use super::{Control, Drawn, Next, Unmasker, View};
 use crate::{Error, Order, TokenId};
 
 /// Reveals a sequence that is known already, one token a forward, where and when one-at-a-time
@@ -15,18 +14,18 @@ use crate::{Error, Order, TokenId};
 #[derive(Clone)]
 pub struct Retold {
     tokens: Arc<[TokenId]>,
-    order: Arc<dyn Order>,
+    order: Option<Arc<dyn Order>>,
 }
 
 impl Retold {
     /// Reveals these tokens \[T\], given ones included, lowest entropy first.
     pub fn new(tokens: impl Into<Arc<[TokenId]>>) -> Self {
-        Self { tokens: tokens.into(), order: Arc::new(Entropy) }
+        Self { tokens: tokens.into(), order: None }
     }
 
     /// In another order.
     pub fn order(mut self, order: impl Order + 'static) -> Self {
-        self.order = Arc::new(order);
+        self.order = Some(Arc::new(order));
         self
     }
 }
@@ -35,7 +34,6 @@ impl Unmasker for Retold {
     /// # Errors
     /// [`Error::IllegalMove`] at a position for which there is no token, and [`Error::UnknownToken`].
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&self.order);
         let best = view.ranked(0);
         let position = view.row(best).position;
         let reason = "the sequence to retell ends before it";
@@ -43,5 +41,13 @@ impl Unmasker for Retold {
         let probability = view.probability(best, token)?;
         view.reveal(best, Drawn { token, probability });
         Ok(Next::EndStep)
+    }
+
+    fn control(&self) -> Control {
+        Control::Order
+    }
+
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.order.clone()
     }
 }

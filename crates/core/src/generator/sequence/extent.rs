@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Sequence;
+use super::{Held, Sequence};
+use crate::generator::config::Stop;
 use crate::schedule::Progress;
-use crate::unmasker::Stop;
 use crate::{Observer, TokenId};
 
 impl Sequence {
@@ -14,7 +14,7 @@ impl Sequence {
         while self.canvas.block().end < end {
             let open = self.canvas.block();
             let next = open.end + self.block_length;
-            if self.progress.masked == 0 && !self.held {
+            if self.progress.masked == 0 && self.held == Held::No {
                 self.canvas.set_block(open.end..next);
                 let masked = self.canvas.masked().count();
                 self.progress = Progress { step: 0, masked, block_masked: masked, ..self.progress };
@@ -32,7 +32,7 @@ impl Sequence {
 
     /// Whether enough of a block is known for the next one to be worked on as well.
     fn is_known_well(&self, block: Range<usize>) -> bool {
-        let Some(share) = self.parts.open_next else { return false };
+        let Some(share) = self.config.open_next else { return false };
         let length = block.len();
         let known = block.filter(|&position| !self.canvas.is_masked(position)).count();
         known as f64 >= share * length as f64
@@ -41,9 +41,14 @@ impl Sequence {
     /// The first end-of-sequence id that was generated, if the sequence is to stop there, and what to
     /// fill up with.
     fn eos(&self) -> Option<(usize, TokenId)> {
-        let Stop { eos, fill } = self.parts.stop?;
+        let Stop { eos, fill } = self.config.stop?;
         let is_eos = |&p: &usize| self.canvas.tokens()[p] == eos && !self.canvas.is_given(p);
         self.canvas.free_span().find(is_eos).map(|position| (position, fill))
+    }
+
+    /// Whether the sequence stops at an end-of-sequence id.
+    pub(super) fn has_end(&self) -> bool {
+        self.eos().is_some()
     }
 
     /// Where the sequence ends as it stands.
@@ -58,7 +63,7 @@ impl Sequence {
 
     /// Closes what lies behind the end of the sequence as it stands, and opens what no longer does.
     pub(super) fn find_end(&mut self) {
-        if self.parts.stop.is_some() {
+        if self.config.stop.is_some() {
             self.canvas.set_end(self.end());
         }
     }
@@ -69,12 +74,12 @@ impl Sequence {
         if (0..eos).any(|position| self.canvas.is_masked(position)) {
             return;
         }
-        self.held = false;
+        self.held = Held::No;
         for position in eos + 1..self.canvas.len() {
             if self.canvas.remask(position).is_ok() {
                 observer.on_remask(self.index, self.steps, position);
             }
-            // Refused where the token was given, which is what is wanted.
+            // Given tokens stay.
             let _ = self.canvas.reveal(position, fill);
         }
     }

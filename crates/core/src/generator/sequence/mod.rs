@@ -1,11 +1,18 @@
 use std::sync::Arc;
 
+use super::config::Config;
+use super::output::{FinishReason, Output};
+use super::resolve::Parts;
 use crate::condensed::{Condense, Rows};
+use crate::denoiser::{Changed, SequenceId, Shown};
+use crate::filter::Memory;
+use crate::observation::{Asked, RowRef, Scratch};
 use crate::observer::Reveal;
 use crate::schedule::Progress;
-use crate::unmasker::{Before, Parts, Question, Shown, Sight, Strategy, Turn, View, Work};
-use crate::{Canvas, Error, Next, Observer, Output, Schedule, Stream, Unmasker};
+use crate::unmasker::Next;
+use crate::{Canvas, Error, Observer, Policy, Reviser, StepRequest, Stream, Unmasker};
 
+mod decide;
 mod extent;
 
 /// Denoising steps that a position may cost beyond the schedule's own: far more than any strategy that
@@ -16,19 +23,42 @@ const STEPS_PER_POSITION: usize = 64;
 pub(super) struct Sequence {
     pub index: usize,
     pub canvas: Canvas,
-    pub unmasker: Box<dyn Strategy>,
-    parts: Arc<Parts>,
+    /// What ended it, if it has failed.
+    pub failed: Option<Error>,
+    parts: Parts,
+    config: Arc<Config>,
     stream: Box<dyn Stream>,
+    filters: Memory,
     progress: Progress,
     block_length: usize,
+    changed: Changed,
     /// The positions that the step's sampler passes look at; all that are masked where it is empty.
     pub window: Vec<usize>,
-    /// Whether the strategy wants to see its block again although it is full.
-    held: bool,
+    /// How many more tokens the policy reveals in this step.
+    left: usize,
+    held: Held,
     steps: usize,
     most_steps: usize,
     denoiser_calls: usize,
     sampler_calls: usize,
+}
+
+/// Whether a full block stays open, and who keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    No,
+    ByUnmasker,
+    ByReviser,
+}
+
+/// What a sequence is shown after a forward or a sampler pass.
+pub(super) struct Answered<'a> {
+    pub rows: &'a Rows,
+    pub hidden: Option<ndarray::ArrayView2<'a, f32>>,
+    /// This sequence's rows: the masked positions, then the answers to questions after a forward; the positions looked
+    /// at after a sampler pass.
+    pub own: &'a [RowRef],
+    pub round: usize,
 }
 
 impl Sequence {
@@ -36,22 +66,22 @@ impl Sequence {
     pub fn begin(
         index: usize,
         mut canvas: Canvas,
-        unmasker: Box<dyn Strategy>,
-        parts: Arc<Parts>,
+        parts: Parts,
+        config: Arc<Config>,
         stream: Box<dyn Stream>,
     ) -> Result<Self, Error> {
         let span = canvas.free_span();
         let length = span.len();
-        let block = parts.block_length.unwrap_or(length);
+        let block = config.block_length.unwrap_or(length);
         if !length.is_multiple_of(block) {
             return Err(Error::BlockNotDividing { block, length });
         }
         let blocks = length / block;
-        let steps = parts.schedule.steps().unwrap_or(0);
+        let steps = parts.steps.unwrap_or(0);
         if !steps.is_multiple_of(blocks) {
             return Err(Error::StepsNotDivisible { steps, blocks });
         }
-        if steps > 0 && parts.open_next.is_some() {
+        if steps > 0 && config.open_next.is_some() {
             let expected = "a schedule without a total number of steps";
             return Err(Error::parameter("steps with overlapping blocks", steps, expected));
         }
@@ -60,13 +90,17 @@ impl Sequence {
         let mut sequence = Self {
             index,
             canvas,
-            unmasker,
+            failed: None,
             parts,
+            config,
             stream,
+            filters: Memory::default(),
             progress: Progress { step: 0, steps: steps / blocks, masked, block_masked: masked },
             block_length: block,
+            changed: Changed::All,
             window: Vec::new(),
-            held: false,
+            left: 0,
+            held: Held::No,
             steps: 0,
             most_steps: steps + STEPS_PER_POSITION * length,
             denoiser_calls: 0,
@@ -76,38 +110,71 @@ impl Sequence {
         Ok(sequence)
     }
 
-    /// What must be known of its rows if they are condensed; `None` if they are wanted whole.
-    pub fn condense(&self) -> Option<&Condense> {
-        self.parts.condense.as_ref().filter(|_| !self.unmasker.whole_rows())
+    pub fn id(&self) -> SequenceId {
+        SequenceId(self.index as u64)
     }
 
-    /// Takes the steps that need no forward, and returns what is asked of the next one that does.
-    pub fn prepare(&mut self, observer: &mut dyn Observer) -> Result<Vec<Question>, Error> {
+    /// The sequence as a model is shown it.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown { id: Some(self.id()), canvas: &self.canvas, changed: &self.changed }
+    }
+
+    /// The sampler layer of its unmasker.
+    pub fn sampler_layer(&self) -> Option<&Arc<dyn crate::SamplerLayer>> {
+        self.parts.unmasker.sampler_layer()
+    }
+
+    /// What must be known of its rows if they are condensed; `None` if they are to be whole.
+    pub fn condense(&self) -> Option<&Condense> {
+        let Parts { unmasker, policy, reviser, .. } = &self.parts;
+        let whole = unmasker.needs_full_rows()
+            || policy.as_ref().is_some_and(|policy| policy.needs_full_rows())
+            || reviser.as_ref().is_some_and(|reviser| reviser.needs_full_rows());
+        self.config.rows.condense.as_ref().filter(|_| !whole)
+    }
+
+    /// Takes the steps that need no forward. Returns what is asked of the next one that does, and whether hidden states
+    /// are.
+    pub fn plan(&mut self, observer: &mut dyn Observer) -> Result<(Vec<Asked>, bool), Error> {
         loop {
-            self.check_end()?;
-            let (schedule, stream) = (&self.parts.schedule, self.stream.as_mut());
-            let mut before = Before::new(&self.canvas, self.progress, schedule, stream);
-            let turn = self.unmasker.prepare(&mut before)?;
-            let Before { questions, remasks, .. } = before;
-            let Turn::Idle(steps) = turn else {
-                questions.iter().try_for_each(|question| question.check(&self.canvas))?;
-                return Ok(questions);
-            };
+            if self.steps > self.most_steps {
+                return Err(Error::Endless { sequence: self.index, steps: self.steps });
+            }
+            let mut request = StepRequest::new(&self.canvas, self.progress, self.stream.as_mut());
+            let Parts { unmasker, policy, reviser, .. } = &mut self.parts;
+            if let Some(policy) = policy.as_mut().filter(|_| self.progress.masked > 0) {
+                policy.plan(&mut request)?;
+            }
+            if request.skipped == 0 {
+                if let Some(reviser) = reviser {
+                    reviser.plan(&mut request)?;
+                }
+                unmasker.plan(&mut request)?;
+            }
+            let StepRequest { asked, remasks, skipped, hidden, .. } = request;
+            if skipped == 0 {
+                asked.iter().try_for_each(|question| question.check(&self.canvas))?;
+                return Ok((asked, hidden));
+            }
             if self.progress.is_last() {
                 return Err(self.no_progress());
             }
             self.remask(&remasks, observer)?;
             self.find_end();
             let left = self.progress.steps - 1 - self.progress.step;
-            for _ in 1..steps.min(left) {
+            for _ in 1..skipped.min(left) {
                 self.count_step(observer);
             }
             self.end_step(observer);
         }
     }
 
-    /// Counts the forwards of a step.
+    /// Counts the forwards of a step, in which the model has seen the sequence as it stands.
     pub fn forwarded(&mut self, calls: usize, observer: &mut dyn Observer) {
+        match &mut self.changed {
+            Changed::All => self.changed = Changed::Positions(Vec::new()),
+            Changed::Positions(positions) => positions.clear(),
+        }
         self.denoiser_calls += calls;
         observer.on_forward(self.index, self.steps, calls);
     }
@@ -118,56 +185,30 @@ impl Sequence {
         observer.on_sampler_pass(self.index, self.steps, round);
     }
 
-    /// Asks the strategy for a move and makes it. `rows` are this sequence's rows: the masked positions, then the
-    /// answers after a forward; the positions looked at after a sampler pass.
-    pub fn decide(
+    /// Makes the moves that were decided. Returns what follows.
+    fn make_moves(
         &mut self,
+        next: Next,
         round: usize,
-        answer: &Rows,
-        rows: &[Shown],
-        work: &mut Work,
+        scratch: &mut Scratch,
         observer: &mut dyn Observer,
     ) -> Result<Next, Error> {
-        let candidates = if round == 0 { self.canvas.masked().count() } else { rows.len() };
-        let sight = Sight {
-            sequence: self.index,
-            canvas: &self.canvas,
-            progress: self.progress,
-            round,
-            answer,
-            by_top: self.condense().is_some(),
-            rows,
-            candidates,
-        };
-        let mut view = View::new(sight, &self.parts, self.stream.as_mut(), work)?;
-        let next = self.unmasker.decide(&mut view)?;
-        let waits = next == Next::Wait && !self.progress.is_last();
-        // The sampler pass followed a reveal, so that the step has got somewhere; a full block is done with.
-        let ends = next == Next::EndStep && (round > 0 || candidates == 0);
-        if work.reveals.is_empty() && !waits && !ends {
-            return Err(self.no_progress());
-        }
-        self.remask(&work.remasks, observer)?;
-        for &(position, drawn) in &work.reveals {
-            let (sequence, token, size) = (self.index, drawn.token, self.parts.vocabulary_size);
+        self.remask(&scratch.remasks, observer)?;
+        for &(position, drawn) in &scratch.reveals {
+            let (sequence, token) = (self.index, drawn.token);
+            let size = self.config.rows.vocabulary_size;
             if token as usize >= size {
                 return Err(Error::UnknownToken { sequence, token, position, size });
             }
-            self.canvas.reveal(position, drawn.token)?;
-            observer.on_reveal(&Reveal {
-                sequence: self.index,
-                step: self.steps,
-                round,
-                position,
-                token: drawn.token,
-                probability: drawn.probability,
-            });
+            self.canvas.reveal(position, token)?;
+            self.note_change(position);
+            let (step, probability) = (self.steps, drawn.probability);
+            observer.on_reveal(&Reveal { sequence, step, round, position, token, probability });
         }
         self.find_end();
         let is_full = self.canvas.masked().next().is_none();
-        self.held = is_full && next == Next::Hold;
-        if !work.window.is_empty() {
-            std::mem::swap(&mut self.window, &mut work.window);
+        if !scratch.window.is_empty() {
+            std::mem::swap(&mut self.window, &mut scratch.window);
         }
         let looked_at = |position: usize| self.window.contains(&position);
         let window_is_done = !self.window.is_empty() && !self.canvas.masked().any(looked_at);
@@ -182,21 +223,22 @@ impl Sequence {
                 return Err(Error::IllegalMove { position, reason });
             }
             self.canvas.remask(position)?;
+            self.note_change(position);
             observer.on_remask(self.index, self.steps, position);
         }
         Ok(())
     }
 
-    fn no_progress(&self) -> Error {
-        Error::NoProgress { sequence: self.index, step: self.steps }
+    fn note_change(&mut self, position: usize) {
+        if let Changed::Positions(positions) = &mut self.changed
+            && let Err(place) = positions.binary_search(&position)
+        {
+            positions.insert(place, position);
+        }
     }
 
-    /// Refuses to go on for ever with a strategy that masks as much as it reveals, or holds on to a block.
-    fn check_end(&self) -> Result<(), Error> {
-        if self.steps > self.most_steps {
-            return Err(Error::Endless { sequence: self.index, steps: self.steps });
-        }
-        Ok(())
+    fn no_progress(&self) -> Error {
+        Error::NoProgress { sequence: self.index, step: self.steps }
     }
 
     /// Ends a denoising step: a sequence that has reached its end is finished, and the next block begins
@@ -216,10 +258,15 @@ impl Sequence {
     }
 
     pub fn is_done(&self) -> bool {
-        self.canvas.is_done() && !self.held
+        self.canvas.is_done() && self.held == Held::No
     }
 
-    pub fn finish(self) -> Output {
+    /// What it has come to; `early` is why it was ended from outside, if it was.
+    pub fn output(self, early: Option<FinishReason>) -> Output {
+        let finish = early.unwrap_or(match self.has_end() {
+            true => FinishReason::EndOfSequence,
+            false => FinishReason::Length,
+        });
         Output {
             generated: self.canvas.free_span(),
             drawn: self.drawn(),
@@ -227,6 +274,7 @@ impl Sequence {
             denoiser_calls: self.denoiser_calls,
             sampler_calls: self.sampler_calls,
             steps: self.steps,
+            finish,
         }
     }
 }

@@ -1,7 +1,11 @@
-use super::{Next, Score, Unmasker, View};
-use crate::{Error, RowStats};
+use std::sync::Arc;
 
-/// What a strategy remembers of one masked position.
+use super::{Policy, Selection, share};
+use crate::order::Confidence;
+use crate::schedule::TokensPerStep;
+use crate::{Error, Observation, Order, RowStats, Schedule, StepRequest};
+
+/// What is kept of one masked position.
 #[derive(Debug, Clone, Default)]
 struct Memory {
     position: usize,
@@ -31,56 +35,62 @@ impl Memory {
     }
 }
 
-/// Reveals what is both sure and settled: all positions with confidence c > τ whose distribution has
+/// Selects what is both sure and settled: all positions with confidence c > τ whose distribution has
 /// hardly changed for n steps, KL(pₜ ‖ pₜ₋₁) < ε each time. Where there is none, the most confident ones,
-/// as many as the schedule wants.
+/// as many as the [fallback schedule](Self::otherwise) says.
 ///
-/// c is the probability of the token drawn at the position in the filtered row, and p that row. The row of
+/// p is the filtered row, and c its largest probability, or that of the drafted token under an unmasker that
+/// [drafts](crate::Unmasker::draft). The row of
 /// the step before is kept for each masked position of the block: 4 V bytes each, 19 MB for a block of 32
 /// and V = 152 K.
 ///
-/// **Law.** Biased when tokens are sampled, as [`Confidence`](super::Confidence): *where* depends on *what*
-/// was drawn. With τ = 1 it is `Confidence` by [`Score::Filtered`]. Source: KLASS (arXiv 2511.05664):
+/// Exact only where it selects one position a step; beyond that the law is the unmasker's. With τ = 1 it is the fallback
+/// schedule by confidence. Source: KLASS (arXiv 2511.05664):
 /// τ = 0.9, ε = 0.01, n = 2; tuned values are 0.6, 0.015 for LLaDA and 0.9, 0.001 for Dream. Its code puts in
-/// the most probable token of the row, whose c is the row's largest probability, as
-/// [`Argmax`](crate::draw::Argmax) draws do here. There a position of a later block is followed from the
+/// the most probable token of the row: with [`Argmax`](crate::draw::Argmax) draws, drafted or not, that is this policy.
+/// There a position of a later block is followed from the
 /// start, here from the start of its block, as its row is not asked for earlier.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Klass {
     tau: f64,
     epsilon: f64,
     steps: usize,
+    otherwise: Arc<dyn Schedule>,
     /// The masked positions of the block, ascending.
     memory: Vec<Memory>,
 }
 
 impl Klass {
-    /// With the bounds τ on confidence and ε on the divergence between steps, in nats, over n steps.
+    /// With the bounds τ on confidence and ε on the divergence between steps, in nats, over n steps; one position a step
+    /// where nothing is settled.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ τ ≤ 1, ε is finite and at least 0, and n is at least 1.
     pub fn new(tau: f64, epsilon: f64, steps: usize) -> Result<Self, Error> {
-        if !(0.0..=1.0).contains(&tau) {
-            return Err(Error::parameter("tau", tau, "a number from 0 to 1"));
-        }
+        let tau = share("tau", tau)?;
         if !(epsilon >= 0.0 && epsilon.is_finite()) {
             return Err(Error::parameter("epsilon", epsilon, "a finite number, at least 0"));
         }
         if steps == 0 {
             return Err(Error::parameter("stable steps", steps, "at least 1"));
         }
-        Ok(Self { tau, epsilon, steps, memory: Vec::new() })
+        Ok(Self { tau, epsilon, steps, ..Self::default() })
+    }
+
+    /// Selects by this schedule in steps in which nothing is settled, most confident first.
+    pub fn otherwise(self, schedule: impl Schedule + 'static) -> Self {
+        Self { otherwise: Arc::new(schedule), ..self }
     }
 
     /// Compares every row with that of the step before, and keeps it for the next.
-    fn follow(&mut self, view: &mut View<'_>) -> Result<(), Error> {
+    fn follow(&mut self, rows: &mut Observation<'_>) -> Result<(), Error> {
         let mut before = std::mem::take(&mut self.memory);
-        for candidate in 0..view.candidates().len() {
-            let position = view.row(candidate).position;
+        for candidate in 0..rows.candidates().len() {
+            let position = rows.row(candidate).position;
             let known = before.iter_mut().find(|memory| memory.position == position);
             let new = || Memory { position, ..Memory::default() };
             let mut memory = known.map_or_else(new, std::mem::take);
-            memory.update(view.filtered(candidate)?, self.epsilon);
+            memory.update(rows.filtered(candidate)?, self.epsilon);
             self.memory.push(memory);
         }
         Ok(())
@@ -90,28 +100,41 @@ impl Klass {
 impl Default for Klass {
     /// τ = 0.9, ε = 0.01, n = 2.
     fn default() -> Self {
-        Self { tau: 0.9, epsilon: 0.01, steps: 2, memory: Vec::new() }
+        let otherwise = Arc::new(TokensPerStep::ONE);
+        Self { tau: 0.9, epsilon: 0.01, steps: 2, otherwise, memory: Vec::new() }
     }
 }
 
-impl Unmasker for Klass {
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        self.follow(view)?;
-        let drawn = Score::Filtered.draw_all(view)?;
-        let settled = |(row, memory): (usize, &Memory)| {
-            (view.row(row).confidence > self.tau && memory.stable >= self.steps).then_some(row)
-        };
-        let mut ready: Vec<usize> = self.memory.iter().enumerate().filter_map(settled).collect();
-        if ready.is_empty() {
-            view.rank_by_confidence();
-            ready.extend((0..view.quota()).map(|rank| view.ranked(rank)));
-        }
-        ready.into_iter().for_each(|candidate| view.reveal(candidate, drawn[candidate]));
-        view.keep_drawn(drawn);
-        Ok(Next::EndStep)
+impl Policy for Klass {
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        request.skip_while(|ahead| self.otherwise.plan(ahead) == 0);
+        Ok(())
     }
 
-    fn whole_rows(&self) -> bool {
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        self.follow(rows)?;
+        let settled = |(row, memory): (usize, &Memory)| {
+            (rows.row(row).confidence > self.tau && memory.stable >= self.steps).then_some(row)
+        };
+        selection.all_of(self.memory.iter().enumerate().filter_map(settled));
+        if selection.count == 0 {
+            Confidence.rank(rows, &mut selection.ranked)?;
+            let ranked = crate::schedule::Ranked::new(rows.candidates(), &selection.ranked);
+            selection.count = self.otherwise.quota(rows.progress(), ranked).max(1);
+            selection.ranked.truncate(selection.count);
+        }
+        Ok(())
+    }
+
+    fn steps(&self) -> Option<usize> {
+        self.otherwise.steps()
+    }
+
+    fn needs_full_rows(&self) -> bool {
         true
     }
 }

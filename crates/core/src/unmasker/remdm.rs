@@ -1,9 +1,6 @@
-use super::{Before, Drawn, Next, Turn, Unmasker, View};
-use crate::{Error, Stream};
-
-mod rule;
-
-use rule::Rule;
+use super::{Control, Drawn, Next, Unmasker, View};
+use crate::reviser::remdm_rule::Rule;
+use crate::{Error, StepRequest};
 
 /// Remasking diffusion (ReMDM): the ancestral sampler, in which revealed tokens may be masked again.
 ///
@@ -85,20 +82,6 @@ impl ReMdm {
     pub fn looping(eta: f64, t_on: f64, t_off: f64, alpha: f64) -> Result<Self, Error> {
         Ok(Self::with(Rule::looping(eta, t_on, t_off, alpha)?))
     }
-
-    /// Draws which of the revealed positions are masked again.
-    fn revoke(&self, revealed: &[usize], sigma: f64, stream: &mut dyn Stream) -> Vec<usize> {
-        if sigma == 0.0 {
-            return Vec::new();
-        }
-        let weight = |position: usize| (-self.confidences[position]).exp();
-        let total: f64 = revealed.iter().map(|&position| weight(position)).sum();
-        let mut masked = |&position: &usize| match self.rule {
-            Rule::Conf => stream.chance(sigma * weight(position) / total),
-            _ => stream.chance(sigma),
-        };
-        revealed.iter().copied().filter(|position| masked(position)).collect()
-    }
 }
 
 impl Default for ReMdm {
@@ -109,23 +92,24 @@ impl Default for ReMdm {
 }
 
 impl Unmasker for ReMdm {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        let steps = before.progress().total("ReMDM")?;
-        let canvas = before.canvas();
-        if before.progress().step == 0 {
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        let steps = request.progress().total("ReMDM")?;
+        let canvas = request.canvas();
+        if request.progress().step == 0 {
             self.step = 0;
         }
         self.confidences.resize(canvas.len(), 1.0);
         let (sigma, reveal) = self.rule.odds(self.step, steps);
         let revealed: Vec<usize> = canvas.revealed().collect();
-        self.remasks = self.revoke(&revealed, sigma, before.stream());
-        self.reveals = canvas.masked().filter(|_| before.stream().chance(reveal)).collect();
+        let psi = &self.confidences;
+        self.remasks = self.rule.draw(&revealed, sigma, psi, request.stream());
+        self.reveals = canvas.masked().filter(|_| request.stream().chance(reveal)).collect();
         self.step += 1;
         if self.reveals.is_empty() {
-            self.remasks.iter().for_each(|&position| before.remask(position));
-            return Ok(Turn::Idle(1));
+            self.remasks.iter().for_each(|&position| request.remask(position));
+            request.skip_forward(1);
         }
-        Ok(Turn::Forward)
+        Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
@@ -143,7 +127,8 @@ impl Unmasker for ReMdm {
             // The block would be full and its sequence go on, or end.
             let all: Vec<usize> = canvas.open().filter(|&p| !canvas.is_given(p)).collect();
             while self.remasks.is_empty() && self.step < steps {
-                self.remasks = self.revoke(&all, self.rule.odds(self.step, steps).0, view.stream());
+                let sigma = self.rule.odds(self.step, steps).0;
+                self.remasks = self.rule.draw(&all, sigma, &self.confidences, view.stream());
                 self.step += 1;
             }
         }
@@ -155,6 +140,10 @@ impl Unmasker for ReMdm {
             self.remasks.binary_search(&view.row(*candidate).position).is_err()
         });
         drawn.iter().for_each(|&(candidate, draw)| view.reveal(candidate, draw));
-        Ok(if drawn.is_empty() { Next::Wait } else { Next::EndStep })
+        Ok(Next::EndStep)
+    }
+
+    fn control(&self) -> Control {
+        Control::Steps
     }
 }

@@ -2,18 +2,17 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::{Next, Unmasker, View};
+use super::{Policy, Selection};
 use crate::influence::Influence;
 use crate::order::MaxProb;
-use crate::{Error, Order};
+use crate::{Error, Observation, Order, StepRequest};
 
-/// DEMASK, dependency-guided unmasking: reveals together what hardly depends on each other.
+/// DEMASK, dependency-guided unmasking: selects together what hardly depends on each other.
 ///
 /// Takes the best position, then goes on down the order and adds each position j with which the sum of
-/// the pairwise influences D_ij, i added before j, stays under τ. All are drawn independently. The
-/// schedule is not asked.
+/// the pairwise influences D_ij, i added before j, stays under τ.
 ///
-/// **Law.** τ = 0 is one token a step: exact, whatever the influences. Otherwise, at temperature 1
+/// **Law.** τ = 0 is one token a step: exact, whatever the influences. Otherwise, with independent draws at temperature 1
 /// without truncation, the tokens of a step are nearer than τ, in total variation, to the model's joint of
 /// them: by the chain rule they are off by at most the sum of what all earlier ones together do to
 /// each, and
@@ -25,8 +24,8 @@ use crate::{Error, Order};
 /// misses comes on top.
 ///
 /// Source: arXiv 2604.02560, whose D is estimated by a small attention layer, trained on the final hidden
-/// states of Dream-7B; such a predictor can be put to use here only as far as it reads what the view
-/// gives. Definition of D, greedy choice and theorem are the paper's as others report it; not confirmed
+/// states of Dream-7B. Such a predictor is an [`Influence`] that
+/// [needs hidden states](Influence::needs_hidden). Definition of D, greedy choice and theorem are the paper's as others report it; not confirmed
 /// are that a position that does not fit is passed over rather than ending the choice, that τ itself
 /// is not reached, and the values used.
 #[derive(Clone)]
@@ -54,15 +53,15 @@ impl Demask {
     }
 
     /// Asks for the influences of a step and checks them.
-    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, Error> {
-        let influences = self.influence.influences(view)?;
-        let (n, got) = (view.candidates().len(), influences.dim());
+    fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, Error> {
+        let influences = self.influence.influences(rows)?;
+        let (n, got) = (rows.candidates().len(), influences.dim());
         if got != (n, n) {
             return Err(Error::model(format!("influences are {got:?}: expected {:?}", (n, n))));
         }
         match influences.indexed_iter().find(|((i, j), d)| i != j && (d.is_nan() || **d < 0.0)) {
             Some(((i, j), d)) => {
-                let position = |row| view.row(row).position;
+                let position = |row| rows.row(row).position;
                 let (i, j) = (position(i), position(j));
                 Err(Error::model(format!("influence of {i} on {j} is {d}: expected at least 0")))
             }
@@ -85,23 +84,33 @@ fn choose(influences: &Array2<f64>, ranked: &[usize], bound: f64) -> Vec<usize> 
     chosen
 }
 
-impl Unmasker for Demask {
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&self.order);
-        let n = view.candidates().len();
-        let ranked: Vec<usize> = (0..n).map(|rank| view.ranked(rank)).collect();
-        let chosen = match self.bound {
-            0.0 => vec![ranked[0]],
-            bound => choose(&self.influences(view)?, &ranked, bound),
-        };
-        for candidate in chosen {
-            let drawn = view.draw(candidate)?;
-            view.reveal(candidate, drawn);
+impl Policy for Demask {
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        if self.bound > 0.0 && self.influence.needs_hidden() {
+            request.ask_hidden();
         }
-        Ok(Next::EndStep)
+        Ok(())
     }
 
-    fn whole_rows(&self) -> bool {
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        self.order.rank(rows, &mut selection.ranked)?;
+        let chosen = match self.bound {
+            0.0 => vec![selection.ranked[0]],
+            bound => choose(&self.influences(rows)?, &selection.ranked, bound),
+        };
+        selection.all_of(chosen);
+        Ok(())
+    }
+
+    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+        self.order.rank(rows, ranked)
+    }
+
+    fn needs_full_rows(&self) -> bool {
         true
     }
 }

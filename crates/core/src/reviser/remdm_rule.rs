@@ -1,8 +1,8 @@
-use crate::Error;
+use crate::{Error, Stream};
 
 /// How likely a revealed token is to be masked again, and the course of α, the share of tokens known.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     Cap(f64),
     Rescale(f64),
     Conf,
@@ -59,6 +59,26 @@ impl Rule {
             Rule::Loop { .. } => (0.0, 0.0),
         };
         (sigma, (alpha_s - (1.0 - masked) * alpha_t) / (1.0 - alpha_t))
+    }
+
+    /// Draws which of the revealed positions are masked again; ψ is known by position.
+    pub fn draw(
+        self,
+        revealed: &[usize],
+        sigma: f64,
+        psi: &[f64],
+        stream: &mut dyn Stream,
+    ) -> Vec<usize> {
+        if sigma == 0.0 {
+            return Vec::new();
+        }
+        let weight = |position: usize| (-psi[position]).exp();
+        let total: f64 = revealed.iter().map(|&position| weight(position)).sum();
+        let mut masked = |&position: &usize| match self {
+            Rule::Conf => stream.chance(sigma * weight(position) / total),
+            _ => stream.chance(sigma),
+        };
+        revealed.iter().copied().filter(|position| masked(position)).collect()
     }
 }
 

@@ -1,23 +1,22 @@
 use std::ops::Range;
 
-use super::{Before, Next, Score, Turn, Unmasker, View};
-use crate::Error;
+use super::{Policy, Selection, by_confidence, share};
+use crate::{Error, Observation};
 
 /// Explores slowly until a span is worth filling, then fills it fast; again and again along the block.
 ///
-/// c is the probability of the token drawn at a position, in the row as the model gave it. Each cycle begins
-/// where the last span ended:
+/// c is a candidate's confidence. Each cycle begins where the last span ended:
 /// - **Slow**, k steps: each estimates how far the span reaches, to the last masked position with
-///   c ≥ c_span, and reveals from all that follows. The estimate stands once two in a row differ by at most
+///   c ≥ c_span, and selects from all that follows. The estimate stands once two in a row differ by at most
 ///   one position; until then it is their mean, rounded down.
-/// - **Fast**: reveals within the span until it is full.
+/// - **Fast**: selects within the span until it is full.
 ///
-/// Both reveal every position in sight with c ≥ c_fill, and always the best one. The schedule has no say.
+/// Both select every position in sight with c ≥ c_fill, and always the best one.
 ///
-/// **Law.** Biased when tokens are sampled, as [`Confidence`](super::Confidence): *where* depends on *what*
-/// was drawn. With c_fill = 1 every token but the first of a step is certain; if the slow steps suffice for the
-/// whole block it is then `Confidence` by [`Score::Raw`] at K = 1. Source: SlowFast sampling (arXiv
-/// 2506.10848): k = 6, c_span = 0.3, c_fill = 0.9. As in its code all k slow steps are taken, even once the
+/// With c_fill = 1 every token but the first of a step is certain, so that with an unmasker that does not draft it is
+/// exact. Source: SlowFast sampling (arXiv
+/// 2506.10848): k = 6, c_span = 0.3, c_fill = 0.9, by the raw probability of the drawn token
+/// ([`Score::Raw`](crate::unmasker::Score::Raw)). As in its code all k slow steps are taken, even once the
 /// span is settled; unlike there, fast steps see the whole canvas, not only what lies left of the span's end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlowFast {
@@ -68,20 +67,15 @@ impl SlowFast {
         if slow_steps == 0 {
             return Err(Error::parameter("slow steps", slow_steps, "at least 1"));
         }
-        for (name, c) in
-            [("span confidence", span_confidence), ("fill confidence", fill_confidence)]
-        {
-            if !(0.0..=1.0).contains(&c) {
-                return Err(Error::parameter(name, c, "a number from 0 to 1"));
-            }
-        }
+        let span_confidence = share("span confidence", span_confidence)?;
+        let fill_confidence = share("fill confidence", fill_confidence)?;
         Ok(Self { slow_steps, span_confidence, fill_confidence, cycle: Cycle::default() })
     }
 
-    /// What this step may reveal from, ending or beginning a cycle if need be.
-    fn scope(&mut self, view: &View<'_>) -> Range<usize> {
-        let (block, rows) = (view.canvas().block(), view.candidates());
-        if view.progress().step == 0 {
+    /// What this step may select from, ending or beginning a cycle if need be.
+    fn scope(&mut self, seen: &Observation<'_>) -> Range<usize> {
+        let (block, rows) = (seen.canvas().block(), seen.candidates());
+        if seen.progress().step == 0 {
             self.cycle = Cycle::begin(block.start);
         }
         let span = self.cycle.span.clone();
@@ -107,24 +101,21 @@ impl Default for SlowFast {
     }
 }
 
-impl Unmasker for SlowFast {
-    fn prepare(&mut self, _: &mut Before<'_>) -> Result<Turn, Error> {
-        Ok(Turn::Forward)
-    }
-
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let drawn = Score::Raw.draw_all(view)?;
-        let scope = self.scope(view);
-        view.rank_by_confidence();
-        let ranks = 0..view.candidates().len();
-        let in_scope = |&candidate: &usize| scope.contains(&view.row(candidate).position);
-        let mut best_first = ranks.map(|rank| view.ranked(rank)).filter(in_scope);
-        let best = best_first.next();
-        let sure = best_first.take_while(|&i| view.row(i).confidence >= self.fill_confidence);
-        let together: Vec<usize> = best.into_iter().chain(sure).collect();
-        together.into_iter().for_each(|candidate| view.reveal(candidate, drawn[candidate]));
-        view.keep_drawn(drawn);
-        Ok(Next::EndStep)
+impl Policy for SlowFast {
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        let scope = self.scope(rows);
+        let candidates = rows.candidates();
+        let in_scope = |&i: &usize| scope.contains(&candidates[i].position);
+        let in_scope = (0..candidates.len()).filter(in_scope).collect();
+        let best_first = by_confidence(candidates, in_scope);
+        let sure = best_first.iter().skip(1);
+        let sure = sure.take_while(|&&i| candidates[i].confidence >= self.fill_confidence).count();
+        selection.all_of(best_first.into_iter().take(1 + sure));
+        Ok(())
     }
 }
 

@@ -1,18 +1,18 @@
 use std::iter::successors;
 
-use super::{Before, Next, Turn, Unmasker, View};
-use crate::Error;
+use super::{Policy, Selection};
+use crate::{Error, Observation};
 
 /// Dilated groups: positions far apart together, then those between them, in about log_a B forwards a
 /// block of B.
 ///
 /// Strides are s₁ = ⌊B/a⌋, s₂ = ⌊s₁/a⌋, … down to 1. Group k holds the places i in the block, counted from
 /// 0, that sₖ divides and no earlier stride does; the last group joins the one before it if it is the
-/// smaller of the two. A step reveals all of the first group that has a masked position left, each
-/// drawn on its own. B = 8 and a = 2 give {0, 4}, {2, 6}, {1, 3, 5, 7}. The schedule has no say.
+/// smaller of the two. A step selects all of the first group that has a masked position left. B = 8 and a = 2 give
+/// {0, 4}, {2, 6}, {1, 3, 5, 7}.
 ///
-/// **Law.** The product of the marginals within each group, given all groups before it; where is fixed
-/// beforehand. Exact if each group's positions are independent given those before, as between
+/// **Law.** Where is fixed beforehand. With independent draws it is the product of the marginals within each group, given
+/// all groups before it: exact if each group's positions are independent given those before, as between
 /// neighbours of a first-order Markov chain once every other position is known. Source: DUS
 /// (arXiv 2506.19037), a = 2, without its optional remasking of unsure tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,23 +55,19 @@ impl Default for Dilated {
     }
 }
 
-impl Unmasker for Dilated {
-    fn prepare(&mut self, _: &mut Before<'_>) -> Result<Turn, Error> {
-        Ok(Turn::Forward)
-    }
-
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let block = view.canvas().block();
+impl Policy for Dilated {
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        let block = rows.canvas().block();
         let groups = self.groups(block.len());
-        let group = |row: usize| groups[view.row(row).position - block.start];
-        let n = view.candidates().len();
+        let group = |row: usize| groups[rows.row(row).position - block.start];
+        let n = rows.candidates().len();
         let first = (0..n).map(group).min();
-        let together: Vec<usize> = (0..n).filter(|&row| Some(group(row)) == first).collect();
-        for candidate in together {
-            let drawn = view.draw(candidate)?;
-            view.reveal(candidate, drawn);
-        }
-        Ok(Next::EndStep)
+        selection.all_of((0..n).filter(|&row| Some(group(row)) == first));
+        Ok(())
     }
 }
 

@@ -1,0 +1,323 @@
+//! A run that is taken step by step.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Generator;
+use super::config::Config;
+use super::output::{FinishReason, Output};
+use super::resolve::Parts;
+use super::sequence::Sequence;
+use crate::denoiser::Session;
+use crate::{Canvas, Error, Observer};
+
+mod cancel;
+mod event;
+mod step;
+
+pub use cancel::CancelToken;
+pub use event::Event;
+
+/// Sequences being generated, one denoising step of the batch at a time.
+///
+/// Made by [`Generator::start`]. Sequences can be [added](Self::add) and [cancelled](Self::cancel) between steps; a
+/// finished sequence makes room for the next. One that fails ends alone. The run ends early, within one step, at a
+/// [deadline](Self::deadline) or when a [token](Self::cancelled_by) is cancelled from another thread, and gives out what is
+/// done so far.
+///
+/// ```
+/// # use conjoint_core::{Canvas, Denoiser, Error, Event, Generator};
+/// # fn example(model: impl Denoiser + 'static, canvas: Canvas) -> Result<(), Error> {
+/// let mut run = Generator::new(model).start(vec![canvas])?;
+/// while !run.is_done() {
+///     for event in run.step()? {
+///         if let Event::Reveal(reveal) = event {
+///             println!("position {} is token {}", reveal.position, reveal.token);
+///         }
+///     }
+/// }
+/// let output = run.take(0).expect("sequence 0 has ended")?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Run {
+    generator: Generator,
+    session: Option<Box<dyn Session>>,
+    waiting: VecDeque<Sequence>,
+    active: Vec<Sequence>,
+    ended: BTreeMap<usize, Result<Output, Error>>,
+    /// The number of sequences so far.
+    count: usize,
+    memory: step::Memory,
+    events: Vec<Event>,
+    cancelled_by: Option<CancelToken>,
+    deadline: Option<Instant>,
+}
+
+/// Checks every canvas against the generator's settings, before anything is run.
+pub(super) fn sequences(
+    generator: &Generator,
+    canvases: Vec<Canvas>,
+) -> Result<Vec<Sequence>, Error> {
+    let (parts, config) = (Parts::of(generator)?, Arc::new(Config::of(generator)?));
+    let begin = |(index, canvas): (usize, Canvas)| {
+        begin(generator, index, canvas, parts.clone(), config.clone())
+    };
+    canvases.into_iter().enumerate().map(begin).collect()
+}
+
+/// As [`sequences`], with settings of its own for every sequence.
+pub(super) fn sequences_each(
+    generator: &Generator,
+    requests: Vec<(Canvas, Generator)>,
+) -> Result<Vec<Sequence>, Error> {
+    let begin = |(index, (canvas, settings)): (usize, (Canvas, Generator))| {
+        begin_with(generator, index, canvas, &settings)
+    };
+    requests.into_iter().enumerate().map(begin).collect()
+}
+
+fn begin_with(
+    generator: &Generator,
+    index: usize,
+    canvas: Canvas,
+    settings: &Generator,
+) -> Result<Sequence, Error> {
+    if !Arc::ptr_eq(&generator.model, &settings.model) {
+        return Err(Error::OtherModel { sequence: index });
+    }
+    begin(settings, index, canvas, Parts::of(settings)?, Arc::new(Config::of(settings)?))
+}
+
+fn begin(
+    generator: &Generator,
+    index: usize,
+    canvas: Canvas,
+    parts: Parts,
+    config: Arc<Config>,
+) -> Result<Sequence, Error> {
+    let vocabulary = generator.vocabulary();
+    let (got, expected) = (canvas.mask(), vocabulary.mask());
+    if got != expected {
+        return Err(Error::MaskMismatch { sequence: index, got, expected });
+    }
+    if let Some(max) = generator.model.max_length().filter(|&max| canvas.len() > max) {
+        return Err(Error::TooLong { sequence: index, length: canvas.len(), max });
+    }
+    let size = vocabulary.size();
+    if let Some((position, &token)) =
+        canvas.tokens().iter().enumerate().find(|(_, token)| **token as usize >= size)
+    {
+        return Err(Error::UnknownToken { sequence: index, token, position, size });
+    }
+    let stream = (generator.streams)(index as u64);
+    Sequence::begin(index, canvas, parts, config, stream)
+}
+
+impl Run {
+    /// The shortest sequences begin first: a batch costs its longest sequence, so neighbours should be of a length.
+    pub(super) fn start(
+        generator: &Generator,
+        mut sequences: Vec<Sequence>,
+    ) -> Result<Self, Error> {
+        let count = sequences.len();
+        sequences.sort_by_key(|sequence| sequence.canvas.len());
+        Ok(Self {
+            session: Arc::clone(&generator.model).open_session()?,
+            generator: generator.clone(),
+            waiting: sequences.into(),
+            active: Vec::new(),
+            ended: BTreeMap::new(),
+            count,
+            memory: step::Memory::default(),
+            events: Vec::new(),
+            cancelled_by: None,
+            deadline: None,
+        })
+    }
+
+    /// Ends the run once `token` is cancelled.
+    pub fn cancelled_by(mut self, token: CancelToken) -> Self {
+        self.cancelled_by = Some(token);
+        self
+    }
+
+    /// Ends the run at this time.
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// Adds a sequence with the run's own settings; returns its index. It begins once there is room in the batch.
+    ///
+    /// # Errors
+    /// Those of [`Generator::run`] that come before anything is run.
+    pub fn add(&mut self, canvas: Canvas) -> Result<usize, Error> {
+        let settings = self.generator.clone();
+        self.add_with(canvas, &settings)
+    }
+
+    /// Adds a sequence with settings of its own; see [`Generator::run_each`].
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add), and [`Error::OtherModel`].
+    pub fn add_with(&mut self, canvas: Canvas, settings: &Generator) -> Result<usize, Error> {
+        let index = self.count;
+        self.waiting.push_back(begin_with(&self.generator, index, canvas, settings)?);
+        self.count += 1;
+        Ok(index)
+    }
+
+    /// Ends a sequence as it stands. What is done so far can be [taken](Self::take).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSequence`] if the run has none of this index, or it has ended already.
+    pub fn cancel(&mut self, sequence: usize) -> Result<(), Error> {
+        let is_it = |other: &Sequence| other.index == sequence;
+        let ended = match self.waiting.iter().position(is_it) {
+            Some(place) => self.waiting.remove(place),
+            None => self.active.iter().position(is_it).map(|place| self.active.remove(place)),
+        };
+        let ended = ended.ok_or(Error::NoSuchSequence { sequence })?;
+        self.end(ended, Some(FinishReason::Cancelled), &mut ());
+        Ok(())
+    }
+
+    /// Takes one denoising step of the batch; returns what happened in it. Sequences that wait begin as far as there is
+    /// room. Does nothing once the run [is done](Self::is_done).
+    ///
+    /// # Errors
+    /// [`Error::Model`] and its kin if a model fails: the sequences stay as they were before the step, as far as it did not get.
+    /// What goes wrong with one sequence is [its own outcome](Self::take).
+    pub fn step(&mut self) -> Result<&[Event], Error> {
+        let mut events = event::Recorder(std::mem::take(&mut self.events));
+        events.0.clear();
+        let stepped = self.step_observed(&mut events);
+        self.events = events.0;
+        stepped.map(|()| self.events.as_slice())
+    }
+
+    /// As [`step`](Self::step), reporting to an observer.
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step).
+    pub fn step_observed(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        if let Some(reason) = self.is_over() {
+            for sequence in std::mem::take(&mut self.waiting) {
+                self.end(sequence, Some(reason), observer);
+            }
+            for sequence in std::mem::take(&mut self.active) {
+                self.end(sequence, Some(reason), observer);
+            }
+            return Ok(());
+        }
+        while self.active.len() < self.generator.batch_size {
+            let Some(sequence) = self.waiting.pop_front() else { break };
+            observer.on_begin(sequence.index, &sequence.canvas);
+            self.active.push(sequence);
+        }
+        if self.active.is_empty() {
+            return Ok(());
+        }
+        let session = &mut self.session;
+        step::step(&self.generator, session, &mut self.active, &mut self.memory, observer)?;
+        let has_ended = |sequence: &Sequence| sequence.failed.is_some() || sequence.is_done();
+        while let Some(place) = self.active.iter().position(has_ended) {
+            let sequence = self.active.remove(place);
+            self.end(sequence, None, observer);
+        }
+        Ok(())
+    }
+
+    /// Whether every sequence has ended.
+    pub fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.active.is_empty()
+    }
+
+    /// A sequence as it stands, until it has ended.
+    pub fn canvas(&self, sequence: usize) -> Option<&Canvas> {
+        let mut sequences = self.active.iter().chain(&self.waiting);
+        sequences.find(|other| other.index == sequence).map(|found| &found.canvas)
+    }
+
+    /// Takes the outcome of a sequence that has ended; `None` if it has not, or it was taken already.
+    pub fn take(&mut self, sequence: usize) -> Option<Result<Output, Error>> {
+        self.ended.remove(&sequence)
+    }
+
+    /// Whether the rows of this run are those of the model's full forward: false if the model's
+    /// [session](crate::denoiser::Session::is_exact) approximates them.
+    pub fn is_exact(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.is_exact())
+    }
+
+    /// Steps to the end; the outcomes in the order of the sequences, those taken before left out.
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step).
+    pub fn finish_all(
+        mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Result<Output, Error>>, Error> {
+        while !self.is_done() {
+            self.step_observed(observer)?;
+        }
+        Ok(std::mem::take(&mut self.ended).into_values().collect())
+    }
+
+    /// Steps to the end, or to the first sequence that fails.
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step), and that of the sequence that failed.
+    pub fn finish_or_fail(mut self, observer: &mut dyn Observer) -> Result<Vec<Output>, Error> {
+        while !self.is_done() {
+            self.step_observed(observer)?;
+            if self.ended.values().any(Result::is_err) {
+                break;
+            }
+        }
+        std::mem::take(&mut self.ended).into_values().collect()
+    }
+
+    /// Why the run ends now, if it does.
+    fn is_over(&self) -> Option<FinishReason> {
+        if self.cancelled_by.as_ref().is_some_and(CancelToken::is_cancelled) {
+            return Some(FinishReason::Cancelled);
+        }
+        self.deadline.filter(|&at| Instant::now() >= at).map(|_| FinishReason::Deadline)
+    }
+
+    fn end(
+        &mut self,
+        mut sequence: Sequence,
+        early: Option<FinishReason>,
+        observer: &mut dyn Observer,
+    ) {
+        let index = sequence.index;
+        if let Some(session) = &mut self.session {
+            session.end(sequence.id());
+        }
+        let outcome = match sequence.failed.take() {
+            Some(error) => {
+                observer.on_fail(index, &error);
+                Err(error)
+            }
+            None => {
+                let output = sequence.output(early);
+                observer.on_finish(index, &output);
+                Ok(output)
+            }
+        };
+        self.ended.insert(index, outcome);
+    }
+}
+
+impl Drop for Run {
+    /// The session learns of the sequences that are left.
+    fn drop(&mut self) {
+        if let Some(session) = &mut self.session {
+            self.active.iter().for_each(|sequence| session.end(sequence.id()));
+        }
+    }
+}

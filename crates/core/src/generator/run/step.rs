@@ -1,0 +1,186 @@
+//! One denoising step of a batch: one forward, then one sampler pass an inner round for all sequences that ask.
+
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use crate::condensed::{Condense, Rows};
+use crate::denoiser::{Answer, Form, Request, Session, Shown, State};
+use crate::generator::Generator;
+use crate::generator::layout::{Layout, emptied};
+use crate::generator::sequence::{Answered, Sequence};
+use crate::observation::{Asked, Scratch};
+use crate::unmasker::Next;
+use crate::{Error, Observer};
+
+/// What is used again from step to step, so that a step of the loop itself allocates nothing.
+#[derive(Default)]
+pub(super) struct Memory {
+    scratch: Scratch,
+    layout: Layout,
+    /// What must be known of condensed rows.
+    condense: Condense,
+    questions: Vec<Vec<Asked>>,
+    /// Holds nothing between calls of the model.
+    batch: Vec<Shown<'static>>,
+    /// Rows answered, each with the sequences they belong to: a range of `slots`.
+    answers: Vec<(Range<usize>, Rows)>,
+    /// Hidden states of the forward, if they were asked for.
+    hidden: Vec<Array2<f32>>,
+    slots: Vec<usize>,
+    /// The slots of the sequences that ask for a sampler pass, and those of them still without one.
+    asking: Vec<usize>,
+    left: Vec<usize>,
+}
+
+/// Takes the step. A sequence that fails takes no further part in it.
+pub(super) fn step(
+    generator: &Generator,
+    session: &mut Option<Box<dyn Session>>,
+    active: &mut [Sequence],
+    memory: &mut Memory,
+    observer: &mut dyn Observer,
+) -> Result<(), Error> {
+    memory.answers.clear();
+    let Some(mut state) = forward(generator, session, active, memory, observer)? else {
+        return Ok(());
+    };
+    for round in 0.. {
+        let Memory { scratch, layout, answers, hidden, slots, asking, .. } = &mut *memory;
+        asking.clear();
+        for (range, rows) in answers.iter() {
+            for &slot in &slots[range.clone()] {
+                let hidden = hidden.get(slot).map(|hidden| hidden.view());
+                let own = &layout.shown[slot];
+                let answered = Answered { rows, hidden, own, round };
+                let sequence = &mut active[slot];
+                match sequence.decide(&answered, scratch, observer) {
+                    Ok(Next::Refine) => asking.push(slot),
+                    Ok(Next::EndStep) => {}
+                    Err(error) => sequence.failed = Some(error),
+                }
+            }
+        }
+        // Rows take much memory and have been read.
+        answers.clear();
+        if asking.is_empty() {
+            break;
+        }
+        refine(&mut state, active, memory, generator.vocabulary().size())?;
+        for (range, _) in &memory.answers {
+            let refined = &memory.slots[range.clone()];
+            refined.iter().for_each(|&slot| active[slot].refined(round + 1, observer));
+        }
+    }
+    memory.hidden.clear();
+    let going = active.iter_mut().filter(|sequence| sequence.failed.is_none());
+    going.for_each(|sequence| sequence.end_step(observer));
+    Ok(())
+}
+
+/// The forward of a step for all sequences, with their questions answered. `None` if all have failed before it.
+fn forward(
+    generator: &Generator,
+    session: &mut Option<Box<dyn Session>>,
+    active: &mut [Sequence],
+    memory: &mut Memory,
+    observer: &mut dyn Observer,
+) -> Result<Option<State>, Error> {
+    let Memory { layout, condense, questions, batch, answers, hidden, slots, .. } = memory;
+    questions.clear();
+    slots.clear();
+    let mut asks_hidden = false;
+    for (slot, sequence) in active.iter_mut().enumerate() {
+        match sequence.plan(observer) {
+            Ok((asked, hidden)) => {
+                questions.push(asked);
+                slots.push(slot);
+                asks_hidden |= hidden;
+            }
+            Err(error) => {
+                sequence.failed = Some(error);
+                questions.push(Vec::new());
+            }
+        }
+    }
+    if slots.is_empty() {
+        return Ok(None);
+    }
+    let mut shown = emptied(mem::take(batch));
+    shown.extend(active.iter().map(Sequence::shown));
+    layout.lay_out(&shown, questions);
+    shown.extend(layout.extra());
+    let form = match condense.unite(active.iter().map(Sequence::condense)) {
+        true => Form::TopK(condense),
+        false => Form::Dense,
+    };
+    let request = Request { batch: &shown, rows: &layout.rows, form, hidden: asks_hidden };
+    let answer = match session {
+        Some(session) => session.forward(&request)?,
+        None => generator.model.forward(&request)?,
+    };
+    let canvases = shown.len();
+    *batch = emptied(shown);
+    let Answer { rows, state, hidden: states } = answer;
+    rows.expect_shape(layout.rows.len(), generator.vocabulary().size())?;
+    if asks_hidden && states.len() != canvases {
+        return Err(Error::NoHiddenStates);
+    }
+    *hidden = states;
+    let passes = generator.model.passes();
+    for (sequence, forwards) in active.iter_mut().zip(&layout.forwards) {
+        if sequence.failed.is_none() {
+            sequence.forwarded(passes * forwards, observer);
+        }
+    }
+    answers.push((0..slots.len(), rows));
+    Ok(Some(state))
+}
+
+/// One sampler pass for the sequences that ask: one for each layer there is among them. A sequence without a layer fails.
+fn refine(
+    state: &mut State,
+    active: &mut [Sequence],
+    memory: &mut Memory,
+    columns: usize,
+) -> Result<(), Error> {
+    let Memory { layout, condense, batch, answers, slots, asking, left, .. } = memory;
+    slots.clear();
+    left.clear();
+    for &slot in asking.iter() {
+        match active[slot].sampler_layer() {
+            Some(_) => left.push(slot),
+            None => active[slot].failed = Some(Error::NoSamplerLayer),
+        }
+    }
+    let active = &*active;
+    while let Some(layer) = left.first().and_then(|&next| active[next].sampler_layer()) {
+        let first = slots.len();
+        layout.rows.clear();
+        left.retain(|&slot| {
+            let other = active[slot].sampler_layer();
+            let shares = other.is_some_and(|other| Arc::ptr_eq(other, layer));
+            if shares {
+                layout.narrow(slot, &active[slot].canvas, &active[slot].window);
+                slots.push(slot);
+            }
+            !shares
+        });
+        let mut shown = emptied(mem::take(batch));
+        shown.extend(active.iter().map(Sequence::shown));
+        shown.extend(layout.extra());
+        let form = match condense.unite(slots[first..].iter().map(|&slot| active[slot].condense()))
+        {
+            true => Form::TopK(condense),
+            false => Form::Dense,
+        };
+        let request = Request { batch: &shown, rows: &layout.rows, form, hidden: false };
+        let rows = layer.pass(state, &request)?;
+        *batch = emptied(shown);
+        rows.expect_shape(layout.rows.len(), columns)?;
+        answers.push((first..slots.len(), rows));
+    }
+    Ok(())
+}

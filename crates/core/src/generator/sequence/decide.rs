@@ -1,0 +1,144 @@
+//! One round of a step: the policy selects or ranks, the reviser looks back, the unmasker draws.
+
+use super::{Answered, Held, Sequence};
+use crate::observation::{Scratch, Seen};
+use crate::reviser::Revision;
+use crate::unmasker::{Next, View};
+use crate::{Error, Observation, Observer, Policy, Reviser, Unmasker};
+
+impl Sequence {
+    /// Has the round decided, and makes its moves.
+    pub fn decide(
+        &mut self,
+        answered: &Answered<'_>,
+        scratch: &mut Scratch,
+        observer: &mut dyn Observer,
+    ) -> Result<Next, Error> {
+        let round = answered.round;
+        let candidates = match round {
+            0 => self.canvas.masked().count(),
+            _ => answered.own.len(),
+        };
+        let seen = Seen {
+            sequence: self.index,
+            step: self.steps,
+            canvas: &self.canvas,
+            block_length: self.block_length,
+            progress: self.progress,
+            round,
+            answer: answered.rows,
+            hidden: answered.hidden,
+            by_top: self.condense().is_some(),
+            rows: answered.own,
+            candidates,
+        };
+        let (rows, stream, memory) = (&self.config.rows, self.stream.as_mut(), &mut self.filters);
+        let mut view = View(Observation::new(seen, rows, stream, memory, scratch)?);
+        observer.on_rows(&view.0);
+        let next = match round {
+            0 => self.parts.first_round(&mut view, self.held)?,
+            _ => self.parts.later_round(&mut view, self.left)?,
+        };
+        if let Some(reviser) = &mut self.parts.reviser {
+            for (position, drawn) in &view.0.scratch.reveals {
+                reviser.revealed(*position, view.0.sureness(*position, drawn));
+            }
+        }
+        let masked = |&&(position, _): &&(usize, _)| self.canvas.is_masked(position);
+        let revealed = scratch.reveals.iter().filter(masked).count();
+        self.left = scratch.selection.count.saturating_sub(revealed);
+        let keeps = scratch.keep_open;
+        self.check_progress(next, round, candidates, scratch)?;
+        let by_reviser = self.held == Held::ByReviser || scratch.kept_by_reviser;
+        let next = self.make_moves(next, round, scratch, observer)?;
+        let is_full = self.canvas.masked().next().is_none();
+        self.held = match (is_full && keeps, by_reviser) {
+            (false, _) => Held::No,
+            (true, true) => Held::ByReviser,
+            (true, false) => Held::ByUnmasker,
+        };
+        Ok(next)
+    }
+
+    /// A round that reveals nothing is an error, unless it may.
+    fn check_progress(
+        &self,
+        next: Next,
+        round: usize,
+        candidates: usize,
+        scratch: &Scratch,
+    ) -> Result<(), Error> {
+        let ends = next == Next::EndStep;
+        // While a schedule with a total has steps left, the run ends all the same.
+        let may_wait = ends && candidates > 0 && !self.progress.is_last();
+        // The sampler pass followed a reveal, so that the step has got somewhere; a full block is done with.
+        let is_over = ends && (round > 0 || candidates == 0 && !scratch.keep_open);
+        if scratch.reveals.is_empty() && !may_wait && !is_over {
+            return Err(self.no_progress());
+        }
+        Ok(())
+    }
+}
+
+impl super::Parts {
+    /// After the forward.
+    fn first_round(&mut self, view: &mut View<'_>, held: Held) -> Result<Next, Error> {
+        let Self { unmasker, policy, reviser, .. } = self;
+        let Some(policy) = policy else { return unmasker.decide(view) };
+        let candidates = view.candidates().len();
+        let mut selection = std::mem::take(&mut view.scratch.selection);
+        selection.ranked.clear();
+        selection.count = 0;
+        if candidates > 0 {
+            unmasker.draft(view)?;
+            policy.select(&mut view.0, &mut selection)?;
+            check_selection(&**policy, &selection.ranked, view)?;
+        }
+        view.scratch.selection = selection;
+        if let Some(reviser) = reviser {
+            reviser.revise(&mut Revision(view))?;
+            view.scratch.kept_by_reviser = view.scratch.keep_open;
+            check_selection(&**policy, &view.scratch.selection.ranked, view)?;
+        }
+        let selection = &view.scratch.selection;
+        if selection.ranked.is_empty() && held != Held::ByUnmasker {
+            return Ok(Next::EndStep);
+        }
+        // Passes look at nothing but what was selected, and at nothing that was masked again just now.
+        let is_closed = selection.ranked.len() < candidates || !view.scratch.remasks.is_empty();
+        let next = unmasker.decide(view)?;
+        if is_closed && next == Next::Refine && view.scratch.window.is_empty() {
+            view.narrow_to_best(usize::MAX);
+        }
+        Ok(next)
+    }
+
+    /// After a sampler pass.
+    fn later_round(&mut self, view: &mut View<'_>, left: usize) -> Result<Next, Error> {
+        if let Some(policy) = &mut self.policy {
+            let mut selection = std::mem::take(&mut view.scratch.selection);
+            let ranked = policy.rank(&mut view.0, &mut selection.ranked);
+            selection.count = left;
+            let checked = ranked.and_then(|()| check_selection(&**policy, &selection.ranked, view));
+            view.scratch.selection = selection;
+            checked?;
+        }
+        self.unmasker.decide(view)
+    }
+}
+
+/// Rejects selections of candidates that there are not.
+fn check_selection(
+    policy: &(impl Policy + ?Sized),
+    ranked: &[usize],
+    view: &View<'_>,
+) -> Result<(), Error> {
+    let candidates = view.candidates().len();
+    match ranked.iter().find(|&&candidate| candidate >= candidates) {
+        None => Ok(()),
+        Some(&candidate) => {
+            let (sequence, policy) = (view.sequence(), policy.name());
+            Err(Error::NoSuchCandidate { sequence, policy, candidate, candidates })
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Rows on their way into an observation: checked, filtered and swept, whole or by their top.
+
+use super::{Candidate, Observation, RowConfig, RowRef, Scratch, Seen};
+use crate::condensed::TopRow;
+use crate::filter::{FilterRow, Memory};
+use crate::sweep::Backend;
+use crate::{Error, RowStats, Stream, sweep};
+
+impl<'a> Observation<'a> {
+    /// Filters and sweeps every row of the sequence. Condensed rows whose top does not suffice are fetched, all at
+    /// once.
+    pub(crate) fn new(
+        seen: Seen<'a>,
+        config: &'a RowConfig,
+        stream: &'a mut dyn Stream,
+        memory: &'a mut Memory,
+        scratch: &'a mut Scratch,
+    ) -> Result<Self, Error> {
+        scratch.rows.clear();
+        scratch.reveals.clear();
+        scratch.remasks.clear();
+        scratch.window.clear();
+        (scratch.keep_open, scratch.kept_by_reviser, scratch.drafted) = (false, false, false);
+        let mut this = Self { seen, config, stream, memory, scratch };
+        let mut tops = std::mem::take(&mut this.scratch.tops);
+        tops.clear();
+        tops.extend((0..this.seen.rows.len()).map(|row| this.top(row)?.stats()));
+        this.fetch(&tops)?;
+        let first = this.seen.round == 0;
+        for (row, top) in tops.iter().enumerate() {
+            let position = this.seen.rows[row].position;
+            let stats = top.map_or_else(|| this.sweep(row, first), Ok)?;
+            this.scratch.rows.push(Candidate { position, stats, confidence: stats.p1 });
+        }
+        this.scratch.tops = tops;
+        Ok(this)
+    }
+
+    /// Fetches the condensed rows of which there are no statistics.
+    fn fetch(&self, tops: &[Option<RowStats>]) -> Result<(), Error> {
+        let Some(condensed) = self.seen.answer.condensed() else { return Ok(()) };
+        let rows = self.seen.rows.iter().zip(tops).filter(|(_, top)| top.is_none());
+        condensed.fetch(&rows.map(|(shown, _)| shown.row).collect::<Vec<_>>())
+    }
+
+    /// The filtered top of a row. `None` if the row is dense, or a filter needs the whole of it.
+    pub(super) fn top(&mut self, row: usize) -> Option<TopRow<'_>> {
+        let RowRef { position, row } = self.seen.rows[row];
+        let place = (position, self.seen.canvas);
+        let condensed = self.condensed()?;
+        // Of a row with NaN or +∞ nothing can be measured.
+        condensed.measured(row, 1.0)?;
+        let mut top = TopRow::new(condensed, row, place, &mut self.scratch.top);
+        self.config.filter.apply_top(&mut top).then_some(top)
+    }
+
+    /// Statistics of a filtered row, read off the whole of it.
+    fn sweep(&mut self, row: usize, first: bool) -> Result<RowStats, Error> {
+        let position = self.load(row, first)?;
+        let (sequence, logits) = (self.seen.sequence, &self.scratch.row);
+        let stats = Backend::detect().stats(logits).map_err(|token| Error::NonFinite {
+            sequence,
+            position,
+            token,
+            value: logits[token],
+        })?;
+        stats.ok_or(Error::EmptyRow { sequence, position })
+    }
+
+    /// Brings a whole row, checked and filtered, into `scratch.row`. `first` says that the row is new in this step.
+    pub(super) fn load(&mut self, row: usize, first: bool) -> Result<usize, Error> {
+        let RowRef { position, row } = self.seen.rows[row];
+        let logits = self.seen.answer.logits(row)?;
+        let scratch = &mut *self.scratch;
+        // Before the filters, as they may hide what is wrong with a row.
+        sweep::copy_finite(logits, &mut scratch.row).map_err(|token| Error::NonFinite {
+            sequence: self.seen.sequence,
+            position,
+            token,
+            value: logits[token],
+        })?;
+        self.config.filter.apply(&mut FilterRow {
+            logits: &mut scratch.row,
+            position,
+            canvas: self.seen.canvas,
+            scratch: &mut scratch.filter,
+            step: self.seen.step,
+            first,
+            memory: self.memory,
+        });
+        Ok(position)
+    }
+}

@@ -1,0 +1,136 @@
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::{Candidate, Policy, Selection};
+use crate::{Canvas, Error, Observation};
+
+/// d3LLM's block states: several blocks are worked on, and only the first of them must make progress.
+///
+/// Selects every candidate of the open blocks with entropy H ≤ θ, and the one of lowest entropy. A block is *active* once
+/// the block before it is known to a share of `full`, and stays so; the first block is. If nothing is selected in
+/// the first active block that has masked positions, its candidate of lowest entropy is selected too.
+///
+/// Goes with [`Generator::open_next_block_at`](crate::Generator::open_next_block_at)`(0.1)`, which opens the blocks.
+/// With one block, or blocks that open when the one before is full, it selects H ≤ θ and the best one.
+///
+/// Exact where it selects one position a step; beyond that the law is the unmasker's. Source: the multi-block decoding of
+/// d3LLM (hao-ai-lab): blocks of 32, θ = 0.4 … 0.5, opened at 0.1, full at 0.95. Its Dream variant reveals H < θ, and not
+/// always the best one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockStates {
+    theta: f64,
+    full: f64,
+    /// Where active blocks begin.
+    active: BTreeSet<usize>,
+}
+
+impl BlockStates {
+    /// Selects up to θ nats; a block is active once this share of the one before is known.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless θ is finite and at least 0, and the share is from 0 to 1.
+    pub fn new(theta: f64, full: f64) -> Result<Self, Error> {
+        if !(theta >= 0.0 && theta.is_finite()) {
+            return Err(Error::parameter("theta", theta, "a finite number, at least 0"));
+        }
+        Ok(Self { theta, full: super::share("full share", full)?, active: BTreeSet::new() })
+    }
+
+    /// Brings the states of the open blocks up to date; returns the first active one with masked positions.
+    fn update(&mut self, canvas: &Canvas, length: usize) -> Option<Range<usize>> {
+        let open = canvas.block();
+        self.active.insert(canvas.free_span().start);
+        let known = |block: Range<usize>| {
+            block.clone().filter(|&p| !canvas.is_masked(p)).count() as f64 / block.len() as f64
+        };
+        let blocks = |open: Range<usize>| {
+            open.clone().step_by(length).map(move |start| start..open.end.min(start + length))
+        };
+        for block in blocks(open.clone()) {
+            let before = block.start.checked_sub(length).filter(|&p| p >= canvas.free_span().start);
+            if before.is_some_and(|before| known(before..block.start) >= self.full) {
+                self.active.insert(block.start);
+            }
+        }
+        let mut blocks = blocks(open);
+        blocks.find(|block| {
+            self.active.contains(&block.start) && block.clone().any(|p| canvas.is_masked(p))
+        })
+    }
+
+    /// The candidates to select, lowest entropy first.
+    fn accepted(&self, candidates: &[Candidate], first: Option<Range<usize>>) -> Vec<usize> {
+        let mut ranked: Vec<usize> = (0..candidates.len()).collect();
+        ranked
+            .sort_by(|&a, &b| candidates[a].stats.entropy.total_cmp(&candidates[b].stats.entropy));
+        let sure = ranked.iter().filter(|&&i| candidates[i].stats.entropy <= self.theta).count();
+        let (sure, unsure) = ranked.split_at(sure.max(1).min(ranked.len()));
+        let mut accepted = sure.to_vec();
+        if let Some(block) = first {
+            let within = |i: &usize| block.contains(&candidates[*i].position);
+            if !sure.iter().any(within) {
+                accepted.extend(unsure.iter().copied().find(within));
+            }
+        }
+        accepted
+    }
+}
+
+impl Default for BlockStates {
+    /// θ = 0.4, full at 0.95.
+    fn default() -> Self {
+        Self { theta: 0.4, full: 0.95, active: BTreeSet::new() }
+    }
+}
+
+impl Policy for BlockStates {
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        let first = self.update(rows.canvas(), rows.block_length());
+        selection.all_of(self.accepted(rows.candidates(), first));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::tests::candidates;
+
+    fn with_entropies(rows: &[(usize, f64)]) -> Vec<Candidate> {
+        let mut candidates = candidates(rows);
+        candidates.iter_mut().for_each(|c| c.stats.entropy = c.confidence);
+        candidates
+    }
+
+    #[test]
+    fn the_first_active_block_always_makes_progress() {
+        let states = BlockStates::default();
+        let rows = with_entropies(&[(0, 1.0), (1, 0.9), (4, 0.2), (5, 0.4), (6, 0.5)]);
+        assert_eq!(states.accepted(&rows, Some(0..4)), [2, 3, 1]);
+        assert_eq!(states.accepted(&rows, Some(4..8)), [2, 3]);
+        assert_eq!(states.accepted(&rows[..2], None), [1]);
+    }
+
+    #[test]
+    fn a_block_becomes_active_behind_a_full_one_and_stays_so() {
+        let mut states = BlockStates::new(0.4, 0.5).unwrap();
+        let mut canvas = Canvas::unconditional(6, 9).unwrap().in_block(0..4).unwrap();
+        assert_eq!(states.update(&canvas, 2), Some(0..2));
+        canvas.reveal(0, 1).unwrap();
+        assert_eq!(states.update(&canvas, 2), Some(0..2));
+        assert!(states.active.contains(&2) && !states.active.contains(&4));
+        canvas.remask(0).unwrap();
+        canvas.reveal(2, 1).unwrap();
+        let canvas = canvas.in_block(0..6).unwrap();
+        assert_eq!(states.update(&canvas, 2), Some(0..2));
+        assert_eq!(states.active, BTreeSet::from([0, 2, 4]));
+        for bad in [-0.1, f64::NAN, f64::INFINITY] {
+            assert!(BlockStates::new(bad, 0.9).is_err());
+        }
+        assert!(BlockStates::new(0.4, 1.1).is_err());
+    }
+}

@@ -1,0 +1,79 @@
+use super::{Candidate, Policy, Selection, by_confidence, most_confident, share};
+use crate::{Error, Observation};
+
+/// Hierarchical decoding: one position in every run of masks, so that each step halves the gaps.
+///
+/// Selects, in every contiguous run of masked positions, the most confident one if c > low; all with c > τ; and the most
+/// confident one of the block.
+///
+/// Exact where it selects one position a step; beyond that the law is the unmasker's. Source: `HierarchyDecoder` of dInfer
+/// (inclusionAI): τ = 0.9, low = 0.4. There all that tie for the best of a run are revealed, here the leftmost. Its
+/// remasking variant is this with the reviser [`Hierarchical`](crate::reviser::Hierarchical).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hierarchical {
+    tau: f64,
+    low: f64,
+}
+
+impl Hierarchical {
+    /// With the bounds τ for any position and `low` for the best of a run.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless both are from 0 to 1.
+    pub fn new(tau: f64, low: f64) -> Result<Self, Error> {
+        Ok(Self { tau: share("tau", tau)?, low: share("low", low)? })
+    }
+
+    /// The candidates to select, from left to right.
+    fn accepted(&self, candidates: &[Candidate]) -> Vec<usize> {
+        let best = most_confident(candidates);
+        let mut accepted: Vec<usize> = (0..candidates.len())
+            .filter(|&i| candidates[i].confidence > self.tau || Some(i) == best)
+            .collect();
+        let mut start = 0;
+        for run in candidates.chunk_by(|a, b| a.position + 1 == b.position) {
+            let best = most_confident(run).map(|i| start + i);
+            accepted.extend(best.filter(|&i| candidates[i].confidence > self.low));
+            start += run.len();
+        }
+        accepted.sort_unstable();
+        accepted.dedup();
+        accepted
+    }
+}
+
+impl Default for Hierarchical {
+    /// τ = 0.9, low = 0.4.
+    fn default() -> Self {
+        Self { tau: 0.9, low: 0.4 }
+    }
+}
+
+impl Policy for Hierarchical {
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        let candidates = rows.candidates();
+        selection.all_of(by_confidence(candidates, self.accepted(candidates)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::tests::candidates;
+
+    #[test]
+    fn one_of_every_run_and_all_that_are_sure() {
+        let rows =
+            [(0, 0.5), (1, 0.6), (2, 0.95), (4, 0.41), (5, 0.41), (7, 0.4), (9, 0.92), (10, 0.91)];
+        // The best of each run but that at 7, and 10, which is sure.
+        assert_eq!(Hierarchical::default().accepted(&candidates(&rows)), [2, 3, 6, 7]);
+        let unsure = candidates(&[(0, 0.1), (1, 0.2), (3, 0.2)]);
+        assert_eq!(Hierarchical::default().accepted(&unsure), [1]);
+        assert!(Hierarchical::new(1.2, 0.4).is_err() && Hierarchical::new(0.9, f64::NAN).is_err());
+    }
+}

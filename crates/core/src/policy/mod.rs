@@ -1,0 +1,205 @@
+//! Where to reveal and how many: scheduling policies.
+//!
+//! A policy selects, in every denoising step, the candidates that are revealed. It sees the rows of the step and keeps
+//! what it likes of the sequence, but it cannot draw a token or reveal a position. So *where* cannot depend on *what* is
+//! drawn there, and with any policy that selects one candidate a step, an unmasker that draws from the rows samples the
+//! model's joint exactly. The exception is an unmasker that [drafts](crate::Unmasker::draft) tokens before the policy
+//! is asked: the confidence that the policy then sees is that of the drafted token.
+//!
+//! The usual policy is [`Ranked`]: an [`Order`](crate::Order) with a [`Schedule`](crate::Schedule). The others have a
+//! rule of their own. All of them go with every unmasker that [takes a policy](crate::unmasker::Control).
+//!
+//! ```
+//! use conjoint_core::policy::{Policy, Selection};
+//! use conjoint_core::{Error, Observation};
+//!
+//! /// Selects the two outermost candidates.
+//! #[derive(Clone)]
+//! struct Outermost;
+//!
+//! impl Policy for Outermost {
+//!     fn select(&mut self, rows: &mut Observation<'_>, selection: &mut Selection) -> Result<(), Error> {
+//!         let last = rows.candidates().len() - 1;
+//!         selection.all_of(if last == 0 { vec![0] } else { vec![0, last] });
+//!         Ok(())
+//!     }
+//! }
+//! ```
+
+use crate::{Error, Observation, Order, StepRequest};
+
+mod block_states;
+mod demask;
+mod dilated;
+mod early_commit;
+mod hierarchical;
+mod klass;
+mod local_leap;
+mod origin;
+mod ranked;
+mod saber;
+mod slow_fast;
+
+pub use crate::observation::{Candidate, Selection};
+pub use block_states::BlockStates;
+pub use demask::Demask;
+pub use dilated::Dilated;
+pub use early_commit::EarlyCommit;
+pub use hierarchical::Hierarchical;
+pub use klass::Klass;
+pub use local_leap::LocalLeap;
+pub use origin::Origin;
+pub use ranked::Ranked;
+pub use saber::Saber;
+pub use slow_fast::SlowFast;
+
+/// Decides where a sequence is revealed, and how many positions in a step.
+///
+/// The run clones the policy once a sequence, so a policy may keep what it likes in its own fields. In every denoising
+/// step it may first [ask](Self::plan) for rows or skip the forward, then it [selects](Self::select). An unmasker that
+/// runs a sampler layer draws the selected candidates one after the other; before each further one the policy
+/// [ranks](Self::rank) those that are left by their refined rows.
+pub trait Policy: Send + Sync {
+    /// Before the forward of a step: asks for rows beside those of the masked positions, or skips the forward. By
+    /// default nothing.
+    ///
+    /// # Errors
+    /// The policy cannot work with this canvas.
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        let _ = request;
+        Ok(())
+    }
+
+    /// Selects candidates to be revealed in this step. There is at least one candidate. A step that selects none reveals
+    /// nothing, which is allowed only while the policy has [steps](Self::steps) left.
+    ///
+    /// # Errors
+    /// Those of the observation.
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error>;
+
+    /// Fills `ranked` with the candidates that are left in the step, by their refined rows: the next to be revealed in
+    /// front. By default the lowest entropy first, as in the published method (arXiv 2509.22738).
+    ///
+    /// # Errors
+    /// Those of the observation.
+    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+        crate::order::Entropy.rank(rows, ranked)
+    }
+
+    /// The total number of denoising steps, spread evenly over the blocks; `None` if it runs until nothing is masked.
+    fn steps(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether it reads most rows whole ([`Observation::filtered`], [`Observation::logits`]), so that a model should
+    /// answer dense rows rather than [condensed](crate::condensed) ones. It may read them whole either way: this only
+    /// saves fetching them one by one.
+    fn needs_full_rows(&self) -> bool {
+        false
+    }
+
+    /// What errors call it: by default its type's name.
+    fn name(&self) -> &'static str {
+        crate::name::short::<Self>()
+    }
+}
+
+/// A [`Policy`] that can be cloned behind a pointer; every `Policy + Clone` is one.
+pub trait DynPolicy: Policy {
+    /// A copy for one more sequence.
+    fn boxed(&self) -> Box<dyn DynPolicy>;
+}
+
+impl<P: Policy + Clone + 'static> DynPolicy for P {
+    fn boxed(&self) -> Box<dyn DynPolicy> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn DynPolicy> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
+}
+
+impl Policy for Box<dyn DynPolicy> {
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        (**self).plan(request)
+    }
+
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        (**self).select(rows, selection)
+    }
+
+    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+        (**self).rank(rows, ranked)
+    }
+
+    fn steps(&self) -> Option<usize> {
+        (**self).steps()
+    }
+
+    fn needs_full_rows(&self) -> bool {
+        (**self).needs_full_rows()
+    }
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+}
+
+/// A parameter that must be a probability.
+pub(crate) fn share(name: &'static str, value: f64) -> Result<f64, Error> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Error::parameter(name, value, "a number from 0 to 1"))
+    }
+}
+
+/// The most confident candidate, the leftmost among equals.
+fn most_confident(candidates: &[Candidate]) -> Option<usize> {
+    let better = |a: &usize, b: &usize| {
+        candidates[*a].confidence.total_cmp(&candidates[*b].confidence).then(b.cmp(a))
+    };
+    (0..candidates.len()).max_by(better)
+}
+
+/// Candidates by their confidence, the highest first and the leftmost among equals.
+fn by_confidence(candidates: &[Candidate], mut chosen: Vec<usize>) -> Vec<usize> {
+    chosen.sort_unstable_by(|&a, &b| {
+        candidates[b].confidence.total_cmp(&candidates[a].confidence).then(a.cmp(&b))
+    });
+    chosen
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::RowStats;
+
+    /// Candidates at these positions with these confidences.
+    pub(crate) fn candidates(rows: &[(usize, f64)]) -> Vec<Candidate> {
+        let candidate = |&(position, confidence): &(usize, f64)| {
+            let stats = RowStats { log_z: 0.0, entropy: 0.0, top: 0, p1: confidence, p2: 0.0 };
+            Candidate { position, stats, confidence }
+        };
+        rows.iter().map(candidate).collect()
+    }
+
+    #[test]
+    fn the_leftmost_of_the_most_confident() {
+        let rows = candidates(&[(0, 0.2), (1, 0.9), (2, 0.9), (4, 0.5)]);
+        assert_eq!(most_confident(&rows), Some(1));
+        assert_eq!(by_confidence(&rows, vec![3, 2, 1, 0]), [1, 2, 3, 0]);
+        assert_eq!(most_confident(&[]), None);
+    }
+}

@@ -1,0 +1,82 @@
+use std::collections::BTreeMap;
+
+use super::{Candidate, Policy, Selection, by_confidence};
+use crate::{Error, Observation};
+
+/// Saber's dynamic threshold: selects what is surer than what was accepted so far.
+///
+/// Selects all candidates with c > τ, τ being the mean confidence with which positions were accepted (a position accepted
+/// twice counts with its latest), 1 at first. Where fewer than n clear it, the n most confident ones.
+///
+/// Exact where it selects one position a step; beyond that the law is the unmasker's. Source: Saber (arXiv 2510.18165),
+/// n = 2, with the reviser [`Saber`](crate::reviser::Saber) behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saber {
+    least: usize,
+    /// Confidences of the positions accepted.
+    accepted: BTreeMap<usize, f64>,
+}
+
+impl Saber {
+    /// Selects at least n = `least`, as far as there are so many.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if n is 0.
+    pub fn new(least: usize) -> Result<Self, Error> {
+        if least == 0 {
+            return Err(Error::parameter("least", least, "at least 1"));
+        }
+        Ok(Self { least, accepted: BTreeMap::new() })
+    }
+
+    /// The candidates to select, most confident first; they are accepted.
+    fn accept(&mut self, candidates: &[Candidate]) -> Vec<usize> {
+        let n = self.accepted.len();
+        let mean = self.accepted.values().sum::<f64>() / n as f64;
+        let tau = if n == 0 { 1.0 } else { mean };
+        let mut ranked = by_confidence(candidates, (0..candidates.len()).collect());
+        let sure = ranked.iter().take_while(|&&i| candidates[i].confidence > tau).count();
+        ranked.truncate(sure.max(self.least));
+        self.accepted
+            .extend(ranked.iter().map(|&i| (candidates[i].position, candidates[i].confidence)));
+        ranked
+    }
+}
+
+impl Default for Saber {
+    /// n = 2.
+    fn default() -> Self {
+        Self { least: 2, accepted: BTreeMap::new() }
+    }
+}
+
+impl Policy for Saber {
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        selection.all_of(self.accept(rows.candidates()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::tests::candidates;
+
+    #[test]
+    fn the_threshold_is_the_mean_of_what_was_accepted() {
+        let mut saber = Saber::default();
+        assert_eq!(saber.accept(&candidates(&[(0, 0.5), (1, 0.9), (2, 0.7), (3, 0.1)])), [1, 2]);
+        // The mean is 0.8: three clear it, and then it is (0.9 + 0.7 + 0.85 + 0.82 + 0.81) / 5.
+        let rows = [(0, 0.85), (3, 0.82), (4, 0.81), (5, 0.8)];
+        assert_eq!(saber.accept(&candidates(&rows)), [0, 1, 2]);
+        // Position 1 was masked again: its latest confidence counts.
+        assert_eq!(saber.accept(&candidates(&[(1, 0.3)])), [0]);
+        let mean = saber.accepted.values().sum::<f64>() / saber.accepted.len() as f64;
+        assert!((mean - (0.3 + 0.7 + 0.85 + 0.82 + 0.81) / 5.0).abs() < 1e-12);
+        assert!(Saber::new(0).is_err());
+    }
+}

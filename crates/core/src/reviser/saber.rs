@@ -1,0 +1,98 @@
+use super::{Reviser, Revision};
+use crate::{Error, Question, StepRequest};
+
+/// Saber's backtracking: masks again the tokens of which the model has lost confidence most.
+///
+/// Δ is by how much the largest probability of a position's row has risen since the last forward, or from 0 if the position
+/// was in none. Of the k positions selected in a step and those revealed before, the
+/// min(max(⌊n/2⌋, ⌈k/8⌉), k − 1) with the smallest Δ are masked after it. As that is fewer than k, every step leaves fewer
+/// masked.
+///
+/// **Law.** No closed one. With one position a step nothing is masked again. Source: Saber (arXiv 2510.18165), its LLaDA
+/// loop, with n = 2, the least number of the policy [`Saber`](crate::policy::Saber). There tokens of earlier blocks may be
+/// masked too; here a block that is full stays.
+#[derive(Debug, Clone)]
+pub struct Saber {
+    least: usize,
+    /// The largest probability of each position's row in the last forward \[T\].
+    last: Vec<f64>,
+    asked: Vec<(usize, Question)>,
+}
+
+impl Saber {
+    /// For a policy that selects at least n = `least`.
+    pub fn new(least: usize) -> Self {
+        Self { least, last: Vec::new(), asked: Vec::new() }
+    }
+
+    /// How many positions are masked after a step that selects k.
+    fn remasked(&self, k: usize) -> usize {
+        (self.least / 2).max(k.div_ceil(8)).min(k.saturating_sub(1))
+    }
+
+    /// By how much the position's largest probability has risen; remembers it.
+    fn rise(&mut self, position: usize, p1: f64) -> f64 {
+        p1 - std::mem::replace(&mut self.last[position], p1)
+    }
+}
+
+impl Default for Saber {
+    /// n = 2.
+    fn default() -> Self {
+        Self::new(2)
+    }
+}
+
+impl Reviser for Saber {
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        let revealed = request.canvas().revealed();
+        self.asked.clear();
+        self.asked.extend(revealed.map(|position| (position, request.ask(position))));
+        Ok(())
+    }
+
+    fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error> {
+        self.last.resize(revision.canvas().len(), 0.0);
+        let selected = revision.selected().to_vec();
+        let mut rivals: Vec<(f64, usize, Option<usize>)> = Vec::new();
+        for (position, question) in std::mem::take(&mut self.asked) {
+            let p1 = revision.row(revision.answer(question)).stats.p1;
+            rivals.push((self.rise(position, p1), position, None));
+        }
+        for candidate in 0..revision.candidates().len() {
+            let row = *revision.row(candidate);
+            let rise = self.rise(row.position, row.stats.p1);
+            if selected.contains(&candidate) {
+                rivals.push((rise, row.position, Some(candidate)));
+            }
+        }
+        rivals.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        rivals.truncate(self.remasked(selected.len()));
+        for &(_, position, _) in rivals.iter().filter(|rival| rival.2.is_none()) {
+            revision.remask(position);
+        }
+        let is_kept = |candidate: &usize| !rivals.iter().any(|rival| rival.2 == Some(*candidate));
+        revision.select(selected.into_iter().filter(is_kept));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_than_the_step_selects() {
+        let remasked = |least: usize, k: usize| Saber::new(least).remasked(k);
+        assert_eq!([1, 2, 8, 9, 17].map(|k| remasked(2, k)), [0, 1, 1, 2, 3]);
+        assert_eq!([0, 1, 2, 3].map(|k| remasked(8, k)), [0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_rise_is_since_the_last_forward() {
+        let mut saber = Saber { last: vec![0.0; 2], ..Saber::default() };
+        assert_eq!(saber.rise(1, 0.75), 0.75);
+        assert_eq!(saber.rise(1, 0.25), -0.5);
+        assert_eq!(saber.rise(0, 0.25), 0.25);
+    }
+}

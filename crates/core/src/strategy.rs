@@ -1,0 +1,104 @@
+//! A whole strategy: an unmasker, with a policy and a reviser of its own where it has them; and the published ones by name.
+//!
+//! Any [`Unmasker`](crate::Unmasker) is a strategy that leaves policy and reviser to the generator. The functions of this
+//! module put together the published strategies that have both.
+
+use crate::Error;
+use crate::order::Confidence as ByConfidence;
+use crate::policy::{DynPolicy, Hierarchical, Klass, LocalLeap, Ranked, Saber, SlowFast};
+use crate::reviser::{self, DynReviser, Edit, Rcr, Wino};
+use crate::schedule::{Threshold, WideThreshold};
+use crate::unmasker::{Confidence, DynUnmasker, Score, Unmasker};
+
+/// An unmasker, and what goes with it. Set on a generator by [`Generator::unmasker`](crate::Generator::unmasker).
+#[derive(Clone)]
+pub struct Strategy {
+    pub(crate) unmasker: Box<dyn DynUnmasker>,
+    pub(crate) policy: Option<Box<dyn DynPolicy>>,
+    pub(crate) reviser: Option<Box<dyn DynReviser>>,
+}
+
+impl Strategy {
+    /// An unmasker alone.
+    pub fn new(unmasker: impl DynUnmasker) -> Self {
+        Self { unmasker: unmasker.boxed(), policy: None, reviser: None }
+    }
+
+    /// With a policy of its own.
+    pub fn policy(self, policy: impl DynPolicy) -> Self {
+        Self { policy: Some(policy.boxed()), ..self }
+    }
+
+    /// With a reviser of its own.
+    pub fn reviser(self, reviser: impl DynReviser) -> Self {
+        Self { reviser: Some(reviser.boxed()), ..self }
+    }
+}
+
+impl<U: Unmasker + Clone + 'static> From<U> for Strategy {
+    fn from(unmasker: U) -> Self {
+        Self::new(unmasker)
+    }
+}
+
+/// KLASS (arXiv 2511.05664) by the probability of the drawn token, in the filtered row.
+pub fn klass(policy: Klass) -> Strategy {
+    Strategy::new(Confidence::new(Score::Filtered)).policy(policy)
+}
+
+/// SlowFast sampling (arXiv 2506.10848) by the raw probability of the drawn token.
+pub fn slow_fast(policy: SlowFast) -> Strategy {
+    Strategy::new(Confidence::new(Score::Raw)).policy(policy)
+}
+
+/// LocalLeap (arXiv 2510.07081) by the raw probability of the drawn token.
+pub fn local_leap(policy: LocalLeap) -> Strategy {
+    Strategy::new(Confidence::new(Score::Raw)).policy(policy)
+}
+
+/// dInfer's hierarchical decoding by the raw probability of the drawn token.
+pub fn hierarchical(policy: Hierarchical) -> Strategy {
+    Strategy::new(Confidence::new(Score::Raw)).policy(policy)
+}
+
+/// Saber (arXiv 2510.18165): at least `least` positions a step, and its backtracking.
+///
+/// # Errors
+/// [`Error::Parameter`] if `least` is 0.
+pub fn saber(least: usize) -> Result<Strategy, Error> {
+    let strategy = Strategy::new(Confidence::new(Score::Raw)).policy(Saber::new(least)?);
+    Ok(strategy.reviser(reviser::Saber::new(least)))
+}
+
+/// WINO (arXiv 2507.18578): reveals above τ₁ = `reveal`, masks again below τ₂ = `keep`; 0.6 and 0.9 in the paper.
+///
+/// **Law.** With τ₂ = 0 it is the threshold sampler over drafts, with τ₁ = 1
+/// [`Confidence`](crate::unmasker::Confidence) by [`Score::Raw`] at K = 1, whatever τ₂.
+///
+/// # Errors
+/// [`Error::Parameter`] unless both are from 0 to 1.
+pub fn wino(reveal: f64, keep: f64) -> Result<Strategy, Error> {
+    let policy = Ranked::new(ByConfidence, WideThreshold::new(reveal)?);
+    let strategy = Strategy::new(Confidence::new(Score::Raw)).policy(policy);
+    Ok(strategy.reviser(Wino::new(keep)?))
+}
+
+/// LLaDA2.1's joint threshold (arXiv 2602.08676): reveals above τ = `reveal`, and edits.
+///
+/// **Law.** With τₑ = 1 nothing is edited, and it is the threshold sampler over drafts; with τ = 1 too it is
+/// [`Confidence`](crate::unmasker::Confidence) by [`Score::Filtered`] at K = 1.
+///
+/// # Errors
+/// [`Error::Parameter`] unless τ is from 0 to 1.
+pub fn edit_threshold(reveal: f64, edit: Edit) -> Result<Strategy, Error> {
+    let above = Threshold::above(reveal)
+        .map_err(|_| Error::parameter("reveal threshold", reveal, "a number from 0 to 1"))?;
+    let policy = Ranked::new(ByConfidence, above);
+    Ok(Strategy::new(Confidence::new(Score::Filtered)).policy(policy).reviser(edit))
+}
+
+/// Running confidence remasking of MDPO (arXiv 2508.13148), over drafts by this score; the generator's schedule says how
+/// many. The source's score is [`Score::Filtered`].
+pub fn rcr(score: Score) -> Strategy {
+    Strategy::new(Confidence::new(score)).reviser(Rcr::default())
+}
