@@ -94,6 +94,15 @@ impl Settings {
     /// Rejects settings that the unmasker or the policy would ignore.
     fn check(&self, unmasker: &dyn DynUnmasker) -> Result<(), Error> {
         let Self { order, schedule, policy, reviser } = self;
+        let needs_all = reviser.as_ref().filter(|reviser| reviser.needs_whole_selection());
+        if let Some(reviser) = needs_all.filter(|_| unmasker.may_stop_early()) {
+            return Err(Error::Combination {
+                unmasker: unmasker.name(),
+                setting: reviser.name().to_owned(),
+                reason: "the reviser counts on every selected position being revealed, and it may stop \
+                         before: use LearnedJoint",
+            });
+        }
         let error = |setting: String, reason| {
             Err(Error::Combination { unmasker: unmasker.name(), setting, reason })
         };

@@ -82,6 +82,10 @@ impl Unmasker for AdaptiveJoint {
         self.order.clone()
     }
 
+    fn may_stop_early(&self) -> bool {
+        true
+    }
+
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         Some(&self.sampler)
     }

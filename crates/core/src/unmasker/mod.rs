@@ -133,6 +133,11 @@ pub trait Unmasker: Send + Sync {
         Arc::new(Entropy)
     }
 
+    /// Whether it may end a step before all selected positions are revealed.
+    fn may_stop_early(&self) -> bool {
+        false
+    }
+
     /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch whose unmaskers hold the
     /// same one share its passes.
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
@@ -194,6 +199,10 @@ impl Unmasker for Box<dyn DynUnmasker> {
 
     fn default_order(&self) -> Arc<dyn Order> {
         (**self).default_order()
+    }
+
+    fn may_stop_early(&self) -> bool {
+        (**self).may_stop_early()
     }
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {

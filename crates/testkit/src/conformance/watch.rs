@@ -66,6 +66,10 @@ impl Unmasker for Watched {
         self.inner.default_order()
     }
 
+    fn may_stop_early(&self) -> bool {
+        self.inner.may_stop_early()
+    }
+
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         self.inner.sampler_layer()
     }
