@@ -136,7 +136,7 @@ fn allowed(
     let needs_all = reviser.is_some_and(|reviser| reviser.needs_whole_selection());
     takes_policy
         && (policy.steps().is_some() || !needs_steps)
-        && !(needs_all && unmasker.may_stop_early())
+        && (unmasker.reveals_selection() || !needs_all)
 }
 
 /// The table: 19 policies, 14 unmaskers and 7 revisers.
@@ -176,7 +176,7 @@ fn revisers_without_a_policy() {
             let name = format!("{name} + {reviser_name}");
             let outcome = outcome(&suite, &name, &strategy(&*unmasker, None, Some(&*reviser)));
             let goes = !matches!(unmasker.control(), Control::Steps | Control::Alone)
-                && !(reviser.needs_whole_selection() && unmasker.may_stop_early());
+                && (unmasker.reveals_selection() || !reviser.needs_whole_selection());
             assert_eq!(outcome.is_none(), goes, "{name}: {outcome:?}");
         }
     }

@@ -95,12 +95,12 @@ impl Settings {
     fn check(&self, unmasker: &dyn DynUnmasker) -> Result<(), Error> {
         let Self { order, schedule, policy, reviser } = self;
         let needs_all = reviser.as_ref().filter(|reviser| reviser.needs_whole_selection());
-        if let Some(reviser) = needs_all.filter(|_| unmasker.may_stop_early()) {
+        if let Some(reviser) = needs_all.filter(|_| !unmasker.reveals_selection()) {
             return Err(Error::Combination {
                 unmasker: unmasker.name(),
                 setting: reviser.name().to_owned(),
-                reason: "the reviser counts on every selected position being revealed, and it may stop \
-                         before: use LearnedJoint",
+                reason: "the reviser counts on all selected positions being revealed, and it may reveal \
+                         fewer or others: use Marginal or LearnedJoint",
             });
         }
         let error = |setting: String, reason| {

@@ -52,8 +52,8 @@ pub trait Reviser: Send + Sync {
         let _ = (position, confidence);
     }
 
-    /// Whether it gets somewhere only if all selected positions are revealed. It then does not go with an unmasker that
-    /// [may stop early](crate::Unmasker::may_stop_early).
+    /// Whether it gets somewhere only if all selected positions are revealed. It then goes only with unmaskers that
+    /// [do that](crate::Unmasker::reveals_selection).
     fn needs_whole_selection(&self) -> bool {
         false
     }

@@ -82,8 +82,8 @@ impl Unmasker for AdaptiveJoint {
         self.order.clone()
     }
 
-    fn may_stop_early(&self) -> bool {
-        true
+    fn reveals_selection(&self) -> bool {
+        false
     }
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {

@@ -133,9 +133,9 @@ pub trait Unmasker: Send + Sync {
         Arc::new(Entropy)
     }
 
-    /// Whether it may end a step before all selected positions are revealed.
-    fn may_stop_early(&self) -> bool {
-        false
+    /// Whether a step reveals all positions of a selection that leaves no choice. False if it may reveal fewer or others.
+    fn reveals_selection(&self) -> bool {
+        true
     }
 
     /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch whose unmaskers hold the
@@ -201,8 +201,8 @@ impl Unmasker for Box<dyn DynUnmasker> {
         (**self).default_order()
     }
 
-    fn may_stop_early(&self) -> bool {
-        (**self).may_stop_early()
+    fn reveals_selection(&self) -> bool {
+        (**self).reveals_selection()
     }
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {

@@ -66,8 +66,8 @@ impl Unmasker for Watched {
         self.inner.default_order()
     }
 
-    fn may_stop_early(&self) -> bool {
-        self.inner.may_stop_early()
+    fn reveals_selection(&self) -> bool {
+        self.inner.reveals_selection()
     }
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
