@@ -84,7 +84,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let start = Instant::now();
     let steps = Steps::new(&canvases, "generating");
-    let mut observer = (steps, (History::default(), Trace::new(caption(arguments, &sampling, &schedule))));
+    let mut observer =
+        (steps, (History::default(), Trace::new(caption(arguments, &sampling, &schedule))));
     let outputs = generator.run(canvases, &mut observer);
     let outputs =
         outputs.map_err(|error| named(sampling.explain(("schedule", &schedule), error)))?;

@@ -129,7 +129,8 @@ impl StartArguments {
         };
         let ids = given.iter().map(|prompt| encode(model, name, prompt));
         let ids = ids.collect::<Result<_, Error>>().map_err(named)?;
-        let sampled = blame(&format!("--{name}"), value, Sampled::new(ids, length, seed, vocabulary))?;
+        let sampled =
+            blame(&format!("--{name}"), value, Sampled::new(ids, length, seed, vocabulary))?;
         Ok(Box::new(drawn(sampled)?))
     }
 }
@@ -154,7 +155,9 @@ pub fn make(
     }
     let settings = source.settings().with("model", model.fingerprint());
     let store = Store::claim(folder, settings).map_err(|error| match error {
-        conjoint_trajectory::Error::OtherSetting { .. } => BadFlag::new(flag, folder.display(), error).into(),
+        conjoint_trajectory::Error::OtherSetting { .. } => {
+            BadFlag::new(flag, folder.display(), error).into()
+        }
         error => anyhow::Error::from(error),
     })?;
     let plan = Plan::new(&store, source, portions)?;

@@ -45,7 +45,10 @@ impl FromStr for ScorerSpec {
                 let (order, file) = rest.split_once(':').ok_or_else(expected)?;
                 let order = order.parse().ok().filter(|order| (1..=16).contains(order));
                 let file = (!file.is_empty()).then(|| file.into());
-                Ok(Self::NGram { order: order.ok_or_else(expected)?, file: file.ok_or_else(expected)? })
+                Ok(Self::NGram {
+                    order: order.ok_or_else(expected)?,
+                    file: file.ok_or_else(expected)?,
+                })
             }
             Some(("onnx", rest)) if !rest.is_empty() => {
                 let start =
@@ -77,7 +80,11 @@ impl ScorerSpec {
     ///
     /// # Errors
     /// [`Error::Parameter`] if the file cannot be used.
-    pub fn open(&self, name: &'static str, model: &Model) -> Result<Arc<dyn Autoregressive>, Error> {
+    pub fn open(
+        &self,
+        name: &'static str,
+        model: &Model,
+    ) -> Result<Arc<dyn Autoregressive>, Error> {
         let (order, file) = match self {
             Self::Onnx { file, start } => return self.open_onnx(name, file, *start),
             Self::NGram { order, file } => (*order, file),
@@ -150,7 +157,10 @@ mod tests {
             ("onnx:gpt2/model.onnx", onnx(None)),
             ("onnx:gpt2/model.onnx@50256", onnx(Some(50256))),
         ] {
-            assert_eq!((text.parse::<ScorerSpec>().unwrap(), name.to_string().as_str()), (name.clone(), text));
+            assert_eq!(
+                (text.parse::<ScorerSpec>().unwrap(), name.to_string().as_str()),
+                (name.clone(), text)
+            );
         }
         let odd = ScorerSpec::Onnx { file: "a@b/model.onnx".into(), start: None };
         assert_eq!("onnx:a@b/model.onnx".parse::<ScorerSpec>().unwrap(), odd);

@@ -83,7 +83,11 @@ impl<'a> Judge<'a> {
     }
 
     /// Every figure of a point's texts. `what` is shown beside the progress.
-    pub fn figures(&mut self, drawn: Drawn<'_>, what: &str) -> Result<BTreeMap<String, Measured>, Error> {
+    pub fn figures(
+        &mut self,
+        drawn: Drawn<'_>,
+        what: &str,
+    ) -> Result<BTreeMap<String, Measured>, Error> {
         let mut figures = BTreeMap::new();
         if self.wants(&[Metric::Right, Metric::Parses]) {
             self.validity(drawn, &mut figures)?;
@@ -110,7 +114,11 @@ impl<'a> Judge<'a> {
         metrics.iter().any(|metric| self.metrics.contains(metric))
     }
 
-    fn validity(&self, drawn: Drawn<'_>, figures: &mut BTreeMap<String, Measured>) -> Result<(), Error> {
+    fn validity(
+        &self,
+        drawn: Drawn<'_>,
+        figures: &mut BTreeMap<String, Measured>,
+    ) -> Result<(), Error> {
         let seed = drawn.seed;
         let tokenizer = self.model.tokenizer("metrics", "right")?;
         let mut validity = Validity::default();

@@ -73,14 +73,17 @@ impl Texts {
         let length = model.positions(self.length)?;
         let mask = model.denoiser.vocabulary().mask();
         let canvas = |prompt: &Vec<TokenId>| {
-            Canvas::of_length(prompt, length, mask).map_err(|error| match (&error, &self.beginnings)
-            {
-                (conjoint::Error::NothingMasked(_), _) => {
-                    let reason = format!("a prompt of {} tokens fills it", prompt.len());
-                    Error::parameter("length", length, reason)
+            Canvas::of_length(prompt, length, mask).map_err(|error| {
+                match (&error, &self.beginnings) {
+                    (conjoint::Error::NothingMasked(_), _) => {
+                        let reason = format!("a prompt of {} tokens fills it", prompt.len());
+                        Error::parameter("length", length, reason)
+                    }
+                    (_, Beginnings::File(path)) => {
+                        Error::parameter("prompts", path.display(), error)
+                    }
+                    _ => Error::from(error),
                 }
-                (_, Beginnings::File(path)) => Error::parameter("prompts", path.display(), error),
-                _ => Error::from(error),
             })
         };
         let canvases = prompts.iter().map(canvas).collect::<Result<Vec<_>, _>>()?;

@@ -28,12 +28,7 @@ use tensor::{RandomTensor, Scale};
 /// # Errors
 /// [`Error::Parameter`] for `folder`, if it exists or is no folder's name; [`Error::Io`], [`Error::Weights`] or
 /// [`Error::Export`].
-pub fn write(
-    sizes: &Sizes,
-    storage: Storage,
-    seed: u64,
-    folder: &Path,
-) -> Result<Manifest, Error> {
+pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Result<Manifest, Error> {
     let unusable = |reason| Error::parameter("folder", folder.display(), reason);
     if folder.exists() {
         return Err(unusable("this folder exists already"));

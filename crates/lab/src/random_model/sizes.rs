@@ -28,7 +28,9 @@ impl FromStr for Sizes {
     fn from_str(text: &str) -> Result<Self, Error> {
         let numbers: Option<Vec<usize>> = text.split(',').map(|part| part.parse().ok()).collect();
         let Some(&[hidden, layers, ffn, heads, kv_heads, vocabulary]) = numbers.as_deref() else {
-            return Err(Error::Name("expected six numbers, D,LAYERS,FFN,HEADS,KV,VOCAB".to_owned()));
+            return Err(Error::Name(
+                "expected six numbers, D,LAYERS,FFN,HEADS,KV,VOCAB".to_owned(),
+            ));
         };
         let expect = |holds: bool, what: &str| match holds {
             true => Ok(()),

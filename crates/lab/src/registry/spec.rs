@@ -55,8 +55,7 @@ impl Signature {
 pub(crate) fn list<'a>(signatures: impl Iterator<Item = &'a Signature> + Clone) -> String {
     let usages: Vec<String> = signatures.clone().map(Signature::usage).collect();
     let width = usages.iter().map(String::len).max().unwrap_or(0);
-    let line =
-        |(usage, of): (&String, &Signature)| format!("  {usage:width$}  {}\n", of.summary);
+    let line = |(usage, of): (&String, &Signature)| format!("  {usage:width$}  {}\n", of.summary);
     usages.iter().zip(signatures).map(line).collect()
 }
 
@@ -85,10 +84,11 @@ impl Spec {
     ) -> Result<(Self, &'e E), Error> {
         let mut parts = text.split(':');
         let name = parts.next().unwrap_or_default();
-        let entry = entries.iter().find(|entry| signature(entry).name == name).ok_or_else(|| {
-            let names: Vec<_> = entries.iter().map(|entry| signature(entry).name).collect();
-            Error::Name(format!("'{name}' is none of {}", names.join(", ")))
-        })?;
+        let entry =
+            entries.iter().find(|entry| signature(entry).name == name).ok_or_else(|| {
+                let names: Vec<_> = entries.iter().map(|entry| signature(entry).name).collect();
+                Error::Name(format!("'{name}' is none of {}", names.join(", ")))
+            })?;
         let of = signature(entry);
         let mut values: Vec<Option<String>> = vec![None; of.parameters.len()];
         for (place, part) in parts.enumerate() {

@@ -35,10 +35,7 @@ pub struct UnmaskerSpec {
 }
 
 impl UnmaskerSpec {
-    pub(super) fn parse(
-        text: &str,
-        entries: &Arc<Vec<Arc<UnmaskerEntry>>>,
-    ) -> Result<Self, Error> {
+    pub(super) fn parse(text: &str, entries: &Arc<Vec<Arc<UnmaskerEntry>>>) -> Result<Self, Error> {
         let (spec, entry) = Spec::parse(text, entries, |entry| &entry.signature)?;
         Ok(Self { spec, entry: entry.clone(), peers: entries.clone() })
     }
