@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use conjoint_lab::comparison::{Line, Lines};
+use conjoint_lab::comparison::Lines;
 use conjoint_lab::random_model::{self, Storage};
+use conjoint_lab::registry::Line;
 use conjoint_lab::{Bench, Error};
 
 use crate::flag::{BadFlag, Flags, blame};

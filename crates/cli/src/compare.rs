@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use conjoint_lab::comparison::{Line, Lines, Metric};
+use conjoint_lab::comparison::{Lines, Metric};
+use conjoint_lab::registry::Line;
 
 use crate::comparison::{self, ComparisonArguments};
 use crate::flag::Flags;

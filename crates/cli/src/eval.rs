@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use conjoint_lab::comparison::{Line, Lines, Metric};
-use conjoint_lab::registry::UnmaskerSpec;
+use conjoint_lab::comparison::{Lines, Metric};
+use conjoint_lab::registry::{Line, UnmaskerSpec};
 
 use crate::comparison::{self, ComparisonArguments};
 use crate::flag::Flags;

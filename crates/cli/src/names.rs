@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use conjoint_lab::comparison::{Line, Metric};
+use conjoint_lab::comparison::Metric;
 use conjoint_lab::random_model::Storage;
-use conjoint_lab::registry::{OrderSpec, ScheduleSpec, UnmaskerSpec};
+use conjoint_lab::registry::{Line, OrderSpec, ScheduleSpec, UnmaskerSpec};
 use conjoint_lab::{Error, Registry};
 
 /// All that the command can name.

@@ -6,9 +6,10 @@ use conjoint::prelude::*;
 use super::report::{Repeat, Run, median};
 use super::{Bench, Stopwatch};
 use crate::Error;
-use crate::comparison::{Line, Setting};
+use crate::comparison::Setting;
 use crate::model::Model;
 use crate::progress::Progress;
+use crate::registry::Line;
 
 /// Measures one strategy at one setting.
 pub(super) fn measure(

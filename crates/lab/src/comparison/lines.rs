@@ -1,14 +1,6 @@
 use crate::Error;
-use crate::registry::{Part, Portions, ScheduleSpec, UnmaskerSpec, Uses, refuse_unused};
+use crate::registry::{Line, Part, Portions, ScheduleSpec, refuse_unused};
 use crate::sampling::Sampling;
-
-/// One line of a comparison: a strategy at several K, or with a schedule of its own, as `marginal`,
-/// `marginal+threshold:0.9` or `p2:eta=2`. [`Registry::line`](crate::registry::Registry::line) parses it.
-#[derive(Debug, Clone)]
-pub struct Line {
-    unmasker: UnmaskerSpec,
-    schedule: Option<ScheduleSpec>,
-}
 
 /// One point of a line: its schedule and how that is called.
 #[derive(Debug)]
@@ -51,7 +43,7 @@ impl Lines {
 
     /// Whether one of them is made of this.
     pub fn take(&self, part: Part) -> bool {
-        self.lines.iter().any(|line| line.unmasker.takes(part))
+        self.lines.iter().any(|line| line.unmasker().takes(part))
     }
 
     /// Rejects settings that none of the lines takes; the order may be used apart from them.
@@ -81,7 +73,7 @@ impl Lines {
         let ks = self.given.as_ref().unwrap_or(&self.default);
         let mut points = Vec::new();
         for line in &self.lines {
-            points.extend(line.settings(ks, length)?.into_iter().map(|setting| (line, setting)));
+            points.extend(settings(line, ks, length)?.into_iter().map(|setting| (line, setting)));
         }
         Ok(points)
     }
@@ -103,65 +95,22 @@ impl Setting {
     }
 }
 
-impl Line {
-    /// A strategy at each K of the comparison, where it has such a choice.
-    pub fn new(unmasker: UnmaskerSpec) -> Self {
-        Self { unmasker, schedule: None }
+/// The points of a line at these K, for texts of `length` tokens.
+fn settings(line: &Line, ks: &[u16], length: usize) -> Result<Vec<Setting>, Error> {
+    let named = |name: String, schedule: Result<ScheduleSpec, Error>| {
+        Ok(Setting { name, schedule: schedule? })
+    };
+    if let Some(schedule) = line.schedule() {
+        return Ok(vec![named(schedule.to_string(), Ok(schedule.clone()))?]);
     }
-
-    /// With a schedule of its own.
-    ///
-    /// # Errors
-    /// [`Error::Unused`] or [`Error::Name`] if the strategy does not go with it.
-    pub fn scheduled(mut self, schedule: ScheduleSpec) -> Result<Self, Error> {
-        let alone = [Uses { unmasker: &self.unmasker, scheduled: false }];
-        refuse_unused(("+", &schedule), Part::Schedule, &alone)?;
-        self.unmasker.check(&schedule).map_err(|error| match error {
-            Error::Parameter { reason, .. } => Error::Name(reason),
-            error => error,
-        })?;
-        self.schedule = Some(schedule);
-        Ok(self)
-    }
-
-    /// The strategy.
-    pub fn unmasker(&self) -> &UnmaskerSpec {
-        &self.unmasker
-    }
-
-    fn uses(&self) -> Uses<'_> {
-        Uses { unmasker: &self.unmasker, scheduled: self.schedule.is_some() }
-    }
-
-    /// The line's name in the legend. Lines of one strategy with different schedules are one line: the
-    /// schedule's parameter is the point's.
-    pub fn name(&self) -> String {
-        match &self.schedule {
-            None => self.unmasker.to_string(),
-            Some(schedule) => format!("{}+{}", self.unmasker, schedule.name()),
-        }
-    }
-
-    /// The points of the line at these K, for texts of `length` tokens.
-    fn settings(&self, ks: &[u16], length: usize) -> Result<Vec<Setting>, Error> {
-        let named = |name: String, schedule: Result<ScheduleSpec, Error>| {
-            Ok(Setting { name, schedule: schedule? })
-        };
-        if let Some(schedule) = &self.schedule {
-            return Ok(vec![Setting { name: schedule.to_string(), schedule: schedule.clone() }]);
-        }
-        match self.unmasker.portions() {
-            Portions::One => Ok(vec![named("K = 1".into(), ScheduleSpec::per_step(1))?]),
-            Portions::Own => Ok(vec![named(String::new(), ScheduleSpec::per_step(1))?]),
-            Portions::Schedule => ks
-                .iter()
-                .map(|&k| named(format!("K = {k}"), ScheduleSpec::per_step(k.into())))
-                .collect(),
-            Portions::Steps => {
-                let steps = |k: u16| ScheduleSpec::linear(length.div_ceil(k.into()));
-                ks.iter().map(|&k| named(format!("K = {k}"), steps(k))).collect()
-            }
-        }
+    let at_each_k = |schedule: &dyn Fn(usize) -> Result<ScheduleSpec, Error>| {
+        ks.iter().map(|&k| named(format!("K = {k}"), schedule(k.into()))).collect()
+    };
+    match line.unmasker().portions() {
+        Portions::One => Ok(vec![named("K = 1".into(), ScheduleSpec::per_step(1))?]),
+        Portions::Own => Ok(vec![named(String::new(), ScheduleSpec::per_step(1))?]),
+        Portions::Schedule => at_each_k(&ScheduleSpec::per_step),
+        Portions::Steps => at_each_k(&|k| ScheduleSpec::linear(length.div_ceil(k))),
     }
 }
 
@@ -175,7 +124,7 @@ mod tests {
     }
 
     fn points(text: &str) -> Vec<(String, String)> {
-        let settings = line(text).unwrap().settings(&[2, 4], 10).unwrap();
+        let settings = settings(&line(text).unwrap(), &[2, 4], 10).unwrap();
         settings.iter().map(|s| (s.name().to_owned(), s.schedule().to_string())).collect()
     }
 
@@ -187,18 +136,6 @@ mod tests {
         assert_eq!(points("marginal"), [pair("K = 2", "per-step:2"), pair("K = 4", "per-step:4")]);
         assert_eq!(points("p2"), [pair("K = 2", "linear:5"), pair("K = 4", "linear:3")]);
         assert_eq!(points("marginal+threshold:0.8"), [pair("threshold:0.8", "threshold:0.8")]);
-    }
-
-    #[test]
-    fn names_tell_lines_apart() {
-        let name = |text: &str| line(text).unwrap().name();
-        assert_eq!(name("confidence:filtered"), "confidence:filtered");
-        assert_eq!(name("marginal+threshold:0.8"), "marginal+threshold");
-        for bad in ["marginal+soon", "magic", "wino+per-step:2", "exact+per-step:1", "p2+threshold"]
-        {
-            assert!(line(bad).is_err(), "{bad}");
-        }
-        assert!(line("p2+cosine:4").is_ok() && line("klass+threshold").is_ok());
     }
 
     #[test]

@@ -34,7 +34,7 @@ use conjoint_eval::Report;
 
 pub use external::External;
 pub use folder::markdown;
-pub use lines::{Line, Lines, Setting};
+pub use lines::{Lines, Setting};
 pub use metric::Metric;
 pub use texts::{Beginnings, Texts};
 

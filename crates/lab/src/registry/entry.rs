@@ -9,10 +9,13 @@ use super::spec::{Default, Signature, Values};
 use super::{Context, Part, Portions};
 use crate::Error;
 
+/// A constructor of schedules or orders.
+type Make<T> = Box<dyn Fn(&Values<'_>) -> Result<T, Error> + Send + Sync>;
+
 /// A schedule or an order that can be named, and how it is made from its parameters.
 pub struct Entry<T> {
     pub(crate) signature: Signature,
-    pub(super) make: Box<dyn Fn(&Values<'_>) -> Result<T, Error> + Send + Sync>,
+    pub(super) make: Make<T>,
     /// The parameter that names a file.
     pub(super) file: Option<&'static str>,
 }
@@ -90,6 +93,9 @@ type MakeStrategy =
 ///
 /// Without [`portions`](Self::portions) and [`takes`](Self::takes), it decides alone how many tokens a step reveals, and
 /// takes neither order, sampler layer nor scorer. What it does not take, a comparison rejects instead of ignoring it.
+///
+/// A comparison's folder knows a strategy by its name. After a change of the strategy's code, choose another folder or
+/// another name.
 pub struct UnmaskerEntry {
     pub(crate) signature: Signature,
     pub(super) make: MakeStrategy,

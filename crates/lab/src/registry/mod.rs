@@ -32,6 +32,7 @@
 
 mod context;
 mod entry;
+mod line;
 mod orders;
 mod part;
 mod schedules;
@@ -41,10 +42,10 @@ mod unmaskers;
 use std::sync::Arc;
 
 use crate::Error;
-use crate::comparison::Line;
 
 pub use context::Context;
 pub use entry::{Entry, OrderEntry, ScheduleEntry, UnmaskerEntry};
+pub use line::Line;
 pub use orders::OrderSpec;
 pub use part::{Part, Portions, Uses, refuse_unused};
 pub use schedules::ScheduleSpec;
