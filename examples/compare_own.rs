@@ -3,9 +3,9 @@
 //!     cargo run --release -p conjoint-lab --example compare_own [runs/compare-own]
 use conjoint::Error;
 use conjoint::prelude::*;
+use conjoint_lab::Model;
 use conjoint_lab::comparison::{Comparison, Metric, markdown};
 use conjoint_lab::registry::{Registry, UnmaskerEntry};
-use conjoint_lab::{Model, Progress};
 
 /// Reveals the position of lowest entropy, and all others below `bound` nats.
 #[derive(Clone)]
@@ -28,16 +28,6 @@ impl Unmasker for LowEntropy {
     }
 }
 
-/// Says what is under way.
-struct Lines;
-
-impl Progress for Lines {
-    fn generating(&self, what: &str, tokens: u64) -> Box<dyn Observer + '_> {
-        eprintln!("{what}: {tokens} tokens");
-        Box::new(())
-    }
-}
-
 fn main() -> anyhow::Result<()> {
     let out = std::env::args().nth(1).unwrap_or_else(|| "runs/compare-own".to_owned());
     let own = UnmaskerEntry::new("low-entropy", "all below a bound, in nats", |values, _| {
@@ -51,6 +41,6 @@ fn main() -> anyhow::Result<()> {
     let lines = lines.into_iter().map(|line| registry.line(line)).collect::<Result<Vec<_>, _>>()?;
     let metrics = vec![Metric::Right, Metric::Nll];
     let comparison = Comparison { num_samples: 64, metrics, ..Comparison::new(lines) };
-    println!("{}", markdown(&comparison.run(&model, out, &Lines)?)?);
+    println!("{}", markdown(&comparison.run(&model, out, &())?)?);
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::model::ModelArguments;
 use crate::progress::Bars;
 use crate::sampling::SamplingArguments;
 
-/// What every comparison is told.
+/// The flags of every comparison.
 #[derive(Args)]
 pub struct ComparisonArguments {
     #[command(flatten)]

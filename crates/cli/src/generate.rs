@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
 use conjoint::trace::{Page, Trace};
-use conjoint_lab::registry::{Part, ScheduleSpec, UnmaskerSpec, Uses, refuse_unused};
+use conjoint_lab::registry::{Part, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
 use conjoint_lab::{Error, Model, Sampling};
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ fn schedule(arguments: &Arguments, sampling: &Sampling) -> Result<ScheduleSpec, 
     let schedule = match &arguments.schedule {
         None => ScheduleSpec::per_step(1)?,
         Some(schedule) => {
-            refuse_unused(("schedule", schedule), Part::Schedule, &uses)?;
+            reject_unused(("schedule", schedule), Part::Schedule, &uses)?;
             schedule.clone()
         }
     };

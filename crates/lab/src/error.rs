@@ -72,12 +72,12 @@ pub enum Error {
     },
 
     /// Weights could not be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {reason}", path.display())]
     Weights {
         /// The file.
         path: PathBuf,
-        /// The reason.
-        source: safetensors::SafeTensorError,
+        /// Why.
+        reason: String,
     },
 
     /// A strategy, a filter or the generator failed.

@@ -5,7 +5,7 @@
 //! | what is called what, and how is a strategy of my own added? | [`registry`] |
 //! | from what, and where, are tokens drawn? | [`Sampling`] |
 //! | how do strategies compare in quality and cost? | [`comparison`] |
-//! | how fast are they, and where does the time go? | [`bench`] |
+//! | how fast are they, and where does the time go? | [`mod@bench`] |
 //! | what if I have no model of that size? | [`random_model`] |
 //!
 //! The `conjoint` command is a front end of this crate. A program of one's own can register a strategy and compare it with

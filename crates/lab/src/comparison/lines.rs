@@ -1,5 +1,5 @@
 use crate::Error;
-use crate::registry::{Line, Part, Portions, ScheduleSpec, refuse_unused};
+use crate::registry::{Line, Part, Portions, ScheduleSpec, reject_unused};
 use crate::sampling::Sampling;
 
 /// One point of a line: its schedule and how that is called.
@@ -60,7 +60,7 @@ impl Lines {
             if ks.is_empty() || ks.contains(&0) {
                 return Err(Error::parameter("k", shown(ks), "expected numbers of at least 1"));
             }
-            refuse_unused(("k", shown(ks)), Part::Schedule, &uses)?;
+            reject_unused(("k", shown(ks)), Part::Schedule, &uses)?;
         }
         sampling.check(&uses, order_is_used)
     }

@@ -30,8 +30,8 @@ mod texts;
 use std::path::Path;
 use std::sync::Arc;
 
-use conjoint_eval::Report;
-
+pub use conjoint_corpus::Domain;
+pub use conjoint_eval::{Measured, Point, Report};
 pub use external::External;
 pub use folder::markdown;
 pub use lines::{Lines, Setting};

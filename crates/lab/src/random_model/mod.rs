@@ -52,7 +52,7 @@ pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Resul
     });
     let weights = made.join("model.safetensors");
     serialize_to_file(tensors, None, &weights)
-        .map_err(|source| Error::Weights { path: weights.clone(), source })?;
+        .map_err(|error| Error::Weights { path: weights.clone(), reason: error.to_string() })?;
     // It is written as a private file, and becomes an ordinary one.
     #[cfg(unix)]
     fs::set_permissions(&weights, std::os::unix::fs::PermissionsExt::from_mode(0o644))

@@ -1,4 +1,4 @@
-use super::{Part, ScheduleSpec, UnmaskerSpec, Uses, refuse_unused};
+use super::{Part, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
 use crate::Error;
 
 /// One line of a comparison: a strategy at several K, or with a schedule of its own, as `marginal`,
@@ -21,7 +21,7 @@ impl Line {
     /// [`Error::Unused`] or [`Error::Name`] if the strategy does not go with it.
     pub fn scheduled(mut self, schedule: ScheduleSpec) -> Result<Self, Error> {
         let alone = [Uses { unmasker: &self.unmasker, scheduled: false }];
-        refuse_unused(("+", &schedule), Part::Schedule, &alone)?;
+        reject_unused(("+", &schedule), Part::Schedule, &alone)?;
         self.unmasker.check(&schedule).map_err(|error| match error {
             Error::Parameter { reason, .. } => Error::Name(reason),
             error => error,

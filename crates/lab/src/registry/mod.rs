@@ -47,7 +47,7 @@ pub use context::Context;
 pub use entry::{Entry, OrderEntry, ScheduleEntry, UnmaskerEntry};
 pub use line::Line;
 pub use orders::OrderSpec;
-pub use part::{Part, Portions, Uses, refuse_unused};
+pub use part::{Part, Portions, Uses, reject_unused};
 pub use schedules::ScheduleSpec;
 pub use spec::Values;
 pub use unmaskers::UnmaskerSpec;

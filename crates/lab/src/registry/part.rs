@@ -41,7 +41,7 @@ pub struct Uses<'a> {
 ///
 /// # Errors
 /// [`Error::Unused`], which names the strategies that would take it.
-pub fn refuse_unused(
+pub fn reject_unused(
     (name, value): (&'static str, impl ToString),
     part: Part,
     strategies: &[Uses<'_>],

@@ -16,7 +16,7 @@ pub use filters::Filters;
 
 use crate::error::refused;
 use crate::model::Model;
-use crate::registry::{Context, OrderSpec, Part, ScheduleSpec, UnmaskerSpec, Uses, refuse_unused};
+use crate::registry::{Context, OrderSpec, Part, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
 use crate::scorer::ScorerSpec;
 use crate::{Error, files};
 
@@ -83,7 +83,7 @@ impl Sampling {
             .into_iter()
             .filter_map(|(given, part)| Some((given?, part)))
             .filter(|(_, part)| !(order_is_used && *part == Part::Order));
-        given.try_for_each(|(given, part)| refuse_unused(given, part, strategies))
+        given.try_for_each(|(given, part)| reject_unused(given, part, strategies))
     }
 
     /// The generator that these settings, this strategy and this schedule describe.
