@@ -34,6 +34,8 @@
 //! | `export` | no | the `export` module: checkpoints to ONNX graphs |
 
 pub use conjoint_core::*;
+/// Arrays of this version stand in the interface: a model of one's own builds its [`Beliefs`] from one.
+pub use ndarray;
 
 #[cfg(feature = "export")]
 pub use conjoint_export as export;

@@ -31,11 +31,7 @@ pub(crate) fn rows(
 }
 
 /// Dense rows [N, V], and their size in bytes.
-fn dense(
-    shared: &Shared,
-    hidden: &DynValue,
-    rows: Vec<i64>,
-) -> Result<(Beliefs, u64), Error> {
+fn dense(shared: &Shared, hidden: &DynValue, rows: Vec<i64>) -> Result<(Beliefs, u64), Error> {
     let logits = shared.head.logits(hidden, rows)?;
     let size = bytes::<f32>(logits.len());
     Ok((Beliefs::from_logits(logits), size))

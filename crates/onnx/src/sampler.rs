@@ -91,11 +91,7 @@ impl OnnxSamplerLayer {
 }
 
 impl SamplerLayer for OnnxSamplerLayer {
-    fn pass(
-        &self,
-        state: &mut State,
-        request: &Request<'_>,
-    ) -> Result<Rows, conjoint_core::Error> {
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, conjoint_core::Error> {
         Ok(self.run(state.downcast_mut()?, request)?)
     }
 }
