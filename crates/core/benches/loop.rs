@@ -4,6 +4,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use conjoint_core::condensed::Rows;
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::filter::{Filter, Identity, Temperature, TopP};
 use conjoint_core::schedule::{
     Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Progress, Threshold,
@@ -11,8 +13,8 @@ use conjoint_core::schedule::{
 };
 use conjoint_core::unmasker::{LearnedJoint, Marginal};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, RowId, SamplerLayer, Schedule, SeededStream,
-    State, Stream, Vocabulary,
+    Beliefs, Denoiser, Error, Generator, SamplerLayer, Schedule, SeededStream, State, Stream,
+    Vocabulary,
 };
 use divan::Bencher;
 use ndarray::Array2;
@@ -63,14 +65,16 @@ impl Denoiser for Stock {
         &self.vocabulary
     }
 
-    fn denoise(&self, _: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
-        Ok((self.answer(rows.len())?, State::new(())))
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let rows = request.rows;
+        Ok(Answer::new(self.answer(rows.len())?, State::new(())))
     }
 }
 
 impl SamplerLayer for Stock {
-    fn refine(&self, _: &mut State, _: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, Error> {
-        self.answer(rows.len())
+    fn pass(&self, _: &mut State, request: &Request<'_>) -> Result<Rows, Error> {
+        let rows = request.rows;
+        Ok(self.answer(rows.len())?.into())
     }
 }
 

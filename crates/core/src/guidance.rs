@@ -179,8 +179,8 @@ mod tests {
         let mut canvas = Canvas::infill(vec![1, 9, 9, 2], 9).unwrap();
         canvas.reveal(1, 5).unwrap();
         let rows = [RowId { sequence: 0, position: 2 }];
-        let (hidden, twice) = without_given(&[&canvas], &rows);
-        assert_eq!(hidden[0].tokens(), [9, 5, 9, 9]);
-        assert_eq!(twice, [rows[0], RowId { sequence: 1, position: 2 }]);
+        let twice = Twice::of(&Request::new(&Shown::once(&[&canvas]), &rows));
+        assert_eq!(twice.hidden[0].tokens(), [9, 5, 9, 9]);
+        assert_eq!(twice.rows, [rows[0], RowId { sequence: 1, position: 2 }]);
     }
 }

@@ -24,6 +24,16 @@ impl Strategy {
         Self { unmasker: unmasker.boxed(), policy: None, reviser: None }
     }
 
+    /// The same with another unmasker around its own, such as one that counts or times what goes through it.
+    pub fn around<U: DynUnmasker>(self, wrap: impl FnOnce(Box<dyn DynUnmasker>) -> U) -> Self {
+        Self { unmasker: wrap(self.unmasker).boxed(), ..self }
+    }
+
+    /// What errors call it: the name of its unmasker.
+    pub fn name(&self) -> &'static str {
+        self.unmasker.name()
+    }
+
     /// With a policy of its own.
     pub fn policy(self, policy: impl DynPolicy) -> Self {
         Self { policy: Some(policy.boxed()), ..self }
@@ -101,4 +111,23 @@ pub fn edit_threshold(reveal: f64, edit: Edit) -> Result<Strategy, Error> {
 /// many. The source's score is [`Score::Filtered`].
 pub fn rcr(score: Score) -> Strategy {
     Strategy::new(Confidence::new(score)).reviser(Rcr::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_probabilities() {
+        for bad in [-0.1, 1.1, f64::NAN] {
+            for error in [wino(bad, 0.9).err(), wino(0.6, bad).err()] {
+                let error = error.unwrap().to_string();
+                assert!(error.contains("WINO") && error.contains("from 0 to 1"), "{error}");
+            }
+            let error = edit_threshold(bad, Edit::default()).err().unwrap().to_string();
+            assert!(error.contains("reveal threshold"), "{error}");
+        }
+        assert!(wino(0.0, 1.0).is_ok() && edit_threshold(0.0, Edit::default()).is_ok());
+        assert!(saber(0).is_err() && saber(1).is_ok());
+    }
 }

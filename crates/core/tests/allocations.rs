@@ -6,6 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use conjoint_core::condensed::Rows;
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{Filter, MinP, Penalty, RepetitionPenalty, Temperature, TopK, TopP};
 use conjoint_core::order::{LeftToRight, Margin, MaxProb, Random, Raw};
@@ -82,15 +84,17 @@ impl Denoiser for Stock {
         &self.1
     }
 
-    fn denoise(&self, _: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let rows = request.rows;
         // Nothing is allocated for a state without a size.
-        Ok((self.answer(rows.len())?, State::new(())))
+        Ok(Answer::new(self.answer(rows.len())?, State::new(())))
     }
 }
 
 impl SamplerLayer for Stock {
-    fn refine(&self, _: &mut State, _: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, Error> {
-        self.answer(rows.len())
+    fn pass(&self, _: &mut State, request: &Request<'_>) -> Result<Rows, Error> {
+        let rows = request.rows;
+        Ok(self.answer(rows.len())?.into())
     }
 }
 

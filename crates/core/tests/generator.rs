@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::{Draw, Stream};
 use conjoint_core::observer::History;
 use conjoint_core::schedule::{DreamLinear, TokensPerStep};
@@ -32,8 +33,9 @@ impl Denoiser for Flat {
         Some(40)
     }
 
-    fn denoise(&self, _: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
-        Ok((Beliefs::from_logits(Array2::zeros((rows.len(), 5))), State::new(())))
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let rows = request.rows;
+        Ok(Answer::new(Beliefs::from_logits(Array2::zeros((rows.len(), 5))), State::new(())))
     }
 }
 
@@ -45,10 +47,11 @@ impl Denoiser for Padded {
         &self.0.0
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let batch = &request.canvases()[..];
         let longest = batch.iter().map(|canvas| canvas.len()).max().unwrap_or(0);
         self.1.fetch_add(longest * batch.len(), Ordering::Relaxed);
-        self.0.denoise(batch, rows)
+        self.0.forward(request)
     }
 }
 
@@ -147,7 +150,8 @@ fn requests_are_checked_before_anything_runs() {
     let uneven = flat().block_length(4).unwrap();
     let six = || Canvas::unconditional(6, MASK).unwrap();
     assert!(matches!(run(&uneven, six()), Err(Error::BlockNotDividing { block: 4, length: 6 })));
-    let steps = flat().block_length(3).unwrap().schedule(DreamLinear::new(5).unwrap());
+    let marginal = || flat().unmasker(Marginal::default());
+    let steps = marginal().block_length(3).unwrap().schedule(DreamLinear::new(5).unwrap());
     assert!(matches!(run(&steps, six()), Err(Error::StepsNotDivisible { steps: 5, blocks: 2 })));
     assert!(flat().block_length(0).is_err() && flat().batch_size(0).is_err());
     assert!(matches!(flat().generate(&[], 3), Err(Error::EmptyPrompt)));
@@ -234,7 +238,8 @@ fn the_next_block_opens_once_enough_of_the_last_is_known() {
     assert_eq!(revealed(0.0), [7, 6, 5, 4, 3, 2, 1, 0]);
 
     assert!(Generator::new(Flat::new()).open_next_block_at(1.5).is_err());
-    let finite = Generator::new(Flat::new()).schedule(DreamLinear::new(4).unwrap());
+    let finite = Generator::new(Flat::new()).unmasker(Marginal::default());
+    let finite = finite.schedule(DreamLinear::new(4).unwrap());
     let finite = finite.block_length(4).unwrap().open_next_block_at(0.5).unwrap();
     assert!(matches!(finite.run(canvas(8), &mut ()), Err(Error::Parameter { .. })));
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use conjoint_core::condensed::{Condense, Condensed, Rows, Summary};
+use conjoint_core::denoiser::{Answer, Form, Request};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error as CoreError, RowId, SamplerLayer, State, TokenId, Vocabulary,
+    Beliefs, Denoiser, Error as CoreError, SamplerLayer, State, TokenId, Vocabulary,
 };
 use ndarray::Array2;
 
@@ -41,21 +42,45 @@ impl<M> Condensing<M> {
         self.fetched.load(Ordering::Relaxed)
     }
 
-    fn condense(&self, beliefs: Beliefs, wanted: &Condense) -> Result<Rows, CoreError> {
-        if beliefs.rows() == 0 {
-            return Ok(beliefs.into());
-        }
-        let vocabulary = beliefs.logits(0).len();
-        let summary = summary(&beliefs, self.k.clamp(2, vocabulary), wanted);
+    fn condensed(&self, rows: Rows, request: &Request<'_>) -> Result<Rows, CoreError> {
+        let Some(wanted) = request.condense() else { return Ok(rows) };
         let fetched = self.fetched.clone();
-        let source = move |rows: &[usize]| {
-            fetched.fetch_add(rows.len(), Ordering::Relaxed);
-            let logits = rows.iter().flat_map(|&row| beliefs.logits(row).to_vec()).collect();
-            let logits = Array2::from_shape_vec((rows.len(), vocabulary), logits);
-            logits.map(Beliefs::from_logits).map_err(CoreError::model)
-        };
-        Condensed::new(summary, wanted, vocabulary, source).map(Rows::from)
+        condensed_rows(rows.into_dense()?, wanted, self.k, move |rows| {
+            fetched.fetch_add(rows, Ordering::Relaxed);
+        })
     }
+}
+
+/// Dense rows in the form of a request, condensed to `k` tokens if that will do.
+pub(crate) fn condense(
+    beliefs: Beliefs,
+    request: &Request<'_>,
+    k: usize,
+) -> Result<Rows, CoreError> {
+    match request.condense() {
+        None => Ok(beliefs.into()),
+        Some(wanted) => condensed_rows(beliefs, wanted, k, |_| {}),
+    }
+}
+
+fn condensed_rows(
+    beliefs: Beliefs,
+    wanted: &Condense,
+    k: usize,
+    fetched: impl Fn(usize) + Send + 'static,
+) -> Result<Rows, CoreError> {
+    if beliefs.rows() == 0 {
+        return Ok(beliefs.into());
+    }
+    let vocabulary = beliefs.logits(0).len();
+    let summary = summary(&beliefs, k.clamp(2, vocabulary), wanted);
+    let source = move |rows: &[usize]| {
+        fetched(rows.len());
+        let logits = rows.iter().flat_map(|&row| beliefs.logits(row).to_vec()).collect();
+        let logits = Array2::from_shape_vec((rows.len(), vocabulary), logits);
+        logits.map(Beliefs::from_logits).map_err(CoreError::model)
+    };
+    Condensed::new(summary, wanted, vocabulary, source).map(Rows::from)
 }
 
 impl<D: Denoiser> Denoiser for Condensing<D> {
@@ -71,39 +96,17 @@ impl<D: Denoiser> Denoiser for Condensing<D> {
         self.inner.passes()
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), CoreError> {
-        self.inner.denoise(batch, rows)
-    }
-
-    fn denoise_condensed(
-        &self,
-        batch: &[&Canvas],
-        rows: &[RowId],
-        wanted: &Condense,
-    ) -> Result<(Rows, State), CoreError> {
-        let (beliefs, state) = self.inner.denoise(batch, rows)?;
-        Ok((self.condense(beliefs, wanted)?, state))
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, CoreError> {
+        let dense = Request { form: Form::Dense, ..*request };
+        let answer = self.inner.forward(&dense)?;
+        Ok(Answer { rows: self.condensed(answer.rows, request)?, ..answer })
     }
 }
 
 impl<S: SamplerLayer> SamplerLayer for Condensing<S> {
-    fn refine(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, CoreError> {
-        self.inner.refine(state, batch, rows)
-    }
-
-    fn refine_condensed(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-        wanted: &Condense,
-    ) -> Result<Rows, CoreError> {
-        self.condense(self.inner.refine(state, batch, rows)?, wanted)
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, CoreError> {
+        let dense = Request { form: Form::Dense, ..*request };
+        self.condensed(self.inner.pass(state, &dense)?, request)
     }
 }
 

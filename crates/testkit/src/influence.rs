@@ -1,7 +1,7 @@
 //! Influences that are the truth.
 
 use conjoint_core::influence::Influence;
-use conjoint_core::{Canvas, Error as CoreError, View};
+use conjoint_core::{Canvas, Error as CoreError, Observation};
 use ndarray::Array2;
 
 use crate::{Error, TabularJoint};
@@ -35,12 +35,12 @@ impl TabularInfluence {
 }
 
 impl Influence for TabularInfluence {
-    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, CoreError> {
-        let positions: Vec<usize> = view.candidates().iter().map(|c| c.position).collect();
+    fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, CoreError> {
+        let positions: Vec<usize> = rows.candidates().iter().map(|c| c.position).collect();
         let n = positions.len();
         let mut influences = Array2::zeros((n, n));
         for ((i, j), influence) in influences.indexed_iter_mut().filter(|((i, j), _)| i != j) {
-            let between = self.between(view.canvas(), positions[i], positions[j]);
+            let between = self.between(rows.canvas(), positions[i], positions[j]);
             *influence = between.map_err(CoreError::model)?;
         }
         Ok(influences)

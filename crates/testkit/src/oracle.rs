@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::{
     Beliefs, Canvas, Denoiser, Error as CoreError, RowId, State, TokenId, Vocabulary,
 };
@@ -127,11 +128,13 @@ impl Denoiser for TabularDenoiser {
         &self.vocabulary
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), CoreError> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, CoreError> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let logits = self.rows(batch, rows)?;
         let answer = beliefs(&logits, self.vocabulary.size())?;
         let first = rows.iter().copied().zip(logits).collect();
-        Ok((answer, State::new(TabularState { oracle: self.clone(), first })))
+        Ok(Answer::new(answer, State::new(TabularState { oracle: self.clone(), first })))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Sampler layers that know the truth, forget it or blur it.
 
-use conjoint_core::{Beliefs, Canvas, Denoiser, Error as CoreError, RowId, SamplerLayer, State};
+use conjoint_core::condensed::Rows;
+use conjoint_core::denoiser::Request;
+use conjoint_core::{Denoiser, Error as CoreError, RowId, SamplerLayer, State};
 use rand::RngExt;
 
 use crate::Error;
@@ -15,14 +17,11 @@ use crate::oracle::{TabularState, beliefs};
 pub struct ExactRefiner;
 
 impl SamplerLayer for ExactRefiner {
-    fn refine(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, CoreError> {
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, CoreError> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let oracle = &state.downcast_mut::<TabularState>()?.oracle;
-        beliefs(&oracle.rows(batch, rows)?, oracle.vocabulary().size())
+        Ok(beliefs(&oracle.rows(batch, rows)?, oracle.vocabulary().size())?.into())
     }
 }
 
@@ -32,16 +31,12 @@ impl SamplerLayer for ExactRefiner {
 pub struct StaleRefiner;
 
 impl SamplerLayer for StaleRefiner {
-    fn refine(
-        &self,
-        state: &mut State,
-        _: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, CoreError> {
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, CoreError> {
+        let rows = request.rows;
         let state = state.downcast_mut::<TabularState>()?;
         let row = |id: &RowId| state.first.get(id).cloned().unwrap_or_default();
         let logits: Vec<Vec<f32>> = rows.iter().map(row).collect();
-        beliefs(&logits, state.oracle.vocabulary().size())
+        Ok(beliefs(&logits, state.oracle.vocabulary().size())?.into())
     }
 }
 
@@ -69,19 +64,16 @@ impl NoisyRefiner {
 }
 
 impl SamplerLayer for NoisyRefiner {
-    fn refine(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, CoreError> {
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, CoreError> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let oracle = &state.downcast_mut::<TabularState>()?.oracle;
         let mut logits = oracle.rows(batch, rows)?;
         for (row, id) in logits.iter_mut().zip(rows) {
             let mut rng = canvas_rng(self.seed, batch[id.sequence], id.position);
             row.iter_mut().for_each(|logit| *logit += self.scale * rng.random_range(-1.0..=1.0));
         }
-        beliefs(&logits, oracle.vocabulary().size())
+        Ok(beliefs(&logits, oracle.vocabulary().size())?.into())
     }
 }
 
@@ -89,6 +81,7 @@ impl SamplerLayer for NoisyRefiner {
 mod tests {
     use super::*;
     use crate::{TabularDenoiser, TabularJoint};
+    use conjoint_core::Canvas;
 
     #[test]
     fn refiners_answer_the_canvas_as_it_stands_or_as_it_stood() {

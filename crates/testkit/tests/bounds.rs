@@ -1,11 +1,14 @@
 //! Revocable strategies at the edges of their rules: probabilities equal to a threshold, caps, ties, and
 //! which of a row's two versions they look at, that of the model or that after the filters.
 
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::Temperature;
 use conjoint_core::observer::Reveal;
+use conjoint_core::reviser::Edit;
 use conjoint_core::schedule::{Linear, LladaEven};
-use conjoint_core::unmasker::{EditThreshold, PathPlanning, Rcr, Score, Strategy, Wino};
+use conjoint_core::strategy::{self, Strategy};
+use conjoint_core::unmasker::{PathPlanning, Score};
 use conjoint_core::{
     Beliefs, Canvas, Denoiser, Error, Generator, Observer, RowId, RowStats, State, TokenId,
     Vocabulary,
@@ -21,21 +24,23 @@ impl<F: Fn(&Canvas, usize) -> [f32; 2] + Send + Sync> Denoiser for Rows<F> {
         &self.0
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let row = |id: &RowId| {
             let [zero, one] = (self.1)(batch[id.sequence], id.position);
             [zero, one, f32::NEG_INFINITY]
         };
         let logits: Vec<f32> = rows.iter().flat_map(row).collect();
         let logits = ndarray::Array2::from_shape_vec((rows.len(), 3), logits);
-        Ok((Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
+        Ok(Answer::new(Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
     }
 }
 
 /// Argmax draws over these rows.
 fn greedy(
     rows: impl Fn(&Canvas, usize) -> [f32; 2] + Send + Sync + 'static,
-    strategy: impl Strategy,
+    strategy: impl Into<Strategy>,
 ) -> Generator {
     let model = Rows(Vocabulary::new(3, MASK).unwrap(), rows);
     Generator::new(model).unmasker(strategy).draw(Argmax)
@@ -93,23 +98,22 @@ fn fickle(canvas: &Canvas, position: usize) -> [f32; 2] {
 #[test]
 fn thresholds_are_strict() {
     let p = probability(UNSURE);
-    let steps = |strategy: Box<dyn Strategy>| {
-        counts(&moves(&greedy(|_, _| UNSURE, strategy), 4).0.revealed)
-    };
-    let wino = |reveal: f64| Wino::new(reveal, 0.0).unwrap().boxed();
-    let edit = |reveal: f64| EditThreshold::new(reveal, 1.0).unwrap().boxed();
+    let steps = |strategy: Strategy| counts(&moves(&greedy(|_, _| UNSURE, strategy), 4).0.revealed);
+    let wino = |reveal: f64| strategy::wino(reveal, 0.0).unwrap().into();
+    let edit =
+        |reveal: f64| strategy::edit_threshold(reveal, Edit::new(1.0).unwrap()).unwrap().into();
     assert_eq!((steps(wino(p)), steps(edit(p))), (vec![1; 4], vec![1; 4]));
     assert_eq!((steps(wino(p - 1e-9)), steps(edit(p - 1e-9))), (vec![4], vec![4]));
 
     // Five of eight are revealed first, and doubted in the second step.
     let revoked = |keep: f64| {
-        let wino = Wino::new(0.5, keep).unwrap();
+        let wino = strategy::wino(0.5, keep).unwrap();
         counts(&moves(&greedy(|_, _| UNSURE, wino), 8).0.revoked)[1]
     };
     assert_eq!((revoked(p), revoked(p + 1e-9)), (0, 4));
 
     let edited = |edit: f64| {
-        let edit = EditThreshold::new(0.5, edit).unwrap().post_steps(1);
+        let edit = strategy::edit_threshold(0.5, Edit::new(edit).unwrap().post_steps(1)).unwrap();
         moves(&greedy(fickle, edit), 3).1
     };
     assert_eq!((edited(p), edited(p - 1e-9)), (vec![1; 3], vec![0; 3]));
@@ -119,7 +123,7 @@ fn thresholds_are_strict() {
 #[test]
 fn wino_reveals_no_more_than_its_cap() {
     let steps = |length: usize| {
-        let wino = Wino::new(0.6, 0.0).unwrap();
+        let wino = strategy::wino(0.6, 0.0).unwrap();
         counts(&moves(&greedy(|_, _| SURE, wino), length).0.revealed)
     };
     assert_eq!(steps(5), [5]);
@@ -137,7 +141,7 @@ fn wino_revokes_the_leftmost_of_equals() {
         Some(_) => [6.0, 0.0],
         None => SURE,
     };
-    let (moves, tokens) = moves(&greedy(rows, Wino::default()), 8);
+    let (moves, tokens) = moves(&greedy(rows, strategy::wino(0.6, 0.9).unwrap()), 8);
     assert_eq!(moves.revealed, [vec![0, 1, 2, 3, 4], vec![5, 6, 7], vec![0, 1, 2, 3], vec![4]]);
     assert_eq!(moves.revoked, [vec![], vec![0, 1, 2, 3], vec![4], vec![]]);
     assert_eq!(tokens, [0; 8]);
@@ -146,7 +150,7 @@ fn wino_revokes_the_leftmost_of_equals() {
 /// A step that follows on a single reveal may revoke nothing, and so asks nothing.
 #[test]
 fn wino_asks_only_what_it_may_act_on() {
-    let wino = Wino::new(1.0, 0.9).unwrap();
+    let wino = strategy::wino(1.0, 0.9).unwrap();
     assert_eq!(moves(&greedy(|_, _| UNSURE, wino), 4).0.forwards, [1; 4]);
 }
 
@@ -154,7 +158,7 @@ fn wino_asks_only_what_it_may_act_on() {
 #[test]
 fn wino_looks_at_raw_rows() {
     let sharp = |reveal: f64, keep: f64| {
-        let wino = Wino::new(reveal, keep).unwrap();
+        let wino = strategy::wino(reveal, keep).unwrap();
         let generator = greedy(|_, _| UNSURE, wino).filter(Temperature::new(0.2).unwrap());
         moves(&generator, 8).0
     };
@@ -165,7 +169,7 @@ fn wino_looks_at_raw_rows() {
 /// Each has its own step after it is full, in which its 1s become 0s.
 #[test]
 fn every_block_is_edited_for_as_long() {
-    let edit = EditThreshold::new(0.5, 0.5).unwrap().post_steps(1);
+    let edit = strategy::edit_threshold(0.5, Edit::new(0.5).unwrap().post_steps(1)).unwrap();
     let (moves, tokens) = moves(&greedy(fickle, edit).block_length(2).unwrap(), 6);
     assert_eq!((moves.forwards.len(), tokens), (6, vec![0; 6]));
 }
@@ -173,7 +177,7 @@ fn every_block_is_edited_for_as_long() {
 /// LLaDA2.1 looks at the filtered ones.
 #[test]
 fn edits_look_at_filtered_rows() {
-    let edit = EditThreshold::new(0.9, 1.0).unwrap();
+    let edit = strategy::edit_threshold(0.9, Edit::new(1.0).unwrap()).unwrap();
     let generator = greedy(|_, _| UNSURE, edit).filter(Temperature::new(0.2).unwrap());
     assert_eq!(counts(&moves(&generator, 4).0.revealed), [4]);
 }
@@ -193,7 +197,7 @@ fn rcr_remembers_and_p2_asks_again() {
         })
     };
     let linear = || Linear::new(3).unwrap();
-    let rcr = moves(&greedy(rows, Rcr::default()).schedule(linear()), 3).0;
+    let rcr = moves(&greedy(rows, strategy::rcr(Score::Filtered)).schedule(linear()), 3).0;
     assert_eq!((&rcr.revealed[0], &rcr.revoked[1]), (&vec![0], &vec![0]));
     let p2 = moves(&greedy(rows, PathPlanning::default()).schedule(linear()), 3).0;
     assert_eq!((&p2.revealed[0], &p2.revoked[1]), (&vec![0], &vec![]));
@@ -204,7 +208,7 @@ fn rcr_remembers_and_p2_asks_again() {
 /// Among equals what is known stays, and the leftmost of the others comes first.
 #[test]
 fn equals_stay_and_the_leftmost_come_first() {
-    for strategy in [Rcr::default().boxed(), PathPlanning::default().boxed()] {
+    for strategy in [strategy::rcr(Score::Filtered), PathPlanning::default().into()] {
         let generator = greedy(|_, _| UNSURE, strategy).schedule(Linear::new(3).unwrap());
         let moves = moves(&generator, 3).0;
         assert_eq!(moves.revealed, [[0], [1], [2]]);
@@ -227,12 +231,12 @@ fn rcr_and_p2_look_at_the_rows_they_should() {
         }
     }
     let rows = |_: &Canvas, position: usize| if position == 0 { UNSURE } else { SURE };
-    let moves = |strategy: Box<dyn Strategy>| {
+    let moves = |strategy: Strategy| {
         let generator = greedy(rows, strategy).filter(Sharpen);
         moves(&generator.schedule(LladaEven::new(3).unwrap()), 3).0
     };
-    assert_eq!(moves(Rcr::new(Score::Filtered).boxed()).revealed, [[0], [1], [2]]);
-    assert_eq!(moves(Rcr::new(Score::Raw).boxed()).revealed, [[1], [2], [0]]);
-    let p2 = moves(PathPlanning::default().boxed());
+    assert_eq!(moves(strategy::rcr(Score::Filtered).into()).revealed, [[0], [1], [2]]);
+    assert_eq!(moves(strategy::rcr(Score::Raw).into()).revealed, [[1], [2], [0]]);
+    let p2 = moves(PathPlanning::default().into());
     assert_eq!((p2.revealed, p2.revoked), (vec![vec![0], vec![1], vec![2]], vec![vec![]; 3]));
 }

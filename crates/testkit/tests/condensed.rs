@@ -4,20 +4,20 @@
 mod common;
 
 use common::{ZERO, blank, law, oracle, orders};
-use conjoint_core::condensed::{Condense, Condensed, Rows, Summary};
+use conjoint_core::condensed::{Condensed, Summary};
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{
     Ban, Constrain, Filter, Identity, MinLength, MinP, Penalty, Temperature, TopK, TopP,
 };
 use conjoint_core::order::{Entropy, Raw};
+use conjoint_core::policy::Klass;
 use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::strategy::{self, Strategy};
 use conjoint_core::unmasker::{
-    Confidence, EnergyResampling, ExactSequential, Klass, LearnedJoint, Marginal, Score, Strategy,
-    Wino,
+    Confidence, EnergyResampling, ExactSequential, LearnedJoint, Marginal, Score,
 };
-use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Output, RowId, State, Vocabulary,
-};
+use conjoint_core::{Beliefs, Denoiser, Error, Generator, Output, Vocabulary};
 use conjoint_testkit::{
     Condensing, ExactRefiner, StaleRefiner, TabularAutoregressive, TabularDenoiser, TabularJoint,
 };
@@ -34,8 +34,9 @@ fn wistful(joint: &TabularJoint, weight: f64) -> TabularDenoiser {
     oracle(joint).with_mask_weight(weight).unwrap()
 }
 
-fn over(model: impl Denoiser + 'static, k: usize, strategy: impl Strategy) -> Generator {
-    Generator::new(model).unmasker(strategy).schedule(TokensPerStep::new(k).unwrap())
+fn over(model: impl Denoiser + 'static, k: usize, strategy: impl Into<Strategy>) -> Generator {
+    let generator = Generator::new(model).unmasker(strategy);
+    common::scheduled(&generator, TokensPerStep::new(k).unwrap())
 }
 
 #[test]
@@ -68,15 +69,15 @@ fn what_is_exact_stays_exact() {
 fn every_kind_of_strategy_keeps_its_law() {
     let joint = joint(4);
     let ar = TabularAutoregressive::new(joint.clone());
-    let strategies: Vec<(&str, usize, Box<dyn Strategy>)> = vec![
-        ("marginal", 2, Marginal::default().boxed()),
-        ("marginal, raw order", 1, Marginal::new(Raw(Entropy)).boxed()),
-        ("confidence, raw", 1, Confidence::new(Score::Raw).boxed()),
-        ("confidence, filtered", 1, Confidence::new(Score::Filtered).boxed()),
-        ("stale layer", 2, LearnedJoint::new(Condensing::new(StaleRefiner, 2)).boxed()),
-        ("whole rows", 1, Klass::default().boxed()),
-        ("whole rows, scored", 1, EnergyResampling::new(ar).completions(2).unwrap().boxed()),
-        ("questions", 1, Wino::new(0.3, 0.6).unwrap().boxed()),
+    let strategies: Vec<(&str, usize, Strategy)> = vec![
+        ("marginal", 2, Marginal::default().into()),
+        ("marginal, raw order", 1, Marginal::new(Raw(Entropy)).into()),
+        ("confidence, raw", 1, Confidence::new(Score::Raw).into()),
+        ("confidence, filtered", 1, Confidence::new(Score::Filtered).into()),
+        ("stale layer", 2, LearnedJoint::new(Condensing::new(StaleRefiner, 2)).into()),
+        ("whole rows", 1, strategy::klass(Klass::default()).into()),
+        ("whole rows, scored", 1, EnergyResampling::new(ar).completions(2).unwrap().into()),
+        ("questions", 1, strategy::wino(0.3, 0.6).unwrap().into()),
     ];
     for (name, k, strategy) in strategies {
         for temperature in [1.0, 0.6, 2.0] {
@@ -147,14 +148,14 @@ fn outputs(generator: &Generator, joint: &TabularJoint) -> Vec<Output> {
 #[test]
 fn the_same_seed_gives_the_same_tokens_where_the_top_holds_all() {
     let joint = TabularJoint::random(4, 5, 0.7, 9).unwrap();
-    let confident = || Confidence::default().boxed();
-    let sequential = || ExactSequential::default().boxed();
-    for strategy in [confident, sequential] {
-        let dense = over(oracle(&joint), 1, strategy());
+    let strategies: [Strategy; 2] =
+        [Confidence::default().into(), ExactSequential::default().into()];
+    for strategy in strategies {
+        let dense = over(oracle(&joint), 1, strategy.clone());
         let model = |top| Condensing::new(oracle(&joint), top);
         let top_2 = TopK::new(2).unwrap();
         let (two, all) = (model(2), model(6));
-        let condensed = |model: &Condensing<_>| over(model.clone(), 1, strategy());
+        let condensed = |model: &Condensing<_>| over(model.clone(), 1, strategy.clone());
         for seed in 0..10 {
             let expected = outputs(&dense.clone().seed(seed), &joint);
             assert_eq!(outputs(&condensed(&all).seed(seed), &joint), expected);
@@ -174,7 +175,7 @@ fn a_sequence_does_not_depend_on_its_batch() {
     let plain = over(Condensing::new(wistful(&joint, 0.2), 3), 1, ExactSequential::default());
     let hot = plain.clone().filter(Temperature::new(2.0).unwrap());
     let whole = plain.clone().filter(Penalty::new([1], 1.0).unwrap());
-    let followed = plain.clone().unmasker(Klass::default());
+    let followed = plain.clone().unmasker(strategy::klass(Klass::default()));
     let constrained = plain
         .clone()
         .filter(Constrain::new([(1, [0, 2])]).unwrap())
@@ -194,26 +195,17 @@ impl<F: Fn(&mut Summary) + Send + Sync> Denoiser for Flawed<F> {
         self.0.vocabulary()
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
-        self.0.denoise(batch, rows)
-    }
-
-    fn denoise_condensed(
-        &self,
-        batch: &[&Canvas],
-        rows: &[RowId],
-        wanted: &Condense,
-    ) -> Result<(Rows, State), Error> {
-        let (beliefs, state) = self.0.denoise(batch, rows)?;
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let Some(wanted) = request.condense() else { return self.0.forward(request) };
+        let (beliefs, state) = self.0.denoise(&request.canvases(), request.rows)?;
         let mut summary = conjoint_testkit::condensing::summary(&beliefs, 2, wanted);
         (self.1)(&mut summary);
-        let fetched = beliefs.clone();
         let source = move |rows: &[usize]| {
-            let logits: Vec<f32> = rows.iter().flat_map(|&n| fetched.logits(n).to_vec()).collect();
+            let logits: Vec<f32> = rows.iter().flat_map(|&n| beliefs.logits(n).to_vec()).collect();
             let logits = Array2::from_shape_vec((rows.len(), 6), logits).map_err(Error::model)?;
             Ok(Beliefs::from_logits(logits))
         };
-        Ok((Condensed::new(summary, wanted, 6, source)?.into(), state))
+        Ok(Answer::new(Condensed::new(summary, wanted, 6, source)?, state))
     }
 }
 

@@ -5,34 +5,36 @@ mod common;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::orders;
+use common::{orders, together};
 use conjoint_core::influence::GiniBound;
+use conjoint_core::policy::{Demask, Dilated, Klass, Origin, SlowFast};
 use conjoint_core::schedule::LladaEven;
+use conjoint_core::strategy::{self, Strategy};
 use conjoint_core::unmasker::{
-    AdaptiveJoint, Bound, Confidence, Demask, Dilated, Drawn, ExactSequential, Klass, LearnedJoint,
-    LocalAutoregression, Marginal, Origin, Score, SlowFast, Strategy,
+    AdaptiveJoint, Bound, Confidence, Drawn, ExactSequential, LearnedJoint, LocalAutoregression,
+    Marginal, Score,
 };
 use conjoint_core::{Error, Next, Order, TokenId, Unmasker, View};
 use conjoint_testkit::conformance::{self, ProbeLayer, ProbeScorer, Suite, Violation};
 
 /// A strategy, what the suite must be told of it, and how it is made.
 type Line<Make> = (&'static str, Suite, Make);
-type Ordered = fn(Arc<dyn Order>) -> Box<dyn Strategy>;
-type Unordered = fn() -> Box<dyn Strategy>;
+type Ordered = fn(Arc<dyn Order>) -> Strategy;
+type Unordered = fn() -> Strategy;
 
 /// Every strategy that takes an order, one line each.
 fn ordered() -> [Line<Ordered>; 6] {
     let suite = Suite::default;
     [
-        ("sequential", suite(), |order| ExactSequential::new(order).boxed()),
-        ("marginal", suite(), |order| Marginal::new(order).boxed()),
-        ("learned joint", suite(), |order| LearnedJoint::new(ProbeLayer).order(order).boxed()),
+        ("sequential", suite(), |order| ExactSequential::new(order).into()),
+        ("marginal", suite(), |order| Marginal::new(order).into()),
+        ("learned joint", suite(), |order| LearnedJoint::new(ProbeLayer).order(order).into()),
         ("learned joint in a window", suite(), |order| {
-            LearnedJoint::new(ProbeLayer).order(order).window(1).unwrap().boxed()
+            LearnedJoint::new(ProbeLayer).order(order).window(1).unwrap().into()
         }),
-        ("DEMASK", suite(), |order| Demask::new(GiniBound, 2.0).unwrap().order(order).boxed()),
+        ("DEMASK", suite(), |order| together(Demask::new(GiniBound, 2.0).unwrap().order(order))),
         ("adaptive joint", suite().moves_per_position(2), |order| {
-            adaptive(Bound::Entropy(1.0)).order(order).boxed()
+            adaptive(Bound::Entropy(1.0)).order(order).into()
         }),
     ]
 }
@@ -41,19 +43,19 @@ fn ordered() -> [Line<Ordered>; 6] {
 fn unordered() -> [Line<Unordered>; 10] {
     let suite = Suite::default;
     [
-        ("confidence, raw", suite(), || Confidence::new(Score::Raw).boxed()),
-        ("confidence, filtered", suite(), || Confidence::new(Score::Filtered).boxed()),
-        ("KLASS", suite(), || Klass::new(0.3, 1.0, 1).unwrap().boxed()),
-        ("SlowFast", suite(), || SlowFast::new(2, 0.3, 0.5).unwrap().boxed()),
-        ("dilated", suite(), || Dilated::default().boxed()),
-        ("dilated by three", suite(), || Dilated::new(3).unwrap().boxed()),
-        ("CoDiLA", suite(), || LocalAutoregression::new(ProbeScorer, 3).unwrap().boxed()),
+        ("confidence, raw", suite(), || Confidence::new(Score::Raw).into()),
+        ("confidence, filtered", suite(), || Confidence::new(Score::Filtered).into()),
+        ("KLASS", suite(), || strategy::klass(Klass::new(0.3, 1.0, 1).unwrap())),
+        ("SlowFast", suite(), || strategy::slow_fast(SlowFast::new(2, 0.3, 0.5).unwrap())),
+        ("dilated", suite(), || together(Dilated::default())),
+        ("dilated by three", suite(), || together(Dilated::new(3).unwrap())),
+        ("CoDiLA", suite(), || LocalAutoregression::new(ProbeScorer, 3).unwrap().into()),
         ("CoDiLA within a bound", suite(), || {
-            LocalAutoregression::new(ProbeScorer, 4).unwrap().bound(1.2).unwrap().boxed()
+            LocalAutoregression::new(ProbeScorer, 4).unwrap().bound(1.2).unwrap().into()
         }),
-        ("origin", suite().needs_steps(), || Origin::default().boxed()),
+        ("origin", suite(), || together(Origin::new(8).unwrap())),
         ("adaptive joint by confidence", suite().moves_per_position(2), || {
-            adaptive(Bound::Confidence(0.4)).boxed()
+            adaptive(Bound::Confidence(0.4)).into()
         }),
     ]
 }
@@ -74,13 +76,6 @@ fn every_strategy_in_every_order_passes() {
     }
 }
 
-/// The suite does not hide that a strategy needs a schedule with a total.
-#[test]
-fn a_strategy_that_needs_steps() {
-    let origin = conformance::strategy("origin", || Origin::default().boxed());
-    assert!(matches!(failure(origin), Error::NeedsSteps { .. }));
-}
-
 /// A strategy of one function, with a memory that its clones share.
 #[derive(Clone)]
 struct Broken<M> {
@@ -96,7 +91,7 @@ impl<M: Clone + Send + Sync> Unmasker for Broken<M> {
 
 /// What the suite says of a strategy without memory.
 fn verdict(decide: fn(&(), &mut View<'_>) -> Result<Next, Error>) -> Result<(), Violation> {
-    conformance::strategy("broken", || Broken { memory: (), decide }.boxed())
+    conformance::strategy("broken", || Broken { memory: (), decide })
 }
 
 /// Reveals the leftmost candidate, as a right strategy would.
@@ -195,8 +190,7 @@ fn randomness_of_its_own() {
         let n = view.candidates().len();
         reveal(view, calls.fetch_add(7, Ordering::Relaxed) / 3 % n)
     };
-    let verdict =
-        conformance::strategy("broken", || Broken { memory: calls.clone(), decide }.boxed());
+    let verdict = conformance::strategy("broken", || Broken { memory: calls.clone(), decide });
     match verdict {
         Err(Violation::OutputChanged { how, .. }) => assert_eq!(how, "the same again"),
         other => panic!("{other:?}"),
@@ -214,8 +208,7 @@ fn memory_shared_by_a_batch() {
         *last = drawn.token;
         Ok(Next::EndStep)
     };
-    let verdict =
-        conformance::strategy("broken", || Broken { memory: Arc::default(), decide }.boxed());
+    let verdict = conformance::strategy("broken", || Broken { memory: Arc::default(), decide });
     match verdict {
         Err(Violation::OutputChanged { how, .. }) => assert_eq!(how, "one at a time"),
         other => panic!("{other:?}"),
@@ -267,7 +260,7 @@ fn second_thoughts_need_more_moves() {
             leftmost(view)
         }
     }
-    let make = || SecondThoughts::default().boxed();
+    let make = || SecondThoughts::default();
     assert!(matches!(conformance::strategy("twice", make), Err(Violation::Endless { .. })));
     Suite::default().moves_per_position(2).strategy("twice", make).unwrap();
 }
@@ -277,9 +270,7 @@ fn second_thoughts_need_more_moves() {
 fn schedules_can_be_added() {
     let with = |steps| {
         let schedule = LladaEven::new(steps).unwrap();
-        Suite::default()
-            .schedule("mine", schedule)
-            .strategy("marginal", || Marginal::default().boxed())
+        Suite::default().schedule("mine", schedule).strategy("marginal", Marginal::default)
     };
     with(16).unwrap();
     assert!(matches!(failure(with(3)), Error::StepsNotDivisible { steps: 3, .. }));

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use common::{Reveals, ZERO, blank, distance, generator, orders, parity};
 use conjoint_core::influence::{GiniBound, Influence};
 use conjoint_core::order::MaxProb;
-use conjoint_core::unmasker::{Demask, Strategy as Unmasking};
-use conjoint_core::{Error, Next, TokenId, Unmasker, View};
+use conjoint_core::policy::Demask;
+use conjoint_core::strategy::Strategy as Unmasking;
+use conjoint_core::{Error, Next, Observation, TokenId, Unmasker, View};
 use conjoint_testkit::{TabularInfluence, TabularJoint};
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -17,14 +18,14 @@ use proptest::prelude::*;
 struct Everywhere(f64);
 
 impl Influence for Everywhere {
-    fn influences(&self, view: &mut View<'_>) -> Result<Array2<f64>, Error> {
+    fn influences(&self, view: &mut Observation<'_>) -> Result<Array2<f64>, Error> {
         let n = view.candidates().len();
         Ok(Array2::from_elem((n, n), self.0))
     }
 }
 
-fn demask(influence: impl Influence + 'static, bound: f64) -> Demask {
-    Demask::new(influence, bound).unwrap()
+fn demask(influence: impl Influence + 'static, bound: f64) -> Unmasking {
+    common::together(Demask::new(influence, bound).unwrap())
 }
 
 fn exact(joint: &TabularJoint) -> TabularInfluence {
@@ -32,7 +33,7 @@ fn exact(joint: &TabularJoint) -> TabularInfluence {
 }
 
 /// The positions that the first step reveals, in order.
-fn together(joint: &TabularJoint, strategy: impl Unmasking) -> Vec<usize> {
+fn together(joint: &TabularJoint, strategy: impl Into<Unmasking>) -> Vec<usize> {
     let mut reveals = Reveals::default();
     generator(joint, 1, strategy).run(vec![blank(joint)], &mut reveals).unwrap();
     reveals.0.iter().filter(|reveal| reveal.step == 0).map(|reveal| reveal.position).collect()
@@ -83,7 +84,7 @@ fn joints() -> Vec<TabularJoint> {
 
 /// Of the first steps of a strategy on all joints and several bounds: how many reveal two tokens, how many
 /// more, and how many are off by their bound or more.
-fn tally<S: Unmasking>(make: impl Fn(&TabularJoint, f64) -> S) -> (usize, usize, usize) {
+fn tally<S: Into<Unmasking>>(make: impl Fn(&TabularJoint, f64) -> S) -> (usize, usize, usize) {
     let (mut two, mut more, mut broken) = (0, 0, 0);
     for joint in joints() {
         for bound in [0.02, 0.1, 0.2, 0.4, 0.7] {
@@ -103,7 +104,8 @@ fn a_bound_of_zero_is_exact_whatever_the_influences() {
         let influences: [Arc<dyn Influence>; 3] =
             [Arc::new(GiniBound), Arc::new(exact(&joint)), Arc::new(Everywhere(0.0))];
         for influence in influences {
-            let strategy = demask(influence, 0.0).order(order.clone());
+            let policy = Demask::new(influence, 0.0).unwrap().order(order.clone());
+            let strategy = common::together(policy);
             let distance = distance(&generator(&joint, 1, strategy), &joint, &joint.masked());
             assert!(distance < ZERO, "{name}: {distance}");
         }
@@ -183,7 +185,7 @@ struct EachPair<I> {
 
 impl<I: Influence> Unmasker for EachPair<I> {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&MaxProb);
+        view.rank(&MaxProb)?;
         let influences = self.influence.influences(view)?;
         let mut chosen: Vec<usize> = Vec::new();
         for rank in 0..view.candidates().len() {
@@ -217,7 +219,7 @@ fn a_blind_predictor_is_caught() {
 fn influences_that_are_none_are_refused() {
     struct Wrong(usize, f64);
     impl Influence for Wrong {
-        fn influences(&self, _: &mut View<'_>) -> Result<Array2<f64>, Error> {
+        fn influences(&self, _: &mut Observation<'_>) -> Result<Array2<f64>, Error> {
             Ok(Array2::from_elem((3, self.0), self.1))
         }
     }

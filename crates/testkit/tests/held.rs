@@ -3,11 +3,14 @@
 mod common;
 
 use common::blank;
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
-use conjoint_core::unmasker::{EditThreshold, Marginal, Strategy};
+use conjoint_core::reviser::Edit;
+use conjoint_core::strategy::{self, Strategy};
+use conjoint_core::unmasker::Marginal;
 use conjoint_core::{
-    Before, Beliefs, Canvas, Denoiser, Error, Generator, Next, Observer, RowId, State, TokenId,
-    Turn, Unmasker, View, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error, Generator, Next, Observer, Question, RowId, State,
+    StepRequest, TokenId, Unmasker, View, Vocabulary,
 };
 use conjoint_testkit::TabularJoint;
 
@@ -28,16 +31,18 @@ impl Denoiser for Fickle {
         &self.0
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let wants_one = |id: &RowId| batch[id.sequence].tokens()[id.position] != 1;
         let row = |id| if wants_one(id) { [0.0, 9.0, 0.0] } else { [9.0, 0.0, 0.0] };
         let logits: Vec<f32> = rows.iter().flat_map(row).collect();
         let logits = ndarray::Array2::from_shape_vec((rows.len(), 3), logits);
-        Ok((Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
+        Ok(Answer::new(Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
     }
 }
 
-fn fickle(strategy: impl Strategy) -> Generator {
+fn fickle(strategy: impl Into<Strategy>) -> Generator {
     Generator::new(Fickle::new()).unmasker(strategy).draw(Argmax)
 }
 
@@ -49,13 +54,14 @@ fn run(generator: &Generator, length: usize) -> Result<conjoint_core::Output, Er
 #[test]
 fn edits_go_on_for_as_many_steps_as_allowed() {
     for (post_steps, token) in [(0, 1), (1, 0), (2, 1), (3, 0), (16, 1)] {
-        let edit = EditThreshold::new(0.5, 0.5).unwrap().post_steps(post_steps);
+        let edit =
+            strategy::edit_threshold(0.5, Edit::new(0.5).unwrap().post_steps(post_steps)).unwrap();
         let output = run(&fickle(edit), 2).unwrap();
         // One step fills both positions.
         assert_eq!(output.tokens, [token; 2]);
         assert_eq!((output.steps, output.denoiser_calls), (1 + post_steps, 1 + post_steps));
     }
-    let default = run(&fickle(EditThreshold::default()), 2).unwrap();
+    let default = run(&fickle(strategy::edit_threshold(0.7, Edit::default()).unwrap()), 2).unwrap();
     assert_eq!(default.steps, 17);
 }
 
@@ -65,7 +71,7 @@ fn a_step_that_changes_nothing_is_the_last() {
     let mut at_rest = 0;
     for seed in 0..20 {
         let joint = TabularJoint::random(3, 3, 0.2, seed).unwrap();
-        let edit = EditThreshold::new(0.1, 0.0).unwrap();
+        let edit = strategy::edit_threshold(0.1, Edit::new(0.0).unwrap()).unwrap();
         let generator = common::generator(&joint, 1, edit).draw(Argmax);
         let output = generator.run(vec![blank(&joint)], &mut ()).unwrap().remove(0);
         if output.steps > 16 {
@@ -95,7 +101,7 @@ impl Observer for Blocks {
 
 #[test]
 fn the_next_block_waits_for_one_that_is_held() {
-    let edit = EditThreshold::new(0.5, 0.5).unwrap().post_steps(3);
+    let edit = strategy::edit_threshold(0.5, Edit::new(0.5).unwrap().post_steps(3)).unwrap();
     let generator = fickle(edit).block_length(2).unwrap();
     let mut blocks = Blocks::default();
     let canvas = Canvas::unconditional(4, MASK).unwrap();
@@ -107,7 +113,7 @@ fn the_next_block_waits_for_one_that_is_held() {
 /// Overlapping blocks stay open to edits: a held one does not keep the next from joining it.
 #[test]
 fn held_blocks_may_overlap() {
-    let edit = EditThreshold::new(0.5, 0.5).unwrap().post_steps(1);
+    let edit = strategy::edit_threshold(0.5, Edit::new(0.5).unwrap().post_steps(1)).unwrap();
     let generator = fickle(edit).block_length(1).unwrap().open_next_block_at(1.0).unwrap();
     let mut blocks = Blocks::default();
     let canvas = Canvas::unconditional(3, MASK).unwrap();
@@ -115,45 +121,51 @@ fn held_blocks_may_overlap() {
     assert_eq!(blocks.0, [0..1, 0..2, 0..3, 0..3]);
 }
 
-/// A strategy of one function that asks for all that stands.
+/// An unmasker of one function that asks for all that stands, and keeps every block open.
 #[derive(Clone)]
-struct Holding(fn(&mut View<'_>) -> Result<Next, Error>);
+struct Holding(fn(&mut View<'_>, &[Question]) -> Result<Next, Error>, Vec<Question>);
 
 impl Unmasker for Holding {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        let revealed: Vec<usize> = before.canvas().revealed().collect();
-        revealed.into_iter().for_each(|position| before.ask(position));
-        Ok(Turn::Forward)
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        let revealed = request.canvas().revealed();
+        self.1 = revealed.map(|position| request.ask(position)).collect();
+        Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         if view.candidates().is_empty() {
             assert_eq!(view.quota(), 0);
-            return (self.0)(view);
+            return (self.0)(view, &self.1);
         }
-        Marginal::default().decide(view)?;
-        Ok(Next::Hold)
+        view.keep_block_open();
+        Marginal::default().decide(view)
     }
 }
 
 #[test]
 fn nobody_holds_on_for_ever() {
-    let for_ever = Holding(|view| {
-        let new = view.draw(view.answer(0))?;
-        view.replace(view.row(view.answer(0)).position, new);
-        Ok(Next::Hold)
+    let holding = |decide| Holding(decide, Vec::new());
+    let for_ever = holding(|view, asked| {
+        let row = view.answer(asked[0]);
+        let new = view.draw(row)?;
+        view.replace(view.row(row).position, new);
+        view.keep_block_open();
+        Ok(Next::EndStep)
     });
     assert!(matches!(run(&fickle(for_ever), 2), Err(Error::Endless { sequence: 0, .. })));
-    let idle = Holding(|_| Ok(Next::Hold));
+    let idle = holding(|view, _| {
+        view.keep_block_open();
+        Ok(Next::EndStep)
+    });
     assert!(matches!(run(&fickle(idle), 2), Err(Error::NoProgress { sequence: 0, step: 2 })));
-    let content = Holding(|_| Ok(Next::EndStep));
+    let content = holding(|_, _| Ok(Next::EndStep));
     assert_eq!(run(&fickle(content), 2).unwrap().steps, 3);
 }
 
 /// What is given stays given, and a held sequence does not hold up its batch.
 #[test]
 fn a_held_sequence_is_as_it_is_alone() {
-    let edit = EditThreshold::new(0.5, 0.5).unwrap();
+    let edit = strategy::edit_threshold(0.5, Edit::new(0.5).unwrap()).unwrap();
     let generator = fickle(edit);
     let canvases: Vec<Canvas> = [vec![2, 0, 2], vec![2], vec![1, 2, 2, 0, 2]]
         .into_iter()

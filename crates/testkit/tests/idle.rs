@@ -7,10 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{ZERO, blank, cases, oracle};
 use conjoint_core::observer::{History, Reveal};
+use conjoint_core::order::Entropy;
+use conjoint_core::policy::{DynPolicy, Origin, Ranked, Selection};
 use conjoint_core::schedule::{Cosine, DreamLinear, Linear, LladaEven, Progress};
-use conjoint_core::unmasker::{Marginal, Origin, Strategy as Unmasking};
+use conjoint_core::strategy::Strategy as Unmasking;
+use conjoint_core::unmasker::Control;
 use conjoint_core::{
-    Before, Canvas, Error, Generator, Next, Observer, Schedule, TokenId, Turn, Unmasker, View,
+    Canvas, Error, Generator, Next, Observation, Observer, Policy, Schedule, StepRequest, TokenId,
+    Unmasker, View,
 };
 use conjoint_testkit::{Enumerator, Law, TabularJoint};
 use proptest::prelude::*;
@@ -20,13 +24,18 @@ use proptest::prelude::*;
 struct Coins(Vec<usize>);
 
 impl Unmasker for Coins {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        let Progress { step, steps, .. } = *before.progress();
+    fn control(&self) -> Control {
+        Control::Steps
+    }
+
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        let Progress { step, steps, .. } = *request.progress();
         let t = |step: usize| 1.0 - (1.0 - 1e-3) * step as f64 / steps as f64;
         let p = if step + 1 == steps { 1.0 } else { 1.0 - t(step + 1) / t(step) };
-        let canvas = before.canvas();
-        self.0 = canvas.masked().filter(|_| before.stream().chance(p)).collect();
-        Ok(if self.0.is_empty() { Turn::Idle(1) } else { Turn::Forward })
+        let canvas = request.canvas();
+        self.0 = canvas.masked().filter(|_| request.stream().chance(p)).collect();
+        request.skip_forward(usize::from(self.0.is_empty()));
+        Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
@@ -59,37 +68,47 @@ fn timed_law(generator: &Generator, joint: &TabularJoint) -> Law {
 fn lots_are_coins() {
     let joint = TabularJoint::random(3, 2, 0.5, 2).unwrap();
     for (steps, block) in [(1, 3), (2, 3), (4, 3), (6, 1)] {
-        let generator = |strategy: Box<dyn Unmasking>| {
+        let generator = |strategy: Unmasking| {
             let generator = Generator::new(oracle(&joint)).unmasker(strategy);
-            let generator = generator.schedule(Linear::new(steps).unwrap());
-            generator.block_length(block).unwrap()
+            let linear = Linear::new(steps).unwrap();
+            common::scheduled(&generator, linear).block_length(block).unwrap()
         };
-        let lots = timed_law(&generator(Origin::default().boxed()), &joint);
-        let coins = timed_law(&generator(Coins::default().boxed()), &joint);
+        let origin = common::together(Origin::new(steps).unwrap());
+        let lots = timed_law(&generator(origin), &joint);
+        let coins = timed_law(&generator(Coins::default().into()), &joint);
         assert!((lots.total() - 1.0).abs() < 1e-9);
         assert!(lots.total_variation(&coins) < ZERO, "{steps} steps in blocks of {block}");
         if (steps, block) == (4, 3) {
-            let even = timed_law(&generator(common::EvenChance::default().boxed()), &joint);
+            let even = timed_law(&generator(common::EvenChance::default().into()), &joint);
             assert!(even.total_variation(&lots) > 0.05, "{}", even.total_variation(&lots));
         }
     }
 }
 
-/// Takes idle steps one at a time, as the generator once did, and counts how often it is asked.
+/// A policy that takes idle steps one at a time, as the generator once did, and counts how often it is asked.
 #[derive(Clone)]
-struct Walking<S>(S, Arc<AtomicUsize>, bool);
+struct Walking(Box<dyn DynPolicy>, Arc<AtomicUsize>, bool);
 
-impl<S: Unmasker> Unmasker for Walking<S> {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
+impl Policy for Walking {
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         self.1.fetch_add(1, Ordering::Relaxed);
-        Ok(match self.0.prepare(before)? {
-            Turn::Idle(_) if self.2 => Turn::Idle(1),
-            turn => turn,
-        })
+        self.0.plan(request)?;
+        if self.2 && request.skipped() > 1 {
+            request.skip_forward(1);
+        }
+        Ok(())
     }
 
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        self.0.decide(view)
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        self.0.select(rows, selection)
+    }
+
+    fn steps(&self) -> Option<usize> {
+        self.0.steps()
     }
 }
 
@@ -111,13 +130,14 @@ proptest! {
         };
         let run = |walks: bool| {
             let asked = Arc::new(AtomicUsize::new(0));
-            let strategy = match origin {
-                true => Walking(Origin::default().boxed(), asked.clone(), walks).boxed(),
-                false => Walking(Marginal::default().boxed(), asked.clone(), walks).boxed(),
+            let inner = match origin {
+                true => Origin::new(steps).unwrap().boxed(),
+                false => Ranked::new(Entropy, schedule.clone()).boxed(),
             };
-            let generator = Generator::new(oracle(&joint)).unmasker(strategy);
+            let policy = Walking(inner, asked.clone(), walks);
+            let generator = Generator::new(oracle(&joint)).unmasker(common::together(policy));
+            let generator = generator.seed(seed);
             let mut history = History::default();
-            let generator = generator.schedule(schedule.clone()).seed(seed);
             let output = generator.run(vec![blank(&joint)], &mut history).unwrap().remove(0);
             (output, history, asked.load(Ordering::Relaxed))
         };
@@ -137,8 +157,9 @@ proptest! {
 fn a_million_steps_cost_a_forward_a_reveal() {
     let joint = TabularJoint::random(8, 2, 1.0, 1).unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
-    let generator = Generator::new(oracle(&joint)).schedule(DreamLinear::new(1_000_000).unwrap());
-    let strategy = Walking(Origin::default(), asked.clone(), false);
+    let generator = Generator::new(oracle(&joint));
+    let policy = Walking(Origin::new(1_000_000).unwrap().boxed(), asked.clone(), false);
+    let strategy = common::together(policy);
     let output = generator.unmasker(strategy).run(vec![blank(&joint)], &mut ()).unwrap().remove(0);
     assert!(output.denoiser_calls <= 8 && output.steps <= 1_000_000, "{output:?}");
     assert!(asked.load(Ordering::Relaxed) <= 2 * output.denoiser_calls);
@@ -150,8 +171,12 @@ fn the_last_step_is_never_idle() {
     #[derive(Clone)]
     struct Lazy(usize);
     impl Unmasker for Lazy {
-        fn prepare(&mut self, _: &mut Before<'_>) -> Result<Turn, Error> {
-            Ok(Turn::Idle(self.0))
+        fn control(&self) -> Control {
+            Control::Steps
+        }
+        fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+            request.skip_forward(self.0);
+            Ok(())
         }
         fn decide(&mut self, _: &mut View<'_>) -> Result<Next, Error> {
             Ok(Next::EndStep)

@@ -6,6 +6,8 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::oracle;
+use conjoint_core::condensed::Rows;
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::{Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, Vocabulary};
 use conjoint_testkit::conformance::{self, Violation};
 use conjoint_testkit::{ExactRefiner, NoisyRefiner, StaleRefiner, TabularDenoiser, TabularJoint};
@@ -48,10 +50,12 @@ impl<F: Fn(&mut Array2<f32>, &[&Canvas], &[RowId]) + Send + Sync> Denoiser for B
         &self.0
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let mut logits = Array2::zeros((rows.len(), self.0.size()));
         self.1(&mut logits, batch, rows);
-        Ok((Beliefs::from_logits(logits), State::new(())))
+        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
     }
 }
 
@@ -112,19 +116,16 @@ fn the_tolerance_is_what_is_allowed() {
 struct BrokenLayer<F>(F);
 
 impl<F: Fn(&mut Array2<f32>, &[RowId]) + Send + Sync> SamplerLayer for BrokenLayer<F> {
-    fn refine(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, Error> {
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let exact = ExactRefiner.refine(state, batch, rows)?;
         let mut logits = Array2::zeros((rows.len(), 4));
         for (n, mut row) in logits.rows_mut().into_iter().enumerate() {
             row.iter_mut().zip(exact.logits(n)).for_each(|(to, &from)| *to = from);
         }
         self.0(&mut logits, rows);
-        Ok(Beliefs::from_logits(logits))
+        Ok(Beliefs::from_logits(logits).into())
     }
 }
 
@@ -154,8 +155,9 @@ fn broken_layers_are_caught() {
 fn a_foreign_state_must_be_refused() {
     struct Careless;
     impl SamplerLayer for Careless {
-        fn refine(&self, _: &mut State, _: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, Error> {
-            Ok(Beliefs::from_logits(Array2::zeros((rows.len(), 4))))
+        fn pass(&self, _: &mut State, request: &Request<'_>) -> Result<Rows, Error> {
+            let rows = request.rows;
+            Ok(Beliefs::from_logits(Array2::zeros((rows.len(), 4))).into())
         }
     }
     let verdict = conformance::sampler_layer("careless", &model(), &Careless, &canvases(), 0.0);

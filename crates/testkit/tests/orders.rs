@@ -10,7 +10,8 @@ use conjoint_core::filter::Temperature;
 use conjoint_core::order::{
     CertaintyPrior, Entropy, LeftToRight, Margin, MaxProb, PcSampler, Random, Randomised, Raw,
 };
-use conjoint_core::unmasker::{LearnedJoint, Marginal, Strategy as Unmasking};
+use conjoint_core::strategy::Strategy as Unmasking;
+use conjoint_core::unmasker::{LearnedJoint, Marginal};
 use conjoint_core::{Order, TokenId};
 use conjoint_testkit::{Enumerator, ExactRefiner, TabularJoint};
 use proptest::prelude::*;
@@ -54,7 +55,11 @@ fn orders() -> [(&'static str, Arc<dyn Order>, Score); 8] {
 }
 
 /// The positions revealed, first to last, and the tokens.
-fn reveals(joint: &TabularJoint, k: usize, strategy: impl Unmasking) -> Vec<(usize, TokenId)> {
+fn reveals(
+    joint: &TabularJoint,
+    k: usize,
+    strategy: impl Into<Unmasking>,
+) -> Vec<(usize, TokenId)> {
     let mut reveals = Reveals::default();
     generator(joint, k, strategy).run(vec![blank(joint)], &mut reveals).unwrap();
     reveals.0.iter().map(|reveal| (reveal.position, reveal.token)).collect()

@@ -1,10 +1,12 @@
 //! Strategies on scripted rows, the likeliest token drawn: which positions each step reveals.
 
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::observer::Reveal;
-use conjoint_core::unmasker::{SlowFast, Strategy, Wino};
+use conjoint_core::policy::SlowFast;
+use conjoint_core::strategy::{self, Strategy};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Observer, RowId, State, TokenId, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error, Generator, Observer, State, TokenId, Vocabulary,
 };
 use ndarray::Array2;
 
@@ -22,7 +24,9 @@ impl Denoiser for Script {
         &self.vocabulary
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let mut logits = Array2::from_elem((rows.len(), 5), f32::NEG_INFINITY);
         for (mut row, id) in logits.rows_mut().into_iter().zip(rows) {
             let revealed = batch[id.sequence].revealed().count();
@@ -30,7 +34,7 @@ impl Denoiser for Script {
             row[0] = p.ln() as f32;
             (1..4).for_each(|token| row[token] = ((1.0 - p) / 3.0).ln() as f32);
         }
-        Ok((Beliefs::from_logits(logits), State::new(())))
+        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
     }
 }
 
@@ -49,7 +53,7 @@ impl Observer for Steps {
 fn steps(
     length: usize,
     probability: fn(usize, usize) -> f64,
-    strategy: impl Strategy,
+    strategy: impl Into<Strategy>,
 ) -> Vec<Vec<usize>> {
     let script = Script { vocabulary: Vocabulary::new(5, MASK).unwrap(), probability };
     let mut steps = Steps::default();
@@ -62,15 +66,18 @@ fn steps(
 #[test]
 fn wino_is_bold_within_its_limits() {
     let counts = |length| -> Vec<usize> {
-        let steps = steps(length, |_, _| 1.0, Wino::new(0.6, 0.0).unwrap());
+        let steps = steps(length, |_, _| 1.0, strategy::wino(0.6, 0.0).unwrap());
         steps.iter().map(Vec::len).collect()
     };
     assert_eq!(counts(40), [20, 14, 5, 1]);
     assert_eq!(counts(20), [14, 5, 1]);
     assert_eq!(counts(4), [4]);
     // Of rows that are not sure enough, the best one alone.
-    let unsure =
-        steps(8, |_, position| if position < 2 { 0.9 } else { 0.5 }, Wino::new(0.95, 0.0).unwrap());
+    let unsure = steps(
+        8,
+        |_, position| if position < 2 { 0.9 } else { 0.5 },
+        strategy::wino(0.95, 0.0).unwrap(),
+    );
     assert!(unsure.iter().all(|step| step.len() == 1), "{unsure:?}");
 }
 
@@ -85,6 +92,6 @@ fn slow_fast_fills_the_span_that_clears_the_span_confidence() {
         (_, 4..) => 0.99,
         (_, inside) => 0.5 + 0.1 * inside as f64,
     };
-    let steps = steps(8, script, SlowFast::new(1, 0.5, 0.9).unwrap());
+    let steps = steps(8, script, strategy::slow_fast(SlowFast::new(1, 0.5, 0.9).unwrap()));
     assert_eq!(steps, [vec![0], vec![3], vec![2], vec![1], vec![4, 5, 6, 7]]);
 }

@@ -12,7 +12,8 @@ use conjoint_core::presets::{
     Adjust, Dream, DreamAlgorithm, FastDllm, Llada, adjust, dream, fast_dllm, llada,
 };
 use conjoint_core::schedule::{DreamLinear, LladaEven, Threshold};
-use conjoint_core::unmasker::{Confidence, LearnedJoint, Marginal, Score, Strategy};
+use conjoint_core::strategy::Strategy;
+use conjoint_core::unmasker::{Confidence, LearnedJoint, Marginal, Score};
 use conjoint_core::{Canvas, Generator, Order, TokenId};
 use conjoint_testkit::{Law, exact_law};
 use loops::{BOS, MASK, PAD, Rows};
@@ -59,7 +60,7 @@ fn llada_is_its_loop() {
         let preset = llada(Rows::new(salt), with).unwrap();
         let slips = vec![
             ("tempered confidence", preset.clone().unmasker(Confidence::new(Score::Filtered))),
-            ("no temperature", preset.clone().filter(temperature(1.0))),
+            ("no temperature", preset.clone().without_filters().filter(temperature(1.0))),
             ("Dream's schedule", preset.clone().schedule(DreamLinear::new(2).unwrap())),
             ("blocks of two", preset.clone().block_length(2).unwrap()),
         ];
@@ -85,8 +86,8 @@ fn llada_in_guided_blocks_is_its_loop() {
     });
 }
 
-fn by(order: impl Order + 'static) -> Box<dyn Strategy> {
-    Marginal::new(order).boxed()
+fn by(order: impl Order + 'static) -> Strategy {
+    Marginal::new(order).into()
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn dream_is_its_loop() {
     let (t, p, k) = (0.7, 0.9, 3);
     let (top_p, top_k) = (|| TopP::new(p).unwrap(), || TopK::new(k).unwrap());
     for (algorithm, steps, raw, other) in [
-        (DreamAlgorithm::MaskgitPlus, 2, Confidence::new(Score::Raw).boxed(), by(MaxProb)),
+        (DreamAlgorithm::MaskgitPlus, 2, Confidence::new(Score::Raw).into(), by(MaxProb)),
         (DreamAlgorithm::TopkMargin, 4, by(Raw(Margin)), by(Entropy)),
         (DreamAlgorithm::Entropy, 4, by(Raw(Entropy)), by(Margin)),
     ] {
@@ -107,10 +108,16 @@ fn dream_is_its_loop() {
             let slips = vec![
                 ("scores of raw rows", preset.clone().unmasker(raw.clone())),
                 ("another score", preset.clone().unmasker(other.clone())),
-                ("k before p", preset.clone().filter(t().then(top_k()).then(top_p()))),
-                ("p before T", preset.clone().filter(top_p().then(t()).then(top_k()))),
-                ("no p", preset.clone().filter(t().then(top_k()))),
-                ("no k", preset.clone().filter(t().then(top_p()))),
+                (
+                    "k before p",
+                    preset.clone().without_filters().filter(t().then(top_k()).then(top_p())),
+                ),
+                (
+                    "p before T",
+                    preset.clone().without_filters().filter(top_p().then(t()).then(top_k())),
+                ),
+                ("no p", preset.clone().without_filters().filter(t().then(top_k()))),
+                ("no k", preset.clone().without_filters().filter(t().then(top_p()))),
                 ("a banned mask", preset.clone().ban([MASK])),
                 ("LLaDA's schedule", preset.clone().schedule(LladaEven::new(steps).unwrap())),
             ];
@@ -147,7 +154,7 @@ fn fast_dllm_is_its_loop() {
             ("the tempered row", preset.clone().unmasker(Confidence::new(Score::Filtered))),
             ("p₁ for confidence", preset.clone().unmasker(Marginal::new(Raw(MaxProb)))),
             ("one token a step", preset.clone().schedule(Threshold::new(1.0).unwrap())),
-            ("no temperature", preset.clone().filter(temperature(1.0))),
+            ("no temperature", preset.clone().without_filters().filter(temperature(1.0))),
         ];
         (loops::fast_dllm(&Rows::new(salt), &start, with), preset, slips)
     });
@@ -170,8 +177,8 @@ fn adjust_is_its_loop() {
             ("no ban", preset.clone().ban([MASK])),
             ("no ban of bos", preset.clone().ban([MASK, PAD])),
             ("no ban of pad", preset.clone().ban([MASK, BOS])),
-            ("p before T", preset.clone().filter(p().then(temperature(0.8)))),
-            ("no p", preset.clone().filter(temperature(0.8))),
+            ("p before T", preset.clone().without_filters().filter(p().then(temperature(0.8)))),
+            ("no p", preset.clone().without_filters().filter(temperature(0.8))),
         ];
         (loops::adjust(&base, &layer, &start, with), preset, slips)
     });

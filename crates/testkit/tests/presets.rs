@@ -6,11 +6,12 @@ use common::{ZERO, law, oracle};
 use conjoint_core::Generator;
 use conjoint_core::filter::{Filter, Temperature, TopP};
 use conjoint_core::order::{Entropy, Margin, Randomised};
+use conjoint_core::policy::Origin;
 use conjoint_core::presets::{
     Adjust, Dream, DreamAlgorithm, FastDllm, Llada, Remasking, adjust, dream, fast_dllm, llada,
 };
 use conjoint_core::schedule::{DreamLinear, LladaEven, Threshold};
-use conjoint_core::unmasker::{Confidence, ExactSequential, Marginal, Origin, Score};
+use conjoint_core::unmasker::{Confidence, ExactSequential, Marginal, Score};
 use conjoint_testkit::{ExactRefiner, GoodnessOfFit, Law, TabularJoint};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -77,7 +78,11 @@ fn presets_are_compositions() {
     let drawn = Confidence::new(Score::Filtered).randomised(0.5).unwrap();
     same(dream(oracle(&joint()), lottery), linear.clone().unmasker(drawn));
     let origin = Dream { algorithm: DreamAlgorithm::Origin, ..with };
-    same(dream(oracle(&joint()), origin), linear.unmasker(Origin::default()));
+    let origin_policy = Origin::new(with.steps).unwrap();
+    same(
+        dream(oracle(&joint()), origin),
+        model().filter(filter()).unmasker(Marginal::default()).policy(origin_policy),
+    );
     let fast = FastDllm { threshold: 0.5, block_length: 2, temperature: 0.7 };
     let tempered = model().filter(Temperature::new(0.7).unwrap()).block_length(2).unwrap();
     let tempered = tempered.schedule(Threshold::new(0.5).unwrap());

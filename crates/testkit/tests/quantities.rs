@@ -3,17 +3,17 @@
 mod common;
 
 use common::{
-    EvenChance, Reveals, ZERO, blank, distance, generator, law, oracle, orders, stepwise,
+    EvenChance, Reveals, ZERO, blank, distance, generator, law, oracle, orders, scheduled,
+    stepwise, together,
 };
 use conjoint_core::draw::Argmax;
 use conjoint_core::order::{Entropy, MaxProb};
+use conjoint_core::policy::{Dilated, Klass, Origin, SlowFast};
 use conjoint_core::schedule::{
     Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Progress, Ranked, Threshold,
 };
-use conjoint_core::unmasker::{
-    AdaptiveJoint, Bound, Dilated, ExactSequential, Klass, LearnedJoint, Marginal, Origin,
-    SlowFast, Strategy as Unmasking,
-};
+use conjoint_core::strategy::{self, Strategy as Unmasking};
+use conjoint_core::unmasker::{AdaptiveJoint, Bound, ExactSequential, LearnedJoint, Marginal};
 use conjoint_core::{Error, Generator, Next, SamplerLayer, Schedule, TokenId, Unmasker, View};
 use conjoint_testkit::{ExactRefiner, Law, NoisyRefiner, StaleRefiner, TabularJoint};
 use proptest::prelude::*;
@@ -32,8 +32,12 @@ fn certain_and_coins() -> TabularJoint {
 }
 
 /// Total variation between the joint and `strategy` under `schedule`.
-fn off(joint: &TabularJoint, schedule: impl Schedule + 'static, strategy: impl Unmasking) -> f64 {
-    let generator = Generator::new(oracle(joint)).unmasker(strategy).schedule(schedule);
+fn off(
+    joint: &TabularJoint,
+    schedule: impl Schedule + 'static,
+    strategy: impl Into<Unmasking>,
+) -> f64 {
+    let generator = scheduled(&Generator::new(oracle(joint)).unmasker(strategy), schedule);
     distance(&generator, joint, &joint.masked())
 }
 
@@ -65,7 +69,7 @@ proptest! {
     #[test]
     fn dilated_groups(symbols in 2usize..=3, alpha in 0.2f64..2.0, seed: u64) {
         let joint = TabularJoint::random(4, symbols, alpha, seed).unwrap();
-        let law = law(&generator(&joint, 1, Dilated::default()), &joint);
+        let law = law(&generator(&joint, 1, together(Dilated::default())), &joint);
         prop_assert!(law.total_variation(&stepwise(&joint, &[0, 1, 0, 1])) < ZERO);
     }
 
@@ -73,11 +77,12 @@ proptest! {
     #[test]
     fn origin_falls_as_it_should(alpha in 0.2f64..2.0, steps in 1usize..=3, seed: u64) {
         let joint = TabularJoint::random(3, 2, alpha, seed).unwrap();
-        let origin = || Generator::new(oracle(&joint)).unmasker(Origin::default());
-        let generator = origin().schedule(Linear::new(steps).unwrap());
+        let origin = |steps| together(Origin::new(steps).unwrap());
+        let generator = Generator::new(oracle(&joint)).unmasker(origin(steps));
         let expected = falling(&joint, &shares(steps));
         prop_assert!(law(&generator, &joint).total_variation(&expected) < ZERO);
-        let blocks = origin().schedule(DreamLinear::new(3 * steps).unwrap()).block_length(1).unwrap();
+        let blocks = Generator::new(oracle(&joint)).unmasker(origin(3 * steps));
+        let blocks = blocks.block_length(1).unwrap();
         prop_assert!(distance(&blocks, &joint, &joint.masked()) < ZERO);
     }
 
@@ -191,7 +196,7 @@ fn finite_schedules_with_one_token_a_step_are_exact() {
 #[test]
 fn other_groups_are_another_law() {
     let joint = TabularJoint::random(4, 2, 0.5, 7).unwrap();
-    let law = law(&generator(&joint, 1, Dilated::new(3).unwrap()), &joint);
+    let law = law(&generator(&joint, 1, together(Dilated::new(3).unwrap())), &joint);
     assert!(law.total_variation(&joint.product_of_marginals()) < ZERO);
     assert!(law.total_variation(&stepwise(&joint, &[0, 1, 0, 1])) > 0.01);
 }
@@ -225,16 +230,14 @@ fn origin_on_two_coins() {
     for steps in 1..=4 {
         let q: f64 = shares(steps).iter().map(|share| share * share).sum();
         let linear = || Linear::new(steps).unwrap();
-        let origin = off(&coins, linear(), Origin::default());
+        let origin = off(&coins, linear(), together(Origin::new(steps).unwrap()));
         assert!((origin - 0.5 * q).abs() < ZERO, "S = {steps}: {origin}");
         if steps > 2 {
             let even = off(&coins, linear(), EvenChance::default());
             assert!((even - 0.5 * q).abs() > 0.005, "S = {steps}: {even}");
         }
     }
-    let whole = Generator::new(oracle(&coins)).unmasker(Origin::default());
-    let error = whole.run(vec![blank(&coins)], &mut ()).unwrap_err();
-    assert!(matches!(error, Error::NeedsSteps { .. }), "{error}");
+    assert!(Origin::new(0).is_err());
 }
 
 /// Broken on purpose: looks at how probable the *drawn* token is, and puts an improbable one back.
@@ -243,7 +246,6 @@ struct PuttingBack(Arc<dyn SamplerLayer>);
 
 impl Unmasker for PuttingBack {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&Entropy);
         let best = view.ranked(0);
         let drawn = view.draw(best)?;
         if view.round() > 0 && drawn.probability < 0.5 {
@@ -272,15 +274,15 @@ fn an_adaptive_joint_between_its_ends() {
     let joint = TabularJoint::random(5, 3, 0.5, 9).unwrap();
     let canvases = vec![blank(&joint); 100];
     let noisy = NoisyRefiner::new(1.0, 3).unwrap();
-    let run = |strategy: Box<dyn Unmasking>| {
+    let run = |strategy: Unmasking| {
         generator(&joint, 5, strategy).run(canvases.clone(), &mut ()).unwrap()
     };
-    let adaptive = |c| run(AdaptiveJoint::new(noisy, Bound::Confidence(c)).unwrap().boxed());
-    assert_eq!(adaptive(0.0), run(LearnedJoint::new(noisy).boxed()));
+    let adaptive = |c| run(AdaptiveJoint::new(noisy, Bound::Confidence(c)).unwrap().into());
+    assert_eq!(adaptive(0.0), run(LearnedJoint::new(noisy).into()));
     let tokens = |outputs: Vec<conjoint_core::Output>| -> Vec<Vec<TokenId>> {
         outputs.into_iter().map(|output| output.tokens).collect()
     };
-    let sequential = tokens(run(ExactSequential::default().boxed()));
+    let sequential = tokens(run(ExactSequential::default().into()));
     let strict = adaptive(1.0);
     assert!(strict.iter().all(|output| (output.denoiser_calls, output.sampler_calls) == (5, 4)));
     assert_eq!(tokens(strict), sequential);
@@ -313,12 +315,11 @@ fn sure_rows_cost_fewer_forwards() {
         weights
     });
     let unsure = TabularJoint::random(4, 2, 1e6, 1).unwrap();
-    let forwards =
-        |joint: &TabularJoint, schedule: Arc<dyn Schedule>, strategy: Box<dyn Unmasking>| {
-            let generator = Generator::new(oracle(joint)).unmasker(strategy).schedule(schedule);
-            let generator = generator.draw(Argmax);
-            generator.run(vec![blank(joint)], &mut ()).unwrap()[0].denoiser_calls
-        };
+    let forwards = |joint: &TabularJoint, schedule: Arc<dyn Schedule>, strategy: Unmasking| {
+        let generator = scheduled(&Generator::new(oracle(joint)).unmasker(strategy), schedule);
+        let generator = generator.draw(Argmax);
+        generator.run(vec![blank(joint)], &mut ()).unwrap()[0].denoiser_calls
+    };
     let sure = sure.unwrap();
     let schedules: [Arc<dyn Schedule>; 3] = [
         Arc::new(Threshold::default()),
@@ -326,16 +327,16 @@ fn sure_rows_cost_fewer_forwards() {
         Arc::new(EntropyBound::new(0.3).unwrap()),
     ];
     for schedule in schedules {
-        let marginal = || Marginal::new(MaxProb).boxed();
+        let marginal = || Marginal::new(MaxProb).into();
         assert_eq!(forwards(&sure, schedule.clone(), marginal()), 1);
         assert_eq!(forwards(&unsure, schedule, marginal()), 4);
     }
     let one: Arc<dyn Schedule> = Arc::new(conjoint_core::schedule::TokensPerStep::new(1).unwrap());
-    let slow_fast = || SlowFast::default().boxed();
+    let slow_fast = || strategy::slow_fast(SlowFast::default());
     assert_eq!(forwards(&sure, one.clone(), slow_fast()), 1);
     assert_eq!(forwards(&unsure, one.clone(), slow_fast()), 4);
     // The first row has nothing to be compared with; the second is stable for one step.
-    let klass = || Klass::new(0.9, 0.01, 1).unwrap().boxed();
+    let klass = || strategy::klass(Klass::new(0.9, 0.01, 1).unwrap());
     assert_eq!(forwards(&sure, one.clone(), klass()), 2);
     assert_eq!(forwards(&unsure, one, klass()), 4);
 }

@@ -8,13 +8,13 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use common::{EvenChance, ZERO, generator, law, oracle};
+use conjoint_core::denoiser::{Answer, Request};
+use conjoint_core::reviser::Edit;
 use conjoint_core::schedule::{LladaEven, TokensPerStep};
-use conjoint_core::unmasker::{
-    Confidence, EditThreshold, Marginal, PathPlanning, Rcr, ReMdm, Score, Strategy as Revocable,
-    Wino,
-};
+use conjoint_core::strategy::{self, Strategy as Revocable};
+use conjoint_core::unmasker::{Confidence, Marginal, PathPlanning, ReMdm, Score};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, RowId, State as ModelState, TokenId, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error, Generator, State as ModelState, TokenId, Vocabulary,
 };
 use conjoint_testkit::conformance::Suite;
 use conjoint_testkit::{Law, TabularJoint};
@@ -24,41 +24,42 @@ use proptest::prelude::*;
 #[test]
 fn wino_passes() {
     let suite = Suite::default().extra_forwards();
-    suite.strategy("WINO", || Wino::default().boxed()).unwrap();
-    suite.strategy("timid WINO", || Wino::new(0.2, 1.0).unwrap().boxed()).unwrap();
+    suite.strategy("WINO", || strategy::wino(0.6, 0.9).unwrap()).unwrap();
+    suite.strategy("timid WINO", || strategy::wino(0.2, 1.0).unwrap()).unwrap();
 }
 
 #[test]
 fn remdm_passes() {
-    let suite = Suite::default().moves_per_position(4).extra_forwards().needs_steps();
+    let suite = Suite::default().moves_per_position(4).extra_forwards();
     for (name, strategy) in remdm() {
-        suite.strategy(name, || strategy.clone().boxed()).unwrap();
+        suite.strategy(name, || strategy.clone()).unwrap();
     }
 }
 
 #[test]
 fn rcr_passes() {
     for score in [Score::Raw, Score::Filtered] {
-        Suite::default().strategy("RCR", || Rcr::new(score).boxed()).unwrap();
+        Suite::default().strategy("RCR", || strategy::rcr(score)).unwrap();
     }
 }
 
 #[test]
 fn path_planning_passes() {
-    let suite = Suite::default().moves_per_position(4).extra_forwards().needs_steps();
+    let suite = Suite::default().moves_per_position(4).extra_forwards();
     for eta in [0.0, 1.0, 4.0] {
-        suite.strategy("P2", || PathPlanning::new(eta).unwrap().boxed()).unwrap();
+        suite.strategy("P2", || PathPlanning::new(eta).unwrap()).unwrap();
     }
 }
 
 #[test]
 fn edit_threshold_passes() {
     for edit in [0.0, 0.5, 1.0] {
-        let edit = EditThreshold::new(0.3, edit).unwrap();
+        let bounds = Edit::new(edit).unwrap();
         // A full block of one position is looked at 16 times more.
         let suite = Suite::default().extra_forwards().moves_per_position(17);
-        suite.strategy("LLaDA2.1", || edit.clone().boxed()).unwrap();
-        let none_after = || edit.clone().post_steps(0).boxed();
+        let edit = |edit| strategy::edit_threshold(0.3, edit).unwrap();
+        suite.strategy("LLaDA2.1", || edit(bounds.clone())).unwrap();
+        let none_after = || edit(bounds.clone().post_steps(0));
         Suite::default().strategy("LLaDA2.1, no steps after", none_after).unwrap();
     }
 }
@@ -66,7 +67,8 @@ fn edit_threshold_passes() {
 #[test]
 fn a_schedule_without_steps_is_refused() {
     let joint = TabularJoint::random(2, 2, 1.0, 0).unwrap();
-    for strategy in [ReMdm::default().boxed(), PathPlanning::default().boxed()] {
+    let strategies: [Revocable; 2] = [ReMdm::default().into(), PathPlanning::default().into()];
+    for strategy in strategies {
         let outcome = Generator::new(oracle(&joint)).unmasker(strategy).run(blank(2, 2), &mut ());
         assert!(matches!(outcome, Err(Error::NeedsSteps { .. })));
     }
@@ -77,9 +79,9 @@ fn blank(length: usize, mask: TokenId) -> Vec<Canvas> {
 }
 
 /// The law of a strategy over S even steps.
-fn law_in(joint: &TabularJoint, steps: usize, strategy: impl Revocable) -> Law {
+fn law_in(joint: &TabularJoint, steps: usize, strategy: impl Into<Revocable>) -> Law {
     let schedule = LladaEven::new(steps).unwrap();
-    law(&Generator::new(oracle(joint)).unmasker(strategy).schedule(schedule), joint)
+    law(&common::scheduled(&Generator::new(oracle(joint)).unmasker(strategy), schedule), joint)
 }
 
 // ---- WINO ----
@@ -126,7 +128,7 @@ proptest! {
         reveal in 0.0f64..1.0, keep in 0.0f64..=1.0, alpha in 0.2f64..2.0, seed: u64,
     ) {
         let joint = TabularJoint::random(4, 2, alpha, seed).unwrap();
-        let law = law(&generator(&joint, 1, Wino::new(reveal, keep).unwrap()), &joint);
+        let law = law(&generator(&joint, 1, strategy::wino(reveal, keep).unwrap()), &joint);
         prop_assert!(law.total_variation(&wino_law(&joint, reveal, keep)) < ZERO);
     }
 
@@ -135,8 +137,8 @@ proptest! {
         reveal in 0.0f64..1.0, alpha in 0.2f64..2.0, seed: u64,
     ) {
         let joint = TabularJoint::random(3, 3, alpha, seed).unwrap();
-        let wino = law(&generator(&joint, 1, Wino::new(reveal, 0.0).unwrap()), &joint);
-        let edit = law(&generator(&joint, 1, EditThreshold::new(reveal, 1.0).unwrap()), &joint);
+        let wino = law(&generator(&joint, 1, strategy::wino(reveal, 0.0).unwrap()), &joint);
+        let edit = law(&generator(&joint, 1, strategy::edit_threshold(reveal, Edit::new(1.0).unwrap()).unwrap()), &joint);
         let threshold = threshold_law(&joint, reveal);
         prop_assert!(wino.total_variation(&threshold) < ZERO);
         prop_assert!(edit.total_variation(&threshold) < ZERO);
@@ -146,8 +148,8 @@ proptest! {
     fn with_a_reveal_threshold_of_one_both_are_confidence(keep in 0.0f64..=1.0, seed: u64) {
         let joint = TabularJoint::random(3, 3, 0.5, seed).unwrap();
         let confidence = law(&generator(&joint, 1, Confidence::new(Score::Raw)), &joint);
-        let wino = law(&generator(&joint, 1, Wino::new(1.0, keep).unwrap()), &joint);
-        let edit = law(&generator(&joint, 1, EditThreshold::new(1.0, 1.0).unwrap()), &joint);
+        let wino = law(&generator(&joint, 1, strategy::wino(1.0, keep).unwrap()), &joint);
+        let edit = law(&generator(&joint, 1, strategy::edit_threshold(1.0, Edit::new(1.0).unwrap()).unwrap()), &joint);
         prop_assert!(wino.total_variation(&confidence) < ZERO);
         prop_assert!(edit.total_variation(&confidence) < ZERO);
     }
@@ -171,7 +173,7 @@ fn one_of_three() -> TabularJoint {
 fn wino_repairs_what_independent_draws_broke() {
     let joint = one_of_three();
     let broken = |keep: f64| -> f64 {
-        let law = law(&generator(&joint, 1, Wino::new(0.6, keep).unwrap()), &joint);
+        let law = law(&generator(&joint, 1, strategy::wino(0.6, keep).unwrap()), &joint);
         law.iter().filter(|(x, _)| x[..3] == [0, 0, 0]).map(|(_, p)| p).sum()
     };
     assert!(broken(0.0) > 0.25 && broken(0.9) < 0.05, "{} {}", broken(0.0), broken(0.9));
@@ -182,7 +184,7 @@ fn a_wino_with_other_thresholds_is_told_apart() {
     let joint = one_of_three();
     let right = wino_law(&joint, 0.6, 0.9);
     for (reveal, keep) in [(0.6, 0.0), (0.6, 0.01), (0.3, 0.9)] {
-        let wrong = law(&generator(&joint, 1, Wino::new(reveal, keep).unwrap()), &joint);
+        let wrong = law(&generator(&joint, 1, strategy::wino(reveal, keep).unwrap()), &joint);
         let distance = wrong.total_variation(&right);
         assert!(distance > 0.01, "{reveal} {keep}: {distance}");
     }
@@ -409,7 +411,7 @@ proptest! {
     #[test]
     fn rcr_is_as_defined(symbols in 2usize..=3, alpha in 0.2f64..2.0, seed: u64) {
         let joint = TabularJoint::random(3, symbols, alpha, seed).unwrap();
-        let law = law(&generator(&joint, 1, Rcr::default()), &joint);
+        let law = law(&generator(&joint, 1, strategy::rcr(Score::Filtered)), &joint);
         prop_assert!(law.total_variation(&rcr_law(&joint)) < ZERO);
     }
 
@@ -437,11 +439,11 @@ proptest! {
         let joint = TabularJoint::random(3, 3, alpha, seed).unwrap();
         let product = joint.product_of_marginals();
         for strategy in [
-            Rcr::default().boxed(),
-            PathPlanning::default().boxed(),
-            ReMdm::default().boxed(),
-            Wino::new(0.0, 1.0).unwrap().boxed(),
-            EditThreshold::new(0.0, 0.0).unwrap().post_steps(0).boxed(),
+            strategy::rcr(Score::Filtered),
+            PathPlanning::default().into(),
+            ReMdm::default().into(),
+            strategy::wino(0.0, 1.0).unwrap(),
+            strategy::edit_threshold(0.0, Edit::new(0.0).unwrap().post_steps(0)).unwrap(),
         ] {
             prop_assert!(law_in(&joint, 1, strategy).total_variation(&product) < ZERO);
         }
@@ -499,7 +501,7 @@ proptest! {
     ) {
         for (length, post_steps) in [(3, 0), (3, 1), (2, 3)] {
             let joint = TabularJoint::random(length, 2, alpha, seed).unwrap();
-            let strategy = EditThreshold::new(reveal, edit).unwrap().post_steps(post_steps);
+            let strategy = strategy::edit_threshold(reveal, Edit::new(edit).unwrap().post_steps(post_steps)).unwrap();
             let law = law(&generator(&joint, 1, strategy), &joint);
             prop_assert!(law.total_variation(&edit_law(&joint, reveal, edit, post_steps)) < ZERO);
         }
@@ -509,7 +511,10 @@ proptest! {
 #[test]
 fn a_sampler_that_edits_nothing_is_told_apart() {
     let joint = TabularJoint::random(3, 3, 0.3, 2).unwrap();
-    let blind = law(&generator(&joint, 1, EditThreshold::new(0.3, 1.0).unwrap()), &joint);
+    let blind = law(
+        &generator(&joint, 1, strategy::edit_threshold(0.3, Edit::new(1.0).unwrap()).unwrap()),
+        &joint,
+    );
     let distance = blind.total_variation(&edit_law(&joint, 0.3, 0.2, 0));
     assert!(distance > 0.01, "{distance}");
     let bits = TabularJoint::random(2, 2, 0.3, 2).unwrap();
@@ -565,12 +570,13 @@ impl Denoiser for Patchy {
         &self.vocabulary
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, ModelState), Error> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let (batch, rows) = (request.canvases(), request.rows);
         let logits: Vec<f32> =
             rows.iter().flat_map(|id| self.row(batch[id.sequence].tokens(), id.position)).collect();
         let shape = (rows.len(), self.vocabulary.size());
         let logits = ndarray::Array2::from_shape_vec(shape, logits).map_err(Error::model)?;
-        Ok((Beliefs::from_logits(logits), ModelState::new(())))
+        Ok(Answer::new(Beliefs::from_logits(logits), ModelState::new(())))
     }
 }
 
@@ -584,19 +590,20 @@ enum Steps {
 }
 
 /// Every strategy and its steps.
-fn everyone(a: f64, b: f64) -> Vec<(Box<dyn Revocable>, Steps)> {
-    let edit = EditThreshold::new(a, b).unwrap();
+fn everyone(a: f64, b: f64) -> Vec<(Revocable, Steps)> {
+    let edit =
+        |steps| strategy::edit_threshold(a, Edit::new(b).unwrap().post_steps(steps)).unwrap();
     vec![
-        (Wino::new(a, b).unwrap().boxed(), Steps::Positions(0)),
-        (Rcr::new(Score::Raw).boxed(), Steps::Positions(0)),
-        (Rcr::default().boxed(), Steps::Positions(0)),
-        (edit.clone().boxed(), Steps::Positions(16)),
-        (edit.post_steps(0).boxed(), Steps::Positions(0)),
-        (PathPlanning::new(4.0 * b).unwrap().boxed(), Steps::Schedule),
-        (ReMdm::cap(a).unwrap().boxed(), Steps::Schedule),
-        (ReMdm::rescale(b).unwrap().boxed(), Steps::Schedule),
-        (ReMdm::looping(b, 0.7, 0.3, 0.5).unwrap().boxed(), Steps::Schedule),
-        (ReMdm::conf().boxed(), Steps::Schedule),
+        (strategy::wino(a, b).unwrap(), Steps::Positions(0)),
+        (strategy::rcr(Score::Raw), Steps::Positions(0)),
+        (strategy::rcr(Score::Filtered), Steps::Positions(0)),
+        (edit(16), Steps::Positions(16)),
+        (edit(0), Steps::Positions(0)),
+        (PathPlanning::new(4.0 * b).unwrap().into(), Steps::Schedule),
+        (ReMdm::cap(a).unwrap().into(), Steps::Schedule),
+        (ReMdm::rescale(b).unwrap().into(), Steps::Schedule),
+        (ReMdm::looping(b, 0.7, 0.3, 0.5).unwrap().into(), Steps::Schedule),
+        (ReMdm::conf().into(), Steps::Schedule),
     ]
 }
 
@@ -619,10 +626,9 @@ proptest! {
         for (strategy, steps) in everyone(a, b) {
             let patchy = Patchy::new(symbols, seed, None);
             let banned = patchy.banned();
-            let generator = Generator::new(patchy)
-                .ban(banned.clone())
-                .unmasker(strategy)
-                .schedule(LladaEven::new(per_block * blocks).unwrap())
+            let generator = Generator::new(patchy).ban(banned.clone()).unmasker(strategy);
+            let even = LladaEven::new(per_block * blocks).unwrap();
+            let generator = common::scheduled(&generator, even)
                 .block_length(span / blocks).unwrap()
                 .seed(seed);
             let output = generator.run(vec![canvas.clone()], &mut ()).unwrap().remove(0);
@@ -649,11 +655,8 @@ proptest! {
         for (strategy, _) in everyone(0.6, 0.5) {
             let patchy = Patchy::new(symbols, seed, Some(position));
             let banned = patchy.banned();
-            let generator = Generator::new(patchy)
-                .ban(banned)
-                .unmasker(strategy)
-                .schedule(LladaEven::new(3).unwrap())
-                .seed(seed);
+            let generator = Generator::new(patchy).ban(banned).unmasker(strategy);
+            let generator = common::scheduled(&generator, LladaEven::new(3).unwrap()).seed(seed);
             let outcome = generator.run(blank(length, symbols as TokenId), &mut ());
             let named = matches!(
                 outcome, Err(Error::EmptyRow { sequence: 0, position: p }) if p == position

@@ -4,7 +4,8 @@ mod common;
 
 use common::{blank, generator, oracle, orders};
 use conjoint_core::order::Random;
-use conjoint_core::unmasker::{Confidence, ExactSequential, LearnedJoint, Marginal, Strategy};
+use conjoint_core::strategy::Strategy;
+use conjoint_core::unmasker::{Confidence, ExactSequential, LearnedJoint, Marginal};
 use conjoint_core::{Canvas, Generator, Output, SeededStream};
 use conjoint_testkit::{ExactRefiner, NoisyRefiner, StaleRefiner, TabularJoint};
 
@@ -69,12 +70,12 @@ fn a_sequence_does_not_depend_on_its_batch() {
         [vec![3; 5], vec![0, 3, 3], vec![3], vec![3, 1, 3, 3, 2], vec![3; 3], vec![2, 2, 3, 3, 3]]
             .map(|tokens| Canvas::infill(tokens, 3).unwrap())
             .into();
-    let strategies: [Box<dyn Strategy>; 5] = [
-        ExactSequential::default().boxed(),
-        Marginal::default().boxed(),
-        Confidence::default().boxed(),
-        LearnedJoint::new(ExactRefiner).boxed(),
-        LearnedJoint::new(NoisyRefiner::new(1.0, 2).unwrap()).boxed(),
+    let strategies: [Strategy; 5] = [
+        ExactSequential::default().into(),
+        Marginal::default().into(),
+        Confidence::default().into(),
+        LearnedJoint::new(ExactRefiner).into(),
+        LearnedJoint::new(NoisyRefiner::new(1.0, 2).unwrap()).into(),
     ];
     for strategy in strategies {
         let generator = common::over(model.clone(), 3, strategy);
@@ -96,17 +97,17 @@ fn a_sequence_does_not_depend_on_its_batch() {
 fn values_are_pinned() {
     let weights: Vec<f64> = (1..=27).map(|i| f64::from(i * i % 11)).collect();
     let joint = TabularJoint::new(3, 3, &weights).unwrap();
-    let tokens = |k, strategy: Box<dyn Strategy>| -> Vec<_> {
+    let tokens = |k, strategy: Strategy| -> Vec<_> {
         let outputs = outputs(&generator(&joint, k, strategy).seed(7), &vec![blank(&joint); 4]);
         outputs.into_iter().map(|output| output.tokens).collect()
     };
     let sequential = [[0, 0, 2], [0, 2, 1], [1, 1, 1], [0, 0, 2]];
-    assert_eq!(tokens(1, ExactSequential::default().boxed()), sequential);
-    assert_eq!(tokens(3, LearnedJoint::new(ExactRefiner).boxed()), sequential);
+    assert_eq!(tokens(1, ExactSequential::default().into()), sequential);
+    assert_eq!(tokens(3, LearnedJoint::new(ExactRefiner).into()), sequential);
     let at_once = [[0, 0, 2], [0, 2, 2], [0, 1, 0], [0, 0, 2]];
-    assert_eq!(tokens(3, Marginal::default().boxed()), at_once);
+    assert_eq!(tokens(3, Marginal::default().into()), at_once);
     let anywhere = [[2, 0, 1], [0, 0, 2], [0, 2, 1], [2, 0, 0]];
-    assert_eq!(tokens(1, Marginal::new(Random).boxed()), anywhere);
+    assert_eq!(tokens(1, Marginal::new(Random).into()), anywhere);
     let confident = [[0, 2, 1], [2, 2, 0], [0, 0, 2], [0, 1, 1]];
-    assert_eq!(tokens(1, Confidence::default().boxed()), confident);
+    assert_eq!(tokens(1, Confidence::default().into()), confident);
 }

@@ -11,9 +11,10 @@ use conjoint_core::draw::Argmax;
 use conjoint_core::guidance::ClassifierFree;
 use conjoint_core::order::LeftToRight;
 use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::strategy::Strategy;
 use conjoint_core::unmasker::{
     ClippedJoint, Copula, EnergyResampling, ExactSequential, LearnedJoint, Marginal,
-    PrefixAcceptance, Strategy,
+    PrefixAcceptance,
 };
 use conjoint_core::{
     Autoregressive, Beliefs, Canvas, Denoiser, Error, Generator, Next, SamplerLayer, TokenId,
@@ -34,14 +35,14 @@ fn exact(joint: &TabularJoint) -> TabularAutoregressive {
 
 #[test]
 fn conformance() {
-    let pass = |name: &str, make: &dyn Fn() -> Box<dyn Strategy>| {
+    let pass = |name: &str, make: &dyn Fn() -> Strategy| {
         conformance::strategy(name, make).unwrap();
     };
-    pass("energy resampling", &|| EnergyResampling::new(ProbeScorer).boxed());
-    pass("prefix acceptance", &|| PrefixAcceptance::new(ProbeScorer).boxed());
-    pass("greedy prefix acceptance", &|| PrefixAcceptance::new(ProbeScorer).greedy().boxed());
-    pass("clipped joint", &|| ClippedJoint::new(ProbeLayer).boxed());
-    let copula = || Copula::new(ProbeScorer).boxed();
+    pass("energy resampling", &|| EnergyResampling::new(ProbeScorer).into());
+    pass("prefix acceptance", &|| PrefixAcceptance::new(ProbeScorer).into());
+    pass("greedy prefix acceptance", &|| PrefixAcceptance::new(ProbeScorer).greedy().into());
+    pass("clipped joint", &|| ClippedJoint::new(ProbeLayer).into());
+    let copula = || Copula::new(ProbeScorer);
     Suite::default().extra_forwards().strategy("copula", copula).unwrap();
 }
 
@@ -58,10 +59,10 @@ impl Autoregressive for Failing {
 #[test]
 fn a_failure_of_the_second_model_is_passed_on() {
     let joint = TabularJoint::random(3, 2, 1.0, 1).unwrap();
-    let strategies: [Box<dyn Strategy>; 3] = [
-        EnergyResampling::new(Failing).boxed(),
-        Copula::new(Failing).boxed(),
-        PrefixAcceptance::new(Failing).boxed(),
+    let strategies: [Strategy; 3] = [
+        EnergyResampling::new(Failing).into(),
+        Copula::new(Failing).into(),
+        PrefixAcceptance::new(Failing).into(),
     ];
     for strategy in strategies {
         let generator = Generator::new(oracle(&joint))
@@ -436,12 +437,12 @@ mod clipped_joint {
     #[test]
     fn one_token_a_step_is_sequential_token_for_token() {
         let joint = TabularJoint::random(4, 3, 0.5, 6).unwrap();
-        let run = |strategy: Box<dyn Strategy>| {
+        let run = |strategy: Strategy| {
             let generator = Generator::new(oracle(&joint)).unmasker(strategy).seed(4);
             generator.run(vec![blank(&joint); 50], &mut ()).unwrap()
         };
         let layer = NoisyRefiner::new(3.0, 1).unwrap();
-        assert_eq!(run(ClippedJoint::new(layer).boxed()), run(ExactSequential::default().boxed()));
+        assert_eq!(run(ClippedJoint::new(layer).into()), run(ExactSequential::default().into()));
     }
 
     /// Broken on purpose: takes the probability of the last token for that of the path.

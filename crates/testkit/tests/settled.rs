@@ -8,7 +8,9 @@ use common::{ZERO, blank, cases, generator, oracle, parity};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::Temperature;
 use conjoint_core::order::MaxProb;
-use conjoint_core::unmasker::{Confidence, Klass, Marginal, Score, SlowFast};
+use conjoint_core::policy::{Klass, SlowFast};
+use conjoint_core::strategy::{self, Strategy};
+use conjoint_core::unmasker::{Confidence, Marginal, Score};
 use conjoint_core::{Generator, TokenId};
 use conjoint_testkit::{Law, TabularJoint, exact_law};
 use process::{Draw, State, draws, evolve, row, split};
@@ -99,8 +101,8 @@ impl KlassLaw {
     }
 }
 
-fn klass(with: KlassLaw) -> Klass {
-    Klass::new(with.tau, with.epsilon, with.steps as usize).unwrap()
+fn klass(with: KlassLaw) -> Strategy {
+    strategy::klass(Klass::new(with.tau, with.epsilon, with.steps as usize).unwrap())
 }
 
 proptest! {
@@ -120,9 +122,9 @@ proptest! {
     fn with_tight_bounds_both_are_confidence(alpha in 0.2f64..2.0, seed: u64) {
         let joint = TabularJoint::random(3, 3, alpha, seed).unwrap();
         let confidence = |score| law(&generator(&joint, 1, Confidence::new(score)), &joint);
-        let klass = law(&generator(&joint, 1, Klass::new(1.0, 0.01, 1).unwrap()), &joint);
+        let klass = law(&generator(&joint, 1, strategy::klass(Klass::new(1.0, 0.01, 1).unwrap())), &joint);
         prop_assert!(klass.total_variation(&confidence(Score::Filtered)) < ZERO);
-        let slow_fast = SlowFast::new(3, 0.3, 1.0).unwrap();
+        let slow_fast = strategy::slow_fast(SlowFast::new(3, 0.3, 1.0).unwrap());
         let slow_fast = law(&generator(&joint, 1, slow_fast), &joint);
         prop_assert!(slow_fast.total_variation(&confidence(Score::Raw)) < ZERO);
     }
@@ -162,9 +164,10 @@ fn klass_looks_at_filtered_rows_and_slow_fast_at_raw_ones() {
     let confidence = |score| cold(generator(&joint, 1, Confidence::new(score)));
     let (raw, filtered) = (confidence(Score::Raw), confidence(Score::Filtered));
     assert!(raw.total_variation(&filtered) > 0.01);
-    let klass = cold(generator(&joint, 1, Klass::new(1.0, 0.01, 1).unwrap()));
+    let klass = cold(generator(&joint, 1, strategy::klass(Klass::new(1.0, 0.01, 1).unwrap())));
     assert!(klass.total_variation(&filtered) < ZERO);
-    let slow_fast = cold(generator(&joint, 1, SlowFast::new(3, 0.3, 1.0).unwrap()));
+    let slow_fast =
+        cold(generator(&joint, 1, strategy::slow_fast(SlowFast::new(3, 0.3, 1.0).unwrap())));
     assert!(slow_fast.total_variation(&raw) < ZERO);
 }
 
@@ -178,17 +181,24 @@ fn with_argmax_draws_confidence_is_the_largest_probability() {
             generator.run(vec![blank(&joint)], &mut ()).unwrap().remove(0).tokens
         };
         let marginal = greedy(generator(&joint, 1, Marginal::new(MaxProb)));
-        assert_eq!(greedy(generator(&joint, 1, Klass::new(1.0, 0.01, 1).unwrap())), marginal);
-        assert_eq!(greedy(generator(&joint, 1, SlowFast::new(5, 0.3, 1.0).unwrap())), marginal);
+        assert_eq!(
+            greedy(generator(&joint, 1, strategy::klass(Klass::new(1.0, 0.01, 1).unwrap()))),
+            marginal
+        );
+        assert_eq!(
+            greedy(generator(&joint, 1, strategy::slow_fast(SlowFast::new(5, 0.3, 1.0).unwrap()))),
+            marginal
+        );
     }
 }
 
 /// Once a bit is known the rows of the other two are what they were: settled, but not independent.
 #[test]
 fn both_draw_independently_what_they_reveal_together() {
-    let slow_fast = generator(&parity(), 1, SlowFast::new(1, 0.3, 0.5).unwrap());
+    let slow_fast =
+        generator(&parity(), 1, strategy::slow_fast(SlowFast::new(1, 0.3, 0.5).unwrap()));
     assert!(parity().total_variation(&law(&slow_fast, &parity())) > 0.4);
-    let klass = generator(&parity(), 1, Klass::new(0.4, 0.01, 1).unwrap());
+    let klass = generator(&parity(), 1, strategy::klass(Klass::new(0.4, 0.01, 1).unwrap()));
     assert!(parity().total_variation(&law(&klass, &parity())) > 0.4);
 }
 
@@ -296,8 +306,8 @@ impl SlowFastLaw {
     }
 }
 
-fn slow_fast(with: SlowFastLaw) -> SlowFast {
-    SlowFast::new(with.slow_steps as usize, with.span, with.fill).unwrap()
+fn slow_fast(with: SlowFastLaw) -> Strategy {
+    strategy::slow_fast(SlowFast::new(with.slow_steps as usize, with.span, with.fill).unwrap())
 }
 
 proptest! {

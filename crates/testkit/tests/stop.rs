@@ -6,14 +6,17 @@ mod process;
 
 use std::sync::Arc;
 
-use common::{ZERO, blank, cases, oracle, orders, over};
+use common::{ZERO, blank, cases, oracle, orders, over, scheduled, together};
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::observer::Reveal;
 use conjoint_core::order::{Entropy, LeftToRight};
+use conjoint_core::policy::{Dilated, Klass, Origin, SlowFast};
+use conjoint_core::reviser::Edit;
 use conjoint_core::schedule::{Linear, TokensPerStep};
+use conjoint_core::strategy::{self, Strategy as Unmasking};
 use conjoint_core::unmasker::{
-    AdaptiveJoint, Bound, Confidence, Copula, Dilated, EditThreshold, EnergyResampling,
-    ExactSequential, Klass, LearnedJoint, LocalAutoregression, Marginal, Origin, PathPlanning,
-    PrefixAcceptance, Rcr, ReMdm, Score, SlowFast, Strategy as Unmasking, Wino,
+    AdaptiveJoint, Bound, Confidence, Copula, EnergyResampling, ExactSequential, LearnedJoint,
+    LocalAutoregression, Marginal, PathPlanning, PrefixAcceptance, ReMdm, Score,
 };
 use conjoint_core::{
     Beliefs, Canvas, Denoiser, Error, Generator, Observer, Output, RowId, Schedule, State, TokenId,
@@ -47,7 +50,7 @@ fn padded(tokens: &[TokenId], is_given: impl Fn(usize) -> bool) -> Vec<TokenId> 
 // ---- What is asked, told and answered, whatever the strategy ----
 
 /// A strategy by its name, and a schedule that it goes with.
-type Named = (&'static str, Box<dyn Unmasking>, Arc<dyn Schedule>);
+type Named = (&'static str, Unmasking, Arc<dyn Schedule>);
 
 /// Every strategy.
 fn strategies(joint: &TabularJoint) -> Vec<Named> {
@@ -55,31 +58,31 @@ fn strategies(joint: &TabularJoint) -> Vec<Named> {
     let six: Arc<dyn Schedule> = Arc::new(Linear::new(6).unwrap());
     let ar = || TabularAutoregressive::new(joint.clone());
     let adaptive = AdaptiveJoint::new(ExactRefiner, Bound::Confidence(0.4)).unwrap();
-    let edit = |reveal, edit| EditThreshold::new(reveal, edit).unwrap();
-    let all: Vec<(_, Box<dyn Unmasking>, _)> = vec![
-        ("exact", ExactSequential::default().boxed(), &two),
-        ("marginal", Marginal::new(Entropy).boxed(), &two),
-        ("marginal, in steps", Marginal::default().boxed(), &six),
-        ("confidence", Confidence::new(Score::Raw).boxed(), &two),
-        ("joint", LearnedJoint::new(ExactRefiner).boxed(), &two),
-        ("joint, window", LearnedJoint::new(ExactRefiner).window(1).unwrap().boxed(), &two),
-        ("adaptive joint", adaptive.boxed(), &two),
-        ("energy", EnergyResampling::new(ar()).boxed(), &two),
-        ("copula", Copula::new(ar()).boxed(), &two),
-        ("prefix acceptance", PrefixAcceptance::new(ar()).boxed(), &two),
-        ("local autoregression", LocalAutoregression::new(ar(), 3).unwrap().boxed(), &two),
-        ("origin", Origin::default().boxed(), &six),
-        ("KLASS", Klass::new(0.3, 0.5, 1).unwrap().boxed(), &two),
-        ("SlowFast", SlowFast::new(1, 0.3, 0.5).unwrap().boxed(), &two),
-        ("dilated", Dilated::default().boxed(), &two),
-        ("WINO", Wino::default().boxed(), &two),
-        ("bold WINO", Wino::new(0.2, 1.0).unwrap().boxed(), &two),
-        ("RCR", Rcr::default().boxed(), &six),
-        ("P2", PathPlanning::new(0.5).unwrap().boxed(), &six),
-        ("ReMDM", ReMdm::cap(0.4).unwrap().boxed(), &six),
-        ("ReMDM-conf", ReMdm::conf().boxed(), &six),
-        ("LLaDA2.1", edit(0.7, 0.1).boxed(), &two),
-        ("LLaDA2.1, bold", edit(0.1, 0.3).boxed(), &two),
+    let edit = |reveal, edit| strategy::edit_threshold(reveal, Edit::new(edit).unwrap()).unwrap();
+    let all: Vec<(_, Unmasking, _)> = vec![
+        ("exact", ExactSequential::default().into(), &two),
+        ("marginal", Marginal::new(Entropy).into(), &two),
+        ("marginal, in steps", Marginal::default().into(), &six),
+        ("confidence", Confidence::new(Score::Raw).into(), &two),
+        ("joint", LearnedJoint::new(ExactRefiner).into(), &two),
+        ("joint, window", LearnedJoint::new(ExactRefiner).window(1).unwrap().into(), &two),
+        ("adaptive joint", adaptive.into(), &two),
+        ("energy", EnergyResampling::new(ar()).into(), &two),
+        ("copula", Copula::new(ar()).into(), &two),
+        ("prefix acceptance", PrefixAcceptance::new(ar()).into(), &two),
+        ("local autoregression", LocalAutoregression::new(ar(), 3).unwrap().into(), &two),
+        ("origin", together(Origin::new(6).unwrap()), &six),
+        ("KLASS", strategy::klass(Klass::new(0.3, 0.5, 1).unwrap()), &two),
+        ("SlowFast", strategy::slow_fast(SlowFast::new(1, 0.3, 0.5).unwrap()), &two),
+        ("dilated", together(Dilated::default()), &two),
+        ("WINO", strategy::wino(0.6, 0.9).unwrap(), &two),
+        ("bold WINO", strategy::wino(0.2, 1.0).unwrap(), &two),
+        ("RCR", strategy::rcr(Score::Filtered), &six),
+        ("P2", PathPlanning::new(0.5).unwrap().into(), &six),
+        ("ReMDM", ReMdm::cap(0.4).unwrap().into(), &six),
+        ("ReMDM-conf", ReMdm::conf().into(), &six),
+        ("LLaDA2.1", edit(0.7, 0.1), &two),
+        ("LLaDA2.1, bold", edit(0.1, 0.3), &two),
     ];
     all.into_iter().map(|(name, strategy, schedule)| (name, strategy, schedule.clone())).collect()
 }
@@ -91,7 +94,7 @@ fn what_is_filled_up_is_never_masked_again() {
     let canvas = Canvas::unconditional(6, joint.mask()).unwrap();
     for (name, strategy, schedule) in strategies(&joint) {
         let model = oracle(&joint).with_eos(EOS).unwrap().with_pad(joint.mask()).unwrap();
-        let generator = Generator::new(model).unmasker(strategy).schedule(schedule);
+        let generator = scheduled(&Generator::new(model).unmasker(strategy), schedule);
         let mut cut = 0;
         for output in generator.stop_at_eos(true).run(vec![canvas.clone(); 20], &mut ()).unwrap() {
             let end = end_of(&output.tokens, |_| false).unwrap_or(5);
@@ -125,7 +128,9 @@ impl Denoiser for Thrifty {
         self.0.vocabulary()
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         let end = |canvas: &Canvas| end_of(canvas.tokens(), |i| canvas.is_given(i));
         for canvas in batch {
             let reached = |end| (0..end).all(|i| !canvas.is_masked(i));
@@ -139,7 +144,7 @@ impl Denoiser for Thrifty {
                 return Err(Error::model(format!("{} of {:?}", id.position, canvas.tokens())));
             }
         }
-        self.0.denoise(batch, rows)
+        self.0.forward(request)
     }
 }
 
@@ -259,7 +264,7 @@ fn wino_doubts_nothing_behind_the_end() {
     (weights[place(&text)], weights[place(&[1, 2, EOS, 2, 2, 2])]) = (0.5, 0.5);
     let joint = TabularJoint::new(6, 3, &weights).unwrap();
     let run = |stop: bool| {
-        let generator = over(model(&joint), 1, Wino::default()).stop_at_eos(stop);
+        let generator = over(model(&joint), 1, strategy::wino(0.6, 0.9).unwrap()).stop_at_eos(stop);
         generator.run(vec![blank(&joint)], &mut ()).unwrap().remove(0)
     };
     let (stopped, full) = (run(true), run(false));
@@ -278,19 +283,22 @@ fn a_held_block_cannot_lose_an_end_that_was_reached() {
         fn vocabulary(&self) -> &Vocabulary {
             &self.0
         }
-        fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
+        fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+            let batch = &request.canvases()[..];
+            let rows = request.rows;
             let row = |id: &RowId| {
                 let likely = if batch[id.sequence].is_masked(id.position) { EOS } else { 2 };
                 (0..4).map(move |token| if token == likely { 0.0 } else { -9.0 })
             };
             let logits: Vec<f32> = rows.iter().flat_map(row).collect();
             let logits = ndarray::Array2::from_shape_vec((rows.len(), 4), logits);
-            Ok((Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
+            Ok(Answer::new(Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
         }
     }
     let run = |stop: bool| {
         let vocabulary = Vocabulary::new(4, 3).unwrap().with_eos(EOS).unwrap();
-        let generator = Generator::new(Fickle(vocabulary)).unmasker(EditThreshold::default());
+        let generator = Generator::new(Fickle(vocabulary))
+            .unmasker(strategy::edit_threshold(0.7, Edit::default()).unwrap());
         let generator = generator.draw(conjoint_core::draw::Argmax).stop_at_eos(stop);
         let canvas = Canvas::unconditional(3, 3).unwrap();
         generator.run(vec![canvas], &mut ()).unwrap().remove(0)
@@ -313,8 +321,8 @@ fn the_law_of_stopped_sequences() {
         assert!(expected.total_variation(&whole) > 0.05, "{tokens:?}");
         let canvas = Canvas::infill(tokens.into(), joint.mask()).unwrap();
         for (name, order) in orders() {
-            let exact = ExactSequential::new(order.clone()).boxed();
-            let refined = LearnedJoint::new(ExactRefiner).order(order).boxed();
+            let exact: Unmasking = ExactSequential::new(order.clone()).into();
+            let refined: Unmasking = LearnedJoint::new(ExactRefiner).order(order).into();
             for (k, strategy) in [(1, exact), (3, refined)] {
                 let generator = over(model(&joint), k, strategy).stop_at_eos(true);
                 let law = exact_law(&generator, &canvas).unwrap();
@@ -393,19 +401,19 @@ proptest! {
         reveal in 0.1f64..0.8, second in 0.1f64..=1.0, alpha in 0.3f64..2.0, seed: u64,
     ) {
         let joint = TabularJoint::random(4, 2, alpha, seed).unwrap();
-        let law = |strategy: Box<dyn Unmasking>| {
+        let law = |strategy: Unmasking| {
             let generator = over(model(&joint), 1, strategy).stop_at_eos(true);
             exact_law(&generator, &blank(&joint)).unwrap()
         };
-        let wino = law(Wino::new(reveal, second).unwrap().boxed());
+        let wino = law(strategy::wino(reveal, second).unwrap().into());
         let distance = wino.total_variation(&wino_law(&joint, reveal, second));
         prop_assert!(distance < ZERO, "WINO: {distance}");
         let joint = TabularJoint::random(3, 2, alpha, seed).unwrap();
-        let law = |strategy: Box<dyn Unmasking>| {
+        let law = |strategy: Unmasking| {
             let generator = over(model(&joint), 1, strategy).stop_at_eos(true);
             exact_law(&generator, &blank(&joint)).unwrap()
         };
-        let edit = law(EditThreshold::new(reveal, second).unwrap().post_steps(0).boxed());
+        let edit = law(strategy::edit_threshold(reveal, Edit::new(second).unwrap().post_steps(0)).unwrap().into());
         let distance = edit.total_variation(&edit_law(&joint, reveal, second));
         prop_assert!(distance < ZERO, "LLaDA2.1: {distance}");
     }

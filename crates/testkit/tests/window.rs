@@ -5,10 +5,10 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{blank, generator, oracle, over};
+use conjoint_core::condensed::Rows;
+use conjoint_core::denoiser::Request;
 use conjoint_core::unmasker::LearnedJoint;
-use conjoint_core::{
-    Beliefs, Canvas, Error, Generator, Next, RowId, SamplerLayer, State, TokenId, Unmasker, View,
-};
+use conjoint_core::{Error, Generator, Next, SamplerLayer, State, TokenId, Unmasker, View};
 use conjoint_testkit::{ExactRefiner, NoisyRefiner, TabularJoint};
 
 /// A layer that keeps count of the rows of each pass.
@@ -16,14 +16,11 @@ use conjoint_testkit::{ExactRefiner, NoisyRefiner, TabularJoint};
 struct Counting<L>(L, Arc<Mutex<Vec<usize>>>);
 
 impl<L: SamplerLayer> SamplerLayer for Counting<L> {
-    fn refine(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, Error> {
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
         self.1.lock().unwrap().push(rows.len());
-        self.0.refine(state, batch, rows)
+        Ok(self.0.refine(state, batch, rows)?.into())
     }
 }
 

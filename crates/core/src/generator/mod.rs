@@ -113,6 +113,12 @@ impl Generator {
         self
     }
 
+    /// Drops the filters set before, such as those of a [preset](crate::presets).
+    pub fn without_filters(mut self) -> Self {
+        self.filter = None;
+        self
+    }
+
     /// The tokens ruled out before anything is computed from a row; the mask id unless set here.
     /// The list replaces the one before: leave the mask id out, and it is still never drawn, but
     /// counts in the scores.

@@ -52,6 +52,11 @@ impl<'a> StepRequest<'a> {
         self.skipped = steps;
     }
 
+    /// How many steps are skipped as it stands.
+    pub fn skipped(&self) -> usize {
+        self.skipped
+    }
+
     /// [Skips](Self::skip_forward) as many steps as reveal nothing.
     pub fn skip_while(&mut self, reveals_nothing: impl Fn(&Progress) -> bool) {
         let mut ahead = self.progress;

@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn thresholds_are_probabilities() {
-        assert!(EditThreshold::new(0.0, 0.0).is_ok() && EditThreshold::new(1.0, 1.0).is_ok());
-        for (reveal, edit) in [(-0.1, 0.5), (1.1, 0.5), (f64::NAN, 0.5), (0.7, 2.0), (0.7, -1.0)] {
-            let error = EditThreshold::new(reveal, edit).unwrap_err().to_string();
-            assert!(error.contains("threshold") && error.contains("from 0 to 1"), "{error}");
+        assert!(Edit::new(0.0).is_ok() && Edit::new(1.0).is_ok());
+        for bad in [-0.1, 1.1, f64::NAN] {
+            let error = Edit::new(bad).unwrap_err().to_string();
+            assert!(error.contains("edit threshold") && error.contains("from 0 to 1"), "{error}");
         }
     }
 }

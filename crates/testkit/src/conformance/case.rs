@@ -1,4 +1,4 @@
-use conjoint_core::unmasker::Strategy;
+use conjoint_core::strategy::Strategy;
 use conjoint_core::{Canvas, Denoiser, Error as CoreError, Generator, Output, SeededStream};
 
 use super::Violation;
@@ -13,19 +13,21 @@ pub(super) struct Case {
     generator: Generator,
     canvases: Vec<Canvas>,
     spends_more: bool,
+    /// Whether every sequence comes with settings of its own.
+    each: bool,
 }
 
 impl Case {
-    /// A setting by its name, its rows and what it sets on a generator.
+    /// A setting by its name, its model and what it sets on a generator.
     pub fn new(
         run: String,
-        rows: Rows,
+        probe: Result<Probe, CoreError>,
         set: impl Fn(Generator) -> Result<Generator, CoreError>,
     ) -> Result<Self, Violation> {
         let parts = || {
-            let probe = Probe::new(rows)?;
+            let probe = probe?;
             let mut generator = Generator::new(probe.clone());
-            if rows == Rows::Tempting {
+            if probe.rows() == Rows::Tempting {
                 // The mask is left off the list: it must not be drawn even so.
                 generator = generator.ban(probe.banned());
             }
@@ -33,7 +35,7 @@ impl Case {
             Ok((probe, set(generator)?, canvases))
         };
         let (probe, generator, canvases) = parts().map_err(|e| Violation::failed(&run, e))?;
-        Ok(Self { run, probe, generator, canvases, spends_more: false })
+        Ok(Self { run, probe, generator, canvases, spends_more: false, each: false })
     }
 
     /// Lets the strategy spend more forwards than there are steps that reveal.
@@ -41,9 +43,19 @@ impl Case {
         Self { spends_more, ..self }
     }
 
+    /// Gives every sequence settings of its own, all alike.
+    pub fn each(self) -> Self {
+        Self { each: true, ..self }
+    }
+
+    /// Whether the settings go together with a strategy, and what is wrong with them if they do not.
+    pub fn allows(&self, strategy: Strategy) -> Result<(), CoreError> {
+        self.generator.clone().unmasker(strategy).check(&[])
+    }
+
     /// Runs it in every batch there is and compares.
-    pub fn check(&self, make: &impl Fn() -> Box<dyn Strategy>) -> Result<(), Violation> {
-        let mut replay = Replay::default();
+    pub fn check(&self, make: &impl Fn() -> Strategy) -> Result<(), Violation> {
+        let mut replay = Replay::new(self.probe.vocabulary().eos());
         let all = || self.canvases.clone();
         let expected = self.outputs(make(), all(), 0, 16, &mut replay)?;
         let vocabulary = self.probe.vocabulary();
@@ -56,14 +68,14 @@ impl Case {
             })?;
         }
         for (batch, how) in [(16, "the same again"), (1, "one at a time"), (2, "in batches of 2")] {
-            let outputs = self.outputs(make(), all(), 0, batch, &mut Replay::default())?;
+            let outputs = self.outputs(make(), all(), 0, batch, &mut Replay::new(None))?;
             for (sequence, pair) in outputs.iter().zip(&expected).enumerate() {
                 self.same(sequence, how, pair)?;
             }
         }
         for (sequence, canvas) in all().into_iter().enumerate() {
             let alone =
-                self.outputs(make(), vec![canvas], sequence as u64, 16, &mut Replay::default())?;
+                self.outputs(make(), vec![canvas], sequence as u64, 16, &mut Replay::new(None))?;
             for output in &alone {
                 self.same(sequence, "alone", (output, &expected[sequence]))?;
             }
@@ -74,19 +86,26 @@ impl Case {
     /// Runs canvases whose streams are numbered from `first_stream`.
     fn outputs(
         &self,
-        strategy: Box<dyn Strategy>,
+        strategy: Strategy,
         canvases: Vec<Canvas>,
         first_stream: u64,
         batch: usize,
         replay: &mut Replay,
     ) -> Result<Vec<Output>, Violation> {
-        self.generator
+        let generator = self
+            .generator
             .clone()
             .unmasker(strategy)
             .streams(move |sequence| Box::new(SeededStream::new(5, first_stream + sequence)))
-            .batch_size(batch)
-            .and_then(|generator| generator.run(canvases, replay))
-            .map_err(|error| Watched::violation(&self.run, error))
+            .batch_size(batch);
+        let run = |generator: Generator| match self.each {
+            false => generator.run(canvases, replay),
+            true => {
+                let own = |canvas| (canvas, generator.clone());
+                generator.run_each(canvases.into_iter().map(own).collect(), replay)
+            }
+        };
+        generator.and_then(run).map_err(|error| Watched::violation(&self.run, error))
     }
 
     fn same(

@@ -1,7 +1,5 @@
-use std::sync::Arc;
-
-use conjoint_core::unmasker::Strategy;
-use conjoint_core::{Error as CoreError, Generator, Output, Schedule};
+use conjoint_core::strategy::Strategy;
+use conjoint_core::{Error as CoreError, Generator, Output};
 
 use super::Violation;
 use super::probe::{Fault, Flaw, Probe, Rows};
@@ -13,11 +11,11 @@ const POSITION: usize = 3;
 /// A row that cannot be drawn from must be an error that names it.
 pub(super) fn flawed_rows(
     name: &str,
-    schedule: Arc<dyn Schedule>,
-    make: impl Fn() -> Box<dyn Strategy>,
+    set: &dyn Fn(Generator) -> Generator,
+    make: impl Fn() -> Strategy,
 ) -> Result<(), Violation> {
     for flaw in Flaw::ALL {
-        let outcome = run_with(flaw, &schedule, make());
+        let outcome = run_with(flaw, set, make());
         if !is_reported(flaw, &outcome) {
             let error = if flaw.is_empty() { "EmptyRow" } else { "NonFinite" };
             return Err(Violation::MissedError {
@@ -32,8 +30,8 @@ pub(super) fn flawed_rows(
 
 fn run_with(
     flaw: Flaw,
-    schedule: &Arc<dyn Schedule>,
-    strategy: Box<dyn Strategy>,
+    set: &dyn Fn(Generator) -> Generator,
+    strategy: Strategy,
 ) -> Result<Vec<Output>, CoreError> {
     let probe = Probe::new(Rows::Plain)?;
     let canvases = probe.canvases()?;
@@ -41,7 +39,7 @@ fn run_with(
     let generator = Generator::new(probe.with_fault(fault)).unmasker(strategy);
     // Without a ban it is for the draw to refuse the mask.
     let generator = if flaw == Flaw::OnlyMask { generator.ban([]) } else { generator };
-    generator.schedule(schedule.clone()).run(canvases, &mut ())
+    set(generator).run(canvases, &mut ())
 }
 
 fn is_reported(flaw: Flaw, outcome: &Result<Vec<Output>, CoreError>) -> bool {
@@ -84,10 +82,10 @@ mod tests {
 
     #[test]
     fn a_strategy_that_refines_meets_the_flaw_of_its_layer() {
-        let three: Arc<dyn Schedule> = Arc::new(TokensPerStep::new(3).unwrap());
-        let refines = run_with(Flaw::Refined, &three, LearnedJoint::new(ProbeLayer).boxed());
+        let three = |generator: Generator| generator.schedule(TokensPerStep::new(3).unwrap());
+        let refines = run_with(Flaw::Refined, &three, LearnedJoint::new(ProbeLayer).into());
         assert!(matches!(refines, Err(CoreError::NonFinite { sequence: SEQUENCE, .. })));
-        let outputs = run_with(Flaw::Refined, &three, Marginal::default().boxed());
+        let outputs = run_with(Flaw::Refined, &three, Marginal::default().into());
         assert!(is_reported(Flaw::Refined, &outputs));
         let mut outputs = outputs.unwrap();
         outputs[SEQUENCE].sampler_calls = 1;

@@ -1,12 +1,12 @@
 //! The laws that every strategy and every model must obey, as one call each.
 //!
 //! ```
-//! use conjoint_core::unmasker::{LearnedJoint, Marginal, Strategy};
+//! use conjoint_core::unmasker::{LearnedJoint, Marginal};
 //! use conjoint_testkit::conformance;
 //!
-//! conformance::strategy("marginal", || Marginal::default().boxed())?;
+//! conformance::strategy("marginal", Marginal::default)?;
 //! // A strategy that refines brings the suite's own sampler layer.
-//! conformance::strategy("learned joint", || LearnedJoint::new(conformance::ProbeLayer).boxed())?;
+//! conformance::strategy("learned joint", || LearnedJoint::new(conformance::ProbeLayer))?;
 //! # Ok::<(), conformance::Violation>(())
 //! ```
 //!

@@ -1,9 +1,12 @@
+use conjoint_core::condensed;
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error as CoreError, RowId, SamplerLayer, State, TokenId, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error as CoreError, SamplerLayer, State, TokenId, Vocabulary,
 };
 use ndarray::Array2;
 use rand::RngExt;
 
+use crate::condensing::condense;
 use crate::noise::canvas_rng;
 
 /// The kinds of rows that a strategy must survive.
@@ -68,13 +71,21 @@ pub(super) struct Probe {
     rows: Rows,
     vocabulary: Vocabulary,
     fault: Option<Fault>,
+    /// Answers condensed rows to whoever can use them.
+    condensed: bool,
 }
 
 impl Probe {
     pub fn new(rows: Rows) -> Result<Self, CoreError> {
         // The mask is amidst the other ids, so that no strategy may take it for the last one.
         let (size, mask) = if rows == Rows::OneToken { (2, 0) } else { (7, 3) };
-        Ok(Self { rows, vocabulary: Vocabulary::new(size, mask)?, fault: None })
+        let vocabulary = Vocabulary::new(size, mask)?.with_eos(1)?;
+        Ok(Self { rows, vocabulary, fault: None, condensed: false })
+    }
+
+    /// The same, answering condensed rows of two tokens.
+    pub fn condensed(self) -> Self {
+        Self { condensed: true, ..self }
     }
 
     pub fn with_fault(self, fault: Fault) -> Self {
@@ -96,6 +107,10 @@ impl Probe {
             Canvas::infill(vec![a, mask, z, mask, mask, a], mask)?,
             Canvas::unconditional(2, mask)?,
         ])
+    }
+
+    pub fn rows(&self) -> Rows {
+        self.rows
     }
 
     /// The ids that must not be drawn beside the mask, and are to be banned.
@@ -142,17 +157,19 @@ impl Probe {
         }
     }
 
-    fn answer(&self, seed: u64, batch: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, CoreError> {
+    fn answer(&self, seed: u64, request: &Request<'_>) -> Result<condensed::Rows, CoreError> {
+        let rows = request.rows;
         let mut logits = Vec::with_capacity(rows.len() * self.vocabulary.size());
         for id in rows {
-            let canvas = batch[id.sequence];
+            let canvas = request.batch[id.sequence].canvas;
             let mut row = self.logits(seed, canvas, id.position);
             self.spoil(&mut row, seed, canvas, id.position);
             logits.extend(row);
         }
         let shape = (rows.len(), self.vocabulary.size());
         let logits = Array2::from_shape_vec(shape, logits).map_err(CoreError::model)?;
-        Ok(Beliefs::from_logits(logits))
+        let beliefs = Beliefs::from_logits(logits);
+        if self.condensed { condense(beliefs, request, 2) } else { Ok(beliefs.into()) }
     }
 }
 
@@ -161,8 +178,8 @@ impl Denoiser for Probe {
         &self.vocabulary
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), CoreError> {
-        Ok((self.answer(0, batch, rows)?, State::new(self.clone())))
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, CoreError> {
+        Ok(Answer::new(self.answer(0, request)?, State::new(self.clone())))
     }
 }
 
@@ -177,13 +194,8 @@ impl ProbeLayer {
 }
 
 impl SamplerLayer for ProbeLayer {
-    fn refine(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, CoreError> {
-        state.downcast_mut::<Probe>()?.answer(Self::SEED, batch, rows)
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<condensed::Rows, CoreError> {
+        state.downcast_mut::<Probe>()?.answer(Self::SEED, request)
     }
 }
 

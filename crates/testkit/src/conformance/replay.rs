@@ -8,6 +8,8 @@ use super::Violation;
 /// Plays every event back on a canvas of its own, and keeps what was revealed.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
+    /// The id behind which a sequence that stops is filled up without a word.
+    eos: Option<TokenId>,
     sequences: BTreeMap<usize, Trace>,
 }
 
@@ -25,6 +27,16 @@ struct Trace {
 }
 
 impl Trace {
+    /// Takes over what was filled in behind an end-of-sequence id that was generated.
+    fn fill_behind(&mut self, eos: Option<TokenId>, canvas: &Canvas) {
+        let is_end = |&p: &usize| Some(canvas.tokens()[p]) == eos && !canvas.is_given(p);
+        let Some(end) = (0..canvas.len()).find(is_end).filter(|_| canvas.is_done()) else { return };
+        for position in end + 1..canvas.len() {
+            // Fails where a token stands already, which is then compared.
+            let _ = self.canvas.reveal(position, canvas.tokens()[position]);
+        }
+    }
+
     fn expect(&mut self, holds: bool, what: &'static str) {
         if !holds {
             self.disagrees.get_or_insert(what);
@@ -87,6 +99,7 @@ impl Observer for Replay {
     fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
         if let Some(trace) = self.sequences.get_mut(&sequence) {
             trace.expect(step == trace.steps, "a step skipped or told twice");
+            trace.fill_behind(self.eos, canvas);
             trace.expect(trace.canvas.tokens() == canvas.tokens(), "the canvas after a step");
             trace.steps += 1;
         }
@@ -104,6 +117,11 @@ impl Observer for Replay {
 }
 
 impl Replay {
+    /// For runs that may stop at this id.
+    pub fn new(eos: Option<TokenId>) -> Self {
+        Self { eos, sequences: BTreeMap::new() }
+    }
+
     /// Checks one sequence's events and output. `spends_more` lets it count more forwards than there are
     /// steps that reveal; `known` says which ids may be drawn.
     pub fn check(
@@ -160,6 +178,7 @@ mod tests {
             denoiser_calls: 1,
             sampler_calls: 0,
             steps: 1,
+            finish: conjoint_core::FinishReason::Length,
         }
     }
 

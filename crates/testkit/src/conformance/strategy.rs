@@ -5,13 +5,13 @@ use conjoint_core::schedule::{
     Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Progress, Threshold,
     TokensPerStep,
 };
-use conjoint_core::unmasker::Strategy;
+use conjoint_core::strategy::Strategy;
 use conjoint_core::{Draw, Error as CoreError, Generator, Schedule};
 
 use super::Violation;
 use super::case::Case;
 use super::flaws::flawed_rows;
-use super::probe::Rows;
+use super::probe::{Probe, Rows};
 use super::watch::Watched;
 
 /// A schedule and what it is called.
@@ -21,7 +21,7 @@ type Named = (String, Arc<dyn Schedule>);
 ///
 /// # Errors
 /// The first [`Violation`] found.
-pub fn strategy(name: &str, make: impl Fn() -> Box<dyn Strategy>) -> Result<(), Violation> {
+pub fn strategy<S: Into<Strategy>>(name: &str, make: impl Fn() -> S) -> Result<(), Violation> {
     Suite::default().strategy(name, make)
 }
 
@@ -31,14 +31,33 @@ pub struct Suite {
     schedules: Vec<Named>,
     moves_per_position: usize,
     spends_more: bool,
-    needs_steps: bool,
 }
 
 impl Default for Suite {
     /// The schedules of `conjoint-core`, and one move for each position to generate.
     fn default() -> Self {
-        let (moves_per_position, spends_more, needs_steps) = (1, false, false);
-        Self { schedules: Vec::new(), moves_per_position, spends_more, needs_steps }
+        Self { schedules: Vec::new(), moves_per_position: 1, spends_more: false }
+    }
+}
+
+/// How the positions to generate are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blocks {
+    One,
+    Of(usize),
+    /// Of 2, each opened when half of the one before is known.
+    Overlapping,
+}
+
+impl Blocks {
+    const ALL: [Self; 4] = [Self::One, Self::Of(1), Self::Of(2), Self::Overlapping];
+
+    fn set(self, generator: Generator) -> Result<Generator, CoreError> {
+        match self {
+            Self::One => Ok(generator),
+            Self::Of(length) => generator.block_length(length),
+            Self::Overlapping => generator.block_length(2)?.open_next_block_at(0.5),
+        }
     }
 }
 
@@ -57,68 +76,105 @@ impl Suite {
     }
 
     /// Lets a strategy spend forwards beyond one for each step that reveals: one that
-    /// [hides positions](conjoint_core::Before::ask_without) or [waits](conjoint_core::Next::Wait).
+    /// [hides positions](conjoint_core::StepRequest::ask_without) or reveals nothing in a step.
     pub fn extra_forwards(self) -> Self {
         Self { spends_more: true, ..self }
     }
 
-    /// Tests with the schedules that have a total number of steps, for a strategy that
-    /// [needs one](conjoint_core::schedule::Progress::total).
-    pub fn needs_steps(self) -> Self {
-        Self { needs_steps: true, ..self }
-    }
-
-    /// Puts a strategy through every schedule, with and without blocks, on rows that are plain,
+    /// Puts a strategy (an unmasker, or one with a policy and a reviser) through every schedule that it takes, in one block,
+    /// in short blocks and in overlapping ones, on rows that are plain,
     /// tied, sparse, tempting (the mask and a banned id lead) or of a one-token vocabulary, with
-    /// sampled and argmax draws. The canvases are of different lengths, with and without prompts
-    /// and holes.
+    /// sampled and argmax draws; and, on plain rows, stopping at an end-of-sequence id, on condensed rows, and with settings
+    /// for each sequence. The canvases are of different lengths, with and without prompts and holes.
     ///
     /// `make` makes the strategy anew for each run. One that refines does so with a
     /// [`ProbeLayer`](super::ProbeLayer).
     ///
     /// Checked are: every step with a forward reveals a token; it ends within its
     /// [moves](Self::moves_per_position); the mask, banned and unknown ids are never revealed;
-    /// given tokens stay; the events told rebuild the output; the same seed gives the same output,
+    /// given tokens stay; the events reported rebuild the output; the same seed gives the same output,
     /// in batches of 1, 2 and 16 and alone; a row with NaN or +∞, and a row without a possible
     /// token, is an error that names its sequence and position.
     ///
     /// # Errors
-    /// The first [`Violation`] found.
-    pub fn strategy(
+    /// The first [`Violation`] found. A strategy that no schedule goes with fails with the reason.
+    pub fn strategy<S: Into<Strategy>>(
         &self,
         name: &str,
-        make: impl Fn() -> Box<dyn Strategy>,
+        make: impl Fn() -> S,
+    ) -> Result<(), Violation> {
+        let failed = |e| Violation::failed(name, e);
+        let make = || make().into().around(|inner| Watched::new(inner, self.moves_per_position));
+        let mut tested = Vec::new();
+        let mut refused = None;
+        for (schedule_name, schedule) in self.all_schedules().map_err(failed)? {
+            let set = |generator: Generator| match &schedule {
+                Some(schedule) => generator.schedule(schedule.clone()),
+                None => generator,
+            };
+            let alone = Case::new(name.to_owned(), Probe::new(Rows::Plain), |g| Ok(set(g)))?;
+            match alone.allows(make()) {
+                Err(error @ (CoreError::Combination { .. } | CoreError::NeedsSteps { .. })) => {
+                    refused = Some(error);
+                    continue;
+                }
+                other => other.map_err(failed)?,
+            }
+            let run = format!("{name}, {schedule_name}");
+            let is_finite = schedule.as_ref().is_some_and(|schedule| schedule.steps().is_some());
+            self.check(&run, is_finite, &set, &make)?;
+            tested.push(schedule);
+        }
+        let Some(schedule) = tested.pop() else {
+            // Every schedule was refused, so there is a reason.
+            return Err(failed(refused.unwrap_or(CoreError::NothingMasked("no schedule"))));
+        };
+        let several: Arc<dyn Schedule> = match schedule.as_ref().and_then(|s| s.steps()) {
+            Some(_) => Arc::new(Linear::new(2).map_err(failed)?),
+            None => Arc::new(TokensPerStep::new(3).map_err(failed)?),
+        };
+        let set = |generator: Generator| match &schedule {
+            Some(_) => generator.schedule(several.clone()),
+            None => generator,
+        };
+        flawed_rows(name, &set, make)
+    }
+
+    /// Every block length, kind of rows and draw, and the settings beside.
+    fn check(
+        &self,
+        run: &str,
+        is_finite: bool,
+        set: &dyn Fn(Generator) -> Generator,
+        make: &impl Fn() -> Strategy,
     ) -> Result<(), Violation> {
         let draws: [(&str, Arc<dyn Draw>); 2] =
             [("categorical", Arc::new(Categorical)), ("argmax", Arc::new(Argmax))];
-        let make = || Watched::new(make(), self.moves_per_position).boxed();
-        for (schedule_name, schedule) in
-            self.all_schedules().map_err(|e| Violation::failed(name, e))?
-        {
-            for block in [None, Some(1), Some(2)] {
+        let case = |run: String, probe, set: &dyn Fn(Generator) -> Result<Generator, CoreError>| {
+            Case::new(run, probe, set).map(|case| case.spends_more(self.spends_more))
+        };
+        for blocks in Blocks::ALL {
+            if blocks == Blocks::Overlapping && (is_finite || !overlaps(set, make)) {
+                continue;
+            }
+            for (draw_name, draw) in &draws {
+                let set = |generator: Generator| blocks.set(set(generator).draw(draw.clone()));
+                let run = |what: &str| format!("{run}, {blocks:?}, {what}, {draw_name}");
                 for rows in Rows::ALL {
-                    for (draw_name, draw) in &draws {
-                        let run = format!(
-                            "{name}, {schedule_name}, block {block:?}, {rows:?} rows, {draw_name}"
-                        );
-                        let set = |generator: Generator| {
-                            let set = generator.schedule(schedule.clone()).draw(draw.clone());
-                            block.map_or(Ok(set.clone()), |length| set.block_length(length))
-                        };
-                        Case::new(run, rows, set)?.spends_more(self.spends_more).check(&make)?;
-                    }
+                    let run = run(&format!("{rows:?} rows"));
+                    case(run, Probe::new(rows), &set)?.check(make)?;
                 }
+                let stops = |generator: Generator| Ok(set(generator)?.stop_at_eos(true));
+                case(run("stopping"), Probe::new(Rows::Plain), &stops)?.check(make)?;
+                let condensed = Probe::new(Rows::Plain).map(Probe::condensed);
+                case(run("condensed rows"), condensed, &set)?.check(make)?;
+                case(run("own settings"), Probe::new(Rows::Plain), &set)?.each().check(make)?;
             }
         }
-        let failed = |e| Violation::failed(name, e);
-        let three: Arc<dyn Schedule> = match self.needs_steps {
-            true => Arc::new(Linear::new(2).map_err(failed)?),
-            false => Arc::new(TokensPerStep::new(3).map_err(failed)?),
-        };
-        flawed_rows(name, three, make)
+        Ok(())
     }
 
-    fn all_schedules(&self) -> Result<Vec<Named>, CoreError> {
+    fn all_schedules(&self) -> Result<Vec<(String, Option<Arc<dyn Schedule>>)>, CoreError> {
         let built_in: [(&str, Arc<dyn Schedule>); 12] = [
             ("1 token per step", Arc::new(TokensPerStep::new(1)?)),
             ("3 tokens per step", Arc::new(TokensPerStep::new(3)?)),
@@ -135,8 +191,19 @@ impl Suite {
         ];
         let built_in = built_in.into_iter().map(|(name, schedule)| (name.to_owned(), schedule));
         let all = built_in.chain(self.schedules.iter().cloned());
-        Ok(all.filter(|(_, s)| !self.needs_steps || s.steps().is_some()).collect())
+        let all = all.map(|(name, schedule)| (name, Some(schedule)));
+        Ok([("no schedule".to_owned(), None)].into_iter().chain(all).collect())
     }
+}
+
+/// Whether a strategy whose policy may have a total of steps takes overlapping blocks.
+fn overlaps(set: &dyn Fn(Generator) -> Generator, make: &impl Fn() -> Strategy) -> bool {
+    let check = || {
+        let generator = set(Generator::new(Probe::new(Rows::Plain)?)).unmasker(make());
+        let canvases = Probe::new(Rows::Plain)?.canvases()?;
+        Blocks::Overlapping.set(generator)?.check(&canvases)
+    };
+    !matches!(check(), Err(CoreError::Parameter { .. }))
 }
 
 /// A schedule that wants this many tokens, whatever is left. It is for the generator to keep the

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
-use conjoint_core::unmasker::Strategy;
-use conjoint_core::{Before, Error as CoreError, Next, SamplerLayer, Turn, Unmasker, View};
+use conjoint_core::unmasker::{Control, DynUnmasker};
+use conjoint_core::{Error as CoreError, Next, Order, SamplerLayer, StepRequest, Unmasker, View};
 
 use super::Violation;
 
-/// A strategy that is stopped once it has made more moves than it may need.
+/// An unmasker that is stopped once it has made more moves than it may need.
 #[derive(Clone)]
 pub(super) struct Watched {
-    inner: Box<dyn Strategy>,
+    inner: Box<dyn DynUnmasker>,
     moves_per_position: usize,
     /// Moves left to this sequence; unknown before its first.
     left: Option<usize>,
@@ -20,7 +20,7 @@ pub(super) struct Watched {
 struct Overrun(usize);
 
 impl Watched {
-    pub fn new(inner: Box<dyn Strategy>, moves_per_position: usize) -> Self {
+    pub fn new(inner: Box<dyn DynUnmasker>, moves_per_position: usize) -> Self {
         Self { inner, moves_per_position, left: None }
     }
 
@@ -36,8 +36,12 @@ impl Watched {
 }
 
 impl Unmasker for Watched {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, CoreError> {
-        self.inner.prepare(before)
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), CoreError> {
+        self.inner.plan(request)
+    }
+
+    fn draft(&mut self, view: &mut View<'_>) -> Result<(), CoreError> {
+        self.inner.draft(view)
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, CoreError> {
@@ -50,11 +54,27 @@ impl Unmasker for Watched {
         self.inner.decide(view)
     }
 
+    fn control(&self) -> Control {
+        self.inner.control()
+    }
+
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.inner.order()
+    }
+
+    fn default_order(&self) -> Arc<dyn Order> {
+        self.inner.default_order()
+    }
+
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         self.inner.sampler_layer()
     }
 
-    fn whole_rows(&self) -> bool {
-        self.inner.whole_rows()
+    fn needs_full_rows(&self) -> bool {
+        self.inner.needs_full_rows()
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
     }
 }

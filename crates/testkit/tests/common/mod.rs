@@ -7,11 +7,13 @@ use conjoint_core::observer::Reveal;
 use conjoint_core::order::{
     CertaintyPrior, Entropy, LeftToRight, Margin, MaxProb, PcSampler, Random, Randomised, Raw,
 };
+use conjoint_core::policy::DynPolicy;
 use conjoint_core::schedule::TokensPerStep;
-use conjoint_core::unmasker::{Drawn, Strategy};
+use conjoint_core::strategy::Strategy;
+use conjoint_core::unmasker::{Control, Drawn, Marginal};
 use conjoint_core::{
-    Before, Canvas, Draw, Error, Generator, Next, Observer, Order, Stream, TokenId, Turn, Unmasker,
-    View,
+    Canvas, Draw, Error, Generator, Next, Observer, Order, Schedule, StepRequest, Stream, TokenId,
+    Unmasker, View,
 };
 use conjoint_testkit::{Law, TabularDenoiser, TabularJoint, exact_law};
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
@@ -43,13 +45,28 @@ pub fn orders() -> Vec<(&'static str, Arc<dyn Order>)> {
 }
 
 /// A generator over the oracle of `joint`: `k` tokens a step, revealed by `strategy`.
-pub fn generator(joint: &TabularJoint, k: usize, strategy: impl Strategy) -> Generator {
+pub fn generator(joint: &TabularJoint, k: usize, strategy: impl Into<Strategy>) -> Generator {
     over(oracle(joint), k, strategy)
 }
 
-/// The same over any oracle.
-pub fn over(oracle: TabularDenoiser, k: usize, strategy: impl Strategy) -> Generator {
-    Generator::new(oracle).unmasker(strategy).schedule(TokensPerStep::new(k).unwrap())
+/// The same over any oracle. A strategy that takes no schedule is left to itself.
+pub fn over(oracle: TabularDenoiser, k: usize, strategy: impl Into<Strategy>) -> Generator {
+    let generator = Generator::new(oracle).unmasker(strategy);
+    scheduled(&generator, TokensPerStep::new(k).unwrap())
+}
+
+/// Independent draws where a policy says.
+pub fn together(policy: impl DynPolicy) -> Strategy {
+    Strategy::new(Marginal::default()).policy(policy)
+}
+
+/// A generator with this schedule, if its strategy takes one.
+pub fn scheduled(generator: &Generator, schedule: impl Schedule + 'static) -> Generator {
+    let scheduled = generator.clone().schedule(schedule);
+    match scheduled.check(&[]) {
+        Err(Error::Combination { .. }) => generator.clone(),
+        _ => scheduled,
+    }
 }
 
 /// The perfect denoiser of `joint`.
@@ -98,11 +115,18 @@ impl Unmasker for Peeking {
 pub struct EvenChance(Vec<usize>);
 
 impl Unmasker for EvenChance {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        let (canvas, progress) = (before.canvas(), *before.progress());
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        let (canvas, progress) = (request.canvas(), *request.progress());
         let p = if progress.is_last() { 1.0 } else { 1.0 / progress.steps as f64 };
-        self.0 = canvas.masked().filter(|_| before.stream().chance(p)).collect();
-        Ok(if self.0.is_empty() { Turn::Idle(1) } else { Turn::Forward })
+        self.0 = canvas.masked().filter(|_| request.stream().chance(p)).collect();
+        if self.0.is_empty() {
+            request.skip_forward(1);
+        }
+        Ok(())
+    }
+
+    fn control(&self) -> Control {
+        Control::Steps
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {

@@ -7,6 +7,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
+use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::presets::{Adjust, Dream, DreamAlgorithm, FastDllm, Llada};
 use conjoint_core::{
     Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, TokenId, Vocabulary,
@@ -61,14 +62,22 @@ impl Denoiser for Rows {
         &self.vocabulary
     }
 
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
-        Ok((self.beliefs(batch, rows)?, State::new(())))
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
+        Ok(Answer::new(self.beliefs(batch, rows)?, State::new(())))
     }
 }
 
 impl SamplerLayer for Rows {
-    fn refine(&self, _: &mut State, batch: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, Error> {
-        self.beliefs(batch, rows)
+    fn pass(
+        &self,
+        _: &mut State,
+        request: &Request<'_>,
+    ) -> Result<conjoint_core::condensed::Rows, Error> {
+        let batch = &request.canvases()[..];
+        let rows = request.rows;
+        Ok(self.beliefs(batch, rows)?.into())
     }
 }
 
