@@ -27,28 +27,38 @@ fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-impl Toy {
-    /// Completes the states of a sequence: one before each position, from the token before it.
-    fn read_on(&self, states: &mut Vec<u64>, tokens: &[TokenId]) {
-        for position in states.len()..tokens.len() {
-            let before = position.checked_sub(1).map(|i| states[i] ^ u64::from(tokens[i] + 1));
-            states.push(mix(before.unwrap_or(1)));
-            self.computed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+/// The states of each sequence: one before each position, from the token before it.
+type Kept = HashMap<SequenceId, Vec<u64>>;
 
-    /// The rows of a request, from the states of its sequences.
-    fn rows(&self, request: &Request<'_>, states: &[Vec<u64>]) -> Answer {
-        let logit = |(n, token): (usize, usize)| {
-            let RowId { sequence, position } = request.rows[n];
-            let tokens = request.batch[sequence].canvas.tokens();
-            let around = position.saturating_sub(2)..(position + 3).min(tokens.len());
-            let around: u64 = tokens[around].iter().map(|&token| u64::from(token)).sum();
-            let hash = mix(states[sequence][position] ^ mix(around << 32 | token as u64));
-            4.0 * (hash >> 40) as f32 / (1 << 24) as f32
-        };
-        let logits = Array2::from_shape_fn((request.rows.len(), self.vocabulary.size()), logit);
-        Answer::new(Beliefs::from_logits(logits), State::new(()))
+impl Toy {
+    /// Answers a request with the states there are, and keeps those it had to compute.
+    fn answer(&self, kept: &mut Kept, request: &Request<'_>) -> Result<Answer, Error> {
+        let mut logits = Array2::zeros((request.rows.len(), self.vocabulary.size()));
+        for (sequence, shown) in request.batch.iter().enumerate() {
+            let tokens = shown.canvas.tokens();
+            let mut states = shown.id.and_then(|id| kept.remove(&id)).unwrap_or_default();
+            match shown.changed {
+                Changed::All => states.clear(),
+                Changed::Positions(p) => states.truncate(p.first().map_or(tokens.len(), |p| p + 1)),
+            }
+            for position in states.len()..tokens.len() {
+                let before = position.checked_sub(1).map(|i| states[i] ^ u64::from(tokens[i] + 1));
+                states.push(mix(before.unwrap_or(1)));
+                self.computed.fetch_add(1, Ordering::Relaxed);
+            }
+            for (id, mut row) in request.rows.iter().zip(logits.rows_mut()) {
+                let nearby = id.position.saturating_sub(2)..(id.position + 3).min(tokens.len());
+                if id.sequence == sequence {
+                    let bag: u64 = tokens[nearby].iter().map(|&token| u64::from(token)).sum();
+                    for (token, logit) in row.iter_mut().enumerate() {
+                        let hash = mix(states[id.position] ^ mix(bag << 32 | token as u64));
+                        *logit = 4.0 * (hash >> 40) as f32 / (1 << 24) as f32;
+                    }
+                }
+            }
+            kept.extend(shown.id.map(|id| (id, states)));
+        }
+        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
     }
 }
 
@@ -58,41 +68,24 @@ impl Denoiser for Toy {
     }
 
     fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        let mut states = vec![Vec::new(); request.batch.len()];
-        for (states, shown) in states.iter_mut().zip(request.batch) {
-            self.read_on(states, shown.canvas.tokens());
-        }
-        Ok(self.rows(request, &states))
+        self.answer(&mut Kept::new(), request)
     }
 
     fn open_session(self: Arc<Self>) -> Result<Option<Box<dyn Session>>, Error> {
-        let memory = || Box::new(Memory { model: self.clone(), kept: HashMap::new() });
+        let memory = || Box::new(Memory { model: self.clone(), kept: Kept::new() });
         Ok(self.remembers.then(|| memory() as _))
     }
 }
 
-/// What is kept during one run: the states of each of its sequences.
+/// What is kept during one run.
 struct Memory {
     model: Arc<Toy>,
-    kept: HashMap<SequenceId, Vec<u64>>,
+    kept: Kept,
 }
 
 impl Session for Memory {
     fn forward(&mut self, request: &Request<'_>) -> Result<Answer, Error> {
-        let mut states = Vec::new();
-        for shown in request.batch {
-            let mut own = shown.id.and_then(|id| self.kept.remove(&id)).unwrap_or_default();
-            match shown.changed {
-                Changed::All => own.clear(),
-                Changed::Positions(p) => own.truncate(p.first().map_or(own.len(), |&p| p + 1)),
-            }
-            self.model.read_on(&mut own, shown.canvas.tokens());
-            states.push(own);
-        }
-        let answer = self.model.rows(request, &states);
-        let of_ids = request.batch.iter().zip(states);
-        self.kept.extend(of_ids.filter_map(|(shown, states)| Some((shown.id?, states))));
-        Ok(answer)
+        self.model.answer(&mut self.kept, request)
     }
 
     fn end(&mut self, sequence: SequenceId) {

@@ -163,6 +163,7 @@ mod tests {
     use super::*;
     use conjoint_core::filter::{Temperature, TopK};
     use conjoint_core::order::{LeftToRight, Random};
+    use conjoint_core::unmasker::Marginal;
     use conjoint_testkit::{TabularDenoiser, TabularJoint};
 
     fn joint() -> TabularJoint {
@@ -237,6 +238,16 @@ mod tests {
             OwnPath::new(generator).log_likelihoods(&samples).unwrap()
         };
         assert_eq!(scores(1), scores(7));
+    }
+
+    #[test]
+    fn what_the_generator_would_reveal_in_a_step_is_not_used() {
+        let (samples, _) = all();
+        let plain = OwnPath::new(generator()).log_likelihoods(&samples).unwrap();
+        let three = generator().order(LeftToRight).schedule(TokensPerStep::new(3).unwrap());
+        assert_eq!(OwnPath::new(three.clone()).log_likelihoods(&samples).unwrap(), plain);
+        let marginal = three.unmasker(Marginal::default());
+        assert_eq!(OwnPath::new(marginal).log_likelihoods(&samples).unwrap(), plain);
     }
 
     /// −ln p of a long run of samples comes near the joint's entropy, and the interval says how

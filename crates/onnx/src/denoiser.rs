@@ -21,6 +21,9 @@ const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outp
 
 /// A frozen masked diffusion language model on ONNX Runtime.
 ///
+/// Threads that share one take turns: its graphs run one call at a time. For more at once put the sequences into one
+/// batch, such as a [`Run`](conjoint_core::Run), or open a model for each thread.
+///
 /// ```no_run
 /// use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, runtime};
 /// runtime::ensure()?;
