@@ -1,11 +1,15 @@
 //! `conjoint compare`.
 
-use std::io::Write;
-
 use anyhow::Result;
 use clap::Args;
+use conjoint_lab::comparison::{Lines, Metric};
+use conjoint_lab::registry::Line;
 
-use crate::comparison::{self, ComparisonArguments, Line, Lines, Metric};
+use crate::comparison::{self, ComparisonArguments};
+use crate::flag::Flags;
+use crate::names;
+
+const FLAGS: Flags = Flags(&[("unmasker", "--strategies"), ("k", "--steps")]);
 
 /// Compare strategies: quality against denoiser-equivalent forwards, a line a strategy
 ///
@@ -27,7 +31,8 @@ pub struct Arguments {
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "exact,marginal,confidence,joint"
+        default_value = "exact,marginal,confidence,joint",
+        value_parser = names::line
     )]
     strategies: Vec<Line>,
     /// Tokens per step [default: 2,4,8]
@@ -35,19 +40,13 @@ pub struct Arguments {
           value_parser = clap::value_parser!(u16).range(1..))]
     steps: Option<Vec<u16>>,
     /// What is measured
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "right,parses,nll")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "right,parses,nll",
+          value_parser = names::metric())]
     metrics: Vec<Metric>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { comparison, strategies, steps, metrics } = arguments;
-    let lines = Lines {
-        flag: "--strategies",
-        lines: strategies,
-        k_flag: "--steps",
-        given: steps.as_deref(),
-        default: &[2, 4, 8],
-    };
-    let table = comparison::run(comparison, &lines, metrics)?;
-    Ok(std::io::stdout().write_all(table.as_bytes())?)
+    let lines = Lines::new(strategies.clone()).at(steps.clone()).by_default_at(&[2, 4, 8]);
+    comparison::run(comparison, lines, metrics, FLAGS)
 }

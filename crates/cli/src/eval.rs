@@ -1,12 +1,15 @@
 //! `conjoint eval`.
 
-use std::io::Write;
-
 use anyhow::Result;
 use clap::Args;
+use conjoint_lab::comparison::{Lines, Metric};
+use conjoint_lab::registry::{Line, UnmaskerSpec};
 
-use crate::comparison::{self, ComparisonArguments, Line, Lines, Metric};
-use crate::registry::UnmaskerName;
+use crate::comparison::{self, ComparisonArguments};
+use crate::flag::Flags;
+use crate::names;
+
+const FLAGS: Flags = Flags(&[("strategies", "--unmaskers"), ("unmasker", "--unmaskers")]);
 
 /// Measure how close strategies come to one-at-a-time sampling, the model's own joint
 ///
@@ -25,9 +28,10 @@ pub struct Arguments {
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "exact,marginal,joint"
+        default_value = "exact,marginal,joint",
+        value_parser = names::unmasker
     )]
-    unmaskers: Vec<UnmaskerName>,
+    unmaskers: Vec<UnmaskerSpec>,
     /// Tokens per step; `exact` always takes 1 [default: 2,3,4,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -37,7 +41,8 @@ pub struct Arguments {
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "right,parses,nll,mauve,neighbours"
+        default_value = "right,parses,nll,mauve,neighbours",
+        value_parser = names::metric()
     )]
     metrics: Vec<Metric>,
 }
@@ -45,13 +50,6 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { comparison, unmaskers, k, metrics } = arguments;
     let lines: Vec<Line> = unmaskers.iter().cloned().map(Line::new).collect();
-    let lines = Lines {
-        flag: "--unmaskers",
-        lines: &lines,
-        k_flag: "--k",
-        given: k.as_deref(),
-        default: &[2, 3, 4, 8],
-    };
-    let table = comparison::run(comparison, &lines, metrics)?;
-    Ok(std::io::stdout().write_all(table.as_bytes())?)
+    let lines = Lines::new(lines).at(k.clone()).by_default_at(&[2, 3, 4, 8]);
+    comparison::run(comparison, lines, metrics, FLAGS)
 }

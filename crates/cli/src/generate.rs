@@ -8,13 +8,15 @@ use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
 use conjoint::trace::{Page, Trace};
+use conjoint_lab::registry::{Part, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
+use conjoint_lab::{Error, Model, Sampling};
 use serde::Serialize;
 
-use crate::flag::{self, BadFlag};
-use crate::model::{Model, ModelArguments};
+use crate::flag::{self, BadFlag, PLAIN};
+use crate::model::ModelArguments;
+use crate::names;
 use crate::progress::Steps;
 use crate::prompt::{PromptArguments, comma_separated};
-use crate::registry::{Part, ScheduleName, UnmaskerName, Uses, refuse_unused};
 use crate::sampling::SamplingArguments;
 
 /// Generate text or token ids with an exported model
@@ -31,12 +33,12 @@ pub struct Arguments {
     #[command(flatten)]
     prompt: PromptArguments,
     /// How tokens are revealed in a step (`conjoint strategies` lists all)
-    #[arg(long, value_name = "UNMASKER", default_value = "exact")]
-    unmasker: UnmaskerName,
+    #[arg(long, value_name = "UNMASKER", default_value = "exact", value_parser = names::unmasker)]
+    unmasker: UnmaskerSpec,
     /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS, threshold:TAU and more
     /// (`conjoint strategies` lists all) [default: per-step:1]
-    #[arg(long, value_name = "SCHEDULE")]
-    schedule: Option<ScheduleName>,
+    #[arg(long, value_name = "SCHEDULE", value_parser = names::schedule)]
+    schedule: Option<ScheduleSpec>,
     #[command(flatten)]
     sampling: SamplingArguments,
     /// Seed of all randomness; sample i draws from stream i of it
@@ -70,20 +72,23 @@ struct SequenceReport {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let schedule = schedule(arguments)?;
+    let named = |error: Error| PLAIN.name(error);
+    let sampling = arguments.sampling.settings();
+    let schedule = schedule(arguments, &sampling).map_err(named)?;
     let page = arguments.trace.as_ref().map(|path| traced(path, Page::create(path))).transpose()?;
     let model = arguments.model.open()?;
-    let generator =
-        arguments.sampling.generator(&model, "--unmasker", &arguments.unmasker, &schedule)?;
+    let generator = sampling.generator(&model, &arguments.unmasker, &schedule).map_err(named)?;
     let generator = generator.seed(arguments.seed);
     let canvas = arguments.prompt.canvas(&model)?;
     let canvases = vec![canvas; arguments.num_samples as usize];
 
     let start = Instant::now();
     let steps = Steps::new(&canvases, "generating");
-    let mut observer = (steps, (History::default(), Trace::new(caption(arguments, &schedule))));
-    let blame = |error| arguments.sampling.blame(("--schedule", &schedule), error);
-    let outputs = generator.run(canvases, &mut observer).map_err(blame)?;
+    let mut observer =
+        (steps, (History::default(), Trace::new(caption(arguments, &sampling, &schedule))));
+    let outputs = generator.run(canvases, &mut observer);
+    let outputs =
+        outputs.map_err(|error| named(sampling.explain(("schedule", &schedule), error)))?;
     let seconds = start.elapsed().as_secs_f64();
     let (_, (history, trace)) = observer;
     if let (Some(page), Some(path)) = (page, &arguments.trace) {
@@ -113,17 +118,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The schedule, once every flag has been found to be of use to the strategy.
-fn schedule(arguments: &Arguments) -> Result<ScheduleName> {
+fn schedule(arguments: &Arguments, sampling: &Sampling) -> Result<ScheduleSpec, Error> {
     let uses = [Uses { unmasker: &arguments.unmasker, scheduled: false }];
-    arguments.sampling.check(&uses, false)?;
+    sampling.check(&uses, false)?;
     let schedule = match &arguments.schedule {
-        None => ScheduleName::per_step(1).map_err(anyhow::Error::msg)?,
+        None => ScheduleSpec::per_step(1)?,
         Some(schedule) => {
-            refuse_unused(("--schedule", schedule), Part::Schedule, &uses)?;
+            reject_unused(("schedule", schedule), Part::Schedule, &uses)?;
             schedule.clone()
         }
     };
-    flag::blame("--schedule", &schedule, arguments.unmasker.check(&schedule))?;
+    arguments.unmasker.check(&schedule)?;
     Ok(schedule)
 }
 
@@ -133,8 +138,8 @@ fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, BadFlag> {
 }
 
 /// How the sequences were made, for the trace.
-fn caption(arguments: &Arguments, schedule: &ScheduleName) -> String {
-    let Arguments { unmasker, sampling, seed, .. } = arguments;
+fn caption(arguments: &Arguments, sampling: &Sampling, schedule: &ScheduleSpec) -> String {
+    let Arguments { unmasker, seed, .. } = arguments;
     let (order, temperature) = (sampling.order_name(), sampling.filters.temperature);
     format!("{unmasker}, {schedule}, order {order}, temperature {temperature}, seed {seed}")
 }

@@ -1,7 +1,8 @@
-//! A progress bar over the tokens of a generation.
+//! Progress bars.
 
 use conjoint::observer::Reveal;
 use conjoint::prelude::*;
+use conjoint_lab::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Counts revealed tokens on standard error; hidden where that is not a terminal.
@@ -23,14 +24,25 @@ impl Steps {
             Err(_) => bar, // the default style serves too
         })
     }
-}
 
-impl Steps {
     /// Something of unknown length is under way.
     pub fn spinner(what: &str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(what.to_owned());
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
         Self(bar)
+    }
+}
+
+/// Bars for whatever a comparison or a benchmark is busy with.
+pub struct Bars;
+
+impl Progress for Bars {
+    fn generating(&self, what: &str, tokens: u64) -> Box<dyn Observer + '_> {
+        Box::new(Steps::tokens(tokens, what))
+    }
+
+    fn working(&self, what: &str) -> Box<dyn Observer + '_> {
+        Box::new(Steps::spinner(what))
     }
 }
 

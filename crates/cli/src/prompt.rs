@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
+use conjoint_lab::Model;
 
-use crate::flag::BadFlag;
-use crate::model::Model;
+use crate::flag::{BadFlag, PLAIN};
 
 #[derive(Args)]
 pub struct PromptArguments {
@@ -43,7 +43,7 @@ impl PromptArguments {
         let length = self.gen_length.unwrap_or(0) as usize;
         let given = &self.given;
         if let Some(text) = &given.prompt {
-            return continued("--prompt", text, &model.encode("--prompt", text)?, length, model);
+            return continued("--prompt", text, &encoded("prompt", text, model)?, length, model);
         }
         if let Some(ids) = &given.prompt_ids {
             return continued("--prompt-ids", &comma_separated(ids), ids, length, model);
@@ -61,6 +61,16 @@ impl PromptArguments {
         }
         Ok(Canvas::unconditional(length, model.denoiser.vocabulary().mask())?)
     }
+}
+
+/// The tokens of a text; without a tokenizer, the flag of ids will do instead.
+fn encoded(name: &'static str, text: &str, model: &Model) -> Result<Vec<TokenId>> {
+    if model.tokenizer.is_none() {
+        let (flag, ids) = (format!("--{name}"), format!("--{name}-ids"));
+        let reason = format!("the model's folder holds no tokenizer: give token ids with {ids}");
+        return Err(BadFlag::new(&flag, text, reason).into());
+    }
+    model.encode(name, text).map_err(|error| PLAIN.name(error))
 }
 
 /// The most positions of a sequence, for models that set no limit one beyond any wish.
@@ -132,7 +142,7 @@ fn holes(model: &Model, text: &str) -> Result<Vec<TokenId>> {
     let mut tokens = Vec::new();
     for piece in pieces(text) {
         match piece {
-            Ok(words) => tokens.extend(model.encode("--infill", words)?),
+            Ok(words) => tokens.extend(encoded("infill", words, model)?),
             Err(hole) => {
                 let count = hole.strip_prefix('*').map_or(Ok(1), str::parse::<usize>);
                 let count = count.ok().filter(|count| (1..=longest).contains(count));

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 
-use crate::registry;
+use crate::{flag, names};
 
 /// List every strategy, schedule and order with its parameters and their defaults
 ///
@@ -15,13 +15,14 @@ use crate::registry;
 pub struct Arguments {}
 
 pub fn run(_: &Arguments) -> Result<()> {
+    let registry = names::registry();
     let mut out = std::io::stdout().lock();
     for (flag, role, list) in [
-        ("--unmasker", "how tokens are revealed in a step", registry::unmaskers()),
-        ("--schedule", "how many tokens a step reveals", registry::schedules()),
-        ("--order", "where tokens are revealed first", registry::orders()),
+        ("--unmasker", "how tokens are revealed in a step", registry.unmasker_help()),
+        ("--schedule", "how many tokens a step reveals", registry.schedule_help()),
+        ("--order", "where tokens are revealed first", registry.order_help()),
     ] {
-        writeln!(out, "{flag}: {role}\n{list}")?;
+        writeln!(out, "{flag}: {role}\n{}", flag::PLAIN.text(&list))?;
     }
     Ok(())
 }

@@ -8,11 +8,11 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
-use conjoint_trajectory::{Error, Plan, Portions, Sampled, Share, Source, Store, Text, Texts};
+use conjoint_lab::{Error, Model, text_files};
+use conjoint_trajectory::{Plan, Portions, Sampled, Share, Source, Store, Text, Texts};
 
-use crate::flag::{BadFlag, blame};
-use crate::lines;
-use crate::model::{Model, ModelArguments};
+use crate::flag::{BadFlag, PLAIN, blame};
+use crate::model::ModelArguments;
 use crate::numbers::count;
 use crate::progress::Steps;
 
@@ -104,37 +104,40 @@ impl StartArguments {
         prompts: &[String],
         drawn: impl Fn(Sampled) -> Result<Sampled, BadFlag>,
     ) -> Result<Box<dyn Source>> {
+        let named = |error: Error| PLAIN.name(error);
         let vocabulary = model.denoiser.vocabulary();
-        let length = model.positions(self.length)?;
+        let length = model.positions(self.length).map_err(named)?;
         if let Some(path) = &self.texts {
             let text = |(prompt, text): (String, String)| {
-                let mut tokens = encode(model, "--texts", &prompt)?;
+                let mut tokens = encode(model, "texts", &prompt)?;
                 let prompt_len = tokens.len();
-                tokens.extend(encode(model, "--texts", &text)?);
+                tokens.extend(encode(model, "texts", &text)?);
                 Ok(Text { tokens, prompt_len })
             };
-            let texts = lines::texts("--texts", path)?.into_iter().map(text);
-            let texts = texts.collect::<Result<_, BadFlag>>()?;
+            let texts = text_files::texts(path).map_err(named)?.into_iter().map(text);
+            let texts = texts.collect::<Result<_, Error>>().map_err(named)?;
             let texts = Texts::new(texts, length, vocabulary);
             return Ok(Box::new(blame("--texts", path.display(), texts)?));
         }
-        let (flag, value, given) = match &self.prompts {
+        let (name, value, given) = match &self.prompts {
             Some(path) => {
-                ("--prompts", path.display().to_string(), lines::prompts("--prompts", path)?)
+                let prompts = text_files::prompts(path).map_err(named)?;
+                ("prompts", path.display().to_string(), prompts)
             }
-            None if self.prompt.is_empty() => ("--length", length.to_string(), prompts.to_owned()),
-            None => ("--prompt", self.prompt.join(", "), self.prompt.clone()),
+            None if self.prompt.is_empty() => ("length", length.to_string(), prompts.to_owned()),
+            None => ("prompt", self.prompt.join(", "), self.prompt.clone()),
         };
-        let ids = given.iter().map(|prompt| encode(model, flag, prompt));
-        let ids = ids.collect::<Result<_, BadFlag>>()?;
-        let sampled = blame(flag, value, Sampled::new(ids, length, seed, vocabulary))?;
+        let ids = given.iter().map(|prompt| encode(model, name, prompt));
+        let ids = ids.collect::<Result<_, Error>>().map_err(named)?;
+        let sampled =
+            blame(&format!("--{name}"), value, Sampled::new(ids, length, seed, vocabulary))?;
         Ok(Box::new(drawn(sampled)?))
     }
 }
 
 /// The tokens of a text; of nothing, none, whether or not there is a tokenizer.
-fn encode(model: &Model, flag: &'static str, text: &str) -> Result<Vec<TokenId>, BadFlag> {
-    if text.is_empty() { Ok(Vec::new()) } else { model.encode(flag, text) }
+fn encode(model: &Model, name: &'static str, text: &str) -> Result<Vec<TokenId>, Error> {
+    if text.is_empty() { Ok(Vec::new()) } else { model.encode(name, text) }
 }
 
 /// Makes what the folder of `flag` lacks of `portions.count` trajectories; returns how many and how many tokens that
@@ -152,7 +155,9 @@ pub fn make(
     }
     let settings = source.settings().with("model", model.fingerprint());
     let store = Store::claim(folder, settings).map_err(|error| match error {
-        Error::OtherSetting { .. } => BadFlag::new(flag, folder.display(), error).into(),
+        conjoint_trajectory::Error::OtherSetting { .. } => {
+            BadFlag::new(flag, folder.display(), error).into()
+        }
         error => anyhow::Error::from(error),
     })?;
     let plan = Plan::new(&store, source, portions)?;
@@ -174,7 +179,7 @@ fn drawing_layer(
         return Ok(None);
     }
     let other = arguments.sampler.as_deref();
-    let layer = model.sampler_layer(other)?.ok_or_else(|| {
+    let layer = model.sampler_layer(other).map_err(|error| PLAIN.name(error))?.ok_or_else(|| {
         let reason = "the model was exported without a sampler layer: name an export that has one with --sampler";
         BadFlag::new("--joint", shown(&arguments.joint), reason)
     })?;

@@ -65,9 +65,7 @@ fn a_failure_of_the_second_model_is_passed_on() {
         PrefixAcceptance::new(Failing).into(),
     ];
     for strategy in strategies {
-        let generator = Generator::new(oracle(&joint))
-            .unmasker(strategy)
-            .schedule(TokensPerStep::new(2).unwrap());
+        let generator = generator(&joint, 2, strategy);
         let error = generator.run(vec![blank(&joint)], &mut ()).unwrap_err();
         assert!(error.to_string().contains("is down"), "{error}");
     }

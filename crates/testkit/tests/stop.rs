@@ -223,7 +223,7 @@ proptest! {
         for (name, strategy, schedule) in strategies(&joint) {
             let is_finite = schedule.steps().is_some();
             let generator = Generator::new(Thrifty(model(&joint))).unmasker(strategy);
-            let generator = generator.schedule(schedule).seed(seed).stop_at_eos(true);
+            let generator = scheduled(&generator, schedule).seed(seed).stop_at_eos(true);
             let mut generator = generator.block_length(block).unwrap();
             if !is_finite {
                 generator = generator.open_next_block_at(open_next).unwrap();

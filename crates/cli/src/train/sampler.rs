@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use conjoint_corpus::Domain;
+use conjoint_lab::Model;
 use conjoint_train::distill::Comparison;
 use conjoint_train::distillation::{SamplerOptions, favour_shallow, train_sampler};
 use conjoint_train::kept::Kept;
@@ -15,7 +16,7 @@ use conjoint_trajectory::{Error, Portions, Store, Trajectory};
 
 use super::run::{RunArguments, report};
 use crate::flag::{BadFlag, blame};
-use crate::model::{Model, ModelArguments};
+use crate::model::ModelArguments;
 use crate::numbers::{count, non_negative, positive, share};
 use crate::trajectories::{StartArguments, make};
 

@@ -94,6 +94,15 @@ impl Settings {
     /// Rejects settings that the unmasker or the policy would ignore.
     fn check(&self, unmasker: &dyn DynUnmasker) -> Result<(), Error> {
         let Self { order, schedule, policy, reviser } = self;
+        let needs_all = reviser.as_ref().filter(|reviser| reviser.needs_whole_selection());
+        if let Some(reviser) = needs_all.filter(|_| !unmasker.reveals_selection()) {
+            return Err(Error::Combination {
+                unmasker: unmasker.name(),
+                setting: reviser.name().to_owned(),
+                reason: "the reviser counts on all selected positions being revealed, and it may reveal \
+                         fewer or others: use Marginal or LearnedJoint",
+            });
+        }
         let error = |setting: String, reason| {
             Err(Error::Combination { unmasker: unmasker.name(), setting, reason })
         };

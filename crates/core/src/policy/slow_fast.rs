@@ -110,7 +110,12 @@ impl Policy for SlowFast {
         let scope = self.scope(rows);
         let candidates = rows.candidates();
         let in_scope = |&i: &usize| scope.contains(&candidates[i].position);
-        let in_scope = (0..candidates.len()).filter(in_scope).collect();
+        let mut in_scope: Vec<usize> = (0..candidates.len()).filter(in_scope).collect();
+        if in_scope.is_empty() {
+            // All that is left was masked again, left of the cycle: begin anew.
+            self.cycle = Cycle::begin(rows.canvas().block().start);
+            in_scope.extend(0..candidates.len());
+        }
         let best_first = by_confidence(candidates, in_scope);
         let sure = best_first.iter().skip(1);
         let sure = sure.take_while(|&&i| candidates[i].confidence >= self.fill_confidence).count();

@@ -44,6 +44,10 @@ impl Reviser for Hierarchical {
         Ok(())
     }
 
+    fn needs_whole_selection(&self) -> bool {
+        true
+    }
+
     fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error> {
         let fresh = |&(position, question): &(usize, Question)| {
             (revision.row(revision.answer(question)).stats.p1, position)

@@ -52,6 +52,12 @@ pub trait Reviser: Send + Sync {
         let _ = (position, confidence);
     }
 
+    /// Whether it gets somewhere only if all selected positions are revealed. It then goes only with unmaskers that
+    /// [do that](crate::Unmasker::reveals_selection).
+    fn needs_whole_selection(&self) -> bool {
+        false
+    }
+
     /// Whether it works only with a policy that has a total number of steps.
     fn needs_steps(&self) -> bool {
         false
@@ -97,6 +103,10 @@ impl Reviser for Box<dyn DynReviser> {
 
     fn revealed(&mut self, position: usize, confidence: f64) {
         (**self).revealed(position, confidence);
+    }
+
+    fn needs_whole_selection(&self) -> bool {
+        (**self).needs_whole_selection()
     }
 
     fn needs_steps(&self) -> bool {

@@ -29,6 +29,10 @@ struct Rival {
 }
 
 impl Reviser for Rcr {
+    fn needs_whole_selection(&self) -> bool {
+        true
+    }
+
     fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error> {
         self.confidences.resize(revision.canvas().len(), 1.0);
         let masked = revision.candidates().len() - revision.selected().len();

@@ -51,6 +51,10 @@ impl Reviser for Saber {
         Ok(())
     }
 
+    fn needs_whole_selection(&self) -> bool {
+        true
+    }
+
     fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error> {
         self.last.resize(revision.canvas().len(), 0.0);
         let selected = revision.selected().to_vec();

@@ -82,6 +82,10 @@ impl Unmasker for AdaptiveJoint {
         self.order.clone()
     }
 
+    fn reveals_selection(&self) -> bool {
+        false
+    }
+
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         Some(&self.sampler)
     }

@@ -102,6 +102,10 @@ impl Unmasker for Copula {
         Ok(Next::EndStep)
     }
 
+    fn reveals_selection(&self) -> bool {
+        false
+    }
+
     fn control(&self) -> Control {
         Control::Schedule
     }

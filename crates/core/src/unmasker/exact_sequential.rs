@@ -27,6 +27,10 @@ impl Unmasker for ExactSequential {
         Ok(Next::EndStep)
     }
 
+    fn reveals_selection(&self) -> bool {
+        false
+    }
+
     fn control(&self) -> Control {
         Control::Order
     }

@@ -133,6 +133,11 @@ pub trait Unmasker: Send + Sync {
         Arc::new(Entropy)
     }
 
+    /// Whether a step reveals all positions of a selection that leaves no choice. False if it may reveal fewer or others.
+    fn reveals_selection(&self) -> bool {
+        true
+    }
+
     /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch whose unmaskers hold the
     /// same one share its passes.
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
@@ -194,6 +199,10 @@ impl Unmasker for Box<dyn DynUnmasker> {
 
     fn default_order(&self) -> Arc<dyn Order> {
         (**self).default_order()
+    }
+
+    fn reveals_selection(&self) -> bool {
+        (**self).reveals_selection()
     }
 
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {

@@ -43,6 +43,10 @@ impl Unmasker for Retold {
         Ok(Next::EndStep)
     }
 
+    fn reveals_selection(&self) -> bool {
+        false
+    }
+
     fn control(&self) -> Control {
         Control::Order
     }

@@ -66,6 +66,10 @@ impl Unmasker for Watched {
         self.inner.default_order()
     }
 
+    fn reveals_selection(&self) -> bool {
+        self.inner.reveals_selection()
+    }
+
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         self.inner.sampler_layer()
     }

@@ -1,0 +1,106 @@
+//! `conjoint bench`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use conjoint_lab::comparison::Lines;
+use conjoint_lab::random_model::{self, Storage};
+use conjoint_lab::registry::Line;
+use conjoint_lab::{Bench, Error};
+
+use crate::flag::{BadFlag, Flags, blame};
+use crate::model::ModelArguments;
+use crate::progress::Bars;
+use crate::sampling::SamplingArguments;
+use crate::{files, info, names};
+
+const FLAGS: Flags = Flags(&[("unmasker", "--strategies"), ("folder", "--make-model")]);
+
+/// Measure how fast strategies generate, and where each millisecond of a step goes
+///
+/// Random prompts are continued, in each strategy once to warm up and then --repeats times. Times are
+/// those of the repeat whose time is the median. A step is one full forward with its sampler passes;
+/// `sweep` is filtering rows and computing their statistics, `draw` ranking positions and drawing
+/// tokens, `rest` everything else outside of ONNX Runtime.
+///
+///     conjoint bench --make-model 512,12,1408,8,2,32768 random
+///     conjoint bench --model random --strategies exact,marginal,joint --k 4,8 --threads 2
+#[derive(Args)]
+#[command(verbatim_doc_comment, allow_negative_numbers = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: Option<ModelArguments>,
+    /// Write an exported model of these sizes with random weights and a random sampler layer, instead
+    /// of measuring: D,LAYERS,FFN,HEADS,KV,VOCAB and the folder
+    #[arg(long, num_args = 2, value_names = ["SIZES", "DIR"], conflicts_with_all = ["model", "strategies", "k", "prompt_length", "gen_length", "num_samples", "repeats", "json"])]
+    make_model: Option<Vec<String>>,
+    /// How such a model's weights are stored
+    #[arg(long, value_name = "TYPE", default_value = "float32", conflicts_with = "model",
+          value_parser = names::storage())]
+    dtype: Storage,
+    /// The strategies, each UNMASKER or UNMASKER+SCHEDULE (`conjoint strategies` lists both)
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "exact,marginal,joint",
+        value_parser = names::line
+    )]
+    strategies: Vec<Line>,
+    /// Tokens per step, where a strategy has that choice [default: 4,8]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
+          value_parser = clap::value_parser!(u16).range(1..))]
+    k: Option<Vec<u16>>,
+    /// Tokens of a prompt
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    prompt_length: u32,
+    /// Tokens to generate
+    #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    gen_length: u32,
+    /// Sequences, of as many prompts
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    num_samples: u32,
+    /// Times that each strategy is measured
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeats: u32,
+    /// Seed of prompts and draws, or of the weights of --make-model
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// Write what was measured as JSON, prompts and generated tokens included
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let named = |error: Error| FLAGS.name(error);
+    if let Some([sizes, folder]) = arguments.make_model.as_deref() {
+        let parsed = blame("--make-model", sizes, sizes.parse::<random_model::Sizes>())?;
+        let folder = Path::new(folder);
+        let manifest = random_model::write(&parsed, arguments.dtype, arguments.seed, folder);
+        return info::print(folder, &manifest.map_err(named)?);
+    }
+    let missing = || BadFlag::missing("--model", "give a model to measure, or --make-model");
+    let model = arguments.model.as_ref().ok_or_else(missing)?;
+    let json = arguments.json.as_deref().map(|path| files::place("--json", path)).transpose()?;
+    let lines = Lines::new(arguments.strategies.clone()).at(arguments.k.clone());
+    let bench = Bench {
+        lines: lines.by_default_at(&[4, 8]),
+        prompt_length: arguments.prompt_length,
+        gen_length: arguments.gen_length,
+        num_samples: arguments.num_samples,
+        repeats: arguments.repeats,
+        seed: arguments.seed,
+        sampling: arguments.sampling.settings(),
+    };
+    bench.check().map_err(named)?;
+    let report = bench.run(&model.open()?, &Bars).map_err(named)?;
+    if let Some((folder, name)) = json {
+        let report = serde_json::to_vec_pretty(&report)?;
+        conjoint_lab::files::write(folder, name, &report)?;
+    }
+    Ok(std::io::stdout().write_all(report.table().as_bytes())?)
+}

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use conjoint::prelude::*;
+
+use super::report::{Repeat, Run, median};
+use super::{Bench, Stopwatch};
+use crate::Error;
+use crate::comparison::Setting;
+use crate::model::Model;
+use crate::progress::Progress;
+use crate::registry::Line;
+
+/// Measures one strategy at one setting.
+pub(super) fn measure(
+    bench: &Bench,
+    model: &Arc<Model>,
+    canvases: &[Canvas],
+    (line, setting): (&Line, &Setting),
+    progress: &dyn Progress,
+) -> Result<Run, Error> {
+    let (strategy, setting_name) = (line.name(), setting.name().to_owned());
+    let watch = Stopwatch::default();
+    let around = |strategy| watch.around(strategy);
+    let (unmasker, schedule) = (line.unmasker(), setting.schedule());
+    let sampling = &bench.sampling;
+    let generator = sampling.generator_around(model, unmasker, schedule, around)?;
+    let generator = generator.seed(bench.seed);
+    let bar = progress.working(&format!("{strategy} {setting_name}"));
+    let repeat = || -> Result<(Repeat, Vec<Output>), Error> {
+        let (canvases, mut observer) = (canvases.to_vec(), watch.clone());
+        let (spent, outside, start) = (model.denoiser.spent(), watch.read(), Instant::now());
+        let outputs = generator.run(canvases, &mut observer);
+        let time = start.elapsed();
+        let named = || ("strategies", format!("{strategy} {schedule}"));
+        let outputs = outputs.map_err(|error| sampling.explain(named(), error))?;
+        let (spent, outside) = (model.denoiser.spent() - spent, watch.read() - outside);
+        Ok((Repeat { time, spent, outside }, outputs))
+    };
+    let (_, outputs) = repeat()?;
+    let repeats = (0..bench.repeats).map(|_| Ok(repeat()?.0)).collect::<Result<Vec<_>, Error>>()?;
+    drop(bar);
+    let middle = median(&repeats).ok_or(Error::Lacking("nothing was measured"))?;
+    let tokens = outputs.iter().map(|output| output.drawn).sum();
+    let seconds = middle.time.as_secs_f64();
+    Ok(Run {
+        strategy,
+        setting: setting_name,
+        tokens,
+        tokens_per_second: tokens as f64 / seconds,
+        forwards: middle.spent.forwards.calls,
+        sampler_passes: middle.spent.passes.calls,
+        seconds,
+        all_seconds: repeats.iter().map(|repeat| repeat.time.as_secs_f64()).collect(),
+        step: middle.step(),
+        pass_per_forward: middle.pass_per_forward(),
+        outside: middle.outside(),
+        sequences: outputs.into_iter().map(|output| output.tokens).collect(),
+    })
+}

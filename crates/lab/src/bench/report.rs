@@ -1,0 +1,206 @@
+use std::fmt::Write;
+use std::time::Duration;
+
+use conjoint::prelude::TokenId;
+use conjoint::{Calls, Spent};
+use serde::Serialize;
+
+use super::stopwatch::Outside;
+
+/// What was measured, and on what.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The model's folder.
+    pub model: String,
+    /// What ran it.
+    pub provider: String,
+    /// Threads of the CPU provider.
+    pub threads: usize,
+    /// Tokens of a prompt.
+    pub prompt_length: u32,
+    /// Tokens generated.
+    pub gen_length: u32,
+    /// Sequences.
+    pub num_samples: u32,
+    /// The largest number of sequences in one forward.
+    pub batch_size: u16,
+    /// Times that each strategy was measured.
+    pub repeats: u32,
+    /// The seed of prompts and draws.
+    pub seed: u64,
+    /// Filters, order and so on.
+    pub sampling: String,
+    /// The prompts.
+    pub prompts: Vec<Vec<TokenId>>,
+    /// What was measured, by strategy and setting.
+    pub runs: Vec<Run>,
+}
+
+/// A strategy at one setting. Times are those of the repeat whose time is the median.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    /// The strategy.
+    pub strategy: String,
+    /// Such as `K = 4`.
+    pub setting: String,
+    /// Positions filled in a repeat.
+    pub tokens: usize,
+    /// Of the median repeat.
+    pub tokens_per_second: f64,
+    /// Full forwards in a repeat, each of a whole batch.
+    pub forwards: u64,
+    /// Sampler passes in a repeat, each of a whole batch.
+    pub sampler_passes: u64,
+    /// The median.
+    pub seconds: f64,
+    /// Every repeat, in order.
+    pub all_seconds: Vec<f64>,
+    /// Where the time of a step, one forward and its sampler passes, went.
+    pub step: Milliseconds,
+    /// One sampler pass in full forwards, the head of each included; absent without passes.
+    pub pass_per_forward: Option<f64>,
+    /// The share of the time that was not spent in ONNX Runtime.
+    pub outside: f64,
+    /// The sequences generated.
+    pub sequences: Vec<Vec<TokenId>>,
+}
+
+/// Parts of a step, in milliseconds; they add up to the whole of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Milliseconds {
+    /// The frozen model up to hidden states.
+    pub backbone: f64,
+    /// The head after it.
+    pub backbone_head: f64,
+    /// The sampler layer's passes.
+    pub sampler: f64,
+    /// The head after each of them.
+    pub sampler_head: f64,
+    /// Checking, filtering and sweeping rows.
+    pub sweep: f64,
+    /// Ranking positions and drawing tokens.
+    pub draw: f64,
+    /// Everything else.
+    pub rest: f64,
+}
+
+/// One repeat.
+pub(super) struct Repeat {
+    pub time: Duration,
+    pub spent: Spent,
+    pub outside: Outside,
+}
+
+impl Repeat {
+    /// Where each millisecond of a step went, on average over the steps.
+    pub fn step(&self) -> Milliseconds {
+        let Self { time, spent, outside } = self;
+        let per_step = 1e3 / spent.forwards.calls.max(1) as f64;
+        let each = |time: Duration| time.as_secs_f64() * per_step;
+        let known = [self.inside(), outside.sweep, outside.draw].iter().sum();
+        Milliseconds {
+            backbone: each(spent.forwards.hidden),
+            backbone_head: each(spent.forwards.head),
+            sampler: each(spent.passes.hidden),
+            sampler_head: each(spent.passes.head),
+            sweep: each(outside.sweep),
+            draw: each(outside.draw),
+            rest: each(time.saturating_sub(known)),
+        }
+    }
+
+    /// Time in ONNX Runtime.
+    fn inside(&self) -> Duration {
+        let Spent { forwards, passes, .. } = self.spent;
+        forwards.hidden + forwards.head + passes.hidden + passes.head
+    }
+
+    /// The share of the time outside of ONNX Runtime.
+    pub fn outside(&self) -> f64 {
+        1.0 - self.inside().as_secs_f64() / self.time.as_secs_f64()
+    }
+
+    /// One sampler pass in full forwards.
+    pub fn pass_per_forward(&self) -> Option<f64> {
+        let Spent { forwards, passes, .. } = self.spent;
+        let one = |calls: Calls| (calls.hidden + calls.head).as_secs_f64() / calls.calls as f64;
+        (passes.calls > 0).then(|| one(passes) / one(forwards))
+    }
+}
+
+/// The repeat whose time is the median; of an even number, the faster of the two in the middle.
+pub(super) fn median(repeats: &[Repeat]) -> Option<&Repeat> {
+    let mut by_time: Vec<&Repeat> = repeats.iter().collect();
+    by_time.sort_by_key(|repeat| repeat.time);
+    by_time.get(repeats.len().saturating_sub(1) / 2).copied()
+}
+
+impl Report {
+    /// A Markdown table, a line a run.
+    pub fn table(&self) -> String {
+        let mut table = String::from(
+            "| strategy | tokens/s | forwards | passes | step, ms | backbone | its head | sampler \
+             | its head | sweep | draw | rest | pass / forward | outside |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        );
+        for run in &self.runs {
+            let Milliseconds { backbone, backbone_head, sampler, sampler_head, sweep, draw, rest } =
+                run.step;
+            let parts = [backbone, backbone_head, sampler, sampler_head, sweep, draw, rest];
+            let step: f64 = parts.iter().sum();
+            let parts: String = parts.iter().map(|ms| format!(" {ms:.2} |")).collect();
+            let pass = run.pass_per_forward.map_or("–".into(), |pass| format!("{pass:.3}"));
+            // Writing to a string never fails.
+            let _ = writeln!(
+                table,
+                "| {} {} | {:.1} | {} | {} | {step:.2} |{parts} {pass} | {:.1} % |",
+                run.strategy,
+                run.setting,
+                run.tokens_per_second,
+                run.forwards,
+                run.sampler_passes,
+                100.0 * run.outside,
+            );
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn repeat(time: u64) -> Repeat {
+        let spent = Spent {
+            forwards: Calls { calls: 2, hidden: ms(40), head: ms(10), bytes: 0 },
+            passes: Calls { calls: 6, hidden: ms(12), head: ms(18), bytes: 0 },
+            ..Spent::default()
+        };
+        Repeat { time: ms(time), spent, outside: Outside { sweep: ms(8), draw: ms(4) } }
+    }
+
+    #[test]
+    fn the_parts_of_a_step_add_up() {
+        let repeat = repeat(100);
+        let Milliseconds { backbone, backbone_head, sampler, sampler_head, sweep, draw, rest } =
+            repeat.step();
+        let parts = [backbone, backbone_head, sampler, sampler_head, sweep, draw, rest];
+        for (got, want) in parts.into_iter().zip([20.0, 5.0, 6.0, 9.0, 4.0, 2.0, 4.0]) {
+            assert!((got - want).abs() < 1e-9, "{parts:?}");
+        }
+        assert!((repeat.outside() - 0.2).abs() < 1e-12);
+        assert!((repeat.pass_per_forward().unwrap() - 5.0 / 25.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_median_is_one_of_the_repeats() {
+        let repeats = [90, 110, 100].map(repeat);
+        assert_eq!(median(&repeats).unwrap().time, ms(100));
+        assert_eq!(median(&repeats[..2]).unwrap().time, ms(90));
+        assert!(median(&[]).is_none());
+    }
+}

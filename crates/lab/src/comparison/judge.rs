@@ -1,0 +1,245 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use conjoint::prelude::*;
+use conjoint_eval::{
+    Bootstrap, CoOccurrence, Featuriser, Mauve, Measured, Named, OwnPath, Sample, Surprise,
+    Validity, nll,
+};
+use ndarray::Array2;
+
+use super::external::Opened;
+use super::{External, Metric};
+use crate::Error;
+use crate::model::Model;
+use crate::progress::{Progress, masked};
+use crate::registry::{Registry, ScheduleSpec};
+use crate::sampling::Sampling;
+
+/// What the features of MAUVE are called.
+pub(super) const FEATURES: &str = "mean final hidden state of the frozen model";
+
+/// The texts of a point.
+#[derive(Clone, Copy)]
+pub(super) struct Drawn<'d> {
+    /// What they were drawn with.
+    pub seed: u64,
+    /// What they began with.
+    pub canvases: &'d [Canvas],
+    pub outputs: &'d [Output],
+}
+
+impl<'d> Drawn<'d> {
+    fn pairs(self) -> impl Iterator<Item = (&'d Canvas, &'d Output)> {
+        self.canvases.iter().zip(self.outputs)
+    }
+
+    /// What was drawn, with what was given.
+    fn samples(self) -> Result<Vec<Sample>, Error> {
+        let sample = |(canvas, output): (&Canvas, &Output)| {
+            Sample::new(canvas.clone(), output.tokens.clone())
+        };
+        Ok(self.pairs().map(sample).collect::<Result<_, _>>()?)
+    }
+}
+
+/// Judges the outputs of every point by the same measures.
+pub(super) struct Judge<'a> {
+    model: &'a Arc<Model>,
+    sampling: &'a Sampling,
+    metrics: &'a [Metric],
+    external: Option<Opened>,
+    progress: &'a dyn Progress,
+    /// By seed, the one-at-a-time samples that others are compared with, and their features.
+    references: BTreeMap<u64, Reference>,
+}
+
+struct Reference {
+    texts: Vec<Vec<TokenId>>,
+    features: Option<Array2<f32>>,
+    surprise: Option<Array2<f32>>,
+}
+
+/// Sets the reference's randomness apart from that of every point, `exact` included: a second set of
+/// one-at-a-time samples is what a perfect sampler would score as.
+const REFERENCE: u64 = 0x7265_6665_7265_6e63;
+
+impl<'a> Judge<'a> {
+    pub fn new(
+        model: &'a Arc<Model>,
+        sampling: &'a Sampling,
+        metrics: &'a [Metric],
+        external: &External,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, Error> {
+        for metric in [Metric::Right, Metric::Parses] {
+            if metrics.contains(&metric) {
+                model.tokenizer("metrics", metric.name())?;
+            }
+        }
+        let asked = metrics.contains(&Metric::ExternalNll);
+        let external = asked.then(|| external.open(model)).transpose()?;
+        Ok(Self { model, sampling, metrics, external, progress, references: BTreeMap::new() })
+    }
+
+    /// Every figure of a point's texts. `what` is shown beside the progress.
+    pub fn figures(
+        &mut self,
+        drawn: Drawn<'_>,
+        what: &str,
+    ) -> Result<BTreeMap<String, Measured>, Error> {
+        let mut figures = BTreeMap::new();
+        if self.wants(&[Metric::Right, Metric::Parses]) {
+            self.validity(drawn, &mut figures)?;
+        }
+        if self.wants(&[Metric::Nll]) {
+            let figure = self.nll(drawn, what)?;
+            figures.insert("NLL".into(), figure);
+        }
+        if let Some(external) = &self.external {
+            let until_end = |(canvas, output)| (canvas, self.until_end(canvas, output));
+            let texts: Vec<_> = drawn.pairs().map(until_end).collect();
+            let bar = self.progress.working(&format!("{what}: external likelihood"));
+            let figure = external.nll(self.model, &texts, &Bootstrap::new(drawn.seed))?;
+            drop(bar);
+            figures.extend(figure.map(|figure| ("external NLL".to_owned(), figure)));
+        }
+        if self.wants(&[Metric::Mauve, Metric::MauveSurprise, Metric::Neighbours]) {
+            self.closeness(drawn, &mut figures)?;
+        }
+        Ok(figures)
+    }
+
+    fn wants(&self, metrics: &[Metric]) -> bool {
+        metrics.iter().any(|metric| self.metrics.contains(metric))
+    }
+
+    fn validity(
+        &self,
+        drawn: Drawn<'_>,
+        figures: &mut BTreeMap<String, Measured>,
+    ) -> Result<(), Error> {
+        let seed = drawn.seed;
+        let tokenizer = self.model.tokenizer("metrics", "right")?;
+        let mut validity = Validity::default();
+        let eos = self.eos();
+        for (canvas, output) in drawn.pairs() {
+            // Prompts may begin with the id that ends texts.
+            let text = self.until_end(canvas, output).iter().copied();
+            let text: Vec<TokenId> = text.filter(|&token| Some(token) != eos).collect();
+            validity.judge(&tokenizer.decode(&text)?);
+        }
+        if self.wants(&[Metric::Right]) {
+            figures.insert("right".into(), Measured::share(validity.right, seed));
+            for (domain, share) in &validity.by_domain {
+                figures.insert(format!("right {domain}"), Measured::share(*share, seed));
+            }
+        }
+        if self.wants(&[Metric::Parses]) {
+            figures.insert("parses".into(), Measured::share(validity.parses, seed));
+        }
+        Ok(())
+    }
+
+    fn eos(&self) -> Option<TokenId> {
+        self.model.denoiser.vocabulary().eos()
+    }
+
+    /// The tokens before the first that was generated and ends the text.
+    fn until_end<'t>(&self, canvas: &Canvas, output: &'t Output) -> &'t [TokenId] {
+        let (eos, tokens) = (self.eos(), &output.tokens);
+        let ends = |&position: &usize| Some(tokens[position]) == eos && !canvas.is_given(position);
+        &tokens[..(0..tokens.len()).find(ends).unwrap_or(tokens.len())]
+    }
+
+    fn nll(&self, drawn: Drawn<'_>, what: &str) -> Result<Measured, Error> {
+        let samples = drawn.samples()?;
+        let bar = self.progress.working(&format!("{what}: likelihood"));
+        let path = OwnPath::new(self.exact(drawn.seed)?).order(self.sampling.plain_order());
+        let figure = nll(&samples, &path, &Bootstrap::new(drawn.seed))?;
+        drop(bar);
+        Ok(figure)
+    }
+
+    fn closeness(
+        &mut self,
+        drawn: Drawn<'_>,
+        figures: &mut BTreeMap<String, Measured>,
+    ) -> Result<(), Error> {
+        let seed = drawn.seed;
+        if !self.references.contains_key(&seed) {
+            let reference = self.reference(drawn)?;
+            self.references.insert(seed, reference);
+        }
+        let reference = &self.references[&seed];
+        let texts = self.texts(drawn);
+        let bootstrap = Bootstrap::new(seed);
+        let mauve = |features: &Array2<f32>, reference: &Array2<f32>| {
+            Mauve::default().measure(features.view(), reference.view(), &bootstrap)
+        };
+        if let Some(reference) = &reference.features {
+            figures.insert("MAUVE".into(), mauve(&self.features(&texts)?, reference)?);
+        }
+        if let Some(reference) = &reference.surprise {
+            let profiles = self.surprise(drawn)?;
+            figures.insert("MAUVE, surprise".into(), mauve(&profiles, reference)?);
+        }
+        // Texts of one token have no neighbours.
+        let paired = |texts: &[Vec<TokenId>]| texts.iter().any(|text| text.len() > 1);
+        if self.wants(&[Metric::Neighbours]) && paired(&texts) && paired(&reference.texts) {
+            let found = CoOccurrence::between(&reference.texts, &texts, 1, &bootstrap)?;
+            figures.insert("neighbours".into(), found.divergence);
+            figures.insert("neighbours, floor".into(), found.floor);
+        }
+        Ok(())
+    }
+
+    /// One-at-a-time samples that begin as these texts do.
+    fn reference(&self, drawn: Drawn<'_>) -> Result<Reference, Error> {
+        let Drawn { seed, canvases, .. } = drawn;
+        let mut bar = self.progress.generating("one-at-a-time reference", masked(canvases));
+        let generator = self.exact(seed ^ REFERENCE)?;
+        let outputs = generator.run(canvases.to_vec(), &mut *bar)?;
+        drop(bar);
+        let exact = Drawn { outputs: &outputs, ..drawn };
+        let texts = self.texts(exact);
+        let features = self.wants(&[Metric::Mauve]).then(|| self.features(&texts)).transpose()?;
+        let surprise = self.wants(&[Metric::MauveSurprise]).then(|| self.surprise(exact));
+        let surprise = surprise.transpose()?;
+        Ok(Reference { texts, features, surprise })
+    }
+
+    /// The tokens of each output up to its end.
+    fn texts(&self, drawn: Drawn<'_>) -> Vec<Vec<TokenId>> {
+        let text = |(canvas, output)| self.until_end(canvas, output).to_vec();
+        drawn.pairs().map(text).collect()
+    }
+
+    fn surprise(&self, drawn: Drawn<'_>) -> Result<Array2<f32>, Error> {
+        let bar = self.progress.working("surprise");
+        let profiles = Surprise::new(self.model.denoiser.clone()).profiles(&drawn.samples()?);
+        drop(bar);
+        Ok(profiles?)
+    }
+
+    fn features(&self, texts: &[Vec<TokenId>]) -> Result<Array2<f32>, Error> {
+        let denoiser = &self.model.denoiser;
+        let featuriser = Named::new(FEATURES, |texts: &[Vec<TokenId>]| denoiser.mean_hidden(texts));
+        let bar = self.progress.working("features");
+        // An empty text is its end alone: no mean is taken of nothing.
+        let text = |text: &Vec<TokenId>| match (text.as_slice(), self.eos()) {
+            ([], Some(eos)) => vec![eos],
+            _ => text.clone(),
+        };
+        let features = featuriser.features(&texts.iter().map(text).collect::<Vec<_>>())?;
+        drop(bar);
+        Ok(features)
+    }
+
+    /// One token at a time, with the comparison's own filters and order.
+    fn exact(&self, seed: u64) -> Result<Generator, Error> {
+        let exact = Registry::builtin().unmasker("exact")?;
+        let one = ScheduleSpec::per_step(1)?;
+        Ok(self.sampling.generator(self.model, &exact, &one)?.seed(seed))
+    }
+}

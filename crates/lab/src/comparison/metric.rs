@@ -1,0 +1,73 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Error;
+
+/// What is measured of the texts of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// The share of texts that pass the corpus' own checks, over all and by domain.
+    Right,
+    /// The share of texts that at least parse.
+    Parses,
+    /// The negative log-likelihood under the model's own one-at-a-time path, in nats a token. With
+    /// [`stop_at_eos`](crate::Sampling::stop_at_eos) that of the padded text, which is not how it was drawn.
+    Nll,
+    /// The negative log-likelihood under an [external](super::External) language model, in nats a token of its own.
+    ExternalNll,
+    /// MAUVE against one-at-a-time samples, on mean final hidden states of the frozen model.
+    Mauve,
+    /// MAUVE against the same on how improbable each token is to the frozen model given the others.
+    MauveSurprise,
+    /// The divergence of neighbouring tokens from those of one-at-a-time samples, in nats.
+    Neighbours,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 7] = [
+        Self::Right,
+        Self::Parses,
+        Self::Nll,
+        Self::ExternalNll,
+        Self::Mauve,
+        Self::MauveSurprise,
+        Self::Neighbours,
+    ];
+
+    /// The name that it is parsed from.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Right => "right",
+            Self::Parses => "parses",
+            Self::Nll => "nll",
+            Self::ExternalNll => "external-nll",
+            Self::Mauve => "mauve",
+            Self::MauveSurprise => "mauve-surprise",
+            Self::Neighbours => "neighbours",
+        }
+    }
+
+    /// Whether it is taken from runs of `exact`, which take the order.
+    pub fn runs_exact(self) -> bool {
+        matches!(self, Self::Nll | Self::Mauve | Self::MauveSurprise | Self::Neighbours)
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Metric {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|metric| metric.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::Name(format!("'{text}' is none of {names}"))
+        })
+    }
+}

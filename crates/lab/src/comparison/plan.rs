@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use conjoint::prelude::*;
+use conjoint_eval::Settings;
+use conjoint_trajectory::digest;
+
+use super::{Comparison, Metric};
+use crate::Error;
+use crate::model::{self, Model};
+
+/// All that a comparison is going to run. Whatever cannot work is found here, before hours are spent on what can, and
+/// before the folder is claimed.
+pub(super) struct Plan {
+    /// The prompts of seed 0. A folder may be given more seeds later, so that these make it what it is.
+    prompts: Vec<Vec<TokenId>>,
+    /// The canvases of seed 0.
+    pub any: Vec<Canvas>,
+    /// The canvases of each seed of the comparison.
+    pub canvases: Vec<Vec<Canvas>>,
+    pub points: Vec<PlannedPoint>,
+}
+
+/// A strategy at one setting.
+pub(super) struct PlannedPoint {
+    pub strategy: String,
+    pub parameter: String,
+    /// The generator for texts of each length: a total of steps depends on it.
+    pub generators: BTreeMap<usize, Generator>,
+}
+
+impl Plan {
+    pub fn new(comparison: &Comparison, model: &Arc<Model>) -> Result<Self, Error> {
+        let Comparison { texts, num_samples, seeds, .. } = comparison;
+        let n = *num_samples as usize;
+        let seeds: Vec<u64> = [&[0], &seeds[..]].concat();
+        let mut prompts = texts.beginnings(model, n, &seeds)?;
+        let canvases = prompts.iter().map(|prompts| texts.canvases(model, prompts, n));
+        let mut canvases = canvases.collect::<Result<Vec<_>, _>>()?;
+        let (prompts, any) = (prompts.swap_remove(0), canvases.remove(0));
+        comparison.sampling.passes(model)?;
+        let points = points(comparison, model, canvases.iter().flatten())?;
+        Ok(Self { prompts, any, canvases, points })
+    }
+
+    /// What makes a comparison what it is; a folder is not continued with anything else.
+    pub fn settings(&self, comparison: &Comparison, model: &Model) -> Result<Settings, Error> {
+        let Comparison { sampling, metrics, .. } = comparison;
+        let scorer = sampling.scorer.as_ref().map(|name| name.checksum("scorer")).transpose()?;
+        let settings = [
+            ("weights", model.weights()),
+            ("sampler", model::weights_of(sampling.sampler.as_deref())?),
+            ("scorers' files", scorer.unwrap_or_default()),
+            ("order's file", sampling.order_checksum()?.unwrap_or_default()),
+            ("head", model.options().head.to_string()),
+            ("length", self.any[0].free_span().len().to_string()),
+            ("texts", comparison.num_samples.to_string()),
+            ("prompts", digest(self.prompts.iter().map(Vec::as_slice))),
+            ("sampling", sampling.description()),
+            ("beginnings", comparison.texts.description().to_owned()),
+            ("figures", format!("{metrics:?}")),
+        ];
+        let judged = metrics.contains(&Metric::ExternalNll);
+        let judge = judged.then(|| comparison.external.description()).transpose()?;
+        let checked = metrics.iter().any(|metric| matches!(metric, Metric::Right | Metric::Parses));
+        let checks = checked.then(|| ("checks", conjoint_corpus::VERSION.to_string()));
+        let judge = judge.map(|description| ("external", description));
+        let settings = settings.into_iter().chain(judge).chain(checks);
+        Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+/// Every line with each of its settings.
+fn points<'c>(
+    comparison: &Comparison,
+    model: &Arc<Model>,
+    canvases: impl Iterator<Item = &'c Canvas>,
+) -> Result<Vec<PlannedPoint>, Error> {
+    let Comparison { lines, sampling, .. } = comparison;
+    let mut by_length: BTreeMap<usize, Vec<Canvas>> = BTreeMap::new();
+    for canvas in canvases {
+        by_length.entry(canvas.free_span().len()).or_default().push(canvas.clone());
+    }
+    let mut points: Vec<PlannedPoint> = Vec::new();
+    for (length, canvases) in by_length {
+        for (place, (line, setting)) in lines.points(length)?.into_iter().enumerate() {
+            let schedule = setting.schedule();
+            let first = points.get(place).and_then(|point| point.generators.values().next());
+            let generator = match first {
+                None => sampling.generator(model, line.unmasker(), schedule)?,
+                Some(first) => first.clone().schedule(schedule.schedule()),
+            };
+            let named = || ("strategies", format!("{} {schedule}", line.name()));
+            generator.check(&canvases).map_err(|error| sampling.explain(named(), error))?;
+            if points.len() == place {
+                let (strategy, parameter) = (line.name(), setting.name().to_owned());
+                points.push(PlannedPoint { strategy, parameter, generators: BTreeMap::new() });
+            }
+            points[place].generators.insert(length, generator);
+        }
+    }
+    Ok(points)
+}

@@ -1,0 +1,120 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use conjoint::prelude::*;
+use conjoint_eval::{Collection, Cost, Key, Point, Report};
+
+use super::judge::{Drawn, Judge};
+use super::plan::Plan;
+use super::{Comparison, folder, pass_cost};
+use crate::Error;
+use crate::error::refused;
+use crate::model::Model;
+use crate::progress::{Progress, masked};
+use crate::registry::Part;
+
+/// Runs a comparison that has been checked.
+pub(super) fn run(
+    comparison: &Comparison,
+    model: &Arc<Model>,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<Report, Error> {
+    let Comparison { sampling, metrics, external, .. } = comparison;
+    let plan = Plan::new(comparison, model)?;
+    let mut judge = Judge::new(model, sampling, metrics, external, progress)?;
+    let settings = plan.settings(comparison, model)?;
+    let collection = refused("out", out.display(), Collection::open(out, &settings))?;
+    // A pass of a guided layer is several passes of the layer.
+    let cost = cost(comparison, model, &plan, &collection, progress)?;
+    let cost = cost * sampling.passes(model)? as f64;
+    let mut keys = Vec::new();
+    for (&seed, canvases) in comparison.seeds.iter().zip(&plan.canvases) {
+        for planned in &plan.points {
+            let (strategy, parameter) = (planned.strategy.clone(), planned.parameter.clone());
+            let key = Key { strategy, parameter, seed };
+            if keys.contains(&key) {
+                continue;
+            }
+            collection.point(&key, || {
+                let start = Instant::now();
+                let outputs = outputs(&planned.generators, &key, canvases, progress);
+                let named = || ("strategies", format!("{} {}", key.strategy, key.parameter));
+                let outputs = outputs.map_err(|error| sampling.explain(named(), error))?;
+                let seconds = start.elapsed().as_secs_f64();
+                let drawn = Drawn { seed, canvases, outputs: &outputs };
+                point(&key, drawn, seconds, cost, &mut judge)
+            })?;
+            keys.push(key);
+            // Whoever watches the folder sees the report grow.
+            folder::write_report(out, &collection.report(&keys)?)?;
+        }
+    }
+    Ok(collection.report(&keys)?)
+}
+
+/// What a pass of the sampler layer costs in forwards; 0 where no strategy runs one.
+fn cost(
+    comparison: &Comparison,
+    model: &Model,
+    plan: &Plan,
+    collection: &Collection,
+    progress: &dyn Progress,
+) -> Result<f64, Error> {
+    if !comparison.lines.take(Part::Sampler) {
+        return Ok(0.0);
+    }
+    let folder = comparison.sampling.sampler.as_deref();
+    let layer = model.sampler_layer(folder)?.ok_or(Error::Lacking(
+        "the model's export has no sampler layer: give the folder of an export that has one with `sampler`",
+    ))?;
+    let measure = || pass_cost::measure(&model.denoiser, &*layer, &plan.any, progress);
+    Ok(collection.pass_cost(measure)?.value)
+}
+
+/// The texts of a point.
+fn outputs(
+    generators: &BTreeMap<usize, Generator>,
+    key: &Key,
+    canvases: &[Canvas],
+    progress: &dyn Progress,
+) -> Result<Vec<Output>, conjoint::Error> {
+    let mut bar = progress.generating(&name(key), masked(canvases));
+    let seeded: BTreeMap<usize, Generator> =
+        generators.iter().map(|(&length, each)| (length, each.clone().seed(key.seed))).collect();
+    let request = |canvas: &Canvas| {
+        let generator = &seeded[&canvas.free_span().len()];
+        (canvas.clone(), generator.clone())
+    };
+    let Some(first) = seeded.values().next() else { return Ok(Vec::new()) };
+    first.run_each(canvases.iter().map(request).collect(), &mut *bar)
+}
+
+/// What a point is called beside its progress.
+fn name(key: &Key) -> String {
+    format!("{} {}, seed {}", key.strategy, key.parameter, key.seed)
+}
+
+/// A sampler pass costs `cost` forwards.
+fn point(
+    key: &Key,
+    drawn: Drawn<'_>,
+    seconds: f64,
+    cost: f64,
+    judge: &mut Judge<'_>,
+) -> Result<Point, Error> {
+    let outputs = drawn.outputs;
+    let metrics = judge.figures(drawn, &name(key))?;
+    Ok(Point {
+        strategy: key.strategy.clone(),
+        parameter: key.parameter.clone(),
+        seed: key.seed,
+        texts: outputs.len() as u64,
+        tokens: outputs.iter().map(|output| output.drawn as u64).sum(),
+        cost: Cost::of(outputs, cost)?,
+        seconds,
+        metrics,
+    })
+}

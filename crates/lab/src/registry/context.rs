@@ -1,0 +1,84 @@
+use std::sync::Arc;
+
+use conjoint::Autoregressive;
+use conjoint::prelude::*;
+
+use crate::Error;
+
+/// Gives a sampler layer, if there is one.
+type Layers = Arc<dyn Fn() -> Result<Option<Arc<dyn SamplerLayer>>, Error> + Send + Sync>;
+
+/// What strategies are made of beside their parameters.
+#[derive(Clone)]
+pub struct Context {
+    order: Arc<dyn Order>,
+    layers: Option<Layers>,
+    scorer: Option<Arc<dyn Autoregressive>>,
+    greedy: bool,
+}
+
+impl Context {
+    /// With this order, and neither sampler layer nor scorer.
+    pub fn new(order: impl Order + 'static) -> Self {
+        Self { order: Arc::new(order), layers: None, scorer: None, greedy: false }
+    }
+
+    /// Adds a sampler layer.
+    pub fn with_sampler_layer(self, layer: impl SamplerLayer + 'static) -> Self {
+        let layer: Arc<dyn SamplerLayer> = Arc::new(layer);
+        self.with_sampler_layers(move || Ok(Some(layer.clone())))
+    }
+
+    /// Adds a sampler layer that is opened once a strategy asks for it; `None` where the model has none.
+    pub fn with_sampler_layers(
+        mut self,
+        open: impl Fn() -> Result<Option<Arc<dyn SamplerLayer>>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.layers = Some(Arc::new(open));
+        self
+    }
+
+    /// Adds an autoregressive scorer.
+    pub fn with_scorer(mut self, scorer: impl Autoregressive + 'static) -> Self {
+        self.scorer = Some(Arc::new(scorer));
+        self
+    }
+
+    /// Says that the most probable token is taken instead of drawing one.
+    pub fn with_greedy(mut self, greedy: bool) -> Self {
+        self.greedy = greedy;
+        self
+    }
+
+    /// Where tokens are revealed first.
+    pub fn order(&self) -> Arc<dyn Order> {
+        self.order.clone()
+    }
+
+    /// The sampler layer.
+    ///
+    /// # Errors
+    /// [`Error::Lacking`] if there is none, and what opening it says.
+    pub fn layer(&self) -> Result<Arc<dyn SamplerLayer>, Error> {
+        let layer = self.layers.as_ref().map(|open| open()).transpose()?.flatten();
+        layer.ok_or(Error::Lacking(
+            "it needs a sampler layer, which this model's export does not have: give the folder of an export \
+             that has one with `sampler`, or train one (`conjoint train sampler`) and export the model with it \
+             (`conjoint export --sampler`)",
+        ))
+    }
+
+    /// The autoregressive scorer.
+    ///
+    /// # Errors
+    /// [`Error::Lacking`] if there is none.
+    pub fn scorer(&self) -> Result<Arc<dyn Autoregressive>, Error> {
+        let lacking = "it needs an autoregressive scorer: give `scorer`, such as ngram:3:FILE";
+        self.scorer.clone().ok_or(Error::Lacking(lacking))
+    }
+
+    /// Whether the most probable token is taken instead of drawing one.
+    pub fn is_greedy(&self) -> bool {
+        self.greedy
+    }
+}

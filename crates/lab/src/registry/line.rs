@@ -1,0 +1,78 @@
+use super::{Part, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
+use crate::Error;
+
+/// One line of a comparison: a strategy at several K, or with a schedule of its own, as `marginal`,
+/// `marginal+threshold:0.9` or `p2:eta=2`. [`Registry::line`](super::Registry::line) parses it.
+#[derive(Debug, Clone)]
+pub struct Line {
+    unmasker: UnmaskerSpec,
+    schedule: Option<ScheduleSpec>,
+}
+
+impl Line {
+    /// A strategy at each K of the comparison, where it has such a choice.
+    pub fn new(unmasker: UnmaskerSpec) -> Self {
+        Self { unmasker, schedule: None }
+    }
+
+    /// With a schedule of its own.
+    ///
+    /// # Errors
+    /// [`Error::Unused`] or [`Error::Name`] if the strategy does not go with it.
+    pub fn scheduled(mut self, schedule: ScheduleSpec) -> Result<Self, Error> {
+        let alone = [Uses { unmasker: &self.unmasker, scheduled: false }];
+        reject_unused(("+", &schedule), Part::Schedule, &alone)?;
+        self.unmasker.check(&schedule).map_err(|error| match error {
+            Error::Parameter { reason, .. } => Error::Name(reason),
+            error => error,
+        })?;
+        self.schedule = Some(schedule);
+        Ok(self)
+    }
+
+    /// The strategy.
+    pub fn unmasker(&self) -> &UnmaskerSpec {
+        &self.unmasker
+    }
+
+    /// Its own schedule, if it has one.
+    pub fn schedule(&self) -> Option<&ScheduleSpec> {
+        self.schedule.as_ref()
+    }
+
+    /// The line as it is about to run.
+    pub fn uses(&self) -> Uses<'_> {
+        Uses { unmasker: &self.unmasker, scheduled: self.schedule.is_some() }
+    }
+
+    /// The line's name in the legend. Lines of one strategy with different schedules are one line: the
+    /// schedule's parameter is the point's.
+    pub fn name(&self) -> String {
+        match &self.schedule {
+            None => self.unmasker.to_string(),
+            Some(schedule) => format!("{}+{}", self.unmasker, schedule.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Registry;
+
+    fn line(text: &str) -> Result<Line, Error> {
+        Registry::builtin().line(text)
+    }
+
+    #[test]
+    fn names_tell_lines_apart() {
+        let name = |text: &str| line(text).unwrap().name();
+        assert_eq!(name("confidence:filtered"), "confidence:filtered");
+        assert_eq!(name("marginal+threshold:0.8"), "marginal+threshold");
+        for bad in ["marginal+soon", "magic", "wino+per-step:2", "exact+per-step:1", "p2+threshold"]
+        {
+            assert!(line(bad).is_err(), "{bad}");
+        }
+        assert!(line("p2+cosine:4").is_ok() && line("klass+threshold").is_ok());
+    }
+}

@@ -1,0 +1,57 @@
+//! Strategies that run a sampler layer between draws.
+
+use conjoint::prelude::*;
+use conjoint::unmasker::{AdaptiveJoint, Bound, ClippedJoint};
+
+use crate::registry::spec::{Values, refused};
+use crate::registry::{Part, Portions, UnmaskerEntry};
+
+pub fn entries() -> Vec<UnmaskerEntry> {
+    let entries = [
+        UnmaskerEntry::new(
+            "joint",
+            "one full forward, then a sampler pass before each further token; over all rows, or w · K of window w",
+            |values, context| {
+                let strategy = LearnedJoint::new(context.layer()?).order(context.order());
+                Ok(match values.given_count("window")? {
+                    None => strategy,
+                    Some(w) => strategy.window(w)?,
+                })
+            },
+        )
+        .open("window"),
+        UnmaskerEntry::new(
+            "adaptive-joint",
+            "joint while the layer is sure, up to the schedule: entropy at most 1 nat or this, or confidence at least this",
+            |values, context| {
+                let strategy = AdaptiveJoint::new(context.layer()?, bound(values)?)?;
+                Ok(strategy.order(context.order()))
+            },
+        )
+        .open("entropy")
+        .open("confidence"),
+        UnmaskerEntry::new(
+            "clipped-joint",
+            "joint, each probability kept within what the marginals and the path allow",
+            |_, context| Ok(ClippedJoint::new(context.layer()?).order(context.order())),
+        ),
+    ];
+    let layered = |entry: UnmaskerEntry| {
+        entry.portions(Portions::Schedule).takes([Part::Order, Part::Sampler])
+    };
+    entries.map(layered).into()
+}
+
+/// How sure the layer must be.
+fn bound(values: &Values<'_>) -> Result<Bound, conjoint::Error> {
+    let (entropy, confidence) =
+        (values.given_number("entropy")?, values.given_number("confidence")?);
+    match (entropy, confidence) {
+        (Some(_), Some(c)) => {
+            let expected = "nothing beside entropy: one of the two is the bound".to_owned();
+            Err(refused("confidence", &c.to_string(), expected))
+        }
+        (None, Some(c)) => Ok(Bound::Confidence(c)),
+        (h, None) => Ok(Bound::Entropy(h.unwrap_or(1.0))),
+    }
+}
