@@ -1,8 +1,10 @@
-//! A strategy of one's own is one struct with one method. This one reveals, besides the best
+//! An unmasker of one's own is one struct with one method. This one reveals, besides the best
 //! position, every other one whose entropy is below a bound.
 //!
+//! It chooses positions itself, and says so: setting an order or a schedule beside it is an error. A rule
+//! about positions alone can also be a `Policy`, which then goes with any unmasker.
+//!
 //!     cargo run --release --example custom_unmasker
-use conjoint::Error;
 use conjoint::prelude::*;
 
 /// Reveals the position of lowest entropy, and all others below `bound` nats.
@@ -13,7 +15,7 @@ struct LowEntropy {
 
 impl Unmasker for LowEntropy {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&Entropy);
+        view.rank(&Entropy)?;
         for rank in 0..view.candidates().len() {
             let candidate = view.ranked(rank);
             if rank > 0 && view.candidates()[candidate].stats.entropy > self.bound {
@@ -23,6 +25,10 @@ impl Unmasker for LowEntropy {
             view.reveal(candidate, drawn);
         }
         Ok(Next::EndStep)
+    }
+
+    fn control(&self) -> Control {
+        Control::Alone
     }
 }
 

@@ -4,7 +4,6 @@
 //!     cargo run --release --example revocable
 use conjoint::observer::Reveal;
 use conjoint::prelude::*;
-use conjoint::unmasker::Wino;
 
 /// Counts what was revealed and what was taken back.
 #[derive(Default)]
@@ -28,7 +27,7 @@ fn main() -> anyhow::Result<()> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
     let tokenizer = Tokenizer::open(folder)?;
     let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
-    let generator = Generator::new(model).unmasker(Wino::new(0.6, 0.9)?).seed(2);
+    let generator = Generator::new(model).unmasker(strategy::wino(0.6, 0.9)?).seed(2);
 
     let prompt = tokenizer.encode("<story>")?;
     let canvas = Canvas::new(&prompt, 48 - prompt.len(), generator.vocabulary().mask())?;

@@ -34,6 +34,8 @@
 //! | `export` | no | the `export` module: checkpoints to ONNX graphs |
 
 pub use conjoint_core::*;
+/// Arrays of this version stand in the interface: a model of one's own builds its [`Beliefs`] from one.
+pub use ndarray;
 
 #[cfg(feature = "export")]
 pub use conjoint_export as export;
@@ -50,20 +52,34 @@ mod text;
 #[cfg(feature = "trace")]
 pub mod trace;
 
-/// What most programs need, for `use conjoint::prelude::*`.
+/// What most programs need, and what implementing the traits needs, for `use conjoint::prelude::*`.
 ///
-/// Left out for its name is [`unmasker::Confidence`]'s companion among the orders, which is called
-/// [`order::MaxProb`].
+/// Of types that share a name the more common one is here: [`Confidence`](crate::unmasker::Confidence) is the
+/// unmasker, not the [order](crate::order::Confidence); [`Event`](crate::Event) is that of a run.
 pub mod prelude {
-    pub use crate::draw::{Argmax, Categorical};
-    pub use crate::filter::{Ban, Filter, MinP, Temperature, TopK, TopP};
-    pub use crate::observer::{History, Observer};
-    pub use crate::order::{Entropy, LeftToRight, Margin, MaxProb, Order, Random};
-    pub use crate::schedule::{Cosine, DreamLinear, LladaEven, Schedule, TokensPerStep};
-    pub use crate::unmasker::{
-        Confidence, ExactSequential, LearnedJoint, Marginal, Next, Score, Unmasker, View,
+    pub use crate::denoiser::{
+        Answer, Changed, Denoiser, Form, Request, SamplerLayer, SequenceId, Session, Shown, State,
     };
-    pub use crate::{Canvas, Denoiser, Generator, Output, SamplerLayer, TokenId, Vocabulary};
+    pub use crate::draw::{Argmax, Categorical, Draw, SeededStream, Stream};
+    pub use crate::filter::{Ban, Filter, MinP, Temperature, TopK, TopP};
+    pub use crate::observer::{History, Observer, Reveal};
+    pub use crate::order::{Entropy, LeftToRight, Margin, MaxProb, Order, Random};
+    pub use crate::policy::{
+        Demask, Dilated, Klass, LocalLeap, Origin, Policy, Ranked, Selection, SlowFast,
+    };
+    pub use crate::reviser::{Rcr, Reviser, Revision, Wino};
+    pub use crate::schedule::{
+        Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Schedule, Threshold,
+        TokensPerStep,
+    };
+    pub use crate::unmasker::{
+        Confidence, Control, Drawn, ExactSequential, LearnedJoint, Marginal, Next, Score, Unmasker,
+        View,
+    };
+    pub use crate::{
+        Beliefs, CancelToken, Canvas, Error, Event, FinishReason, Generator, Observation, Output,
+        Question, RowId, Run, StepRequest, TokenId, Vocabulary, presets, strategy,
+    };
     #[cfg(feature = "onnx")]
     pub use crate::{ExecutionProvider, OnnxDenoiser, OnnxSamplerLayer};
     #[cfg(feature = "text")]

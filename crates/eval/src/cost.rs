@@ -83,10 +83,12 @@ fn median(numbers: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use conjoint_core::FinishReason;
 
     fn output(denoiser_calls: usize, sampler_calls: usize) -> Output {
         let (tokens, generated) = (vec![0; 8], 0..8);
-        Output { tokens, generated, drawn: 8, denoiser_calls, sampler_calls, steps: 2 }
+        let finish = FinishReason::Length;
+        Output { tokens, generated, drawn: 8, denoiser_calls, sampler_calls, steps: 2, finish }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use conjoint_core::observer::Reveal;
 use conjoint_core::order::Entropy;
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::Retold;
-use conjoint_core::{Canvas, Generator, Observer, Order, TokenId};
+use conjoint_core::{Canvas, Generator, Next, Observer, Order, TokenId, Unmasker, View};
 
 use crate::{Bootstrap, Error, Measured};
 
@@ -95,8 +95,8 @@ pub fn nll(
 /// ln p = Σₛ ln p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁), where π is the order that one-at-a-time
 /// sampling would take on this sequence. Exactly the log-probability with which
 /// [`ExactSequential`](conjoint_core::unmasker::ExactSequential) draws the sample, if the
-/// generator's filter, bans and blocks are those of the sampling: its own strategy, schedule, draw
-/// and seed are not used. Costs one forward a token, in batches. A token that the filter rules out
+/// generator's filter, bans and blocks are those of the sampling: its own unmasker, order, schedule, draw
+/// and seed are not used. It must have no policy and no reviser but those of its strategy. Costs one forward a token, in batches. A token that the filter rules out
 /// makes ln p = −∞.
 #[derive(Clone)]
 pub struct OwnPath {
@@ -121,9 +121,9 @@ impl Scorer for OwnPath {
     fn log_likelihoods(&self, samples: &[Sample]) -> Result<Vec<f64>, Error> {
         let one = TokensPerStep::new(1)?;
         let request = |sample: &Sample| {
-            let retold = Retold::new(&sample.tokens[..]).order(self.order.clone());
-            let generator = self.generator.clone().schedule(one).unmasker(retold);
-            (sample.canvas.clone(), generator)
+            let retelling = Retelling(Retold::new(&sample.tokens[..]));
+            let generator = self.generator.clone().unmasker(retelling);
+            (sample.canvas.clone(), generator.order(self.order.clone()).schedule(one))
         };
         let mut sum = Sum(vec![0.0; samples.len()]);
         let outputs = self.generator.run_each(samples.iter().map(request).collect(), &mut sum)?;
@@ -135,6 +135,17 @@ impl Scorer for OwnPath {
             }
         }
         Ok(sum.0)
+    }
+}
+
+/// [`Retold`] by whatever order and schedule a generator has: [`Retold`] itself would refuse a schedule, which
+/// the generator of [`OwnPath`] may have and cannot lose.
+#[derive(Clone)]
+struct Retelling(Retold);
+
+impl Unmasker for Retelling {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, conjoint_core::Error> {
+        self.0.decide(view)
     }
 }
 
@@ -152,6 +163,7 @@ mod tests {
     use super::*;
     use conjoint_core::filter::{Temperature, TopK};
     use conjoint_core::order::{LeftToRight, Random};
+    use conjoint_core::unmasker::Marginal;
     use conjoint_testkit::{TabularDenoiser, TabularJoint};
 
     fn joint() -> TabularJoint {
@@ -226,6 +238,16 @@ mod tests {
             OwnPath::new(generator).log_likelihoods(&samples).unwrap()
         };
         assert_eq!(scores(1), scores(7));
+    }
+
+    #[test]
+    fn what_the_generator_would_reveal_in_a_step_is_not_used() {
+        let (samples, _) = all();
+        let plain = OwnPath::new(generator()).log_likelihoods(&samples).unwrap();
+        let three = generator().order(LeftToRight).schedule(TokensPerStep::new(3).unwrap());
+        assert_eq!(OwnPath::new(three.clone()).log_likelihoods(&samples).unwrap(), plain);
+        let marginal = three.unmasker(Marginal::default());
+        assert_eq!(OwnPath::new(marginal).log_likelihoods(&samples).unwrap(), plain);
     }
 
     /// −ln p of a long run of samples comes near the joint's entropy, and the interval says how

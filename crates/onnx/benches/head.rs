@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use conjoint_core::condensed::Condense;
+use conjoint_core::denoiser::{Form, Request, Shown};
 use conjoint_core::filter::{Filter, Temperature};
 use conjoint_core::{Canvas, Denoiser, RowId};
 use conjoint_export::{ExportOptions, export};
@@ -59,6 +60,7 @@ fn race(
     repeats: usize,
 ) -> Result<(), Box<dyn Error>> {
     let canvas = Canvas::unconditional(96, models[0].vocabulary().mask())?;
+    let shown = [Shown::alone(&canvas)];
     let ids: Vec<RowId> = (0..rows).map(|position| RowId { sequence: 0, position }).collect();
     let mut wanted = Condense::default();
     if temperature != 1.0 {
@@ -70,7 +72,8 @@ fn race(
     for _ in 0..=repeats {
         for (model, calls) in models.iter().zip(&mut calls) {
             let before = model.spent();
-            model.denoise_condensed(&[&canvas], &ids, &wanted)?;
+            let form = Form::TopK(&wanted);
+            model.forward(&Request { form, ..Request::new(&shown, &ids) })?;
             calls.push((model.spent() - before).forwards);
         }
     }

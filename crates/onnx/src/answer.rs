@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use conjoint_core::Beliefs;
 use conjoint_core::condensed::{Condense, Condensed, Rows};
+use conjoint_core::denoiser::Form;
 use ort::value::DynValue;
 
 use crate::Error;
@@ -14,29 +15,36 @@ fn bytes<T>(count: usize) -> u64 {
     (count * size_of::<T>()) as u64
 }
 
-/// Dense rows [N, V], and their size in bytes.
-pub(crate) fn dense(
-    shared: &Shared,
-    hidden: &DynValue,
+/// The rows as they are asked for, and their size in bytes.
+pub(crate) fn rows(
+    shared: &Arc<Shared>,
+    hidden: &Arc<DynValue>,
     rows: Vec<i64>,
-) -> Result<(Beliefs, u64), Error> {
+    form: Form<'_>,
+) -> Result<(Rows, u64), Error> {
+    match form {
+        Form::TopK(wanted) if shared.head.condenses() && !rows.is_empty() => {
+            condensed(shared, hidden, rows, wanted)
+        }
+        _ => dense(shared, hidden, rows).map(|(beliefs, size)| (beliefs.into(), size)),
+    }
+}
+
+/// Dense rows [N, V], and their size in bytes.
+fn dense(shared: &Shared, hidden: &DynValue, rows: Vec<i64>) -> Result<(Beliefs, u64), Error> {
     let logits = shared.head.logits(hidden, rows)?;
     let size = bytes::<f32>(logits.len());
     Ok((Beliefs::from_logits(logits), size))
 }
 
-/// Rows that hold what is wanted, condensed if the head can, and their size in bytes. Hidden states are kept as
-/// long as the rows, so that any can be had whole.
-pub(crate) fn condensed(
+/// Condensed rows that hold what is wanted, from a head that condenses, and their size in bytes. Hidden states are
+/// kept as long as the rows, so that any can be had whole.
+fn condensed(
     shared: &Arc<Shared>,
     hidden: &Arc<DynValue>,
     rows: Vec<i64>,
     wanted: &Condense,
 ) -> Result<(Rows, u64), Error> {
-    if rows.is_empty() || !shared.head.condenses() {
-        let (beliefs, size) = dense(shared, hidden, rows)?;
-        return Ok((beliefs.into(), size));
-    }
     let summary = shared.head.summary(hidden, rows.clone(), wanted)?;
     let floats = [&summary.top, &summary.asked, &summary.mass, &summary.entropy];
     let floats = floats.iter().map(|array| array.len()).sum();

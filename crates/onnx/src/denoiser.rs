@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use conjoint_core::condensed::{Condense, Rows};
-use conjoint_core::{Beliefs, Canvas, Denoiser, RowId, State, TokenId, Vocabulary};
+use conjoint_core::denoiser::{Answer, Request};
+use conjoint_core::{Denoiser, State, TokenId, Vocabulary};
 use conjoint_export::Manifest;
 use ndarray::{Array1, Array2, Array3, ArrayView2};
-use ort::memory::AllocationDevice;
-use ort::value::{DynTensorValueType, DynValue, Tensor};
+use ort::value::Tensor;
 
 use crate::answer;
 use crate::batch::Batch;
 use crate::head::Head;
+use crate::hidden::Hidden;
 use crate::session::{Graph, Opener, Signature};
 use crate::spent::{Clock, Spent};
 use crate::{Error, OnnxOptions, OnnxSamplerLayer};
@@ -20,6 +20,9 @@ use crate::{Error, OnnxOptions, OnnxSamplerLayer};
 const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outputs: &["hidden"] };
 
 /// A frozen masked diffusion language model on ONNX Runtime.
+///
+/// Threads that share one take turns: its graphs run one call at a time. For more at once put the sequences into one
+/// batch, such as a [`Run`](conjoint_core::Run), or open a model for each thread.
 ///
 /// ```no_run
 /// use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, runtime};
@@ -46,16 +49,6 @@ pub(crate) struct Shared {
     pub passes: Clock,
     /// Time of fetching whole rows.
     pub fetches: Clock,
-}
-
-/// The state that a denoiser hands to its sampler layer.
-pub(crate) struct Hidden {
-    /// Hidden states [B, T, D], on the graphs' device. Never written to: condensed rows go on reading them.
-    pub value: Arc<DynValue>,
-    /// Length of each sequence [B], padding not counted.
-    pub lengths: Vec<usize>,
-    /// T.
-    pub length: usize,
 }
 
 impl OnnxDenoiser {
@@ -157,16 +150,7 @@ impl OnnxDenoiser {
     /// [`ForeignState`](conjoint_core::Error::ForeignState) and [`Error::Graph`].
     pub fn hidden_of(&self, state: &mut State) -> Result<Array3<f32>, conjoint_core::Error> {
         let hidden: &mut Hidden = state.downcast_mut()?;
-        let shape = (hidden.lengths.len(), hidden.length, self.shared.manifest.hidden_size);
-        let copied = hidden.value.view().downcast::<DynTensorValueType>().and_then(|value| {
-            let value = value.to(AllocationDevice::CPU, 0)?;
-            Ok(value.try_extract_tensor::<f32>()?.1.to_vec())
-        });
-        let got = self.backbone.named(copied)?;
-        let length = got.len();
-        let shaped = Array3::from_shape_vec(shape, got);
-        let (expected, got) = (vec![shape.0, shape.1, shape.2], vec![length]);
-        Ok(shaped.map_err(|_| Error::Shape { what: "the state", got, expected })?)
+        Ok(hidden.to_host(&self.backbone, self.shared.manifest.hidden_size)?)
     }
 
     /// Logits [N, V] of hidden states [N, D], such as rows of [`hidden`](Self::hidden).
@@ -190,19 +174,20 @@ impl OnnxDenoiser {
         &self.shared
     }
 
-    fn run<R>(
-        &self,
-        batch: &[&Canvas],
-        rows: &[RowId],
-        head: impl FnOnce(&Arc<DynValue>, Vec<i64>) -> Result<(R, u64), Error>,
-    ) -> Result<(R, State), Error> {
-        let batch = Batch::new(batch, 0, &self.shared.vocabulary)?;
-        let rows = batch.flat(rows)?;
+    fn run(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let batch = Batch::new(&request.canvases(), 0, &self.shared.vocabulary)?;
+        let rows = batch.flat(request.rows)?;
         let (lengths, [_, length]) = (batch.lengths().to_vec(), batch.shape());
         let (ids, valid) = self.backbone.named(batch.into_tensors())?;
         let backbone = || self.backbone.run(&[&ids, &valid]).map(Arc::new);
-        let (value, answer) = self.shared.forwards.call(backbone, |hidden| head(hidden, rows))?;
-        Ok((answer, State::new(Hidden { value, lengths, length })))
+        let head = |hidden: &_| answer::rows(&self.shared, hidden, rows, request.form);
+        let (value, rows) = self.shared.forwards.call(backbone, head)?;
+        let state = Hidden { value, lengths, length };
+        let hidden = match request.hidden {
+            true => state.of_each(&self.backbone, self.shared.manifest.hidden_size)?,
+            false => Vec::new(),
+        };
+        Ok(Answer { rows, state: State::new(state), hidden })
     }
 }
 
@@ -215,23 +200,8 @@ impl Denoiser for OnnxDenoiser {
         Some(self.shared.manifest.max_positions)
     }
 
-    fn denoise(
-        &self,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<(Beliefs, State), conjoint_core::Error> {
-        Ok(self.run(batch, rows, |hidden, rows| answer::dense(&self.shared, hidden, rows))?)
-    }
-
-    fn denoise_condensed(
-        &self,
-        batch: &[&Canvas],
-        rows: &[RowId],
-        wanted: &Condense,
-    ) -> Result<(Rows, State), conjoint_core::Error> {
-        Ok(self.run(batch, rows, |hidden, rows| {
-            answer::condensed(&self.shared, hidden, rows, wanted)
-        })?)
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, conjoint_core::Error> {
+        Ok(self.run(request)?)
     }
 }
 

@@ -32,6 +32,7 @@ mod batch;
 mod denoiser;
 mod error;
 mod head;
+mod hidden;
 mod options;
 mod provider;
 mod regroup;

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use conjoint_core::condensed::{Condense, Rows};
-use conjoint_core::{Beliefs, Canvas, RowId, SamplerLayer, State};
+use conjoint_core::condensed::Rows;
+use conjoint_core::denoiser::Request;
+use conjoint_core::{Canvas, RowId, SamplerLayer, State};
 use conjoint_export::Manifest;
-use ort::value::DynValue;
 
 use crate::answer;
 use crate::batch::Batch;
-use crate::denoiser::{Hidden, Shared};
+use crate::denoiser::Shared;
+use crate::hidden::Hidden;
 use crate::regroup::Regroup;
 use crate::session::{Graph, Signature};
 use crate::{Error, OnnxDenoiser};
@@ -59,24 +60,20 @@ impl OnnxSamplerLayer {
 
     /// All sequences that want a row go through the layer as one batch. If they are not the whole
     /// batch, they are taken out of it for that and put back after, so the others cost nothing.
-    fn run<R>(
-        &self,
-        state: &mut Hidden,
-        all: &[&Canvas],
-        rows: &[RowId],
-        head: impl FnOnce(&Arc<DynValue>, Vec<i64>) -> Result<(R, u64), Error>,
-    ) -> Result<R, Error> {
+    fn run(&self, state: &mut Hidden, request: &Request<'_>) -> Result<Rows, Error> {
+        let all = request.canvases();
+        let head = |hidden: &_, rows| answer::rows(&self.shared, hidden, rows, request.form);
         let lengths: Vec<usize> = all.iter().map(|canvas| canvas.len()).collect();
         if lengths != state.lengths {
             let (got, expected) = (lengths, state.lengths.clone());
             return Err(Error::Shape { what: "the batch", got, expected });
         }
-        let wanting = sequences(rows);
+        let wanting = sequences(request.rows);
         if wanting.is_empty() {
             let (nothing, _) = head(&state.value, Vec::new())?;
             return Ok(nothing);
         }
-        let (canvases, rows) = part(all, &wanting, rows)?;
+        let (canvases, rows) = part(&all, &wanting, request.rows)?;
         let batch = Batch::new(&canvases, state.length, &self.shared.vocabulary)?;
         let rows = batch.flat(&rows)?;
         let (ids, valid) = self.graph.named(batch.into_tensors())?;
@@ -94,27 +91,8 @@ impl OnnxSamplerLayer {
 }
 
 impl SamplerLayer for OnnxSamplerLayer {
-    fn refine(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-    ) -> Result<Beliefs, conjoint_core::Error> {
-        Ok(self.run(state.downcast_mut()?, batch, rows, |hidden, rows| {
-            answer::dense(&self.shared, hidden, rows)
-        })?)
-    }
-
-    fn refine_condensed(
-        &self,
-        state: &mut State,
-        batch: &[&Canvas],
-        rows: &[RowId],
-        wanted: &Condense,
-    ) -> Result<Rows, conjoint_core::Error> {
-        Ok(self.run(state.downcast_mut()?, batch, rows, |hidden, rows| {
-            answer::condensed(&self.shared, hidden, rows, wanted)
-        })?)
+    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, conjoint_core::Error> {
+        Ok(self.run(state.downcast_mut()?, request)?)
     }
 }
 

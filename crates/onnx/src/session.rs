@@ -148,6 +148,13 @@ fn arrow(inputs: &[&str], outputs: &[&str]) -> String {
 }
 
 /// A session, and the outputs that are wanted of it.
+///
+/// Threads that share a graph take turns. `ort` runs a session only through `&mut`: some of what ONNX Runtime uses in
+/// it, such as allocators and statistics of some providers, is not safe to use from several threads, and versions of
+/// `ort` that allowed it saw crashes and corrupted memory. Nor can a session be copied without its weights. So
+/// whoever wants threads to run at the same time opens a model for each of them, and whoever has one model puts the
+/// sequences of all callers into one batch, such as a [`Run`](conjoint_core::Run), to which they can be added while
+/// it goes on.
 pub(crate) struct Graph {
     path: PathBuf,
     session: Mutex<Session>,

@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{OPERATORS, all_rows, max_difference, opened};
+use conjoint_core::denoiser::{Request, Shown};
 use conjoint_core::order::{Entropy, LeftToRight, MaxProb};
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::{ExactSequential, LearnedJoint};
@@ -125,6 +126,29 @@ fn a_batch_is_sampled_like_its_sequences_alone() {
         assert_eq!(together.tokens, alone.tokens);
     }
     assert!(alone[0].sampler_calls > alone[1].sampler_calls);
+}
+
+/// On request, without padding, and what the output layer makes rows of.
+#[test]
+fn hidden_states_are_given_out_if_asked_for() {
+    let (_folder, model) = opened("dream-tiny", None, OPERATORS[0]);
+    let canvases = canvases(&model);
+    let batch: Vec<_> = canvases.iter().collect();
+    let (shown, rows) = (Shown::once(&batch), all_rows(&batch));
+    let plain = Request::new(&shown, &rows);
+    assert!(model.forward(&plain).unwrap().hidden.is_empty());
+    let answer = model.forward(&Request { hidden: true, ..plain }).unwrap();
+    assert_eq!(answer.hidden.len(), batch.len());
+    let beliefs = answer.rows.into_dense().unwrap();
+    let mut first = 0;
+    for (canvas, hidden) in canvases.iter().zip(&answer.hidden) {
+        assert_eq!(hidden.dim(), (canvas.len(), model.manifest().hidden_size));
+        for (position, logits) in model.logits(hidden.view()).unwrap().outer_iter().enumerate() {
+            let apart = max_difference(logits, beliefs.logits(first + position));
+            assert!(apart < ROUNDING, "position {position}: {apart}");
+        }
+        first += canvas.len();
+    }
 }
 
 /// By hand from `hidden`, which runs sequences of one length without padding.

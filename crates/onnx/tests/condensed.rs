@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use common::{OPERATORS, all_rows, fixture, max_difference};
 use conjoint_core::condensed::{Condense, Condensed, Rows, Summary};
+use conjoint_core::denoiser::{Form, Request, Shown};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{Filter, Temperature, TopK, TopP};
 use conjoint_core::schedule::TokensPerStep;
-use conjoint_core::unmasker::{Confidence, LearnedJoint, Strategy};
-use conjoint_core::{Beliefs, Canvas, Denoiser, Generator, Output, SamplerLayer};
+use conjoint_core::strategy::Strategy;
+use conjoint_core::unmasker::{Confidence, LearnedJoint};
+use conjoint_core::{Beliefs, Canvas, Denoiser, Generator, Output, RowId, SamplerLayer, State};
 use conjoint_export::{ExportOptions, Manifest, Operators, export};
 use conjoint_onnx::{
     Error, ExecutionProvider, HeadChoice, OnnxDenoiser, OnnxOptions, Spent, runtime,
@@ -55,6 +57,14 @@ fn wanted() -> Condense {
     wanted
 }
 
+/// The rows of a forward that may answer condensed ones, and its state.
+fn by_top(model: &OnnxDenoiser, batch: &[&Canvas], rows: &[RowId]) -> (Rows, State) {
+    let (shown, wanted) = (Shown::once(batch), wanted());
+    let request = Request { form: Form::TopK(&wanted), ..Request::new(&shown, rows) };
+    let answer = model.forward(&request).unwrap();
+    (answer.rows, answer.state)
+}
+
 fn condensed(rows: Rows) -> Box<Condensed> {
     match rows {
         Rows::Condensed(condensed) => condensed,
@@ -95,9 +105,9 @@ fn models() {
             let batch: Vec<_> = canvases.iter().collect();
             let rows = all_rows(&batch);
             let (beliefs, _) = dense.denoise(&batch, &rows).unwrap();
-            let (answer, _) = model.denoise_condensed(&batch, &rows, &wanted()).unwrap();
+            let (answer, _) = by_top(&model, &batch, &rows);
             assert_condensed(name, &condensed(answer), &beliefs, 7);
-            let (answer, _) = dense.denoise_condensed(&batch, &rows, &wanted()).unwrap();
+            let (answer, _) = by_top(&dense, &batch, &rows);
             assert!(matches!(answer, Rows::Dense(_)));
             // Whoever asks for dense rows is given those, by either.
             conformance::denoiser(name, &model, &canvases, ROUNDING).unwrap();
@@ -115,7 +125,7 @@ fn the_sampler_layer() {
     let first: Vec<_> = before.iter().collect();
     let rows = all_rows(&first);
     let (beliefs, mut state) = dense.denoise(&first, &rows).unwrap();
-    let (answer, mut condensed_state) = model.denoise_condensed(&first, &rows, &wanted()).unwrap();
+    let (answer, mut condensed_state) = by_top(&model, &first, &rows);
     for canvas in &mut canvases {
         let position = canvas.masked().next().unwrap();
         canvas.reveal(position, 11).unwrap();
@@ -123,11 +133,14 @@ fn the_sampler_layer() {
     let batch: Vec<_> = canvases.iter().collect();
     let some: Vec<_> = rows.iter().copied().filter(|row| row.sequence != 1).collect();
     let refined = layers[0].refine(&mut state, &batch, &some).unwrap();
-    let pass = layers[1].refine_condensed(&mut condensed_state, &batch, &some, &wanted());
-    assert_condensed("refined", &condensed(pass.unwrap()), &refined, 7);
+    let mut pass = |rows: &[RowId]| {
+        let (shown, wanted) = (Shown::once(&batch), wanted());
+        let request = Request { form: Form::TopK(&wanted), ..Request::new(&shown, rows) };
+        layers[1].pass(&mut condensed_state, &request).unwrap()
+    };
+    assert_condensed("refined", &condensed(pass(&some)), &refined, 7);
     assert_condensed("before the pass", &condensed(answer), &beliefs, 7);
-    let none = layers[1].refine_condensed(&mut condensed_state, &batch, &[], &wanted());
-    none.unwrap().expect_shape(0, model.vocabulary().size()).unwrap();
+    pass(&[]).expect_shape(0, model.vocabulary().size()).unwrap();
 }
 
 fn outputs(generator: &Generator, model: &OnnxDenoiser) -> Vec<Output> {
@@ -143,7 +156,7 @@ fn the_same_tokens_where_the_top_holds_all() {
         let generators = models.each_ref().map(|model| {
             let layer = LearnedJoint::new(model.sampler_layer().unwrap());
             let generator = Generator::new(model.clone()).schedule(TokensPerStep::new(2).unwrap());
-            [layer.boxed(), Confidence::default().boxed()]
+            [Strategy::from(layer), Confidence::default().into()]
                 .map(|strategy| generator.clone().unmasker(strategy))
         });
         let [dense, condensed] = generators;
@@ -215,7 +228,7 @@ fn which_head_is_opened() {
         let canvases = canvases(model);
         let batch: Vec<_> = canvases.iter().collect();
         let rows = all_rows(&batch);
-        let (answer, _) = model.denoise_condensed(&batch, &rows, &wanted()).unwrap();
+        let (answer, _) = by_top(model, &batch, &rows);
         answer.condensed().is_some()
     };
     assert!(is_condensed(&model));
