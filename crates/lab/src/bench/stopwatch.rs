@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use conjoint::Error;
-use conjoint::prelude::*;
 use conjoint::Observation;
+use conjoint::prelude::*;
 use conjoint::strategy::Strategy;
 use conjoint::unmasker::{Control, DynUnmasker};
 

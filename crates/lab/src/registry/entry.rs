@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use conjoint::prelude::*;
 use conjoint::policy::DynPolicy;
+use conjoint::prelude::*;
 use conjoint::reviser::DynReviser;
 use conjoint::strategy::Strategy;
 
@@ -149,9 +149,8 @@ impl UnmaskerEntry {
         summary: &'static str,
         make: impl Fn(&Values<'_>, &Context) -> Result<S, Error> + Send + Sync + 'static,
     ) -> Self {
-        let make = move |values: &Values<'_>, context: &Context| {
-            make(values, context).map(Into::into)
-        };
+        let make =
+            move |values: &Values<'_>, context: &Context| make(values, context).map(Into::into);
         Self {
             signature: Signature::new(name, summary),
             make: Box::new(make),

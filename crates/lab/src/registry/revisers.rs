@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use conjoint::prelude::*;
-use conjoint::reviser::{DynReviser, Edit, Hierarchical, ReMdm, Rcr, Saber, Wino};
+use conjoint::reviser::{DynReviser, Edit, Hierarchical, Rcr, ReMdm, Saber, Wino};
 
 use super::ReviserEntry;
 use super::spec::{Spec, Values, refused};

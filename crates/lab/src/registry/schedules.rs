@@ -8,8 +8,8 @@ use conjoint::policy::{
 use conjoint::prelude::*;
 use conjoint::schedule::{EntropyBound, Factor, Linear, Threshold, WideThreshold};
 
-use super::entry::Scheduled;
 use super::ScheduleEntry;
+use super::entry::Scheduled;
 use super::spec::{Spec, Values, refused};
 use crate::Error;
 

@@ -17,7 +17,8 @@ pub use filters::Filters;
 use crate::error::refused;
 use crate::model::Model;
 use crate::registry::{
-    Context, OrderSpec, Part, Portions, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused,
+    Context, OrderSpec, Part, Portions, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses,
+    reject_unused,
 };
 use crate::scorer::ScorerSpec;
 use crate::{Error, files};
@@ -138,7 +139,8 @@ impl Sampling {
         if takes_schedule || schedule.quantity().is_none() {
             generator = schedule.apply(generator);
         }
-        if let Some(order) = context.order().filter(|_| unmasker.takes(Part::Order) && !has_policy) {
+        if let Some(order) = context.order().filter(|_| unmasker.takes(Part::Order) && !has_policy)
+        {
             generator = generator.order(order);
         }
         if let Some(reviser) = reviser {

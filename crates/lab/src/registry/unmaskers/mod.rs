@@ -1,7 +1,6 @@
 mod basic;
 mod layered;
 mod published;
-mod revocable;
 mod scored;
 
 use std::fmt;
@@ -15,13 +14,7 @@ use super::{Context, Part, Portions, ScheduleSpec, UnmaskerEntry};
 use crate::Error;
 
 pub(super) fn builtin() -> Vec<UnmaskerEntry> {
-    let files = [
-        basic::entries(),
-        layered::entries(),
-        scored::entries(),
-        published::entries(),
-        revocable::entries(),
-    ];
+    let files = [basic::entries(), layered::entries(), scored::entries(), published::entries()];
     files.into_iter().flatten().collect()
 }
 
