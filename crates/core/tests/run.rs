@@ -1,0 +1,324 @@
+//! A run taken step by step: what it reports, and how sequences join it, leave it and fail in it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use conjoint_core::denoiser::{Answer, Changed, Request, SequenceId, Session};
+use conjoint_core::schedule::{LladaEven, TokensPerStep};
+use conjoint_core::unmasker::Marginal;
+use conjoint_core::{
+    Beliefs, CancelToken, Canvas, Denoiser, Error, Event, FinishReason, Generator, State,
+    Vocabulary,
+};
+use ndarray::Array2;
+
+const MASK: u32 = 4;
+
+/// Every token is as likely as any other; rows of canvases that begin with token 3 are NaN from the second step on.
+#[derive(Default)]
+struct Model {
+    calls: AtomicUsize,
+}
+
+impl Denoiser for Model {
+    fn vocabulary(&self) -> &Vocabulary {
+        static VOCABULARY: std::sync::OnceLock<Vocabulary> = std::sync::OnceLock::new();
+        VOCABULARY.get_or_init(|| Vocabulary::new(5, MASK).unwrap().with_eos(0).unwrap())
+    }
+
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut logits = Array2::zeros((request.rows.len(), 5));
+        for (mut row, id) in logits.rows_mut().into_iter().zip(request.rows) {
+            let canvas = request.batch[id.sequence].canvas;
+            let known = canvas.tokens().iter().filter(|&&token| token != MASK).count();
+            if canvas.tokens()[0] == 3 && known > 1 {
+                row.fill(f32::NAN);
+            }
+        }
+        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
+    }
+}
+
+fn generator() -> Generator {
+    Generator::new(Model::default())
+}
+
+fn canvas(first: u32, length: usize) -> Canvas {
+    Canvas::new(&[first], length, MASK).unwrap()
+}
+
+/// Steps to the end and returns every event of each step.
+fn events(run: &mut conjoint_core::Run) -> Vec<Vec<Event>> {
+    let mut all = Vec::new();
+    while !run.is_done() {
+        all.push(run.step().unwrap().to_vec());
+    }
+    all
+}
+
+#[test]
+fn stepping_is_running() {
+    let generator = generator().seed(5).batch_size(2).unwrap();
+    let canvases = || (0..5).map(|n| canvas(1, 3 + n)).collect::<Vec<_>>();
+    let expected = generator.run(canvases(), &mut ()).unwrap();
+    let mut run = generator.start(canvases()).unwrap();
+    let events = events(&mut run);
+    assert_eq!(events[0][..2], [Event::Begin { sequence: 0 }, Event::Begin { sequence: 1 }]);
+    // Events rebuild the tokens.
+    let mut tokens: Vec<Vec<u32>> = canvases().iter().map(|c| c.tokens().to_vec()).collect();
+    let mut finished = Vec::new();
+    for event in events.into_iter().flatten() {
+        match event {
+            Event::Reveal(reveal) => tokens[reveal.sequence][reveal.position] = reveal.token,
+            Event::Finish { sequence } => finished.push(sequence),
+            _ => {}
+        }
+    }
+    assert_eq!(finished.len(), 5);
+    for (sequence, expected) in expected.iter().enumerate() {
+        assert_eq!(tokens[sequence], expected.tokens);
+        assert_eq!(&run.take(sequence).unwrap().unwrap(), expected);
+        assert_eq!(expected.finish, FinishReason::Length);
+        assert!(run.take(sequence).is_none());
+    }
+    assert!(run.step().unwrap().is_empty());
+}
+
+#[test]
+fn sequences_join_a_run_and_are_as_they_would_be_alone() {
+    let generator = generator().seed(2).batch_size(2).unwrap();
+    let all = generator.run(vec![canvas(1, 4), canvas(2, 6), canvas(0, 5)], &mut ()).unwrap();
+    let mut run = generator.start(vec![canvas(1, 4)]).unwrap();
+    run.step().unwrap();
+    assert_eq!(run.add(canvas(2, 6)).unwrap(), 1);
+    run.step().unwrap();
+    assert_eq!(run.add(canvas(0, 5)).unwrap(), 2);
+    assert!(run.canvas(2).is_some() && run.canvas(3).is_none());
+    events(&mut run);
+    for (sequence, expected) in all.iter().enumerate() {
+        assert_eq!(&run.take(sequence).unwrap().unwrap(), expected);
+    }
+    // Settings of its own, and settings that do not fit.
+    let pairs = generator.clone().unmasker(Marginal::default());
+    let pairs = pairs.schedule(TokensPerStep::new(2).unwrap());
+    assert_eq!(run.add_with(canvas(1, 4), &pairs).unwrap(), 3);
+    assert!(matches!(
+        run.add(Canvas::unconditional(2, 1).unwrap()),
+        Err(Error::MaskMismatch { .. })
+    ));
+    let stranger = Generator::new(Model::default());
+    assert!(matches!(
+        run.add_with(canvas(1, 4), &stranger),
+        Err(Error::OtherModel { sequence: 4 })
+    ));
+    assert_eq!(events(&mut run).len(), 2);
+    assert_eq!(run.take(3).unwrap().unwrap().denoiser_calls, 2);
+}
+
+#[test]
+fn a_sequence_that_is_cancelled_gives_out_what_it_has() {
+    let mut run = generator().batch_size(2).unwrap().start(vec![canvas(1, 4); 3]).unwrap();
+    run.step().unwrap();
+    run.cancel(0).unwrap();
+    run.cancel(2).unwrap();
+    assert!(matches!(run.cancel(0), Err(Error::NoSuchSequence { sequence: 0 })));
+    for (sequence, masked) in [(0, 3), (2, 4)] {
+        let output = run.take(sequence).unwrap().unwrap();
+        assert!(output.finish == FinishReason::Cancelled && output.finish.is_early());
+        assert_eq!(output.tokens.iter().filter(|&&token| token == MASK).count(), masked);
+    }
+    events(&mut run);
+    assert_eq!(run.take(1).unwrap().unwrap().finish, FinishReason::Length);
+}
+
+#[test]
+fn a_token_cancelled_on_another_thread_ends_the_run_within_a_step() {
+    let token = CancelToken::new();
+    let mut run = generator().start(vec![canvas(1, 30); 2]).unwrap().cancelled_by(token.clone());
+    run.step().unwrap();
+    std::thread::spawn(move || token.cancel()).join().unwrap();
+    let events = run.step().unwrap();
+    assert_eq!(events, [Event::Finish { sequence: 0 }, Event::Finish { sequence: 1 }]);
+    assert!(run.is_done());
+    let output = run.take(0).unwrap().unwrap();
+    assert_eq!((output.finish, output.steps, output.drawn), (FinishReason::Cancelled, 1, 30));
+}
+
+#[test]
+fn a_deadline_ends_the_run_within_a_step() {
+    let past = Instant::now();
+    let mut run = generator().start(vec![canvas(1, 30)]).unwrap().deadline(past);
+    run.step().unwrap();
+    assert_eq!(run.take(0).unwrap().unwrap().finish, FinishReason::Deadline);
+    let far = Instant::now() + Duration::from_secs(3600);
+    let mut run = generator().start(vec![canvas(1, 3)]).unwrap().deadline(far);
+    events(&mut run);
+    assert_eq!(run.take(0).unwrap().unwrap().finish, FinishReason::Length);
+}
+
+#[test]
+fn a_sequence_that_fails_leaves_the_others_alone() {
+    let canvases = || vec![canvas(1, 4), canvas(3, 4), canvas(2, 4)];
+    let generator = generator().seed(9);
+    let well = generator.run(vec![canvas(1, 4), canvas(1, 4), canvas(2, 4)], &mut ()).unwrap();
+    let outcomes = generator.run_all(canvases(), &mut ()).unwrap();
+    assert_eq!(outcomes[0].as_ref().unwrap(), &well[0]);
+    assert_eq!(outcomes[2].as_ref().unwrap(), &well[2]);
+    let error = outcomes[1].as_ref().unwrap_err();
+    assert!(matches!(error, Error::NonFinite { sequence: 1, .. }), "{error}");
+    // Run as one, the first failure ends it.
+    assert!(matches!(
+        generator.run(canvases(), &mut ()),
+        Err(Error::NonFinite { sequence: 1, .. })
+    ));
+    // A run reports it in the step in which it happens.
+    let mut run = generator.start(canvases()).unwrap();
+    let steps = events(&mut run);
+    assert!(steps[1].contains(&Event::Fail { sequence: 1 }));
+    assert!(run.take(1).unwrap().is_err());
+    // All may fail.
+    let outcomes = generator.run_all(vec![canvas(3, 4); 2], &mut ()).unwrap();
+    assert!(outcomes.iter().all(Result::is_err));
+}
+
+#[test]
+fn a_run_can_be_moved_to_another_thread() {
+    let mut run = generator().start(vec![canvas(1, 6)]).unwrap();
+    run.step().unwrap();
+    let mut run = std::thread::spawn(move || {
+        events(&mut run);
+        run
+    })
+    .join()
+    .unwrap();
+    assert!(run.take(0).unwrap().is_ok());
+}
+
+#[test]
+fn why_a_sequence_ended() {
+    let finish = |seed: u64| {
+        let generator = generator().seed(seed).stop_at_eos(true);
+        generator.run(vec![canvas(1, 6)], &mut ()).unwrap().remove(0)
+    };
+    let ends: Vec<_> = (0..20).map(finish).collect();
+    for output in &ends {
+        let stops = output.tokens.contains(&0);
+        let expected = if stops { FinishReason::EndOfSequence } else { FinishReason::Length };
+        assert_eq!(output.finish, expected);
+    }
+    assert!(ends.iter().any(|output| output.finish == FinishReason::Length));
+    assert!(ends.iter().any(|output| output.finish == FinishReason::EndOfSequence));
+}
+
+#[test]
+fn settings_that_would_be_ignored_are_refused() {
+    /// A model without an end-of-sequence id.
+    struct Endless(Vocabulary);
+    impl Denoiser for Endless {
+        fn vocabulary(&self) -> &Vocabulary {
+            &self.0
+        }
+        fn forward(&self, _: &Request<'_>) -> Result<Answer, Error> {
+            Err(Error::model("never asked"))
+        }
+    }
+    let endless = || Generator::new(Endless(Vocabulary::new(5, MASK).unwrap()));
+    let error = endless().stop_at_eos(true).check(&[]).unwrap_err().to_string();
+    assert!(error.contains("end-of-sequence"), "{error}");
+    // A schedule beside the default unmasker, which reveals one position a step.
+    let error = generator().schedule(TokensPerStep::new(4).unwrap()).generate(&[1], 8);
+    assert!(matches!(error, Err(Error::Combination { unmasker: "ExactSequential", .. })));
+    let even = generator().schedule(LladaEven::new(2).unwrap());
+    assert!(even.start(vec![]).is_err());
+}
+
+/// What a session was shown of each sequence.
+type Log = Arc<Mutex<Vec<(SequenceId, Changed, usize)>>>;
+
+/// A model with a memory: it keeps a log of what it is shown, and of who has ended.
+struct Remembering {
+    model: Arc<Model>,
+    log: Log,
+    ended: Arc<Mutex<Vec<SequenceId>>>,
+}
+
+struct Memory(Arc<Remembering>);
+
+impl Denoiser for Remembering {
+    fn vocabulary(&self) -> &Vocabulary {
+        self.model.vocabulary()
+    }
+
+    fn forward(&self, _: &Request<'_>) -> Result<Answer, Error> {
+        Err(Error::model("a run asks the session"))
+    }
+
+    fn open_session(self: Arc<Self>) -> Result<Option<Box<dyn Session>>, Error> {
+        Ok(Some(Box::new(Memory(self))))
+    }
+}
+
+impl Session for Memory {
+    fn forward(&mut self, request: &Request<'_>) -> Result<Answer, Error> {
+        let mut log = self.0.log.lock().unwrap();
+        for shown in request.batch {
+            let id = shown.id.ok_or_else(|| Error::model("a canvas without an id"))?;
+            log.push((id, shown.changed.clone(), shown.region().end));
+        }
+        self.0.model.forward(request)
+    }
+
+    fn end(&mut self, sequence: SequenceId) {
+        self.0.ended.lock().unwrap().push(sequence);
+    }
+
+    fn is_exact(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_session_follows_its_sequences() {
+    let (log, ended): (Log, _) = (Log::default(), Arc::new(Mutex::new(Vec::new())));
+    let model = Remembering { model: Arc::default(), log: log.clone(), ended: ended.clone() };
+    let generator = Generator::new(model).batch_size(2).unwrap();
+    let mut run = generator.start(vec![canvas(1, 3), canvas(3, 3), canvas(2, 3)]).unwrap();
+    assert!(!run.is_exact());
+    let mut revealed: Vec<Vec<usize>> = vec![Vec::new(); 3];
+    while !run.is_done() {
+        for event in run.step().unwrap() {
+            if let Event::Reveal(reveal) = event {
+                revealed[reveal.sequence].push(reveal.position);
+            }
+        }
+    }
+    let log = log.lock().unwrap();
+    for sequence in [0, 2] {
+        let seen = log.iter().filter(|(id, ..)| *id == SequenceId(sequence as u64));
+        let changed: Vec<&Changed> = seen.map(|(_, changed, _)| changed).collect();
+        let expected: Vec<Changed> = [Changed::All]
+            .into_iter()
+            .chain(revealed[sequence][..2].iter().map(|&p| Changed::Positions(vec![p])))
+            .collect();
+        assert_eq!(changed, expected.iter().collect::<Vec<_>>(), "sequence {sequence}");
+    }
+    assert!(log.iter().all(|(.., end)| *end == 4));
+    // The one that failed is reported as well.
+    let mut ended = ended.lock().unwrap();
+    ended.sort();
+    assert_eq!(*ended, [SequenceId(0), SequenceId(1), SequenceId(2)]);
+}
+
+#[test]
+fn a_run_that_is_dropped_ends_its_sequences() {
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let model = Remembering { model: Arc::default(), log: Log::default(), ended: ended.clone() };
+    let generator = Generator::new(model).batch_size(2).unwrap();
+    let mut run = generator.start(vec![canvas(1, 3); 3]).unwrap();
+    run.step().unwrap();
+    run.cancel(1).unwrap();
+    drop(run);
+    assert_eq!(*ended.lock().unwrap(), [SequenceId(1), SequenceId(0)]);
+}
