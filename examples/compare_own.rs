@@ -15,7 +15,7 @@ struct LowEntropy {
 
 impl Unmasker for LowEntropy {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.rank(&Entropy);
+        view.rank(&Entropy)?;
         for rank in 0..view.candidates().len() {
             let candidate = view.ranked(rank);
             if rank > 0 && view.candidates()[candidate].stats.entropy > self.bound {

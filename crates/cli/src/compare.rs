@@ -9,18 +9,18 @@ use crate::comparison::{self, ComparisonArguments};
 use crate::flag::Flags;
 use crate::names;
 
-const FLAGS: Flags = Flags(&[("unmasker", "--strategies"), ("k", "--steps")]);
+const FLAGS: Flags = Flags(&[("unmasker", "--strategies"), ("k", "--k")]);
 
 /// Compare strategies: quality against denoiser-equivalent forwards, a line a strategy
 ///
 /// A sampler pass counts at its measured cost. Every point is kept once it is measured, so that an
 /// interrupted comparison goes on where it stopped. Writes report.json, report.md and one SVG a figure.
 ///
-/// A strategy is UNMASKER or UNMASKER+SCHEDULE (`conjoint strategies` lists both). Without a schedule it
-/// is run at each of --steps, where it has such a choice.
+/// A strategy is UNMASKER or UNMASKER+SCHEDULE, either with /REVISER behind it (`conjoint strategies` lists them).
+/// Without a schedule it is run at each of --k, where it has such a choice.
 ///
-///     conjoint compare --model models/tiny --strategies exact,marginal,confidence,joint,wino
-///         --steps 2,4,8 --out runs/compare
+///     conjoint compare --model models/tiny --strategies exact,marginal,joint,joint+klass:0.8,joint/wino
+///         --k 2,4,8 --out runs/compare
 #[derive(Args)]
 #[command(verbatim_doc_comment, allow_negative_numbers = true)]
 pub struct Arguments {
@@ -36,9 +36,9 @@ pub struct Arguments {
     )]
     strategies: Vec<Line>,
     /// Tokens per step [default: 2,4,8]
-    #[arg(long, value_name = "LIST", value_delimiter = ',',
+    #[arg(long, alias = "steps", value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
-    steps: Option<Vec<u16>>,
+    k: Option<Vec<u16>>,
     /// What is measured
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "right,parses,nll",
           value_parser = names::metric())]
@@ -46,7 +46,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { comparison, strategies, steps, metrics } = arguments;
-    let lines = Lines::new(strategies.clone()).at(steps.clone()).by_default_at(&[2, 4, 8]);
+    let Arguments { comparison, strategies, k, metrics } = arguments;
+    let lines = Lines::new(strategies.clone()).at(k.clone()).by_default_at(&[2, 4, 8]);
     comparison::run(comparison, lines, metrics, FLAGS)
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
 use conjoint::trace::{Page, Trace};
-use conjoint_lab::registry::{Part, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
+use conjoint_lab::registry::{Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
 use conjoint_lab::{Error, Model, Sampling};
 use serde::Serialize;
 
@@ -32,13 +32,16 @@ pub struct Arguments {
     model: ModelArguments,
     #[command(flatten)]
     prompt: PromptArguments,
-    /// How tokens are revealed in a step (`conjoint strategies` lists all)
+    /// How positions get their tokens (`conjoint strategies` lists all)
     #[arg(long, value_name = "UNMASKER", default_value = "exact", value_parser = names::unmasker)]
     unmasker: UnmaskerSpec,
-    /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS, threshold:TAU and more
-    /// (`conjoint strategies` lists all) [default: per-step:1]
+    /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS, threshold:TAU and more; or a policy that
+    /// says where too: klass, demask, slow-fast and more (`conjoint strategies` lists all) [default: per-step:1]
     #[arg(long, value_name = "SCHEDULE", value_parser = names::schedule)]
     schedule: Option<ScheduleSpec>,
+    /// What is taken back: wino, edit, rcr, remdm and more (`conjoint strategies` lists all) [default: nothing]
+    #[arg(long, value_name = "REVISER", value_parser = names::reviser)]
+    revise: Option<ReviserSpec>,
     #[command(flatten)]
     sampling: SamplingArguments,
     /// Seed of all randomness; sample i draws from stream i of it
@@ -77,7 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let schedule = schedule(arguments, &sampling).map_err(named)?;
     let page = arguments.trace.as_ref().map(|path| traced(path, Page::create(path))).transpose()?;
     let model = arguments.model.open()?;
-    let generator = sampling.generator(&model, &arguments.unmasker, &schedule).map_err(named)?;
+    let (unmasker, reviser) = (&arguments.unmasker, arguments.revise.as_ref());
+    let generator = sampling.generator(&model, unmasker, &schedule, reviser).map_err(named)?;
     let generator = generator.seed(arguments.seed);
     let canvas = arguments.prompt.canvas(&model)?;
     let canvases = vec![canvas; arguments.num_samples as usize];
@@ -141,7 +145,11 @@ fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, BadFlag> {
 fn caption(arguments: &Arguments, sampling: &Sampling, schedule: &ScheduleSpec) -> String {
     let Arguments { unmasker, seed, .. } = arguments;
     let (order, temperature) = (sampling.order_name(), sampling.filters.temperature);
-    format!("{unmasker}, {schedule}, order {order}, temperature {temperature}, seed {seed}")
+    let revised =
+        arguments.revise.as_ref().map_or_else(String::new, |r| format!(", revised by {r}"));
+    format!(
+        "{unmasker}, {schedule}{revised}, order {order}, temperature {temperature}, seed {seed}"
+    )
 }
 
 fn report(

@@ -1,11 +1,11 @@
-//! Names of strategies, schedules, orders and metrics as values of flags.
+//! Names of strategies, schedules, revisers, orders and metrics as values of flags.
 
 use std::sync::LazyLock;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use conjoint_lab::comparison::Metric;
 use conjoint_lab::random_model::Storage;
-use conjoint_lab::registry::{Line, OrderSpec, ScheduleSpec, UnmaskerSpec};
+use conjoint_lab::registry::{Line, OrderSpec, ReviserSpec, ScheduleSpec, UnmaskerSpec};
 use conjoint_lab::{Error, Registry};
 
 /// All that the command can name.
@@ -22,6 +22,11 @@ pub fn unmasker(text: &str) -> Result<UnmaskerSpec, Error> {
 /// A schedule.
 pub fn schedule(text: &str) -> Result<ScheduleSpec, Error> {
     registry().schedule(text)
+}
+
+/// A reviser.
+pub fn reviser(text: &str) -> Result<ReviserSpec, Error> {
+    registry().reviser(text)
 }
 
 /// An order.

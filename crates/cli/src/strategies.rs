@@ -7,10 +7,11 @@ use clap::Args;
 
 use crate::{flag, names};
 
-/// List every strategy, schedule and order with its parameters and their defaults
+/// List every unmasker, schedule, reviser and order with its parameters and their defaults
 ///
-/// They are written as NAME, NAME:VALUE or NAME:PARAMETER=VALUE:PARAMETER=VALUE, for example
-/// `--unmasker wino:keep=0.8 --schedule threshold:0.95 --order margin:raw`.
+/// They are written as NAME, NAME:VALUE or NAME:PARAMETER=VALUE:PARAMETER=VALUE, and combined:
+/// `--unmasker joint --schedule klass:tau=0.8 --revise wino` draws the positions that KLASS selects with the sampler layer,
+/// and lets WINO take back what it doubts. A combination in which a part would be ignored is an error.
 #[derive(Args)]
 pub struct Arguments {}
 
@@ -18,8 +19,17 @@ pub fn run(_: &Arguments) -> Result<()> {
     let registry = names::registry();
     let mut out = std::io::stdout().lock();
     for (flag, role, list) in [
-        ("--unmasker", "how tokens are revealed in a step", registry.unmasker_help()),
-        ("--schedule", "how many tokens a step reveals", registry.schedule_help()),
+        (
+            "--unmasker",
+            "how positions get their tokens; published strategies bring a policy and a reviser",
+            registry.unmasker_help(),
+        ),
+        (
+            "--schedule",
+            "how many tokens a step reveals; policies say where too, and take no --order",
+            registry.schedule_help(),
+        ),
+        ("--revise", "what is taken back", registry.reviser_help()),
         ("--order", "where tokens are revealed first", registry.order_help()),
     ] {
         writeln!(out, "{flag}: {role}\n{}", flag::PLAIN.text(&list))?;

@@ -34,6 +34,11 @@ impl Strategy {
         self.unmasker.name()
     }
 
+    /// Whether it has a policy of its own.
+    pub fn has_policy(&self) -> bool {
+        self.policy.is_some()
+    }
+
     /// With a policy of its own.
     pub fn policy(self, policy: impl DynPolicy) -> Self {
         Self { policy: Some(policy.boxed()), ..self }

@@ -14,7 +14,7 @@ use conjoint_core::order::{LeftToRight, Margin, MaxProb, Random, Raw};
 use conjoint_core::schedule::{EntropyBound, Factor, Threshold, TokensPerStep};
 use conjoint_core::unmasker::{Confidence, ExactSequential, LearnedJoint, Marginal, Score};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Observer, RowId, SamplerLayer, State, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error, Generator, Observer, SamplerLayer, State, Vocabulary,
 };
 use ndarray::Array2;
 

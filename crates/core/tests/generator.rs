@@ -9,7 +9,7 @@ use conjoint_core::observer::History;
 use conjoint_core::schedule::{DreamLinear, TokensPerStep};
 use conjoint_core::unmasker::{Drawn, Marginal, Retold};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Next, RowId, State, Unmasker, View, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error, Generator, Next, State, Unmasker, View, Vocabulary,
 };
 use ndarray::Array2;
 

@@ -96,7 +96,7 @@ fn an_own_strategy_is_measured_beside_the_built_in_ones() {
 #[test]
 fn entries_say_what_they_take() {
     let own = UnmaskerEntry::new("own-joint", "as joint", |_, context: &Context| {
-        Ok(LearnedJoint::new(context.layer()?).order(context.order()))
+        Ok(LearnedJoint::new(context.layer()?))
     });
     let own = own.portions(Portions::Schedule).takes([Part::Sampler, Part::Order]);
     let slow = ScheduleEntry::new("one", "one token a step", |_| Ok(TokensPerStep::new(1)?));
@@ -111,11 +111,11 @@ fn entries_say_what_they_take() {
 
     // With a layer it is made, without one the error says what is missing.
     let (spec, model) = (registry.unmasker("own-joint").unwrap(), tiny());
-    let bare = spec.make(&Context::new(Entropy)).err().unwrap();
+    let bare = spec.make(&Context::new()).err().unwrap();
     assert!(matches!(bare, Error::Parameter { name: "unmasker", .. }), "{bare}");
     assert!(bare.to_string().contains("needs a sampler layer"), "{bare}");
     let layer = model.sampler_layer(None).unwrap().unwrap();
-    assert!(spec.make(&Context::new(Entropy).with_sampler_layer(layer)).is_ok());
+    assert!(spec.make(&Context::new().with_sampler_layer(layer)).is_ok());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use conjoint_core::draw::Argmax;
 use conjoint_core::order::{Entropy, MaxProb};
 use conjoint_core::policy::{Dilated, Klass, Origin, SlowFast};
 use conjoint_core::schedule::{
-    Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Progress, Ranked, Threshold,
+    Cosine, EntropyBound, Factor, Linear, LladaEven, Progress, Ranked, Threshold,
 };
 use conjoint_core::strategy::{self, Strategy as Unmasking};
 use conjoint_core::unmasker::{AdaptiveJoint, Bound, ExactSequential, LearnedJoint, Marginal};

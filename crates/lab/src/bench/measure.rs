@@ -24,7 +24,7 @@ pub(super) fn measure(
     let around = |strategy| watch.around(strategy);
     let (unmasker, schedule) = (line.unmasker(), setting.schedule());
     let sampling = &bench.sampling;
-    let generator = sampling.generator_around(model, unmasker, schedule, around)?;
+    let generator = sampling.generator_around(model, unmasker, schedule, line.reviser(), around)?;
     let generator = generator.seed(bench.seed);
     let bar = progress.working(&format!("{strategy} {setting_name}"));
     let repeat = || -> Result<(Repeat, Vec<Output>), Error> {

@@ -2,13 +2,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use conjoint::Error;
+use conjoint::Observation;
 use conjoint::prelude::*;
-use conjoint::unmasker::{Before, Strategy, Turn};
+use conjoint::strategy::Strategy;
+use conjoint::unmasker::{Control, DynUnmasker};
 
 /// Takes the time between the calls of the model, from outside of the generator.
 ///
-/// As an observer it learns that rows have come from the model; the [strategy](Stopwatch::around) that
-/// it wraps then tells when they have been filtered and swept, and when the tokens are drawn. Nothing
+/// As an observer it learns when rows have come from the model, and when they have been filtered and swept; the
+/// [strategy](Stopwatch::around) that it wraps reports when the tokens are drawn. Nothing
 /// is measured, and nothing costs, where it is not used.
 #[derive(Debug, Clone, Default)]
 pub struct Stopwatch(Arc<Mutex<Laps>>);
@@ -39,8 +41,8 @@ impl std::ops::Sub for Outside {
 
 impl Stopwatch {
     /// A strategy that does the same, and is watched.
-    pub fn around(&self, strategy: Box<dyn Strategy>) -> Box<dyn Strategy> {
-        Box::new(Watched { strategy, watch: self.clone() })
+    pub fn around(&self, strategy: Strategy) -> Strategy {
+        strategy.around(|unmasker| Watched { unmasker, watch: self.clone() })
     }
 
     /// What was spent since the stopwatch was made.
@@ -74,31 +76,58 @@ impl Observer for Stopwatch {
     fn on_sampler_pass(&mut self, _: usize, _: usize, _: usize) {
         self.begin();
     }
+
+    fn on_rows(&mut self, _: &Observation<'_>) {
+        self.lap(|spent| &mut spent.sweep);
+    }
 }
 
 #[derive(Clone)]
 struct Watched {
-    strategy: Box<dyn Strategy>,
+    unmasker: Box<dyn DynUnmasker>,
     watch: Stopwatch,
 }
 
 impl Unmasker for Watched {
-    fn prepare(&mut self, before: &mut Before<'_>) -> Result<Turn, Error> {
-        self.strategy.prepare(before)
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        self.unmasker.plan(request)
+    }
+
+    fn draft(&mut self, view: &mut View<'_>) -> Result<(), Error> {
+        self.unmasker.draft(view)
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        self.watch.lap(|spent| &mut spent.sweep);
-        let next = self.strategy.decide(view);
+        let next = self.unmasker.decide(view);
         self.watch.lap(|spent| &mut spent.draw);
         next
     }
 
-    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
-        self.strategy.sampler_layer()
+    fn control(&self) -> Control {
+        self.unmasker.control()
     }
 
-    fn whole_rows(&self) -> bool {
-        self.strategy.whole_rows()
+    fn order(&self) -> Option<Arc<dyn Order>> {
+        self.unmasker.order()
+    }
+
+    fn default_order(&self) -> Arc<dyn Order> {
+        self.unmasker.default_order()
+    }
+
+    fn reveals_selection(&self) -> bool {
+        self.unmasker.reveals_selection()
+    }
+
+    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
+        self.unmasker.sampler_layer()
+    }
+
+    fn needs_full_rows(&self) -> bool {
+        self.unmasker.needs_full_rows()
+    }
+
+    fn name(&self) -> &'static str {
+        self.unmasker.name()
     }
 }

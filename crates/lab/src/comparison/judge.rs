@@ -240,6 +240,6 @@ impl<'a> Judge<'a> {
     fn exact(&self, seed: u64) -> Result<Generator, Error> {
         let exact = Registry::builtin().unmasker("exact")?;
         let one = ScheduleSpec::per_step(1)?;
-        Ok(self.sampling.generator(self.model, &exact, &one)?.seed(seed))
+        Ok(self.sampling.generator(self.model, &exact, &one, None)?.seed(seed))
     }
 }

@@ -85,11 +85,7 @@ fn points<'c>(
     for (length, canvases) in by_length {
         for (place, (line, setting)) in lines.points(length)?.into_iter().enumerate() {
             let schedule = setting.schedule();
-            let first = points.get(place).and_then(|point| point.generators.values().next());
-            let generator = match first {
-                None => sampling.generator(model, line.unmasker(), schedule)?,
-                Some(first) => first.clone().schedule(schedule.schedule()),
-            };
+            let generator = sampling.generator(model, line.unmasker(), schedule, line.reviser())?;
             let named = || ("strategies", format!("{} {schedule}", line.name()));
             generator.check(&canvases).map_err(|error| sampling.explain(named(), error))?;
             if points.len() == place {

@@ -9,18 +9,31 @@ use crate::Error;
 type Layers = Arc<dyn Fn() -> Result<Option<Arc<dyn SamplerLayer>>, Error> + Send + Sync>;
 
 /// What strategies are made of beside their parameters.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Context {
-    order: Arc<dyn Order>,
+    order: Option<Arc<dyn Order>>,
+    schedule: Option<Arc<dyn Schedule>>,
     layers: Option<Layers>,
     scorer: Option<Arc<dyn Autoregressive>>,
     greedy: bool,
 }
 
 impl Context {
-    /// With this order, and neither sampler layer nor scorer.
-    pub fn new(order: impl Order + 'static) -> Self {
-        Self { order: Arc::new(order), layers: None, scorer: None, greedy: false }
+    /// With nothing: no order or schedule that was asked for, no sampler layer and no scorer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the order that was asked for.
+    pub fn with_order(mut self, order: impl Order + 'static) -> Self {
+        self.order = Some(Arc::new(order));
+        self
+    }
+
+    /// Adds the schedule, for strategies that put it into a policy of their own.
+    pub fn with_schedule(mut self, schedule: impl Schedule + 'static) -> Self {
+        self.schedule = Some(Arc::new(schedule));
+        self
     }
 
     /// Adds a sampler layer.
@@ -50,9 +63,24 @@ impl Context {
         self
     }
 
-    /// Where tokens are revealed first.
-    pub fn order(&self) -> Arc<dyn Order> {
+    /// Where tokens are revealed first, if that was asked for. The generator is given it too: a strategy needs it only for
+    /// a policy of its own.
+    pub fn order(&self) -> Option<Arc<dyn Order>> {
         self.order.clone()
+    }
+
+    /// How many tokens a step reveals: the schedule, or one.
+    pub fn schedule(&self) -> Arc<dyn Schedule> {
+        self.schedule.clone().unwrap_or_else(|| Arc::new(TokensPerStep::ONE))
+    }
+
+    /// The total number of steps of the schedule.
+    ///
+    /// # Errors
+    /// [`Error::Lacking`] if it has none.
+    pub fn steps(&self) -> Result<usize, Error> {
+        let lacking = "it needs a schedule with a total number of steps, such as linear:STEPS";
+        self.schedule().steps().ok_or(Error::Lacking(lacking))
     }
 
     /// The sampler layer.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use conjoint::policy::DynPolicy;
 use conjoint::prelude::*;
-use conjoint::unmasker::Strategy;
+use conjoint::reviser::DynReviser;
+use conjoint::strategy::Strategy;
 
 use super::spec::{Default, Signature, Values};
 use super::{Context, Part, Portions};
@@ -20,8 +22,20 @@ pub struct Entry<T> {
     pub(super) file: Option<&'static str>,
 }
 
-/// A schedule that can be named.
-pub type ScheduleEntry = Entry<Arc<dyn Schedule>>;
+/// What decides where and how many, as far as it is named by `schedule`.
+#[derive(Clone)]
+pub enum Scheduled {
+    /// How many tokens a step reveals, in an order.
+    Quantity(Arc<dyn Schedule>),
+    /// Where and how many, by one rule.
+    Policy(Box<dyn DynPolicy>),
+}
+
+/// A schedule or a scheduling policy that can be named.
+pub type ScheduleEntry = Entry<Scheduled>;
+
+/// A reviser that can be named.
+pub type ReviserEntry = Entry<Box<dyn DynReviser>>;
 
 /// An order that can be named.
 pub type OrderEntry = Entry<Arc<dyn Order>>;
@@ -33,8 +47,34 @@ impl ScheduleEntry {
         summary: &'static str,
         make: impl Fn(&Values<'_>) -> Result<S, Error> + Send + Sync + 'static,
     ) -> Self {
-        let make = move |values: &Values<'_>| -> Result<Arc<dyn Schedule>, Error> {
-            Ok(Arc::new(make(values)?))
+        let make = move |values: &Values<'_>| -> Result<Scheduled, Error> {
+            Ok(Scheduled::Quantity(Arc::new(make(values)?)))
+        };
+        Self { signature: Signature::new(name, summary), make: Box::new(make), file: None }
+    }
+
+    /// A scheduling policy of this name, with one line of help, made by `make`.
+    pub fn policy<P: DynPolicy>(
+        name: &'static str,
+        summary: &'static str,
+        make: impl Fn(&Values<'_>) -> Result<P, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let make = move |values: &Values<'_>| -> Result<Scheduled, Error> {
+            Ok(Scheduled::Policy(make(values)?.boxed()))
+        };
+        Self { signature: Signature::new(name, summary), make: Box::new(make), file: None }
+    }
+}
+
+impl ReviserEntry {
+    /// A reviser of this name, with one line of help, made by `make`.
+    pub fn new<R: DynReviser>(
+        name: &'static str,
+        summary: &'static str,
+        make: impl Fn(&Values<'_>) -> Result<R, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let make = move |values: &Values<'_>| -> Result<Box<dyn DynReviser>, Error> {
+            Ok(make(values)?.boxed())
         };
         Self { signature: Signature::new(name, summary), make: Box::new(make), file: None }
     }
@@ -86,8 +126,7 @@ impl<T> Entry<T> {
 }
 
 /// A constructor of strategies.
-type MakeStrategy =
-    Box<dyn Fn(&Values<'_>, &Context) -> Result<Box<dyn Strategy>, Error> + Send + Sync>;
+type MakeStrategy = Box<dyn Fn(&Values<'_>, &Context) -> Result<Strategy, Error> + Send + Sync>;
 
 /// A strategy that can be named, and what it is made of.
 ///
@@ -105,14 +144,13 @@ pub struct UnmaskerEntry {
 
 impl UnmaskerEntry {
     /// A strategy of this name, with one line of help, made by `make` from its parameters and the context.
-    pub fn new<S: Strategy + 'static>(
+    pub fn new<S: Into<Strategy>>(
         name: &'static str,
         summary: &'static str,
         make: impl Fn(&Values<'_>, &Context) -> Result<S, Error> + Send + Sync + 'static,
     ) -> Self {
-        let make = move |values: &Values<'_>, context: &Context| {
-            make(values, context).map(|strategy| Box::new(strategy) as Box<dyn Strategy>)
-        };
+        let make =
+            move |values: &Values<'_>, context: &Context| make(values, context).map(Into::into);
         Self {
             signature: Signature::new(name, summary),
             make: Box::new(make),

@@ -1,18 +1,19 @@
-use super::{Part, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
+use super::{Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
 use crate::Error;
 
 /// One line of a comparison: a strategy at several K, or with a schedule of its own, as `marginal`,
-/// `marginal+threshold:0.9` or `p2:eta=2`. [`Registry::line`](super::Registry::line) parses it.
+/// `marginal+threshold:0.9`, `joint+klass/wino` or `p2:eta=2`. [`Registry::line`](super::Registry::line) parses it.
 #[derive(Debug, Clone)]
 pub struct Line {
     unmasker: UnmaskerSpec,
     schedule: Option<ScheduleSpec>,
+    reviser: Option<ReviserSpec>,
 }
 
 impl Line {
     /// A strategy at each K of the comparison, where it has such a choice.
     pub fn new(unmasker: UnmaskerSpec) -> Self {
-        Self { unmasker, schedule: None }
+        Self { unmasker, schedule: None, reviser: None }
     }
 
     /// With a schedule of its own.
@@ -30,6 +31,12 @@ impl Line {
         Ok(self)
     }
 
+    /// With a reviser.
+    pub fn revised(mut self, reviser: ReviserSpec) -> Self {
+        self.reviser = Some(reviser);
+        self
+    }
+
     /// The strategy.
     pub fn unmasker(&self) -> &UnmaskerSpec {
         &self.unmasker
@@ -40,6 +47,11 @@ impl Line {
         self.schedule.as_ref()
     }
 
+    /// Its reviser, if it has one.
+    pub fn reviser(&self) -> Option<&ReviserSpec> {
+        self.reviser.as_ref()
+    }
+
     /// The line as it is about to run.
     pub fn uses(&self) -> Uses<'_> {
         Uses { unmasker: &self.unmasker, scheduled: self.schedule.is_some() }
@@ -48,9 +60,13 @@ impl Line {
     /// The line's name in the legend. Lines of one strategy with different schedules are one line: the
     /// schedule's parameter is the point's.
     pub fn name(&self) -> String {
-        match &self.schedule {
+        let name = match &self.schedule {
             None => self.unmasker.to_string(),
             Some(schedule) => format!("{}+{}", self.unmasker, schedule.name()),
+        };
+        match &self.reviser {
+            None => name,
+            Some(reviser) => format!("{name}/{reviser}"),
         }
     }
 }
@@ -74,5 +90,8 @@ mod tests {
             assert!(line(bad).is_err(), "{bad}");
         }
         assert!(line("p2+cosine:4").is_ok() && line("klass+threshold").is_ok());
+        assert_eq!(name("joint+klass:0.8/wino:0.7"), "joint+klass/wino:0.7");
+        assert_eq!(name("marginal/rcr"), "marginal/rcr");
+        assert!(line("marginal+klass/nothing").is_err() && line("slow-fast+klass").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Strategies, schedules and orders by name, the built-in ones and a user's own.
+//! Strategies, schedules, orders and revisers by name, the built-in ones and a user's own.
 //!
 //! A name is written `NAME`, `NAME:VALUE` or `NAME:PARAMETER=VALUE:PARAMETER=VALUE`. Values without a parameter's name go by
 //! their place. A [`Registry`] parses such texts into specs. A spec then makes the strategy, schedule or order.
@@ -25,7 +25,7 @@
 //! let registry = Registry::builtin().with_unmasker(entry.parameter("at-once", "2"));
 //!
 //! let spec = registry.unmasker("leftmost:at-once=3")?;
-//! let strategy = spec.make(&Context::new(Entropy))?;
+//! let strategy = spec.make(&Context::new())?;
 //! # let _ = strategy;
 //! # Ok::<(), conjoint_lab::Error>(())
 //! ```
@@ -35,6 +35,7 @@ mod entry;
 mod line;
 mod orders;
 mod part;
+mod revisers;
 mod schedules;
 mod spec;
 mod unmaskers;
@@ -44,10 +45,11 @@ use std::sync::Arc;
 use crate::Error;
 
 pub use context::Context;
-pub use entry::{Entry, OrderEntry, ScheduleEntry, UnmaskerEntry};
+pub use entry::{Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, UnmaskerEntry};
 pub use line::Line;
 pub use orders::OrderSpec;
 pub use part::{Part, Portions, Uses, reject_unused};
+pub use revisers::ReviserSpec;
 pub use schedules::ScheduleSpec;
 pub use spec::Values;
 pub use unmaskers::UnmaskerSpec;
@@ -60,10 +62,11 @@ pub struct Registry {
     unmaskers: Arc<Vec<Arc<UnmaskerEntry>>>,
     schedules: Vec<Arc<ScheduleEntry>>,
     orders: Vec<Arc<OrderEntry>>,
+    revisers: Vec<Arc<ReviserEntry>>,
 }
 
 impl Registry {
-    /// The strategies, schedules and orders of this library.
+    /// The strategies, schedules, orders and revisers of this library.
     pub fn builtin() -> Self {
         fn shared<E>(entries: Vec<E>) -> Vec<Arc<E>> {
             entries.into_iter().map(Arc::new).collect()
@@ -72,6 +75,7 @@ impl Registry {
             unmaskers: Arc::new(shared(unmaskers::builtin())),
             schedules: shared(schedules::builtin()),
             orders: shared(orders::builtin()),
+            revisers: shared(revisers::builtin()),
         }
     }
 
@@ -93,6 +97,12 @@ impl Registry {
         self
     }
 
+    /// Registers a reviser.
+    pub fn with_reviser(mut self, entry: ReviserEntry) -> Self {
+        put(&mut self.revisers, entry, Entry::name);
+        self
+    }
+
     /// Parses the name of a strategy.
     ///
     /// # Errors
@@ -109,6 +119,14 @@ impl Registry {
         ScheduleSpec::parse(text, &self.schedules)
     }
 
+    /// Parses the name of a reviser, and makes it.
+    ///
+    /// # Errors
+    /// [`Error::Name`], and whatever the reviser says of its parameters.
+    pub fn reviser(&self, text: &str) -> Result<ReviserSpec, Error> {
+        ReviserSpec::parse(text, &self.revisers)
+    }
+
     /// Parses the name of an order, and makes it.
     ///
     /// # Errors
@@ -117,18 +135,26 @@ impl Registry {
         OrderSpec::parse(text, &self.orders)
     }
 
-    /// Parses a line of a comparison: `UNMASKER` or `UNMASKER+SCHEDULE`.
+    /// Parses a line of a comparison: `UNMASKER`, `UNMASKER+SCHEDULE`, or either with `/REVISER` behind it.
     ///
     /// # Errors
     /// Those of [`unmasker`](Self::unmasker) and [`schedule`](Self::schedule), and [`Error::Unused`] if the strategy takes
     /// no schedule.
     pub fn line(&self, text: &str) -> Result<Line, Error> {
-        match text.split_once('+') {
-            None => Ok(Line::new(self.unmasker(text)?)),
+        let (rest, reviser) = match text.split_once('/') {
+            None => (text, None),
+            Some((rest, reviser)) => (rest, Some(self.reviser(reviser)?)),
+        };
+        let line = match rest.split_once('+') {
+            None => Line::new(self.unmasker(rest)?),
             Some((unmasker, schedule)) => {
-                Line::new(self.unmasker(unmasker)?).scheduled(self.schedule(schedule)?)
+                Line::new(self.unmasker(unmasker)?).scheduled(self.schedule(schedule)?)?
             }
-        }
+        };
+        Ok(match reviser {
+            None => line,
+            Some(reviser) => line.revised(reviser),
+        })
     }
 
     /// A line of help for each strategy: its parameters with their defaults, and what it does.
@@ -139,6 +165,11 @@ impl Registry {
     /// A line of help for each schedule.
     pub fn schedule_help(&self) -> String {
         spec::list(self.schedules.iter().map(|entry| &entry.signature))
+    }
+
+    /// A line of help for each reviser.
+    pub fn reviser_help(&self) -> String {
+        spec::list(self.revisers.iter().map(|entry| &entry.signature))
     }
 
     /// A line of help for each order.

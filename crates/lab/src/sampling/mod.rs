@@ -9,14 +9,17 @@ use std::sync::Arc;
 use conjoint::guidance::ClassifierFree;
 use conjoint::order::Randomised;
 use conjoint::prelude::*;
-use conjoint::unmasker::Strategy;
+use conjoint::strategy::Strategy;
 
 pub use banned::Banned;
 pub use filters::Filters;
 
 use crate::error::refused;
 use crate::model::Model;
-use crate::registry::{Context, OrderSpec, Part, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
+use crate::registry::{
+    Context, OrderSpec, Part, Portions, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses,
+    reject_unused,
+};
 use crate::scorer::ScorerSpec;
 use crate::{Error, files};
 
@@ -86,17 +89,18 @@ impl Sampling {
         given.try_for_each(|(given, part)| reject_unused(given, part, strategies))
     }
 
-    /// The generator that these settings, this strategy and this schedule describe.
+    /// The generator that these settings, this strategy, this schedule and this reviser describe.
     ///
     /// # Errors
-    /// [`Error::Parameter`] names what cannot be used; and those of the strategy.
+    /// [`Error::Parameter`] names what cannot be used, or does not go together; and those of the strategy.
     pub fn generator(
         &self,
         model: &Arc<Model>,
         unmasker: &UnmaskerSpec,
         schedule: &ScheduleSpec,
+        reviser: Option<&ReviserSpec>,
     ) -> Result<Generator, Error> {
-        self.generator_around(model, unmasker, schedule, |strategy| strategy)
+        self.generator_around(model, unmasker, schedule, reviser, |strategy| strategy)
     }
 
     /// As [`generator`](Self::generator), with something `around` the strategy.
@@ -108,21 +112,40 @@ impl Sampling {
         model: &Arc<Model>,
         unmasker: &UnmaskerSpec,
         schedule: &ScheduleSpec,
-        around: impl FnOnce(Box<dyn Strategy>) -> Box<dyn Strategy>,
+        reviser: Option<&ReviserSpec>,
+        around: impl FnOnce(Strategy) -> Strategy,
     ) -> Result<Generator, Error> {
         let vocabulary = model.denoiser.vocabulary();
         if self.stop_at_eos && vocabulary.eos().is_none() {
             let reason = "the model has no end-of-sequence id";
             return Err(Error::parameter("stop at eos", true, reason));
         }
-        let strategy = unmasker.make(&self.context(model)?)?;
+        let context = self.context(model)?;
+        let context = match schedule.quantity() {
+            None => context,
+            Some(quantity) => context.with_schedule(quantity),
+        };
+        let strategy = unmasker.make(&context)?;
+        let has_policy = strategy.has_policy();
         let mut generator = Generator::new(self.guided(model)?)
             .unmasker(around(strategy))
-            .schedule(schedule.schedule())
             .ban(self.filters.banned(vocabulary)?)
             .filter(self.filters.filter(vocabulary)?)
             .stop_at_eos(self.stop_at_eos)
             .batch_size(usize::from(self.batch_size))?;
+        // A strategy with a policy of its own has put a schedule and an order into that.
+        let takes_schedule =
+            matches!(unmasker.portions(), Portions::Schedule | Portions::Steps) && !has_policy;
+        if takes_schedule || schedule.quantity().is_none() {
+            generator = schedule.apply(generator);
+        }
+        if let Some(order) = context.order().filter(|_| unmasker.takes(Part::Order) && !has_policy)
+        {
+            generator = generator.order(order);
+        }
+        if let Some(reviser) = reviser {
+            generator = reviser.apply(generator);
+        }
         if self.filters.is_greedy() {
             generator = generator.draw(Argmax);
         }
@@ -132,6 +155,10 @@ impl Sampling {
         if let Some(share) = self.open_next_block {
             generator = generator.open_next_block_at(share)?;
         }
+        generator.check(&[]).map_err(|error| match error {
+            conjoint::Error::Combination { .. } => Error::parameter("unmasker", unmasker, error),
+            error => self.explain(("schedule", schedule), error),
+        })?;
         Ok(generator)
     }
 
@@ -141,7 +168,8 @@ impl Sampling {
     /// [`Error::Parameter`] for the guidance, the order temperature or the scorer.
     pub fn context(&self, model: &Arc<Model>) -> Result<Context, Error> {
         let guided = self.guided(model)?;
-        let order = self.order()?;
+        let asked = self.order.is_some() || self.order_temperature.is_some();
+        let order = asked.then(|| self.order()).transpose()?;
         let scorer = self.scorer.as_ref().map(|scorer| model.scorer(scorer)).transpose()?;
         let (model, folder) = (model.clone(), self.sampler.clone());
         let layer = move || {
@@ -149,7 +177,11 @@ impl Sampling {
             Ok(layer.map(|layer| Arc::new(guided.sampler_layer(layer)) as Arc<dyn SamplerLayer>))
         };
         let context =
-            Context::new(order).with_sampler_layers(layer).with_greedy(self.filters.is_greedy());
+            Context::new().with_sampler_layers(layer).with_greedy(self.filters.is_greedy());
+        let context = match order {
+            None => context,
+            Some(order) => context.with_order(order),
+        };
         Ok(match scorer {
             None => context,
             Some(scorer) => context.with_scorer(scorer),

@@ -10,12 +10,12 @@ pub fn entries() -> Vec<UnmaskerEntry> {
         UnmaskerEntry::new(
             "exact",
             "one token a forward: the model's own joint distribution",
-            |_, context| Ok(ExactSequential::new(context.order())),
+            |_, _| Ok(ExactSequential::default()),
         )
         .portions(Portions::One)
         .takes([Part::Order]),
-        UnmaskerEntry::new("marginal", "several independent draws a forward", |_, context| {
-            Ok(Marginal::new(context.order()))
+        UnmaskerEntry::new("marginal", "several independent draws a forward", |_, _| {
+            Ok(Marginal::default())
         })
         .portions(Portions::Schedule)
         .takes([Part::Order]),

@@ -12,7 +12,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
             "joint",
             "one full forward, then a sampler pass before each further token; over all rows, or w · K of window w",
             |values, context| {
-                let strategy = LearnedJoint::new(context.layer()?).order(context.order());
+                let strategy = LearnedJoint::new(context.layer()?);
                 Ok(match values.given_count("window")? {
                     None => strategy,
                     Some(w) => strategy.window(w)?,
@@ -24,8 +24,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
             "adaptive-joint",
             "joint while the layer is sure, up to the schedule: entropy at most 1 nat or this, or confidence at least this",
             |values, context| {
-                let strategy = AdaptiveJoint::new(context.layer()?, bound(values)?)?;
-                Ok(strategy.order(context.order()))
+                Ok(AdaptiveJoint::new(context.layer()?, bound(values)?)?)
             },
         )
         .open("entropy")
@@ -33,7 +32,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
         UnmaskerEntry::new(
             "clipped-joint",
             "joint, each probability kept within what the marginals and the path allow",
-            |_, context| Ok(ClippedJoint::new(context.layer()?).order(context.order())),
+            |_, context| Ok(ClippedJoint::new(context.layer()?)),
         ),
     ];
     let layered = |entry: UnmaskerEntry| {

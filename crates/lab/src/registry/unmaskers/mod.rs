@@ -1,27 +1,20 @@
-mod adaptive;
 mod basic;
 mod layered;
-mod revocable;
+mod published;
 mod scored;
 
 use std::fmt;
 use std::sync::Arc;
 
 use conjoint::prelude::*;
-use conjoint::unmasker::Strategy;
+use conjoint::strategy::Strategy;
 
 use super::spec::{Spec, Values};
 use super::{Context, Part, Portions, ScheduleSpec, UnmaskerEntry};
 use crate::Error;
 
 pub(super) fn builtin() -> Vec<UnmaskerEntry> {
-    let files = [
-        basic::entries(),
-        layered::entries(),
-        scored::entries(),
-        adaptive::entries(),
-        revocable::entries(),
-    ];
+    let files = [basic::entries(), layered::entries(), scored::entries(), published::entries()];
     files.into_iter().flatten().collect()
 }
 
@@ -62,7 +55,7 @@ impl UnmaskerSpec {
     /// [`Error::Parameter`] for `schedule`.
     pub fn check(&self, schedule: &ScheduleSpec) -> Result<(), Error> {
         match self.portions() {
-            Portions::Steps if schedule.schedule().steps().is_none() => {
+            Portions::Steps if schedule.steps().is_none() => {
                 let reason = format!(
                     "'{self}' needs a schedule with a total number of steps, such as linear:STEPS"
                 );
@@ -76,7 +69,7 @@ impl UnmaskerSpec {
     ///
     /// # Errors
     /// [`Error::Parameter`] for `unmasker`, if a parameter of the strategy is out of range or the context lacks a part.
-    pub fn make(&self, context: &Context) -> Result<Box<dyn Strategy>, Error> {
+    pub fn make(&self, context: &Context) -> Result<Strategy, Error> {
         let made = (self.entry.make)(&self.spec.values(&self.entry.signature), context);
         made.map_err(|error| match error {
             Error::Sampling(_) | Error::Lacking(_) => {

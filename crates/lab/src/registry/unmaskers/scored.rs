@@ -11,8 +11,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
             "EDLM: draw several completions, keep one by how likely `scorer` finds it",
             |values, context| {
                 let strategy = EnergyResampling::new(context.scorer()?);
-                let strategy = strategy.completions(values.count("completions")?)?;
-                Ok(strategy.order(context.order()))
+                Ok(strategy.completions(values.count("completions")?)?)
             },
         )
         .parameter("completions", "2")
