@@ -54,8 +54,8 @@ pub mod trace;
 
 /// What most programs need, and what implementing the traits needs, for `use conjoint::prelude::*`.
 ///
-/// Of types that share a name the more common one is here: [`Confidence`](crate::unmasker::Confidence) is the
-/// unmasker, not the [order](crate::order::Confidence); [`Event`](crate::Event) is that of a run.
+/// Of types that share a name the more common one is here:
+/// [`Confidence`](crate::unmasker::Confidence) is the unmasker, not the [order](crate::order::Confidence).
 pub mod prelude {
     pub use crate::denoiser::{
         Answer, Changed, Denoiser, Form, Request, SamplerLayer, SequenceId, Session, Shown, State,

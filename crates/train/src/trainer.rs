@@ -276,7 +276,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = train_on(&letters, &letter_tokenizer(), &tiny_run(dir.path(), 3)).unwrap();
         let again = train_on(&letters, &letter_tokenizer(), &tiny_run(dir.path(), 3)).unwrap();
-        assert_eq!((first.steps, first.loss), (again.steps, again.loss));
+        assert_eq!(first.steps, again.steps);
+        // Numbers in JSON are read back to within their last digit.
+        assert!((first.loss - again.loss).abs() < 1e-9, "{} {}", first.loss, again.loss);
         assert_eq!(losses(dir.path()).len(), 3);
     }
 
