@@ -124,6 +124,9 @@ fn a_sequence_that_is_cancelled_gives_out_what_it_has() {
     run.cancel(0).unwrap();
     run.cancel(2).unwrap();
     assert!(matches!(run.cancel(0), Err(Error::NoSuchSequence { sequence: 0 })));
+    // The next step reports both.
+    let reported = [Event::Finish { sequence: 0 }, Event::Finish { sequence: 2 }];
+    assert_eq!(run.step().unwrap()[..2], reported);
     for (sequence, masked) in [(0, 3), (2, 4)] {
         let output = run.take(sequence).unwrap().unwrap();
         assert!(output.finish == FinishReason::Cancelled && output.finish.is_early());

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use conjoint_core::observer::Reveal;
 use conjoint_core::order::Entropy;
-use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::Retold;
-use conjoint_core::{Canvas, Generator, Next, Observer, Order, TokenId, Unmasker, View};
+use conjoint_core::{Canvas, Generator, Observer, Order, TokenId};
 
 use crate::{Bootstrap, Error, Measured};
 
@@ -119,11 +118,10 @@ impl OwnPath {
 
 impl Scorer for OwnPath {
     fn log_likelihoods(&self, samples: &[Sample]) -> Result<Vec<f64>, Error> {
-        let one = TokensPerStep::new(1)?;
+        let plain = self.generator.clone().without_strategy();
         let request = |sample: &Sample| {
-            let retelling = Retelling(Retold::new(&sample.tokens[..]));
-            let generator = self.generator.clone().unmasker(retelling);
-            (sample.canvas.clone(), generator.order(self.order.clone()).schedule(one))
+            let retold = Retold::new(&sample.tokens[..]).order(self.order.clone());
+            (sample.canvas.clone(), plain.clone().unmasker(retold))
         };
         let mut sum = Sum(vec![0.0; samples.len()]);
         let outputs = self.generator.run_each(samples.iter().map(request).collect(), &mut sum)?;
@@ -135,17 +133,6 @@ impl Scorer for OwnPath {
             }
         }
         Ok(sum.0)
-    }
-}
-
-/// [`Retold`] by whatever order and schedule a generator has: [`Retold`] itself would refuse a schedule, which
-/// the generator of [`OwnPath`] may have and cannot lose.
-#[derive(Clone)]
-struct Retelling(Retold);
-
-impl Unmasker for Retelling {
-    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, conjoint_core::Error> {
-        self.0.decide(view)
     }
 }
 
@@ -163,6 +150,7 @@ mod tests {
     use super::*;
     use conjoint_core::filter::{Temperature, TopK};
     use conjoint_core::order::{LeftToRight, Random};
+    use conjoint_core::schedule::TokensPerStep;
     use conjoint_core::unmasker::Marginal;
     use conjoint_testkit::{TabularDenoiser, TabularJoint};
 

@@ -80,6 +80,14 @@ impl Generator {
         self
     }
 
+    /// Drops unmasker, order, schedule, policy and reviser: what is left is how rows are filtered and drawn from, blocks,
+    /// seeds and batches.
+    pub fn without_strategy(mut self) -> Self {
+        self.strategy = ExactSequential::default().into();
+        (self.order, self.schedule, self.policy, self.reviser) = (None, None, None, None);
+        self
+    }
+
     /// Where to reveal first: by default the unmasker's own order, mostly the lowest entropy first.
     pub fn order(mut self, order: impl Order + 'static) -> Self {
         self.order = Some(Arc::new(order));

@@ -43,7 +43,7 @@ impl EarlyCommit {
     /// # Errors
     /// [`Error::Parameter`] if one is NaN or below 0. It may be infinite: then it is never reached.
     pub fn gaps(self, gaps: [f64; 3]) -> Result<Self, Error> {
-        match gaps.iter().find(|gap| !(**gap >= 0.0)) {
+        match gaps.iter().find(|gap| gap.is_nan() || **gap < 0.0) {
             Some(&bad) => Err(Error::parameter("gap", bad, "a number of at least 0")),
             None => Ok(Self { gaps, ..self }),
         }

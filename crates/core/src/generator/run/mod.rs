@@ -47,6 +47,8 @@ pub struct Run {
     waiting: VecDeque<Sequence>,
     active: Vec<Sequence>,
     ended: BTreeMap<usize, Result<Output, Error>>,
+    /// Sequences cancelled since the last step.
+    cancelled: Vec<usize>,
     /// The number of sequences so far.
     count: usize,
     memory: step::Memory,
@@ -129,6 +131,7 @@ impl Run {
             waiting: sequences.into(),
             active: Vec::new(),
             ended: BTreeMap::new(),
+            cancelled: Vec::new(),
             count,
             memory: step::Memory::default(),
             events: Vec::new(),
@@ -169,7 +172,7 @@ impl Run {
         Ok(index)
     }
 
-    /// Ends a sequence as it stands. What is done so far can be [taken](Self::take).
+    /// Ends a sequence as it stands. What is done so far can be [taken](Self::take) at once; the next step reports it.
     ///
     /// # Errors
     /// [`Error::NoSuchSequence`] if the run has none of this index, or it has ended already.
@@ -181,6 +184,7 @@ impl Run {
         };
         let ended = ended.ok_or(Error::NoSuchSequence { sequence })?;
         self.end(ended, Some(FinishReason::Cancelled), &mut ());
+        self.cancelled.push(sequence);
         Ok(())
     }
 
@@ -188,8 +192,8 @@ impl Run {
     /// room. Does nothing once the run [is done](Self::is_done).
     ///
     /// # Errors
-    /// [`Error::Model`] and its kin if a model fails: the sequences stay as they were before the step, as far as it did not get.
-    /// What goes wrong with one sequence is [its own outcome](Self::take).
+    /// [`Error::Model`] and its kin if a model fails. The step is then lost in the middle: the run can only be dropped, or its
+    /// sequences [cancelled](Self::cancel). What goes wrong with one sequence is [its own outcome](Self::take).
     pub fn step(&mut self) -> Result<&[Event], Error> {
         let mut events = event::Recorder(std::mem::take(&mut self.events));
         events.0.clear();
@@ -203,6 +207,11 @@ impl Run {
     /// # Errors
     /// Those of [`step`](Self::step).
     pub fn step_observed(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        for sequence in std::mem::take(&mut self.cancelled) {
+            if let Some(Ok(output)) = self.ended.get(&sequence) {
+                observer.on_finish(sequence, output);
+            }
+        }
         if let Some(reason) = self.is_over() {
             for sequence in std::mem::take(&mut self.waiting) {
                 self.end(sequence, Some(reason), observer);
@@ -221,7 +230,12 @@ impl Run {
             return Ok(());
         }
         let session = &mut self.session;
-        step::step(&self.generator, session, &mut self.active, &mut self.memory, observer)?;
+        let stepped =
+            step::step(&self.generator, session, &mut self.active, &mut self.memory, observer);
+        for sequence in self.memory.take_failed() {
+            self.end(sequence, None, observer);
+        }
+        stepped?;
         let has_ended = |sequence: &Sequence| sequence.failed.is_some() || sequence.is_done();
         while let Some(place) = self.active.iter().position(has_ended) {
             let sequence = self.active.remove(place);
@@ -230,9 +244,9 @@ impl Run {
         Ok(())
     }
 
-    /// Whether every sequence has ended.
+    /// Whether every sequence has ended and was reported.
     pub fn is_done(&self) -> bool {
-        self.waiting.is_empty() && self.active.is_empty()
+        self.waiting.is_empty() && self.active.is_empty() && self.cancelled.is_empty()
     }
 
     /// A sequence as it stands, until it has ended.

@@ -30,16 +30,25 @@ pub(super) struct Memory {
     /// Hidden states of the forward, if they were asked for.
     hidden: Vec<Array2<f32>>,
     slots: Vec<usize>,
+    /// Sequences that failed before the forward.
+    failed: Vec<Sequence>,
     /// The slots of the sequences that ask for a sampler pass, and those of them still without one.
     asking: Vec<usize>,
     left: Vec<usize>,
+}
+
+impl Memory {
+    /// The sequences that failed before the forward of the last step.
+    pub fn take_failed(&mut self) -> Vec<Sequence> {
+        mem::take(&mut self.failed)
+    }
 }
 
 /// Takes the step. A sequence that fails takes no further part in it.
 pub(super) fn step(
     generator: &Generator,
     session: &mut Option<Box<dyn Session>>,
-    active: &mut [Sequence],
+    active: &mut Vec<Sequence>,
     memory: &mut Memory,
     observer: &mut dyn Observer,
 ) -> Result<(), Error> {
@@ -84,27 +93,28 @@ pub(super) fn step(
 fn forward(
     generator: &Generator,
     session: &mut Option<Box<dyn Session>>,
-    active: &mut [Sequence],
+    active: &mut Vec<Sequence>,
     memory: &mut Memory,
     observer: &mut dyn Observer,
 ) -> Result<Option<State>, Error> {
-    let Memory { layout, condense, questions, batch, answers, hidden, slots, .. } = memory;
+    let Memory { layout, condense, questions, batch, answers, hidden, slots, failed, .. } = memory;
     questions.clear();
-    slots.clear();
-    let mut asks_hidden = false;
-    for (slot, sequence) in active.iter_mut().enumerate() {
-        match sequence.plan(observer) {
+    let (mut asks_hidden, mut slot) = (false, 0);
+    while slot < active.len() {
+        match active[slot].plan(observer) {
             Ok((asked, hidden)) => {
                 questions.push(asked);
-                slots.push(slot);
                 asks_hidden |= hidden;
+                slot += 1;
             }
             Err(error) => {
-                sequence.failed = Some(error);
-                questions.push(Vec::new());
+                active[slot].failed = Some(error);
+                failed.push(active.remove(slot));
             }
         }
     }
+    slots.clear();
+    slots.extend(0..active.len());
     if slots.is_empty() {
         return Ok(None);
     }
@@ -131,9 +141,7 @@ fn forward(
     *hidden = states;
     let passes = generator.model.passes();
     for (sequence, forwards) in active.iter_mut().zip(&layout.forwards) {
-        if sequence.failed.is_none() {
-            sequence.forwarded(passes * forwards, observer);
-        }
+        sequence.forwarded(passes * forwards, observer);
     }
     answers.push((0..slots.len(), rows));
     Ok(Some(state))
