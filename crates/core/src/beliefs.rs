@@ -66,7 +66,8 @@ pub struct RowStats {
     pub log_z: f64,
     /// Entropy H = −Σ p ln p, in nats.
     pub entropy: f64,
-    /// The most probable token; the lowest id among equals.
+    /// The most probable token; the lowest id among equals. It is the mask id where that leads and is not
+    /// [banned](crate::Generator::ban), though the mask is never drawn.
     pub top: TokenId,
     /// Its probability p₁.
     pub p1: f64,

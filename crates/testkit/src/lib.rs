@@ -12,7 +12,7 @@
 //! | [`enumerate`] | [`exact_law`], [`Enumerator`] | the law of a strategy over that model, every branch walked |
 //! | [`law`] | [`Law`] | that law, and its distance to another |
 //! | [`chi2`] | [`GoodnessOfFit`] | whether samples may come from a law, at a stated false-alarm rate |
-//! | [`conformance`] | [`strategy`](conformance::strategy), [`denoiser`](conformance::denoiser), [`sampler_layer`](conformance::sampler_layer) | the laws that every strategy and model must obey |
+//! | [`conformance`] | [`strategy`](conformance::strategy), [`denoiser`](conformance::denoiser), [`sampler_layer`](conformance::sampler_layer), [`session`](conformance::session) | the laws that every strategy and model must obey |
 //!
 //! Revealing two tokens at once draws them independently; on two coins that always agree, that is
 //! wrong by a total variation of one half. A refinement between the draws makes it exact again:

@@ -15,7 +15,8 @@ pub trait Session: Send {
     /// Those of [`Denoiser::forward`](super::Denoiser::forward).
     fn forward(&mut self, request: &Request<'_>) -> Result<Answer, Error>;
 
-    /// The sequence is finished, has failed or was cancelled: whatever is kept of it can be dropped.
+    /// The sequence is finished, has failed or was cancelled, perhaps before it was ever shown: whatever is kept of it can
+    /// be dropped.
     fn end(&mut self, sequence: SequenceId) {
         let _ = sequence;
     }

@@ -26,7 +26,8 @@ pub use threshold::Threshold;
 pub use tokens_per_step::TokensPerStep;
 pub use wide_threshold::WideThreshold;
 
-/// Where a sequence stands in its current block.
+/// Where a sequence stands in its current block. [`Observation::step`](crate::Observation::step) counts the steps of the
+/// whole sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Denoising steps already taken in this block.

@@ -1,0 +1,134 @@
+use std::sync::Arc;
+
+use conjoint_core::denoiser::{Changed, Request, SequenceId, Session, Shown};
+use conjoint_core::{Canvas, Denoiser, Error as CoreError, RowId, TokenId};
+
+use super::Violation;
+use super::denoiser::{Reference, named_rows};
+
+/// Steps in which each sequence is changed.
+const STEPS: usize = 12;
+
+/// Puts a model's [session](Denoiser::open_session) through the suite.
+///
+/// Give it canvases of several lengths with at least three masked positions each. Over a dozen steps tokens are revealed
+/// and masked again, and sequences sit out, change places in the batch and end. Checked are: a row is the same, within
+/// `tolerance` on each logit, when its sequence has a session of its own; and the same as that of a full forward, unless
+/// the session [declares](Session::is_exact) that it approximates.
+///
+/// # Errors
+/// The first [`Violation`] found; a model that opens no session fails.
+pub fn session(
+    name: &str,
+    model: &Arc<dyn Denoiser>,
+    canvases: &[Canvas],
+    tolerance: f32,
+) -> Result<(), Violation> {
+    let mut shared = open(name, model)?;
+    let followed = |(index, canvas): (usize, &Canvas)| {
+        let (alone, canvas) = (open(name, model)?, canvas.clone());
+        let id = SequenceId(index as u64);
+        Ok(Followed { id, canvas, changed: Changed::All, alone })
+    };
+    let followed = canvases.iter().enumerate().map(followed);
+    let mut sequences = followed.collect::<Result<Vec<_>, Violation>>()?;
+    let mut compared = 0;
+    for step in 0..STEPS {
+        let places = sequences.len().max(1);
+        sequences.rotate_left(1 % places);
+        // Each sits out every fourth step.
+        let takes_part = |sequence: &Followed| (step as u64 + sequence.id.0) % 4 != 3;
+        let (mut part, rest): (Vec<_>, Vec<_>) = sequences.into_iter().partition(takes_part);
+        compared += compare(name, model, &mut *shared, &mut part, tolerance)?;
+        for sequence in &mut part {
+            sequence.change(step).map_err(|error| Violation::failed(name, error))?;
+        }
+        sequences = part.into_iter().chain(rest).collect();
+        for done in sequences.extract_if(.., |sequence| sequence.canvas.is_done()) {
+            shared.end(done.id);
+        }
+    }
+    match compared {
+        0 => Err(Violation::failed(name, CoreError::NothingMasked("no canvas to test with"))),
+        _ => Ok(()),
+    }
+}
+
+fn open(name: &str, model: &Arc<dyn Denoiser>) -> Result<Box<dyn Session>, Violation> {
+    let failed = |error| Violation::failed(name, error);
+    let session = Arc::clone(model).open_session().map_err(failed)?;
+    session.ok_or_else(|| failed(CoreError::model("the model opens no session")))
+}
+
+/// A sequence, and a session that sees nothing else.
+struct Followed {
+    id: SequenceId,
+    canvas: Canvas,
+    changed: Changed,
+    alone: Box<dyn Session>,
+}
+
+impl Followed {
+    fn shown(&self) -> Shown<'_> {
+        Shown { id: Some(self.id), canvas: &self.canvas, changed: &self.changed }
+    }
+
+    /// The model has seen it; then a token is revealed, and now and then one masked again.
+    fn change(&mut self, step: usize) -> Result<(), CoreError> {
+        let mut changed = Vec::new();
+        let masked: Vec<usize> = self.canvas.masked().collect();
+        let revealed: Vec<usize> = self.canvas.revealed().collect();
+        let token = (step % 2) as TokenId + TokenId::from(self.canvas.mask() <= (step % 2) as u32);
+        if let Some(&position) = masked.get(step % masked.len().max(1)) {
+            self.canvas.reveal(position, token)?;
+            changed.push(position);
+        }
+        if let Some(&position) = revealed.first().filter(|_| step % 3 == 1) {
+            self.canvas.remask(position)?;
+            changed.push(position);
+        }
+        changed.sort_unstable();
+        self.changed = Changed::Positions(changed);
+        Ok(())
+    }
+}
+
+/// Asks for all masked rows of the sequences; returns how many were compared.
+fn compare(
+    name: &str,
+    model: &Arc<dyn Denoiser>,
+    shared: &mut dyn Session,
+    sequences: &mut [Followed],
+    tolerance: f32,
+) -> Result<usize, Violation> {
+    let rows_of = |sequence: usize, canvas: &Canvas| {
+        let rows = canvas.masked().map(move |position| RowId { sequence, position });
+        rows.collect::<Vec<_>>()
+    };
+    let rows = sequences.iter().enumerate().flat_map(|(n, s)| rows_of(n, &s.canvas));
+    let rows: Vec<RowId> = rows.collect();
+    let slots: Vec<usize> = (0..sequences.len()).collect();
+    let batch: Vec<Shown<'_>> = sequences.iter().map(Followed::shown).collect();
+    let answer = shared.forward(&Request::new(&batch, &rows));
+    let answer = answer.and_then(|answer| answer.rows.into_dense());
+    let answered = named_rows(name, &**model, answer, &slots, &rows)?;
+    let is_exact = shared.is_exact();
+    let reference = Reference { run: name, rows: answered, tolerance };
+    for (slot, sequence) in sequences.iter_mut().enumerate() {
+        let rows = rows_of(0, &sequence.canvas);
+        let shown =
+            [Shown { id: Some(sequence.id), canvas: &sequence.canvas, changed: &sequence.changed }];
+        let request = Request::new(&shown, &rows);
+        let alone = sequence.alone.forward(&request).and_then(|answer| answer.rows.into_dense());
+        reference.compare(
+            "in a session of its own",
+            named_rows(name, &**model, alone, &[slot], &rows)?,
+        )?;
+        if is_exact {
+            let full = model.forward(&request).and_then(|answer| answer.rows.into_dense());
+            reference
+                .compare("without memory", named_rows(name, &**model, full, &[slot], &rows)?)?;
+        }
+    }
+    Ok(rows.len())
+}
