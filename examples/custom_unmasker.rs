@@ -18,7 +18,7 @@ impl Unmasker for LowEntropy {
         view.rank(&Entropy)?;
         for rank in 0..view.candidates().len() {
             let candidate = view.ranked(rank);
-            if rank > 0 && view.candidates()[candidate].stats.entropy > self.bound {
+            if rank > 0 && view.row(candidate).stats.entropy > self.bound {
                 break;
             }
             let drawn = view.draw(candidate)?;

@@ -78,7 +78,7 @@ pub mod prelude {
     };
     pub use crate::{
         Beliefs, CancelToken, Canvas, Error, Event, FinishReason, Generator, Observation, Output,
-        Question, RowId, Run, StepRequest, TokenId, Vocabulary, presets, strategy,
+        Question, Row, RowId, Run, StepRequest, TokenId, Vocabulary, presets, strategy,
     };
     #[cfg(feature = "onnx")]
     pub use crate::{ExecutionProvider, OnnxDenoiser, OnnxSamplerLayer};

@@ -191,7 +191,7 @@ pub enum Error {
     Combination {
         /// The unmasker.
         unmasker: &'static str,
-        /// The setting that it would ignore.
+        /// The setting that it would ignore, or cannot work with.
         setting: String,
         /// Why, and what to do.
         reason: &'static str,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use crate::observation::Row;
 use crate::{Error, Observation};
 
 /// Estimates how strongly revealing one masked position moves the distribution of another.
@@ -14,8 +15,8 @@ use crate::{Error, Observation};
 ///
 /// which is also the total variation between the joint of the two and the product of their marginals.
 pub trait Influence: Send + Sync {
-    /// Estimates \[n, n\] for the n [candidates](Observation::candidates) of a step: how strongly i, the row,
-    /// moves j, the column. Entries are at least 0, +∞ for "never together"; the diagonal is not read.
+    /// Estimates \[n, n\] for the n [candidates](Observation::candidates) of a step: how strongly the i-th, the
+    /// row of the array, moves the j-th, its column. Entries are at least 0, +∞ for "never together"; the diagonal is not read.
     ///
     /// The observation gives the rows, the tokens and the positions, and the
     /// [hidden states](Observation::hidden) if the estimate [needs them](Self::needs_hidden).
@@ -69,7 +70,7 @@ impl GiniBound {
 impl Influence for GiniBound {
     fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, Error> {
         let n = rows.candidates().len();
-        let row = |candidate| rows.filtered(candidate).map(|logits| Self::gini(logits));
+        let row = |n| rows.filtered(Row::candidate(n)).map(|logits| Self::gini(logits));
         let gini: Vec<f64> = (0..n).map(row).collect::<Result<_, _>>()?;
         Ok(Array2::from_shape_fn((n, n), |(i, j)| gini[i].min(gini[j])))
     }

@@ -9,7 +9,7 @@ use conjoint_core::observer::History;
 use conjoint_core::schedule::{DreamLinear, TokensPerStep};
 use conjoint_core::unmasker::{Drawn, Marginal, Retold};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Next, State, Unmasker, View, Vocabulary,
+    Beliefs, Canvas, Denoiser, Error, Generator, Next, Row, State, Unmasker, View, Vocabulary,
 };
 use ndarray::Array2;
 
@@ -69,8 +69,8 @@ impl Unmasker for Sisyphus {
         if let Some(position) = revealed {
             view.remask(position);
         }
-        let drawn = view.draw(0)?;
-        view.reveal(0, drawn);
+        let drawn = view.draw(Row::candidate(0))?;
+        view.reveal(Row::candidate(0), drawn);
         Ok(Next::EndStep)
     }
 }
@@ -81,7 +81,7 @@ struct Forger;
 
 impl Unmasker for Forger {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        view.reveal(0, Drawn { token: 9, probability: 1.0 });
+        view.reveal(Row::candidate(0), Drawn { token: 9, probability: 1.0 });
         Ok(Next::EndStep)
     }
 }
@@ -95,8 +95,8 @@ struct Idler {
 impl Unmasker for Idler {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         if self.reveals {
-            let drawn = view.draw(0)?;
-            view.reveal(0, drawn);
+            let drawn = view.draw(Row::candidate(0))?;
+            view.reveal(Row::candidate(0), drawn);
         }
         Ok(Next::Refine)
     }
@@ -214,7 +214,7 @@ fn the_next_block_opens_once_enough_of_the_last_is_known() {
     struct Rightmost;
     impl Unmasker for Rightmost {
         fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-            let last = view.candidates().len() - 1;
+            let last = Row::candidate(view.candidates().len() - 1);
             let drawn = view.draw(last)?;
             view.reveal(last, drawn);
             Ok(Next::EndStep)

@@ -23,8 +23,8 @@
 //!
 //! impl Unmasker for Leftmost {
 //!     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-//!         let drawn = view.draw(0)?;
-//!         view.reveal(0, drawn);
+//!         let drawn = view.draw(Row::candidate(0))?;
+//!         view.reveal(Row::candidate(0), drawn);
 //!         Ok(Next::EndStep)
 //!     }
 //! }

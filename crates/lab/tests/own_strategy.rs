@@ -17,7 +17,7 @@ struct Leftmost {
 
 impl Unmasker for Leftmost {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, SamplingError> {
-        for candidate in 0..self.at_once.min(view.candidates().len()) {
+        for candidate in view.rows().take(self.at_once) {
             let drawn = view.draw(candidate)?;
             view.reveal(candidate, drawn);
         }

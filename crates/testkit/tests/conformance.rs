@@ -14,7 +14,7 @@ use conjoint_core::unmasker::{
     AdaptiveJoint, Bound, Confidence, Drawn, ExactSequential, LearnedJoint, LocalAutoregression,
     Marginal, Score,
 };
-use conjoint_core::{Error, Next, Order, TokenId, Unmasker, View};
+use conjoint_core::{Error, Next, Order, Row, TokenId, Unmasker, View};
 use conjoint_testkit::conformance::{self, ProbeLayer, ProbeScorer, Suite, Violation};
 
 /// A strategy, what the suite must be told of it, and how it is made.
@@ -96,10 +96,10 @@ fn verdict(decide: fn(&(), &mut View<'_>) -> Result<Next, Error>) -> Result<(), 
 
 /// Reveals the leftmost candidate, as a right strategy would.
 fn leftmost(view: &mut View<'_>) -> Result<Next, Error> {
-    reveal(view, 0)
+    reveal(view, Row::candidate(0))
 }
 
-fn reveal(view: &mut View<'_>, candidate: usize) -> Result<Next, Error> {
+fn reveal(view: &mut View<'_>, candidate: Row) -> Result<Next, Error> {
     let drawn = view.draw(candidate)?;
     view.reveal(candidate, drawn);
     Ok(Next::EndStep)
@@ -150,7 +150,7 @@ fn illegal_moves() {
     });
     let reveals_the_mask = verdict(|(), view| {
         let token = view.canvas().mask();
-        view.reveal(0, Drawn { token, probability: 1.0 });
+        view.reveal(Row::candidate(0), Drawn { token, probability: 1.0 });
         Ok(Next::EndStep)
     });
     for illegal in [twice, masks_the_prompt, reveals_the_mask] {
@@ -165,10 +165,10 @@ fn forbidden_tokens() {
     // The most probable token of the unfiltered row, banned or not, mask aside.
     let unfiltered = verdict(|(), view| {
         let mask = view.canvas().mask() as usize;
-        let logits = view.logits(0)?;
+        let logits = view.logits(Row::candidate(0))?;
         let tokens = (0..logits.len()).filter(|&token| token != mask);
         let token = tokens.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
-        view.reveal(0, Drawn { token: token as TokenId, probability: 1.0 });
+        view.reveal(Row::candidate(0), Drawn { token: token as TokenId, probability: 1.0 });
         Ok(Next::EndStep)
     });
     let run = match unfiltered {
@@ -177,7 +177,7 @@ fn forbidden_tokens() {
     };
     assert!(run.contains("Tempting"), "{run}");
     let unknown = verdict(|(), view| {
-        view.reveal(0, Drawn { token: 99, probability: 1.0 });
+        view.reveal(Row::candidate(0), Drawn { token: 99, probability: 1.0 });
         Ok(Next::EndStep)
     });
     assert!(matches!(failure(unknown), Error::UnknownToken { token: 99, .. }));
@@ -188,7 +188,7 @@ fn randomness_of_its_own() {
     let calls = Arc::new(AtomicUsize::new(0));
     let decide = |calls: &Arc<AtomicUsize>, view: &mut View<'_>| {
         let n = view.candidates().len();
-        reveal(view, calls.fetch_add(7, Ordering::Relaxed) / 3 % n)
+        reveal(view, Row::candidate(calls.fetch_add(7, Ordering::Relaxed) / 3 % n))
     };
     let verdict = conformance::strategy("broken", || Broken { memory: calls.clone(), decide });
     match verdict {
@@ -202,7 +202,7 @@ fn memory_shared_by_a_batch() {
     // Whether the last token revealed, of whichever sequence, was even decides where.
     let decide = |last: &Arc<Mutex<TokenId>>, view: &mut View<'_>| {
         let mut last = last.lock().unwrap();
-        let candidate = *last as usize % 2 * (view.candidates().len() - 1);
+        let candidate = Row::candidate(*last as usize % 2 * (view.candidates().len() - 1));
         let drawn = view.draw(candidate)?;
         view.reveal(candidate, drawn);
         *last = drawn.token;
@@ -218,8 +218,8 @@ fn memory_shared_by_a_batch() {
 #[test]
 fn swallowing_an_empty_row() {
     let swallow = verdict(|(), view| {
-        let drawn = view.draw(0).unwrap_or(Drawn { token: 1, probability: 1.0 });
-        view.reveal(0, drawn);
+        let drawn = view.draw(Row::candidate(0)).unwrap_or(Drawn { token: 1, probability: 1.0 });
+        view.reveal(Row::candidate(0), drawn);
         Ok(Next::EndStep)
     });
     match swallow {

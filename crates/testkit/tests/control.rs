@@ -7,7 +7,7 @@ use common::{ZERO, generator, law};
 use conjoint_core::filter::{Constrain, Filter, MinLength, Penalty, RepetitionPenalty};
 use conjoint_core::order::LeftToRight;
 use conjoint_core::unmasker::ExactSequential;
-use conjoint_core::{Error, Observation, Order, TokenId};
+use conjoint_core::{Error, Observation, Order, Row, TokenId};
 use conjoint_testkit::{Law, TabularJoint};
 use proptest::prelude::*;
 
@@ -15,8 +15,8 @@ use proptest::prelude::*;
 struct RightToLeft;
 
 impl Order for RightToLeft {
-    fn score(&self, _: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
-        Ok(candidate as f64)
+    fn score(&self, _: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
+        Ok(candidate.index() as f64)
     }
 }
 

@@ -9,7 +9,7 @@ use conjoint_core::influence::{GiniBound, Influence};
 use conjoint_core::order::MaxProb;
 use conjoint_core::policy::Demask;
 use conjoint_core::strategy::Strategy as Unmasking;
-use conjoint_core::{Error, Next, Observation, TokenId, Unmasker, View};
+use conjoint_core::{Error, Next, Observation, Row, TokenId, Unmasker, View};
 use conjoint_testkit::{TabularInfluence, TabularJoint};
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -187,10 +187,11 @@ impl<I: Influence> Unmasker for EachPair<I> {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         view.rank(&MaxProb)?;
         let influences = self.influence.influences(view)?;
-        let mut chosen: Vec<usize> = Vec::new();
+        let mut chosen: Vec<Row> = Vec::new();
         for rank in 0..view.candidates().len() {
             let next = view.ranked(rank);
-            if chosen.iter().all(|&before| influences[[before, next]] < self.bound) {
+            let pair = |before: &Row| influences[[before.index(), next.index()]];
+            if chosen.iter().all(|before| pair(before) < self.bound) {
                 let drawn = view.draw(next)?;
                 view.reveal(next, drawn);
                 chosen.push(next);

@@ -17,8 +17,8 @@ use conjoint_core::unmasker::{
     PrefixAcceptance,
 };
 use conjoint_core::{
-    Autoregressive, Beliefs, Canvas, Denoiser, Error, Generator, Next, SamplerLayer, TokenId,
-    Unmasker, View,
+    Autoregressive, Beliefs, Canvas, Denoiser, Error, Generator, Next, Row, SamplerLayer, TokenId,
+    Unmasker, View, reviser,
 };
 use conjoint_testkit::conformance::{self, ProbeLayer, ProbeScorer, Suite};
 use conjoint_testkit::{
@@ -73,6 +73,24 @@ fn a_failure_of_the_second_model_is_passed_on() {
 
 mod energy_resampling {
     use super::*;
+
+    /// Rows that others asked for before are not taken for those of later blocks.
+    #[test]
+    fn questions_of_a_reviser_change_nothing() {
+        let joint = TabularJoint::random(6, 2, 0.5, 3).unwrap();
+        let generator = || {
+            let energy = EnergyResampling::new(exact(&joint)).completions(3).unwrap();
+            Generator::new(oracle(&joint)).unmasker(energy).block_length(3).unwrap()
+        };
+        // It asks for the row of every revealed position, and doubts none.
+        let asking = reviser::Hierarchical::new(1e-9).unwrap();
+        for seed in 0..20 {
+            let run = |generator: Generator| {
+                generator.seed(seed).run(vec![blank(&joint)], &mut ()).unwrap()[0].tokens.clone()
+            };
+            assert_eq!(run(generator().reviser(asking.clone())), run(generator()), "{seed}");
+        }
+    }
 
     /// The law of keeping one of k draws from `q` with probability ∝ p/q, from the definition.
     fn resampled(p: &Law, q: &Law, k: u32) -> Law {
@@ -460,20 +478,20 @@ mod clipped_joint {
             };
             if view.round() == 0 {
                 self.base.clear();
-                for candidate in 0..view.candidates().len() {
-                    let position = view.candidates()[candidate].position;
+                for candidate in view.rows() {
+                    let position = view.row(candidate).position;
                     self.base.push((position, softmax(view.filtered(candidate)?)));
                 }
             }
             let position = view.candidates()[0].position;
             let base = &self.base.iter().find(|(p, _)| *p == position).unwrap().1;
             let p = if view.round() == 0 { 1.0 } else { self.last };
-            let refined = softmax(view.filtered(0)?);
+            let refined = softmax(view.filtered(Row::candidate(0))?);
             let clip = |(&r, &b): (&f64, &f64)| r.max((b - 1.0 + p) / p).min(b / p).ln() as f32;
             let mut logits: Vec<f32> = refined.iter().zip(base).map(clip).collect();
-            let drawn = view.draw_from(0, &mut logits)?;
+            let drawn = view.draw_from(Row::candidate(0), &mut logits)?;
             self.last = drawn.probability;
-            view.reveal(0, drawn);
+            view.reveal(Row::candidate(0), drawn);
             Ok(Next::Refine)
         }
 

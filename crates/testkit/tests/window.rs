@@ -8,7 +8,7 @@ use common::{blank, generator, oracle, over};
 use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::Request;
 use conjoint_core::unmasker::LearnedJoint;
-use conjoint_core::{Error, Generator, Next, SamplerLayer, State, TokenId, Unmasker, View};
+use conjoint_core::{Error, Generator, Next, Row, SamplerLayer, State, TokenId, Unmasker, View};
 use conjoint_testkit::{ExactRefiner, NoisyRefiner, TabularJoint};
 
 /// A layer that keeps count of the rows of each pass.
@@ -64,11 +64,11 @@ struct Greedy(Arc<dyn SamplerLayer>);
 impl Unmasker for Greedy {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         if view.round() == 0 {
-            let last = view.candidates().len() - 1;
-            view.narrow_to([0, last]);
+            let mut rows = view.rows();
+            view.narrow_to(rows.next().into_iter().chain(rows.next_back()));
         }
-        let drawn = view.draw(0)?;
-        view.reveal(0, drawn);
+        let drawn = view.draw(Row::candidate(0))?;
+        view.reveal(Row::candidate(0), drawn);
         Ok(Next::Refine)
     }
 

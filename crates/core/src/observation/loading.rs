@@ -1,6 +1,6 @@
 //! Rows on their way into an observation: checked, filtered and swept, whole or by their top.
 
-use super::{Candidate, Observation, RowConfig, RowRef, Scratch, Seen};
+use super::{Candidate, Observation, Row, RowConfig, RowRef, Scratch, Seen};
 use crate::condensed::TopRow;
 use crate::filter::{FilterRow, Memory};
 use crate::sweep::Backend;
@@ -24,12 +24,12 @@ impl<'a> Observation<'a> {
         let mut this = Self { seen, config, stream, memory, scratch };
         let mut tops = std::mem::take(&mut this.scratch.tops);
         tops.clear();
-        tops.extend((0..this.seen.rows.len()).map(|row| this.top(row)?.stats()));
+        tops.extend((0..this.seen.rows.len()).map(|row| this.top(Row(row))?.stats()));
         this.fetch(&tops)?;
         let first = this.seen.round == 0;
         for (row, top) in tops.iter().enumerate() {
             let position = this.seen.rows[row].position;
-            let stats = top.map_or_else(|| this.sweep(row, first), Ok)?;
+            let stats = top.map_or_else(|| this.sweep(Row(row), first), Ok)?;
             this.scratch.rows.push(Candidate { position, stats, confidence: stats.p1 });
         }
         this.scratch.tops = tops;
@@ -44,8 +44,8 @@ impl<'a> Observation<'a> {
     }
 
     /// The filtered top of a row. `None` if the row is dense, or a filter needs the whole of it.
-    pub(super) fn top(&mut self, row: usize) -> Option<TopRow<'_>> {
-        let RowRef { position, row } = self.seen.rows[row];
+    pub(super) fn top(&mut self, row: Row) -> Option<TopRow<'_>> {
+        let RowRef { position, row } = self.place(row);
         let place = (position, self.seen.canvas);
         let condensed = self.condensed()?;
         // Of a row with NaN or +∞ nothing can be measured.
@@ -55,7 +55,7 @@ impl<'a> Observation<'a> {
     }
 
     /// Statistics of a filtered row, read off the whole of it.
-    fn sweep(&mut self, row: usize, first: bool) -> Result<RowStats, Error> {
+    fn sweep(&mut self, row: Row, first: bool) -> Result<RowStats, Error> {
         let position = self.load(row, first)?;
         let (sequence, logits) = (self.seen.sequence, &self.scratch.row);
         let stats = Backend::detect().stats(logits).map_err(|token| Error::NonFinite {
@@ -68,8 +68,8 @@ impl<'a> Observation<'a> {
     }
 
     /// Brings a whole row, checked and filtered, into `scratch.row`. `first` says that the row is new in this step.
-    pub(super) fn load(&mut self, row: usize, first: bool) -> Result<usize, Error> {
-        let RowRef { position, row } = self.seen.rows[row];
+    pub(super) fn load(&mut self, row: Row, first: bool) -> Result<usize, Error> {
+        let RowRef { position, row } = self.place(row);
         let logits = self.seen.answer.logits(row)?;
         let scratch = &mut *self.scratch;
         // Before the filters, as they may hide what is wrong with a row.

@@ -22,6 +22,24 @@ pub(crate) use step_request::Asked;
 pub use step_request::{Question, StepRequest};
 pub use view::{Drawn, View};
 
+/// A row of an [`Observation`]: that of a candidate, or one that answers a [`Question`].
+///
+/// Not a position of the sequence, and not a place in a ranking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Row(usize);
+
+impl Row {
+    /// The row of the `n`-th candidate, from left to right.
+    pub fn candidate(n: usize) -> Self {
+        Self(n)
+    }
+
+    /// Its place: below the number of candidates, that among them.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// One masked position that may be revealed, with the statistics of its filtered row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -47,16 +65,16 @@ pub(crate) struct RowConfig {
 /// The candidates of a step that may be revealed, ranked, and how many of them are.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// Indices of [candidates](Observation::candidates), the first to be revealed in front. In the rest of the step no
-    /// other candidate is revealed.
-    pub ranked: Vec<usize>,
-    /// How many of them to reveal in this step. The run keeps it within 1 and their number.
+    /// Rows of [candidates](Observation::candidates), the first to be revealed in front. In the rest of the step no other
+    /// candidate is revealed.
+    pub ranked: Vec<Row>,
+    /// How many of them to reveal in this step. Brought within 1 and their number, if there are any.
     pub count: usize,
 }
 
 impl Selection {
     /// Selects exactly these candidates, to be revealed in this order.
-    pub fn all_of(&mut self, candidates: impl IntoIterator<Item = usize>) {
+    pub fn all_of(&mut self, candidates: impl IntoIterator<Item = Row>) {
         self.ranked.clear();
         self.ranked.extend(candidates);
         self.count = self.ranked.len();
@@ -74,8 +92,8 @@ pub(crate) struct Scratch {
     /// Statistics of the rows whose top suffices.
     tops: Vec<Option<RowStats>>,
     pub top: TopMemory,
-    /// Rows whose draw fell outside of their top.
-    pub outside: Vec<usize>,
+    /// Rows whose draw fell outside of their top, with their places in the list of draws.
+    pub outside: Vec<(usize, Row)>,
     pub selection: Selection,
     pub reveals: Vec<(usize, Drawn)>,
     pub remasks: Vec<usize>,
@@ -166,17 +184,22 @@ impl<'a> Observation<'a> {
         &self.scratch.rows[..self.seen.candidates]
     }
 
+    /// The rows of the candidates, from left to right.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = Row> + ExactSizeIterator + use<> {
+        (0..self.seen.candidates).map(Row)
+    }
+
     /// The row that answers a question.
-    pub fn answer(&self, question: Question) -> usize {
-        self.seen.candidates + question.0
+    pub fn answer(&self, question: Question) -> Row {
+        Row(self.seen.candidates + question.0)
     }
 
     /// The position of a row and the statistics of the row after the filters.
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn row(&self, row: usize) -> &Candidate {
-        &self.scratch.rows[row]
+    pub fn row(&self, row: Row) -> &Candidate {
+        &self.scratch.rows[row.0]
     }
 
     /// The randomness of this sequence.
@@ -196,13 +219,13 @@ impl<'a> Observation<'a> {
     /// Those of the score.
     pub fn rank_by<E>(
         &mut self,
-        ranked: &mut Vec<usize>,
-        score: impl Fn(&Self, usize) -> Result<f64, E>,
+        ranked: &mut Vec<Row>,
+        score: impl Fn(&Self, Row) -> Result<f64, E>,
     ) -> Result<(), E> {
         let mut scores = std::mem::take(&mut self.scratch.scores);
         let result = crate::order::by_score(
             self.seen.candidates,
-            |candidate| score(self, candidate),
+            |row| score(self, row),
             &mut scores,
             ranked,
         );
@@ -213,6 +236,11 @@ impl<'a> Observation<'a> {
     /// The rows, if they are condensed and read by their top.
     pub(crate) fn condensed(&self) -> Option<&'a Condensed> {
         self.seen.answer.condensed().filter(|_| self.seen.by_top)
+    }
+
+    /// Where a row is, and its position.
+    pub(crate) fn place(&self, row: Row) -> RowRef {
+        self.seen.rows[row.0]
     }
 
     /// How sure of a token just drawn the unmasker is: the drafted confidence of its candidate, else its probability.

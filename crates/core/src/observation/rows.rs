@@ -1,6 +1,6 @@
 //! Rows as the model gave them, and after the filters.
 
-use super::Observation;
+use super::{Observation, Row};
 use crate::condensed::TopRow;
 use crate::{Error, RowStats, TokenId};
 
@@ -12,16 +12,16 @@ impl<'a> Observation<'a> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn logits(&self, row: usize) -> Result<&'a [f32], Error> {
-        self.seen.answer.logits(self.seen.rows[row].row)
+    pub fn logits(&self, row: Row) -> Result<&'a [f32], Error> {
+        self.seen.answer.logits(self.place(row).row)
     }
 
     /// Statistics of a row before any filter.
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn raw_stats(&self, row: usize) -> Option<RowStats> {
-        let shown = self.seen.rows[row].row;
+    pub fn raw_stats(&self, row: Row) -> Option<RowStats> {
+        let shown = self.place(row).row;
         match self.condensed() {
             Some(condensed) => condensed.stats(shown),
             // Rows that are not read by their top were fetched before anybody saw them.
@@ -37,9 +37,9 @@ impl<'a> Observation<'a> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn raw_probability(&self, row: usize, token: TokenId) -> Result<f64, Error> {
+    pub fn raw_probability(&self, row: Row, token: TokenId) -> Result<f64, Error> {
         let known = self.condensed();
-        let known = known.and_then(|rows| rows.logit(self.seen.rows[row].row, token));
+        let known = known.and_then(|rows| rows.logit(self.place(row).row, token));
         let logit = match known {
             Some(logit) => Some(logit),
             None => self.logits(row)?.get(token as usize).copied(),
@@ -55,7 +55,7 @@ impl<'a> Observation<'a> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn filtered(&mut self, row: usize) -> Result<&mut [f32], Error> {
+    pub fn filtered(&mut self, row: Row) -> Result<&mut [f32], Error> {
         let position = self.load(row, false)?;
         let (mask, sequence) = (self.seen.canvas.mask(), self.seen.sequence);
         let logits = &mut self.scratch.row;
@@ -70,8 +70,8 @@ impl<'a> Observation<'a> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn probability(&mut self, row: usize, token: TokenId) -> Result<f64, Error> {
-        let stats = self.scratch.rows[row].stats;
+    pub fn probability(&mut self, row: Row, token: TokenId) -> Result<f64, Error> {
+        let stats = self.row(row).stats;
         let vocabulary = self.config.vocabulary_size;
         if let Some(top) = self.sufficient_top(row) {
             let entry = top.entries().iter().find(|&&(_, id)| id == token);
@@ -87,18 +87,18 @@ impl<'a> Observation<'a> {
     }
 
     /// The logit of a token in the row that is loaded.
-    pub(crate) fn loaded_logit(&self, row: usize, token: TokenId) -> Result<f32, Error> {
+    pub(crate) fn loaded_logit(&self, row: Row, token: TokenId) -> Result<f32, Error> {
         let size = self.scratch.row.len();
         self.scratch.row.get(token as usize).copied().ok_or(Error::UnknownToken {
             sequence: self.seen.sequence,
             token,
-            position: self.seen.rows[row].position,
+            position: self.place(row).position,
             size,
         })
     }
 
     /// The filtered top of a condensed row whose statistics come from it.
-    pub(crate) fn sufficient_top(&mut self, row: usize) -> Option<TopRow<'_>> {
+    pub(crate) fn sufficient_top(&mut self, row: Row) -> Option<TopRow<'_>> {
         self.top(row).filter(|top| top.stats().is_some())
     }
 }

@@ -1,9 +1,9 @@
 //! Tokens drawn from the rows of a step, and the moves an unmasker makes with them.
 
-use std::ops::{Deref, DerefMut, Range};
+use std::ops::{Deref, DerefMut};
 
-use super::Observation;
 use super::rows::rule_out;
+use super::{Observation, Row};
 use crate::condensed::TopMemory;
 use crate::draw::TopRule;
 use crate::{Error, Order, RowStats, TokenId};
@@ -51,7 +51,7 @@ impl View<'_> {
     ///
     /// # Panics
     /// If the rank is not below the number of candidates that the policy ranked.
-    pub fn ranked(&self, rank: usize) -> usize {
+    pub fn ranked(&self, rank: usize) -> Row {
         self.scratch.selection.ranked[rank]
     }
 
@@ -75,10 +75,10 @@ impl View<'_> {
     }
 
     /// [Ranks](Self::rank) all candidates by a score, the highest first and the leftmost among equals.
-    pub fn rank_by(&mut self, score: impl Fn(usize) -> f64) {
+    pub fn rank_by(&mut self, score: impl Fn(Row) -> f64) {
         let mut ranked = std::mem::take(&mut self.scratch.selection.ranked);
         let scored: Result<(), std::convert::Infallible> =
-            self.0.rank_by(&mut ranked, |_, candidate| Ok(score(candidate)));
+            self.0.rank_by(&mut ranked, |_, row| Ok(score(row)));
         scored.unwrap_or_else(|never| match never {});
         self.scratch.selection.ranked = ranked;
     }
@@ -87,7 +87,7 @@ impl View<'_> {
     pub fn rank_by_confidence(&mut self) {
         let mut ranked = std::mem::take(&mut self.scratch.selection.ranked);
         let scored: Result<(), std::convert::Infallible> =
-            self.0.rank_by(&mut ranked, |rows, i| Ok(rows.candidates()[i].confidence));
+            self.0.rank_by(&mut ranked, |rows, row| Ok(rows.row(row).confidence));
         scored.unwrap_or_else(|never| match never {});
         self.scratch.selection.ranked = ranked;
     }
@@ -103,7 +103,7 @@ impl View<'_> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn draw(&mut self, row: usize) -> Result<Drawn, Error> {
+    pub fn draw(&mut self, row: Row) -> Result<Drawn, Error> {
         match self.choose(row)? {
             Choice::Token(drawn) => Ok(drawn),
             Choice::Rest => self.draw_rest(row),
@@ -119,8 +119,11 @@ impl View<'_> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn draw_all(&mut self, rows: Range<usize>, drawn: &mut Vec<Drawn>) -> Result<(), Error> {
-        let (first, start) = (drawn.len(), rows.start);
+    pub fn draw_all(
+        &mut self,
+        rows: impl IntoIterator<Item = Row>,
+        drawn: &mut Vec<Drawn>,
+    ) -> Result<(), Error> {
         let mut outside = std::mem::take(&mut self.scratch.outside);
         outside.clear();
         for row in rows {
@@ -128,17 +131,18 @@ impl View<'_> {
                 Choice::NeedsFullRow => self.draw_whole(row)?,
                 Choice::Token(drawn) => drawn,
                 Choice::Rest => {
-                    outside.push(row);
+                    outside.push((drawn.len(), row));
                     Drawn { token: 0, probability: 0.0 } // until its row is fetched
                 }
             });
         }
         if let Some(condensed) = self.condensed().filter(|_| !outside.is_empty()) {
-            let rows: Vec<usize> = outside.iter().map(|&row| self.seen.rows[row].row).collect();
+            let rows = outside.iter().map(|&(_, row)| self.place(row).row);
+            let rows: Vec<usize> = rows.collect();
             condensed.fetch(&rows)?;
         }
-        for &row in &outside {
-            drawn[first + row - start] = self.draw_rest(row)?;
+        for &(place, row) in &outside {
+            drawn[place] = self.draw_rest(row)?;
         }
         self.scratch.outside = outside;
         Ok(())
@@ -152,8 +156,8 @@ impl View<'_> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn draw_from(&mut self, row: usize, logits: &mut [f32]) -> Result<Drawn, Error> {
-        let (sequence, position) = (self.seen.sequence, self.seen.rows[row].position);
+    pub fn draw_from(&mut self, row: Row, logits: &mut [f32]) -> Result<Drawn, Error> {
+        let (sequence, position) = (self.seen.sequence, self.place(row).position);
         let empty = || Error::EmptyRow { sequence, position };
         rule_out(self.seen.canvas.mask(), logits).then_some(()).ok_or_else(empty)?;
         let token = self.config.draw.draw(logits, self.0.stream);
@@ -169,8 +173,8 @@ impl View<'_> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn set_confidence(&mut self, row: usize, confidence: f64) {
-        self.0.scratch.rows[row].confidence = confidence;
+    pub fn set_confidence(&mut self, row: Row, confidence: f64) {
+        self.0.scratch.rows[row.index()].confidence = confidence;
         self.0.scratch.drafted = true;
     }
 
@@ -179,10 +183,10 @@ impl View<'_> {
     ///
     /// # Panics
     /// If there is no such candidate.
-    pub fn narrow_to(&mut self, candidates: impl IntoIterator<Item = usize>) {
+    pub fn narrow_to(&mut self, candidates: impl IntoIterator<Item = Row>) {
         let (rows, window) = (self.0.seen.rows, &mut self.0.scratch.window);
         window.clear();
-        window.extend(candidates.into_iter().map(|candidate| rows[candidate].position));
+        window.extend(candidates.into_iter().map(|row| rows[row.index()].position));
     }
 
     /// [Restricts](Self::narrow_to) the rest of the step to the first `count` candidates of the ranking.
@@ -196,8 +200,8 @@ impl View<'_> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn reveal(&mut self, row: usize, drawn: Drawn) {
-        let position = self.seen.rows[row].position;
+    pub fn reveal(&mut self, row: Row, drawn: Drawn) {
+        let position = self.place(row).position;
         self.scratch.reveals.push((position, drawn));
     }
 
@@ -219,9 +223,9 @@ impl View<'_> {
     }
 
     /// Chooses among the tokens of a row's top, and the rest of it as a whole.
-    fn choose(&mut self, row: usize) -> Result<Choice, Error> {
+    fn choose(&mut self, row: Row) -> Result<Choice, Error> {
         let stats = self.row(row).stats;
-        let (sequence, position) = (self.seen.sequence, self.seen.rows[row].position);
+        let (sequence, position) = (self.seen.sequence, self.place(row).position);
         let (mask, rule) = (self.seen.canvas.mask(), self.config.draw.top_rule());
         let Some(mut top) = self.sufficient_top(row) else { return Ok(Choice::NeedsFullRow) };
         if !top.rule_out(mask) {
@@ -255,17 +259,17 @@ impl View<'_> {
     }
 
     /// Draws from the whole of a row.
-    fn draw_whole(&mut self, row: usize) -> Result<Drawn, Error> {
+    fn draw_whole(&mut self, row: Row) -> Result<Drawn, Error> {
         self.filtered(row)?;
         let token = self.config.draw.draw(&self.0.scratch.row, self.0.stream);
         self.drawn(row, token)
     }
 
     /// Draws among the tokens outside of a condensed row's top.
-    fn draw_rest(&mut self, row: usize) -> Result<Drawn, Error> {
+    fn draw_rest(&mut self, row: Row) -> Result<Drawn, Error> {
         self.filtered(row)?;
         if let Some(condensed) = self.condensed() {
-            for (_, token) in condensed.top(self.seen.rows[row].row) {
+            for (_, token) in condensed.top(self.place(row).row) {
                 self.scratch.row[token as usize] = f32::NEG_INFINITY;
             }
         }
@@ -278,7 +282,7 @@ impl View<'_> {
     }
 
     /// A token drawn from the row that is loaded.
-    fn drawn(&self, row: usize, token: usize) -> Result<Drawn, Error> {
+    fn drawn(&self, row: Row, token: usize) -> Result<Drawn, Error> {
         let token = token as TokenId;
         let logit = self.loaded_logit(row, token)?;
         Ok(Drawn { token, probability: self.row(row).stats.probability(logit) })

@@ -1,4 +1,5 @@
 use super::Order;
+use crate::observation::Row;
 use crate::{Canvas, Error, Observation};
 
 /// Sure positions near known tokens first.
@@ -50,8 +51,8 @@ impl Default for CertaintyPrior {
 }
 
 impl Order for CertaintyPrior {
-    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
-        let row = &rows.candidates()[candidate];
+    fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
+        let row = rows.row(candidate);
         Ok(row.stats.p1 * self.density(rows.canvas(), row.position))
     }
 }

@@ -1,4 +1,5 @@
 use super::Order;
+use crate::observation::Row;
 use crate::{Error, Observation};
 
 /// By the candidate's confidence c: the probability of the drafted token under an unmasker that
@@ -10,7 +11,7 @@ use crate::{Error, Observation};
 pub struct Confidence;
 
 impl Order for Confidence {
-    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
-        Ok(rows.candidates()[candidate].confidence)
+    fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
+        Ok(rows.row(candidate).confidence)
     }
 }

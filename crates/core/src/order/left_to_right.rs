@@ -1,4 +1,5 @@
 use super::Order;
+use crate::observation::Row;
 use crate::{Error, Observation};
 
 /// The leftmost masked position first: autoregressive order. Exact at one token per forward.
@@ -6,7 +7,7 @@ use crate::{Error, Observation};
 pub struct LeftToRight;
 
 impl Order for LeftToRight {
-    fn score(&self, _: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
-        Ok(-(candidate as f64))
+    fn score(&self, _: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
+        Ok(-(candidate.index() as f64))
     }
 }

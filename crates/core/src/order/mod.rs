@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::observation::Row;
 use crate::{Error, Observation, RowStats};
 
 mod certainty_prior;
@@ -38,13 +39,13 @@ pub trait Order: Send + Sync {
     ///
     /// # Errors
     /// Those of the observation, and [`Error::Model`] if a model of the order's own fails.
-    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error>;
+    fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error>;
 
-    /// Fills `ranked` with the indices of [`Observation::candidates`], the best first. By default by score.
+    /// Fills `ranked` with the rows of the candidates, the best first. By default by score.
     ///
     /// # Errors
     /// Those of [`score`](Self::score).
-    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         rows.rank_by(ranked, |rows, candidate| self.score(rows, candidate))
     }
 }
@@ -57,36 +58,36 @@ pub trait RowScore: Send + Sync {
 }
 
 impl<S: RowScore> Order for S {
-    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
-        Ok(self.of(&rows.candidates()[candidate].stats))
+    fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
+        Ok(self.of(&rows.row(candidate).stats))
     }
 }
 
 impl<O: Order + ?Sized> Order for Arc<O> {
-    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+    fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
         (**self).score(rows, candidate)
     }
 
-    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         (**self).rank(rows, ranked)
     }
 }
 
-/// Ranks `0..n` by `score`, the highest first; among equals the leftmost position first. `scores` is memory.
+/// Ranks `n` candidates by `score`, the highest first; among equals the leftmost position first. `scores` is memory.
 pub(crate) fn by_score<E>(
     n: usize,
-    score: impl Fn(usize) -> Result<f64, E>,
+    score: impl Fn(Row) -> Result<f64, E>,
     scores: &mut Vec<f64>,
-    ranked: &mut Vec<usize>,
+    ranked: &mut Vec<Row>,
 ) -> Result<(), E> {
     scores.clear();
     for candidate in 0..n {
-        scores.push(score(candidate)?);
+        scores.push(score(Row::candidate(candidate))?);
     }
     ranked.clear();
-    ranked.extend(0..n);
-    let descending =
-        |&a: &usize, &b: &usize| -> Ordering { scores[b].total_cmp(&scores[a]).then(a.cmp(&b)) };
+    ranked.extend((0..n).map(Row::candidate));
+    let of = |row: &Row| scores[row.index()];
+    let descending = |a: &Row, b: &Row| -> Ordering { of(b).total_cmp(&of(a)).then(a.cmp(b)) };
     ranked.sort_unstable_by(descending);
     Ok(())
 }
@@ -98,9 +99,9 @@ mod tests {
     #[test]
     fn equals_stay_in_reading_order() {
         let scores = [1.0, 3.0, 1.0, 3.0, f64::NEG_INFINITY];
-        let mut ranked = vec![9];
-        let score = |i: usize| Ok::<f64, Error>(scores[i]);
+        let mut ranked = vec![Row::candidate(9)];
+        let score = |row: Row| Ok::<f64, Error>(scores[row.index()]);
         by_score(5, score, &mut vec![1.0], &mut ranked).unwrap();
-        assert_eq!(ranked, [1, 3, 0, 2, 4]);
+        assert_eq!(ranked, [1, 3, 0, 2, 4].map(Row::candidate));
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::Order;
+use crate::observation::Row;
 use crate::{Error, Observation};
 
 /// Early positions and informative tokens first.
@@ -68,8 +69,8 @@ impl PcSampler {
 }
 
 impl Order for PcSampler {
-    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
-        let row = &rows.candidates()[candidate];
+    fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
+        let row = rows.row(candidate);
         let i = row.position - rows.canvas().free_span().start;
         Ok(self.log_score(i, row.stats.top as usize, row.stats.p1))
     }

@@ -1,4 +1,5 @@
 use super::Order;
+use crate::observation::Row;
 use crate::{Error, Observation};
 
 /// Uniformly random order, drawn anew at every ranking.
@@ -10,14 +11,14 @@ pub struct Random;
 
 impl Order for Random {
     /// All alike; the ranking is what is random.
-    fn score(&self, _: &Observation<'_>, _: usize) -> Result<f64, Error> {
+    fn score(&self, _: &Observation<'_>, _: Row) -> Result<f64, Error> {
         Ok(0.0)
     }
 
-    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         let n = rows.candidates().len();
         ranked.clear();
-        ranked.extend(0..n);
+        ranked.extend(rows.rows());
         for i in 0..n.saturating_sub(1) {
             ranked.swap(i, i + rows.stream().below(n - i));
         }

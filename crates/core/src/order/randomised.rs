@@ -1,4 +1,5 @@
 use super::Order;
+use crate::observation::Row;
 use crate::{Error, Observation};
 
 /// Another order's scores as the weights of a lottery.
@@ -27,11 +28,12 @@ impl<O: Order> Randomised<O> {
     }
 
     /// Fills `logits` with the scores of the candidates in `left` over τ, the best being 0.
-    fn logits(&self, scores: &[f64], left: &[usize], logits: &mut Vec<f32>) {
-        let best = left.iter().map(|&i| scores[i]).fold(f64::NEG_INFINITY, f64::max);
-        let logit = |&i: &usize| {
+    fn logits(&self, scores: &[f64], left: &[Row], logits: &mut Vec<f32>) {
+        let best = left.iter().map(|row| scores[row.index()]).fold(f64::NEG_INFINITY, f64::max);
+        let logit = |row: &Row| {
+            let score = scores[row.index()];
             // Equal infinities would differ by NaN.
-            let below = if scores[i] == best { 0.0 } else { scores[i] - best };
+            let below = if score == best { 0.0 } else { score - best };
             (below / self.temperature) as f32
         };
         logits.clear();
@@ -42,17 +44,17 @@ impl<O: Order> Randomised<O> {
 
 impl<O: Order> Order for Randomised<O> {
     /// The score of the order within, by which the lottery is weighted.
-    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+    fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
         self.order.score(rows, candidate)
     }
 
-    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         let n = rows.candidates().len();
-        let scores = (0..n).map(|candidate| self.score(rows, candidate));
+        let scores = rows.rows().map(|candidate| self.score(rows, candidate));
         let scores: Vec<f64> = scores.collect::<Result<_, _>>()?;
         let mut logits = Vec::with_capacity(n);
         ranked.clear();
-        ranked.extend(0..n);
+        ranked.extend(rows.rows());
         for done in 0..n.saturating_sub(1) {
             self.logits(&scores, &ranked[done..], &mut logits);
             let drawn = done + rows.stream().categorical(&logits);
@@ -72,12 +74,16 @@ mod tests {
     fn scores_become_logits() {
         let order = Randomised::new(Entropy, 0.5).unwrap();
         let mut logits = vec![9.0];
-        order.logits(&[-1.0, -3.0, f64::NEG_INFINITY, -1.5], &[1, 3, 2], &mut logits);
+        order.logits(
+            &[-1.0, -3.0, f64::NEG_INFINITY, -1.5],
+            &[1, 3, 2].map(Row::candidate),
+            &mut logits,
+        );
         assert_eq!(logits, [-3.0, 0.0, f32::NEG_INFINITY]);
         // Nothing but infinities, and scores that are none.
-        order.logits(&[f64::NEG_INFINITY; 2], &[0, 1], &mut logits);
+        order.logits(&[f64::NEG_INFINITY; 2], &[0, 1].map(Row::candidate), &mut logits);
         assert_eq!(logits, [0.0, 0.0]);
-        order.logits(&[f64::INFINITY, f64::NAN, 0.0], &[0, 1, 2], &mut logits);
+        order.logits(&[f64::INFINITY, f64::NAN, 0.0], &[0, 1, 2].map(Row::candidate), &mut logits);
         assert_eq!(logits, [0.0, f32::NEG_INFINITY, f32::NEG_INFINITY]);
     }
 

@@ -1,4 +1,5 @@
 use super::{Order, RowScore};
+use crate::observation::Row;
 use crate::{Error, Observation};
 
 /// An order by the row as the model gave it, before temperature, truncation and bans.
@@ -12,7 +13,7 @@ use crate::{Error, Observation};
 pub struct Raw<S>(pub S);
 
 impl<S: RowScore> Order for Raw<S> {
-    fn score(&self, rows: &Observation<'_>, candidate: usize) -> Result<f64, Error> {
+    fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
         Ok(rows.raw_stats(candidate).map_or(f64::NEG_INFINITY, |stats| self.0.of(&stats)))
     }
 }

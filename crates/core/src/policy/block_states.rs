@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::{Candidate, Policy, Selection};
+use super::{Candidate, Policy, Row, Selection};
 use crate::{Canvas, Error, Observation};
 
 /// d3LLM's block states: several blocks are worked on, and only the first of them must make progress.
@@ -90,7 +90,8 @@ impl Policy for BlockStates {
         selection: &mut Selection,
     ) -> Result<(), Error> {
         let first = self.update(rows.canvas(), rows.block_length());
-        selection.all_of(self.accepted(rows.candidates(), first));
+        let accepted = self.accepted(rows.candidates(), first);
+        selection.all_of(accepted.into_iter().map(Row::candidate));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::{Policy, Selection};
+use super::{Policy, Row, Selection};
 use crate::influence::Influence;
 use crate::order::MaxProb;
 use crate::{Error, Observation, Order, StepRequest};
@@ -61,7 +61,7 @@ impl Demask {
         }
         match influences.indexed_iter().find(|((i, j), d)| i != j && (d.is_nan() || **d < 0.0)) {
             Some(((i, j), d)) => {
-                let position = |row| rows.row(row).position;
+                let position = |n| rows.row(Row::candidate(n)).position;
                 let (i, j) = (position(i), position(j));
                 Err(Error::model(format!("influence of {i} on {j} is {d}: expected at least 0")))
             }
@@ -71,11 +71,12 @@ impl Demask {
 }
 
 /// The best candidate and those that join it while the influences sum to less than the bound.
-fn choose(influences: &Array2<f64>, ranked: &[usize], bound: f64) -> Vec<usize> {
-    let mut chosen: Vec<usize> = Vec::new();
+fn choose(influences: &Array2<f64>, ranked: &[Row], bound: f64) -> Vec<Row> {
+    let mut chosen: Vec<Row> = Vec::new();
     let mut sum = 0.0;
     for &next in ranked {
-        let added: f64 = chosen.iter().map(|&before| influences[[before, next]]).sum();
+        let added: f64 =
+            chosen.iter().map(|before| influences[[before.index(), next.index()]]).sum();
         if chosen.is_empty() || sum + added < bound {
             chosen.push(next);
             sum += added;
@@ -106,7 +107,7 @@ impl Policy for Demask {
         Ok(())
     }
 
-    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         self.order.rank(rows, ranked)
     }
 
@@ -124,7 +125,9 @@ mod tests {
     fn the_sum_counts_every_pair_of_the_chosen_once() {
         let mut influences = Array2::from_elem((4, 4), 0.1);
         influences[[2, 1]] = f64::INFINITY;
-        let chosen = |bound| choose(&influences, &[2, 0, 1, 3], bound);
+        let ranked = [2, 0, 1, 3].map(Row::candidate);
+        let indices = |rows: Vec<Row>| rows.into_iter().map(Row::index).collect::<Vec<_>>();
+        let chosen = |bound| indices(choose(&influences, &ranked, bound));
         assert_eq!(chosen(0.1), [2]);
         assert_eq!(chosen(0.11), [2, 0]);
         // 1 does not fit and is passed over; 3 adds two more pairs.

@@ -1,6 +1,6 @@
 use std::iter::successors;
 
-use super::{Policy, Selection};
+use super::{Policy, Row, Selection};
 use crate::{Error, Observation};
 
 /// Dilated groups: positions far apart together, then those between them, in about log_a B forwards a
@@ -63,10 +63,9 @@ impl Policy for Dilated {
     ) -> Result<(), Error> {
         let block = rows.canvas().block();
         let groups = self.groups(block.len());
-        let group = |row: usize| groups[rows.row(row).position - block.start];
-        let n = rows.candidates().len();
-        let first = (0..n).map(group).min();
-        selection.all_of((0..n).filter(|&row| Some(group(row)) == first));
+        let group = |row: Row| groups[rows.row(row).position - block.start];
+        let first = rows.rows().map(group).min();
+        selection.all_of(rows.rows().filter(|&row| Some(group(row)) == first));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::{DynPolicy, Policy, Selection};
+use super::{DynPolicy, Policy, Row, Selection};
 use crate::{Error, Observation, Question, StepRequest};
 
 /// Prophet's early commit: once the answer has settled, everything that is left is selected at once.
@@ -92,13 +92,13 @@ impl Policy for EarlyCommit {
     ) -> Result<(), Error> {
         self.committed = self.committed || !self.asked.is_empty() && self.is_settled(rows);
         if self.committed {
-            selection.all_of(0..rows.candidates().len());
+            selection.all_of(rows.rows());
             return Ok(());
         }
         self.policy.select(rows, selection)
     }
 
-    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         self.policy.rank(rows, ranked)
     }
 

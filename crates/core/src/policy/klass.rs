@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Policy, Selection, share};
+use super::{Policy, Row, Selection, share};
 use crate::order::Confidence;
 use crate::schedule::TokensPerStep;
 use crate::{Error, Observation, Order, RowStats, Schedule, StepRequest};
@@ -85,7 +85,7 @@ impl Klass {
     /// Compares every row with that of the step before, and keeps it for the next.
     fn follow(&mut self, rows: &mut Observation<'_>) -> Result<(), Error> {
         let mut before = std::mem::take(&mut self.memory);
-        for candidate in 0..rows.candidates().len() {
+        for candidate in rows.rows() {
             let position = rows.row(candidate).position;
             let known = before.iter_mut().find(|memory| memory.position == position);
             let new = || Memory { position, ..Memory::default() };
@@ -117,10 +117,10 @@ impl Policy for Klass {
         selection: &mut Selection,
     ) -> Result<(), Error> {
         self.follow(rows)?;
-        let settled = |(row, memory): (usize, &Memory)| {
+        let settled = |(row, memory): (Row, &Memory)| {
             (rows.row(row).confidence > self.tau && memory.stable >= self.steps).then_some(row)
         };
-        selection.all_of(self.memory.iter().enumerate().filter_map(settled));
+        selection.all_of(rows.rows().zip(&self.memory).filter_map(settled));
         if selection.count == 0 {
             Confidence.rank(rows, &mut selection.ranked)?;
             let ranked = crate::schedule::Ranked::new(rows.candidates(), &selection.ranked);

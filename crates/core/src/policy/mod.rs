@@ -19,8 +19,8 @@
 //!
 //! impl Policy for Outermost {
 //!     fn select(&mut self, rows: &mut Observation<'_>, selection: &mut Selection) -> Result<(), Error> {
-//!         let last = rows.candidates().len() - 1;
-//!         selection.all_of(if last == 0 { vec![0] } else { vec![0, last] });
+//!         let mut ends = rows.rows();
+//!         selection.all_of(ends.next().into_iter().chain(ends.next_back()));
 //!         Ok(())
 //!     }
 //! }
@@ -40,7 +40,7 @@ mod ranked;
 mod saber;
 mod slow_fast;
 
-pub use crate::observation::{Candidate, Selection};
+pub use crate::observation::{Candidate, Row, Selection};
 pub use block_states::BlockStates;
 pub use demask::Demask;
 pub use dilated::Dilated;
@@ -86,7 +86,7 @@ pub trait Policy: Send + Sync {
     ///
     /// # Errors
     /// Those of the observation.
-    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         crate::order::Entropy.rank(rows, ranked)
     }
 
@@ -139,7 +139,7 @@ impl Policy for Box<dyn DynPolicy> {
         (**self).select(rows, selection)
     }
 
-    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         (**self).rank(rows, ranked)
     }
 
@@ -173,12 +173,12 @@ fn most_confident(candidates: &[Candidate]) -> Option<usize> {
     (0..candidates.len()).max_by(better)
 }
 
-/// Candidates by their confidence, the highest first and the leftmost among equals.
-fn by_confidence(candidates: &[Candidate], mut chosen: Vec<usize>) -> Vec<usize> {
+/// Rows of these candidates by their confidence, the highest first and the leftmost among equals.
+fn by_confidence(candidates: &[Candidate], mut chosen: Vec<usize>) -> Vec<Row> {
     chosen.sort_unstable_by(|&a, &b| {
         candidates[b].confidence.total_cmp(&candidates[a].confidence).then(a.cmp(&b))
     });
-    chosen
+    chosen.into_iter().map(Row::candidate).collect()
 }
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ pub(crate) mod tests {
     fn the_leftmost_of_the_most_confident() {
         let rows = candidates(&[(0, 0.2), (1, 0.9), (2, 0.9), (4, 0.5)]);
         assert_eq!(most_confident(&rows), Some(1));
-        assert_eq!(by_confidence(&rows, vec![3, 2, 1, 0]), [1, 2, 3, 0]);
+        assert_eq!(by_confidence(&rows, vec![3, 2, 1, 0]), [1, 2, 3, 0].map(Row::candidate));
         assert_eq!(most_confident(&[]), None);
     }
 }

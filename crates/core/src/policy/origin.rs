@@ -1,4 +1,4 @@
-use super::{Policy, Selection};
+use super::{Policy, Row, Selection};
 use crate::schedule::{at_least_one_step, last_timestep};
 use crate::{Error, Observation, StepRequest};
 
@@ -68,8 +68,8 @@ impl Policy for Origin {
         selection: &mut Selection,
     ) -> Result<(), Error> {
         let step = rows.progress().step;
-        let falls = |&i: &usize| self.falls[rows.row(i).position] <= step;
-        selection.all_of((0..rows.candidates().len()).filter(falls));
+        let falls = |&row: &Row| self.falls[rows.row(row).position] <= step;
+        selection.all_of(rows.rows().filter(falls));
         Ok(())
     }
 

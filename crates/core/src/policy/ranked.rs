@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Policy, Selection};
+use super::{Policy, Row, Selection};
 use crate::{Error, Observation, Order, Schedule, StepRequest};
 
 /// An order that says where, and a schedule that says how many.
@@ -39,7 +39,7 @@ impl Policy for Ranked {
         Ok(())
     }
 
-    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<usize>) -> Result<(), Error> {
+    fn rank(&mut self, rows: &mut Observation<'_>, ranked: &mut Vec<Row>) -> Result<(), Error> {
         self.order.rank(rows, ranked)
     }
 

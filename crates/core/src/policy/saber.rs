@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Candidate, Policy, Selection, by_confidence};
+use super::{Candidate, Policy, Row, Selection, by_confidence};
 use crate::{Error, Observation};
 
 /// Saber's dynamic threshold: selects what is surer than what was accepted so far.
@@ -30,15 +30,17 @@ impl Saber {
     }
 
     /// The candidates to select, most confident first; they are accepted.
-    fn accept(&mut self, candidates: &[Candidate]) -> Vec<usize> {
+    fn accept(&mut self, candidates: &[Candidate]) -> Vec<Row> {
         let n = self.accepted.len();
         let mean = self.accepted.values().sum::<f64>() / n as f64;
         let tau = if n == 0 { 1.0 } else { mean };
         let mut ranked = by_confidence(candidates, (0..candidates.len()).collect());
-        let sure = ranked.iter().take_while(|&&i| candidates[i].confidence > tau).count();
+        let sure =
+            ranked.iter().map(|row| &candidates[row.index()]).take_while(|c| c.confidence > tau);
+        let sure = sure.count();
         ranked.truncate(sure.max(self.least));
-        self.accepted
-            .extend(ranked.iter().map(|&i| (candidates[i].position, candidates[i].confidence)));
+        let accepted = ranked.iter().map(|row| &candidates[row.index()]);
+        self.accepted.extend(accepted.map(|c| (c.position, c.confidence)));
         ranked
     }
 }
@@ -69,12 +71,15 @@ mod tests {
     #[test]
     fn the_threshold_is_the_mean_of_what_was_accepted() {
         let mut saber = Saber::default();
-        assert_eq!(saber.accept(&candidates(&[(0, 0.5), (1, 0.9), (2, 0.7), (3, 0.1)])), [1, 2]);
+        assert_eq!(
+            saber.accept(&candidates(&[(0, 0.5), (1, 0.9), (2, 0.7), (3, 0.1)])),
+            [1, 2].map(Row::candidate)
+        );
         // The mean is 0.8: three clear it, and then it is (0.9 + 0.7 + 0.85 + 0.82 + 0.81) / 5.
         let rows = [(0, 0.85), (3, 0.82), (4, 0.81), (5, 0.8)];
-        assert_eq!(saber.accept(&candidates(&rows)), [0, 1, 2]);
+        assert_eq!(saber.accept(&candidates(&rows)), [0, 1, 2].map(Row::candidate));
         // Position 1 was masked again: its latest confidence counts.
-        assert_eq!(saber.accept(&candidates(&[(1, 0.3)])), [0]);
+        assert_eq!(saber.accept(&candidates(&[(1, 0.3)])), [0].map(Row::candidate));
         let mean = saber.accepted.values().sum::<f64>() / saber.accepted.len() as f64;
         assert!((mean - (0.3 + 0.7 + 0.85 + 0.82 + 0.81) / 5.0).abs() < 1e-12);
         assert!(Saber::new(0).is_err());

@@ -118,7 +118,8 @@ impl Policy for SlowFast {
         }
         let best_first = by_confidence(candidates, in_scope);
         let sure = best_first.iter().skip(1);
-        let sure = sure.take_while(|&&i| candidates[i].confidence >= self.fill_confidence).count();
+        let sure =
+            sure.take_while(|&&row| rows.row(row).confidence >= self.fill_confidence).count();
         selection.all_of(best_first.into_iter().take(1 + sure));
         Ok(())
     }

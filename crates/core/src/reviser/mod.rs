@@ -1,8 +1,9 @@
 //! What is taken back: revisers look again at the tokens that are revealed already.
 //!
 //! A reviser acts once a step, on the rows of the full forward, after the policy has selected and before the unmasker
-//! draws. It may mask revealed positions again, replace their tokens, and change the selection. A step must still reveal
-//! at least one position, and the run ends with [`Error::Endless`] if it gets nowhere.
+//! draws. It may mask revealed positions again, replace their tokens, and change the selection. A step without a reveal is
+//! [`Error::NoProgress`], unless the policy has a total of steps and some are left. A sequence that masks as much as it
+//! reveals fails with [`Error::Endless`] after 64 steps for each of its positions.
 //!
 //! Strategies whose revision cannot be told apart from their choice of positions are unmaskers:
 //! [`PathPlanning`](crate::unmasker::PathPlanning) and the full process of [`ReMdm`](crate::unmasker::ReMdm).
@@ -30,8 +31,8 @@ pub use wino::Wino;
 ///
 /// The run clones the reviser once a sequence, so a reviser may keep what it likes in its own fields.
 pub trait Reviser: Send + Sync {
-    /// Before the forward of a step: asks for rows, usually those of revealed positions. Not called for a step without
-    /// a forward. By default for none.
+    /// Before the forward of a step: asks for rows, usually those of revealed positions. Not called where the policy
+    /// skips the forward. By default for none.
     ///
     /// # Errors
     /// The reviser cannot work with this canvas.

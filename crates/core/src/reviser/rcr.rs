@@ -1,5 +1,6 @@
 use super::{Reviser, Revision};
 use crate::Error;
+use crate::observation::Row;
 
 /// Running confidence remasking: keeps the most confident of *all* that was generated, not only of what is new.
 ///
@@ -25,7 +26,7 @@ struct Rival {
     score: f64,
     position: usize,
     /// The candidate it is; `None` if the position is revealed already.
-    candidate: Option<usize>,
+    candidate: Option<Row>,
 }
 
 impl Reviser for Rcr {
@@ -44,7 +45,7 @@ impl Reviser for Rcr {
         let new = revision.candidates().iter().enumerate().map(|(candidate, new)| Rival {
             score: new.confidence,
             position: new.position,
-            candidate: Some(candidate),
+            candidate: Some(Row::candidate(candidate)),
         });
         let mut rivals: Vec<Rival> = old.chain(new).collect();
         rivals.sort_unstable_by(|a, b| {

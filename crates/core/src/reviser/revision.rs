@@ -1,5 +1,6 @@
 use std::ops::{Deref, DerefMut};
 
+use crate::observation::Row;
 use crate::unmasker::{Drawn, View};
 use crate::{Error, Observation};
 
@@ -24,13 +25,13 @@ impl Revision<'_, '_> {
     /// The candidates that the policy selected, the first to be revealed in front. Under a policy that
     /// leaves the rest of the step open ([`Ranked`](crate::policy::Ranked)) an unmasker with a sampler layer may still
     /// reveal others in place of all but the first.
-    pub fn selected(&self) -> &[usize] {
+    pub fn selected(&self) -> &[Row] {
         let count = self.0.quota();
         &self.0.scratch.selection.ranked[..count]
     }
 
     /// Selects exactly these candidates instead. At least one must be left, if there are any candidates.
-    pub fn select(&mut self, candidates: impl IntoIterator<Item = usize>) {
+    pub fn select(&mut self, candidates: impl IntoIterator<Item = Row>) {
         self.0.scratch.selection.all_of(candidates);
     }
 
@@ -40,12 +41,10 @@ impl Revision<'_, '_> {
         let count = count.min(self.candidates().len());
         let mut selection = std::mem::take(&mut self.0.scratch.selection);
         if selection.ranked.len() < count {
-            let candidates = self.candidates();
-            let mut others: Vec<usize> =
-                (0..candidates.len()).filter(|i| !selection.ranked.contains(i)).collect();
-            others.sort_by(|&a, &b| {
-                candidates[b].confidence.total_cmp(&candidates[a].confidence).then(a.cmp(&b))
-            });
+            let mut others: Vec<Row> =
+                self.rows().filter(|row| !selection.ranked.contains(row)).collect();
+            let confidence = |row: &Row| self.row(*row).confidence;
+            others.sort_by(|a, b| confidence(b).total_cmp(&confidence(a)).then(a.cmp(b)));
             others.truncate(count - selection.ranked.len());
             selection.ranked.extend(others);
         }
@@ -60,7 +59,7 @@ impl Revision<'_, '_> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn draw(&mut self, row: usize) -> Result<Drawn, Error> {
+    pub fn draw(&mut self, row: Row) -> Result<Drawn, Error> {
         self.0.draw(row)
     }
 

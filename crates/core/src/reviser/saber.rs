@@ -1,4 +1,5 @@
 use super::{Reviser, Revision};
+use crate::observation::Row;
 use crate::{Error, Question, StepRequest};
 
 /// Saber's backtracking: masks again the tokens of which the model has lost confidence most.
@@ -58,12 +59,12 @@ impl Reviser for Saber {
     fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error> {
         self.last.resize(revision.canvas().len(), 0.0);
         let selected = revision.selected().to_vec();
-        let mut rivals: Vec<(f64, usize, Option<usize>)> = Vec::new();
+        let mut rivals: Vec<(f64, usize, Option<Row>)> = Vec::new();
         for (position, question) in std::mem::take(&mut self.asked) {
             let p1 = revision.row(revision.answer(question)).stats.p1;
             rivals.push((self.rise(position, p1), position, None));
         }
-        for candidate in 0..revision.candidates().len() {
+        for candidate in revision.rows() {
             let row = *revision.row(candidate);
             let rise = self.rise(row.position, row.stats.p1);
             if selected.contains(&candidate) {
@@ -75,7 +76,7 @@ impl Reviser for Saber {
         for &(_, position, _) in rivals.iter().filter(|rival| rival.2.is_none()) {
             revision.remask(position);
         }
-        let is_kept = |candidate: &usize| !rivals.iter().any(|rival| rival.2 == Some(*candidate));
+        let is_kept = |candidate: &Row| !rivals.iter().any(|rival| rival.2 == Some(*candidate));
         revision.select(selected.into_iter().filter(is_kept));
         Ok(())
     }

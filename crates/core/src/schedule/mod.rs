@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Error;
-use crate::observation::Candidate;
+use crate::observation::{Candidate, Row};
 
 mod cosine;
 mod dream_linear;
@@ -60,19 +60,19 @@ impl Progress {
 #[derive(Debug, Clone, Copy)]
 pub struct Ranked<'a> {
     candidates: &'a [Candidate],
-    ranked: &'a [usize],
+    ranked: &'a [Row],
 }
 
 impl<'a> Ranked<'a> {
-    /// Candidates and their indices from the best to the worst; indices that are none are left out.
-    pub fn new(candidates: &'a [Candidate], ranked: &'a [usize]) -> Self {
+    /// Candidates, and their rows from the best to the worst; rows that are no candidate's are left out.
+    pub fn new(candidates: &'a [Candidate], ranked: &'a [Row]) -> Self {
         Self { candidates, ranked }
     }
 
     /// The candidates from the best to the worst.
     pub fn iter(&self) -> impl Iterator<Item = &'a Candidate> + use<'a> {
         let candidates = self.candidates;
-        self.ranked.iter().filter_map(move |&i| candidates.get(i))
+        self.ranked.iter().filter_map(move |row| candidates.get(row.index()))
     }
 }
 
@@ -149,7 +149,7 @@ pub(crate) mod tests {
             Candidate { position, stats, confidence }
         };
         let candidates: Vec<Candidate> = rows.iter().enumerate().map(candidate).collect();
-        let ranked: Vec<usize> = (0..rows.len()).collect();
+        let ranked: Vec<Row> = (0..rows.len()).map(Row::candidate).collect();
         let (steps, masked) = (schedule.steps().unwrap_or(0), rows.len());
         let progress = Progress { step: 0, steps, masked, block_masked: masked };
         schedule.quota(&progress, Ranked::new(&candidates, &ranked))

@@ -49,8 +49,8 @@ impl ClippedJoint {
         self.path = 1.0;
         self.base.clear();
         if view.quota() > 1 {
-            for candidate in 0..view.candidates().len() {
-                let position = view.candidates()[candidate].position;
+            for candidate in view.rows() {
+                let position = view.row(candidate).position;
                 let row = view.filtered(candidate)?;
                 let stats = RowStats::of(row);
                 let probability = |&logit| stats.map_or(0.0, |s| s.probability(logit) as f32);
@@ -84,7 +84,7 @@ fn clip(logits: &mut [f32], base: &[f32], path: f64) {
 impl Unmasker for ClippedJoint {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let best = view.ranked(0);
-        let position = view.candidates()[best].position;
+        let position = view.row(best).position;
         let drawn = if view.round() == 0 {
             self.begin(view)?;
             view.draw(best)?

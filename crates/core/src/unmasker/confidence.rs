@@ -19,8 +19,8 @@ impl Score {
     /// Draws a token for every candidate and [reports](View::set_confidence) how probable it is.
     fn draft(self, view: &mut View<'_>, drawn: &mut Vec<Drawn>) -> Result<(), Error> {
         drawn.clear();
-        view.draw_all(0..view.candidates().len(), drawn)?;
-        for (candidate, draw) in drawn.iter().enumerate() {
+        view.draw_all(view.rows(), drawn)?;
+        for (candidate, draw) in view.rows().zip(drawn.iter()) {
             let confidence = match self {
                 Score::Filtered => draw.probability,
                 Score::Raw => view.raw_probability(candidate, draw.token)?,
@@ -71,7 +71,7 @@ impl Unmasker for Confidence {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         for rank in 0..view.quota() {
             let candidate = view.ranked(rank);
-            view.reveal(candidate, self.drafted[candidate]);
+            view.reveal(candidate, self.drafted[candidate.index()]);
         }
         Ok(Next::EndStep)
     }

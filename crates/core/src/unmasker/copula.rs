@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::{Control, Next, Unmasker, View};
 use crate::autoregressive::Scores;
+use crate::observation::Row;
 use crate::order::LeftToRight;
 use crate::{Autoregressive, Error, Order, Question, StepRequest};
 
@@ -54,15 +55,10 @@ impl Copula {
     }
 
     /// The logits of a candidate, ruled out where the filters say so.
-    fn logits(
-        &self,
-        view: &mut View<'_>,
-        candidate: usize,
-        ar: &Scores,
-    ) -> Result<Vec<f32>, Error> {
+    fn logits(&self, view: &mut View<'_>, candidate: Row, ar: &Scores) -> Result<Vec<f32>, Error> {
         let mut logits = view.filtered(candidate)?.to_vec();
-        let causal = view.answer(self.causal[candidate]);
-        let log_of = |row: usize| -> Result<_, Error> {
+        let causal = view.answer(self.causal[candidate.index()]);
+        let log_of = |row: Row| -> Result<_, Error> {
             let log_z = view.raw_stats(row).map_or(0.0, |stats| stats.log_z);
             let row = view.logits(row)?;
             Ok(move |token: usize| (f64::from(row[token]) - log_z).max(LEAST.ln()))
@@ -91,8 +87,8 @@ impl Unmasker for Copula {
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let mut tokens = view.canvas().tokens().to_vec();
-        for candidate in 0..view.quota() {
-            let position = view.candidates()[candidate].position;
+        for candidate in view.rows().take(view.quota()) {
+            let position = view.row(candidate).position;
             let ar = Scores::of(&self.scorer, &tokens, position..position + 1)?;
             let mut logits = self.logits(view, candidate, &ar)?;
             let drawn = view.draw_from(candidate, &mut logits)?;

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use super::{Drawn, Next, Unmasker, View};
-use crate::{Autoregressive, Error, Order, StepRequest};
+use crate::observation::Row;
+use crate::{Autoregressive, Error, Order, Question, StepRequest};
 
 /// Draws k whole completions, keeps one that an autoregressive model likes, and reveals K of its
 /// tokens.
@@ -27,7 +28,7 @@ pub struct EnergyResampling {
     completions: usize,
     order: Option<Arc<dyn Order>>,
     /// Masked positions beyond the current block, before the end.
-    beyond: usize,
+    beyond: Vec<Question>,
 }
 
 /// More completions than this are taken for a mistake: each costs a draw of every row.
@@ -36,7 +37,7 @@ const MOST: usize = 1 << 16;
 impl EnergyResampling {
     /// With k = 2 completions, revealed lowest entropy first.
     pub fn new(scorer: impl Autoregressive + 'static) -> Self {
-        Self { scorer: Arc::new(scorer), completions: 2, order: None, beyond: 0 }
+        Self { scorer: Arc::new(scorer), completions: 2, order: None, beyond: Vec::new() }
     }
 
     /// Draws this many completions.
@@ -56,13 +57,18 @@ impl EnergyResampling {
     }
 
     /// ln w of a completion.
-    fn log_weight(&self, view: &View<'_>, completion: &[Drawn]) -> Result<f64, Error> {
+    fn log_weight(
+        &self,
+        view: &View<'_>,
+        rows: &[Row],
+        completion: &[Drawn],
+    ) -> Result<f64, Error> {
         let canvas = view.canvas();
         let mut tokens = canvas.tokens().to_vec();
-        for (row, drawn) in completion.iter().enumerate() {
+        for (&row, drawn) in rows.iter().zip(completion) {
             tokens[view.row(row).position] = drawn.token;
         }
-        let first = view.row(0).position;
+        let first = view.row(rows[0]).position;
         // What was drawn was possible, however little of it was left by rounding.
         let log_q = |drawn: &Drawn| drawn.probability.max(f64::MIN_POSITIVE).ln();
         let log_q: f64 = completion.iter().map(log_q).sum();
@@ -74,26 +80,24 @@ impl Unmasker for EnergyResampling {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         let canvas = request.canvas();
         let beyond = (canvas.block().end..canvas.end()).filter(|&p| canvas.is_masked(p));
-        self.beyond = 0;
-        for position in beyond {
-            request.ask(position);
-            self.beyond += 1;
-        }
+        self.beyond.clear();
+        self.beyond.extend(beyond.map(|position| request.ask(position)));
         Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let rows = view.candidates().len() + self.beyond;
+        let beyond = self.beyond.iter().map(|&question| view.answer(question));
+        let rows: Vec<Row> = view.rows().chain(beyond).collect();
         let mut completions = Vec::new();
         for _ in 0..self.completions {
-            let mut completion = Vec::with_capacity(rows);
-            view.draw_all(0..rows, &mut completion)?;
+            let mut completion = Vec::with_capacity(rows.len());
+            view.draw_all(rows.iter().copied(), &mut completion)?;
             completions.push(completion);
         }
         let mut kept = 0;
         if self.completions > 1 {
             let log_weights =
-                completions.iter().map(|completion| self.log_weight(view, completion));
+                completions.iter().map(|completion| self.log_weight(view, &rows, completion));
             let log_weights = log_weights.collect::<Result<Vec<_>, _>>()?;
             let most = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             if most > f64::NEG_INFINITY {
@@ -103,7 +107,7 @@ impl Unmasker for EnergyResampling {
         }
         for rank in 0..view.quota() {
             let candidate = view.ranked(rank);
-            view.reveal(candidate, completions[kept][candidate]);
+            view.reveal(candidate, completions[kept][candidate.index()]);
         }
         Ok(Next::EndStep)
     }

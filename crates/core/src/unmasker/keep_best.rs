@@ -1,4 +1,5 @@
 use super::{Drawn, View};
+use crate::observation::Row;
 
 /// A position that competes to be known.
 #[derive(Debug, Clone, Copy)]
@@ -6,7 +7,7 @@ pub(super) struct Rival {
     pub score: f64,
     pub position: usize,
     /// The candidate it is; `None` if the position is revealed already.
-    pub candidate: Option<usize>,
+    pub candidate: Option<Row>,
 }
 
 /// Masks the `masked` rivals of lowest score and knows all others: candidates among these are revealed
@@ -27,6 +28,6 @@ pub(super) fn keep_best(
         view.remask(rival.position);
     }
     for candidate in known.iter().filter_map(|rival| rival.candidate) {
-        view.reveal(candidate, drawn[candidate]);
+        view.reveal(candidate, drawn[candidate.index()]);
     }
 }

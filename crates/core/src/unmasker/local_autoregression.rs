@@ -4,6 +4,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use super::{Control, Next, Unmasker, View};
+use crate::observation::Row;
 use crate::order::MaxProb;
 use crate::span_decoder::{Span, SpanDecoder};
 use crate::{Error, TokenId};
@@ -16,7 +17,7 @@ use crate::{Error, TokenId};
 /// lowest h, then the leftmost) and draws these k tokens one after the other from the decoder:
 /// p(x_j | π, x_<j). Where no k exceeds 1 there is nothing to join: the most confident token of the
 /// block is drawn from the denoiser's own row. Filters only rule tokens out of the decoder's rows: their
-/// temperature does not act. The schedule is not asked.
+/// temperature does not act. A schedule is an error.
 ///
 /// **Law.** *Where* depends on rows alone. With a decoder that answers the model's true conditionals it
 /// is exact for every B and τ; otherwise the tokens of a step follow the decoder's chain, whatever the
@@ -91,7 +92,7 @@ impl LocalAutoregression {
         let marginals = marginals(view, positions.clone(), candidates.start)?;
         let span = Span { canvas, positions: positions.clone(), marginals };
         let mut before: Vec<TokenId> = canvas.tokens()[positions.clone()].to_vec();
-        for candidate in candidates {
+        for candidate in candidates.map(Row::candidate) {
             let place = view.row(candidate).position - positions.start;
             let mut logits = self.row(view, candidate, &span, &before[..place])?;
             let drawn = view.draw_from(candidate, &mut logits)?;
@@ -105,7 +106,7 @@ impl LocalAutoregression {
     fn row(
         &self,
         view: &mut View<'_>,
-        candidate: usize,
+        candidate: Row,
         span: &Span<'_>,
         before: &[TokenId],
     ) -> Result<Vec<f32>, Error> {
@@ -128,19 +129,20 @@ impl LocalAutoregression {
 /// π \[B, V\] of a span whose masked positions are the candidates from `first` on.
 fn marginals(view: &View<'_>, positions: Range<usize>, first: usize) -> Result<Array2<f32>, Error> {
     let canvas = view.canvas();
-    let mut marginals = Array2::zeros((positions.len(), view.logits(first)?.len()));
-    let mut candidate = first;
+    let mut marginals = Array2::zeros((positions.len(), view.logits(Row::candidate(first))?.len()));
+    let mut candidates = (first..).map(Row::candidate);
     for (mut row, position) in marginals.rows_mut().into_iter().zip(positions) {
         if !canvas.is_masked(position) {
             // Every token of a canvas is within the vocabulary.
             row[canvas.tokens()[position] as usize] = 1.0;
             continue;
         }
+        // There is one for each masked position.
+        let Some(candidate) = candidates.next() else { break };
         if let Some(stats) = view.raw_stats(candidate) {
             let logits = view.logits(candidate)?;
             row.iter_mut().zip(logits).for_each(|(p, &l)| *p = stats.probability(l) as f32);
         }
-        candidate += 1;
     }
     Ok(marginals)
 }

@@ -1,5 +1,6 @@
 use super::keep_best::{Rival, keep_best};
 use super::{Control, Drawn, Next, Unmasker, View};
+use crate::observation::Row;
 use crate::schedule::Progress;
 use crate::{Error, Question, StepRequest};
 
@@ -70,7 +71,7 @@ impl Unmasker for PathPlanning {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let mut drawn = std::mem::take(&mut self.drawn);
         drawn.clear();
-        view.draw_all(0..view.candidates().len(), &mut drawn)?;
+        view.draw_all(view.rows(), &mut drawn)?;
         let tokens = view.canvas().tokens();
         let mut rivals = Vec::with_capacity(drawn.len() + self.asked.len());
         for &(position, question) in &self.asked {
@@ -83,7 +84,7 @@ impl Unmasker for PathPlanning {
         rivals.extend(view.candidates().iter().enumerate().map(|(candidate, new)| Rival {
             score: drawn[candidate].probability.ln().min(0.0),
             position: new.position,
-            candidate: Some(candidate),
+            candidate: Some(Row::candidate(candidate)),
         }));
         let masked = Self::masked_after(view.progress());
         keep_best(view, rivals, masked, &drawn);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::{Control, Drawn, Next, Unmasker, View};
 use crate::autoregressive::Scores;
+use crate::observation::Row;
 use crate::{Autoregressive, Error, RowStats};
 
 /// Drafts a window from left to right and keeps as much of it as an autoregressive model goes along
@@ -10,8 +11,8 @@ use crate::{Autoregressive, Error, RowStats};
 /// Every masked position of the window draws its token from its own row p_D. The draft is kept up
 /// to the first position where the mixture p_T ∝ p_D^R · p_AR^(1−R), p_AR being conditioned on the
 /// draft so far, would have picked another token *with the same Gumbel noise*; that position and
-/// all after it stay masked. The first token is always kept. The schedule's K is not used: the two
-/// models decide how many.
+/// all after it stay masked. The first token is always kept. The two models decide how
+/// many: a schedule is an error.
 ///
 /// With Gumbel noise G the draft is argmax ln p_j + G_j. Both p and q pick i if G_i exceeds
 /// G_j + ln max(p_j/p_i, q_j/q_i) for every j, which has probability 1 / Σ_j max(p_j/p_i, q_j/q_i);
@@ -73,7 +74,7 @@ impl PrefixAcceptance {
     fn accepts(
         &self,
         view: &mut View<'_>,
-        candidate: usize,
+        candidate: Row,
         draft: Drawn,
         (ar, n): (&Scores, usize),
     ) -> Result<bool, Error> {
@@ -118,22 +119,23 @@ fn agreement(log_p: &[f64], log_q: &[f64], i: usize) -> f64 {
 impl Unmasker for PrefixAcceptance {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let drafted = view.candidates().len().min(self.window);
-        let draft = (0..drafted).map(|candidate| view.draw(candidate));
+        let rows: Vec<Row> = view.rows().take(drafted).collect();
+        let draft = rows.iter().map(|&row| view.draw(row));
         let draft = draft.collect::<Result<Vec<_>, _>>()?;
-        view.reveal(0, draft[0]);
+        view.reveal(rows[0], draft[0]);
         if drafted > 1 {
             let mut tokens = view.canvas().tokens().to_vec();
-            let position = |candidate: usize| view.candidates()[candidate].position;
-            let positions: Vec<usize> = (0..drafted).map(position).collect();
+            let positions = rows.iter().map(|&row| view.row(row).position);
+            let positions: Vec<usize> = positions.collect();
             positions.iter().zip(&draft).for_each(|(&p, drawn)| tokens[p] = drawn.token);
             let second = positions[1];
             let ar = Scores::of(&self.scorer, &tokens, second..positions[drafted - 1] + 1)?;
             for candidate in 1..drafted {
                 let n = positions[candidate] - second;
-                if !self.accepts(view, candidate, draft[candidate], (&ar, n))? {
+                if !self.accepts(view, rows[candidate], draft[candidate], (&ar, n))? {
                     break;
                 }
-                view.reveal(candidate, draft[candidate]);
+                view.reveal(rows[candidate], draft[candidate]);
             }
         }
         Ok(Next::EndStep)

@@ -1,4 +1,5 @@
 use super::{Control, Drawn, Next, Unmasker, View};
+use crate::observation::Row;
 use crate::reviser::remdm_rule::Rule;
 use crate::{Error, StepRequest};
 
@@ -114,8 +115,8 @@ impl Unmasker for ReMdm {
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let (steps, canvas) = (view.progress().steps, view.canvas());
-        let mut drawn: Vec<(usize, Drawn)> = Vec::with_capacity(self.reveals.len());
-        for candidate in 0..view.candidates().len() {
+        let mut drawn: Vec<(Row, Drawn)> = Vec::with_capacity(self.reveals.len());
+        for candidate in view.rows() {
             let position = view.row(candidate).position;
             if self.reveals.binary_search(&position).is_ok() {
                 let draw = view.draw(candidate)?;

@@ -13,8 +13,8 @@
 //! # struct Leftmost { at_once: usize }
 //! # impl Unmasker for Leftmost {
 //! #     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-//! #         let drawn = view.draw(0)?;
-//! #         view.reveal(0, drawn);
+//! #         let drawn = view.draw(Row::candidate(0))?;
+//! #         view.reveal(Row::candidate(0), drawn);
 //! #         Ok(Next::EndStep)
 //! #     }
 //! # }

@@ -185,7 +185,7 @@ pub(super) fn builtin() -> Vec<ScheduleEntry> {
         .parameter("gamma", "0.1"),
         ScheduleEntry::new(
             "wide-threshold",
-            "WINO's wide in: all surer than tau, at most seven in ten of 5 to 20; goes with the reviser wino",
+            "WINO's wide in: all surer than tau, but at most 70 % of the masked (5 to 20); goes with the reviser wino",
             |values| Ok(WideThreshold::new(values.number("tau")?)?),
         )
         .parameter("tau", "0.6"),

@@ -101,11 +101,11 @@ pub struct Peeking;
 
 impl Unmasker for Peeking {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let n = view.candidates().len();
-        let drawn: Vec<Drawn> = (0..n).map(|i| view.draw(i)).collect::<Result<_, _>>()?;
-        view.rank_by(|i| f64::from(drawn[i].token));
+        let mut drawn: Vec<Drawn> = Vec::new();
+        view.draw_all(view.rows(), &mut drawn)?;
+        view.rank_by(|row| f64::from(drawn[row.index()].token));
         let best = view.ranked(0);
-        view.reveal(best, drawn[best]);
+        view.reveal(best, drawn[best.index()]);
         Ok(Next::EndStep)
     }
 }
@@ -136,7 +136,7 @@ impl Unmasker for EvenChance {
 
 /// Draws a token at each of these positions, and ends the step.
 pub fn reveal(view: &mut View<'_>, positions: &[usize]) -> Result<Next, Error> {
-    for row in 0..view.candidates().len() {
+    for row in view.rows() {
         if positions.contains(&view.row(row).position) {
             let drawn = view.draw(row)?;
             view.reveal(row, drawn);

@@ -1,7 +1,7 @@
 //! One round of a step: the policy selects or ranks, the reviser looks back, the unmasker draws.
 
 use super::{Answered, Held, Sequence};
-use crate::observation::{Scratch, Seen};
+use crate::observation::{Row, Scratch, Seen};
 use crate::reviser::Revision;
 use crate::unmasker::{Next, View};
 use crate::{Error, Observation, Observer, Policy, Reviser, Unmasker};
@@ -130,13 +130,14 @@ impl super::Parts {
 /// Rejects selections of candidates that there are not.
 fn check_selection(
     policy: &(impl Policy + ?Sized),
-    ranked: &[usize],
+    ranked: &[Row],
     view: &View<'_>,
 ) -> Result<(), Error> {
     let candidates = view.candidates().len();
-    match ranked.iter().find(|&&candidate| candidate >= candidates) {
+    match ranked.iter().find(|row| row.index() >= candidates) {
         None => Ok(()),
-        Some(&candidate) => {
+        Some(row) => {
+            let candidate = row.index();
             let (sequence, policy) = (view.sequence(), policy.name());
             Err(Error::NoSuchCandidate { sequence, policy, candidate, candidates })
         }
