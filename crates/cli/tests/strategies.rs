@@ -18,9 +18,13 @@ fn names(flag: &str) -> Vec<String> {
 fn every_strategy_runs_by_its_name() {
     let model = export("dream-tiny", Some("adjust-dream-tiny"));
     let unmaskers = names("--unmasker");
-    assert_eq!(unmaskers.len(), 20);
+    assert_eq!(unmaskers.len(), 23);
     for unmasker in unmaskers {
-        let own = ["exact", "prefix-acceptance", "slow-fast", "demask", "dilated", "wino", "edit"];
+        let own = [
+            ["exact", "prefix-acceptance", "slow-fast", "demask", "dilated"],
+            ["wino", "edit", "local-leap", "hierarchical", "saber"],
+        ]
+        .concat();
         let schedule = if own.contains(&unmasker.as_str()) { "" } else { "--schedule linear:4" };
         let line = format!(
             "--prompt-ids 5,9 --gen-length 8 --unmasker {unmasker} {schedule} --num-samples 2"
@@ -44,13 +48,17 @@ fn every_strategy_runs_by_its_name() {
 fn every_schedule_and_order_runs_by_its_name() {
     let model = export("dream-tiny", None);
     let with_number = |name: &String| match name.as_str() {
-        "threshold" | "factor" | "entropy-bound" => name.clone(),
         "per-step" => "per-step:3".into(),
-        _ => format!("{name}:4"),
+        "dream" | "llada" | "linear" | "cosine" | "cosine-floor" | "origin" => format!("{name}:4"),
+        _ => name.clone(),
     };
     let line = "--prompt-ids 5,9 --gen-length 8 --unmasker marginal";
     for schedule in names("--schedule").iter().map(with_number) {
         generate_json(model.path(), &format!("{line} --schedule {schedule}"));
+    }
+    for reviser in names("--revise") {
+        let schedule = if reviser == "remdm" { "--schedule linear:4" } else { "" };
+        generate_json(model.path(), &format!("{line} --revise {reviser} {schedule}"));
     }
     let folder = tempfile::tempdir().unwrap();
     let counts = folder.path().join("counts.json");
@@ -61,6 +69,37 @@ fn every_schedule_and_order_runs_by_its_name() {
             _ => order,
         };
         generate_json(model.path(), &format!("{line} --order {order} --order-temperature 0.5"));
+    }
+}
+
+/// Policies and revisers go with the sampler layer, by their names.
+#[test]
+fn policies_unmaskers_and_revisers_combine() {
+    let model = export("dream-tiny", Some("adjust-dream-tiny"));
+    let line = "--prompt-ids 5,9 --gen-length 8 --unmasker joint";
+    let mut passes = 0;
+    for policy in
+        ["klass:0.01:9:1", "demask:3", "slow-fast:1:0.01:0.01", "dilated", "local-leap:0.01:0.01"]
+    {
+        let json =
+            generate_json(model.path(), &format!("{line} --schedule {policy} --revise wino:0.5"));
+        passes += json["sequences"][0]["sampler_calls"].as_u64().unwrap();
+    }
+    assert!(passes > 10, "{passes} sampler passes: the policies hardly select anything together");
+    for (line, flag, said) in [
+        ("--unmasker joint --schedule klass --order margin", "--unmasker", "Klass and an order"),
+        ("--unmasker exact --schedule klass", "--schedule", "'exact' does not take it"),
+        ("--unmasker wino --revise rcr", "--unmasker", "a second reviser"),
+        ("--unmasker p2 --schedule linear:4 --revise rcr", "--unmasker", "leave the reviser out"),
+        ("--unmasker marginal --revise remdm", "--schedule", "total number of steps"),
+        ("--unmasker marginal --revise wino:2", "--revise", "from 0 to 1"),
+        ("--unmasker marginal --revise nothing", "--revise", "none of wino, edit"),
+        ("--unmasker marginal --schedule klass:2", "--schedule", "from 0 to 1"),
+    ] {
+        let output = generate(model.path(), &format!("--prompt-ids 5,9 --gen-length 8 {line}"));
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{line}: {message}");
+        assert!(message.contains(flag) && message.contains(said), "{line}: {message}");
     }
 }
 

@@ -21,10 +21,11 @@ pub(super) fn measure(
 ) -> Result<Run, Error> {
     let (strategy, setting_name) = (line.name(), setting.name().to_owned());
     let watch = Stopwatch::default();
-    let around = |strategy| watch.around(strategy);
     let (unmasker, schedule) = (line.unmasker(), setting.schedule());
     let sampling = &bench.sampling;
-    let generator = sampling.generator_around(model, unmasker, schedule, line.reviser(), around)?;
+    let made = (unmasker, schedule, line.reviser());
+    let around = |strategy| watch.around(strategy);
+    let generator = sampling.on(sampling.base(model)?, model, made, around)?;
     let generator = generator.seed(bench.seed);
     let bar = progress.working(&format!("{strategy} {setting_name}"));
     let repeat = || -> Result<(Repeat, Vec<Output>), Error> {

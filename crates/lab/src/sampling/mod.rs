@@ -100,26 +100,48 @@ impl Sampling {
         schedule: &ScheduleSpec,
         reviser: Option<&ReviserSpec>,
     ) -> Result<Generator, Error> {
-        self.generator_around(model, unmasker, schedule, reviser, |strategy| strategy)
+        let made = (unmasker, schedule, reviser);
+        self.on(self.base(model)?, model, made, |strategy| strategy)
     }
 
-    /// As [`generator`](Self::generator), with something `around` the strategy.
+    /// A generator with all of these settings and no strategy. Those made [on](Self::on) one base can share forwards.
     ///
     /// # Errors
-    /// Those of [`generator`](Self::generator).
-    pub fn generator_around(
-        &self,
-        model: &Arc<Model>,
-        unmasker: &UnmaskerSpec,
-        schedule: &ScheduleSpec,
-        reviser: Option<&ReviserSpec>,
-        around: impl FnOnce(Strategy) -> Strategy,
-    ) -> Result<Generator, Error> {
+    /// [`Error::Parameter`] names what cannot be used.
+    pub fn base(&self, model: &Arc<Model>) -> Result<Generator, Error> {
         let vocabulary = model.denoiser.vocabulary();
         if self.stop_at_eos && vocabulary.eos().is_none() {
             let reason = "the model has no end-of-sequence id";
             return Err(Error::parameter("stop at eos", true, reason));
         }
+        let mut generator = Generator::new(self.guided(model)?)
+            .ban(self.filters.banned(vocabulary)?)
+            .filter(self.filters.filter(vocabulary)?)
+            .stop_at_eos(self.stop_at_eos)
+            .batch_size(usize::from(self.batch_size))?;
+        if self.filters.is_greedy() {
+            generator = generator.draw(Argmax);
+        }
+        if let Some(length) = self.block_length {
+            generator = generator.block_length(length as usize)?;
+        }
+        if let Some(share) = self.open_next_block {
+            generator = generator.open_next_block_at(share)?;
+        }
+        Ok(generator)
+    }
+
+    /// The `base` with a strategy, a schedule and a reviser, and something `around` the strategy.
+    ///
+    /// # Errors
+    /// Those of [`generator`](Self::generator).
+    pub fn on(
+        &self,
+        base: Generator,
+        model: &Arc<Model>,
+        (unmasker, schedule, reviser): (&UnmaskerSpec, &ScheduleSpec, Option<&ReviserSpec>),
+        around: impl FnOnce(Strategy) -> Strategy,
+    ) -> Result<Generator, Error> {
         let context = self.context(model)?;
         let context = match schedule.quantity() {
             None => context,
@@ -127,12 +149,7 @@ impl Sampling {
         };
         let strategy = unmasker.make(&context)?;
         let has_policy = strategy.has_policy();
-        let mut generator = Generator::new(self.guided(model)?)
-            .unmasker(around(strategy))
-            .ban(self.filters.banned(vocabulary)?)
-            .filter(self.filters.filter(vocabulary)?)
-            .stop_at_eos(self.stop_at_eos)
-            .batch_size(usize::from(self.batch_size))?;
+        let mut generator = base.unmasker(around(strategy));
         // A strategy with a policy of its own has put a schedule and an order into that.
         let takes_schedule =
             matches!(unmasker.portions(), Portions::Schedule | Portions::Steps) && !has_policy;
@@ -145,15 +162,6 @@ impl Sampling {
         }
         if let Some(reviser) = reviser {
             generator = reviser.apply(generator);
-        }
-        if self.filters.is_greedy() {
-            generator = generator.draw(Argmax);
-        }
-        if let Some(length) = self.block_length {
-            generator = generator.block_length(length as usize)?;
-        }
-        if let Some(share) = self.open_next_block {
-            generator = generator.open_next_block_at(share)?;
         }
         generator.check(&[]).map_err(|error| match error {
             conjoint::Error::Combination { .. } => Error::parameter("unmasker", unmasker, error),
