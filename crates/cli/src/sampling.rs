@@ -1,4 +1,4 @@
-//! From what, where and in which portions tokens are drawn: the arguments that all sampling shares.
+//! From what, where and how many at a time tokens are drawn: the arguments that all sampling shares.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::filters::FilterArguments;
 use crate::names;
 use crate::numbers::{non_negative, positive, share};
 
-/// From what, and where, and in which portions tokens are drawn.
+/// From what, and where, and how many at a time tokens are drawn.
 #[derive(Args)]
 pub struct SamplingArguments {
     /// Where tokens are revealed first (`conjoint strategies` lists every order) [default: entropy]

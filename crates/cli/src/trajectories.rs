@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
 use conjoint_lab::{Error, Model, text_files};
-use conjoint_trajectory::{Plan, Portions, Sampled, Share, Source, Store, Text, Texts};
+use conjoint_trajectory::{GivenText, Partition, Plan, Sampled, ShardIndex, Source, Store, Texts};
 
 use crate::flag::{BadFlag, PLAIN, blame};
 use crate::model::ModelArguments;
@@ -63,7 +63,7 @@ pub struct Arguments {
     seed: u64,
     /// Make the i-th of n equal parts, while other processes make the others
     #[arg(long, value_name = "I/N", default_value = "1/1")]
-    shard: Share,
+    shard: ShardIndex,
     /// Trajectories in one file, which is what a kill can cost
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     per_file: u32,
@@ -112,7 +112,7 @@ impl StartArguments {
                 let mut tokens = encode(model, "texts", &prompt)?;
                 let prompt_len = tokens.len();
                 tokens.extend(encode(model, "texts", &text)?);
-                Ok(Text { tokens, prompt_len })
+                Ok(GivenText { tokens, prompt_len })
             };
             let texts = text_files::texts(path).map_err(named)?.into_iter().map(text);
             let texts = texts.collect::<Result<_, Error>>().map_err(named)?;
@@ -146,7 +146,7 @@ pub fn make(
     model: &Model,
     source: &dyn Source,
     (flag, folder): (&'static str, &Path),
-    portions: &Portions,
+    portions: &Partition,
     quiet: bool,
 ) -> Result<(Store, (u64, u64))> {
     if folder.exists() && !folder.is_dir() {
@@ -214,7 +214,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let reason = format!("the file of --texts holds {most}");
         return Err(BadFlag::new("--num", count, reason).into());
     }
-    let portions = Portions {
+    let portions = Partition {
         count,
         per_file: arguments.per_file.into(),
         batch: arguments.batch_size.into(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conjoint::Error as SamplingError;
 use conjoint::prelude::*;
 use conjoint_lab::comparison::{Beginnings, Comparison, Lines, Metric, Texts};
-use conjoint_lab::registry::{Context, Part, Portions, ScheduleEntry, UnmaskerEntry};
+use conjoint_lab::registry::{Context, HowMany, Part, ScheduleEntry, UnmaskerEntry};
 use conjoint_lab::{Bench, Error, Model, Progress, Registry};
 
 /// Reveals the leftmost masked positions.
@@ -98,7 +98,7 @@ fn entries_say_what_they_take() {
     let own = UnmaskerEntry::new("own-joint", "as joint", |_, context: &Context| {
         Ok(LearnedJoint::new(context.layer()?))
     });
-    let own = own.portions(Portions::Schedule).takes([Part::Sampler, Part::Order]);
+    let own = own.how_many(HowMany::Schedule).takes([Part::Sampler, Part::Order]);
     let slow = ScheduleEntry::new("one", "one token a step", |_| Ok(TokensPerStep::new(1)?));
     let registry = registry().with_unmasker(own).with_schedule(slow);
     assert_eq!(registry.line("own-joint+one").unwrap().name(), "own-joint+one");

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use conjoint_core::condensed::Condense;
+use conjoint_core::condensed::TopKRequest;
 use conjoint_core::denoiser::{Form, Request, Shown};
 use conjoint_core::filter::{Filter, Temperature};
 use conjoint_core::{Canvas, Denoiser, RowId};
@@ -62,7 +62,7 @@ fn race(
     let canvas = Canvas::unconditional(96, models[0].vocabulary().mask())?;
     let shown = [Shown::alone(&canvas)];
     let ids: Vec<RowId> = (0..rows).map(|position| RowId { sequence: 0, position }).collect();
-    let mut wanted = Condense::default();
+    let mut wanted = TopKRequest::default();
     if temperature != 1.0 {
         Temperature::new(temperature)?.condense(&mut wanted);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use conjoint_core::Beliefs;
-use conjoint_core::condensed::{Condense, Condensed, Rows};
+use conjoint_core::condensed::{Condensed, Rows, TopKRequest};
 use conjoint_core::denoiser::Form;
 use ort::value::DynValue;
 
@@ -43,7 +43,7 @@ fn condensed(
     shared: &Arc<Shared>,
     hidden: &Arc<DynValue>,
     rows: Vec<i64>,
-    wanted: &Condense,
+    wanted: &TopKRequest,
 ) -> Result<(Rows, u64), Error> {
     let summary = shared.head.summary(hidden, rows.clone(), wanted)?;
     let floats = [&summary.top, &summary.asked, &summary.mass, &summary.entropy];
@@ -59,5 +59,5 @@ fn condensed(
         }
     };
     let rows = Condensed::new(summary, wanted, shared.vocabulary.size(), source);
-    Ok((rows.map_err(Error::Summary)?.into(), size))
+    Ok((rows.map_err(Error::TopKRows)?.into(), size))
 }

@@ -195,7 +195,7 @@ pub enum Error {
 
     /// A condensed head that does not answer what it was asked.
     #[error("{0}")]
-    Summary(#[source] conjoint_core::Error),
+    TopKRows(#[source] conjoint_core::Error),
 
     /// ONNX Runtime refused to load a graph or to run it.
     #[error("{}: {source}", path.display())]

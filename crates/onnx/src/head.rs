@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use conjoint_core::condensed::{Condense, Summary};
+use conjoint_core::condensed::{TopKRequest, TopKRows};
 use conjoint_export::Manifest;
 use ndarray::Array2;
 
@@ -60,7 +60,7 @@ impl Head {
             return Ok(logits);
         }
         if self.condenses() {
-            let (nothing, whole) = (Condense::default(), (0..rows.len() as i64).collect());
+            let (nothing, whole) = (TopKRequest::default(), (0..rows.len() as i64).collect());
             self.run_condensed(hidden, rows, &nothing, whole, Some(&mut logits))?;
         } else {
             let rows = self.vector(rows)?;
@@ -74,14 +74,14 @@ impl Head {
         &self,
         hidden: &DynValue,
         rows: Vec<i64>,
-        wanted: &Condense,
-    ) -> Result<Summary, Error> {
+        wanted: &TopKRequest,
+    ) -> Result<TopKRows, Error> {
         let outputs = self.run_condensed(hidden, rows, wanted, Vec::new(), None)?;
         let [top, ids, asked, mass, entropy, _] = &outputs[..] else {
             let (got, expected) = (vec![outputs.len()], vec![CONDENSED.outputs.len()]);
             return Err(Error::Shape { what: "the condensed head's outputs", got, expected });
         };
-        Ok(Summary {
+        Ok(TopKRows {
             top: self.matrix(top)?,
             // Those outside of the vocabulary are refused with the summary.
             ids: self.matrix(ids)?.mapv(|id: i64| u32::try_from(id).unwrap_or(u32::MAX)),
@@ -95,7 +95,7 @@ impl Head {
         &self,
         hidden: &DynValue,
         rows: Vec<i64>,
-        wanted: &Condense,
+        wanted: &TopKRequest,
         whole: Vec<i64>,
         logits: Option<&mut Array2<f32>>,
     ) -> Result<Vec<DynValue>, Error> {

@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{OPERATORS, all_rows, fixture, max_difference};
-use conjoint_core::condensed::{Condense, Condensed, Rows, Summary};
+use conjoint_core::condensed::{Condensed, Rows, TopKRequest, TopKRows};
 use conjoint_core::denoiser::{Form, Request, Shown};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{Filter, Temperature, TopK, TopP};
@@ -50,8 +50,8 @@ fn canvases(model: &OnnxDenoiser) -> Vec<Canvas> {
 }
 
 /// What the generator wants of rows behind these filters.
-fn wanted() -> Condense {
-    let mut wanted = Condense::default();
+fn wanted() -> TopKRequest {
+    let mut wanted = TopKRequest::default();
     assert!(Temperature::new(0.6).unwrap().condense(&mut wanted));
     [3, 90].into_iter().for_each(|token| wanted.token(token));
     wanted
@@ -75,7 +75,7 @@ fn condensed(rows: Rows) -> Box<Condensed> {
 /// Asserts that condensed rows are those of `beliefs`.
 fn assert_condensed(what: &str, rows: &Condensed, beliefs: &Beliefs, k: usize) {
     let wanted = wanted();
-    let Summary { top, ids, asked, mass, entropy } = summary(beliefs, k, &wanted);
+    let TopKRows { top, ids, asked, mass, entropy } = summary(beliefs, k, &wanted);
     assert_eq!(rows.rows(), beliefs.rows(), "{what}");
     for row in 0..beliefs.rows() {
         let (logits, tokens): (Vec<f32>, Vec<u32>) = rows.top(row).unzip();

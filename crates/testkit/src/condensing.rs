@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use conjoint_core::condensed::{Condense, Condensed, Rows, Summary};
+use conjoint_core::condensed::{Condensed, Rows, TopKRequest, TopKRows};
 use conjoint_core::denoiser::{Answer, Form, Request};
 use conjoint_core::{
     Beliefs, Denoiser, Error as CoreError, SamplerLayer, State, TokenId, Vocabulary,
@@ -65,7 +65,7 @@ pub(crate) fn condense(
 
 fn condensed_rows(
     beliefs: Beliefs,
-    wanted: &Condense,
+    wanted: &TopKRequest,
     k: usize,
     fetched: impl Fn(usize) + Send + 'static,
 ) -> Result<Rows, CoreError> {
@@ -111,7 +111,7 @@ impl<S: SamplerLayer> SamplerLayer for Condensing<S> {
 }
 
 /// The summary of dense rows by its definition, in float64: their K most probable tokens, and what is wanted beside.
-pub fn summary(beliefs: &Beliefs, k: usize, wanted: &Condense) -> Summary {
+pub fn summary(beliefs: &Beliefs, k: usize, wanted: &TopKRequest) -> TopKRows {
     let n = beliefs.rows();
     let mut top = Array2::zeros((n, k));
     let mut ids = Array2::zeros((n, k));
@@ -137,5 +137,5 @@ pub fn summary(beliefs: &Beliefs, k: usize, wanted: &Condense) -> Summary {
             entropy[(at, row)] = (sum.ln() - weighted / sum) as f32;
         }
     }
-    Summary { top, ids, asked, mass, entropy }
+    TopKRows { top, ids, asked, mass, entropy }
 }

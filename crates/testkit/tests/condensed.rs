@@ -4,7 +4,7 @@
 mod common;
 
 use common::{ZERO, blank, law, oracle, orders};
-use conjoint_core::condensed::{Condensed, Summary};
+use conjoint_core::condensed::{Condensed, TopKRows};
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{
@@ -190,7 +190,7 @@ fn a_sequence_does_not_depend_on_its_batch() {
 /// Answers rows with a flaw.
 struct Flawed<F>(TabularDenoiser, F);
 
-impl<F: Fn(&mut Summary) + Send + Sync> Denoiser for Flawed<F> {
+impl<F: Fn(&mut TopKRows) + Send + Sync> Denoiser for Flawed<F> {
     fn vocabulary(&self) -> &Vocabulary {
         self.0.vocabulary()
     }
@@ -214,7 +214,7 @@ impl<F: Fn(&mut Summary) + Send + Sync> Denoiser for Flawed<F> {
 fn a_wrong_mass_is_another_law() {
     let joint = joint(11);
     let distance = |by: f32| {
-        let model = Flawed(oracle(&joint), move |summary: &mut Summary| summary.mass *= by);
+        let model = Flawed(oracle(&joint), move |summary: &mut TopKRows| summary.mass *= by);
         joint.total_variation(&law(&over(model, 1, ExactSequential::default()), &joint))
     };
     assert!(distance(1.0) < ZERO);
@@ -227,7 +227,7 @@ fn what_is_wrong_with_a_row_is_named() {
     let canvas = blank(&joint);
     let model = |logit: f32| {
         let weight = if logit.is_nan() { 1.0 } else { 0.5 };
-        Flawed(wistful(&joint, weight), move |summary: &mut Summary| summary.mass.fill(logit))
+        Flawed(wistful(&joint, weight), move |summary: &mut TopKRows| summary.mass.fill(logit))
     };
     // Nothing is wrong with the whole rows, so they serve.
     let generator = over(model(f32::NAN), 1, ExactSequential::default());

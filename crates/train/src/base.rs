@@ -10,12 +10,12 @@ use conjoint_corpus::{Corpus, Domain};
 use crate::TrainError;
 use crate::checkpoint::{self, Precision};
 use crate::config::{DreamConfig, check};
-use crate::dream::Dream;
+use crate::dream::DreamModule;
 use crate::masked_diffusion::MaskedDiffusion;
 use crate::options::RunOptions;
 use crate::params;
 use crate::tokenizer::CharTokenizer;
-use crate::trainer::{self, Summary};
+use crate::trainer::{self, RunSummary};
 use crate::window::Window;
 
 /// The first row that is held out for validation; training never comes this far.
@@ -24,7 +24,7 @@ pub const HELD_OUT: u64 = 1 << 40;
 /// A source of training rows.
 ///
 /// Any `Fn(u64) -> Result<Vec<u32>, TrainError>` is one.
-pub trait Rows: Sync {
+pub trait RowSource: Sync {
     /// Row `index`, `[T]` ids, the prompt first and filled up with the end token. The same index gives the
     /// same row; rows from [`HELD_OUT`] on are only validated on.
     ///
@@ -34,7 +34,7 @@ pub trait Rows: Sync {
     fn row(&self, index: u64) -> Result<Vec<u32>, TrainError>;
 }
 
-impl<F: Fn(u64) -> Result<Vec<u32>, TrainError> + Sync> Rows for F {
+impl<F: Fn(u64) -> Result<Vec<u32>, TrainError> + Sync> RowSource for F {
     fn row(&self, index: u64) -> Result<Vec<u32>, TrainError> {
         self(index)
     }
@@ -185,14 +185,14 @@ impl BaseOptions {
 /// # Errors
 ///
 /// As [`train_on`].
-pub fn train_base(options: &BaseOptions) -> Result<Summary, TrainError> {
+pub fn train_base(options: &BaseOptions) -> Result<RunSummary, TrainError> {
     let tags: Vec<_> = Domain::ALL.iter().map(|domain| domain.tag()).collect();
     let tokenizer = CharTokenizer::new(Corpus::alphabet(), &tags)?;
     train_on(&texts(&tokenizer, options)?, &tokenizer, options)
 }
 
 /// The texts of the corpus as rows. Each domain counts once in those held out, however often it is trained on.
-fn texts(tokenizer: &CharTokenizer, options: &BaseOptions) -> Result<impl Rows, TrainError> {
+fn texts(tokenizer: &CharTokenizer, options: &BaseOptions) -> Result<impl RowSource, TrainError> {
     let of = |domains: &[Domain]| {
         let corpus = Corpus::new(options.run.seed).with_domains(domains);
         let (got, expected) = ("none".to_owned(), "at least one".to_owned());
@@ -223,16 +223,16 @@ fn texts(tokenizer: &CharTokenizer, options: &BaseOptions) -> Result<impl Rows, 
 ///
 /// An option cannot work, a row is unusable, the loss diverges, or a file cannot be read or written.
 pub fn train_on(
-    rows: &impl Rows,
+    rows: &impl RowSource,
     tokenizer: &CharTokenizer,
     options: &BaseOptions,
-) -> Result<Summary, TrainError> {
+) -> Result<RunSummary, TrainError> {
     let config = options.config(tokenizer)?;
     let devices = options.run.device.all()?;
     let device = devices.first.clone().autodiff();
     let model = match &options.run.init {
         Some(weights) => started_from(weights, &config, tokenizer, &device)?,
-        None => params::init(Dream::tied(&config, &device), options.run.seed),
+        None => params::init(DreamModule::tied(&config, &device), options.run.seed),
     };
     let objective = MaskedDiffusion::new(rows, tokenizer, options, config);
     trainer::train(model, &objective, &options.run, &devices)
@@ -244,7 +244,7 @@ fn started_from(
     config: &DreamConfig,
     tokenizer: &CharTokenizer,
     device: &Device,
-) -> Result<Dream, TrainError> {
+) -> Result<DreamModule, TrainError> {
     let named = weights.file_name().is_some_and(|name| name == "model.safetensors");
     let expected = "a checkpoint's model.safetensors";
     check(named, "init", weights.display(), expected)?;

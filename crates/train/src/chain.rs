@@ -193,7 +193,7 @@ impl<T: Teacher> Frozen<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dream::Dream;
+    use crate::dream::DreamModule;
     use crate::testing::{shaken, tiny_config};
 
     fn trajectories() -> Vec<Trajectory> {
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn weights_add_up_and_rows_are_the_masked_ones() {
-        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+        let base = shaken(DreamModule::untied(&tiny_config(), &Device::default()), 1);
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories();
         let chains: Vec<_> = trajectories
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_teacher_sees_the_canvas_of_each_depth() {
-        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+        let base = shaken(DreamModule::untied(&tiny_config(), &Device::default()), 1);
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories();
         let chain = [Chain::along(&trajectories[1], 1, 2, 6)];
@@ -257,7 +257,7 @@ mod tests {
                 Ok(vec![0.0; 7])
             }
         }
-        let base = Dream::untied(&tiny_config(), &Device::default());
+        let base = DreamModule::untied(&tiny_config(), &Device::default());
         let frozen = Frozen { tables: Tables::of(&base), teacher: &Silent };
         let trajectories = trajectories();
         let chain = [Chain::along(&trajectories[0], 0, 1, 6)];

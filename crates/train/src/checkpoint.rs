@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use crate::config::DreamConfig;
-use crate::dream::Dream;
+use crate::dream::DreamModule;
 pub use crate::tensors::Precision;
 use crate::tensors::{Stored, export, import, read_tensors, write_tensors};
 use crate::{TrainError, atomic, json};
@@ -16,7 +16,7 @@ use crate::{TrainError, atomic, json};
 /// # Errors
 ///
 /// The files cannot be written.
-pub fn save(model: &Dream, dir: &Path, precision: Precision) -> Result<(), TrainError> {
+pub fn save(model: &DreamModule, dir: &Path, precision: Precision) -> Result<(), TrainError> {
     let mut tensors = export(model, tensor_name);
     if model.lm_head.is_none() {
         let embedding = &model.embed_tokens.weight;
@@ -36,7 +36,7 @@ pub fn save(model: &Dream, dir: &Path, precision: Precision) -> Result<(), Train
 /// # Errors
 ///
 /// A file is missing or malformed, or a tensor is missing or of the wrong shape.
-pub fn load(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
+pub fn load(dir: &Path, device: &Device) -> Result<DreamModule, TrainError> {
     let config = load_config(dir)?;
     let path = dir.join("model.safetensors");
     let mut tensors = read_tensors(&path)?;
@@ -45,7 +45,7 @@ pub fn load(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
     {
         tensors.entry("lm_head.weight".into()).or_insert(embedding);
     }
-    import(Dream::untied(&config, device), &tensors, tensor_name, &path)
+    import(DreamModule::untied(&config, device), &tensors, tensor_name, &path)
 }
 
 /// Reads the checkpoint in `dir`, one of [`save`] of a tied model, as the tied model it was saved from.
@@ -53,11 +53,11 @@ pub fn load(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
 /// # Errors
 ///
 /// As [`load`], or the head is not the embedding over √D.
-pub fn load_tied(dir: &Path, device: &Device) -> Result<Dream, TrainError> {
+pub fn load_tied(dir: &Path, device: &Device) -> Result<DreamModule, TrainError> {
     let config = load_config(dir)?;
     let path = dir.join("model.safetensors");
     let mut tensors = read_tensors(&path)?;
-    let model = Dream::tied(&config, device);
+    let model = DreamModule::tied(&config, device);
     let [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"].map(|name| {
         let missing = || TrainError::MissingTensor { path: path.clone(), name: name.into() };
         tensors.get(name).cloned().ok_or_else(missing)
@@ -86,7 +86,7 @@ pub fn load_config(dir: &Path) -> Result<DreamConfig, TrainError> {
     Ok(config)
 }
 
-/// The checkpoint's name of a parameter of [`Dream`].
+/// The checkpoint's name of a parameter of [`DreamModule`].
 fn tensor_name(path: &str) -> String {
     match path {
         "lm_head" => "lm_head.weight".to_owned(),
@@ -137,15 +137,15 @@ mod tests {
     use burn::tensor::{Int, Tensor, TensorData};
     use std::collections::BTreeMap;
 
-    fn logits(model: &Dream) -> Vec<f32> {
+    fn logits(model: &DreamModule) -> Vec<f32> {
         let ids: Tensor<2, Int> =
             Tensor::from_data(TensorData::new(vec![1i32, 6, 6, 3], [1, 4]), &Device::default());
         model.logits(model.forward(ids)).into_data().iter().collect()
     }
 
     /// A tied model that is not the identity.
-    fn model() -> Dream {
-        shaken(Dream::tied(&tiny_config(), &Device::default()), 1)
+    fn model() -> DreamModule {
+        shaken(DreamModule::tied(&tiny_config(), &Device::default()), 1)
     }
 
     fn worst(a: &[f32], b: &[f32]) -> f32 {

@@ -4,7 +4,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
 use crate::divergence::Divergence;
-use crate::sampler::SamplerLayer;
+use crate::sampler::SamplerModule;
 
 /// How the two models are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +56,7 @@ pub struct Target {
 /// with `head` the frozen head [V, D], both distributions at temperature τ and Δ multiplied for it, see [`Comparison`], and
 /// smoothL1 averaged over D. Gradients flow through the whole chain.
 pub fn loss(
-    layer: &SamplerLayer,
+    layer: &SamplerModule,
     head: &Tensor<2>,
     start: Tensor<3>,
     passes: &[Pass],
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn the_identity_costs_what_stale_distributions_cost() {
         let device = Device::default();
-        let layer = params::init(SamplerLayer::new(&tiny_config(), 1, &device), 1);
+        let layer = params::init(SamplerModule::new(&tiny_config(), 1, &device), 1);
         let start = numbers([2, 6, 16], 3.0, &device);
         let passes = passes(&device, true);
         let stale: f64 = passes
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_pass_without_target_still_moves_the_state() {
         let device = Device::default();
-        let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &device), 1);
+        let layer = shaken(SamplerModule::new(&tiny_config(), 1, &device), 1);
         let start = numbers([2, 6, 16], 3.0, &device);
         let last = |passes: Vec<Pass>| {
             value(loss(&layer, &head(&device), start.clone(), &passes, Comparison::default()))
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_temperature_divides_both_logits_and_keeps_the_scale() {
         let device = Device::default();
-        let layer = params::init(SamplerLayer::new(&tiny_config(), 1, &device), 1);
+        let layer = params::init(SamplerModule::new(&tiny_config(), 1, &device), 1);
         let start = numbers([2, 6, 16], 3.0, &device);
         let at = |temperature| {
             let comparison = Comparison { temperature, ..Comparison::default() };
@@ -211,8 +211,8 @@ mod tests {
         let plain = Device::default();
         for divergence in Divergence::ALL {
             let lambda = Comparison { divergence, teacher: 0.3, start: 0.2, temperature: 1.7 };
-            let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &device), 1);
-            let of = |layer: &SamplerLayer| {
+            let layer = shaken(SamplerModule::new(&tiny_config(), 1, &device), 1);
+            let of = |layer: &SamplerModule| {
                 loss(
                     layer,
                     &head(&plain),

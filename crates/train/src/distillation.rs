@@ -10,13 +10,13 @@ use crate::checkpoint::{self, Precision};
 use crate::config::check;
 use crate::devices::Devices;
 use crate::distill::Comparison;
-use crate::dream::Dream;
+use crate::dream::DreamModule;
 use crate::options::{OptimizerOptions, RunOptions};
 use crate::params;
-use crate::sampler::SamplerLayer;
+use crate::sampler::SamplerModule;
 use crate::tables::Tables;
 use crate::teacher::{Cached, Teacher};
-use crate::trainer::{self, Summary};
+use crate::trainer::{self, RunSummary};
 use crate::unrolling::Distillation;
 use crate::window::Window;
 
@@ -158,7 +158,7 @@ pub fn train_sampler(
     options: &SamplerOptions,
     teacher: &impl Teacher,
     trajectories: &[Trajectory],
-) -> Result<Summary, TrainError> {
+) -> Result<RunSummary, TrainError> {
     train_on(options, teacher, trajectories, &options.run.device.all()?)
 }
 
@@ -168,7 +168,7 @@ fn train_on(
     teacher: &impl Teacher,
     trajectories: &[Trajectory],
     devices: &Devices,
-) -> Result<Summary, TrainError> {
+) -> Result<RunSummary, TrainError> {
     options.validate()?;
     let tables = Tables::read(&options.base, &devices.first)?;
     let length = trajectories.first().map_or(0, |t| t.tokens.len());
@@ -186,17 +186,17 @@ fn train_on(
     let device = devices.first.clone().autodiff();
     let layer = match &options.run.init {
         Some(weights) => {
-            let mut layer = SamplerLayer::load(weights, tables.config(), &device)?;
+            let mut layer = SamplerModule::load(weights, tables.config(), &device)?;
             let found = layer.layers.len();
             check(found <= options.layers, "layers", options.layers, {
                 format!("at least {found}, as many as {} has", weights.display())
             })?;
-            let fresh = SamplerLayer::new(tables.config(), options.layers - found, &device);
+            let fresh = SamplerModule::new(tables.config(), options.layers - found, &device);
             layer.layers.extend(params::init(fresh, options.run.seed).layers);
             layer
         }
         None => {
-            let layer = SamplerLayer::new(tables.config(), options.layers, &device);
+            let layer = SamplerModule::new(tables.config(), options.layers, &device);
             params::init(layer, options.run.seed).with_gain(options.start_gain)
         }
     };
@@ -214,8 +214,8 @@ fn train_on(
 pub fn train_sampler_from_checkpoint(
     options: &SamplerOptions,
     trajectories: &[Trajectory],
-) -> Result<Summary, TrainError> {
-    let teacher: Dream = checkpoint::load(&options.base, &options.run.device.all()?.first)?;
+) -> Result<RunSummary, TrainError> {
+    let teacher: DreamModule = checkpoint::load(&options.base, &options.run.device.all()?.first)?;
     train_sampler(options, &teacher, trajectories)
 }
 
@@ -259,7 +259,7 @@ mod tests {
     /// A folder with a random base model, whose distributions depend on all their context.
     fn folder() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+        let base = shaken(DreamModule::untied(&tiny_config(), &Device::default()), 1);
         checkpoint::save(&base, &dir.path().join("base"), Precision::F32).unwrap();
         dir
     }
@@ -282,7 +282,7 @@ mod tests {
         }
         let config = checkpoint::load_config(&dir.path().join("base")).unwrap();
         assert!(
-            SamplerLayer::load(
+            SamplerModule::load(
                 &dir.path().join("run/model.safetensors"),
                 &config,
                 &Device::default()
@@ -301,7 +301,7 @@ mod tests {
         more.run.init = Some(dir.path().join("run/model.safetensors"));
         more.run.dir = dir.path().join("more");
         let after = train(&more).unwrap();
-        let near = |after: &Summary, before: &Summary| {
+        let near = |after: &RunSummary, before: &RunSummary| {
             let change = after.validation["kl left 1"] - before.validation["kl left 1"];
             assert!(before.validation["kl left 1"] < 0.95 && change.abs() < 0.03, "{change}");
         };
@@ -327,7 +327,8 @@ mod tests {
         use crate::devices::DeviceKind;
 
         let dir = folder();
-        let teacher: Dream = checkpoint::load(&dir.path().join("base"), &Device::flex()).unwrap();
+        let teacher: DreamModule =
+            checkpoint::load(&dir.path().join("base"), &Device::flex()).unwrap();
         let run = |name: &str, devices: &Devices| {
             let mut options = options(dir.path(), 12);
             options.run.dir = dir.path().join(name);

@@ -13,7 +13,7 @@ use crate::decoder::{DecoderLayer, Rotary, rms_norm};
 /// by √D on the way in, which trains faster than two separate matrices. [`crate::checkpoint`]
 /// writes such a model as a plain untied checkpoint, `embed_tokens = √D·E` and `lm_head = E`.
 #[derive(Module, Debug)]
-pub struct Dream {
+pub struct DreamModule {
     /// Token embedding, [V, D].
     pub embed_tokens: Embedding,
     /// The decoder layers.
@@ -28,7 +28,7 @@ pub struct Dream {
     config: DreamConfig,
 }
 
-impl Dream {
+impl DreamModule {
     /// A tied model of `config`'s sizes with all weights zero; see [`crate::params::init`].
     pub fn tied(config: &DreamConfig, device: &Device) -> Self {
         let embedding = EmbeddingConfig::new(config.vocab_size, config.hidden_size);
@@ -44,7 +44,7 @@ impl Dream {
         }
     }
 
-    /// As [`Dream::tied`], with a head of its own and no scaling: the form of a checkpoint.
+    /// As [`DreamModule::tied`], with a head of its own and no scaling: the form of a checkpoint.
     pub fn untied(config: &DreamConfig, device: &Device) -> Self {
         let head = Initializer::Zeros.init([config.vocab_size, config.hidden_size], device);
         Self { lm_head: Some(head), embed_scale: 1.0, ..Self::tied(config, device) }

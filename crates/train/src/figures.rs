@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use crate::chain::Batch;
 use crate::distill::{log_probabilities, rows};
 use crate::divergence::kl;
-use crate::sampler::SamplerLayer;
+use crate::sampler::SamplerModule;
 
 /// Weighted sums of one depth's figures.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,7 @@ impl Figures {
     }
 
     /// Measures `layer` on the states of `batch`.
-    pub fn add(&mut self, layer: &SamplerLayer, head: &Tensor<2>, batch: &Batch) {
+    pub fn add(&mut self, layer: &SamplerModule, head: &Tensor<2>, batch: &Batch) {
         let mut hidden = batch.start.clone();
         for (depth, pass) in self.depths.iter_mut().zip(&batch.passes) {
             hidden = layer.forward(pass.embedded.clone(), hidden);

@@ -9,10 +9,10 @@ use conjoint_trajectory::digest;
 use serde_json::Value;
 
 use crate::TrainError;
-use crate::base::{BaseOptions, HELD_OUT, Rows};
+use crate::base::{BaseOptions, HELD_OUT, RowSource};
 use crate::checkpoint;
 use crate::config::DreamConfig;
-use crate::dream::{Dream, shift};
+use crate::dream::{DreamModule, shift};
 use crate::identity::{Identity, identity};
 use crate::masking::{self, MaskedRow};
 use crate::progressive::{Progressive, Slot};
@@ -30,7 +30,7 @@ pub(crate) struct MaskedDiffusion<'a, R> {
     progressive: Progressive,
 }
 
-impl<'a, R: Rows> MaskedDiffusion<'a, R> {
+impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
     pub fn new(
         rows: &'a R,
         tokenizer: &'a CharTokenizer,
@@ -97,7 +97,7 @@ impl<'a, R: Rows> MaskedDiffusion<'a, R> {
     }
 
     /// The mean negative log likelihood of `share` of the tokens of held-out rows, masked.
-    fn held_out(&self, model: &Dream, share: f64) -> Result<f64, TrainError> {
+    fn held_out(&self, model: &DreamModule, share: f64) -> Result<f64, TrainError> {
         let maskable = self.options.prompt..self.options.length;
         let count = ((share * maskable.len() as f64).round() as usize).max(1);
         let mut total = 0.0;
@@ -126,10 +126,10 @@ const POSITIONS: u64 = 0x706f_7369_7469_6f6e;
 /// The seed of validation masks, the same in every run, so that runs can be compared.
 const VALIDATION: u64 = 0x7661_6c69_6461_7465;
 
-impl<R: Rows> Objective<Dream> for MaskedDiffusion<'_, R> {
+impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
     fn loss(
         &self,
-        model: &Dream,
+        model: &DreamModule,
         step: u64,
         progress: f64,
         rows: Range<usize>,
@@ -153,7 +153,7 @@ impl<R: Rows> Objective<Dream> for MaskedDiffusion<'_, R> {
         Ok(loss(log_p, &masked, &weights).div_scalar(self.options.run.batch as f32))
     }
 
-    fn validate(&self, averaged: &Dream) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&self, averaged: &DreamModule) -> Result<BTreeMap<String, f64>, TrainError> {
         let levels = [("masked 10 %", 0.1), ("masked 50 %", 0.5), ("masked 90 %", 0.9)];
         levels
             .into_iter()
@@ -161,7 +161,7 @@ impl<R: Rows> Objective<Dream> for MaskedDiffusion<'_, R> {
             .collect()
     }
 
-    fn save(&self, averaged: &Dream) -> Result<(), TrainError> {
+    fn save(&self, averaged: &DreamModule) -> Result<(), TrainError> {
         let dir = &self.options.run.dir;
         checkpoint::save(averaged, dir, self.options.precision)?;
         self.tokenizer.save(&dir.join("tokenizer.json"))
@@ -208,7 +208,7 @@ fn ids(rows: &[MaskedRow], of: fn(&MaskedRow) -> &Vec<u32>, device: &Device) -> 
 }
 
 /// The model's log-probabilities on the masked rows, [B, T, V].
-fn log_probabilities(model: &Dream, rows: &[MaskedRow]) -> Tensor<3> {
+fn log_probabilities(model: &DreamModule, rows: &[MaskedRow]) -> Tensor<3> {
     let input = ids(rows, |row| &row.input, &model.norm.gamma.device());
     log_softmax(model.logits(shift(model.forward(input))), 2)
 }
@@ -290,14 +290,14 @@ mod tests {
     fn with_progressive(
         progressive_share: f64,
         progressive_turns: usize,
-        test: impl FnOnce(&MaskedDiffusion<'_, RowFn>, &Dream),
+        test: impl FnOnce(&MaskedDiffusion<'_, RowFn>, &DreamModule),
     ) {
         let window = Window { rows: Some(1), share: 1.0 };
         let options =
             BaseOptions { progressive_share, progressive_turns, window, ..BaseOptions::default() };
         with_options(options, |objective| {
             let device = Device::default().autodiff();
-            test(objective, &shaken(Dream::tied(&objective.config, &device), 1));
+            test(objective, &shaken(DreamModule::tied(&objective.config, &device), 1));
         });
     }
 
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn a_model_that_knows_nothing_pays_the_logarithm_of_the_vocabulary() {
         with_objective(|objective| {
-            let model = Dream::tied(&objective.config, &Default::default());
+            let model = DreamModule::tied(&objective.config, &Default::default());
             for (level, loss) in objective.validate(&model).unwrap() {
                 assert!((loss - (objective.config.vocab_size as f64).ln()).abs() < 1e-5, "{level}");
             }

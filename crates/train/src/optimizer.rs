@@ -17,7 +17,7 @@ use crate::threads;
 const MUON_SHARES: usize = 4;
 
 /// Parameters that are updated together, by one optimizer on one thread.
-struct Share {
+struct ParameterGroup {
     ids: Vec<ParamId>,
     optimizer: ModuleOptimizer,
     rate: f64,
@@ -25,7 +25,7 @@ struct Share {
 
 /// The optimizer of one run.
 pub(crate) struct Optimizer {
-    shares: Vec<Share>,
+    shares: Vec<ParameterGroup>,
     options: OptimizerOptions,
 }
 
@@ -34,7 +34,7 @@ impl Optimizer {
     pub fn new(module: &impl Module, options: OptimizerOptions) -> Self {
         let (matrices, others): (Vec<_>, Vec<_>) =
             params::list(module).into_iter().partition(is_matrix);
-        let share = |params: Vec<ParamInfo>, optimizer, rate| Share {
+        let share = |params: Vec<ParamInfo>, optimizer, rate| ParameterGroup {
             ids: params.into_iter().map(|p| p.id).collect(),
             optimizer,
             rate,
@@ -65,7 +65,7 @@ impl Optimizer {
         for (i, work) in self.shares.iter_mut().zip(parts).enumerate() {
             lanes[i % count].push(work);
         }
-        let run = |lane: Vec<(&mut Share, GradientsParams)>| -> Vec<GradientsParams> {
+        let run = |lane: Vec<(&mut ParameterGroup, GradientsParams)>| -> Vec<GradientsParams> {
             lane.into_iter()
                 .map(|(share, gradients)| share.step(&module, gradients, factor))
                 .collect()
@@ -101,7 +101,7 @@ impl Optimizer {
     }
 }
 
-impl Share {
+impl ParameterGroup {
     fn step<M: Module>(
         &mut self,
         module: &M,
@@ -157,12 +157,12 @@ fn spread(mut matrices: Vec<ParamInfo>) -> Vec<Vec<ParamInfo>> {
 fn split<M: Module>(
     module: &M,
     gradients: GradientsParams,
-    shares: &[Share],
+    shares: &[ParameterGroup],
     scale: f64,
 ) -> Vec<GradientsParams> {
     struct Dealer<'a> {
         gradients: GradientsParams,
-        shares: &'a [Share],
+        shares: &'a [ParameterGroup],
         parts: Vec<GradientsParams>,
         scale: f64,
     }
@@ -183,16 +183,16 @@ fn split<M: Module>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dream::Dream;
+    use crate::dream::DreamModule;
     use crate::tensors::export;
     use crate::testing::tiny_config;
     use burn::tensor::{Device, Int, TensorData};
 
-    fn model() -> Dream {
-        params::init(Dream::tied(&tiny_config(), &Device::default().autodiff()), 1)
+    fn model() -> DreamModule {
+        params::init(DreamModule::tied(&tiny_config(), &Device::default().autodiff()), 1)
     }
 
-    fn gradients(model: &Dream) -> GradientsParams {
+    fn gradients(model: &DreamModule) -> GradientsParams {
         let device = Device::default().autodiff();
         let ids: Vec<i32> = (0..64).map(|i| i * i / 3 % 8).collect();
         let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(ids, [8, 8]), &device);

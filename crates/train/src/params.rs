@@ -163,16 +163,16 @@ pub(crate) fn gradient_norm<M: Module>(module: &M, gradients: &GradientsParams) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dream::Dream;
+    use crate::dream::DreamModule;
     use crate::tensors::export;
     use crate::testing::tiny_config;
     use burn::tensor::Device;
 
-    fn model(seed: u64) -> Dream {
-        init(Dream::tied(&tiny_config(), &Device::default().autodiff()), seed)
+    fn model(seed: u64) -> DreamModule {
+        init(DreamModule::tied(&tiny_config(), &Device::default().autodiff()), seed)
     }
 
-    fn weights(model: &Dream) -> Vec<f32> {
+    fn weights(model: &DreamModule) -> Vec<f32> {
         export(model, str::to_owned).into_values().flat_map(|tensor| tensor.values).collect()
     }
 

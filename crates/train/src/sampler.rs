@@ -23,7 +23,7 @@ use crate::tensors::{self, Precision};
 /// Dream's shift. The published samplers have one decoder layer. Source: approximate joint sampling,
 /// arXiv 2509.22738.
 #[derive(Module, Debug)]
-pub struct SamplerLayer {
+pub struct SamplerModule {
     /// Norm of the embeddings.
     pub norm_embed: RmsNorm,
     /// Norm of the hidden states so far.
@@ -38,7 +38,7 @@ pub struct SamplerLayer {
     config: DreamConfig,
 }
 
-impl SamplerLayer {
+impl SamplerModule {
     /// A sampler of `layers` decoder layers for the model `config`, not yet initialised; after
     /// [`crate::params::init`] it is the identity on the hidden states.
     pub fn new(config: &DreamConfig, layers: usize, device: &Device) -> Self {
@@ -128,7 +128,7 @@ mod tests {
         let device = Device::default();
         let base = checkpoint::load(&fixture("dream-tiny"), &device).unwrap();
         let path = fixture("adjust-dream-tiny").join("model.safetensors");
-        let layer = SamplerLayer::load(&path, base.config(), &device).unwrap();
+        let layer = SamplerModule::load(&path, base.config(), &device).unwrap();
         let reference = fixture("adjust-dream-tiny").join("reference.safetensors");
         let mut hidden = testing::tensor::<3>(&reference, "step0.hidden", &device);
         for step in 1..=3 {
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_fresh_layer_is_the_identity() {
         let device = Device::default();
-        let layer = params::init(SamplerLayer::new(&testing::tiny_config(), 2, &device), 3);
+        let layer = params::init(SamplerModule::new(&testing::tiny_config(), 2, &device), 3);
         let random = || Tensor::<3>::random([2, 7, 16], Distribution::Normal(0.0, 1.0), &device);
         let hidden = random();
         assert_eq!(layer.forward(random(), hidden.clone()).to_data(), hidden.to_data());
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_gain_is_the_size_of_the_first_change() {
         let device = Device::default();
-        let layer = params::init(SamplerLayer::new(&testing::tiny_config(), 1, &device), 3);
+        let layer = params::init(SamplerModule::new(&testing::tiny_config(), 1, &device), 3);
         let random = || Tensor::<3>::random([2, 7, 16], Distribution::Normal(0.0, 1.0), &device);
         let (embedded, hidden) = (random(), random());
         let change = layer.with_gain(2.0).forward(embedded, hidden.clone()) - hidden;
@@ -171,10 +171,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model.safetensors");
         for layers in [2, 1] {
-            let layer = params::init(SamplerLayer::new(&config, layers, &device), 3);
+            let layer = params::init(SamplerModule::new(&config, layers, &device), 3);
             layer.save(&path, Precision::F32).unwrap();
-            let back = SamplerLayer::load(&path, &config, &device).unwrap();
-            let tensors = |of: &SamplerLayer| tensors::export(of, str::to_owned);
+            let back = SamplerModule::load(&path, &config, &device).unwrap();
+            let tensors = |of: &SamplerModule| tensors::export(of, str::to_owned);
             assert_eq!((tensors(&layer), layers), (tensors(&back), back.layers.len()));
         }
         let names = tensors::read_tensors(&path).unwrap();

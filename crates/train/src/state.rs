@@ -166,13 +166,13 @@ fn remove(dir: &Path) -> Result<(), TrainError> {
 mod tests {
     use super::*;
     use crate::base::train_on;
-    use crate::dream::Dream;
+    use crate::dream::DreamModule;
     use crate::testing::{letter_tokenizer, letters, tiny_run};
     use burn::tensor::Device;
 
     fn step(options: &crate::base::BaseOptions) -> u64 {
         let config = options.config(&letter_tokenizer()).unwrap();
-        let model = Dream::tied(&config, &Device::default().autodiff());
+        let model = DreamModule::tied(&config, &Device::default().autodiff());
         let run = Run::new(model, options.run.optimizer);
         restore(run, &options.run.dir).unwrap().position.step
     }

@@ -95,7 +95,7 @@ fn config(sizes: &LayerSizes) -> Result<DreamConfig, TrainError> {
 #[cfg(test)]
 impl Tables {
     /// Those of a model in memory.
-    pub fn of(model: &crate::dream::Dream) -> Self {
+    pub fn of(model: &crate::dream::DreamModule) -> Self {
         let embedding = model.embed_tokens.weight.val().mul_scalar(model.embed_scale());
         Self { embedding, head: model.head(), config: model.config().clone() }
     }
@@ -132,7 +132,7 @@ mod tests {
     fn lladas_layers_have_no_biases() {
         let device = Device::default();
         let tables = Tables::read(&fixture("llada-tiny"), &device).unwrap();
-        let layer = crate::sampler::SamplerLayer::new(tables.config(), 1, &device);
+        let layer = crate::sampler::SamplerModule::new(tables.config(), 1, &device);
         assert!(
             layer.layers[0].self_attn.q_proj.bias.is_none() && layer.down_project.bias.is_some()
         );

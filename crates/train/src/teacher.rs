@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::TrainError;
-use crate::dream::{Dream, shift};
+use crate::dream::{DreamModule, shift};
 
 /// A frozen model that answers with hidden states.
 ///
@@ -23,7 +23,7 @@ pub trait Teacher: Sync {
 }
 
 /// The model itself, computed without gradients.
-impl Teacher for Dream {
+impl Teacher for DreamModule {
     fn hidden(&self, ids: &[i64], batch: usize, length: usize) -> Result<Vec<f32>, TrainError> {
         let device = self.norm.gamma.device();
         let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();

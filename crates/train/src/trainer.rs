@@ -22,7 +22,7 @@ use crate::threads;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
+pub struct RunSummary {
     /// Steps taken, those before a resume included.
     pub steps: u64,
     /// Tokens seen.
@@ -85,7 +85,7 @@ pub(crate) fn train<M: Module + Sync>(
     objective: &impl Objective<M>,
     options: &RunOptions,
     devices: &Devices,
-) -> Result<Summary, TrainError> {
+) -> Result<RunSummary, TrainError> {
     options.validate()?;
     std::fs::create_dir_all(&options.dir).map_err(TrainError::io("create", &options.dir))?;
     state::check_folder(&options.dir)?;
@@ -157,7 +157,7 @@ pub(crate) fn train<M: Module + Sync>(
         validation = objective.validate(&run.averaged)?;
     }
     let tokens = position.step * objective.tokens_per_step();
-    Ok(Summary {
+    Ok(RunSummary {
         steps: position.step,
         tokens,
         seconds: position.seconds,

@@ -17,7 +17,7 @@ use crate::distillation::{ROUNDING, SamplerOptions};
 use crate::figures::Figures;
 use crate::identity::{Identity, identity};
 use crate::masking;
-use crate::sampler::SamplerLayer;
+use crate::sampler::SamplerModule;
 use crate::teacher::Teacher;
 use crate::trainer::Objective;
 use crate::walk::{own_states, told_states};
@@ -35,7 +35,7 @@ pub(crate) struct Distillation<'a, T> {
 
 impl<'a, T: Teacher> Distillation<'a, T> {
     /// The frozen model on the device of `layer`.
-    fn frozen(&self, layer: &SamplerLayer) -> &Frozen<'a, T> {
+    fn frozen(&self, layer: &SamplerModule) -> &Frozen<'a, T> {
         let device = layer.device();
         self.others.iter().find(|other| other.device() == device).unwrap_or(&self.frozen)
     }
@@ -44,7 +44,7 @@ impl<'a, T: Teacher> Distillation<'a, T> {
     /// stratified over the batch. Some are drawn by `layer` itself, and some masked at random.
     fn chains(
         &self,
-        layer: &SamplerLayer,
+        layer: &SamplerModule,
         step: u64,
         depth: usize,
         rows: Range<usize>,
@@ -146,10 +146,10 @@ const OWN: u64 = 0x006f_776e;
 /// States of each held-out trajectory that are validated on.
 const STATES: usize = 8;
 
-impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
+impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
     fn loss(
         &self,
-        layer: &SamplerLayer,
+        layer: &SamplerModule,
         step: u64,
         _: f64,
         rows: Range<usize>,
@@ -168,7 +168,7 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
         Ok(loss.div_scalar(self.options.run.batch as f32))
     }
 
-    fn validate(&self, averaged: &SamplerLayer) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&self, averaged: &SamplerModule) -> Result<BTreeMap<String, f64>, TrainError> {
         let weights = vec![1.0; self.options.depth_weights.len()];
         let mut figures = Figures::new(weights.len());
         for (i, trajectory) in self.held_out.iter().enumerate() {
@@ -185,7 +185,7 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
         Ok(figures.named())
     }
 
-    fn save(&self, averaged: &SamplerLayer) -> Result<(), TrainError> {
+    fn save(&self, averaged: &SamplerModule) -> Result<(), TrainError> {
         averaged.save(&self.options.run.dir.join("model.safetensors"), self.options.precision)
     }
 
@@ -243,7 +243,7 @@ impl<T: Teacher> Objective<SamplerLayer> for Distillation<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dream::Dream;
+    use crate::dream::DreamModule;
     use crate::options::RunOptions;
     use crate::tables::Tables;
     use crate::testing::{shaken, tiny_config, trajectories};
@@ -255,10 +255,10 @@ mod tests {
 
     /// With one device and nothing held out.
     fn on_processor<'a>(
-        frozen: Frozen<'a, Dream>,
+        frozen: Frozen<'a, DreamModule>,
         training: &'a [Trajectory],
         options: &'a SamplerOptions,
-    ) -> Distillation<'a, Dream> {
+    ) -> Distillation<'a, DreamModule> {
         Distillation { frozen, others: vec![], training, held_out: &[], options }
     }
 
@@ -266,10 +266,10 @@ mod tests {
     fn states_are_spread_and_leave_something_to_compare() {
         let options = options(vec![1.0]);
         let (base, trajectories) =
-            (shaken(Dream::untied(&tiny_config(), &Default::default()), 1), trajectories(10));
+            (shaken(DreamModule::untied(&tiny_config(), &Default::default()), 1), trajectories(10));
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let (held_out, training) = trajectories.split_at(2);
-        let layer = SamplerLayer::new(&tiny_config(), 1, &Default::default());
+        let layer = SamplerModule::new(&tiny_config(), 1, &Default::default());
         let objective = Distillation { held_out, ..on_processor(frozen, training, &options) };
         let mut seen = [0; 7];
         for step in 0..70 {
@@ -292,9 +292,9 @@ mod tests {
     fn a_power_begins_more_chains_early() {
         let options = SamplerOptions { early_power: 2.0, ..options(vec![1.0]) };
         let (base, trajectories) =
-            (shaken(Dream::untied(&tiny_config(), &Default::default()), 1), trajectories(10));
+            (shaken(DreamModule::untied(&tiny_config(), &Default::default()), 1), trajectories(10));
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-        let layer = SamplerLayer::new(&tiny_config(), 1, &Default::default());
+        let layer = SamplerModule::new(&tiny_config(), 1, &Default::default());
         let objective = on_processor(frozen, &trajectories, &options);
         let mut seen = [0.0; 7];
         for step in 0..70 {
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn one_depth_is_drawn_by_weight() {
-        let base = shaken(Dream::untied(&tiny_config(), &Default::default()), 1);
+        let base = shaken(DreamModule::untied(&tiny_config(), &Default::default()), 1);
         let mut options = options(vec![3.0, 0.0, 1.0]);
         let weights = |options: &SamplerOptions, step| {
             let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
@@ -329,8 +329,8 @@ mod tests {
 
     #[test]
     fn the_layers_own_sequences_are_spread_over_the_batch() {
-        let base = shaken(Dream::untied(&tiny_config(), &Default::default()), 1);
-        let layer = shaken(SamplerLayer::new(&tiny_config(), 1, &Default::default()), 2);
+        let base = shaken(DreamModule::untied(&tiny_config(), &Default::default()), 1);
+        let layer = shaken(SamplerModule::new(&tiny_config(), 1, &Default::default()), 2);
         let mut options = options(vec![1.0; 3]);
         options.own_share = 0.25;
         let trajectories = trajectories(10);
@@ -356,8 +356,8 @@ mod tests {
 
     #[test]
     fn rows_masked_at_random_are_masked_as_much_as_their_stratum_says() {
-        let base = shaken(Dream::untied(&tiny_config(), &Default::default()), 1);
-        let layer = SamplerLayer::new(&tiny_config(), 1, &Default::default());
+        let base = shaken(DreamModule::untied(&tiny_config(), &Default::default()), 1);
+        let layer = SamplerModule::new(&tiny_config(), 1, &Default::default());
         let mut options = options(vec![1.0; 2]);
         (options.own_share, options.random_share) = (0.25, 0.5);
         let kinds: Vec<_> = (0..8).map(|row| Kind::of(row, &options)).collect();

@@ -7,7 +7,7 @@ use conjoint_trajectory::Trajectory;
 use crate::TrainError;
 use crate::chain::{Chain, Frozen};
 use crate::distill::{log_probabilities, rows};
-use crate::sampler::SamplerLayer;
+use crate::sampler::SamplerModule;
 use crate::teacher::Teacher;
 
 /// Continues `starts`, chains of one canvas x⁰ each, by `depth` reveals: x¹ by the frozen model's
@@ -18,7 +18,7 @@ use crate::teacher::Teacher;
 /// alone.
 pub(crate) fn own_states<T: Teacher>(
     frozen: &Frozen<'_, T>,
-    layer: &SamplerLayer,
+    layer: &SamplerModule,
     starts: Vec<Chain>,
     depth: usize,
     streams: &mut [impl Stream],
@@ -124,7 +124,7 @@ fn distributions<T: Teacher>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dream::Dream;
+    use crate::dream::DreamModule;
     use crate::params;
     use crate::tables::Tables;
     use crate::testing::{shaken, tiny_config, trajectories};
@@ -133,8 +133,8 @@ mod tests {
 
     const MASK: u32 = 6;
 
-    fn drawn(layer: &SamplerLayer, reveals: usize, seed: u64) -> Vec<Chain> {
-        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+    fn drawn(layer: &SamplerModule, reveals: usize, seed: u64) -> Vec<Chain> {
+        let base = shaken(DreamModule::untied(&tiny_config(), &Device::default()), 1);
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories(40);
         let start = |t| Chain::along(t, reveals, 0, MASK);
@@ -143,8 +143,8 @@ mod tests {
         own_states(&frozen, layer, starts, 3, &mut streams).unwrap()
     }
 
-    fn layer() -> SamplerLayer {
-        shaken(SamplerLayer::new(&tiny_config(), 1, &Device::default()), 2)
+    fn layer() -> SamplerModule {
+        shaken(SamplerModule::new(&tiny_config(), 1, &Device::default()), 2)
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_told_text_is_revealed_where_the_frozen_model_is_surest() {
-        let base = shaken(Dream::untied(&tiny_config(), &Device::default()), 1);
+        let base = shaken(DreamModule::untied(&tiny_config(), &Device::default()), 1);
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories(20);
         let texts: Vec<_> = trajectories.iter().collect();
@@ -187,13 +187,13 @@ mod tests {
 
     #[test]
     fn the_draws_follow_the_layer_and_the_stream() {
-        let texts = |layer: &SamplerLayer, seed| -> Vec<Vec<u32>> {
+        let texts = |layer: &SamplerModule, seed| -> Vec<Vec<u32>> {
             drawn(layer, 2, seed).iter().map(|chain| chain.canvas(3).to_vec()).collect()
         };
-        let first = |layer: &SamplerLayer, seed| -> Vec<Vec<u32>> {
+        let first = |layer: &SamplerModule, seed| -> Vec<Vec<u32>> {
             drawn(layer, 2, seed).iter().map(|chain| chain.canvas(1).to_vec()).collect()
         };
-        let identity = params::init(SamplerLayer::new(&tiny_config(), 1, &Device::default()), 1);
+        let identity = params::init(SamplerModule::new(&tiny_config(), 1, &Device::default()), 1);
         assert_eq!(texts(&layer(), 1), texts(&layer(), 1));
         assert_ne!(texts(&layer(), 1), texts(&layer(), 2));
         // The layer has no part in x¹, and has one in what follows.

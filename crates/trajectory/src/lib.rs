@@ -14,14 +14,14 @@
 //! use std::sync::Arc;
 //! use conjoint_core::Denoiser;
 //! use conjoint_testkit::{TabularDenoiser, TabularJoint};
-//! use conjoint_trajectory::{Plan, Portions, Sampled, Source, Store};
+//! use conjoint_trajectory::{Plan, Partition, Sampled, Source, Store};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
 //! let model: Arc<dyn Denoiser> = Arc::new(TabularDenoiser::new(TabularJoint::random(4, 3, 1.0, 0)?)?);
 //! let source = Sampled::new(vec![vec![]], 4, 7, model.vocabulary())?;
 //! let store = Store::claim(folder, source.settings().with("model", "a random joint"))?;
-//! let portions = Portions { count: 100, ..Portions::default() };
+//! let portions = Partition { count: 100, ..Partition::default() };
 //! Plan::new(&store, &source, &portions)?.run(&model, &mut ())?;
 //!
 //! let trajectories = store.read(None)?;
@@ -44,9 +44,9 @@ mod store;
 mod trajectory;
 
 pub use error::Error;
-pub use plan::{Plan, Portions, Share};
+pub use plan::{Partition, Plan, ShardIndex};
 pub(crate) use settings::SETTINGS;
-pub use settings::{Settings, digest};
-pub use source::{Sampled, Source, Text, Texts};
+pub use settings::{FolderSettings, digest};
+pub use source::{GivenText, Sampled, Source, Texts};
 pub use store::Store;
 pub use trajectory::Trajectory;

@@ -10,12 +10,12 @@ use crate::{Error, Source, Store};
 
 /// One process's part of the work that several share, such as `2/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct ShardIndex {
     number: u64,
     of: u64,
 }
 
-impl Share {
+impl ShardIndex {
     /// The `number`-th of `of` equal parts.
     ///
     /// # Errors
@@ -28,14 +28,14 @@ impl Share {
     }
 }
 
-impl Default for Share {
+impl Default for ShardIndex {
     /// All of it.
     fn default() -> Self {
         Self { number: 1, of: 1 }
     }
 }
 
-impl FromStr for Share {
+impl FromStr for ShardIndex {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -48,7 +48,7 @@ impl FromStr for Share {
 
 /// How many trajectories to make, and in what portions. None of the portions changes a trajectory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Portions {
+pub struct Partition {
     /// How many trajectories the folder is to hold.
     pub count: u64,
     /// Trajectories in one file, which is what a kill can cost.
@@ -56,13 +56,13 @@ pub struct Portions {
     /// Sequences in one forward.
     pub batch: usize,
     /// This process's share.
-    pub share: Share,
+    pub share: ShardIndex,
 }
 
-impl Default for Portions {
+impl Default for Partition {
     /// 4000 trajectories in files of 128, 32 in a forward, by one process.
     fn default() -> Self {
-        Self { count: 4000, per_file: 128, batch: 32, share: Share::default() }
+        Self { count: 4000, per_file: 128, batch: 32, share: ShardIndex::default() }
     }
 }
 
@@ -84,9 +84,9 @@ impl<'a> Plan<'a> {
     pub fn new(
         store: &'a Store,
         source: &'a dyn Source,
-        portions: &Portions,
+        portions: &Partition,
     ) -> Result<Self, Error> {
-        let &Portions { count, per_file, batch, share } = portions;
+        let &Partition { count, per_file, batch, share } = portions;
         if per_file == 0 || batch == 0 {
             let (got, expected) = (format!("{per_file}, {batch}"), "at least 1 each");
             return Err(Error::parameter("trajectories in a file, in a forward", got, expected));

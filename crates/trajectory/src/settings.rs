@@ -15,9 +15,9 @@ pub(crate) const SETTINGS: &str = "_settings.json";
 /// Names and values of all that trajectories depend on: the model, where they start, the filters, the
 /// seed. What is not in here (batches, files, processes) changes none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings(BTreeMap<String, String>);
+pub struct FolderSettings(BTreeMap<String, String>);
 
-impl Settings {
+impl FolderSettings {
     /// Settings with one more, or another value for one.
     pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.0.insert(name.into(), value.to_string());
@@ -84,7 +84,7 @@ impl Settings {
     }
 }
 
-impl<N: Into<String>, V: ToString> FromIterator<(N, V)> for Settings {
+impl<N: Into<String>, V: ToString> FromIterator<(N, V)> for FolderSettings {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
         entries.into_iter().fold(Self::default(), |all, (name, value)| all.with(name, value))
     }
@@ -122,23 +122,23 @@ mod tests {
     #[test]
     fn a_folder_keeps_its_settings() {
         let folder = tempfile::tempdir().unwrap();
-        let with = |seed: u64| Settings::from_iter([("length", 4), ("seed", seed)]);
-        assert!(matches!(Settings::read(folder.path()), Err(Error::Foreign { .. })));
+        let with = |seed: u64| FolderSettings::from_iter([("length", 4), ("seed", seed)]);
+        assert!(matches!(FolderSettings::read(folder.path()), Err(Error::Foreign { .. })));
         with(1).claim(folder.path()).unwrap();
         with(1).claim(folder.path()).unwrap();
-        assert_eq!(Settings::read(folder.path()).unwrap(), with(1));
+        assert_eq!(FolderSettings::read(folder.path()).unwrap(), with(1));
         let error = with(2).claim(folder.path()).unwrap_err().to_string();
         for part in ["seed = 1", "but 2", "another folder", SETTINGS] {
             assert!(error.contains(part), "{error}");
         }
-        let fewer = Settings::from_iter([("length", 4)]).claim(folder.path());
+        let fewer = FolderSettings::from_iter([("length", 4)]).claim(folder.path());
         assert!(fewer.unwrap_err().to_string().contains("none is asked for"));
     }
 
     #[test]
     fn one_of_many_claims_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let claim = |seed: u64| Settings::from_iter([("seed", seed)]).claim(folder.path());
+        let claim = |seed: u64| FolderSettings::from_iter([("seed", seed)]).claim(folder.path());
         let won: Vec<bool> = std::thread::scope(|scope| {
             let claims: Vec<_> = (0..16).map(|seed| scope.spawn(move || claim(seed))).collect();
             claims.into_iter().map(|claim| claim.join().unwrap().is_ok()).collect()

@@ -25,7 +25,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-use crate::{Settings, Trajectory};
+use crate::{FolderSettings, Trajectory};
 
 const SCHEMA: &str = "message trajectory {
     required int64 index (INTEGER(64, false));
@@ -40,7 +40,7 @@ const SCHEMA: &str = "message trajectory {
 const PREFIX: &str = "conjoint.";
 
 /// The bytes of a file.
-pub(crate) fn write(rows: &[Trajectory], settings: &Settings) -> Result<Vec<u8>> {
+pub(crate) fn write(rows: &[Trajectory], settings: &FolderSettings) -> Result<Vec<u8>> {
     let entry = |(name, value): (&str, &str)| {
         KeyValue::new(format!("{PREFIX}{name}"), Some(value.to_owned()))
     };
@@ -89,7 +89,7 @@ fn put_lists<'a>(
 
 /// Reads a file: its settings and its rows. The bytes must be known to be undamaged: the reader panics
 /// on some that are not.
-pub(crate) fn read(bytes: Vec<u8>) -> Result<(Settings, Vec<Trajectory>)> {
+pub(crate) fn read(bytes: Vec<u8>) -> Result<(FolderSettings, Vec<Trajectory>)> {
     let file = SerializedFileReader::new(Bytes::from(bytes))?;
     let metadata = file.metadata().file_metadata();
     if metadata.schema() != &parse_message_type(SCHEMA)? {
@@ -173,12 +173,12 @@ mod tests {
         (u64::MAX - 40..u64::MAX).map(row).collect()
     }
 
-    fn settings() -> Settings {
-        Settings::from_iter([("model", "a model"), ("top-p", "none")])
+    fn settings() -> FolderSettings {
+        FolderSettings::from_iter([("model", "a model"), ("top-p", "none")])
     }
 
     /// What is read of rows that were written.
-    fn again(rows: &[Trajectory]) -> (Settings, Vec<Trajectory>) {
+    fn again(rows: &[Trajectory]) -> (FolderSettings, Vec<Trajectory>) {
         let bytes = write(rows, &settings()).unwrap();
         assert_eq!(bytes, write(rows, &settings()).unwrap());
         read(bytes).unwrap()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::settings::{SETTINGS, aside, hex};
-use crate::{Error, Settings, Trajectory, shard};
+use crate::{Error, FolderSettings, Trajectory, shard};
 
 /// The version of all that a folder holds: names, columns, and how trajectories follow from settings.
 const FORMAT: u32 = 1;
@@ -22,7 +22,7 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
-    settings: Settings,
+    settings: FolderSettings,
 }
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::OtherSetting`] names the first setting that differs; [`Error::Io`].
-    pub fn claim(folder: impl Into<PathBuf>, settings: Settings) -> Result<Self, Error> {
+    pub fn claim(folder: impl Into<PathBuf>, settings: FolderSettings) -> Result<Self, Error> {
         let (folder, settings) = (folder.into(), settings.with("format", FORMAT));
         settings.claim(&folder)?;
         Ok(Self { folder, settings })
@@ -43,13 +43,13 @@ impl Store {
     /// version's, and [`Error::Io`].
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = folder.into();
-        let settings = Settings::read(&folder)?;
+        let settings = FolderSettings::read(&folder)?;
         settings.clone().with("format", FORMAT).expect(&settings, &folder.join(SETTINGS))?;
         Ok(Self { folder, settings })
     }
 
     /// What the trajectories were made with.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &FolderSettings {
         &self.settings
     }
 
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn any_damage_is_an_error_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::claim(folder.path(), Settings::default()).unwrap();
+        let store = Store::claim(folder.path(), FolderSettings::default()).unwrap();
         let rows = [0, 1].map(|index| Trajectory {
             index,
             prompt_len: 1,

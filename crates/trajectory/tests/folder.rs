@@ -8,7 +8,8 @@ use conjoint_core::observer::Reveal;
 use conjoint_core::{Denoiser, Observer};
 use conjoint_testkit::{ExactRefiner, StaleRefiner, TabularDenoiser, TabularJoint};
 use conjoint_trajectory::{
-    Error, Plan, Portions, Sampled, Settings, Share, Source, Store, Text, Texts, Trajectory,
+    Error, FolderSettings, GivenText, Partition, Plan, Sampled, ShardIndex, Source, Store, Texts,
+    Trajectory,
 };
 
 /// A joint over 5 positions of 3 symbols; the mask is 3.
@@ -23,16 +24,16 @@ fn sampled() -> Sampled {
     Sampled::new(prompts, 5, 11, model().vocabulary()).unwrap()
 }
 
-fn settings(source: &dyn Source) -> Settings {
+fn settings(source: &dyn Source) -> FolderSettings {
     source.settings().with("model", "a random joint")
 }
 
-fn portions(count: u64, per_file: u64, batch: usize) -> Portions {
-    Portions { count, per_file, batch, share: Share::default() }
+fn portions(count: u64, per_file: u64, batch: usize) -> Partition {
+    Partition { count, per_file, batch, share: ShardIndex::default() }
 }
 
 /// Makes what a folder lacks, and returns how many trajectories that were.
-fn make(folder: &Path, source: &dyn Source, portions: &Portions) -> Result<u64, Error> {
+fn make(folder: &Path, source: &dyn Source, portions: &Partition) -> Result<u64, Error> {
     let store = Store::claim(folder, settings(source))?;
     let plan = Plan::new(&store, source, portions)?;
     plan.run(&model(), &mut ())?;
@@ -69,8 +70,8 @@ fn neither_batches_nor_files_nor_shares_change_a_row() {
         let folder = tempfile::tempdir().unwrap();
         let mut made = 0;
         for number in (1..=shares).rev() {
-            let share = Share::new(number, shares).unwrap();
-            let portions = Portions { share, ..portions(50, per_file, batch) };
+            let share = ShardIndex::new(number, shares).unwrap();
+            let portions = Partition { share, ..portions(50, per_file, batch) };
             made += make(folder.path(), &sampled(), &portions).unwrap();
         }
         assert_eq!(made, 50);
@@ -179,8 +180,8 @@ fn other_settings_and_damaged_files_are_named() {
 /// The model's order along its own text is the order in which it wrote it.
 #[test]
 fn a_text_is_retold_as_it_was_written() {
-    let text = |row: Trajectory| Text { tokens: row.tokens, prompt_len: row.prompt_len };
-    let texts: Vec<Text> = reference().into_iter().map(text).collect();
+    let text = |row: Trajectory| GivenText { tokens: row.tokens, prompt_len: row.prompt_len };
+    let texts: Vec<GivenText> = reference().into_iter().map(text).collect();
     let source = Texts::new(texts, 5, model().vocabulary()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), &source, &portions(50, 8, 3)).unwrap();
@@ -248,7 +249,7 @@ fn what_cannot_be_used_is_refused() {
         assert!(sampled().temperature(t).is_err() && sampled().top_p(t).is_err());
     }
     let text = |tokens: &[u32]| {
-        let text = Text { tokens: tokens.to_vec(), prompt_len: 0 };
+        let text = GivenText { tokens: tokens.to_vec(), prompt_len: 0 };
         Texts::new(vec![text], 5, &vocabulary).map(|texts| texts.reveals(0))
     };
     assert_eq!(text(&[0, 1, 2, 0, 1]).unwrap(), 5);
@@ -256,10 +257,10 @@ fn what_cannot_be_used_is_refused() {
     assert!(text(&[0, 1]).unwrap_err().to_string().contains("end-of-sequence"));
     assert!(text(&[0; 6]).is_err() && text(&[3; 5]).is_err());
     let ending = vocabulary.clone().with_eos(2).unwrap();
-    let short = Text { tokens: vec![0, 1], prompt_len: 1 };
+    let short = GivenText { tokens: vec![0, 1], prompt_len: 1 };
     assert_eq!(Texts::new(vec![short], 5, &ending).unwrap().reveals(0), 4);
     for share in ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"] {
-        assert!(share.parse::<Share>().is_err(), "{share}");
+        assert!(share.parse::<ShardIndex>().is_err(), "{share}");
     }
-    assert_eq!("2/3".parse::<Share>().unwrap(), Share::new(2, 3).unwrap());
+    assert_eq!("2/3".parse::<ShardIndex>().unwrap(), ShardIndex::new(2, 3).unwrap());
 }

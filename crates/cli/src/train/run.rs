@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use conjoint_train::checkpoint::Precision;
 use conjoint_train::devices::DeviceKind;
 use conjoint_train::options::{Decay, Method, OptimizerOptions, RunOptions};
-use conjoint_train::trainer::Summary;
+use conjoint_train::trainer::RunSummary;
 
 use crate::flag::BadFlag;
 use crate::numbers::{below_one, count, non_negative, positive};
@@ -180,7 +180,7 @@ impl RunArguments {
     }
 }
 
-pub fn report(summary: &Summary) -> Result<()> {
+pub fn report(summary: &RunSummary) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let minutes = summary.seconds / 60.0;
     writeln!(out, "{} steps, {} tokens, {minutes:.1} min", summary.steps, summary.tokens)?;

@@ -12,7 +12,7 @@ use conjoint_train::kept::Kept;
 use conjoint_train::onnx_teacher::OnnxTeacher;
 use conjoint_train::options::RunOptions;
 use conjoint_train::window::Window;
-use conjoint_trajectory::{Error, Portions, Store, Trajectory};
+use conjoint_trajectory::{Error, Partition, Store, Trajectory};
 
 use super::run::{RunArguments, report};
 use crate::flag::{BadFlag, blame};
@@ -202,11 +202,11 @@ fn trajectories(
     // What the texts of the corpus begin with.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
     let source = arguments.start.source(model, run.seed, &tags, Ok)?;
-    let default = Portions::default();
+    let default = Partition::default();
     let count =
         arguments.trajectories.map(|count| count as u64).or(source.len()).unwrap_or(default.count);
     let folder = run.dir.join("trajectories");
-    let portions = Portions { count, ..default };
+    let portions = Partition { count, ..default };
     let (store, _) = make(model, &*source, ("--dir", &folder), &portions, !run.progress)?;
     Ok(store.read(Some(count))?)
 }

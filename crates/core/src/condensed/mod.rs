@@ -15,8 +15,8 @@ use ndarray::Array2;
 
 use crate::{Beliefs, Error};
 
-pub use request::Condense;
-pub use rows::{Condensed, Summary};
+pub use request::TopKRequest;
+pub use rows::{Condensed, TopKRows};
 pub use top_row::TopRow;
 pub(crate) use top_row::{TopMemory, divided};
 

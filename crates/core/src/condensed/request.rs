@@ -3,7 +3,7 @@ use crate::{Filter, TokenId};
 /// What is asked of condensed rows beside their most probable tokens. [Filters](crate::Filter::condense) say
 /// what they need.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Condense {
+pub struct TopKRequest {
     /// Each once, 1 first.
     temperatures: Vec<f32>,
     /// Ascending, each once.
@@ -12,14 +12,14 @@ pub struct Condense {
     now: f32,
 }
 
-impl Default for Condense {
+impl Default for TopKRequest {
     /// Mass and entropy at temperature 1, no token.
     fn default() -> Self {
         Self { temperatures: vec![1.0], tokens: Vec::new(), now: 1.0 }
     }
 }
 
-impl Condense {
+impl TopKRequest {
     /// What `filter` needs of rows, and the logit of `mask`; `None` if it needs whole rows.
     pub(crate) fn of(filter: &dyn Filter, mask: TokenId, vocabulary: usize) -> Option<Self> {
         let mut wanted = Self::default();
@@ -86,18 +86,18 @@ mod tests {
     fn a_chain_says_what_it_needs() {
         let t = |t| Temperature::new(t).unwrap();
         let chain = Ban::new([7, 3, 99]).then(t(0.5)).then(TopP::new(0.9).unwrap()).then(t(0.5));
-        let wanted = Condense::of(&chain, 5, 10).unwrap();
+        let wanted = TopKRequest::of(&chain, 5, 10).unwrap();
         assert_eq!(wanted.temperatures(), [1.0, 0.5, 0.25]);
         assert_eq!(wanted.tokens(), [3, 5, 7]);
         let whole = chain.then(Penalty::new([1], 1.0).unwrap());
-        assert_eq!(Condense::of(&whole, 5, 10), None);
+        assert_eq!(TopKRequest::of(&whole, 5, 10), None);
     }
 
     #[test]
     fn what_several_want_is_asked_once() {
-        let half = Condense::of(&Temperature::new(0.5).unwrap(), 2, 9).unwrap();
-        let ban = Condense::of(&Ban::new([4, 1]), 2, 9).unwrap();
-        let mut all = Condense::default();
+        let half = TopKRequest::of(&Temperature::new(0.5).unwrap(), 2, 9).unwrap();
+        let ban = TopKRequest::of(&Ban::new([4, 1]), 2, 9).unwrap();
+        let mut all = TopKRequest::default();
         for _ in 0..2 {
             assert!(all.unite([Some(&half), Some(&half), Some(&ban)].into_iter()));
             assert_eq!((all.temperatures(), all.tokens()), (&[1.0, 0.5][..], &[1, 2, 4][..]));

@@ -2,19 +2,19 @@ use std::cell::OnceCell;
 
 use ndarray::Array2;
 
-use super::Condense;
+use super::TopKRequest;
 use crate::{Beliefs, Error, RowStats, TokenId};
 
 /// What a model's condensed head computes of N rows: K tokens of each, and C temperatures.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
+pub struct TopKRows {
     /// The K largest logits of each row [N, K], descending.
     pub top: Array2<f32>,
     /// Their tokens [N, K]; among equals the lower id first.
     pub ids: Array2<TokenId>,
-    /// Logits of the [tokens asked for](Condense::tokens) [N, M].
+    /// Logits of the [tokens asked for](TopKRequest::tokens) [N, M].
     pub asked: Array2<f32>,
-    /// Σ e^((l − max) / T) over the whole row, for the [temperatures asked for](Condense::temperatures)
+    /// Σ e^((l − max) / T) over the whole row, for the [temperatures asked for](TopKRequest::temperatures)
     /// [C, N]: its logarithm and max / T make ln Z. Apart from the maximum float32 holds it best.
     pub mass: Array2<f32>,
     /// The entropy H of softmax(l / T) over the whole row, in nats [C, N].
@@ -23,7 +23,7 @@ pub struct Summary {
 
 /// Condensed rows, and a way to get the whole of any.
 pub struct Condensed {
-    summary: Summary,
+    summary: TopKRows,
     temperatures: Vec<f32>,
     tokens: Vec<TokenId>,
     vocabulary: usize,
@@ -42,8 +42,8 @@ impl Condensed {
     /// [`Error::SummaryShape`] if the summary is not what `wanted` asked for, K is below 2, or an id is
     /// outside the vocabulary.
     pub fn new(
-        summary: Summary,
-        wanted: &Condense,
+        summary: TopKRows,
+        wanted: &TopKRequest,
         vocabulary: usize,
         source: impl Fn(&[usize]) -> Result<Beliefs, Error> + Send + 'static,
     ) -> Result<Self, Error> {
@@ -148,11 +148,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn summary(rows: usize, k: usize) -> Summary {
+    fn summary(rows: usize, k: usize) -> TopKRows {
         let top = Array2::from_shape_fn((rows, k), |(_, i)| -(i as f32));
         let ids = Array2::from_shape_fn((rows, k), |(_, i)| i as TokenId);
         let one = || Array2::ones((1, rows));
-        Summary { top, ids, asked: Array2::zeros((rows, 0)), mass: one(), entropy: one() }
+        TopKRows { top, ids, asked: Array2::zeros((rows, 0)), mass: one(), entropy: one() }
     }
 
     fn none(_: &[usize]) -> Result<Beliefs, Error> {
@@ -161,17 +161,17 @@ mod tests {
 
     #[test]
     fn summaries_must_be_what_was_asked_for() {
-        let wanted = Condense::default();
+        let wanted = TopKRequest::default();
         assert!(Condensed::new(summary(3, 2), &wanted, 5, none).is_ok());
         let mut more = wanted.clone();
         more.token(1);
-        let cut = Summary { entropy: Array2::ones((1, 2)), ..summary(3, 2) };
+        let cut = TopKRows { entropy: Array2::ones((1, 2)), ..summary(3, 2) };
         for (bad, wanted, vocabulary, named) in [
             (summary(3, 1), &wanted, 5, "top"),
             (summary(3, 4), &wanted, 3, "top"),
             (summary(3, 2), &more, 5, "asked"),
             (cut, &wanted, 5, "entropy"),
-            (Summary { ids: Array2::from_elem((3, 2), 5), ..summary(3, 2) }, &wanted, 5, "below"),
+            (TopKRows { ids: Array2::from_elem((3, 2), 5), ..summary(3, 2) }, &wanted, 5, "below"),
         ] {
             let error = Condensed::new(bad, wanted, vocabulary, none).err().unwrap().to_string();
             assert!(error.contains(named), "{error}");
@@ -187,14 +187,14 @@ mod tests {
             let logit = |(n, v)| (10 * rows[n] + v) as f32;
             Ok(Beliefs::from_logits(Array2::from_shape_fn((rows.len(), 5), logit)))
         };
-        let rows = Condensed::new(summary(3, 2), &Condense::default(), 5, source).unwrap();
+        let rows = Condensed::new(summary(3, 2), &TopKRequest::default(), 5, source).unwrap();
         assert_eq!(rows.whole(2).unwrap()[0], 20.0);
         rows.fetch(&[2, 0, 0]).unwrap();
         assert_eq!(rows.whole(0).unwrap()[4], 4.0);
         assert_eq!(calls.load(Ordering::Relaxed), 2);
         assert!(rows.whole(3).unwrap().is_empty());
         let wrong = |_: &[usize]| Ok(Beliefs::from_logits(Array2::zeros((1, 4))));
-        let rows = Condensed::new(summary(1, 2), &Condense::default(), 5, wrong).unwrap();
+        let rows = Condensed::new(summary(1, 2), &TopKRequest::default(), 5, wrong).unwrap();
         assert!(matches!(rows.whole(0), Err(Error::BeliefShape { got_columns: 4, .. })));
     }
 }

@@ -72,14 +72,14 @@ impl<'a> TopRow<'a> {
         self.has_rest = false;
     }
 
-    /// Divides the row by a temperature that [was announced](super::Condense::temper).
+    /// Divides the row by a temperature that [was announced](super::TopKRequest::temper).
     pub fn divide(&mut self, temperature: f32) {
         self.temperature *= temperature;
         self.memory.entries.iter_mut().for_each(|(logit, _)| *logit = divided(*logit, temperature));
     }
 
     /// Rules a token out. False if its logit is not known: it was neither in the top nor
-    /// [announced](super::Condense::token).
+    /// [announced](super::TopKRequest::token).
     #[must_use]
     pub fn rule_out(&mut self, token: TokenId) -> bool {
         let memory = &mut *self.memory;

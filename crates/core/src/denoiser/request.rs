@@ -3,7 +3,7 @@ use std::ops::Range;
 use ndarray::Array2;
 
 use super::State;
-use crate::condensed::{Condense, Rows};
+use crate::condensed::{Rows, TopKRequest};
 use crate::{Beliefs, Canvas, RowId};
 
 /// Identifies a sequence for as long as it is generated. Never used again within a run.
@@ -56,7 +56,7 @@ pub enum Form<'a> {
     Dense,
     /// [Condensed rows](crate::condensed) that hold this much will do. A model may answer dense rows all the same,
     /// but must not let the neighbours in a batch decide which of the two it answers.
-    TopK(&'a Condense),
+    TopK(&'a TopKRequest),
 }
 
 /// What a model is asked in one call.
@@ -84,7 +84,7 @@ impl<'a> Request<'a> {
     }
 
     /// What condensed rows must hold; `None` if rows are to be dense.
-    pub fn condense(&self) -> Option<&'a Condense> {
+    pub fn condense(&self) -> Option<&'a TopKRequest> {
         match self.form {
             Form::Dense => None,
             Form::TopK(condense) => Some(condense),

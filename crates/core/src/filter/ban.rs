@@ -1,6 +1,6 @@
 use super::{Filter, FilterRow};
 use crate::TokenId;
-use crate::condensed::{Condense, TopRow};
+use crate::condensed::{TopKRequest, TopRow};
 
 /// Rules out a set of tokens before anything is computed from the row.
 ///
@@ -25,7 +25,7 @@ impl Filter for Ban {
         }
     }
 
-    fn condense(&self, wanted: &mut Condense) -> bool {
+    fn condense(&self, wanted: &mut TopKRequest) -> bool {
         self.0.iter().for_each(|&token| wanted.token(token));
         true
     }

@@ -1,5 +1,5 @@
 use super::{Filter, FilterRow};
-use crate::condensed::{Condense, TopRow};
+use crate::condensed::{TopKRequest, TopRow};
 use crate::{Error, sweep};
 
 /// Keeps the tokens with p ≥ m · p₁, p₁ the largest probability of the row.
@@ -29,7 +29,7 @@ impl Filter for MinP {
         }
     }
 
-    fn condense(&self, _: &mut Condense) -> bool {
+    fn condense(&self, _: &mut TopKRequest) -> bool {
         true
     }
 

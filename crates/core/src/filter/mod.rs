@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use crate::condensed::{Condense, TopRow};
+use crate::condensed::{TopKRequest, TopRow};
 use crate::{Canvas, sweep};
 
 mod ban;
@@ -110,7 +110,7 @@ pub trait Filter: Send + Sync {
 
     /// Says what the filter must know of a [condensed row](crate::condensed) to be
     /// [applied](Self::apply_top) to it. False, the default, if only the whole row will do.
-    fn condense(&self, wanted: &mut Condense) -> bool {
+    fn condense(&self, wanted: &mut TopKRequest) -> bool {
         let _ = wanted;
         false
     }
@@ -138,7 +138,7 @@ pub struct Identity;
 impl Filter for Identity {
     fn apply(&self, _: &mut FilterRow<'_>) {}
 
-    fn condense(&self, _: &mut Condense) -> bool {
+    fn condense(&self, _: &mut TopKRequest) -> bool {
         true
     }
 
@@ -160,7 +160,7 @@ impl<A: Filter, B: Filter> Filter for Then<A, B> {
         self.next.apply(row);
     }
 
-    fn condense(&self, wanted: &mut Condense) -> bool {
+    fn condense(&self, wanted: &mut TopKRequest) -> bool {
         self.first.condense(wanted) && self.next.condense(wanted)
     }
 
@@ -174,7 +174,7 @@ impl<F: Filter + ?Sized> Filter for Arc<F> {
         (**self).apply(row);
     }
 
-    fn condense(&self, wanted: &mut Condense) -> bool {
+    fn condense(&self, wanted: &mut TopKRequest) -> bool {
         (**self).condense(wanted)
     }
 
@@ -189,7 +189,7 @@ impl<F: Filter> Filter for Vec<F> {
         self.iter().for_each(|filter| filter.apply(row));
     }
 
-    fn condense(&self, wanted: &mut Condense) -> bool {
+    fn condense(&self, wanted: &mut TopKRequest) -> bool {
         self.iter().all(|filter| filter.condense(wanted))
     }
 

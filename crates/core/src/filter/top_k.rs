@@ -1,5 +1,5 @@
 use super::{BLOCK, Filter, FilterRow, most_probable_first};
-use crate::condensed::{Condense, TopRow};
+use crate::condensed::{TopKRequest, TopRow};
 use crate::{Error, sweep};
 
 /// Keeps the k most probable tokens.
@@ -44,7 +44,7 @@ impl Filter for TopK {
         row.keep(self.0.min(row.scratch.len()));
     }
 
-    fn condense(&self, _: &mut Condense) -> bool {
+    fn condense(&self, _: &mut TopKRequest) -> bool {
         true
     }
 

@@ -1,5 +1,5 @@
 use super::{Filter, FilterRow, most_probable_first};
-use crate::condensed::{Condense, TopRow};
+use crate::condensed::{TopKRequest, TopRow};
 use crate::{Error, sweep};
 
 /// Nucleus filter: keeps the fewest most probable tokens whose probabilities sum to more than p.
@@ -41,7 +41,7 @@ impl Filter for TopP {
         row.keep(kept);
     }
 
-    fn condense(&self, _: &mut Condense) -> bool {
+    fn condense(&self, _: &mut TopKRequest) -> bool {
         true
     }
 

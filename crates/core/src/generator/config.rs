@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Generator;
-use crate::condensed::Condense;
+use crate::condensed::TopKRequest;
 use crate::draw::TopRule;
 use crate::filter::Ban;
 use crate::observation::RowConfig;
@@ -43,7 +43,7 @@ impl Config {
             Some(filter) => Arc::new(ban.then(filter.clone())),
             None => Arc::new(ban),
         };
-        let condense = Condense::of(&*filter, vocabulary.mask(), vocabulary.size());
+        let condense = TopKRequest::of(&*filter, vocabulary.mask(), vocabulary.size());
         Ok(Self {
             rows: RowConfig {
                 condense: condense.filter(|_| generator.draw.top_rule() != TopRule::WholeRow),

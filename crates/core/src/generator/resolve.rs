@@ -25,9 +25,9 @@ impl Parts {
     pub fn of(generator: &Generator) -> Result<Self, Error> {
         let strategy = &generator.strategy;
         let unmasker = strategy.unmasker.clone();
-        let settings = Settings::of(generator)?;
+        let settings = Given::of(generator)?;
         settings.check(&*unmasker)?;
-        let Settings { order, schedule, policy, reviser } = settings;
+        let Given { order, schedule, policy, reviser } = settings;
         let order = order.unwrap_or_else(|| unmasker.default_order());
         let policy = match (unmasker.control(), policy) {
             (Control::Alone | Control::Steps, _) => None,
@@ -55,14 +55,14 @@ impl Parts {
 }
 
 /// What was set, on the generator or with its strategy.
-struct Settings {
+struct Given {
     order: Option<Arc<dyn Order>>,
     schedule: Option<Arc<dyn crate::Schedule>>,
     policy: Option<Box<dyn DynPolicy>>,
     reviser: Option<Box<dyn DynReviser>>,
 }
 
-impl Settings {
+impl Given {
     fn of(generator: &Generator) -> Result<Self, Error> {
         let strategy = &generator.strategy;
         let name = strategy.unmasker.name();

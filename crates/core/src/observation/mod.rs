@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use crate::condensed::{Condense, Condensed, Rows, TopMemory};
+use crate::condensed::{Condensed, Rows, TopKRequest, TopMemory};
 use crate::filter::Memory;
 use crate::schedule::Progress;
 use crate::{Canvas, Draw, Filter, RowStats, Stream};
@@ -57,7 +57,7 @@ pub(crate) struct RowConfig {
     pub filter: Arc<dyn Filter>,
     pub draw: Arc<dyn Draw>,
     /// What filter and draw must know of condensed rows; `None` if they need whole rows.
-    pub condense: Option<Condense>,
+    pub condense: Option<TopKRequest>,
     /// V.
     pub vocabulary_size: usize,
 }

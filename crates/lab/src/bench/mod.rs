@@ -45,7 +45,7 @@ pub struct Bench {
     pub repeats: u32,
     /// The seed of prompts and draws.
     pub seed: u64,
-    /// From what, where and in which portions tokens are drawn.
+    /// From what, where and how many at a time tokens are drawn.
     pub sampling: Sampling,
 }
 

@@ -1,5 +1,5 @@
 use crate::Error;
-use crate::registry::{Line, Part, Portions, ScheduleSpec, reject_unused};
+use crate::registry::{HowMany, Line, Part, ScheduleSpec, reject_unused};
 use crate::sampling::Sampling;
 
 /// One point of a line: its schedule and how that is called.
@@ -106,11 +106,11 @@ fn settings(line: &Line, ks: &[u16], length: usize) -> Result<Vec<Setting>, Erro
     let at_each_k = |schedule: &dyn Fn(usize) -> Result<ScheduleSpec, Error>| {
         ks.iter().map(|&k| named(format!("K = {k}"), schedule(k.into()))).collect()
     };
-    match line.unmasker().portions() {
-        Portions::One => Ok(vec![named("K = 1".into(), ScheduleSpec::per_step(1))?]),
-        Portions::Own => Ok(vec![named(String::new(), ScheduleSpec::per_step(1))?]),
-        Portions::Schedule => at_each_k(&ScheduleSpec::per_step),
-        Portions::Steps => at_each_k(&|k| ScheduleSpec::linear(length.div_ceil(k))),
+    match line.unmasker().how_many() {
+        HowMany::One => Ok(vec![named("K = 1".into(), ScheduleSpec::per_step(1))?]),
+        HowMany::Own => Ok(vec![named(String::new(), ScheduleSpec::per_step(1))?]),
+        HowMany::Schedule => at_each_k(&ScheduleSpec::per_step),
+        HowMany::Steps => at_each_k(&|k| ScheduleSpec::linear(length.div_ceil(k))),
     }
 }
 

@@ -54,7 +54,7 @@ pub struct Comparison {
     pub num_samples: u32,
     /// Each makes a point of its own.
     pub seeds: Vec<u64>,
-    /// From what, where and in which portions tokens are drawn.
+    /// From what, where and how many at a time tokens are drawn.
     pub sampling: Sampling,
     /// What is measured of the texts.
     pub metrics: Vec<Metric>,

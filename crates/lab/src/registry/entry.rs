@@ -8,7 +8,7 @@ use conjoint::reviser::DynReviser;
 use conjoint::strategy::Strategy;
 
 use super::spec::{Default, Signature, Values};
-use super::{Context, Part, Portions};
+use super::{Context, HowMany, Part};
 use crate::Error;
 
 /// A constructor of schedules or orders.
@@ -130,7 +130,7 @@ type MakeStrategy = Box<dyn Fn(&Values<'_>, &Context) -> Result<Strategy, Error>
 
 /// A strategy that can be named, and what it is made of.
 ///
-/// Without [`portions`](Self::portions) and [`takes`](Self::takes), it decides alone how many tokens a step reveals, and
+/// Without [`how_many`](Self::how_many) and [`takes`](Self::takes), it decides alone how many tokens a step reveals, and
 /// takes neither order, sampler layer nor scorer. What it does not take, a comparison rejects instead of ignoring it.
 ///
 /// A comparison's folder knows a strategy by its name. After a change of the strategy's code, choose another folder or
@@ -138,7 +138,7 @@ type MakeStrategy = Box<dyn Fn(&Values<'_>, &Context) -> Result<Strategy, Error>
 pub struct UnmaskerEntry {
     pub(crate) signature: Signature,
     pub(super) make: MakeStrategy,
-    pub(super) portions: Portions,
+    pub(super) how_many: HowMany,
     parts: Vec<Part>,
 }
 
@@ -154,7 +154,7 @@ impl UnmaskerEntry {
         Self {
             signature: Signature::new(name, summary),
             make: Box::new(make),
-            portions: Portions::Own,
+            how_many: HowMany::Own,
             parts: Vec::new(),
         }
     }
@@ -183,8 +183,8 @@ impl UnmaskerEntry {
     }
 
     /// Says what decides how many tokens a step reveals.
-    pub fn portions(mut self, portions: Portions) -> Self {
-        self.portions = portions;
+    pub fn how_many(mut self, how_many: HowMany) -> Self {
+        self.how_many = how_many;
         self
     }
 
@@ -196,7 +196,7 @@ impl UnmaskerEntry {
 
     pub(super) fn is_made_of(&self, part: Part) -> bool {
         match part {
-            Part::Schedule => matches!(self.portions, Portions::Schedule | Portions::Steps),
+            Part::Schedule => matches!(self.how_many, HowMany::Schedule | HowMany::Steps),
             part => self.parts.contains(&part),
         }
     }

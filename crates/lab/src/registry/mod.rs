@@ -48,7 +48,7 @@ pub use context::Context;
 pub use entry::{Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, UnmaskerEntry};
 pub use line::Line;
 pub use orders::OrderSpec;
-pub use part::{Part, Portions, Uses, reject_unused};
+pub use part::{HowMany, Part, Uses, reject_unused};
 pub use revisers::ReviserSpec;
 pub use schedules::ScheduleSpec;
 pub use spec::Values;

@@ -18,7 +18,7 @@ pub enum Part {
 
 /// What decides how many tokens a strategy reveals in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Portions {
+pub enum HowMany {
     /// Always one.
     One,
     /// The schedule.

@@ -1,4 +1,4 @@
-//! From what, where and in which portions tokens are drawn: the settings that all strategies share.
+//! From what, where and how many at a time tokens are drawn: the settings that all strategies share.
 
 mod banned;
 mod filters;
@@ -17,13 +17,12 @@ pub use filters::Filters;
 use crate::error::refused;
 use crate::model::Model;
 use crate::registry::{
-    Context, OrderSpec, Part, Portions, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses,
-    reject_unused,
+    Context, HowMany, OrderSpec, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused,
 };
 use crate::scorer::ScorerSpec;
 use crate::{Error, files};
 
-/// From what, and where, and in which portions tokens are drawn.
+/// From what, and where, and how many at a time tokens are drawn.
 #[derive(Debug, Clone)]
 pub struct Sampling {
     /// Where tokens are revealed first; by default the lowest entropy.
@@ -152,7 +151,7 @@ impl Sampling {
         let mut generator = base.unmasker(around(strategy));
         // A strategy with a policy of its own has put a schedule and an order into that.
         let takes_schedule =
-            matches!(unmasker.portions(), Portions::Schedule | Portions::Steps) && !has_policy;
+            matches!(unmasker.how_many(), HowMany::Schedule | HowMany::Steps) && !has_policy;
         if takes_schedule || schedule.quantity().is_none() {
             generator = schedule.apply(generator);
         }

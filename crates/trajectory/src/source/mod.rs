@@ -6,18 +6,18 @@ use std::sync::Arc;
 use conjoint_core::observer::Reveal;
 use conjoint_core::{Canvas, Denoiser, Generator, Observer, TokenId, Vocabulary};
 
-use crate::{Error, Settings, Trajectory};
+use crate::{Error, FolderSettings, Trajectory};
 
 mod sampled;
 mod texts;
 
 pub use sampled::Sampled;
-pub use texts::{Text, Texts};
+pub use texts::{GivenText, Texts};
 
 /// A numbered series of trajectories, each a function of the model, the settings and its number alone.
 pub trait Source {
     /// All that the trajectories depend on but for the model.
-    fn settings(&self) -> Settings;
+    fn settings(&self) -> FolderSettings;
 
     /// How many there are; `None` if there is no end to them.
     fn len(&self) -> Option<u64>;

@@ -10,7 +10,7 @@ use conjoint_core::{
 
 use super::{Source, check, record};
 use crate::settings::digest;
-use crate::{Error, Settings, Trajectory};
+use crate::{Error, FolderSettings, Trajectory};
 
 /// Texts that the frozen model writes one token at a time, or a sampler layer several, lowest entropy first.
 ///
@@ -139,10 +139,10 @@ impl Joint {
 }
 
 impl Source for Sampled {
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> FolderSettings {
         let (temperature, top_p) = self.named;
         let prompts = digest(self.prompts.iter().map(Vec::as_slice));
-        let settings = Settings::default()
+        let settings = FolderSettings::default()
             .with("source", "sampled")
             .with("prompts", format!("{} ({prompts})", self.prompts.len()))
             .with("length", self.length)

@@ -6,11 +6,11 @@ use conjoint_core::{Canvas, Denoiser, Generator, Observer, TokenId, Vocabulary};
 
 use super::{Source, check, record};
 use crate::settings::digest;
-use crate::{Error, Settings, Trajectory};
+use crate::{Error, FolderSettings, Trajectory};
 
 /// A given text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text {
+pub struct GivenText {
     /// Its tokens, the prompt first.
     pub tokens: Vec<TokenId>,
     /// How many of them are a prompt, which the model is given.
@@ -23,7 +23,7 @@ pub struct Text {
 /// Texts are filled up with end-of-sequence ids to one length, as the model's own are.
 #[derive(Clone)]
 pub struct Texts {
-    texts: Vec<Text>,
+    texts: Vec<GivenText>,
     length: usize,
 }
 
@@ -34,7 +34,7 @@ impl Texts {
     /// [`Error::Given`] names a text that is too long, or too short for a model without an
     /// end-of-sequence id, or that holds what is no token; [`Error::Parameter`] if there is none.
     pub fn new(
-        mut texts: Vec<Text>,
+        mut texts: Vec<GivenText>,
         length: usize,
         vocabulary: &Vocabulary,
     ) -> Result<Self, Error> {
@@ -61,16 +61,16 @@ impl Texts {
         Ok(Self { texts, length })
     }
 
-    fn text(&self, index: u64) -> Option<&Text> {
+    fn text(&self, index: u64) -> Option<&GivenText> {
         self.texts.get(index as usize)
     }
 }
 
 impl Source for Texts {
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> FolderSettings {
         let starts: Vec<TokenId> = self.texts.iter().map(|text| text.prompt_len as u32).collect();
         let texts = self.texts.iter().map(|text| &text.tokens[..]);
-        Settings::default()
+        FolderSettings::default()
             .with("source", "texts")
             .with("texts", format!("{} ({})", self.texts.len(), digest(texts)))
             .with("prompts", digest([&starts[..]]))

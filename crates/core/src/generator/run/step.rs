@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use crate::condensed::{Condense, Rows};
+use crate::condensed::{Rows, TopKRequest};
 use crate::denoiser::{Answer, Form, Request, Session, Shown, State};
 use crate::generator::Generator;
 use crate::generator::layout::{Layout, emptied};
@@ -21,7 +21,7 @@ pub(super) struct Memory {
     scratch: Scratch,
     layout: Layout,
     /// What must be known of condensed rows.
-    condense: Condense,
+    condense: TopKRequest,
     questions: Vec<Vec<Asked>>,
     /// Holds nothing between calls of the model.
     batch: Vec<Shown<'static>>,

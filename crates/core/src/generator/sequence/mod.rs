@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::output::{FinishReason, Output};
 use super::resolve::Parts;
-use crate::condensed::{Condense, Rows};
+use crate::condensed::{Rows, TopKRequest};
 use crate::denoiser::{Changed, SequenceId, Shown};
 use crate::filter::Memory;
 use crate::observation::{Asked, RowRef, Scratch};
@@ -125,7 +125,7 @@ impl Sequence {
     }
 
     /// What must be known of its rows if they are condensed; `None` if they are to be whole.
-    pub fn condense(&self) -> Option<&Condense> {
+    pub fn condense(&self) -> Option<&TopKRequest> {
         let Parts { unmasker, policy, reviser, .. } = &self.parts;
         let whole = unmasker.needs_full_rows()
             || policy.as_ref().is_some_and(|policy| policy.needs_full_rows())

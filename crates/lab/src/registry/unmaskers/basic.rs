@@ -3,7 +3,7 @@
 use conjoint::prelude::*;
 
 use super::score;
-use crate::registry::{Part, Portions, UnmaskerEntry};
+use crate::registry::{HowMany, Part, UnmaskerEntry};
 
 pub fn entries() -> Vec<UnmaskerEntry> {
     vec![
@@ -12,12 +12,12 @@ pub fn entries() -> Vec<UnmaskerEntry> {
             "one token a forward: the model's own joint distribution",
             |_, _| Ok(ExactSequential::default()),
         )
-        .portions(Portions::One)
+        .how_many(HowMany::One)
         .takes([Part::Order]),
         UnmaskerEntry::new("marginal", "several independent draws a forward", |_, _| {
             Ok(Marginal::default())
         })
-        .portions(Portions::Schedule)
+        .how_many(HowMany::Schedule)
         .takes([Part::Order]),
         UnmaskerEntry::new(
             "confidence",
@@ -32,6 +32,6 @@ pub fn entries() -> Vec<UnmaskerEntry> {
         )
         .parameter("score", "raw")
         .open("temperature")
-        .portions(Portions::Schedule),
+        .how_many(HowMany::Schedule),
     ]
 }

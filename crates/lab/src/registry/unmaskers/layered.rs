@@ -4,7 +4,7 @@ use conjoint::prelude::*;
 use conjoint::unmasker::{AdaptiveJoint, Bound, ClippedJoint};
 
 use crate::registry::spec::{Values, refused};
-use crate::registry::{Part, Portions, UnmaskerEntry};
+use crate::registry::{HowMany, Part, UnmaskerEntry};
 
 pub fn entries() -> Vec<UnmaskerEntry> {
     let entries = [
@@ -36,7 +36,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
         ),
     ];
     let layered = |entry: UnmaskerEntry| {
-        entry.portions(Portions::Schedule).takes([Part::Order, Part::Sampler])
+        entry.how_many(HowMany::Schedule).takes([Part::Order, Part::Sampler])
     };
     entries.map(layered).into()
 }

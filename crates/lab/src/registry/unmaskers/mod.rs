@@ -10,7 +10,7 @@ use conjoint::prelude::*;
 use conjoint::strategy::Strategy;
 
 use super::spec::{Spec, Values};
-use super::{Context, Part, Portions, ScheduleSpec, UnmaskerEntry};
+use super::{Context, HowMany, Part, ScheduleSpec, UnmaskerEntry};
 use crate::Error;
 
 pub(super) fn builtin() -> Vec<UnmaskerEntry> {
@@ -34,8 +34,8 @@ impl UnmaskerSpec {
     }
 
     /// What decides how many tokens it reveals in a step.
-    pub fn portions(&self) -> Portions {
-        self.entry.portions
+    pub fn how_many(&self) -> HowMany {
+        self.entry.how_many
     }
 
     /// Whether it is made of this.
@@ -54,8 +54,8 @@ impl UnmaskerSpec {
     /// # Errors
     /// [`Error::Parameter`] for `schedule`.
     pub fn check(&self, schedule: &ScheduleSpec) -> Result<(), Error> {
-        match self.portions() {
-            Portions::Steps if schedule.steps().is_none() => {
+        match self.how_many() {
+            HowMany::Steps if schedule.steps().is_none() => {
                 let reason = format!(
                     "'{self}' needs a schedule with a total number of steps, such as linear:STEPS"
                 );

@@ -11,7 +11,7 @@ use super::score;
 use crate::Error;
 use crate::registry::schedules::{dilated, hierarchical, klass, local_leap, origin, slow_fast};
 use crate::registry::spec::{Values, refused};
-use crate::registry::{Context, Part, Portions, UnmaskerEntry};
+use crate::registry::{Context, HowMany, Part, UnmaskerEntry};
 
 pub fn entries() -> Vec<UnmaskerEntry> {
     let mut entries = with_a_policy();
@@ -28,7 +28,7 @@ fn with_a_policy() -> Vec<UnmaskerEntry> {
             |values, context| together(origin(values, context.steps()?)?),
         )
         .parameter("epsilon", "0.001")
-        .portions(Portions::Steps),
+        .how_many(HowMany::Steps),
         UnmaskerEntry::new(
             "klass",
             "KLASS: all that are sure and settled, else what the schedule wants",
@@ -39,7 +39,7 @@ fn with_a_policy() -> Vec<UnmaskerEntry> {
         .parameter("tau", "0.9")
         .parameter("epsilon", "0.01")
         .parameter("stable", "2")
-        .portions(Portions::Schedule),
+        .how_many(HowMany::Schedule),
         UnmaskerEntry::new(
             "slow-fast",
             "SlowFast: explore for some steps until a span is stable, then fill it",
@@ -96,7 +96,7 @@ fn with_a_reviser() -> Vec<UnmaskerEntry> {
         )
         .parameter("rule", "cap")
         .open("eta")
-        .portions(Portions::Steps),
+        .how_many(HowMany::Steps),
         UnmaskerEntry::new(
             "remdm-loop",
             "ReMDM's loop: a draft, rounds of revision, then the rest",
@@ -110,21 +110,21 @@ fn with_a_reviser() -> Vec<UnmaskerEntry> {
         .parameter("on", "0.55")
         .parameter("off", "0.05")
         .parameter("alpha", "0.9")
-        .portions(Portions::Steps),
+        .how_many(HowMany::Steps),
         UnmaskerEntry::new(
             "rcr",
             "running confidence: mask the least confident of all; score raw or filtered",
             |values, _| Ok(strategy::rcr(score(values)?)),
         )
         .parameter("score", "filtered")
-        .portions(Portions::Schedule),
+        .how_many(HowMany::Schedule),
         UnmaskerEntry::new(
             "p2",
             "path planning: mask the least probable of all; needs a schedule of so many steps",
             |values, _| Ok(PathPlanning::new(values.number("eta")?)?),
         )
         .parameter("eta", "1")
-        .portions(Portions::Steps),
+        .how_many(HowMany::Steps),
         UnmaskerEntry::new(
             "edit",
             "LLaDA2.1: reveal above one threshold, replace above another, go on when full",

@@ -2,7 +2,7 @@
 
 use conjoint::unmasker::{Copula, EnergyResampling, PrefixAcceptance};
 
-use crate::registry::{Part, Portions, UnmaskerEntry};
+use crate::registry::{HowMany, Part, UnmaskerEntry};
 
 pub fn entries() -> Vec<UnmaskerEntry> {
     vec![
@@ -15,7 +15,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
             },
         )
         .parameter("completions", "2")
-        .portions(Portions::Schedule)
+        .how_many(HowMany::Schedule)
         .takes([Part::Order, Part::Scorer]),
         UnmaskerEntry::new(
             "copula",
@@ -23,7 +23,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
             |values, context| Ok(Copula::new(context.scorer()?).alpha(values.number("alpha")?)?),
         )
         .parameter("alpha", "1")
-        .portions(Portions::Schedule)
+        .how_many(HowMany::Schedule)
         .takes([Part::Scorer]),
         UnmaskerEntry::new(
             "prefix-acceptance",
