@@ -118,30 +118,37 @@ pub trait Unmasker: Send + Sync {
     /// Those of [`View::draw`].
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error>;
 
+    /// The unmasker that this one wraps, if any. What follows is then answered by that one unless it is overridden, so that
+    /// a wrapper implements `plan`, `draft`, `decide` and this.
+    fn inner(&self) -> Option<&dyn Unmasker> {
+        None
+    }
+
     /// Which settings of the generator it works with. By default a policy.
     fn control(&self) -> Control {
-        Control::Policy
+        self.inner().map_or(Control::Policy, |inner| inner.control())
     }
 
     /// The order that was set on the unmasker itself, if any.
     fn order(&self) -> Option<Arc<dyn Order>> {
-        None
+        self.inner().and_then(|inner| inner.order())
     }
 
     /// The order if none is set anywhere: by default the lowest entropy first.
     fn default_order(&self) -> Arc<dyn Order> {
-        Arc::new(Entropy)
+        self.inner()
+            .map_or_else(|| Arc::new(Entropy) as Arc<dyn Order>, |inner| inner.default_order())
     }
 
     /// Whether a step reveals all positions of a selection that leaves no choice. False if it may reveal fewer or others.
     fn reveals_selection(&self) -> bool {
-        true
+        self.inner().is_none_or(|inner| inner.reveals_selection())
     }
 
     /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch whose unmaskers hold the
     /// same one share its passes.
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
-        None
+        self.inner().and_then(|inner| inner.sampler_layer())
     }
 
     /// Whether it reads most rows whole ([`filtered`](crate::Observation::filtered),
@@ -149,12 +156,12 @@ pub trait Unmasker: Send + Sync {
     /// answer dense rows rather than [condensed](crate::condensed) ones. It may read them whole either way: this only
     /// saves fetching them one by one.
     fn needs_full_rows(&self) -> bool {
-        false
+        self.inner().is_some_and(|inner| inner.needs_full_rows())
     }
 
     /// What errors call it: by default its type's name.
     fn name(&self) -> &'static str {
-        crate::name::short::<Self>()
+        self.inner().map_or_else(crate::name::short::<Self>, |inner| inner.name())
     }
 }
 
@@ -189,6 +196,10 @@ impl Unmasker for Box<dyn DynUnmasker> {
         (**self).decide(view)
     }
 
+    fn inner(&self) -> Option<&dyn Unmasker> {
+        (**self).inner()
+    }
+
     fn control(&self) -> Control {
         (**self).control()
     }
@@ -215,5 +226,43 @@ impl Unmasker for Box<dyn DynUnmasker> {
 
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wrapper with nothing but its duties.
+    #[derive(Clone)]
+    struct Wrapper(Box<dyn DynUnmasker>);
+
+    impl Unmasker for Wrapper {
+        fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+            self.0.decide(view)
+        }
+
+        fn inner(&self) -> Option<&dyn Unmasker> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_wrapper_answers_as_what_it_wraps() {
+        let answers = |unmasker: &dyn Unmasker| {
+            let (control, name) = (unmasker.control(), unmasker.name());
+            let (order, layer) = (unmasker.order().is_some(), unmasker.sampler_layer().is_some());
+            (control, name, order, layer, unmasker.reveals_selection(), unmasker.needs_full_rows())
+        };
+        let unmaskers: [Box<dyn DynUnmasker>; 4] = [
+            Marginal::new(Entropy).boxed(),
+            ExactSequential::default().boxed(),
+            PathPlanning::default().boxed(),
+            Confidence::default().boxed(),
+        ];
+        for unmasker in unmaskers {
+            let wrapped = Wrapper(Wrapper(unmasker.clone()).boxed());
+            assert_eq!(answers(&wrapped), answers(&unmasker));
+        }
     }
 }

@@ -5,7 +5,7 @@ use conjoint::Error;
 use conjoint::Observation;
 use conjoint::prelude::*;
 use conjoint::strategy::Strategy;
-use conjoint::unmasker::{Control, DynUnmasker};
+use conjoint::unmasker::DynUnmasker;
 
 /// Takes the time between the calls of the model, from outside of the generator.
 ///
@@ -103,31 +103,7 @@ impl Unmasker for Watched {
         next
     }
 
-    fn control(&self) -> Control {
-        self.unmasker.control()
-    }
-
-    fn order(&self) -> Option<Arc<dyn Order>> {
-        self.unmasker.order()
-    }
-
-    fn default_order(&self) -> Arc<dyn Order> {
-        self.unmasker.default_order()
-    }
-
-    fn reveals_selection(&self) -> bool {
-        self.unmasker.reveals_selection()
-    }
-
-    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
-        self.unmasker.sampler_layer()
-    }
-
-    fn needs_full_rows(&self) -> bool {
-        self.unmasker.needs_full_rows()
-    }
-
-    fn name(&self) -> &'static str {
-        self.unmasker.name()
+    fn inner(&self) -> Option<&dyn Unmasker> {
+        Some(&self.unmasker)
     }
 }

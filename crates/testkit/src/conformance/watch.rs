@@ -1,7 +1,5 @@
-use std::sync::Arc;
-
-use conjoint_core::unmasker::{Control, DynUnmasker};
-use conjoint_core::{Error as CoreError, Next, Order, SamplerLayer, StepRequest, Unmasker, View};
+use conjoint_core::unmasker::DynUnmasker;
+use conjoint_core::{Error as CoreError, Next, StepRequest, Unmasker, View};
 
 use super::Violation;
 
@@ -54,31 +52,7 @@ impl Unmasker for Watched {
         self.inner.decide(view)
     }
 
-    fn control(&self) -> Control {
-        self.inner.control()
-    }
-
-    fn order(&self) -> Option<Arc<dyn Order>> {
-        self.inner.order()
-    }
-
-    fn default_order(&self) -> Arc<dyn Order> {
-        self.inner.default_order()
-    }
-
-    fn reveals_selection(&self) -> bool {
-        self.inner.reveals_selection()
-    }
-
-    fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
-        self.inner.sampler_layer()
-    }
-
-    fn needs_full_rows(&self) -> bool {
-        self.inner.needs_full_rows()
-    }
-
-    fn name(&self) -> &'static str {
-        self.inner.name()
+    fn inner(&self) -> Option<&dyn Unmasker> {
+        Some(&self.inner)
     }
 }
