@@ -201,20 +201,17 @@ pub enum Error {
     #[error("hidden states were asked for, but the model does not give them out")]
     NoHiddenStates,
 
-    /// A policy selected a candidate that there is not.
-    #[error(
-        "sequence {sequence}: {policy} selected candidate {candidate}, but there are only \
-         {candidates} (counted from 0)"
-    )]
-    NoSuchCandidate {
+    /// A policy or a reviser selected a candidate that there is not, or one twice.
+    #[error("sequence {sequence}: {policy} selected candidate {candidate}: {reason}")]
+    BadSelection {
         /// Index of the sequence in the request.
         sequence: usize,
         /// The policy.
         policy: &'static str,
         /// The candidate selected.
         candidate: usize,
-        /// The number of candidates.
-        candidates: usize,
+        /// What is wrong with it.
+        reason: String,
     },
 
     /// A run was asked about a sequence that it does not have.

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use conjoint_core::denoiser::{Answer, Changed, Request, SequenceId, Session};
+use conjoint_core::order::Entropy;
+use conjoint_core::policy::{EarlyCommit, Ranked, Selection};
 use conjoint_core::schedule::{LladaEven, TokensPerStep};
 use conjoint_core::unmasker::Marginal;
 use conjoint_core::{
-    Beliefs, CancelToken, Canvas, Denoiser, Error, Event, FinishReason, Generator, State,
-    Vocabulary,
+    Beliefs, CancelToken, Canvas, Denoiser, Error, Event, FinishReason, Generator, Observation,
+    Policy, Row, State, Vocabulary, reviser,
 };
 use ndarray::Array2;
 
@@ -324,4 +326,45 @@ fn a_run_that_is_dropped_ends_its_sequences() {
     run.cancel(1).unwrap();
     drop(run);
     assert_eq!(*ended.lock().unwrap(), [SequenceId(1), SequenceId(0)]);
+}
+
+/// A policy that selects these.
+#[derive(Clone)]
+struct Selecting(Vec<usize>);
+
+impl Policy for Selecting {
+    fn select(&mut self, _: &mut Observation<'_>, selection: &mut Selection) -> Result<(), Error> {
+        selection.all_of(self.0.iter().copied().map(Row::candidate));
+        Ok(())
+    }
+}
+
+#[test]
+fn bad_selections_are_named() {
+    let run = |selected: &[usize]| {
+        let generator = generator().unmasker(Marginal::default());
+        let generator = generator.policy(Selecting(selected.to_vec()));
+        generator.run(vec![canvas(1, 3)], &mut ()).map(|_| ())
+    };
+    for (selected, reason) in [(vec![0, 3], "only 3 candidates"), (vec![1, 0, 1], "already")] {
+        let error = run(&selected).unwrap_err();
+        let named = matches!(error, Error::BadSelection { sequence: 0, policy: "Selecting", .. });
+        assert!(named && error.to_string().contains(reason), "{error}");
+    }
+    // Nothing selected, and no total of steps.
+    assert!(matches!(run(&[]), Err(Error::NoProgress { sequence: 0, step: 0 })));
+    // One revised to death: what it selects is checked as well.
+    let rcr = generator().unmasker(Marginal::default()).policy(Selecting(vec![0, 0, 0, 0]));
+    let error = rcr.reviser(reviser::Rcr::default()).run(vec![canvas(1, 3)], &mut ());
+    assert!(matches!(error, Err(Error::BadSelection { .. })));
+}
+
+#[test]
+fn a_window_beyond_the_sequence_is_an_error() {
+    let one = Ranked::new(Entropy, TokensPerStep::ONE);
+    let commit = EarlyCommit::new(one, 2..6).unwrap();
+    let generator = generator().unmasker(Marginal::default()).policy(commit);
+    assert!(generator.run(vec![canvas(1, 5)], &mut ()).is_ok());
+    let error = generator.run(vec![canvas(1, 4)], &mut ()).unwrap_err().to_string();
+    assert!(error.contains("answer window") && error.contains("0..5"), "{error}");
 }

@@ -6,13 +6,14 @@ use common::blank;
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::reviser::Edit;
+use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::strategy::{self, Strategy};
-use conjoint_core::unmasker::Marginal;
+use conjoint_core::unmasker::{LearnedJoint, Marginal};
 use conjoint_core::{
     Beliefs, Canvas, Denoiser, Error, Generator, Next, Observer, Question, RowId, State,
     StepRequest, TokenId, Unmasker, View, Vocabulary,
 };
-use conjoint_testkit::TabularJoint;
+use conjoint_testkit::{ExactRefiner, TabularJoint};
 
 const MASK: TokenId = 2;
 
@@ -179,4 +180,21 @@ fn a_held_sequence_is_as_it_is_alone() {
         );
         assert_eq!(generator.run(vec![canvas], &mut ()).unwrap(), [expected]);
     }
+}
+
+/// The block fills in a sampler pass, and is kept open for edits all the same.
+#[test]
+fn a_block_that_fills_in_a_sampler_pass_is_held_too() {
+    let joint = TabularJoint::random(4, 3, 0.2, 3).unwrap();
+    let steps = |post_steps| {
+        let edit = Edit::new(0.0).unwrap().post_steps(post_steps);
+        let generator = Generator::new(common::oracle(&joint))
+            .unmasker(LearnedJoint::new(ExactRefiner))
+            .schedule(TokensPerStep::new(4).unwrap())
+            .reviser(edit);
+        generator.run(vec![blank(&joint)], &mut ()).unwrap().remove(0)
+    };
+    let (none, some) = (steps(0), steps(3));
+    assert_eq!((none.steps, none.sampler_calls), (1, 3));
+    assert!(some.steps > 1 && some.denoiser_calls > 1, "{some:?}");
 }

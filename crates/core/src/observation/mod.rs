@@ -95,6 +95,8 @@ pub(crate) struct Scratch {
     /// Rows whose draw fell outside of their top, with their places in the list of draws.
     pub outside: Vec<(usize, Row)>,
     pub selection: Selection,
+    /// Which candidates a selection has.
+    pub marked: Vec<bool>,
     pub reveals: Vec<(usize, Drawn)>,
     pub remasks: Vec<usize>,
     /// The positions that the step's sampler passes look at, if not all.

@@ -56,7 +56,7 @@ impl View<'_> {
     }
 
     /// How many more tokens the policy reveals in this step: at least 1 while there are candidates, and at most all that
-    /// it ranked.
+    /// it ranked. All candidates for an unmasker that [decides alone](crate::unmasker::Control).
     pub fn quota(&self) -> usize {
         let selection = &self.scratch.selection;
         selection.count.clamp(1, selection.ranked.len().max(1)).min(selection.ranked.len())

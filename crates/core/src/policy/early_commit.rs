@@ -28,7 +28,7 @@ impl EarlyCommit {
     /// Around this policy, with the answer in these positions of the sequence.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the window is empty.
+    /// [`Error::Parameter`] if the window is empty. A window beyond the end of a sequence is that sequence's error.
     pub fn new(policy: impl DynPolicy, window: Range<usize>) -> Result<Self, Error> {
         if window.is_empty() {
             let value = format!("{}..{}", window.start, window.end);
@@ -81,7 +81,12 @@ impl Policy for EarlyCommit {
         }
         self.policy.plan(request)?;
         let length = request.canvas().len();
-        self.asked.extend(self.window.clone().filter(|&p| p < length).map(|p| request.ask(p)));
+        if self.window.end > length {
+            let value = format!("{}..{}", self.window.start, self.window.end);
+            let expected = format!("a range within 0..{length}, the sequence");
+            return Err(Error::parameter("answer window", value, expected));
+        }
+        self.asked.extend(self.window.clone().map(|p| request.ask(p)));
         Ok(())
     }
 
@@ -90,7 +95,7 @@ impl Policy for EarlyCommit {
         rows: &mut Observation<'_>,
         selection: &mut Selection,
     ) -> Result<(), Error> {
-        self.committed = self.committed || !self.asked.is_empty() && self.is_settled(rows);
+        self.committed = self.committed || self.is_settled(rows);
         if self.committed {
             selection.all_of(rows.rows());
             return Ok(());

@@ -47,16 +47,16 @@ impl Sequence {
         let masked = |&&(position, _): &&(usize, _)| self.canvas.is_masked(position);
         let revealed = scratch.reveals.iter().filter(masked).count();
         self.left = scratch.selection.count.saturating_sub(revealed);
-        let keeps = scratch.keep_open;
+        self.keeps = match (round, scratch.keep_open, scratch.kept_by_reviser) {
+            (0, false, _) => Held::No,
+            (_, false, _) => self.keeps,
+            (_, true, true) => Held::ByReviser,
+            (_, true, false) => Held::ByUnmasker,
+        };
         self.check_progress(next, round, candidates, scratch)?;
-        let by_reviser = self.held == Held::ByReviser || scratch.kept_by_reviser;
         let next = self.make_moves(next, round, scratch, observer)?;
         let is_full = self.canvas.masked().next().is_none();
-        self.held = match (is_full && keeps, by_reviser) {
-            (false, _) => Held::No,
-            (true, true) => Held::ByReviser,
-            (true, false) => Held::ByUnmasker,
-        };
+        self.held = if is_full { self.keeps } else { Held::No };
         Ok(next)
     }
 
@@ -84,8 +84,12 @@ impl super::Parts {
     /// After the forward.
     fn first_round(&mut self, view: &mut View<'_>, held: Held) -> Result<Next, Error> {
         let Self { unmasker, policy, reviser, .. } = self;
-        let Some(policy) = policy else { return unmasker.decide(view) };
         let candidates = view.candidates().len();
+        let Some(policy) = policy else {
+            let every = view.rows();
+            view.scratch.selection.all_of(every);
+            return unmasker.decide(view);
+        };
         let mut selection = std::mem::take(&mut view.scratch.selection);
         selection.ranked.clear();
         selection.count = 0;
@@ -98,7 +102,10 @@ impl super::Parts {
         if let Some(reviser) = reviser {
             reviser.revise(&mut Revision(view))?;
             view.scratch.kept_by_reviser = view.scratch.keep_open;
-            check_selection(&**policy, &view.scratch.selection.ranked, view)?;
+            let selection = std::mem::take(&mut view.scratch.selection);
+            let checked = check_selection(&**policy, &selection.ranked, view);
+            view.scratch.selection = selection;
+            checked?;
         }
         let selection = &view.scratch.selection;
         if selection.ranked.is_empty() && held != Held::ByUnmasker {
@@ -127,19 +134,27 @@ impl super::Parts {
     }
 }
 
-/// Rejects selections of candidates that there are not.
+/// Rejects selections of candidates that there are not, and of one twice.
 fn check_selection(
     policy: &(impl Policy + ?Sized),
     ranked: &[Row],
-    view: &View<'_>,
+    view: &mut View<'_>,
 ) -> Result<(), Error> {
-    let candidates = view.candidates().len();
-    match ranked.iter().find(|row| row.index() >= candidates) {
-        None => Ok(()),
-        Some(row) => {
-            let candidate = row.index();
-            let (sequence, policy) = (view.sequence(), policy.name());
-            Err(Error::NoSuchCandidate { sequence, policy, candidate, candidates })
-        }
+    let (sequence, policy, candidates) = (view.sequence(), policy.name(), view.candidates().len());
+    let marked = &mut view.scratch.marked;
+    marked.clear();
+    marked.resize(candidates, false);
+    for row in ranked {
+        let candidate = row.index();
+        let reason = match marked.get_mut(candidate) {
+            Some(false) => {
+                marked[candidate] = true;
+                continue;
+            }
+            Some(true) => "it was selected already".to_owned(),
+            None => format!("there are only {candidates} candidates, counted from 0"),
+        };
+        return Err(Error::BadSelection { sequence, policy, candidate, reason });
     }
+    Ok(())
 }

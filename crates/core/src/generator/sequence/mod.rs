@@ -37,6 +37,8 @@ pub(super) struct Sequence {
     /// How many more tokens the policy reveals in this step.
     left: usize,
     held: Held,
+    /// Who keeps the block open in this step, should it become full.
+    keeps: Held,
     steps: usize,
     most_steps: usize,
     denoiser_calls: usize,
@@ -101,6 +103,7 @@ impl Sequence {
             window: Vec::new(),
             left: 0,
             held: Held::No,
+            keeps: Held::No,
             steps: 0,
             most_steps: steps + STEPS_PER_POSITION * length,
             denoiser_calls: 0,
