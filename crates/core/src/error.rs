@@ -202,12 +202,12 @@ pub enum Error {
     NoHiddenStates,
 
     /// A policy or a reviser selected a candidate that there is not, or one twice.
-    #[error("sequence {sequence}: {policy} selected candidate {candidate}: {reason}")]
+    #[error("sequence {sequence}: {by} selected candidate {candidate}: {reason}")]
     BadSelection {
         /// Index of the sequence in the request.
         sequence: usize,
-        /// The policy.
-        policy: &'static str,
+        /// The policy or reviser.
+        by: &'static str,
         /// The candidate selected.
         candidate: usize,
         /// What is wrong with it.

@@ -58,7 +58,7 @@ pub trait Observer {
         let _ = (sequence, step, canvas);
     }
 
-    /// A sequence is finished, or was ended from outside.
+    /// A sequence is finished, or was ended from outside: perhaps before it [began](Self::on_begin).
     fn on_finish(&mut self, sequence: usize, output: &Output) {
         let _ = (sequence, output);
     }

@@ -148,7 +148,7 @@ fn a_token_cancelled_on_another_thread_ends_the_run_within_a_step() {
     assert_eq!(events, [Event::Finish { sequence: 0 }, Event::Finish { sequence: 1 }]);
     assert!(run.is_done());
     let output = run.take(0).unwrap().unwrap();
-    assert_eq!((output.finish, output.steps, output.drawn), (FinishReason::Cancelled, 1, 30));
+    assert_eq!((output.finish, output.steps, output.drawn), (FinishReason::Cancelled, 1, 1));
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn bad_selections_are_named() {
     };
     for (selected, reason) in [(vec![0, 3], "only 3 candidates"), (vec![1, 0, 1], "already")] {
         let error = run(&selected).unwrap_err();
-        let named = matches!(error, Error::BadSelection { sequence: 0, policy: "Selecting", .. });
+        let named = matches!(error, Error::BadSelection { sequence: 0, by: "Selecting", .. });
         assert!(named && error.to_string().contains(reason), "{error}");
     }
     // Nothing selected, and no total of steps.

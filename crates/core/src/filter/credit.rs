@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use super::{Filter, FilterRow};
 use crate::{Error, RowStats, TokenId};
@@ -27,7 +26,8 @@ pub struct CreditDecoding {
 /// The credits of one sequence.
 #[derive(Default)]
 struct Credits {
-    block: Range<usize>,
+    /// Where the current block begins.
+    block: usize,
     step: usize,
     /// M: by position, the tokens that have ever led there.
     credits: BTreeMap<usize, Vec<(TokenId, f64)>>,
@@ -35,7 +35,7 @@ struct Credits {
 
 impl Credits {
     /// Begins a step, unless it has begun already.
-    fn begin(&mut self, block: Range<usize>, step: usize, beta: f64) {
+    fn begin(&mut self, block: usize, step: usize, beta: f64) {
         if self.block != block {
             *self = Self { block, step, credits: BTreeMap::new() };
         } else if self.step != step {
@@ -83,7 +83,7 @@ impl Filter for CreditDecoding {
         let (position, canvas) = (row.position, row.canvas);
         let credits = row.memory.of::<Credits>();
         if row.first && canvas.is_masked(position) {
-            credits.begin(canvas.block(), row.step, self.beta);
+            credits.begin(canvas.block().start, row.step, self.beta);
             if let Some(stats) = RowStats::of(row.logits) {
                 credits.add(position, stats.top, stats.p1.powf(self.gamma));
             }

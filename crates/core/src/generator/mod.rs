@@ -257,7 +257,8 @@ impl Generator {
         canvases: Vec<Canvas>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Output>, Error> {
-        self.start(canvases)?.finish_or_fail(observer)
+        let mut run = self.start(canvases)?;
+        run.finish_or_fail(observer)
     }
 
     /// As [`run`](Self::run), but a sequence that fails ends alone: its error stands in its place.
@@ -269,7 +270,8 @@ impl Generator {
         canvases: Vec<Canvas>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Result<Output, Error>>, Error> {
-        self.start(canvases)?.finish_all(observer)
+        let mut run = self.start(canvases)?;
+        run.finish_all(observer)
     }
 
     /// As [`run`](Self::run), with settings of its own for every sequence: strategy, schedule, filter,
@@ -284,7 +286,8 @@ impl Generator {
         requests: Vec<(Canvas, Generator)>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Output>, Error> {
-        self.start_each(requests)?.finish_or_fail(observer)
+        let mut run = self.start_each(requests)?;
+        run.finish_or_fail(observer)
     }
 
     /// Starts a run over these canvases that is taken step by step. There may be none yet: sequences can be

@@ -20,7 +20,8 @@ impl<'a> Observation<'a> {
         scratch.reveals.clear();
         scratch.remasks.clear();
         scratch.window.clear();
-        (scratch.keep_open, scratch.kept_by_reviser, scratch.drafted) = (false, false, false);
+        (scratch.keep_open, scratch.kept_by_reviser) = (false, false);
+        (scratch.drafted, scratch.narrowed) = (false, false);
         let mut this = Self { seen, config, stream, memory, scratch };
         let mut tops = std::mem::take(&mut this.scratch.tops);
         tops.clear();
@@ -29,7 +30,8 @@ impl<'a> Observation<'a> {
         let first = this.seen.round == 0;
         for (row, top) in tops.iter().enumerate() {
             let position = this.seen.rows[row].position;
-            let stats = top.map_or_else(|| this.sweep(Row(row), first), Ok)?;
+            let is_new = first && row < this.seen.candidates;
+            let stats = top.map_or_else(|| this.sweep(Row(row), is_new), Ok)?;
             this.scratch.rows.push(Candidate { position, stats, confidence: stats.p1 });
         }
         this.scratch.tops = tops;
@@ -67,7 +69,7 @@ impl<'a> Observation<'a> {
         stats.ok_or(Error::EmptyRow { sequence, position })
     }
 
-    /// Brings a whole row, checked and filtered, into `scratch.row`. `first` says that the row is new in this step.
+    /// Brings a whole row, checked and filtered, into `scratch.row`. `first` says that it is a candidate's and new in this step.
     pub(super) fn load(&mut self, row: Row, first: bool) -> Result<usize, Error> {
         let RowRef { position, row } = self.place(row);
         let logits = self.seen.answer.logits(row)?;

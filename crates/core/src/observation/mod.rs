@@ -101,9 +101,11 @@ pub(crate) struct Scratch {
     pub remasks: Vec<usize>,
     /// The positions that the step's sampler passes look at, if not all.
     pub window: Vec<usize>,
-    /// Whether the block is to stay open even if it is full now.
+    /// Whether they look at the window alone, empty or not.
+    pub narrowed: bool,
+    /// Whether the unmasker keeps the block open even if it is full now.
     pub keep_open: bool,
-    /// Whether it is the reviser that keeps it open.
+    /// Whether the reviser keeps it open.
     pub kept_by_reviser: bool,
     /// Whether confidences are those of drafted tokens.
     pub drafted: bool,
@@ -191,7 +193,8 @@ impl<'a> Observation<'a> {
         (0..self.seen.candidates).map(Row)
     }
 
-    /// The row that answers a question.
+    /// The row that answers a question of this step. After the full forward only: sampler passes answer none, and in their
+    /// rounds there is no such row.
     pub fn answer(&self, question: Question) -> Row {
         Row(self.seen.candidates + question.0)
     }

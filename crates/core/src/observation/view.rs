@@ -179,12 +179,13 @@ impl View<'_> {
     }
 
     /// Restricts the rest of the step to these candidates. The output layer then runs on their rows only, and the step
-    /// ends once they are revealed. Without it the rest of the step is open to all that the policy ranked.
+    /// ends once they are revealed. Without it the rest of the step is open to all that the policy ranked; with none the step is over.
     ///
     /// # Panics
     /// If there is no such candidate.
     pub fn narrow_to(&mut self, candidates: impl IntoIterator<Item = Row>) {
         let (rows, window) = (self.0.seen.rows, &mut self.0.scratch.window);
+        self.0.scratch.narrowed = true;
         window.clear();
         window.extend(candidates.into_iter().map(|row| rows[row.index()].position));
     }

@@ -100,7 +100,7 @@ impl Policy for Demask {
     ) -> Result<(), Error> {
         self.order.rank(rows, &mut selection.ranked)?;
         let chosen = match self.bound {
-            0.0 => vec![selection.ranked[0]],
+            0.0 => selection.ranked.iter().take(1).copied().collect(),
             bound => choose(&self.influences(rows)?, &selection.ranked, bound),
         };
         selection.all_of(chosen);

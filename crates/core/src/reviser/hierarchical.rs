@@ -57,7 +57,9 @@ impl Reviser for Hierarchical {
         doubted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         doubted.truncate(revision.candidates().len().saturating_sub(1));
         doubted.iter().for_each(|&(_, position)| revision.remask(position));
-        revision.select_at_least(doubted.len() + 1);
+        if !doubted.is_empty() {
+            revision.select_at_least(doubted.len() + 1);
+        }
         Ok(())
     }
 }

@@ -69,6 +69,10 @@ impl Unmasker for Confidence {
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        // An unmasker around this one may not have passed the call on.
+        if self.drafted.len() != view.candidates().len() {
+            self.draft(view)?;
+        }
         for rank in 0..view.quota() {
             let candidate = view.ranked(rank);
             view.reveal(candidate, self.drafted[candidate.index()]);

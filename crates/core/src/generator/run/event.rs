@@ -19,7 +19,8 @@ pub enum Event {
         /// The position.
         position: usize,
     },
-    /// A sequence finished, or was ended from outside: its [output](super::Run::take) can be taken. What was filled in
+    /// A sequence finished, or was ended from outside, perhaps before it began: its [output](super::Run::take) can be
+    /// taken. What was filled in
     /// behind an end-of-sequence id is in the output, and was not reported as revealed.
     Finish {
         /// Its index.

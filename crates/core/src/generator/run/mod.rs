@@ -47,8 +47,8 @@ pub struct Run {
     waiting: VecDeque<Sequence>,
     active: Vec<Sequence>,
     ended: BTreeMap<usize, Result<Output, Error>>,
-    /// Sequences cancelled since the last step.
-    cancelled: Vec<usize>,
+    /// What was cancelled since the last step and is still to be reported.
+    cancelled: Vec<(usize, Output)>,
     /// The number of sequences so far.
     count: usize,
     memory: step::Memory,
@@ -184,7 +184,9 @@ impl Run {
         };
         let ended = ended.ok_or(Error::NoSuchSequence { sequence })?;
         self.end(ended, Some(FinishReason::Cancelled), &mut ());
-        self.cancelled.push(sequence);
+        if let Some(Ok(output)) = self.ended.get(&sequence) {
+            self.cancelled.push((sequence, output.clone()));
+        }
         Ok(())
     }
 
@@ -207,10 +209,8 @@ impl Run {
     /// # Errors
     /// Those of [`step`](Self::step).
     pub fn step_observed(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        for sequence in std::mem::take(&mut self.cancelled) {
-            if let Some(Ok(output)) = self.ended.get(&sequence) {
-                observer.on_finish(sequence, output);
-            }
+        for (sequence, output) in std::mem::take(&mut self.cancelled) {
+            observer.on_finish(sequence, &output);
         }
         if let Some(reason) = self.is_over() {
             for sequence in std::mem::take(&mut self.waiting) {
@@ -235,13 +235,16 @@ impl Run {
         for sequence in self.memory.take_failed() {
             self.end(sequence, None, observer);
         }
-        stepped?;
-        let has_ended = |sequence: &Sequence| sequence.failed.is_some() || sequence.is_done();
+        // Of a step that a model has failed in, the sequences that it did not take to their end go on.
+        let is_whole = stepped.is_ok();
+        let has_ended = |sequence: &Sequence| {
+            sequence.failed.is_some() || is_whole && sequence.is_done()
+        };
         while let Some(place) = self.active.iter().position(has_ended) {
             let sequence = self.active.remove(place);
             self.end(sequence, None, observer);
         }
-        Ok(())
+        stepped
     }
 
     /// Whether every sequence has ended and was reported.
@@ -269,9 +272,9 @@ impl Run {
     /// Steps to the end; the outcomes in the order of the sequences, those taken before left out.
     ///
     /// # Errors
-    /// Those of [`step`](Self::step).
+    /// Those of [`step`](Self::step). What has ended before can still be [taken](Self::take).
     pub fn finish_all(
-        mut self,
+        &mut self,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Result<Output, Error>>, Error> {
         while !self.is_done() {
@@ -283,8 +286,9 @@ impl Run {
     /// Steps to the end, or to the first sequence that fails.
     ///
     /// # Errors
-    /// Those of [`step`](Self::step), and that of the sequence that failed.
-    pub fn finish_or_fail(mut self, observer: &mut dyn Observer) -> Result<Vec<Output>, Error> {
+    /// Those of [`step`](Self::step), and that of the sequence that failed. After the first kind, what has ended before
+    /// can still be [taken](Self::take).
+    pub fn finish_or_fail(&mut self, observer: &mut dyn Observer) -> Result<Vec<Output>, Error> {
         while !self.is_done() {
             self.step_observed(observer)?;
             if self.ended.values().any(Result::is_err) {

@@ -27,8 +27,10 @@ pub(super) struct Memory {
     batch: Vec<Shown<'static>>,
     /// Rows answered, each with the sequences they belong to: a range of `slots`.
     answers: Vec<(Range<usize>, Rows)>,
-    /// Hidden states of the forward, if they were asked for.
+    /// Hidden states of the forward: those of each sequence, if any asked for them.
     hidden: Vec<Array2<f32>>,
+    /// Which sequences asked for hidden states.
+    ask_hidden: Vec<bool>,
     slots: Vec<usize>,
     /// Sequences that failed before the forward.
     failed: Vec<Sequence>,
@@ -57,14 +59,19 @@ pub(super) fn step(
         return Ok(());
     };
     for round in 0.. {
-        let Memory { scratch, layout, answers, hidden, slots, asking, .. } = &mut *memory;
+        let Memory { scratch, layout, answers, hidden, ask_hidden, slots, asking, .. } =
+            &mut *memory;
         asking.clear();
         for (range, rows) in answers.iter() {
             for &slot in &slots[range.clone()] {
-                let hidden = hidden.get(slot).map(|hidden| hidden.view());
+                // What a neighbour asked for is not this one's to see.
+                let hidden = hidden.get(slot).filter(|_| ask_hidden[slot]).map(|h| h.view());
                 let own = &layout.shown[slot];
                 let answered = Answered { rows, hidden, own, round };
                 let sequence = &mut active[slot];
+                if sequence.failed.is_some() {
+                    continue;
+                }
                 match sequence.decide(&answered, scratch, observer) {
                     Ok(Next::Refine) => asking.push(slot),
                     Ok(Next::EndStep) => {}
@@ -97,14 +104,16 @@ fn forward(
     memory: &mut Memory,
     observer: &mut dyn Observer,
 ) -> Result<Option<State>, Error> {
-    let Memory { layout, condense, questions, batch, answers, hidden, slots, failed, .. } = memory;
+    let Memory { layout, condense, questions, batch, answers, hidden, .. } = memory;
+    let Memory { ask_hidden, slots, failed, .. } = memory;
     questions.clear();
-    let (mut asks_hidden, mut slot) = (false, 0);
+    ask_hidden.clear();
+    let mut slot = 0;
     while slot < active.len() {
         match active[slot].plan(observer) {
             Ok((asked, hidden)) => {
                 questions.push(asked);
-                asks_hidden |= hidden;
+                ask_hidden.push(hidden);
                 slot += 1;
             }
             Err(error) => {
@@ -118,6 +127,7 @@ fn forward(
     if slots.is_empty() {
         return Ok(None);
     }
+    let asks_hidden = ask_hidden.contains(&true);
     let mut shown = emptied(mem::take(batch));
     shown.extend(active.iter().map(Sequence::shown));
     layout.lay_out(&shown, questions);
@@ -135,10 +145,19 @@ fn forward(
     *batch = emptied(shown);
     let Answer { rows, state, hidden: states } = answer;
     rows.expect_shape(layout.rows.len(), generator.vocabulary().size())?;
-    if asks_hidden && states.len() != canvases {
-        return Err(Error::NoHiddenStates);
-    }
     *hidden = states;
+    if hidden.len() == canvases {
+        for (sequence, states) in active.iter().zip(hidden.iter()) {
+            let (got, expected) = (states.nrows(), sequence.canvas.len());
+            if asks_hidden && got != expected {
+                return Err(Error::model(format!("{got} hidden states: expected {expected}")));
+            }
+        }
+    } else if asks_hidden {
+        hidden.clear();
+        let asked = active.iter_mut().zip(ask_hidden.iter()).filter(|(_, asked)| **asked);
+        asked.for_each(|(sequence, _)| sequence.failed = Some(Error::NoHiddenStates));
+    }
     let passes = generator.model.passes();
     for (sequence, forwards) in active.iter_mut().zip(&layout.forwards) {
         sequence.forwarded(passes * forwards, observer);

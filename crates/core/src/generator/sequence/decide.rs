@@ -3,7 +3,7 @@
 use super::{Answered, Held, Sequence};
 use crate::observation::{Row, Scratch, Seen};
 use crate::reviser::Revision;
-use crate::unmasker::{Next, View};
+use crate::unmasker::{DynUnmasker, Next, View};
 use crate::{Error, Observation, Observer, Policy, Reviser, Unmasker};
 
 impl Sequence {
@@ -47,12 +47,12 @@ impl Sequence {
         let masked = |&&(position, _): &&(usize, _)| self.canvas.is_masked(position);
         let revealed = scratch.reveals.iter().filter(masked).count();
         self.left = scratch.selection.count.saturating_sub(revealed);
-        self.keeps = match (round, scratch.keep_open, scratch.kept_by_reviser) {
-            (0, false, _) => Held::No,
-            (_, false, _) => self.keeps,
-            (_, true, true) => Held::ByReviser,
-            (_, true, false) => Held::ByUnmasker,
-        };
+        if round == 0 {
+            self.keeps = if scratch.kept_by_reviser { Held::ByReviser } else { Held::No };
+        }
+        if scratch.keep_open {
+            self.keeps = Held::ByUnmasker;
+        }
         self.check_progress(next, round, candidates, scratch)?;
         let next = self.make_moves(next, round, scratch, observer)?;
         let is_full = self.canvas.masked().next().is_none();
@@ -71,8 +71,10 @@ impl Sequence {
         let ends = next == Next::EndStep;
         // While a schedule with a total has steps left, the run ends all the same.
         let may_wait = ends && candidates > 0 && !self.progress.is_last();
-        // The sampler pass followed a reveal, so that the step has got somewhere; a full block is done with.
-        let is_over = ends && (round > 0 || candidates == 0 && !scratch.keep_open);
+        // The sampler pass followed a reveal, so that the step has got somewhere; a full block is done with, or has
+        // masks again.
+        let is_done_with = self.keeps == Held::No || !scratch.remasks.is_empty();
+        let is_over = ends && (round > 0 || candidates == 0 && is_done_with);
         if scratch.reveals.is_empty() && !may_wait && !is_over {
             return Err(self.no_progress());
         }
@@ -86,9 +88,7 @@ impl super::Parts {
         let Self { unmasker, policy, reviser, .. } = self;
         let candidates = view.candidates().len();
         let Some(policy) = policy else {
-            let every = view.rows();
-            view.scratch.selection.all_of(every);
-            return unmasker.decide(view);
+            return decide_alone(unmasker, view);
         };
         let mut selection = std::mem::take(&mut view.scratch.selection);
         selection.ranked.clear();
@@ -96,14 +96,14 @@ impl super::Parts {
         if candidates > 0 {
             unmasker.draft(view)?;
             policy.select(&mut view.0, &mut selection)?;
-            check_selection(&**policy, &selection.ranked, view)?;
+            check_selection(policy.name(), &selection.ranked, view)?;
         }
         view.scratch.selection = selection;
         if let Some(reviser) = reviser {
             reviser.revise(&mut Revision(view))?;
-            view.scratch.kept_by_reviser = view.scratch.keep_open;
+            view.scratch.kept_by_reviser = std::mem::take(&mut view.scratch.keep_open);
             let selection = std::mem::take(&mut view.scratch.selection);
-            let checked = check_selection(&**policy, &selection.ranked, view);
+            let checked = check_selection(reviser.name(), &selection.ranked, view);
             view.scratch.selection = selection;
             checked?;
         }
@@ -114,7 +114,7 @@ impl super::Parts {
         // Passes look at nothing but what was selected, and at nothing that was masked again just now.
         let is_closed = selection.ranked.len() < candidates || !view.scratch.remasks.is_empty();
         let next = unmasker.decide(view)?;
-        if is_closed && next == Next::Refine && view.scratch.window.is_empty() {
+        if is_closed && next == Next::Refine && !view.scratch.narrowed {
             view.narrow_to_best(usize::MAX);
         }
         Ok(next)
@@ -122,25 +122,35 @@ impl super::Parts {
 
     /// After a sampler pass.
     fn later_round(&mut self, view: &mut View<'_>, left: usize) -> Result<Next, Error> {
-        if let Some(policy) = &mut self.policy {
-            let mut selection = std::mem::take(&mut view.scratch.selection);
-            let ranked = policy.rank(&mut view.0, &mut selection.ranked);
-            selection.count = left;
-            let checked = ranked.and_then(|()| check_selection(&**policy, &selection.ranked, view));
-            view.scratch.selection = selection;
-            checked?;
+        let Some(policy) = &mut self.policy else {
+            return decide_alone(&mut self.unmasker, view);
+        };
+        let mut selection = std::mem::take(&mut view.scratch.selection);
+        selection.ranked.clear();
+        selection.count = left;
+        let ranked = policy.rank(&mut view.0, &mut selection.ranked);
+        let checked = ranked.and_then(|()| check_selection(policy.name(), &selection.ranked, view));
+        let has_none = selection.ranked.is_empty();
+        view.scratch.selection = selection;
+        checked?;
+        // Nothing is left to reveal for a policy that ranks nobody.
+        if has_none {
+            return Ok(Next::EndStep);
         }
         self.unmasker.decide(view)
     }
 }
 
+/// Without a policy every candidate is open.
+fn decide_alone(unmasker: &mut dyn DynUnmasker, view: &mut View<'_>) -> Result<Next, Error> {
+    let every = view.rows();
+    view.scratch.selection.all_of(every);
+    unmasker.decide(view)
+}
+
 /// Rejects selections of candidates that there are not, and of one twice.
-fn check_selection(
-    policy: &(impl Policy + ?Sized),
-    ranked: &[Row],
-    view: &mut View<'_>,
-) -> Result<(), Error> {
-    let (sequence, policy, candidates) = (view.sequence(), policy.name(), view.candidates().len());
+fn check_selection(by: &'static str, ranked: &[Row], view: &mut View<'_>) -> Result<(), Error> {
+    let (sequence, candidates) = (view.sequence(), view.candidates().len());
     let marked = &mut view.scratch.marked;
     marked.clear();
     marked.resize(candidates, false);
@@ -154,7 +164,7 @@ fn check_selection(
             Some(true) => "it was selected already".to_owned(),
             None => format!("there are only {candidates} candidates, counted from 0"),
         };
-        return Err(Error::BadSelection { sequence, policy, candidate, reason });
+        return Err(Error::BadSelection { sequence, by, candidate, reason });
     }
     Ok(())
 }

@@ -56,9 +56,10 @@ impl Sequence {
         self.eos().map_or(self.canvas.len(), |(eos, _)| eos + 1)
     }
 
-    /// How many positions were not given, up to the end.
+    /// How many positions were drawn, up to the end.
     pub(super) fn drawn(&self) -> usize {
-        (0..self.end()).filter(|&position| !self.canvas.is_given(position)).count()
+        let is_drawn = |&p: &usize| !self.canvas.is_given(p) && !self.canvas.is_masked(p);
+        (0..self.end()).filter(is_drawn).count()
     }
 
     /// Closes what lies behind the end of the sequence as it stands, and opens what no longer does.

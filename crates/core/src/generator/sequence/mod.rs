@@ -105,7 +105,7 @@ impl Sequence {
             held: Held::No,
             keeps: Held::No,
             steps: 0,
-            most_steps: steps + STEPS_PER_POSITION * length,
+            most_steps: steps.saturating_add(STEPS_PER_POSITION.saturating_mul(length)),
             denoiser_calls: 0,
             sampler_calls: 0,
         };
@@ -203,6 +203,11 @@ impl Sequence {
             if token as usize >= size {
                 return Err(Error::UnknownToken { sequence, token, position, size });
             }
+            if !self.canvas.open().contains(&position) {
+                let reason =
+                    "it cannot be revealed: it is outside the current block, or behind the end";
+                return Err(Error::IllegalMove { position, reason });
+            }
             self.canvas.reveal(position, token)?;
             self.note_change(position);
             let (step, probability) = (self.steps, drawn.probability);
@@ -210,11 +215,12 @@ impl Sequence {
         }
         self.find_end();
         let is_full = self.canvas.masked().next().is_none();
-        if !scratch.window.is_empty() {
+        if scratch.narrowed {
             std::mem::swap(&mut self.window, &mut scratch.window);
         }
         let looked_at = |position: usize| self.window.contains(&position);
-        let window_is_done = !self.window.is_empty() && !self.canvas.masked().any(looked_at);
+        let is_narrowed = scratch.narrowed || !self.window.is_empty();
+        let window_is_done = is_narrowed && !self.canvas.masked().any(looked_at);
         Ok(if is_full || window_is_done && next == Next::Refine { Next::EndStep } else { next })
     }
 
