@@ -1,0 +1,42 @@
+use conjoint::prelude::*;
+
+/// Draws a token at every masked position, and keeps those that the policy selects.
+#[derive(Clone, Default)]
+pub struct Drafts {
+    raw: bool,
+    tokens: Vec<Drawn>,
+}
+
+impl Drafts {
+    /// The policy goes by the probability of a token in the filtered row.
+    pub fn filtered() -> Self {
+        Self::default()
+    }
+
+    /// The policy goes by the probability of a token in the row as the model gave it.
+    pub fn raw() -> Self {
+        Self { raw: true, ..Self::default() }
+    }
+}
+
+impl Unmasker for Drafts {
+    fn draft(&mut self, view: &mut View<'_>) -> Result<(), Error> {
+        self.tokens.clear();
+        for candidate in 0..view.candidates().len() {
+            let drawn = view.draw(candidate)?;
+            let sureness = match self.raw {
+                true => view.raw_probability(candidate, drawn.token)?,
+                false => view.probability(candidate, drawn.token)?,
+            };
+            view.set_confidence(candidate, sureness);
+            self.tokens.push(drawn);
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let selected: Vec<usize> = (0..view.quota()).map(|rank| view.ranked(rank)).collect();
+        selected.into_iter().for_each(|candidate| view.reveal(candidate, self.tokens[candidate]));
+        Ok(Next::EndStep)
+    }
+}
