@@ -22,7 +22,7 @@ impl Drafts {
 impl Unmasker for Drafts {
     fn draft(&mut self, view: &mut View<'_>) -> Result<(), Error> {
         self.tokens.clear();
-        for candidate in 0..view.candidates().len() {
+        for candidate in view.rows() {
             let drawn = view.draw(candidate)?;
             let sureness = match self.raw {
                 true => view.raw_probability(candidate, drawn.token)?,
@@ -35,8 +35,10 @@ impl Unmasker for Drafts {
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let selected: Vec<usize> = (0..view.quota()).map(|rank| view.ranked(rank)).collect();
-        selected.into_iter().for_each(|candidate| view.reveal(candidate, self.tokens[candidate]));
+        for rank in 0..view.quota() {
+            let candidate = view.ranked(rank);
+            view.reveal(candidate, self.tokens[candidate.index()]);
+        }
         Ok(Next::EndStep)
     }
 }

@@ -55,8 +55,8 @@ impl KlassRule {
     /// Takes in this step's distributions, and forgets positions that are no candidates any more.
     fn follow(&mut self, rows: &mut Observation<'_>) -> Result<(), Error> {
         let mut before = std::mem::take(&mut self.followed);
-        for candidate in 0..rows.candidates().len() {
-            let position = rows.candidates()[candidate].position;
+        for candidate in rows.rows() {
+            let position = rows.row(candidate).position;
             let now = distribution(rows.filtered(candidate)?);
             let followed = match before.remove(&position) {
                 None => Followed { last: now, moves: VecDeque::new() },
@@ -92,19 +92,20 @@ impl Policy for KlassRule {
         selection: &mut Selection,
     ) -> Result<(), Error> {
         self.follow(rows)?;
-        let candidates = rows.candidates();
-        let settled = |&i: &usize| {
-            candidates[i].confidence > self.tau && self.is_at_rest(candidates[i].position)
+        let settled = |&row: &Row| {
+            let candidate = rows.row(row);
+            candidate.confidence > self.tau && self.is_at_rest(candidate.position)
         };
-        let settled: Vec<usize> = (0..candidates.len()).filter(settled).collect();
+        let settled: Vec<Row> = rows.rows().filter(settled).collect();
         if !settled.is_empty() {
             selection.all_of(settled);
             return Ok(());
         }
-        let mut ranked: Vec<usize> = (0..candidates.len()).collect();
-        ranked.sort_by(|&a, &b| candidates[b].confidence.total_cmp(&candidates[a].confidence));
-        let wanted =
-            self.otherwise.quota(rows.progress(), schedule::Ranked::new(candidates, &ranked));
+        let confidence = |row: &Row| rows.row(*row).confidence;
+        let mut ranked: Vec<Row> = rows.rows().collect();
+        ranked.sort_by(|a, b| confidence(b).total_cmp(&confidence(a)));
+        let in_order = schedule::Ranked::new(rows.candidates(), &ranked);
+        let wanted = self.otherwise.quota(rows.progress(), in_order);
         selection.all_of(ranked.into_iter().take(wanted.max(1)));
         Ok(())
     }

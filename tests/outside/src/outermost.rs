@@ -10,8 +10,9 @@ impl Policy for Outermost {
         rows: &mut Observation<'_>,
         selection: &mut Selection,
     ) -> Result<(), Error> {
-        let last = rows.candidates().len() - 1;
-        selection.all_of(if last == 0 { vec![0] } else { vec![0, last] });
+        let all = rows.rows();
+        let first = all.clone().next();
+        selection.all_of(first.into_iter().chain(all.skip(1).next_back()));
         Ok(())
     }
 }

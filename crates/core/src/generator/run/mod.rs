@@ -237,9 +237,8 @@ impl Run {
         }
         // Of a step that a model has failed in, the sequences that it did not take to their end go on.
         let is_whole = stepped.is_ok();
-        let has_ended = |sequence: &Sequence| {
-            sequence.failed.is_some() || is_whole && sequence.is_done()
-        };
+        let has_ended =
+            |sequence: &Sequence| sequence.failed.is_some() || is_whole && sequence.is_done();
         while let Some(place) = self.active.iter().position(has_ended) {
             let sequence = self.active.remove(place);
             self.end(sequence, None, observer);
