@@ -16,7 +16,11 @@ use crate::progress::Bars;
 use crate::sampling::SamplingArguments;
 use crate::{files, info, names};
 
-const FLAGS: Flags = Flags(&[("unmasker", "--strategies"), ("folder", "--make-model")]);
+const FLAGS: Flags = Flags(&[
+    ("unmasker", "--strategies"),
+    ("schedule", "--strategies"),
+    ("folder", "--make-model"),
+]);
 
 /// Measure how fast strategies generate, and where each millisecond of a step goes
 ///

@@ -9,7 +9,8 @@ use crate::comparison::{self, ComparisonArguments};
 use crate::flag::Flags;
 use crate::names;
 
-const FLAGS: Flags = Flags(&[("unmasker", "--strategies"), ("k", "--k")]);
+const FLAGS: Flags =
+    Flags(&[("unmasker", "--strategies"), ("schedule", "--strategies"), ("k", "--k")]);
 
 /// Compare strategies: quality against denoiser-equivalent forwards, a line a strategy
 ///

@@ -57,11 +57,12 @@ pub mod trace;
 /// Of types that share a name the more common one is here:
 /// [`Confidence`](crate::unmasker::Confidence) is the unmasker, not the [order](crate::order::Confidence).
 pub mod prelude {
+    pub use crate::condensed::Rows;
     pub use crate::denoiser::{
         Answer, Changed, Denoiser, Form, Request, SamplerLayer, SequenceId, Session, Shown, State,
     };
     pub use crate::draw::{Argmax, Categorical, Draw, SeededStream, Stream};
-    pub use crate::filter::{Ban, Filter, MinP, Temperature, TopK, TopP};
+    pub use crate::filter::{Ban, Filter, FilterRow, MinP, Temperature, TopK, TopP};
     pub use crate::observer::{History, Observer, Reveal};
     pub use crate::order::{Entropy, LeftToRight, Margin, MaxProb, Order, Random};
     pub use crate::policy::{
@@ -69,8 +70,8 @@ pub mod prelude {
     };
     pub use crate::reviser::{Rcr, Reviser, Revision, Wino};
     pub use crate::schedule::{
-        Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Schedule, Threshold,
-        TokensPerStep,
+        Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Progress, Ranking, Schedule,
+        Threshold, TokensPerStep,
     };
     pub use crate::unmasker::{
         Confidence, Control, Drawn, ExactSequential, LearnedJoint, Marginal, Next, Score, Unmasker,

@@ -245,7 +245,8 @@ impl Error {
         Self::Model(source.into())
     }
 
-    pub(crate) fn parameter(
+    /// A parameter that cannot be used; `expected` is a noun phrase such as "a number from 0 to 1".
+    pub fn parameter(
         name: &'static str,
         value: impl ToString,
         expected: impl Into<String>,

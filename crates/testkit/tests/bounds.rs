@@ -99,9 +99,8 @@ fn fickle(canvas: &Canvas, position: usize) -> [f32; 2] {
 fn thresholds_are_strict() {
     let p = probability(UNSURE);
     let steps = |strategy: Strategy| counts(&moves(&greedy(|_, _| UNSURE, strategy), 4).0.revealed);
-    let wino = |reveal: f64| strategy::wino(reveal, 0.0).unwrap().into();
-    let edit =
-        |reveal: f64| strategy::edit_threshold(reveal, Edit::new(1.0).unwrap()).unwrap().into();
+    let wino = |reveal: f64| strategy::wino(reveal, 0.0).unwrap();
+    let edit = |reveal: f64| strategy::edit_threshold(reveal, Edit::new(1.0).unwrap()).unwrap();
     assert_eq!((steps(wino(p)), steps(edit(p))), (vec![1; 4], vec![1; 4]));
     assert_eq!((steps(wino(p - 1e-9)), steps(edit(p - 1e-9))), (vec![4], vec![4]));
 
@@ -235,8 +234,8 @@ fn rcr_and_p2_look_at_the_rows_they_should() {
         let generator = greedy(rows, strategy).filter(Sharpen);
         moves(&generator.schedule(LladaEven::new(3).unwrap()), 3).0
     };
-    assert_eq!(moves(strategy::rcr(Score::Filtered).into()).revealed, [[0], [1], [2]]);
-    assert_eq!(moves(strategy::rcr(Score::Raw).into()).revealed, [[1], [2], [0]]);
+    assert_eq!(moves(strategy::rcr(Score::Filtered)).revealed, [[0], [1], [2]]);
+    assert_eq!(moves(strategy::rcr(Score::Raw)).revealed, [[1], [2], [0]]);
     let p2 = moves(PathPlanning::default().into());
     assert_eq!((p2.revealed, p2.revoked), (vec![vec![0], vec![1], vec![2]], vec![vec![]; 3]));
 }

@@ -75,9 +75,9 @@ fn every_kind_of_strategy_keeps_its_law() {
         ("confidence, raw", 1, Confidence::new(Score::Raw).into()),
         ("confidence, filtered", 1, Confidence::new(Score::Filtered).into()),
         ("stale layer", 2, LearnedJoint::new(Condensing::new(StaleRefiner, 2)).into()),
-        ("whole rows", 1, strategy::klass(Klass::default()).into()),
+        ("whole rows", 1, strategy::klass(Klass::default())),
         ("whole rows, scored", 1, EnergyResampling::new(ar).completions(2).unwrap().into()),
-        ("questions", 1, strategy::wino(0.3, 0.6).unwrap().into()),
+        ("questions", 1, strategy::wino(0.3, 0.6).unwrap()),
     ];
     for (name, k, strategy) in strategies {
         for temperature in [1.0, 0.6, 2.0] {

@@ -122,7 +122,7 @@ type Step<S> = (Vec<usize>, Vec<usize>, S);
 fn defined<S: Clone>(
     joint: &TabularJoint,
     state: S,
-    step: &dyn Fn(&[Row], &[Row], S) -> Step<S>,
+    step: impl Fn(&[Row], &[Row], S) -> Step<S>,
 ) -> Law {
     let mut law = Law::default();
     let mut open = vec![(joint.masked(), 1.0, state)];
@@ -193,7 +193,7 @@ fn local_leap(joint: &TabularJoint, anchor: f64, near: f64, reach: [usize; 2]) -
         };
         (masked.iter().filter(joins).map(|(p, _)| *p).collect(), vec![], ())
     };
-    defined(joint, (), &step)
+    defined(joint, (), step)
 }
 
 fn hierarchical(joint: &TabularJoint, tau: f64, low: f64, runs: bool) -> Law {
@@ -207,7 +207,7 @@ fn hierarchical(joint: &TabularJoint, tau: f64, low: f64, runs: bool) -> Law {
         }
         (revealed, vec![], ())
     };
-    defined(joint, (), &step)
+    defined(joint, (), step)
 }
 
 /// Saber's threshold, and its backtracking if `remasks`; the state is what was accepted, and the last peaks.
@@ -239,7 +239,7 @@ fn saber(joint: &TabularJoint, least: usize, remasks: bool, grows: bool) -> Law 
         let back = back.into_iter().filter(|p| known.iter().any(|(q, _)| q == p)).collect();
         (reveal, back, (accepted, last))
     };
-    defined(joint, start, &step)
+    defined(joint, start, step)
 }
 
 fn block_states(joint: &TabularJoint, theta: f64) -> Law {
@@ -248,7 +248,7 @@ fn block_states(joint: &TabularJoint, theta: f64) -> Law {
         reveal.extend(masked.iter().filter(|(_, row)| entropy(row) <= theta).map(|(p, _)| *p));
         (reveal, vec![], ())
     };
-    defined(joint, (), &step)
+    defined(joint, (), step)
 }
 
 /// One position a step by entropy, until the gap of the answer's two largest logits reaches a bound.
@@ -267,7 +267,7 @@ fn early_commit(joint: &TabularJoint, window: [usize; 2], gaps: [f64; 3]) -> Law
         }
         (vec![best(masked, |row| -entropy(row))], vec![], ())
     };
-    defined(joint, (), &step)
+    defined(joint, (), step)
 }
 
 proptest! {
@@ -322,7 +322,7 @@ proptest! {
             let reveal = ranked[..count].iter().map(|&(_, p)| p).collect();
             (reveal, doubted.into_iter().map(|(_, p)| p).collect(), ())
         };
-        let expected = defined(&joint, (), &step);
+        let expected = defined(&joint, (), step);
         let strategy = Strategy::new(Marginal::default())
             .reviser(reviser::Hierarchical::new(rho).unwrap());
         let distance = law(&generator(&joint, strategy), &joint).total_variation(&expected);

@@ -10,7 +10,7 @@ use conjoint_core::draw::Argmax;
 use conjoint_core::order::{Entropy, MaxProb};
 use conjoint_core::policy::{Dilated, Klass, Origin, SlowFast};
 use conjoint_core::schedule::{
-    Cosine, EntropyBound, Factor, Linear, LladaEven, Progress, Ranked, Threshold,
+    Cosine, EntropyBound, Factor, Linear, LladaEven, Progress, Ranking, Threshold,
 };
 use conjoint_core::strategy::{self, Strategy as Unmasking};
 use conjoint_core::unmasker::{AdaptiveJoint, Bound, ExactSequential, LearnedJoint, Marginal};
@@ -113,7 +113,7 @@ impl<F: Fn(&[f64], &[f64]) -> usize + Send + Sync> Schedule for Rule<F> {
         progress.masked
     }
 
-    fn quota(&self, _: &Progress, ranked: Ranked<'_>) -> usize {
+    fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
         let entropies: Vec<f64> = ranked.iter().map(|c| c.stats.entropy).collect();
         let confidences: Vec<f64> = ranked.iter().map(|c| c.confidence).collect();
         (self.0)(&confidences, &entropies)

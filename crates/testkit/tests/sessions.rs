@@ -34,7 +34,7 @@ struct Counting {
 }
 
 impl Counting {
-    fn new(slip: Slip, exact: bool) -> Arc<dyn Denoiser> {
+    fn shared(slip: Slip, exact: bool) -> Arc<dyn Denoiser> {
         Arc::new(Self { vocabulary: Vocabulary::new(3, MASK).unwrap(), slip, exact })
     }
 
@@ -118,7 +118,7 @@ fn canvases() -> Vec<Canvas> {
 }
 
 fn verdict(slip: Slip, exact: bool) -> Result<(), Violation> {
-    conformance::session("counting", &Counting::new(slip, exact), &canvases(), 0.0)
+    conformance::session("counting", &Counting::shared(slip, exact), &canvases(), 0.0)
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_model_without_a_session_and_no_canvas_are_refused() {
     let model: Arc<dyn Denoiser> = Arc::new(conjoint_testkit::TabularDenoiser::new(joint).unwrap());
     let none = conformance::session("oracle", &model, &canvases(), 0.0).unwrap_err();
     assert!(none.to_string().contains("opens no session"), "{none}");
-    let none = conformance::session("counting", &Counting::new(Slip::None, true), &[], 0.0);
+    let none = conformance::session("counting", &Counting::shared(Slip::None, true), &[], 0.0);
     assert!(none.is_err());
 }
 
@@ -164,7 +164,7 @@ fn a_run_with_memory_is_a_run_without() {
             self.0.forward(request)
         }
     }
-    let model = Counting::new(Slip::None, true);
+    let model = Counting::shared(Slip::None, true);
     for batch in [1, 2, 16] {
         let outputs = |generator: Generator| {
             let generator = generator

@@ -405,7 +405,7 @@ proptest! {
             let generator = over(model(&joint), 1, strategy).stop_at_eos(true);
             exact_law(&generator, &blank(&joint)).unwrap()
         };
-        let wino = law(strategy::wino(reveal, second).unwrap().into());
+        let wino = law(strategy::wino(reveal, second).unwrap());
         let distance = wino.total_variation(&wino_law(&joint, reveal, second));
         prop_assert!(distance < ZERO, "WINO: {distance}");
         let joint = TabularJoint::random(3, 2, alpha, seed).unwrap();
@@ -413,7 +413,7 @@ proptest! {
             let generator = over(model(&joint), 1, strategy).stop_at_eos(true);
             exact_law(&generator, &blank(&joint)).unwrap()
         };
-        let edit = law(strategy::edit_threshold(reveal, Edit::new(second).unwrap().post_steps(0)).unwrap().into());
+        let edit = law(strategy::edit_threshold(reveal, Edit::new(second).unwrap().post_steps(0)).unwrap());
         let distance = edit.total_variation(&edit_law(&joint, reveal, second));
         prop_assert!(distance < ZERO, "LLaDA2.1: {distance}");
     }

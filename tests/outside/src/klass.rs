@@ -2,7 +2,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use conjoint::prelude::*;
-use conjoint::schedule;
 use conjoint::strategy::Strategy;
 
 use crate::Drafts;
@@ -39,14 +38,11 @@ impl KlassRule {
         steps: usize,
         otherwise: impl Schedule + 'static,
     ) -> Result<Self, Error> {
-        let refused = |name, value: String, expected: &str| {
-            Err(Error::Parameter { name, value, expected: expected.to_owned() })
-        };
         if !(0.0..=1.0).contains(&tau) {
-            return refused("tau", tau.to_string(), "a number from 0 to 1");
+            return Err(Error::parameter("tau", tau, "a number from 0 to 1"));
         }
         if steps == 0 {
-            return refused("steps", steps.to_string(), "at least 1");
+            return Err(Error::parameter("steps", steps, "at least 1"));
         }
         let (otherwise, followed) = (Arc::new(otherwise), HashMap::new());
         Ok(Self { tau, epsilon, steps, otherwise, followed })
@@ -104,7 +100,7 @@ impl Policy for KlassRule {
         let confidence = |row: &Row| rows.row(*row).confidence;
         let mut ranked: Vec<Row> = rows.rows().collect();
         ranked.sort_by(|a, b| confidence(b).total_cmp(&confidence(a)));
-        let in_order = schedule::Ranked::new(rows.candidates(), &ranked);
+        let in_order = Ranking::new(rows.candidates(), &ranked);
         let wanted = self.otherwise.quota(rows.progress(), in_order);
         selection.all_of(ranked.into_iter().take(wanted.max(1)));
         Ok(())

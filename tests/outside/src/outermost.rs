@@ -10,9 +10,9 @@ impl Policy for Outermost {
         rows: &mut Observation<'_>,
         selection: &mut Selection,
     ) -> Result<(), Error> {
-        let all = rows.rows();
-        let first = all.clone().next();
-        selection.all_of(first.into_iter().chain(all.skip(1).next_back()));
+        let first = rows.rows().next();
+        let last = rows.rows().skip(1).next_back();
+        selection.all_of(first.into_iter().chain(last));
         Ok(())
     }
 }

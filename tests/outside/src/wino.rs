@@ -22,7 +22,7 @@ impl Schedule for WideIn {
         progress.masked
     }
 
-    fn quota(&self, progress: &Progress, ranked: schedule::Ranked<'_>) -> usize {
+    fn quota(&self, progress: &Progress, ranked: schedule::Ranking<'_>) -> usize {
         let cap = match progress.masked * 7 / 10 {
             share @ 5..20 => share,
             ..5 => 5,

@@ -2,7 +2,7 @@
 
 use conjoint::strategy::Strategy;
 use conjoint_lab::comparison::{Beginnings, Comparison, Lines, Metric, Texts};
-use conjoint_lab::registry::{Part, Portions, ReviserEntry, ScheduleEntry, UnmaskerEntry};
+use conjoint_lab::registry::{HowMany, Part, ReviserEntry, ScheduleEntry, UnmaskerEntry};
 use conjoint_lab::{Model, Registry};
 use conjoint_outside::{Joint, KlassRule, NarrowOut, Outermost, klass, wino};
 
@@ -29,10 +29,10 @@ fn registry() -> Registry {
             own_klass
                 .parameter("tau", "0.9")
                 .parameter("epsilon", "0.01")
-                .portions(Portions::Schedule),
+                .how_many(HowMany::Schedule),
         )
         .with_unmasker(own_wino.parameter("reveal", "0.6").parameter("keep", "0.9"))
-        .with_unmasker(own_joint.portions(Portions::Schedule).takes([Part::Sampler, Part::Order]))
+        .with_unmasker(own_joint.how_many(HowMany::Schedule).takes([Part::Sampler, Part::Order]))
         .with_unmasker(ends.takes([Part::Sampler]))
         .with_schedule(outermost)
         .with_reviser(narrow_out.parameter("keep", "0.9"))

@@ -145,7 +145,7 @@ fn one_sequence_is_cancelled_and_the_others_never_know() {
 fn a_run_moves_to_another_thread() {
     let generator = Generator::new(model()).seed(8);
     let expected = generator.run(vec![canvas(9)], &mut ()).unwrap();
-    let run = generator.start(vec![canvas(9)]).unwrap();
+    let mut run = generator.start(vec![canvas(9)]).unwrap();
     let outputs = thread::spawn(move || run.finish_or_fail(&mut ()).unwrap()).join().unwrap();
     assert_eq!(outputs, expected);
 }

@@ -123,7 +123,7 @@ impl Policy for Klass {
         selection.all_of(rows.rows().zip(&self.memory).filter_map(settled));
         if selection.count == 0 {
             Confidence.rank(rows, &mut selection.ranked)?;
-            let ranked = crate::schedule::Ranked::new(rows.candidates(), &selection.ranked);
+            let ranked = crate::schedule::Ranking::new(rows.candidates(), &selection.ranked);
             selection.count = self.otherwise.quota(rows.progress(), ranked).max(1);
             selection.ranked.truncate(selection.count);
         }

@@ -34,7 +34,7 @@ impl Policy for Ranked {
         selection: &mut Selection,
     ) -> Result<(), Error> {
         self.order.rank(rows, &mut selection.ranked)?;
-        let ranked = crate::schedule::Ranked::new(rows.candidates(), &selection.ranked);
+        let ranked = crate::schedule::Ranking::new(rows.candidates(), &selection.ranked);
         selection.count = self.schedule.quota(rows.progress(), ranked).max(1);
         Ok(())
     }

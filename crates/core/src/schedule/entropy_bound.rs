@@ -1,4 +1,4 @@
-use super::{Progress, Ranked, Schedule};
+use super::{Progress, Ranking, Schedule};
 use crate::Error;
 
 /// As many as may depend on each other by at most γ nats.
@@ -38,7 +38,7 @@ impl Schedule for EntropyBound {
         progress.masked
     }
 
-    fn quota(&self, _: &Progress, ranked: Ranked<'_>) -> usize {
+    fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
         // Σ H − max H grows with k. Kept as the sum of all but the largest, it is 0 for one token.
         let (mut others, mut most) = (0.0, 0.0_f64);
         let within = ranked.iter().take_while(|candidate| {

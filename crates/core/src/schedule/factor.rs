@@ -1,4 +1,4 @@
-use super::{Progress, Ranked, Schedule};
+use super::{Progress, Ranking, Schedule};
 use crate::Error;
 
 /// The more tokens at once, the surer each must be: n of them need (n + 1)(1 − c₍ₙ₎) ≤ f.
@@ -37,7 +37,7 @@ impl Schedule for Factor {
         progress.masked
     }
 
-    fn quota(&self, _: &Progress, ranked: Ranked<'_>) -> usize {
+    fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
         let needed = |n: usize| 1.0 - self.0 / (n + 1) as f64;
         let sure = ranked.iter().zip(1..).take_while(|(c, n)| c.confidence >= needed(*n));
         sure.count().max(1)

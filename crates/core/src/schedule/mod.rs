@@ -58,12 +58,12 @@ impl Progress {
 
 /// The candidates of a step, ranked by an order, the best first.
 #[derive(Debug, Clone, Copy)]
-pub struct Ranked<'a> {
+pub struct Ranking<'a> {
     candidates: &'a [Candidate],
     ranked: &'a [Row],
 }
 
-impl<'a> Ranked<'a> {
+impl<'a> Ranking<'a> {
     /// Candidates, and their rows from the best to the worst; rows that are no candidate's are left out.
     pub fn new(candidates: &'a [Candidate], ranked: &'a [Row]) -> Self {
         Self { candidates, ranked }
@@ -93,7 +93,7 @@ pub trait Schedule: Send + Sync {
 
     /// How many of the `ranked` candidates to reveal, now that the model has been asked. By
     /// default what was planned.
-    fn quota(&self, progress: &Progress, ranked: Ranked<'_>) -> usize {
+    fn quota(&self, progress: &Progress, ranked: Ranking<'_>) -> usize {
         let _ = ranked;
         self.plan(progress)
     }
@@ -108,7 +108,7 @@ impl<S: Schedule + ?Sized> Schedule for Arc<S> {
         (**self).plan(progress)
     }
 
-    fn quota(&self, progress: &Progress, ranked: Ranked<'_>) -> usize {
+    fn quota(&self, progress: &Progress, ranked: Ranking<'_>) -> usize {
         (**self).quota(progress, ranked)
     }
 }
@@ -152,7 +152,7 @@ pub(crate) mod tests {
         let ranked: Vec<Row> = (0..rows.len()).map(Row::candidate).collect();
         let (steps, masked) = (schedule.steps().unwrap_or(0), rows.len());
         let progress = Progress { step: 0, steps, masked, block_masked: masked };
-        schedule.quota(&progress, Ranked::new(&candidates, &ranked))
+        schedule.quota(&progress, Ranking::new(&candidates, &ranked))
     }
 
     /// Confidences and entropies of up to 20 candidates, with ties and certain rows among them.

@@ -1,4 +1,4 @@
-use super::{Progress, Ranked, Schedule};
+use super::{Progress, Ranking, Schedule};
 use crate::Error;
 
 /// Every candidate at least as sure as τ, and always the best one.
@@ -54,7 +54,7 @@ impl Schedule for Threshold {
         progress.masked
     }
 
-    fn quota(&self, _: &Progress, ranked: Ranked<'_>) -> usize {
+    fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
         ranked.iter().take_while(|candidate| self.clears(candidate.confidence)).count().max(1)
     }
 }

@@ -1,4 +1,4 @@
-use super::{Progress, Ranked, Schedule};
+use super::{Progress, Ranking, Schedule};
 use crate::Error;
 
 /// WINO's "wide in": every candidate with c > τ, at most ⌊0.7 m⌋ of the m masked brought into 5 … 20, and always the
@@ -34,7 +34,7 @@ impl Schedule for WideThreshold {
         progress.masked
     }
 
-    fn quota(&self, _: &Progress, ranked: Ranked<'_>) -> usize {
+    fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
         let sure = ranked.iter().filter(|candidate| candidate.confidence > self.0).count();
         sure.clamp(1, (ranked.iter().count() * 7 / 10).clamp(5, 20))
     }

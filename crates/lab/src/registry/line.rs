@@ -19,10 +19,15 @@ impl Line {
     /// With a schedule of its own.
     ///
     /// # Errors
-    /// [`Error::Unused`] or [`Error::Name`] if the strategy does not go with it.
+    /// [`Error::Name`] if the strategy does not go with it.
     pub fn scheduled(mut self, schedule: ScheduleSpec) -> Result<Self, Error> {
         let alone = [Uses { unmasker: &self.unmasker, scheduled: false }];
-        reject_unused(("+", &schedule), Part::Schedule, &alone)?;
+        reject_unused(("+", &schedule), Part::Schedule, &alone).map_err(|error| match error {
+            Error::Unused { reason, .. } => {
+                Error::Name(format!("'+{schedule}' would have no effect: {reason}"))
+            }
+            error => error,
+        })?;
         self.unmasker.check(&schedule).map_err(|error| match error {
             Error::Parameter { reason, .. } => Error::Name(reason),
             error => error,

@@ -1,4 +1,6 @@
+use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::strategy::Strategy;
+use conjoint_core::unmasker::Marginal;
 use conjoint_core::{Canvas, Denoiser, Error as CoreError, Generator, Output, SeededStream};
 
 use super::Violation;
@@ -13,7 +15,7 @@ pub(super) struct Case {
     generator: Generator,
     canvases: Vec<Canvas>,
     spends_more: bool,
-    /// Whether every sequence comes with settings of its own.
+    /// Whether every sequence comes with settings of its own, and beside others with another strategy.
     each: bool,
 }
 
@@ -43,7 +45,7 @@ impl Case {
         Self { spends_more, ..self }
     }
 
-    /// Gives every sequence settings of its own, all alike.
+    /// Gives every sequence settings of its own, and neighbours with another strategy, which must not change it.
     pub fn each(self) -> Self {
         Self { each: true, ..self }
     }
@@ -101,8 +103,15 @@ impl Case {
         let run = |generator: Generator| match self.each {
             false => generator.run(canvases, replay),
             true => {
-                let own = |canvas| (canvas, generator.clone());
-                generator.run_each(canvases.into_iter().map(own).collect(), replay)
+                let count = canvases.len();
+                let others = generator.clone().without_strategy().unmasker(Marginal::default());
+                let others = others.schedule(TokensPerStep::new(3)?);
+                let other = |canvas: &Canvas| (canvas.clone(), others.clone());
+                let neighbours: Vec<_> = canvases.iter().map(other).collect();
+                let own = canvases.into_iter().map(|canvas| (canvas, generator.clone()));
+                let mut outputs = generator.run_each(own.chain(neighbours).collect(), replay)?;
+                outputs.truncate(count);
+                Ok(outputs)
             }
         };
         generator.and_then(run).map_err(|error| Watched::violation(&self.run, error))

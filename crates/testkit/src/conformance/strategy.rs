@@ -174,7 +174,7 @@ impl Suite {
         Ok(())
     }
 
-    fn all_schedules(&self) -> Result<Vec<(String, Option<Arc<dyn Schedule>>)>, CoreError> {
+    fn all_schedules(&self) -> Result<Vec<NamedSchedule>, CoreError> {
         let built_in: [(&str, Arc<dyn Schedule>); 12] = [
             ("1 token per step", Arc::new(TokensPerStep::new(1)?)),
             ("3 tokens per step", Arc::new(TokensPerStep::new(3)?)),
@@ -195,6 +195,9 @@ impl Suite {
         Ok([("no schedule".to_owned(), None)].into_iter().chain(all).collect())
     }
 }
+
+/// A schedule by its name; none leaves it out.
+type NamedSchedule = (String, Option<Arc<dyn Schedule>>);
 
 /// Whether a strategy whose policy may have a total of steps takes overlapping blocks.
 fn overlaps(set: &dyn Fn(Generator) -> Generator, make: &impl Fn() -> Strategy) -> bool {
