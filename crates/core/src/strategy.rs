@@ -1,6 +1,6 @@
 //! A whole strategy: an unmasker, with a policy and a reviser of its own where it has them; and the published ones by name.
 //!
-//! Any [`Unmasker`](crate::Unmasker) is a strategy that leaves policy and reviser to the generator. The functions of this
+//! Any [`Unmasker`] is a strategy that leaves policy and reviser to the generator. The functions of this
 //! module put together the published strategies that have both.
 
 use crate::Error;
@@ -88,7 +88,7 @@ pub fn saber(least: usize) -> Result<Strategy, Error> {
 /// WINO (arXiv 2507.18578): reveals above τ₁ = `reveal`, masks again below τ₂ = `keep`; 0.6 and 0.9 in the paper.
 ///
 /// **Law.** With τ₂ = 0 it is the threshold sampler over drafts, with τ₁ = 1
-/// [`Confidence`](crate::unmasker::Confidence) by [`Score::Raw`] at K = 1, whatever τ₂.
+/// [`Confidence`] by [`Score::Raw`] at K = 1, whatever τ₂.
 ///
 /// # Errors
 /// [`Error::Parameter`] unless both are from 0 to 1.
@@ -101,7 +101,7 @@ pub fn wino(reveal: f64, keep: f64) -> Result<Strategy, Error> {
 /// LLaDA2.1's joint threshold (arXiv 2602.08676): reveals above τ = `reveal`, and edits.
 ///
 /// **Law.** With τₑ = 1 nothing is edited, and it is the threshold sampler over drafts; with τ = 1 too it is
-/// [`Confidence`](crate::unmasker::Confidence) by [`Score::Filtered`] at K = 1.
+/// [`Confidence`] by [`Score::Filtered`] at K = 1.
 ///
 /// # Errors
 /// [`Error::Parameter`] unless τ is from 0 to 1.

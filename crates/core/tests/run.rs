@@ -8,10 +8,10 @@ use conjoint_core::denoiser::{Answer, Changed, Request, SequenceId, Session};
 use conjoint_core::order::Entropy;
 use conjoint_core::policy::{EarlyCommit, Ranked, Selection};
 use conjoint_core::schedule::{LladaEven, TokensPerStep};
-use conjoint_core::unmasker::Marginal;
+use conjoint_core::unmasker::{Control, Marginal, Next};
 use conjoint_core::{
     Beliefs, CancelToken, Canvas, Denoiser, Error, Event, FinishReason, Generator, Observation,
-    Policy, Row, State, Vocabulary, reviser,
+    Policy, Row, State, StepRequest, Unmasker, View, Vocabulary, reviser,
 };
 use ndarray::Array2;
 
@@ -367,4 +367,181 @@ fn a_window_beyond_the_sequence_is_an_error() {
     assert!(generator.run(vec![canvas(1, 5)], &mut ()).is_ok());
     let error = generator.run(vec![canvas(1, 4)], &mut ()).unwrap_err().to_string();
     assert!(error.contains("answer window") && error.contains("0..5"), "{error}");
+}
+
+#[test]
+fn a_cancelled_sequence_is_reported_even_if_it_was_taken() {
+    let mut run = generator().start(vec![canvas(1, 4); 2]).unwrap();
+    run.step().unwrap();
+    run.cancel(1).unwrap();
+    assert_eq!(run.take(1).unwrap().unwrap().drawn, 1);
+    assert_eq!(run.step().unwrap()[0], Event::Finish { sequence: 1 });
+}
+
+/// A model that fails from a call on, or whose hidden states have as many rows as it says.
+struct Failing {
+    model: Model,
+    from: usize,
+    hidden: Option<usize>,
+}
+
+impl Denoiser for Failing {
+    fn vocabulary(&self) -> &Vocabulary {
+        self.model.vocabulary()
+    }
+
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let answer = self.model.forward(request)?;
+        if self.model.calls.load(Ordering::Relaxed) > self.from {
+            return Err(Error::model("out of memory"));
+        }
+        let hidden = |rows| request.batch.iter().map(move |_| Array2::zeros((rows, 2))).collect();
+        let hidden = self.hidden.filter(|_| request.hidden).map(hidden);
+        Ok(Answer { hidden: hidden.unwrap_or_default(), ..answer })
+    }
+}
+
+#[test]
+fn what_was_finished_outlives_a_model_that_fails() {
+    let model = Failing { model: Model::default(), from: 2, hidden: None };
+    let mut run = Generator::new(model).start(vec![canvas(1, 2), canvas(1, 4)]).unwrap();
+    assert!(matches!(run.finish_all(&mut ()), Err(Error::Model(_))));
+    assert_eq!(run.take(0).unwrap().unwrap().finish, FinishReason::Length);
+    run.cancel(1).unwrap();
+    assert_eq!(run.take(1).unwrap().unwrap().drawn, 2);
+}
+
+/// Selects one candidate; asks for hidden states or not, and notes whether it was shown any.
+#[derive(Clone)]
+struct Hidden {
+    asks: bool,
+    shown: Arc<Mutex<Vec<(usize, bool)>>>,
+}
+
+impl Policy for Hidden {
+    fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
+        if self.asks {
+            request.ask_hidden();
+        }
+        Ok(())
+    }
+
+    fn select(
+        &mut self,
+        rows: &mut Observation<'_>,
+        selection: &mut Selection,
+    ) -> Result<(), Error> {
+        self.shown.lock().unwrap().push((rows.sequence(), rows.hidden().is_some()));
+        selection.all_of(rows.rows().take(1));
+        Ok(())
+    }
+}
+
+#[test]
+fn hidden_states_are_shown_to_those_who_asked() {
+    let run = |hidden| {
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let model = Failing { model: Model::default(), from: 9, hidden };
+        let generator = Generator::new(model).unmasker(Marginal::default());
+        let with = |asks| generator.clone().policy(Hidden { asks, shown: shown.clone() });
+        let requests = [false, true].map(|asks| (canvas(1, 1), with(asks)));
+        let mut run = generator.start_each(requests.into()).unwrap();
+        let outcome = run.finish_all(&mut ());
+        let shown = shown.lock().unwrap().clone();
+        (outcome, shown)
+    };
+    let (outcome, shown) = run(Some(2));
+    assert!(outcome.unwrap().iter().all(Result::is_ok));
+    assert_eq!(shown, [(0, false), (1, true)]);
+    // A model without: only the one that asked fails.
+    let (outcome, shown) = run(None);
+    let outcome = outcome.unwrap();
+    assert!(outcome[0].is_ok() && matches!(outcome[1], Err(Error::NoHiddenStates)));
+    assert_eq!(shown, [(0, false)]);
+    let (outcome, _) = run(Some(1));
+    assert!(outcome.unwrap_err().to_string().contains("1 hidden states: expected 2"));
+}
+
+/// Decides alone: ranks the candidates once and reveals all that it may.
+#[derive(Clone)]
+struct Alone;
+
+impl Unmasker for Alone {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        view.rank(&Entropy)?;
+        for rank in 0..view.quota() {
+            let row = view.ranked(rank);
+            let drawn = view.draw(row)?;
+            view.reveal(row, drawn);
+        }
+        Ok(Next::EndStep)
+    }
+
+    fn control(&self) -> Control {
+        Control::Alone
+    }
+}
+
+#[test]
+fn an_unmasker_that_decides_alone_may_reveal_all_beside_any_neighbour() {
+    let generator = generator().unmasker(Alone);
+    let one = generator.clone().unmasker(Marginal::default());
+    let requests = vec![(canvas(1, 3), one), (canvas(1, 3), generator.clone())];
+    let outputs = generator.run_each(requests, &mut ()).unwrap();
+    assert_eq!((outputs[0].steps, outputs[1].steps), (3, 1));
+}
+
+/// Draws one token, then narrows the rest of the step to nothing.
+#[derive(Clone)]
+struct Narrow;
+
+impl Unmasker for Narrow {
+    fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+        let row = view.ranked(0);
+        let drawn = view.draw(row)?;
+        view.reveal(row, drawn);
+        view.narrow_to([]);
+        Ok(Next::Refine)
+    }
+}
+
+#[test]
+fn a_step_narrowed_to_nothing_is_over() {
+    let generator = generator().unmasker(Narrow).schedule(TokensPerStep::new(3).unwrap());
+    let output = generator.run(vec![canvas(1, 3)], &mut ()).unwrap().remove(0);
+    assert_eq!((output.steps, output.sampler_calls), (3, 0));
+}
+
+#[test]
+fn credits_are_those_of_the_masked_positions_alone() {
+    // Questions are no new rows: an early commit that never comes changes nothing, with credits either.
+    let one = || Ranked::new(Entropy, TokensPerStep::ONE);
+    let commit = EarlyCommit::new(one(), 1..5).unwrap().gaps([f64::INFINITY; 3]).unwrap();
+    let model = conjoint_core::filter::CreditDecoding::default();
+    let generator = Generator::new(Skewed).unmasker(Marginal::default()).filter(model);
+    let run = |generator: Generator| generator.run(vec![canvas(1, 5); 4], &mut ()).unwrap();
+    let tokens = |outputs: Vec<conjoint_core::Output>| {
+        outputs.into_iter().map(|output| output.tokens).collect::<Vec<_>>()
+    };
+    let plain = tokens(run(generator.clone().policy(one())));
+    assert_eq!(tokens(run(generator.clone().policy(commit))), plain);
+}
+
+/// Rows that depend on the position and on what is known; some have one possible token.
+struct Skewed;
+
+impl Denoiser for Skewed {
+    fn vocabulary(&self) -> &Vocabulary {
+        static VOCABULARY: std::sync::OnceLock<Vocabulary> = std::sync::OnceLock::new();
+        VOCABULARY.get_or_init(|| Vocabulary::new(5, MASK).unwrap())
+    }
+
+    fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let mut logits = Array2::zeros((request.rows.len(), 5));
+        for (mut row, id) in logits.rows_mut().into_iter().zip(request.rows) {
+            let known: u32 = request.batch[id.sequence].canvas.tokens().iter().sum();
+            row[(id.position + known as usize) % 4] = 1.0 + id.position as f32 / 8.0;
+        }
+        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
+    }
 }

@@ -6,7 +6,7 @@
 //! model's joint exactly. The exception is an unmasker that [drafts](crate::Unmasker::draft) tokens before the policy
 //! is asked: the confidence that the policy then sees is that of the drafted token.
 //!
-//! The usual policy is [`Ranked`]: an [`Order`](crate::Order) with a [`Schedule`](crate::Schedule). The others have a
+//! The usual policy is [`Ranked`]: an [`Order`] with a [`Schedule`](crate::Schedule). The others have a
 //! rule of their own. All of them go with every unmasker that [takes a policy](crate::unmasker::Control).
 //!
 //! ```
