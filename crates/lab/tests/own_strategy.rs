@@ -102,7 +102,7 @@ fn entries_say_what_they_take() {
     let slow = ScheduleEntry::new("one", "one token a step", |_| Ok(TokensPerStep::new(1)?));
     let registry = registry().with_unmasker(own).with_schedule(slow);
     assert_eq!(registry.line("own-joint+one").unwrap().name(), "own-joint+one");
-    assert!(matches!(registry.line("leftmost+one"), Err(Error::Unused { .. })));
+    assert!(matches!(registry.line("leftmost+one"), Err(Error::Name(_))));
     let error = registry.line("leftmost+one").unwrap_err().to_string();
     assert!(
         error.contains("'leftmost' does not take it") && error.contains("own-joint"),
