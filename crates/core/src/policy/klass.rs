@@ -1,9 +1,7 @@
-use std::sync::Arc;
-
-use super::{Policy, Row, Selection, share};
+use super::{Policy, Ranked, Row, Selection, share};
 use crate::order::Confidence;
 use crate::schedule::TokensPerStep;
-use crate::{Error, Observation, Order, RowStats, Schedule, StepRequest};
+use crate::{Error, Observation, RowStats, Schedule, StepRequest};
 
 /// What is kept of one masked position.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +53,7 @@ pub struct Klass {
     tau: f64,
     epsilon: f64,
     steps: usize,
-    otherwise: Arc<dyn Schedule>,
+    otherwise: Ranked,
     /// The masked positions of the block, ascending.
     memory: Vec<Memory>,
 }
@@ -79,7 +77,7 @@ impl Klass {
 
     /// Selects by this schedule in steps in which nothing is settled, most confident first.
     pub fn otherwise(self, schedule: impl Schedule + 'static) -> Self {
-        Self { otherwise: Arc::new(schedule), ..self }
+        Self { otherwise: Ranked::new(Confidence, schedule), ..self }
     }
 
     /// Compares every row with that of the step before, and keeps it for the next.
@@ -100,15 +98,14 @@ impl Klass {
 impl Default for Klass {
     /// τ = 0.9, ε = 0.01, n = 2.
     fn default() -> Self {
-        let otherwise = Arc::new(TokensPerStep::ONE);
+        let otherwise = Ranked::new(Confidence, TokensPerStep::ONE);
         Self { tau: 0.9, epsilon: 0.01, steps: 2, otherwise, memory: Vec::new() }
     }
 }
 
 impl Policy for Klass {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
-        request.skip_while(|ahead| self.otherwise.plan(ahead) == 0);
-        Ok(())
+        self.otherwise.plan(request)
     }
 
     fn select(
@@ -122,9 +119,7 @@ impl Policy for Klass {
         };
         selection.all_of(rows.rows().zip(&self.memory).filter_map(settled));
         if selection.count == 0 {
-            Confidence.rank(rows, &mut selection.ranked)?;
-            let ranked = crate::schedule::Ranking::new(rows.candidates(), &selection.ranked);
-            selection.count = self.otherwise.quota(rows.progress(), ranked).max(1);
+            self.otherwise.select(rows, selection)?;
             selection.ranked.truncate(selection.count);
         }
         Ok(())

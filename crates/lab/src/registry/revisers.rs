@@ -65,7 +65,7 @@ pub(super) fn builtin() -> Vec<ReviserEntry> {
         ReviserEntry::new(
             "remdm",
             "ReMDM: mask again at random, rule cap (eta 0.008), rescale (eta 0.015) or conf; needs a total of steps",
-            remdm,
+            |values| remdm(values, ReMdm::conf, ReMdm::rescale, ReMdm::cap),
         )
         .parameter("rule", "cap")
         .open("eta"),
@@ -82,15 +82,21 @@ pub(super) fn builtin() -> Vec<ReviserEntry> {
     ]
 }
 
-fn remdm(values: &Values<'_>) -> Result<ReMdm, Error> {
+/// ReMDM's rule and its eta, as both the reviser and the whole process take them.
+pub(super) fn remdm<R>(
+    values: &Values<'_>,
+    conf: impl FnOnce() -> R,
+    rescale: impl FnOnce(f64) -> Result<R, conjoint::Error>,
+    cap: impl FnOnce(f64) -> Result<R, conjoint::Error>,
+) -> Result<R, Error> {
     let rule = values.choice("rule", &["cap", "rescale", "conf"])?;
     Ok(match (rule, values.given_number("eta")?) {
-        ("conf", None) => ReMdm::conf(),
+        ("conf", None) => conf(),
         ("conf", Some(eta)) => {
             let expected = "nothing: rule conf has no eta".to_owned();
             return Err(refused("eta", &eta.to_string(), expected).into());
         }
-        ("rescale", eta) => ReMdm::rescale(eta.unwrap_or(0.015))?,
-        (_, eta) => ReMdm::cap(eta.unwrap_or(0.008))?,
+        ("rescale", eta) => rescale(eta.unwrap_or(0.015))?,
+        (_, eta) => cap(eta.unwrap_or(0.008))?,
     })
 }

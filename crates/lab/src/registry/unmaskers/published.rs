@@ -9,8 +9,9 @@ use conjoint::unmasker::{PathPlanning, ReMdm};
 
 use super::score;
 use crate::Error;
+use crate::registry::revisers::remdm;
 use crate::registry::schedules::{dilated, hierarchical, klass, local_leap, origin, slow_fast};
-use crate::registry::spec::{Values, refused};
+use crate::registry::spec::Values;
 use crate::registry::{Context, HowMany, Part, UnmaskerEntry};
 
 pub fn entries() -> Vec<UnmaskerEntry> {
@@ -92,7 +93,7 @@ fn with_a_reviser() -> Vec<UnmaskerEntry> {
         UnmaskerEntry::new(
             "remdm",
             "ReMDM, rule cap (eta 0.008), rescale (eta 0.015) or conf (no eta); needs a schedule of so many steps",
-            |values, _| remdm(values),
+            |values, _| remdm(values, ReMdm::conf, ReMdm::rescale, ReMdm::cap),
         )
         .parameter("rule", "cap")
         .open("eta")
@@ -155,17 +156,4 @@ fn demask(values: &Values<'_>, context: &Context) -> Result<Strategy, Error> {
     let demask = Demask::new(GiniBound, values.number("bound")?)?;
     // Without an order the positions of lowest entropy join first, as with every other strategy of the command.
     together(demask.order(context.order().unwrap_or_else(|| std::sync::Arc::new(Entropy))))
-}
-
-fn remdm(values: &Values<'_>) -> Result<ReMdm, Error> {
-    let rule = values.choice("rule", &["cap", "rescale", "conf"])?;
-    Ok(match (rule, values.given_number("eta")?) {
-        ("conf", None) => ReMdm::conf(),
-        ("conf", Some(eta)) => {
-            let expected = "nothing: rule conf has no eta".to_owned();
-            return Err(refused("eta", &eta.to_string(), expected).into());
-        }
-        ("rescale", eta) => ReMdm::rescale(eta.unwrap_or(0.015))?,
-        (_, eta) => ReMdm::cap(eta.unwrap_or(0.008))?,
-    })
 }
