@@ -106,6 +106,5 @@ pub fn run(
     comparison.check().map_err(named)?;
     let model = arguments.model.open()?;
     let report = comparison.run(&model, &arguments.out, &Bars).map_err(named)?;
-    report.pass_cost_line().iter().for_each(|line| eprintln!("{line}"));
     Ok(std::io::stdout().write_all(markdown(&report).map_err(named)?.as_bytes())?)
 }

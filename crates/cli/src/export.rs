@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use conjoint::export::{ExportError, ExportOptions, Operators, export};
+use conjoint::export::{ExportError, ExportOptions, Operators, SamplerForm, export};
 
 use crate::flag::BadFlag;
 use crate::info;
@@ -23,6 +23,10 @@ pub struct Arguments {
     /// Folder of a sampler layer's checkpoint
     #[arg(long, value_name = "SAMPLER_DIR")]
     sampler: Option<PathBuf>,
+    /// Which rows a sampler pass computes: of the whole sequence, the published form, or only those that a step looks at,
+    /// which costs a fraction of it [default: as the layer was trained, and sequence for published ones]
+    #[arg(long, value_name = "FORM", requires = "sampler")]
+    passes: Option<SamplerForm>,
     /// Where to write; weights are hard-linked there, or copied [default: the checkpoint's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -43,10 +47,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let operators = if arguments.portable { Operators::Portable } else { Operators::Fused };
     check(arguments)?;
     let folder = arguments.out.as_ref().unwrap_or(&arguments.checkpoint);
-    let had_sampler = folder.join("sampler.onnx").exists();
+    let had_sampler =
+        ["sampler.onnx", "sampler-rows.onnx"].iter().any(|name| folder.join(name).exists());
     let manifest = export(&ExportOptions {
         checkpoint: arguments.checkpoint.clone(),
         sampler: arguments.sampler.clone(),
+        passes: arguments.passes,
         out: arguments.out.clone(),
         operators,
         shift: arguments.shift,

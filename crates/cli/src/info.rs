@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use conjoint::export::{HeadTop, Manifest};
+use conjoint::export::{HeadTop, Manifest, SamplerRows};
 
 /// Describe an exported model, and check that it is whole
 ///
@@ -67,9 +67,15 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
     if let Some(HeadTop { graph, k }) = &manifest.graphs.head_top {
         writeln!(out, "  condensed   {}, top {k}", size(graph))?;
     }
-    match &manifest.graphs.sampler {
-        Some(sampler) => writeln!(out, "  sampler     {}", size(sampler))?,
-        None => {
+    match (&manifest.graphs.sampler, &manifest.graphs.sampler_rows) {
+        (Some(sampler), _) => {
+            writeln!(out, "  sampler     {}, a pass computes the whole sequence", size(sampler))?;
+        }
+        (None, Some(SamplerRows { context, pass })) => {
+            let (context, pass) = (size(context), size(pass));
+            writeln!(out, "  sampler     {context}, {pass}, a pass computes rows")?;
+        }
+        (None, None) => {
             writeln!(out, "  sampler     none (export with --sampler to use `--unmasker joint`)")?;
         }
     }

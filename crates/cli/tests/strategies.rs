@@ -230,16 +230,10 @@ fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
     let likelihood = gaps.iter().find(|gap| gap["metric"] == "NLL").unwrap();
     assert_eq!((&likelihood["strategy"], &likelihood["closed"]["n"]), (&"joint".into(), &4.into()));
 
-    let cost = &report["pass_cost"];
-    let end = |name: &str| cost[name].as_f64().unwrap();
-    assert!(
-        0.0 < end("low") && end("low") <= end("value") && end("value") <= end("high"),
-        "{cost}"
-    );
-    assert_eq!(report["points"][1]["cost"]["sampler_cost"], cost["value"]);
-    let said = format!("A sampler pass costs {:.3}", end("value"));
+    let cost = |i: usize| report["points"][i]["cost"]["sampler_cost"].as_f64().unwrap();
+    assert!(cost(0) == 0.0 && cost(1) > 0.0 && cost(2) == 0.0, "{report}");
     let table = std::fs::read_to_string(out.join("report.md")).unwrap();
-    assert!(table.contains(&said) && stderr(&more).contains(&said), "{table}\n{}", stderr(&more));
+    assert!(table.contains(&format!("| {:.3} |", cost(1))), "{table}");
 
     let other = compare("exact,marginal", "5");
     assert_eq!(other.status.code(), Some(2));
@@ -376,20 +370,6 @@ fn a_total_of_steps_is_that_of_each_text() {
     let points = points(&folder.path().join("out"), &more);
     let calls = |i: usize| points[i]["cost"]["denoiser_calls"].as_f64().unwrap();
     assert_eq!(calls(0), calls(1));
-}
-
-#[test]
-fn a_guided_pass_costs_two() {
-    let folder = tempfile::tempdir().unwrap();
-    let cost = |name: &str, more: &str| {
-        let more = format!("--num-samples 2 --strategies joint --steps 4 --metrics right {more}");
-        let out = folder.path().join(name);
-        let points = points(&out, &more);
-        let pass = read_report(&out)["pass_cost"]["value"].as_f64().unwrap();
-        points[0]["cost"]["sampler_cost"].as_f64().unwrap() / pass
-    };
-    assert_eq!(cost("plain", ""), 1.0);
-    assert!((cost("guided", "--cfg-scale 1") - 2.0).abs() < 1e-9);
 }
 
 #[test]

@@ -1,7 +1,7 @@
+use std::time::Duration;
+
 use conjoint_core::Output;
 use serde::{Deserialize, Serialize};
-
-use crate::{Bootstrap, Error, Measured};
 
 /// What generating took: calls, and what a sampler pass costs beside a full forward.
 ///
@@ -19,21 +19,19 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The calls of all outputs together.
+    /// The calls of all outputs, and a sampler pass at what it took beside a forward in the same run: `forwards` and `passes`
+    /// are the time spent in each. How much a pass computes depends on the strategy, so that its cost is measured with each.
     ///
-    /// # Errors
-    /// [`Error::Parameter`] unless the sampler's cost is a finite number, at least 0.
-    pub fn of(outputs: &[Output], sampler_cost: f64) -> Result<Self, Error> {
-        if !(sampler_cost.is_finite() && sampler_cost >= 0.0) {
-            let expected = "a finite number, at least 0";
-            return Err(Error::parameter("sampler cost", sampler_cost, expected));
-        }
+    /// Both are calls of a single sequence, of which a batch makes many at once.
+    pub fn measured(outputs: &[Output], forwards: Duration, passes: Duration) -> Self {
         let sum = |calls: fn(&Output) -> usize| outputs.iter().map(calls).sum::<usize>() as f64;
-        Ok(Self {
-            denoiser_calls: sum(|output| output.denoiser_calls),
-            sampler_calls: sum(|output| output.sampler_calls),
-            sampler_cost,
-        })
+        let denoiser_calls = sum(|output| output.denoiser_calls);
+        let sampler_calls = sum(|output| output.sampler_calls);
+        let forward = forwards.as_secs_f64() / denoiser_calls;
+        let pass = passes.as_secs_f64() / sampler_calls;
+        let cost = pass / forward;
+        let sampler_cost = if cost.is_finite() { cost } else { 0.0 };
+        Self { denoiser_calls, sampler_calls, sampler_cost }
     }
 
     /// Denoiser-equivalent forwards: denoiser calls + sampler calls × sampler cost.
@@ -52,34 +50,6 @@ impl Cost {
     }
 }
 
-/// What one sampler pass costs in full forwards: the median over pairs of seconds, each a pass and the
-/// forward right before it, of pass / forward. `n` of the result counts the pairs.
-///
-/// Both of a pair are over the same batch and the same rows, and one after the other, so that whatever else the
-/// machine does slows both; the median leaves out the pairs in which it slowed only one.
-///
-/// # Errors
-/// [`Error::Empty`], and [`Error::Parameter`] if a time is not a finite number above 0.
-pub fn sampler_cost(pairs: &[(f64, f64)], bootstrap: &Bootstrap) -> Result<Measured, Error> {
-    for &(pass, forward) in pairs {
-        crate::error::positive("seconds of a pass", pass)?;
-        crate::error::positive("seconds of a forward", forward)?;
-    }
-    let ratios: Vec<f64> = pairs.iter().map(|(pass, forward)| pass / forward).collect();
-    bootstrap.one(&ratios, median)
-}
-
-/// The number in the middle, or the mean of the two; NaN of none.
-fn median(numbers: &[f64]) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    match (sorted.len(), sorted.len() / 2) {
-        (0, _) => f64::NAN,
-        (n, half) if n % 2 == 1 => sorted[half],
-        (_, half) => 0.5 * (sorted[half - 1] + sorted[half]),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,32 +63,22 @@ mod tests {
 
     #[test]
     fn a_sampler_pass_counts_as_its_share() {
-        let cost = Cost::of(&[output(2, 6), output(3, 4)], 0.125).unwrap();
+        let ms = Duration::from_millis;
+        // 10 ms a forward, 1.25 ms a pass.
+        let cost = Cost::measured(&[output(2, 6), output(3, 4)], ms(50), Duration::from_micros(12_500));
         assert_eq!((cost.denoiser_calls, cost.sampler_calls), (5.0, 10.0));
+        assert!((cost.sampler_cost - 0.125).abs() < 1e-12);
+        let cost = Cost { sampler_cost: 0.125, ..cost };
         assert_eq!(cost.forwards(), 6.25);
         assert_eq!(cost.tokens_per_forward(16), 2.56);
         assert_eq!(cost.forwards_per_token(16), 0.390625);
-        for bad in [-0.1, f64::NAN, f64::INFINITY] {
-            assert!(Cost::of(&[], bad).is_err());
-        }
     }
 
     #[test]
-    fn the_cost_of_a_pass_is_the_median_of_its_pairs() {
-        // The machine slows down by ten, and now and then a single call by far more.
-        let mut pairs = Vec::new();
-        for i in 0..40 {
-            let (busy, share) = (if i < 20 { 1.0 } else { 10.0 }, 0.2 + 0.001 * f64::from(i % 5));
-            pairs.push((busy * share, busy));
-        }
-        (pairs[3].0, pairs[30].1) = (9.0, 900.0);
-        let cost = sampler_cost(&pairs, &Bootstrap::new(1)).unwrap();
-        assert!((cost.value - 0.202).abs() < 1e-3, "{cost}");
-        assert!(cost.low >= 0.2 && cost.high <= 0.204 + 1e-9 && cost.n == 40, "{cost}");
-        assert!(cost.low < cost.value && cost.value < cost.high, "{cost}");
-        assert!(matches!(sampler_cost(&[], &Bootstrap::new(1)), Err(Error::Empty(_))));
-        for bad in [(0.0, 1.0), (1.0, f64::NAN)] {
-            assert!(sampler_cost(&[bad], &Bootstrap::new(1)).is_err());
+    fn without_passes_only_forwards_count() {
+        for outputs in [vec![output(2, 0)], vec![]] {
+            let cost = Cost::measured(&outputs, Duration::from_secs(1), Duration::ZERO);
+            assert_eq!((cost.sampler_cost, cost.forwards()), (0.0, cost.denoiser_calls));
         }
     }
 }

@@ -8,7 +8,7 @@
 //! | do two tokens go together as they should? | [`CoOccurrence`] |
 //! | how far is a law from the true joint? | [`divergence`], where the joint can be written down |
 //! | what share of texts is right? | [`Validity`], [`Share`] |
-//! | how accurate for how much work? | [`Cost`], [`sampler_cost`], [`Aup`] |
+//! | how accurate for how much work? | [`Cost`], [`Aup`] |
 //! | how much of the damage does a strategy repair? | [`gap_closed`], [`Report::gaps`] |
 //! | how sure is a figure? | [`Bootstrap`], [`Measured`] |
 //! | what came out? | [`Point`], [`Report`], [`Plot`], kept in a [`Collection`] |
@@ -39,7 +39,7 @@ mod validity;
 pub use aup::Aup;
 pub use bootstrap::{Bootstrap, Resampler};
 pub use cooccurrence::CoOccurrence;
-pub use cost::{Cost, sampler_cost};
+pub use cost::Cost;
 pub use error::Error;
 pub use featurise::{Featuriser, Named};
 pub use gap::gap_closed;

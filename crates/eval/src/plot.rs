@@ -43,7 +43,7 @@ impl Axis {
 /// # let report = Report { points: vec![Point {
 /// #     strategy: "joint".into(), parameter: "K = 4".into(), seed: 1, texts: 500, tokens: 16_000,
 /// #     cost: Cost { denoiser_calls: 4000.0, sampler_calls: 12_000.0, sampler_cost: 0.1 },
-/// #     seconds: 9.0, metrics: [("MAUVE".into(), figure)].into() }], pass_cost: None };
+/// #     seconds: 9.0, metrics: [("MAUVE".into(), figure)].into() }] };
 /// let svg = Plot::new("MAUVE", Axis::TokensPerForward).unit("1 is equal").svg(&report)?;
 /// assert!(svg.starts_with("<svg"));
 /// # Ok::<(), conjoint_eval::Error>(())
@@ -281,7 +281,7 @@ mod tests {
                 points.push(point(strategy, k, seed, value(strategy, k) - scatter));
             }
         }
-        Report { points, pass_cost: None }
+        Report { points }
     }
 
     #[test]
@@ -316,11 +316,11 @@ mod tests {
     fn what_cannot_be_drawn_is_left_out() {
         let plot = Plot::new("NLL", Axis::TokensPerForward);
         assert!(matches!(plot.svg(&report()), Err(Error::Empty(_))));
-        let mut infinite = Report { points: vec![point("joint", 2, 1, 0.5)], pass_cost: None };
+        let mut infinite = Report { points: vec![point("joint", 2, 1, 0.5)] };
         infinite.points[0].metrics.get_mut("MAUVE").unwrap().high = f64::INFINITY;
         let plot = Plot::new("MAUVE", Axis::TokensPerForward);
         assert!(matches!(plot.svg(&infinite), Err(Error::Empty(_))));
-        let one = Report { points: vec![point("joint", 2, 1, 0.5)], pass_cost: None };
+        let one = Report { points: vec![point("joint", 2, 1, 0.5)] };
         assert!(plot.svg(&one).is_ok());
     }
 

@@ -50,13 +50,7 @@ impl Point {
 pub struct Report {
     /// The points, in the order that they are shown in.
     pub points: Vec<Point>,
-    /// What a sampler pass was measured to cost in forwards, where a strategy runs any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pass_cost: Option<Measured>,
 }
-
-/// A pass's cost whose interval is wider than this share of it is said to be uncertain.
-const WIDE: f64 = 0.2;
 
 impl Report {
     /// Every metric that a point has, in alphabetical order.
@@ -68,8 +62,7 @@ impl Report {
         names
     }
 
-    /// The report as JSON, indented: `points` and `pass_cost`, which are read back as a report, and what follows from
-    /// them, `means` ([`Report::over_seeds`]), `gaps` ([`Report::gaps`]) and `aup` ([`Report::aup`] of the share
+    /// The report as JSON, indented: `points`, which are read back as a report, and what follows from them, `means` ([`Report::over_seeds`]), `gaps` ([`Report::gaps`]) and `aup` ([`Report::aup`] of the share
     /// of `right` texts).
     ///
     /// # Errors
@@ -103,8 +96,9 @@ impl Report {
         text += &self.table(&self.points, |point| point.seed.to_string());
         text += "\nFigures are `value [95 % interval]`. Tokens per forward count full \
                  forwards of the model alone; \
-                 forwards per token count a sampler pass at its measured cost as well.\n";
-        text + &self.pass_cost_line().map(|line| format!("\n{line}\n")).unwrap_or_default()
+                 forwards per token count a sampler pass as well, at what it cost in the same run: \
+                 `pass cost`, in forwards.\n";
+        text
     }
 
     /// One row a point.
@@ -113,26 +107,13 @@ impl Report {
         let mut table = String::from("| strategy | setting | seed | texts |");
         metrics.iter().for_each(|name| table += &format!(" {} |", cell(name)));
         table += " tokens per forward | forwards per token | sampler passes per token | \
-                  tokens/s |\n|---|---|";
-        table += &"---:|".repeat(metrics.len() + 6);
+                  pass cost | tokens/s |\n|---|---|";
+        table += &"---:|".repeat(metrics.len() + 7);
         table.push('\n');
         for point in points {
             row(point, &seeds(point), &metrics, &mut table);
         }
         table
-    }
-
-    /// What a sampler pass costs, in words, and whether the interval is so wide that costs of strategies that run it
-    /// say little.
-    pub fn pass_cost_line(&self) -> Option<String> {
-        let cost = self.pass_cost?;
-        let line = format!("A sampler pass costs {cost} forwards, the median of {} pairs.", cost.n);
-        Some(match cost.is_wider_than(WIDE) {
-            false => line,
-            true => {
-                line + " The interval is wide: measure on a quieter machine, or on longer texts."
-            }
-        })
     }
 }
 
@@ -143,10 +124,11 @@ fn row(point: &Point, seeds: &str, metrics: &[&str], table: &mut String) {
         let figure = point.metrics.get(name);
         *table += &figure.map_or_else(|| " – |".to_owned(), |figure| format!(" {figure} |"));
     }
+    let pass = if cost.sampler_calls > 0.0 { format!("{:.3}", cost.sampler_cost) } else { "–".into() };
     // Writing to a string cannot fail.
     let _ = writeln!(
         table,
-        " {:.2} | {:.3} | {:.3} | {:.0} |",
+        " {:.2} | {:.3} | {:.3} | {pass} | {:.0} |",
         point.tokens_per_forward(),
         point.forwards_per_token(),
         cost.sampler_calls / *tokens as f64,
@@ -185,33 +167,27 @@ pub(crate) mod tests {
     fn a_table_by_hand() {
         let mut odd = point("a|b", 1, 2, 0.5);
         odd.metrics = BTreeMap::from([("NLL".to_owned(), odd.metrics["MAUVE"])]);
-        let cost = Measured { value: 0.125, low: 0.12, high: 0.13, n: 30, seed: 0 };
-        let points = vec![point("joint", 4, 1, 0.9), odd];
-        let mut report = Report { points, pass_cost: Some(cost) };
+        let report = Report { points: vec![point("joint", 4, 1, 0.9), odd] };
         assert_eq!(report.metrics(), ["MAUVE", "NLL"]);
         let table = report.markdown();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines[2],
-            "| joint | K = 4 | 1 | 500 | 0.900 [0.880, 0.910] | – | 4.00 | 0.344 | 0.750 | 2000 |"
+            "| joint | K = 4 | 1 | 500 | 0.900 [0.880, 0.910] | – | 4.00 | 0.344 | 0.750 | 0.125 | 2000 |"
         );
         assert_eq!(
             lines[3],
-            "| a\\|b | K = 1 | 2 | 500 | – | 0.500 [0.480, 0.510] | 1.00 | 1.000 | 0.000 | 2000 |"
+            "| a\\|b | K = 1 | 2 | 500 | – | 0.500 [0.480, 0.510] | 1.00 | 1.000 | 0.000 | – | 2000 |"
         );
-        let told = "A sampler pass costs 0.125 [0.120, 0.130] forwards, the median of 30 pairs.";
-        assert_eq!(lines.last(), Some(&told));
-        report.pass_cost = Some(Measured { high: 0.16, ..cost });
-        assert!(report.markdown().contains("[0.120, 0.160]") && report.markdown().contains("wide"));
         let columns = |line: &str| line.replace("\\|", "").matches('|').count();
-        assert!(lines[..4].iter().all(|line| columns(line) == 11), "{table}");
+        assert!(lines[..4].iter().all(|line| columns(line) == 12), "{table}");
     }
 
     #[test]
     fn several_seeds_are_shown_together_first() {
         let points =
             vec![point("joint", 4, 0, 0.9), point("exact", 1, 0, 0.98), point("joint", 4, 7, 0.8)];
-        let report = Report { points, pass_cost: None };
+        let report = Report { points };
         let text = report.markdown();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[2].starts_with("| joint | K = 4 | 0, 7 | 1000 | 0.850 ["), "{text}");
@@ -227,11 +203,8 @@ pub(crate) mod tests {
     fn json_loses_nothing() {
         let mut report = Report {
             points: vec![point("joint", 2, 1, 0.97), point("exact", 1, 1, 0.99)],
-            pass_cost: None,
         };
         report.points[0].metrics.get_mut("MAUVE").unwrap().value = f64::INFINITY;
-        assert_eq!(serde_json::from_str::<Report>(&report.json().unwrap()).unwrap(), report);
-        report.pass_cost = Some(report.points[1].metrics["MAUVE"]);
         assert_eq!(serde_json::from_str::<Report>(&report.json().unwrap()).unwrap(), report);
     }
 }

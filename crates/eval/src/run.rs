@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::{Error, Measured, Point, Report};
+use crate::{Error, Point, Report};
 
 /// Names and values of what makes a comparison what it is: model, texts, filters, featuriser.
 pub type Settings = BTreeMap<String, String>;
@@ -54,9 +54,6 @@ pub struct Key {
 pub struct Collection {
     folder: PathBuf,
 }
-
-/// The file of what a sampler pass costs.
-const PASS_COST: &str = "sampler-cost.json";
 
 impl Collection {
     /// Begins a folder with these settings, or goes on with one that was begun with the same.
@@ -115,30 +112,7 @@ impl Collection {
     /// Those of [`find`](Self::find).
     pub fn report(&self, keys: &[Key]) -> Result<Report, Error> {
         let points = keys.iter().filter_map(|key| self.find(key).transpose());
-        let pass_cost = self.kept_pass_cost()?;
-        Ok(Report { points: points.collect::<Result<_, _>>()?, pass_cost })
-    }
-
-    /// What a sampler pass costs in forwards: from the folder, or measured now and kept, so that all points
-    /// of a comparison count it alike.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] if its file holds something else, those of `measure`, and [`Error::Io`].
-    pub fn pass_cost<E: From<Error>>(
-        &self,
-        measure: impl FnOnce() -> Result<Measured, E>,
-    ) -> Result<Measured, E> {
-        if let Some(cost) = self.kept_pass_cost()? {
-            return Ok(cost);
-        }
-        let cost = measure()?;
-        write(&self.folder.join(PASS_COST), &cost)?;
-        Ok(cost)
-    }
-
-    fn kept_pass_cost(&self) -> Result<Option<Measured>, Error> {
-        let path = self.folder.join(PASS_COST);
-        path.exists().then(|| read(&path)).transpose()
+        Ok(Report { points: points.collect::<Result<_, _>>()? })
     }
 
     /// Whatever is not a letter, a digit or a point becomes its code, so that no two keys share a
@@ -280,21 +254,6 @@ mod tests {
         assert_eq!(collection.find(&key("joint", 2, 1)).unwrap(), None);
         fs::write(collection.path(&key("joint", 2, 1)), "{\"strategy\": \"jo").unwrap();
         assert!(matches!(collection.find(&key("joint", 2, 1)), Err(Error::Malformed { .. })));
-    }
-
-    #[test]
-    fn what_a_pass_costs_is_measured_once_and_reported() {
-        let folder = tempfile::tempdir().unwrap();
-        let collection = Collection::open(folder.path(), &settings(1)).unwrap();
-        assert_eq!(collection.report(&[]).unwrap().pass_cost, None);
-        let cost = Measured { value: 0.12, low: 0.1, high: 0.15, n: 30, seed: 0 };
-        for other in [0.0, 1.0] {
-            let measured = Measured { value: cost.value + other, ..cost };
-            assert_eq!(collection.pass_cost(|| Ok::<_, Error>(measured)).unwrap(), cost);
-        }
-        assert_eq!(collection.report(&[]).unwrap().pass_cost, Some(cost));
-        fs::write(folder.path().join(PASS_COST), "0.12").unwrap();
-        assert!(matches!(collection.report(&[]), Err(Error::Malformed { .. })));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Report {
             }
         }
         let points = points.iter().map(|seeds| together(seeds)).collect();
-        Report { points, pass_cost: self.pass_cost }
+        Report { points }
     }
 
     /// What every point closes of each figure's gap, seeds taken together, where both ends were measured.
@@ -143,6 +143,9 @@ fn together(seeds: &[&Point]) -> Point {
     point.tokens = seeds.iter().map(|point| point.tokens).sum();
     point.cost.denoiser_calls = sum(|point| point.cost.denoiser_calls);
     point.cost.sampler_calls = sum(|point| point.cost.sampler_calls);
+    let passes = sum(|point| point.cost.sampler_calls * point.cost.sampler_cost);
+    point.cost.sampler_cost =
+        if passes > 0.0 { passes / point.cost.sampler_calls } else { first.cost.sampler_cost };
     point.seconds = sum(|point| point.seconds);
     point
 }
@@ -169,7 +172,7 @@ mod tests {
             right("marginal", 4, 2, 0.3),
             right("joint", 4, 2, 0.6),
         ];
-        Report { points, pass_cost: None }
+        Report { points }
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Tensor {
 pub(crate) struct Checkpoint {
     folder: PathBuf,
     unclaimed: Tensors,
+    /// Entries of the files' metadata, with the file.
+    metadata: Entries,
 }
 
 /// By name: the file, where its tensors begin in it, and the tensor's entry in its header.
@@ -44,8 +46,17 @@ impl Checkpoint {
     /// Reads the headers of all weight files in a folder.
     pub(crate) fn open(folder: &Path) -> Result<Self, ExportError> {
         let single = folder.join(SINGLE);
-        let unclaimed = if single.exists() { read_single(&single) } else { read_shards(folder) }?;
-        Ok(Self { folder: folder.into(), unclaimed })
+        let mut metadata = BTreeMap::new();
+        let unclaimed = match single.exists() {
+            true => read_single(&single, &mut metadata),
+            false => read_shards(folder, &mut metadata),
+        }?;
+        Ok(Self { folder: folder.into(), unclaimed, metadata })
+    }
+
+    /// An entry of the files' metadata, and the file that has it.
+    pub(crate) fn metadata(&self, key: &str) -> Option<(&Path, &str)> {
+        self.metadata.get(key).map(|(file, value)| (file.as_path(), value.as_str()))
     }
 
     /// Whether a tensor is there.
@@ -104,15 +115,20 @@ impl Checkpoint {
     }
 }
 
+/// Entries of metadata: the file, and the value.
+type Entries = BTreeMap<String, (PathBuf, String)>;
+
 /// All tensors of one file.
-fn read_single(file: &Path) -> Result<Tensors, ExportError> {
+fn read_single(file: &Path, metadata: &mut Entries) -> Result<Tensors, ExportError> {
     let header = Header::read(file)?;
+    let entries = header.metadata.metadata().iter().flatten();
+    metadata.extend(entries.map(|(key, value)| (key.clone(), (file.into(), value.clone()))));
     let tensors = header.metadata.tensors().into_iter();
     Ok(tensors.map(|(name, info)| (name, (file.into(), header.data, info.clone()))).collect())
 }
 
 /// The tensors that an index names, each from the shard that the index gives for it.
-fn read_shards(folder: &Path) -> Result<Tensors, ExportError> {
+fn read_shards(folder: &Path, metadata: &mut Entries) -> Result<Tensors, ExportError> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
@@ -142,7 +158,7 @@ fn read_shards(folder: &Path) -> Result<Tensors, ExportError> {
         if !file.exists() {
             return Err(invalid(format!("shard {shard} is missing from the folder")));
         }
-        shards.insert(shard.clone(), read_single(&file)?);
+        shards.insert(shard.clone(), read_single(&file, metadata)?);
     }
     let mut tensors = Tensors::new();
     for (name, shard) in weight_map {

@@ -11,9 +11,12 @@ use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
 use crate::layout::{Layout, resolved};
-use crate::manifest::{Graphs, HeadTop, MANIFEST, Manifest, Provenance, SpecialTokens};
+use crate::manifest::{
+    Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows, SpecialTokens,
+};
 use crate::model::Builder;
 use crate::operators::Operators;
+use crate::sampler_form::SamplerForm;
 use crate::weight_file::WeightFile;
 use crate::weights::{BaseWeights, SamplerWeights};
 
@@ -24,6 +27,9 @@ pub struct ExportOptions {
     pub checkpoint: PathBuf,
     /// Folder with the sampler layer's tensors (`drafter.*`), which needs no `config.json`.
     pub sampler: Option<PathBuf>,
+    /// Which rows a pass of the sampler layer computes; as its weights say by default, and over whole sequences where they
+    /// say nothing.
+    pub passes: Option<SamplerForm>,
     /// Folder to write to; the checkpoint's own by default.
     ///
     /// Weights get there as hard links, or as copies where linking fails.
@@ -44,6 +50,7 @@ impl ExportOptions {
         Self {
             checkpoint: checkpoint.into(),
             sampler: None,
+            passes: None,
             out: None,
             operators: Operators::default(),
             shift: None,
@@ -52,8 +59,12 @@ impl ExportOptions {
     }
 }
 
-/// File name of the sampler layer's graph.
+/// File name of the graph of a sampler layer over whole sequences.
 const SAMPLER: &str = "sampler.onnx";
+
+/// File names of the graphs of a sampler layer over rows.
+const SAMPLER_CONTEXT: &str = "sampler-context.onnx";
+const SAMPLER_ROWS: &str = "sampler-rows.onnx";
 
 /// File name of the condensed head's graph.
 const HEAD_TOP: &str = "head-top.onnx";
@@ -103,8 +114,14 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let base = BaseWeights::take(&blueprint, &mut Checkpoint::open(&options.checkpoint)?)?;
     let sampler = match &options.sampler {
         None => None,
-        Some(folder) => Some(SamplerWeights::take(&blueprint, &mut Checkpoint::open(folder)?)?),
+        Some(folder) => {
+            let mut checkpoint = Checkpoint::open(folder)?;
+            let form = form(options, &checkpoint)?;
+            Some((SamplerWeights::take(&blueprint, &mut checkpoint)?, form))
+        }
     };
+    let form = sampler.as_ref().map(|(_, form)| *form);
+    let sampler = sampler.map(|(weights, _)| weights);
 
     let location = |tensor: &Tensor| layout.location(&tensor.file);
     let builder =
@@ -114,8 +131,13 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     if let Some(HeadTop { k, .. }) = head_top {
         graphs.push((HEAD_TOP, builder.head_top(&base, k)));
     }
-    if let Some(sampler) = &sampler {
-        graphs.push((SAMPLER, builder.sampler(&base, sampler)));
+    match (&sampler, form) {
+        (Some(sampler), Some(SamplerForm::Rows)) => {
+            graphs.push((SAMPLER_CONTEXT, builder.sampler_context(&base, sampler)));
+            graphs.push((SAMPLER_ROWS, builder.sampler_rows(&base, sampler)));
+        }
+        (Some(sampler), _) => graphs.push((SAMPLER, builder.sampler(&base, sampler))),
+        (None, _) => {}
     }
 
     let mut weights = BTreeMap::new();
@@ -128,7 +150,7 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     }
     let weight_files = weights.iter().map(|(name, file)| WeightFile::of(file, name.clone()));
     let weight_files = weight_files.collect::<Result<_, _>>()?;
-    let manifest = manifest(options, &blueprint, tokens, head_top, &base, weight_files);
+    let manifest = manifest(options, &blueprint, tokens, (head_top, form), &base, weight_files);
 
     let mut staging = Staging::new(&layout.out)?;
     for file in weights.values() {
@@ -152,20 +174,33 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let _ = fs::remove_file(layout.out.join(MANIFEST));
     staging.commit()?;
     // Left by an earlier export; nothing names them any more.
-    if manifest.graphs.sampler.is_none() {
-        let _ = fs::remove_file(layout.out.join(SAMPLER));
-    }
-    if manifest.graphs.head_top.is_none() {
-        let _ = fs::remove_file(layout.out.join(HEAD_TOP));
+    for name in [SAMPLER, SAMPLER_CONTEXT, SAMPLER_ROWS, HEAD_TOP] {
+        if manifest.graphs.names().all(|own| own != name) {
+            let _ = fs::remove_file(layout.out.join(name));
+        }
     }
     Ok(manifest)
+}
+
+/// The form of passes: the one asked for, or the one that the sampler's weights were trained in.
+fn form(options: &ExportOptions, sampler: &Checkpoint) -> Result<SamplerForm, ExportError> {
+    if let Some(form) = options.passes {
+        return Ok(form);
+    }
+    let Some((path, name)) = sampler.metadata(SamplerForm::KEY) else {
+        return Ok(SamplerForm::default());
+    };
+    name.parse().map_err(|reason| ExportError::Header {
+        path: path.into(),
+        reason: format!("{} in its metadata: {reason}", SamplerForm::KEY),
+    })
 }
 
 fn manifest(
     options: &ExportOptions,
     blueprint: &Blueprint,
     tokens: SpecialTokens,
-    head_top: Option<HeadTop>,
+    (head_top, form): (Option<HeadTop>, Option<SamplerForm>),
     base: &BaseWeights,
     weights: Vec<WeightFile>,
 ) -> Manifest {
@@ -198,7 +233,11 @@ fn manifest(
             backbone: "backbone.onnx".into(),
             head: "head.onnx".into(),
             head_top,
-            sampler: options.sampler.as_ref().map(|_| SAMPLER.into()),
+            sampler: (form == Some(SamplerForm::Sequence)).then(|| SAMPLER.into()),
+            sampler_rows: (form == Some(SamplerForm::Rows)).then(|| SamplerRows {
+                context: SAMPLER_CONTEXT.into(),
+                pass: SAMPLER_ROWS.into(),
+            }),
         },
         tokenizer,
         provenance: Provenance {

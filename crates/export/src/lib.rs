@@ -77,6 +77,8 @@ mod manifest;
 mod model;
 mod operators;
 mod proto;
+mod sampler_form;
+mod sampler_rows;
 mod tables;
 mod tokens;
 mod weight_file;
@@ -87,7 +89,10 @@ mod sanity;
 
 pub use error::ExportError;
 pub use export::{ExportOptions, export};
-pub use manifest::{DType, Family, Graphs, HeadTop, MANIFEST, Manifest, Provenance, SpecialTokens};
+pub use manifest::{
+    DType, Family, Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows, SpecialTokens,
+};
 pub use operators::Operators;
+pub use sampler_form::SamplerForm;
 pub use tables::{LayerSizes, Tables};
 pub use weight_file::WeightFile;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::check_weight_file;
 use crate::error::ExportError;
 use crate::operators::Operators;
+use crate::sampler_form::SamplerForm;
 use crate::weight_file::WeightFile;
 
 /// Name of the manifest in a model's folder.
@@ -116,8 +117,20 @@ pub struct Graphs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_top: Option<HeadTop>,
     /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D] → `hidden_next` f32
-    /// [B, T, D]; absent when no sampler checkpoint was given.
+    /// [B, T, D]: a sampler layer over whole sequences.
     pub sampler: Option<String>,
+    /// A sampler layer over rows. A folder has one of the two, or none where no sampler checkpoint was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler_rows: Option<SamplerRows>,
+}
+
+/// The two graphs of a sampler layer [over rows](crate::SamplerForm::Rows), which hand tensors to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SamplerRows {
+    /// Run once a denoising step: what all positions contribute to its passes.
+    pub context: String,
+    /// Run once a pass.
+    pub pass: String,
 }
 
 impl Graphs {
@@ -125,7 +138,14 @@ impl Graphs {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let head_top = self.head_top.as_ref().map(|head| &head.graph);
         let names = [Some(&self.backbone), Some(&self.head), head_top, self.sampler.as_ref()];
-        names.into_iter().flatten().map(String::as_str)
+        let rows = self.sampler_rows.iter().flat_map(|rows| [&rows.context, &rows.pass]);
+        names.into_iter().flatten().chain(rows).map(String::as_str)
+    }
+
+    /// The form of the sampler layer, if there is one.
+    pub fn sampler_form(&self) -> Option<SamplerForm> {
+        let sequence = self.sampler.as_ref().map(|_| SamplerForm::Sequence);
+        sequence.or(self.sampler_rows.as_ref().map(|_| SamplerForm::Rows))
     }
 }
 

@@ -1,14 +1,14 @@
-//! The three graphs. Hidden states flow as rows [B · T, D]; attention alone looks at [B, T, ·].
+//! Backbone, head and the sampler layer over whole sequences. Hidden states flow as rows [B · T, D]; attention alone looks at [B, T, ·].
 
 use crate::blueprint::Blueprint;
 use crate::checkpoint::Tensor;
 use crate::graph::{Attribute, Dim, Graph, Value};
-use crate::operators::{AXIS_0, Frame, Operators};
+use crate::operators::{AXIS_0, Frame, Operators, Places};
 use crate::proto::{ModelProto, element};
 use crate::weights::{BaseWeights, DecoderLayer, Linear, SamplerWeights};
 
-const BATCH: Dim = Dim::Any("batch");
-const LENGTH: Dim = Dim::Any("length");
+pub(crate) const BATCH: Dim = Dim::Any("batch");
+pub(crate) const LENGTH: Dim = Dim::Any("length");
 pub(crate) const ROWS: Dim = Dim::Any("rows");
 
 /// Builds the graphs of one model.
@@ -31,7 +31,7 @@ impl Builder<'_> {
         }
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.final_norm);
-        let mut hidden = self.by_sequence(&mut graph, &frame, &x, self.blueprint.hidden_size);
+        let mut hidden = self.by_sequence(&mut graph, &frame.places, &x, self.blueprint.hidden_size);
         if self.blueprint.shift {
             // Row i takes the state at i − 1, and row 0 keeps its own: indices max(i − 1, 0).
             let (zero, one) = (graph.int(0), graph.int(1));
@@ -75,21 +75,33 @@ impl Builder<'_> {
         let (ids, frame) = self.begin(&mut graph);
         let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
         let prior = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
-        let tokens = self.embed(&mut graph, &base.embed, &ids);
-        graph.scope("fuse");
-        let tokens = self.norm(&mut graph, &tokens, &weights.norm_embed);
-        let states = self.norm(&mut graph, &prior, &weights.norm_hidden);
-        let both = graph.node("Concat", &[&tokens, &states], &[("axis", Attribute::Int(1))]);
-        let mut x = linear(&mut graph, &both, &weights.down_project);
+        let mut x = self.fuse(&mut graph, base, weights, &ids, &prior);
         for (number, layer) in weights.layers.iter().enumerate() {
             x = self.layer(&mut graph, &format!("layers.{number}"), layer, &frame, x);
         }
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);
-        let next = self.by_sequence(&mut graph, &frame, &next, self.blueprint.hidden_size);
+        let next = self.by_sequence(&mut graph, &frame.places, &next, self.blueprint.hidden_size);
         graph.output(next, "hidden_next", &self.hidden());
         self.finish(graph, "Sampler layer: hidden states given the tokens as they are now.")
+    }
+
+    /// What a sampler's layers start from, on rows: W [rms_e(embed(x)); rms_h(h)] + b.
+    pub(crate) fn fuse(
+        &self,
+        graph: &mut Graph,
+        base: &BaseWeights,
+        weights: &SamplerWeights,
+        ids: &Value,
+        prior: &Value,
+    ) -> Value {
+        let tokens = self.embed(graph, &base.embed, ids);
+        graph.scope("fuse");
+        let tokens = self.norm(graph, &tokens, &weights.norm_embed);
+        let states = self.norm(graph, prior, &weights.norm_hidden);
+        let both = graph.node("Concat", &[&tokens, &states], &[("axis", Attribute::Int(1))]);
+        linear(graph, &both, &weights.down_project)
     }
 
     /// Inputs and frame of a graph with attention.
@@ -110,7 +122,7 @@ impl Builder<'_> {
     }
 
     /// x + attention(norm(x)), then x + ffn(norm(x)), on rows [B · T, D].
-    fn layer(
+    pub(crate) fn layer(
         &self,
         graph: &mut Graph,
         scope: &str,
@@ -122,7 +134,17 @@ impl Builder<'_> {
         let normed = self.norm(graph, &x, &layer.attention_norm);
         let mixed = self.attention(graph, layer, frame, &normed);
         let x = graph.op("Add", &[&x, &mixed]);
+        self.ffn(graph, scope, layer, x)
+    }
 
+    /// x + ffn(norm(x)), on rows.
+    pub(crate) fn ffn(
+        &self,
+        graph: &mut Graph,
+        scope: &str,
+        layer: &DecoderLayer,
+        x: Value,
+    ) -> Value {
         graph.scope(format!("{scope}.ffn"));
         let normed = self.norm(graph, &x, &layer.ffn_norm);
         let gate = linear(graph, &normed, &layer.gate);
@@ -141,45 +163,85 @@ impl Builder<'_> {
         frame: &Frame,
         x: &Value,
     ) -> Value {
-        let Blueprint { heads, kv_heads, head_dim, .. } = *self.blueprint;
-        let (q_norm, k_norm) = layer.qk_norm.as_ref().map(|(q, k)| (q, k)).unzip();
-        let mut project = |projection: &Linear, heads: usize, norm: Option<&Tensor>| {
-            let mut x = linear(graph, x, projection);
-            if let Some(norm) = norm {
-                x = self.by_row(graph, &x, head_dim);
-                x = self.norm(graph, &x, norm);
-            }
-            self.by_sequence(graph, frame, &x, heads * head_dim)
-        };
-        let q = project(&layer.q, heads, q_norm);
-        let k = project(&layer.k, kv_heads, k_norm);
-        let v = project(&layer.v, kv_heads, None);
-        let q = self.operators.rope(graph, frame, &q, heads);
-        let k = self.operators.rope(graph, frame, &k, kv_heads);
+        let Blueprint { heads, head_dim, .. } = *self.blueprint;
+        let q = self.queries(graph, layer, &frame.places, x);
+        let [k, v] = self.keys_values(graph, layer, &frame.places, x);
         let mixed = self.operators.attention(graph, self.blueprint, frame, [&q, &k, &v]);
         let mixed = self.by_row(graph, &mixed, heads * head_dim);
         linear(graph, &mixed, &layer.o)
     }
 
-    fn norm(&self, graph: &mut Graph, x: &Value, gain: &Tensor) -> Value {
+    /// Rotated queries [B, S, heads · d] of normed rows `x`.
+    pub(crate) fn queries(
+        &self,
+        graph: &mut Graph,
+        layer: &DecoderLayer,
+        at: &Places,
+        x: &Value,
+    ) -> Value {
+        let norm = layer.qk_norm.as_ref().map(|(q, _)| q);
+        let q = self.project(graph, at, x, &layer.q, self.blueprint.heads, norm);
+        self.operators.rope(graph, at, &q, self.blueprint.heads)
+    }
+
+    /// Rotated keys and values, each [B, S, kv_heads · d], of normed rows `x`.
+    pub(crate) fn keys_values(
+        &self,
+        graph: &mut Graph,
+        layer: &DecoderLayer,
+        at: &Places,
+        x: &Value,
+    ) -> [Value; 2] {
+        let heads = self.blueprint.kv_heads;
+        let norm = layer.qk_norm.as_ref().map(|(_, k)| k);
+        let k = self.project(graph, at, x, &layer.k, heads, norm);
+        let v = self.project(graph, at, x, &layer.v, heads, None);
+        [self.operators.rope(graph, at, &k, heads), v]
+    }
+
+    fn project(
+        &self,
+        graph: &mut Graph,
+        at: &Places,
+        x: &Value,
+        projection: &Linear,
+        heads: usize,
+        norm: Option<&Tensor>,
+    ) -> Value {
+        let head_dim = self.blueprint.head_dim;
+        let mut x = linear(graph, x, projection);
+        if let Some(norm) = norm {
+            x = self.by_row(graph, &x, head_dim);
+            x = self.norm(graph, &x, norm);
+        }
+        self.by_sequence(graph, at, &x, heads * head_dim)
+    }
+
+    pub(crate) fn norm(&self, graph: &mut Graph, x: &Value, gain: &Tensor) -> Value {
         let gain = graph.weight(gain);
         self.operators.rms_norm(graph, x, &gain, self.blueprint.norm_eps)
     }
 
     /// [B, T, width] and the like as rows [·, width].
-    fn by_row(&self, graph: &mut Graph, x: &Value, width: usize) -> Value {
+    pub(crate) fn by_row(&self, graph: &mut Graph, x: &Value, width: usize) -> Value {
         let shape = graph.ints(&[-1, width as i64]);
         graph.op("Reshape", &[x, &shape])
     }
 
-    /// Rows as [B, T, width].
-    fn by_sequence(&self, graph: &mut Graph, frame: &Frame, x: &Value, width: usize) -> Value {
+    /// Rows as [B, S, width].
+    pub(crate) fn by_sequence(
+        &self,
+        graph: &mut Graph,
+        at: &Places,
+        x: &Value,
+        width: usize,
+    ) -> Value {
         let width = graph.ints(&[width as i64]);
-        let shape = graph.node("Concat", &[&frame.shape, &width], AXIS_0);
+        let shape = graph.node("Concat", &[&at.shape, &width], AXIS_0);
         graph.op("Reshape", &[x, &shape])
     }
 
-    fn hidden(&self) -> [Dim; 3] {
+    pub(crate) fn hidden(&self) -> [Dim; 3] {
         [BATCH, LENGTH, Dim::Fixed(self.blueprint.hidden_size)]
     }
 
@@ -193,7 +255,7 @@ impl Builder<'_> {
 const TRANSPOSED: &[(&str, Attribute)] = &[("transB", Attribute::Int(1))];
 
 /// x Wᵀ + b, on rows.
-fn linear(graph: &mut Graph, x: &Value, linear: &Linear) -> Value {
+pub(crate) fn linear(graph: &mut Graph, x: &Value, linear: &Linear) -> Value {
     let weight = graph.weight(&linear.weight);
     match &linear.bias {
         None => graph.node("Gemm", &[x, &weight], TRANSPOSED),

@@ -21,28 +21,32 @@ pub enum Operators {
     Portable,
 }
 
-/// What all layers of one graph share, computed once at its start.
-///
-/// Besides queries and keys an attention needs to know which keys are padding, and RoPE at which
-/// positions it is; in which form depends on the operators.
+/// What all layers of a graph over whole sequences share, computed once at its start.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    /// `Fused`: bool [B, 1, T, T]. `Portable`: f32 [B, 1, 1, T], to be added to the scores.
+    /// Which keys are padding. `Fused`: bool [B, 1, T, T]. `Portable`: f32 [B, 1, 1, T], to be added to the scores.
     mask: Value,
-    /// `Fused`: [T, d/2]. `Portable`: [T, 1, d/2].
-    cos: Value,
-    sin: Value,
     /// i64 [T]: 0, 1, 2, …
     pub(crate) range: Value,
-    /// `Fused`: the range once for each sequence, i64 [B, T]. `Portable` has no use for it.
+    /// Where the rows are: all positions of each sequence.
+    pub(crate) places: Places,
+}
+
+/// At which positions rows are; in which form depends on the operators.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// `Fused`: [T, d/2]. `Portable`: [T, 1, d/2], or [B, S, 1, d/2] for chosen rows.
+    cos: Value,
+    sin: Value,
+    /// `Fused`: i64 [B, S]. `Portable` has no use for it.
     positions: Value,
-    /// i64 [2]: B and T.
+    /// i64 [2]: B and S, rows of each sequence.
     pub(crate) shape: Value,
 }
 
 /// Added to the score of a padding key. Finite, so that a row without any key is not NaN, and far
 /// below any real score, so that its weight is exactly zero beside a real key's.
-const MASKED_SCORE: f32 = -1e30;
+pub(crate) const MASKED_SCORE: f32 = -1e30;
 
 impl Operators {
     /// The versions of ONNX's file format and of its operator set.
@@ -66,15 +70,8 @@ impl Operators {
     ) -> Frame {
         graph.scope("frame");
         let shape = graph.op("Shape", &[input_ids]);
-        let (zero, one) = (graph.int(0), graph.int(1));
-        let length = graph.op("Gather", &[&shape, &one]);
-        let range = graph.op("Range", &[&zero, &length, &one]);
-
-        let column = graph.ints(&[1]);
-        let angles = graph.cast(&range, element::FLOAT);
-        let angles = graph.op("Unsqueeze", &[&angles, &column]);
-        let frequencies = graph.floats("rope.frequencies", &rope_frequencies(blueprint));
-        let mut angles = graph.op("Mul", &[&angles, &frequencies]); // [T, d/2]
+        let (range, length) = range(graph, &shape);
+        let mut angles = angles(graph, blueprint, &range);
 
         let axes = graph.ints(&[1, 2]);
         let keys = graph.op("Unsqueeze", &[key_mask, &axes]); // [B, 1, 1, T]
@@ -87,13 +84,58 @@ impl Operators {
                 (graph.op("Expand", &[&keys, &full]), graph.op("Expand", &[&range, &shape]))
             }
             Self::Portable => {
+                let column = graph.ints(&[1]);
                 angles = graph.op("Unsqueeze", &[&angles, &column]);
                 let (kept, masked) = (graph.float(0.0), graph.float(MASKED_SCORE));
                 (graph.op("Where", &[&keys, &kept, &masked]), range.clone())
             }
         };
         let (cos, sin) = (graph.op("Cos", &[&angles]), graph.op("Sin", &[&angles]));
-        Frame { mask, cos, sin, range, positions, shape }
+        Frame { mask, range, places: Places { cos, sin, positions, shape } }
+    }
+
+    /// cos and sin [T, d/2] of the positions of `input_ids` [B, T].
+    pub(crate) fn rope_tables(
+        graph: &mut Graph,
+        blueprint: &Blueprint,
+        input_ids: &Value,
+    ) -> [Value; 2] {
+        let shape = graph.op("Shape", &[input_ids]);
+        let (range, _) = range(graph, &shape);
+        let angles = angles(graph, blueprint, &range);
+        ["Cos", "Sin"].map(|function| graph.op(function, &[&angles]))
+    }
+
+    /// All positions of `input_ids` [B, T], given the tables [T, d/2].
+    pub(crate) fn every_place(
+        self,
+        graph: &mut Graph,
+        tables: [&Value; 2],
+        input_ids: &Value,
+    ) -> Places {
+        let shape = graph.op("Shape", &[input_ids]);
+        let (range, _) = range(graph, &shape);
+        let positions = graph.op("Expand", &[&range, &shape]);
+        self.places(graph, tables, &positions)
+    }
+
+    /// Rows at `positions` i64 [B, S], given the tables [T, d/2].
+    pub(crate) fn places(
+        self,
+        graph: &mut Graph,
+        [cos, sin]: [&Value; 2],
+        positions: &Value,
+    ) -> Places {
+        let shape = graph.op("Shape", &[positions]);
+        let mut at = |table: &Value| match self {
+            Self::Fused => table.clone(),
+            Self::Portable => {
+                let rows = graph.op("Gather", &[table, positions]);
+                let axis = graph.ints(&[2]);
+                graph.op("Unsqueeze", &[&rows, &axis])
+            }
+        };
+        Places { cos: at(cos), sin: at(sin), positions: positions.clone(), shape }
     }
 
     /// x · g / √(mean(x²) + ε), over the last axis.
@@ -116,13 +158,13 @@ impl Operators {
         }
     }
 
-    /// Split-half RoPE on [B, T, heads · d]: a head's halves (a, b) become
+    /// Split-half RoPE on [B, S, heads · d]: a head's halves (a, b) become
     /// (a cos − b sin, b cos + a sin).
-    pub(crate) fn rope(self, graph: &mut Graph, frame: &Frame, x: &Value, heads: usize) -> Value {
+    pub(crate) fn rope(self, graph: &mut Graph, at: &Places, x: &Value, heads: usize) -> Value {
         match self {
             Self::Fused => graph.node(
                 "RotaryEmbedding",
-                &[x, &frame.cos, &frame.sin, &frame.positions],
+                &[x, &at.cos, &at.sin, &at.positions],
                 &[("num_heads", Attribute::Int(heads as i64))],
             ),
             Self::Portable => {
@@ -131,8 +173,8 @@ impl Operators {
                 let halves = [("axis", Attribute::Int(-1)), ("num_outputs", Attribute::Int(2))];
                 let [a, b] = graph.nodes("Split", &[&x], &halves);
                 let mut times = |half: &Value, table: &Value| graph.op("Mul", &[half, table]);
-                let (a_cos, b_sin) = (times(&a, &frame.cos), times(&b, &frame.sin));
-                let (b_cos, a_sin) = (times(&b, &frame.cos), times(&a, &frame.sin));
+                let (a_cos, b_sin) = (times(&a, &at.cos), times(&b, &at.sin));
+                let (b_cos, a_sin) = (times(&b, &at.cos), times(&a, &at.sin));
                 let (a, b) =
                     (graph.op("Sub", &[&a_cos, &b_sin]), graph.op("Add", &[&b_cos, &a_sin]));
                 let x = graph.node("Concat", &[&a, &b], &[("axis", Attribute::Int(-1))]);
@@ -192,6 +234,22 @@ impl Operators {
             }
         }
     }
+}
+
+/// 0, 1, 2, … up to T, of a `shape` [B, T]; and T.
+fn range(graph: &mut Graph, shape: &Value) -> (Value, Value) {
+    let (zero, one) = (graph.int(0), graph.int(1));
+    let length = graph.op("Gather", &[shape, &one]);
+    (graph.op("Range", &[&zero, &length, &one]), length)
+}
+
+/// The angles of RoPE at positions i64 \[T\]: [T, d/2].
+fn angles(graph: &mut Graph, blueprint: &Blueprint, positions: &Value) -> Value {
+    let column = graph.ints(&[1]);
+    let angles = graph.cast(positions, element::FLOAT);
+    let angles = graph.op("Unsqueeze", &[&angles, &column]);
+    let frequencies = graph.floats("rope.frequencies", &rope_frequencies(blueprint));
+    graph.op("Mul", &[&angles, &frequencies])
 }
 
 /// `Concat` along the first axis.

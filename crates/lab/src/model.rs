@@ -109,7 +109,7 @@ impl Model {
             return Ok(Some(layer.clone()));
         }
         let layer = match other {
-            None if self.denoiser.manifest().graphs.sampler.is_none() => return Ok(None),
+            None if self.denoiser.manifest().graphs.sampler_form().is_none() => return Ok(None),
             None => self.denoiser.sampler_layer()?,
             Some(folder) => {
                 check_exported("sampler", folder)?;

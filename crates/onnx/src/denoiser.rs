@@ -143,8 +143,8 @@ impl OnnxDenoiser {
         Ok(means)
     }
 
-    /// The hidden states [B, T, D] of a state that this model or its sampler layer left, with their
-    /// padding. Copied from the device: for looking at them, sampling does not need it.
+    /// The hidden states [B, T, D] of a state that this model left, or its sampler layer over whole sequences, with their
+    /// padding. Passes over rows keep theirs apart. Copied from the device: for looking at them, sampling does not need it.
     ///
     /// # Errors
     /// [`ForeignState`](conjoint_core::Error::ForeignState) and [`Error::Graph`].
@@ -182,7 +182,8 @@ impl OnnxDenoiser {
         let backbone = || self.backbone.run(&[&ids, &valid]).map(Arc::new);
         let head = |hidden: &_| answer::rows(&self.shared, hidden, rows, request.form);
         let (value, rows) = self.shared.forwards.call(backbone, head)?;
-        let state = Hidden { value, lengths, length };
+        let tokens = request.canvases().iter().map(|canvas| canvas.tokens().to_vec()).collect();
+        let state = Hidden { value, lengths, length, tokens, groups: Vec::new() };
         let hidden = match request.hidden {
             true => state.of_each(&self.backbone, self.shared.manifest.hidden_size)?,
             false => Vec::new(),

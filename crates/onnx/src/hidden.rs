@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use conjoint_core::TokenId;
 use ndarray::{Array2, Array3, Axis};
 use ort::memory::AllocationDevice;
 use ort::value::{DynTensorValueType, DynValue};
 
 use crate::Error;
+use crate::row_sampler::Group;
 use crate::session::Graph;
 
 /// The state that a denoiser hands to its sampler layer.
@@ -17,6 +19,10 @@ pub(crate) struct Hidden {
     pub lengths: Vec<usize>,
     /// T.
     pub length: usize,
+    /// The tokens of each sequence as the model saw them.
+    pub tokens: Vec<Vec<TokenId>>,
+    /// The sequences that have taken part in passes over rows since.
+    pub groups: Vec<Group>,
 }
 
 impl Hidden {

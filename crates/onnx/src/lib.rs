@@ -36,6 +36,7 @@ mod hidden;
 mod options;
 mod provider;
 mod regroup;
+mod row_sampler;
 pub mod runtime;
 mod sampler;
 mod session;

@@ -1,10 +1,11 @@
-//! Taking some sequences' hidden states out of a batch, and putting them back.
+//! Taking some sequences' hidden states out of a batch, putting them back, and putting two batches together.
 //!
-//! Both are tiny graphs of their own, so that hidden states stay on their device.
+//! These are tiny graphs of their own, so that hidden states stay on their device.
 
 use std::path::PathBuf;
 
 use ort::editor::{Graph as Definition, Model, Node, ONNX_DOMAIN, Opset};
+use ort::operator::Attribute;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::{
@@ -15,16 +16,18 @@ use crate::Error;
 use crate::session::{Graph, Opener, Signature};
 
 const SELECT: Signature = Signature { inputs: &["hidden", "sequences"], outputs: &["some"] };
+const JOIN: Signature = Signature { inputs: &["first", "second"], outputs: &["both"] };
 const REPLACE: Signature =
     Signature { inputs: &["hidden", "sequences", "some"], outputs: &["all"] };
 
 /// Old enough for every runtime, new enough for both operators.
 const OPSET: u32 = 18;
 
-/// The two graphs.
+/// The three graphs.
 pub(crate) struct Regroup {
     select: Graph,
     replace: Graph,
+    join: Graph,
 }
 
 impl Regroup {
@@ -32,6 +35,7 @@ impl Regroup {
         Ok(Self {
             select: build(opener, "Gather", &SELECT, 1)?,
             replace: build(opener, "ScatterND", &REPLACE, 2)?,
+            join: build(opener, "Concat", &JOIN, 0)?,
         })
     }
 
@@ -39,6 +43,11 @@ impl Regroup {
     pub fn select(&self, hidden: &DynValue, sequences: &[usize]) -> Result<DynValue, Error> {
         let indices = self.select.named(indices(sequences, &[sequences.len()]))?;
         self.select.run(&[hidden, &indices])
+    }
+
+    /// `first` [A, T, D] and then `second` [B, T, D].
+    pub fn join(&self, first: &DynValue, second: &DynValue) -> Result<DynValue, Error> {
+        self.join.run(&[first, second])
     }
 
     /// hidden [B, T, D] with `some` [S, T, D] in the places of `sequences`.
@@ -82,7 +91,11 @@ fn one_operator(
     let mut graph = Definition::new()?;
     graph.set_inputs(of.inputs.iter().map(|name| outlet(name)))?;
     graph.set_outputs([outlet(of.outputs[0])])?;
-    graph.add_node(Node::new(operator, ONNX_DOMAIN, operator, of.inputs, of.outputs, [])?)?;
+    let axis = match operator {
+        "Concat" => vec![Attribute::new("axis", 0_i64)?],
+        _ => Vec::new(),
+    };
+    graph.add_node(Node::new(operator, ONNX_DOMAIN, operator, of.inputs, of.outputs, axis)?)?;
     let mut model = Model::new([Opset::new(ONNX_DOMAIN, OPSET)?])?;
     model.set_graph(graph)?;
     model.into_session(&options.with_intra_threads(1)?)

@@ -7,12 +7,14 @@ use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::Request;
 use conjoint_core::{Canvas, RowId, SamplerLayer, State};
 use conjoint_export::Manifest;
+use ort::value::DynValue;
 
 use crate::answer;
 use crate::batch::Batch;
 use crate::denoiser::Shared;
 use crate::hidden::Hidden;
 use crate::regroup::Regroup;
+use crate::row_sampler::{Passed, RowSampler};
 use crate::session::{Graph, Signature};
 use crate::{Error, OnnxDenoiser};
 
@@ -21,9 +23,17 @@ const SAMPLER: Signature =
 
 /// The learned sampler layer of a model, on the model's device and with its output layer.
 pub struct OnnxSamplerLayer {
-    graph: Graph,
+    passes: Passes,
     regroup: Regroup,
     shared: Arc<Shared>,
+}
+
+/// What a pass computes.
+enum Passes {
+    /// All rows of the sequences that take part.
+    Sequence(Graph),
+    /// The rows asked for, and those of the tokens just revealed.
+    Rows(RowSampler),
 }
 
 impl OnnxSamplerLayer {
@@ -49,44 +59,89 @@ impl OnnxSamplerLayer {
                 return Err(Error::SamplerMismatch { folder, what, got, expected });
             }
         }
-        let name = manifest.graphs.sampler;
-        let name = name.ok_or_else(|| Error::NoSampler { folder: folder.to_owned() })?;
+        let opener = &shared.opener;
+        let passes = match (&manifest.graphs.sampler, &manifest.graphs.sampler_rows) {
+            (Some(name), _) => Passes::Sequence(opener.open(folder.join(name), &SAMPLER)?),
+            (None, Some(graphs)) => {
+                Passes::Rows(RowSampler::open(opener, folder, graphs, manifest.head_dim)?)
+            }
+            (None, None) => return Err(Error::NoSampler { folder: folder.to_owned() }),
+        };
         Ok(Self {
-            graph: shared.opener.open(folder.join(name), &SAMPLER)?,
+            passes,
             regroup: Regroup::new(&shared.opener)?,
             shared: Arc::clone(shared),
         })
     }
 
-    /// All sequences that want a row go through the layer as one batch. If they are not the whole
-    /// batch, they are taken out of it for that and put back after, so the others cost nothing.
     fn run(&self, state: &mut Hidden, request: &Request<'_>) -> Result<Rows, Error> {
-        let all = request.canvases();
-        let head = |hidden: &_, rows| answer::rows(&self.shared, hidden, rows, request.form);
-        let lengths: Vec<usize> = all.iter().map(|canvas| canvas.len()).collect();
+        let canvases = request.canvases();
+        let lengths: Vec<usize> = canvases.iter().map(|canvas| canvas.len()).collect();
         if lengths != state.lengths {
             let (got, expected) = (lengths, state.lengths.clone());
             return Err(Error::Shape { what: "the batch", got, expected });
         }
-        let wanting = sequences(request.rows);
-        if wanting.is_empty() {
-            let (nothing, _) = head(&state.value, Vec::new())?;
+        if request.rows.is_empty() {
+            let (nothing, _) = self.head(&state.value, Vec::new(), request)?;
             return Ok(nothing);
         }
-        let (canvases, rows) = part(&all, &wanting, request.rows)?;
+        match &self.passes {
+            Passes::Sequence(graph) => self.run_sequences(graph, state, &canvases, request),
+            Passes::Rows(layer) => {
+                check(&canvases, request.rows)?;
+                let (words, regroup) = (&self.shared.vocabulary, &self.regroup);
+                let pass = || layer.run(state, &canvases, request.rows, words, regroup);
+                let head = |passed: &Passed| self.head(&passed.hidden, passed.rows.clone(), request);
+                self.shared.passes.call(pass, head).map(|(_, rows)| rows)
+            }
+        }
+    }
+
+    fn head(
+        &self,
+        hidden: &Arc<DynValue>,
+        rows: Vec<i64>,
+        request: &Request<'_>,
+    ) -> Result<(Rows, u64), Error> {
+        answer::rows(&self.shared, hidden, rows, request.form)
+    }
+
+    /// All sequences that want a row go through the layer as one batch. If they are not the whole
+    /// batch, they are taken out of it for that and put back after, so the others cost nothing.
+    fn run_sequences(
+        &self,
+        graph: &Graph,
+        state: &mut Hidden,
+        all: &[&Canvas],
+        request: &Request<'_>,
+    ) -> Result<Rows, Error> {
+        let wanting = sequences(request.rows);
+        let (canvases, rows) = part(all, &wanting, request.rows)?;
         let batch = Batch::new(&canvases, state.length, &self.shared.vocabulary)?;
         let rows = batch.flat(&rows)?;
-        let (ids, valid) = self.graph.named(batch.into_tensors())?;
+        let (ids, valid) = graph.named(batch.into_tensors())?;
         let whole = wanting.len() == all.len();
         let taken = if whole { None } else { Some(self.regroup.select(&state.value, &wanting)?) };
         let hidden = taken.as_ref().unwrap_or(&state.value);
-        let layer = || self.graph.run(&[&ids, &valid, hidden]).map(Arc::new);
-        let (next, answer) = self.shared.passes.call(layer, |next| head(next, rows))?;
+        let layer = || graph.run(&[&ids, &valid, hidden]).map(Arc::new);
+        let head = |next: &_| self.head(next, rows, request);
+        let (next, answer) = self.shared.passes.call(layer, head)?;
         state.value = match whole {
             true => next,
             false => Arc::new(self.regroup.replace(&state.value, &wanting, &next)?),
         };
         Ok(answer)
+    }
+}
+
+/// Rejects rows that no canvas has.
+fn check(canvases: &[&Canvas], rows: &[RowId]) -> Result<(), Error> {
+    let is_there = |row: &&RowId| {
+        canvases.get(row.sequence).is_some_and(|canvas| row.position < canvas.len())
+    };
+    match rows.iter().find(|row| !is_there(row)) {
+        Some(&RowId { sequence, position }) => Err(Error::NoSuchRow { sequence, position }),
+        None => Ok(()),
     }
 }
 

@@ -176,6 +176,15 @@ impl Graph {
         self.first(outputs)
     }
 
+    /// Runs on `inputs`. All outputs stay on the graph's device.
+    pub fn run_all(&self, inputs: &[&DynValue]) -> Result<Vec<DynValue>, Error> {
+        let outputs = self.run_bound(inputs, self.outputs, |binding| {
+            let mut outputs = self.outputs.iter();
+            outputs.try_for_each(|output| binding.bind_output_to_device(*output, &self.memory))
+        });
+        self.named(outputs)
+    }
+
     /// Runs on `inputs` and has the first output written into `output`, without a copy on the way.
     pub fn run_into<D: Dimension + 'static>(
         &self,

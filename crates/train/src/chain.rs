@@ -4,8 +4,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
-use crate::distill::{Pass, Target};
+use crate::candidates::{Candidate, candidates};
+use crate::distill::{Pass, Start, Target};
 use crate::masking::MaskedRow;
+use crate::row_passes::Slots;
 use crate::tables::Tables;
 use crate::teacher::Teacher;
 use crate::window::Window;
@@ -50,6 +52,27 @@ impl Chain {
     pub fn masked(&self, depth: usize) -> &[usize] {
         &self.masked[depth]
     }
+
+    /// The position that is revealed between x^depth and x^(depth + 1), if one is.
+    fn revealed(&self, depth: usize) -> Option<usize> {
+        let still = &self.masked[depth + 1];
+        self.masked[depth].iter().copied().find(|position| !still.contains(position))
+    }
+
+    /// At most `count` positions masked in x⁰, for passes that compute these rows alone: those that the chain reveals in its
+    /// first `depth` steps and the next, and then those of lowest entropy in x⁰, whose rows are `sure`.
+    fn slots(&self, depth: usize, count: usize, sure: &mut [Candidate]) -> Vec<usize> {
+        sure.sort_by(|a, b| a.entropy.total_cmp(&b.entropy));
+        let mut slots: Vec<usize> = (0..depth).filter_map(|j| self.revealed(j)).collect();
+        let next = self.masked[depth].first().copied();
+        for position in next.into_iter().chain(sure.iter().map(|candidate| candidate.position)) {
+            if slots.len() < count && !slots.contains(&position) {
+                slots.push(position);
+            }
+        }
+        slots.truncate(count);
+        slots
+    }
 }
 
 /// What the layer is trained against: the frozen model's tables, and a teacher that runs it.
@@ -67,8 +90,8 @@ impl<'a, T> Frozen<'a, T> {
 
 /// A batch of chains, ready for the loss.
 pub(crate) struct Batch {
-    /// h⁰, [B, T, D].
-    pub start: Tensor<3>,
+    /// h⁰, and the rows that passes compute.
+    pub start: Start,
     /// One pass a depth, from depth 1 on.
     pub passes: Vec<Pass>,
 }
@@ -76,13 +99,16 @@ pub(crate) struct Batch {
 impl<T: Teacher> Frozen<'_, T> {
     /// The passes of `chains`, `weights.len()` deep. A masked row of x^j weighs `weights[j − 1]` times
     /// its weight in its chain by `window`; a depth of weight zero has no target, and the teacher is not
-    /// asked about it.
+    /// asked about it. Passes compute `candidates` rows of each chain, see [`RowPasses`](crate::row_passes::RowPasses), or
+    /// all if that is none; with N rows there are at most N − 1 passes.
     pub fn batch(
         &self,
         chains: &[Chain],
         weights: &[f64],
         window: Window,
+        candidates: Option<usize>,
     ) -> Result<Batch, TrainError> {
+        let weights = &weights[..candidates.map_or(weights.len(), |n| weights.len().min(n - 1))];
         let wanted = |depth: &usize| *depth == 0 || weights[depth - 1] > 0.0;
         let asked: Vec<usize> = (0..=weights.len()).filter(wanted).collect();
         let mut answers = self.ask(chains, &asked)?.into_iter();
@@ -91,17 +117,46 @@ impl<T: Teacher> Frozen<'_, T> {
         let mut answer = || {
             answers.next().unwrap_or_else(|| Tensor::zeros([batch, length, width], &self.device()))
         };
-        let start = answer();
+        let hidden = answer();
+        let slots = candidates.map(|count| self.slots(chains, weights.len(), count, &hidden));
         let passes = weights.iter().enumerate().map(|(i, &weight)| {
             let depth = i + 1;
-            let embedded = self.tables.embed(self.ids(chains, depth));
-            let row_weights =
-                |masked: usize| window.weights(masked).map(move |row| (weight * row) as f32);
-            let target =
-                (weight > 0.0).then(|| self.target(chains, depth, row_weights, answer())).flatten();
-            Pass { embedded, target }
+            let embedded = self.tables.embed(match &slots {
+                None => self.ids(chains, depth),
+                Some(slots) => self.slot_ids(chains, depth, slots),
+            });
+            let target = (weight > 0.0).then(|| {
+                self.target(chains, depth, (weight, window), slots.as_ref(), answer())
+            });
+            Pass { embedded, target: target.flatten() }
         });
-        Ok(Batch { passes: passes.collect(), start })
+        let passes = passes.collect();
+        let rows = slots.map(|slots| (slots, self.tables.embed(self.ids(chains, 1))));
+        Ok(Batch { start: Start { hidden, rows }, passes })
+    }
+
+    /// The rows that passes compute, `count` a chain, given h⁰.
+    fn slots(&self, chains: &[Chain], depth: usize, count: usize, hidden: &Tensor<3>) -> Slots {
+        let masked: Vec<&[usize]> = chains.iter().map(|chain| chain.masked(0)).collect();
+        let mut rows = candidates(&self.tables, &masked, hidden);
+        let mut rest = &mut rows[..];
+        let slots = chains.iter().map(|chain| {
+            let (sure, after) = std::mem::take(&mut rest).split_at_mut(chain.masked(0).len());
+            rest = after;
+            chain.slots(depth, count, sure)
+        });
+        Slots::new(&slots.collect::<Vec<_>>(), count)
+    }
+
+    /// The ids of x^depth at the slots that pass `depth` computes, [B, S].
+    fn slot_ids(&self, chains: &[Chain], depth: usize, slots: &Slots) -> Tensor<2, Int> {
+        let of = |(b, chain): (usize, &Chain)| -> Vec<i32> {
+            let positions = slots.positions(b, depth - 1).iter();
+            positions.map(|&position| chain.canvas(depth)[position] as i32).collect()
+        };
+        let ids: Vec<i32> = chains.iter().enumerate().flat_map(of).collect();
+        let shape = [chains.len(), slots.count() + 1 - depth];
+        Tensor::from_data(TensorData::new(ids, shape), &self.device())
     }
 
     /// The head, [V, D].
@@ -167,26 +222,39 @@ impl<T: Teacher> Frozen<'_, T> {
         Ok(hidden)
     }
 
-    /// What to compare with at the masked rows of x^depth; `None` where every chain has ended.
-    fn target<W: Iterator<Item = f32>>(
+    /// What to compare with at the masked rows of x^depth that its pass computes, weighted by depth and window; `None`
+    /// where there are none.
+    fn target(
         &self,
         chains: &[Chain],
         depth: usize,
-        row_weights: impl Fn(usize) -> W,
+        (weight, window): (f64, Window),
+        slots: Option<&Slots>,
         hidden: Tensor<3>,
     ) -> Option<Target> {
         let length = self.length(chains);
-        let (mut rows, mut weights) = (Vec::new(), Vec::new());
+        let (mut rows, mut computed, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (b, chain) in chains.iter().enumerate() {
-            let masked = chain.masked(depth);
-            rows.extend(masked.iter().map(|i| (b * length + i) as i32));
-            weights.extend(row_weights(masked.len()));
+            let place = |&position: &usize| match slots {
+                None => Some((position, b * length + position)),
+                Some(slots) => {
+                    let slot = slots.find(b, position)?.checked_sub(depth - 1)?;
+                    Some((position, b * (slots.count() + 1 - depth) + slot))
+                }
+            };
+            let places: Vec<_> = chain.masked(depth).iter().filter_map(place).collect();
+            rows.extend(places.iter().map(|(position, _)| (b * length + position) as i32));
+            computed.extend(places.iter().map(|&(_, place)| place as i32));
+            weights.extend(window.weights(places.len()).map(|row| (weight * row) as f32));
         }
         let count = rows.len();
-        let rows: Tensor<1, Int> =
-            Tensor::from_data(TensorData::new(rows, [count]), &self.device());
+        let ints = |values: Vec<i32>| -> Tensor<1, Int> {
+            Tensor::from_data(TensorData::new(values, [count]), &self.device())
+        };
+        let (rows, computed) = (ints(rows), ints(computed));
         let weights = Tensor::from_data(TensorData::new(weights, [count]), &self.device());
-        (count > 0).then(|| Target { hidden: crate::distill::rows(&hidden, &rows), rows, weights })
+        let hidden = (count > 0).then(|| crate::distill::rows(&hidden, &rows))?;
+        Some(Target { hidden, rows, computed, weights })
     }
 }
 
@@ -217,7 +285,7 @@ mod tests {
             .zip(0..)
             .map(|(trajectory, reveals)| Chain::along(trajectory, reveals, 4, 6))
             .collect();
-        let batch = frozen.batch(&chains, &[1.0, 0.0, 0.5, 2.0], Window::default()).unwrap();
+        let batch = frozen.batch(&chains, &[1.0, 0.0, 0.5, 2.0], Window::default(), None).unwrap();
         let sum = |depth: usize| {
             batch.passes[depth - 1]
                 .target
@@ -240,7 +308,7 @@ mod tests {
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let trajectories = trajectories();
         let chain = [Chain::along(&trajectories[1], 1, 2, 6)];
-        let batch = frozen.batch(&chain, &[0.0, 1.0], Window::default()).unwrap();
+        let batch = frozen.batch(&chain, &[0.0, 1.0], Window::default(), None).unwrap();
         let target = batch.passes[1].target.as_ref().unwrap();
         let ids: Vec<i64> = trajectories[1].canvas(3, 6).into_iter().map(i64::from).collect();
         let hidden = base.hidden(&ids, 1, 6).unwrap();
@@ -261,7 +329,7 @@ mod tests {
         let frozen = Frozen { tables: Tables::of(&base), teacher: &Silent };
         let trajectories = trajectories();
         let chain = [Chain::along(&trajectories[0], 0, 1, 6)];
-        let answer = frozen.batch(&chain, &[1.0], Window::default()).map(drop);
+        let answer = frozen.batch(&chain, &[1.0], Window::default(), None).map(drop);
         assert!(matches!(
             answer,
             Err(TrainError::TeacherShape { got: 7, batch: 2, expected: 192 })

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::nn::{Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::activation::{silu, softmax};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::DreamConfig;
 
@@ -48,11 +48,36 @@ pub struct DecoderLayer {
     pub mlp: Mlp,
 }
 
-/// The rotary embedding's cosines and sines, each [1, 1, T, d].
+/// The rotary embedding's cosines and sines, each [1, 1, T, d], or [B, 1, S, d] at chosen positions.
 #[derive(Clone, Debug)]
 pub struct Rotary {
     cos: Tensor<4>,
     sin: Tensor<4>,
+}
+
+/// Keys and values of some positions, each [B, kv_heads, S, d], the keys rotated.
+#[derive(Clone, Debug)]
+pub struct KeysValues {
+    keys: Tensor<4>,
+    values: Tensor<4>,
+}
+
+impl KeysValues {
+    /// These positions, then those of `other`.
+    pub fn then(self, other: &Self) -> Self {
+        Self {
+            keys: Tensor::cat(vec![self.keys, other.keys.clone()], 2),
+            values: Tensor::cat(vec![self.values, other.values.clone()], 2),
+        }
+    }
+
+    /// The first `count` positions.
+    pub fn first(&self, count: usize) -> Self {
+        Self {
+            keys: self.keys.clone().narrow(2, 0, count),
+            values: self.values.clone().narrow(2, 0, count),
+        }
+    }
 }
 
 impl Rotary {
@@ -69,6 +94,22 @@ impl Rotary {
             Tensor::from_data(TensorData::new(table, [1, 1, length, 2 * half]), device)
         };
         Self { cos: angles(f64::cos), sin: angles(f64::sin) }
+    }
+
+    /// The rows of the table [1, 1, T, d] at positions [B · S]: [B, 1, S, d].
+    pub fn at(&self, positions: Tensor<1, Int>, batch: usize) -> Self {
+        let [.., width] = self.cos.dims();
+        let select = |table: &Tensor<4>| -> Tensor<4> {
+            let rows = table.clone().select(2, positions.clone());
+            rows.reshape([batch, 1, positions.dims()[0] / batch, width])
+        };
+        Self { cos: select(&self.cos), sin: select(&self.sin) }
+    }
+
+    /// From the position with number `from` on.
+    pub fn from(&self, from: usize) -> Self {
+        let narrow = |table: &Tensor<4>| table.clone().narrow(2, from, table.dims()[2] - from);
+        Self { cos: narrow(&self.cos), sin: narrow(&self.sin) }
     }
 
     /// Rotates `x` [B, H, T, d], the first half of d paired with the second.
@@ -94,15 +135,24 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
+    /// Keys and values of rows `x` [B, S, D].
+    fn keys_values(&self, x: Tensor<3>, rotary: &Rotary) -> KeysValues {
+        KeysValues {
+            keys: rotary.apply(by_head(self.k_proj.forward(x.clone()), self.kv_heads)),
+            values: by_head(self.v_proj.forward(x), self.kv_heads),
+        }
+    }
+
+    /// What rows `x` [B, S, D] take from the positions of `seen`; `bias` [B, 1, 1, ·] is added to their scores.
+    fn attend(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        seen: KeysValues,
+        bias: Option<&Tensor<4>>,
+    ) -> Tensor<3> {
         let [batch, length, _] = x.dims();
-        let split = |x: Tensor<3>, heads: usize| -> Tensor<4> {
-            let head = x.dims()[2] / heads;
-            x.reshape([batch, length, heads, head]).swap_dims(1, 2)
-        };
-        let query = rotary.apply(split(self.q_proj.forward(x.clone()), self.heads));
-        let key = rotary.apply(split(self.k_proj.forward(x.clone()), self.kv_heads));
-        let value = split(self.v_proj.forward(x), self.kv_heads);
+        let query = rotary.apply(by_head(self.q_proj.forward(x), self.heads));
         let head = query.dims()[3];
         // The query heads of one key head are consecutive: stack them along the positions.
         let group = self.heads / self.kv_heads;
@@ -112,10 +162,21 @@ impl Attention {
             group * length,
             head,
         ]);
-        let mixed = softmax(query.matmul(key.swap_dims(2, 3)), 3).matmul(value);
+        let scores = query.matmul(seen.keys.swap_dims(2, 3));
+        let scores = match bias {
+            Some(bias) => scores + bias.clone(),
+            None => scores,
+        };
+        let mixed = softmax(scores, 3).matmul(seen.values);
         let mixed = mixed.reshape([batch, self.heads, length, head]).swap_dims(1, 2);
         self.o_proj.forward(mixed.reshape([batch, length, self.heads * head]))
     }
+}
+
+/// [B, S, heads · d] → [B, heads, S, d].
+fn by_head(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [batch, length, width] = x.dims();
+    x.reshape([batch, length, heads, width / heads]).swap_dims(1, 2)
 }
 
 impl DecoderLayer {
@@ -136,7 +197,26 @@ impl DecoderLayer {
 
     /// Maps `x` [B, T, D] to [B, T, D].
     pub fn forward(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
-        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary);
+        let seen = self.keys_values(x.clone(), rotary);
+        self.attend(x, rotary, seen, None)
+    }
+
+    /// Keys and values of its inputs `x` [B, S, D] at the positions of `rotary`.
+    pub fn keys_values(&self, x: Tensor<3>, rotary: &Rotary) -> KeysValues {
+        self.self_attn.keys_values(self.input_layernorm.forward(x), rotary)
+    }
+
+    /// Maps rows `x` [B, S, D] at the positions of `rotary` to [B, S, D]: they attend to the positions of `seen` and to no
+    /// others. `bias` [B, 1, 1, ·] is added to the attention scores.
+    pub fn attend(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        seen: KeysValues,
+        bias: Option<&Tensor<4>>,
+    ) -> Tensor<3> {
+        let normed = self.input_layernorm.forward(x.clone());
+        let x = x + self.self_attn.attend(normed, rotary, seen, bias);
         let normed = self.post_attention_layernorm.forward(x.clone());
         let gated =
             silu(self.mlp.gate_proj.forward(normed.clone())) * self.mlp.up_proj.forward(normed);

@@ -4,6 +4,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
 use crate::divergence::Divergence;
+use crate::row_passes::{RowPasses, Slots};
 use crate::sampler::SamplerModule;
 
 /// How the two models are compared.
@@ -27,10 +28,20 @@ impl Default for Comparison {
     }
 }
 
+/// Where the passes begin, and which rows they compute.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// h⁰ [B, T, D].
+    pub hidden: Tensor<3>,
+    /// The rows that passes compute, and the frozen embeddings of x¹ [B, T, D]; all rows if there is none.
+    pub rows: Option<(Slots, Tensor<3>)>,
+}
+
 /// One pass of the sampler layer and what it is compared with.
 #[derive(Clone, Debug)]
 pub struct Pass {
-    /// The frozen embeddings of xʲ, [B, T, D].
+    /// The frozen embeddings of xʲ: [B, T, D], or [B, S, D] of the [slots](Slots) that pass j computes, which are those from
+    /// j − 1 on.
     pub embedded: Tensor<3>,
     /// What to compare with after this pass; `None` if the pass is only on the way to a later one.
     pub target: Option<Target>,
@@ -43,6 +54,8 @@ pub struct Target {
     pub hidden: Tensor<2>,
     /// The rows, indices into the flattened B · T, `[N]`.
     pub rows: Tensor<1, Int>,
+    /// The same as indices into what the pass gives, B · T or B · S, `[N]`.
+    pub computed: Tensor<1, Int>,
     /// The weight of each row, `[N]`. The loss is the plain weighted sum.
     pub weights: Tensor<1>,
 }
@@ -58,18 +71,18 @@ pub struct Target {
 pub fn loss(
     layer: &SamplerModule,
     head: &Tensor<2>,
-    start: Tensor<3>,
+    start: &Start,
     passes: &[Pass],
     comparison: Comparison,
 ) -> Tensor<1> {
     let Comparison { divergence, teacher, start: near_start, temperature } = comparison;
     let distributions = |hidden: &Tensor<2>| tempered_log_probabilities(hidden, head, temperature);
-    let mut total = Tensor::zeros([1], &start.device());
-    let mut hidden = start.clone();
+    let mut total = Tensor::zeros([1], &start.hidden.device());
+    let mut unrolled = Unrolled::new(layer, start);
     for pass in passes {
-        hidden = layer.forward(pass.embedded.clone(), hidden);
+        let hidden = unrolled.pass(pass.embedded.clone());
         let Some(target) = &pass.target else { continue };
-        let ours = rows(&hidden, &target.rows);
+        let ours = rows(&hidden, &target.computed);
         let mut each = divergence
             .of(distributions(&target.hidden), distributions(&ours))
             .mul_scalar(divergence.scale(temperature));
@@ -77,11 +90,42 @@ pub fn loss(
             each = each + smooth_l1(ours.clone(), target.hidden.clone()).mul_scalar(teacher);
         }
         if near_start != 0.0 {
-            each = each + smooth_l1(ours, rows(&start, &target.rows)).mul_scalar(near_start);
+            each = each + smooth_l1(ours, rows(&start.hidden, &target.rows)).mul_scalar(near_start);
         }
         total = total + (each * target.weights.clone()).sum();
     }
     total
+}
+
+/// The passes of the layer, one after the other.
+pub(crate) enum Unrolled<'a> {
+    /// Over the whole sequence: the published form.
+    Sequence { layer: &'a SamplerModule, hidden: Tensor<3> },
+    /// Over rows.
+    Rows(RowPasses<'a>),
+}
+
+impl<'a> Unrolled<'a> {
+    pub fn new(layer: &'a SamplerModule, start: &Start) -> Self {
+        let hidden = start.hidden.clone();
+        match &start.rows {
+            None => Self::Sequence { layer, hidden },
+            Some((slots, embedded)) => {
+                Self::Rows(RowPasses::new(layer, embedded.clone(), hidden, slots))
+            }
+        }
+    }
+
+    /// The next pass, see [`Pass::embedded`]; its hidden states [B, T, D] or [B, S, D].
+    pub fn pass(&mut self, embedded: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Rows(passes) => passes.pass(embedded),
+            Self::Sequence { layer, hidden } => {
+                *hidden = layer.forward(embedded, hidden.clone());
+                hidden.clone()
+            }
+        }
+    }
 }
 
 /// The rows `rows` `[N]` of `hidden` [B, T, D] flattened, [N, D].
@@ -137,10 +181,16 @@ mod tests {
             target: (both || j == 1).then(|| Target {
                 hidden: numbers([3, 16], 7.0 + j as f32, device),
                 rows: Tensor::from_data(TensorData::new(ROWS.to_vec(), [3]), device),
+                computed: Tensor::from_data(TensorData::new(ROWS.to_vec(), [3]), device),
                 weights: Tensor::from_data(TensorData::new(vec![0.2f32, 0.3, 0.5], [3]), device),
             }),
         };
         vec![pass(0), pass(1)]
+    }
+
+    /// Passes over whole sequences from `hidden`.
+    fn start(hidden: Tensor<3>) -> Start {
+        Start { hidden, rows: None }
     }
 
     fn value(loss: Tensor<1>) -> f64 {
@@ -151,19 +201,19 @@ mod tests {
     fn the_identity_costs_what_stale_distributions_cost() {
         let device = Device::default();
         let layer = params::init(SamplerModule::new(&tiny_config(), 1, &device), 1);
-        let start = numbers([2, 6, 16], 3.0, &device);
+        let start = start(numbers([2, 6, 16], 3.0, &device));
         let passes = passes(&device, true);
         let stale: f64 = passes
             .iter()
             .filter_map(|pass| pass.target.as_ref())
             .map(|target| {
-                let stale = log_probabilities(&rows(&start, &target.rows), &head(&device));
+                let stale = log_probabilities(&rows(&start.hidden, &target.rows), &head(&device));
                 let exact = log_probabilities(&target.hidden, &head(&device));
                 value((kl(exact, stale) * target.weights.clone()).sum())
             })
             .sum();
         let lambda = Comparison { start: 5.0, ..Comparison::default() };
-        let loss = value(loss(&layer, &head(&device), start, &passes, lambda));
+        let loss = value(loss(&layer, &head(&device), &start, &passes, lambda));
         assert!((loss - stale).abs() < 1e-5 && stale > 0.1, "{loss} {stale}");
     }
 
@@ -171,9 +221,9 @@ mod tests {
     fn a_pass_without_target_still_moves_the_state() {
         let device = Device::default();
         let layer = shaken(SamplerModule::new(&tiny_config(), 1, &device), 1);
-        let start = numbers([2, 6, 16], 3.0, &device);
+        let start = start(numbers([2, 6, 16], 3.0, &device));
         let last = |passes: Vec<Pass>| {
-            value(loss(&layer, &head(&device), start.clone(), &passes, Comparison::default()))
+            value(loss(&layer, &head(&device), &start, &passes, Comparison::default()))
         };
         let through_both = last(passes(&device, false));
         assert!((through_both - last(passes(&device, false)[1..].to_vec())).abs() > 1e-4);
@@ -184,15 +234,15 @@ mod tests {
     fn a_temperature_divides_both_logits_and_keeps_the_scale() {
         let device = Device::default();
         let layer = params::init(SamplerModule::new(&tiny_config(), 1, &device), 1);
-        let start = numbers([2, 6, 16], 3.0, &device);
+        let start = start(numbers([2, 6, 16], 3.0, &device));
         let at = |temperature| {
             let comparison = Comparison { temperature, ..Comparison::default() };
-            value(loss(&layer, &head(&device), start.clone(), &passes(&device, false), comparison))
+            value(loss(&layer, &head(&device), &start, &passes(&device, false), comparison))
         };
         // A model whose logits are divided by τ already, compared at 1, costs 1/τ² as much.
         let cool = head(&device).div_scalar(3.0);
         let passes = passes(&device, false);
-        let divided = value(loss(&layer, &cool, start.clone(), &passes, Comparison::default()));
+        let divided = value(loss(&layer, &cool, &start, &passes, Comparison::default()));
         assert!((at(3.0) - 9.0 * divided).abs() < 1e-5, "{} {divided}", at(3.0));
         assert!((at(3.0) - at(1.0)).abs() > 1e-3);
     }
@@ -216,7 +266,7 @@ mod tests {
                 loss(
                     layer,
                     &head(&plain),
-                    numbers([2, 6, 16], 3.0, &plain),
+                    &start(numbers([2, 6, 16], 3.0, &plain)),
                     &passes(&plain, true),
                     lambda,
                 )

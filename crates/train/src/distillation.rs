@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use conjoint_export::SamplerForm;
 use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
@@ -52,8 +53,14 @@ pub struct SamplerOptions {
     /// uniform on \[0, 1\], and whose xʲ reveal it where the frozen model is surest: the paper's
     /// states. The others are states of decoding. Asks the frozen model about each state on the way.
     pub random_share: f64,
-    /// The divergence and its temperature, and the terms on hidden states.
+    /// The divergence, and the terms on hidden states. Its temperature is that of [`temperatures`](Self::temperatures).
     pub comparison: Comparison,
+    /// The temperatures at which distributions are compared, one a step in turn.
+    pub temperatures: Vec<f64>,
+    /// How many rows the passes of a step compute in each sequence, one number a step in turn: the layer is then trained for
+    /// [passes over rows](crate::row_passes::RowPasses), which cost that many rows. With N there are at most N − 1 passes. If
+    /// empty, passes compute whole sequences: the published form.
+    pub candidates: Vec<usize>,
     /// Bytes of memory for the teacher's answers, so that a state met again costs no forward of the
     /// frozen model; 0 remembers nothing.
     pub cache_bytes: usize,
@@ -78,6 +85,8 @@ impl Default for SamplerOptions {
             own_share: 0.0,
             random_share: 0.0,
             comparison: Comparison::default(),
+            temperatures: vec![1.0],
+            candidates: Vec::new(),
             cache_bytes: 4 << 30,
             held_out: 64,
             precision: Precision::F32,
@@ -95,6 +104,11 @@ pub fn favour_shallow(depth: usize) -> Vec<f64> {
 pub(crate) const ROUNDING: f64 = 1e-9;
 
 impl SamplerOptions {
+    /// The form of passes that the layer is trained for.
+    pub fn form(&self) -> SamplerForm {
+        if self.candidates.is_empty() { SamplerForm::Sequence } else { SamplerForm::Rows }
+    }
+
     /// Whether all options can work.
     ///
     /// # Errors
@@ -113,13 +127,22 @@ impl SamplerOptions {
         check(is_share(random), "random_share", random, "from 0 to 1")?;
         let expected = format!("at most what own_share = {} leaves of 1", self.own_share);
         check(self.own_share + random <= 1.0 + ROUNDING, "random_share", random, expected)?;
-        let Comparison { teacher, start, temperature, .. } = self.comparison;
+        let Comparison { teacher, start, .. } = self.comparison;
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;
         check(is_weight(start), "lambda_start", start, "finite and 0 or above")?;
         check(is_weight(self.start_gain), "start_gain", self.start_gain, "finite and 0 or above")?;
         let is_positive = |value: f64| value.is_finite() && value > 0.0;
-        check(is_positive(temperature), "temperature", temperature, "finite and above 0")?;
+        let temperatures = &self.temperatures;
+        let usable = !temperatures.is_empty() && temperatures.iter().all(|&t| is_positive(t));
+        let shown = format!("{temperatures:?}");
+        check(usable, "temperatures", shown, "at least one, all finite and above 0")?;
+        let few = self.candidates.iter().find(|&&rows| rows < 2);
+        check(few.is_none(), "candidates", few.unwrap_or(&0), {
+            "at least 2 rows: the one just revealed, and one more"
+        })?;
+        let whole = self.candidates.is_empty() || self.own_share == 0.0;
+        check(whole, "own_share", self.own_share, "0 with candidates: the layer draws by whole sequences")?;
         check(
             is_positive(self.early_power),
             "early_power",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use crate::chain::Batch;
-use crate::distill::{log_probabilities, rows};
+use crate::distill::{Unrolled, log_probabilities, rows};
 use crate::divergence::kl;
 use crate::sampler::SamplerModule;
 
@@ -35,17 +35,19 @@ impl Figures {
 
     /// Measures `layer` on the states of `batch`.
     pub fn add(&mut self, layer: &SamplerModule, head: &Tensor<2>, batch: &Batch) {
-        let mut hidden = batch.start.clone();
+        let start = &batch.start.hidden;
+        let mut unrolled = Unrolled::new(layer, &batch.start);
         for (depth, pass) in self.depths.iter_mut().zip(&batch.passes) {
-            hidden = layer.forward(pass.embedded.clone(), hidden);
+            let hidden = unrolled.pass(pass.embedded.clone());
             let Some(target) = &pass.target else { continue };
             let weights = values(target.weights.clone());
-            let next = firsts(&values(target.rows.clone().float()), batch.start.dims()[1]);
+            let next = firsts(&values(target.rows.clone().float()), start.dims()[1]);
             let exact = log_probabilities(&target.hidden, head);
             let best = exact.clone().argmax(1);
             depth.weight += weights.iter().sum::<f64>();
-            for (i, states) in [&hidden, &batch.start].into_iter().enumerate() {
-                let ours = log_probabilities(&rows(states, &target.rows), head);
+            let states = [(&hidden, &target.computed), (start, &target.rows)];
+            for (i, (states, at)) in states.into_iter().enumerate() {
+                let ours = log_probabilities(&rows(states, at), head);
                 let agree = ours.clone().argmax(1).equal(best.clone()).float().squeeze_dim::<1>(1);
                 let kl = values(kl(exact.clone(), ours));
                 depth.kl[i] += dot(&weights, &kl);

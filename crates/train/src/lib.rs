@@ -39,6 +39,7 @@
 
 mod atomic;
 pub mod base;
+mod candidates;
 mod chain;
 pub mod checkpoint;
 pub mod config;
@@ -63,6 +64,7 @@ pub mod options;
 pub mod params;
 mod progress;
 mod progressive;
+pub mod row_passes;
 pub mod sampler;
 mod state;
 mod tables;

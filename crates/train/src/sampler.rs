@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::{Linear, RmsNorm};
 use burn::tensor::{Device, Tensor};
+use conjoint_export::SamplerForm;
 
 use crate::TrainError;
 use crate::checkpoint;
@@ -70,23 +71,39 @@ impl SamplerModule {
     /// Embeddings of the tokens now [B, T, D] and hidden states so far [B, T, D] → hidden states
     /// [B, T, D].
     pub fn forward(&self, embedded: Tensor<3>, hidden: Tensor<3>) -> Tensor<3> {
-        let rotary = Rotary::new(&self.config, hidden.dims()[1], &self.device());
-        let both =
-            vec![self.norm_embed.forward(embedded), self.norm_hidden.forward(hidden.clone())];
-        let mut update = self.down_project.forward(Tensor::cat(both, 2));
+        let rotary = self.rotary(hidden.dims()[1]);
+        let mut update = self.fuse(embedded, hidden.clone());
         for layer in &self.layers {
             update = layer.forward(update, &rotary);
         }
         hidden + self.norm_postattn.forward(update)
     }
 
-    /// Writes the layer to `path`, a safetensors file with the published names `drafter.*`.
+    /// What the decoder layers start from: embeddings and hidden states, each [B, S, D] → [B, S, D].
+    pub(crate) fn fuse(&self, embedded: Tensor<3>, hidden: Tensor<3>) -> Tensor<3> {
+        let both = vec![self.norm_embed.forward(embedded), self.norm_hidden.forward(hidden)];
+        self.down_project.forward(Tensor::cat(both, 2))
+    }
+
+    /// The rotary embedding of the positions `0..length`.
+    pub(crate) fn rotary(&self, length: usize) -> Rotary {
+        Rotary::new(&self.config, length, &self.device())
+    }
+
+    /// Writes the layer to `path`, a safetensors file with the published names `drafter.*`, and the form of its passes in
+    /// the metadata.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn save(&self, path: &Path, precision: Precision) -> Result<(), TrainError> {
-        tensors::write_tensors(tensors::export(self, published_name), path, precision)
+    pub fn save(
+        &self,
+        path: &Path,
+        precision: Precision,
+        form: SamplerForm,
+    ) -> Result<(), TrainError> {
+        let form = Some((SamplerForm::KEY, form.to_string()));
+        tensors::write_tensors(tensors::export(self, published_name), path, precision, form)
     }
 
     /// Reads a layer for the model `config` from `path`; other tensors in the file are ignored.
@@ -172,7 +189,7 @@ mod tests {
         let path = dir.path().join("model.safetensors");
         for layers in [2, 1] {
             let layer = params::init(SamplerModule::new(&config, layers, &device), 3);
-            layer.save(&path, Precision::F32).unwrap();
+            layer.save(&path, Precision::F32, SamplerForm::Rows).unwrap();
             let back = SamplerModule::load(&path, &config, &device).unwrap();
             let tensors = |of: &SamplerModule| tensors::export(of, str::to_owned);
             assert_eq!((tensors(&layer), layers), (tensors(&back), back.layers.len()));

@@ -132,14 +132,17 @@ pub(crate) fn import<M: Module>(
     importer.error.map_or(Ok(module), Err)
 }
 
-/// Writes tensors as one safetensors file.
+/// Writes tensors as one safetensors file, with this entry more in its metadata.
 pub(crate) fn write_tensors(
     tensors: BTreeMap<String, Stored>,
     path: &Path,
     precision: Precision,
+    entry: Option<(&str, String)>,
 ) -> Result<(), TrainError> {
     let views = tensors.into_iter().map(|(name, tensor)| (name, Encoded::new(tensor, precision)));
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let format = ("format", "pt".to_owned());
+    let entries = [Some(format), entry].into_iter().flatten();
+    let metadata = entries.map(|(key, value)| (key.to_owned(), value)).collect();
     let bytes = safetensors::serialize(views, Some(metadata))
         .map_err(|e| TrainError::malformed(path, e))?;
     atomic::write(path, &bytes)

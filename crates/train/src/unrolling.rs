@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::TrainError;
 use crate::chain::{Chain, Frozen};
-use crate::distill;
+use crate::distill::{self, Comparison};
 use crate::distillation::{ROUNDING, SamplerOptions};
 use crate::figures::Figures;
 use crate::identity::{Identity, identity};
@@ -88,6 +88,17 @@ impl<'a, T: Teacher> Distillation<'a, T> {
         Ok(chains)
     }
 
+    /// How many rows the passes of this step compute, if not all, and how the models are compared. Every number of rows
+    /// meets every temperature.
+    fn conditions(&self, step: u64) -> (Option<usize>, Comparison) {
+        let SamplerOptions { candidates, temperatures, comparison, .. } = self.options;
+        let turns = candidates.len().max(1) as u64;
+        let nth = |step: u64, count: usize| (step % count as u64) as usize;
+        let rows = (!candidates.is_empty()).then(|| candidates[nth(step, candidates.len())]);
+        let temperature = temperatures[nth(step / turns, temperatures.len())];
+        (rows, Comparison { temperature, ..*comparison })
+    }
+
     /// The depths' weights in this step, with sum 1.
     fn weights(&self, step: u64) -> Vec<f64> {
         let weights = &self.options.depth_weights;
@@ -133,6 +144,11 @@ impl Kind {
     }
 }
 
+/// Such as `8,16`.
+fn listed(numbers: &[impl ToString]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// Each position after the prompt with probability `share`; two at least, so that a row is left to compare at depth 1.
 fn at_random(rng: &mut ChaCha8Rng, trajectory: &Trajectory, share: f64) -> Vec<usize> {
     let maskable = trajectory.prompt_len..trajectory.tokens.len();
@@ -157,14 +173,9 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
         let weights = self.weights(step);
         let chains = self.chains(&layer.valid(), step, weights.len(), rows)?;
         let frozen = self.frozen(layer);
-        let batch = frozen.batch(&chains, &weights, self.options.window)?;
-        let loss = distill::loss(
-            layer,
-            &frozen.head(),
-            batch.start,
-            &batch.passes,
-            self.options.comparison,
-        );
+        let (candidates, comparison) = self.conditions(step);
+        let batch = frozen.batch(&chains, &weights, self.options.window, candidates)?;
+        let loss = distill::loss(layer, &frozen.head(), &batch.start, &batch.passes, comparison);
         Ok(loss.div_scalar(self.options.run.batch as f32))
     }
 
@@ -179,14 +190,16 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
                 Chain::along(trajectory, reveals, weights.len(), self.frozen.mask_id())
             };
             let chains: Vec<_> = (0..STATES.min(states)).map(chain).collect();
-            let batch = self.frozen.batch(&chains, &weights, Window::default())?;
+            let candidates = self.options.candidates.iter().copied().max();
+            let batch = self.frozen.batch(&chains, &weights, Window::default(), candidates)?;
             figures.add(averaged, &self.frozen.head(), &batch);
         }
         Ok(figures.named())
     }
 
     fn save(&self, averaged: &SamplerModule) -> Result<(), TrainError> {
-        averaged.save(&self.options.run.dir.join("model.safetensors"), self.options.precision)
+        let path = self.options.run.dir.join("model.safetensors");
+        averaged.save(&path, self.options.precision, self.options.form())
     }
 
     fn identity(&self) -> Identity {
@@ -201,7 +214,7 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
             ("window", format!("{:?}", options.window.rows)),
             ("window_share", options.window.share.to_string()),
             ("own_share", options.own_share.to_string()),
-            ("temperature", options.comparison.temperature.to_string()),
+            ("temperature", listed(&options.temperatures)),
             ("lambda_teacher", options.comparison.teacher.to_string()),
             ("lambda_start", options.comparison.start.to_string()),
             ("held_out", options.held_out.to_string()),
@@ -215,6 +228,7 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
                 ("start_gain", options.start_gain.to_string()),
                 ("divergence", options.comparison.divergence.to_string()),
                 ("early_power", options.early_power.to_string()),
+                ("candidates", listed(&options.candidates)),
             ]
         };
         for (option, default) in later(options).into_iter().zip(later(&SamplerOptions::default())) {

@@ -1,12 +1,12 @@
 //! States beside the trajectories: canvases that the layer itself writes, and texts masked at random.
 
-use burn::tensor::{Tensor, TensorData};
-use conjoint_core::{RowStats, Stream};
+use burn::tensor::Tensor;
+use conjoint_core::Stream;
 use conjoint_trajectory::Trajectory;
 
 use crate::TrainError;
+use crate::candidates::{Candidate, candidates};
 use crate::chain::{Chain, Frozen};
-use crate::distill::{log_probabilities, rows};
 use crate::sampler::SamplerModule;
 use crate::teacher::Teacher;
 
@@ -82,43 +82,15 @@ fn walk<T: Teacher>(
     Ok(chains)
 }
 
-/// What a chain may reveal: a position, its row of logits [V] and the row's entropy.
-struct Candidate {
-    position: usize,
-    entropy: f64,
-    logits: Vec<f32>,
-}
-
-/// The masked rows of x^depth given `hidden` [B, T, D], chain by chain; the mask itself is never drawn.
+/// The masked rows of x^depth given `hidden` [B, T, D], chain by chain.
 fn distributions<T: Teacher>(
     frozen: &Frozen<'_, T>,
     chains: &[Chain],
     depth: usize,
     hidden: &Tensor<3>,
 ) -> Vec<Candidate> {
-    let length = hidden.dims()[1];
-    let positions: Vec<(usize, usize)> = chains
-        .iter()
-        .enumerate()
-        .flat_map(|(b, chain)| chain.masked(depth).iter().map(move |&i| (b, i)))
-        .collect();
-    if positions.is_empty() {
-        return Vec::new();
-    }
-    let flat: Vec<i32> = positions.iter().map(|(b, i)| (b * length + i) as i32).collect();
-    let flat = TensorData::new(flat, [positions.len()]);
-    let flat = Tensor::from_data(flat, &hidden.device());
-    let log_p = log_probabilities(&rows(hidden, &flat), &frozen.head());
-    let vocabulary = log_p.dims()[1];
-    let values: Vec<f32> = log_p.into_data().iter().collect();
-    let candidate = |(&(_, position), row): (&(usize, usize), &[f32])| {
-        let mut logits = row.to_vec();
-        logits[frozen.mask_id() as usize] = f32::NEG_INFINITY;
-        // A row in which nothing is possible is not revealed; the loss will tell of it.
-        let entropy = RowStats::of(&logits).map_or(f64::INFINITY, |row| row.entropy);
-        Candidate { position, entropy, logits }
-    };
-    positions.iter().zip(values.chunks_exact(vocabulary)).map(candidate).collect()
+    let masked: Vec<&[usize]> = chains.iter().map(|chain| chain.masked(depth)).collect();
+    candidates(&frozen.tables, &masked, hidden)
 }
 
 #[cfg(test)]

@@ -96,9 +96,14 @@ pub struct SamplerArguments {
     /// What is made small: how far the layer's distribution q is from the frozen model's p
     #[arg(long, value_enum, default_value_t = Divergence::Kl)]
     divergence: Divergence,
-    /// τ: compare both models' distributions at this temperature
-    #[arg(long, value_name = "TAU", default_value_t = 1.0, value_parser = positive)]
-    distil_temperature: f64,
+    /// τ: compare both models' distributions at this temperature; several are taken in turn
+    #[arg(long, value_name = "TAU,…", default_value = "1", value_delimiter = ',', value_parser = positive)]
+    distil_temperature: Vec<f64>,
+    /// Train for passes that compute only N rows of a sequence, and so cost a fraction of the layer; several numbers are
+    /// taken in turn, such as 4,8,16. Without it for passes over whole sequences, the published form. `conjoint export`
+    /// reads the form from the weights
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = count::<2, 65536>, conflicts_with = "own_share")]
+    candidates: Vec<usize>,
     /// λ₁: weight of smoothL1(hʲ, h_base(xʲ))
     #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = non_negative)]
     lambda_teacher: f64,
@@ -155,8 +160,10 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
             divergence: arguments.divergence.into(),
             teacher: arguments.lambda_teacher,
             start: arguments.lambda_start,
-            temperature: arguments.distil_temperature,
+            ..Comparison::default()
         },
+        temperatures: arguments.distil_temperature.clone(),
+        candidates: arguments.candidates.clone(),
         cache_bytes: arguments.cache_mib << 20,
         held_out: arguments.held_out,
         precision: arguments.run.precision(),

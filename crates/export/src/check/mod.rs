@@ -52,6 +52,8 @@ impl Manifest {
         let (backbone, head) = (read(&self.graphs.backbone), read(&self.graphs.head));
         let top = self.graphs.head_top.as_ref().and_then(|top| Some((read(&top.graph)?, top)));
         let sampler = self.graphs.sampler.as_deref().and_then(|name| Some((read(name)?, name)));
+        let rows = self.graphs.sampler_rows.as_ref();
+        let rows = rows.and_then(|rows| Some((read(&rows.context)?, read(&rows.pass)?, rows)));
         let Some((backbone, head)) = backbone.zip(head) else { return problems };
         let (vocab, width) = (self.vocab_size, self.hidden_size);
         let mut graphs = vec![
@@ -61,6 +63,11 @@ impl Manifest {
         let top = top.as_ref().map(|(graph, top)| (graph, top.graph.as_str(), "head_top.k", top.k));
         graphs.extend(top);
         graphs.extend(sampler.as_ref().map(|(graph, name)| (graph, *name, "hidden_size", width)));
+        let rows = rows.as_ref().map(|(context, pass, of)| {
+            let context = (context, of.context.as_str(), "head_dim", self.head_dim);
+            [context, (pass, of.pass.as_str(), "hidden_size", width)]
+        });
+        graphs.extend(rows.into_iter().flatten());
         problems.extend(self.check_sizes_of(folder, &backbone, &graphs).err());
         for (graph, name, ..) in graphs {
             problems.extend(tensors::misplaced(self, folder, name, graph));

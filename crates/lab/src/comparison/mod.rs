@@ -22,7 +22,6 @@ mod folder;
 mod judge;
 mod lines;
 mod metric;
-mod pass_cost;
 mod plan;
 mod run;
 mod texts;

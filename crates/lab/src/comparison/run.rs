@@ -3,17 +3,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use conjoint::Calls;
 use conjoint::prelude::*;
 use conjoint_eval::{Collection, Cost, Key, Point, Report};
 
 use super::judge::{Drawn, Judge};
 use super::plan::Plan;
-use super::{Comparison, folder, pass_cost};
+use super::{Comparison, folder};
 use crate::Error;
 use crate::error::refused;
 use crate::model::Model;
 use crate::progress::{Progress, masked};
-use crate::registry::Part;
 
 /// Runs a comparison that has been checked.
 pub(super) fn run(
@@ -27,9 +27,6 @@ pub(super) fn run(
     let mut judge = Judge::new(model, sampling, metrics, external, progress)?;
     let settings = plan.settings(comparison, model)?;
     let collection = refused("out", out.display(), Collection::open(out, &settings))?;
-    // A pass of a guided layer is several passes of the layer.
-    let cost = cost(comparison, model, &plan, &collection, progress)?;
-    let cost = cost * sampling.passes(model)? as f64;
     let mut keys = Vec::new();
     for (&seed, canvases) in comparison.seeds.iter().zip(&plan.canvases) {
         for planned in &plan.points {
@@ -39,11 +36,14 @@ pub(super) fn run(
                 continue;
             }
             collection.point(&key, || {
-                let start = Instant::now();
+                let (start, spent) = (Instant::now(), model.denoiser.spent());
                 let outputs = outputs(&planned.generators, &key, canvases, progress);
                 let named = || ("strategies", format!("{} {}", key.strategy, key.parameter));
                 let outputs = outputs.map_err(|error| sampling.explain(named(), error))?;
                 let seconds = start.elapsed().as_secs_f64();
+                let spent = model.denoiser.spent() - spent;
+                let time = |calls: Calls| calls.hidden + calls.head;
+                let cost = Cost::measured(&outputs, time(spent.forwards), time(spent.passes));
                 let drawn = Drawn { seed, canvases, outputs: &outputs };
                 point(&key, drawn, seconds, cost, &mut judge)
             })?;
@@ -53,25 +53,6 @@ pub(super) fn run(
         }
     }
     Ok(collection.report(&keys)?)
-}
-
-/// What a pass of the sampler layer costs in forwards; 0 where no strategy runs one.
-fn cost(
-    comparison: &Comparison,
-    model: &Model,
-    plan: &Plan,
-    collection: &Collection,
-    progress: &dyn Progress,
-) -> Result<f64, Error> {
-    if !comparison.lines.take(Part::Sampler) {
-        return Ok(0.0);
-    }
-    let folder = comparison.sampling.sampler.as_deref();
-    let layer = model.sampler_layer(folder)?.ok_or(Error::Lacking(
-        "the model's export has no sampler layer: give the folder of an export that has one with `sampler`",
-    ))?;
-    let measure = || pass_cost::measure(&model.denoiser, &*layer, &plan.any, progress);
-    Ok(collection.pass_cost(measure)?.value)
 }
 
 /// The texts of a point.
@@ -97,12 +78,11 @@ fn name(key: &Key) -> String {
     format!("{} {}, seed {}", key.strategy, key.parameter, key.seed)
 }
 
-/// A sampler pass costs `cost` forwards.
 fn point(
     key: &Key,
     drawn: Drawn<'_>,
     seconds: f64,
-    cost: f64,
+    cost: Cost,
     judge: &mut Judge<'_>,
 ) -> Result<Point, Error> {
     let outputs = drawn.outputs;
@@ -113,7 +93,7 @@ fn point(
         seed: key.seed,
         texts: outputs.len() as u64,
         tokens: outputs.iter().map(|output| output.drawn as u64).sum(),
-        cost: Cost::of(outputs, cost)?,
+        cost,
         seconds,
         metrics,
     })

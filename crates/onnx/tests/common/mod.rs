@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use conjoint_core::{Canvas, RowId, TokenId};
-use conjoint_export::{ExportOptions, Operators, export};
+use conjoint_export::{ExportOptions, Operators, SamplerForm, export};
 use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, runtime};
 use ndarray::{Array, Dimension, IxDyn};
 use safetensors::SafeTensors;
@@ -22,11 +22,21 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// A fixture's checkpoint, exported to a folder of its own.
 pub fn exported(name: &str, sampler: Option<&str>, operators: Operators) -> TempDir {
+    exported_as(name, sampler, operators, None)
+}
+
+/// As [`exported`], with sampler passes of this form.
+pub fn exported_as(
+    name: &str,
+    sampler: Option<&str>,
+    operators: Operators,
+    passes: Option<SamplerForm>,
+) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let sampler = sampler.map(fixture);
     let out = Some(folder.path().to_owned());
-    export(&ExportOptions { sampler, out, operators, ..ExportOptions::new(fixture(name)) })
-        .unwrap();
+    let options = ExportOptions::new(fixture(name));
+    export(&ExportOptions { sampler, out, operators, passes, ..options }).unwrap();
     folder
 }
 
