@@ -65,7 +65,8 @@ mod tests {
     fn a_sampler_pass_counts_as_its_share() {
         let ms = Duration::from_millis;
         // 10 ms a forward, 1.25 ms a pass.
-        let cost = Cost::measured(&[output(2, 6), output(3, 4)], ms(50), Duration::from_micros(12_500));
+        let cost =
+            Cost::measured(&[output(2, 6), output(3, 4)], ms(50), Duration::from_micros(12_500));
         assert_eq!((cost.denoiser_calls, cost.sampler_calls), (5.0, 10.0));
         assert!((cost.sampler_cost - 0.125).abs() < 1e-12);
         let cost = Cost { sampler_cost: 0.125, ..cost };

@@ -8,7 +8,8 @@
 //! | do two tokens go together as they should? | [`CoOccurrence`] |
 //! | how far is a law from the true joint? | [`divergence`], where the joint can be written down |
 //! | what share of texts is right? | [`Validity`], [`Share`] |
-//! | how accurate for how much work? | [`Cost`], [`Aup`] |
+//! | how different are the texts from each other? | [`distinct`], [`word_entropy`] |
+//! | how accurate for how much work? | [`Cost`], [`Report::front`], [`Aup`] |
 //! | how much of the damage does a strategy repair? | [`gap_closed`], [`Report::gaps`] |
 //! | how sure is a figure? | [`Bootstrap`], [`Measured`] |
 //! | what came out? | [`Point`], [`Report`], [`Plot`], kept in a [`Collection`] |
@@ -20,6 +21,7 @@ mod bootstrap;
 mod cooccurrence;
 mod cost;
 pub mod divergence;
+mod diversity;
 mod error;
 mod featurise;
 mod gap;
@@ -40,6 +42,7 @@ pub use aup::Aup;
 pub use bootstrap::{Bootstrap, Resampler};
 pub use cooccurrence::CoOccurrence;
 pub use cost::Cost;
+pub use diversity::{distinct, word_entropy};
 pub use error::Error;
 pub use featurise::{Featuriser, Named};
 pub use gap::gap_closed;
@@ -52,6 +55,6 @@ pub use plot::{Axis, Plot};
 pub use report::{Point, Report};
 pub use run::{Collection, Key, Settings};
 pub use share::Share;
-pub use summary::Gap;
+pub use summary::{Better, Gap};
 pub use surprise::Surprise;
 pub use validity::Validity;

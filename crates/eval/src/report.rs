@@ -124,7 +124,8 @@ fn row(point: &Point, seeds: &str, metrics: &[&str], table: &mut String) {
         let figure = point.metrics.get(name);
         *table += &figure.map_or_else(|| " – |".to_owned(), |figure| format!(" {figure} |"));
     }
-    let pass = if cost.sampler_calls > 0.0 { format!("{:.3}", cost.sampler_cost) } else { "–".into() };
+    let pass =
+        if cost.sampler_calls > 0.0 { format!("{:.3}", cost.sampler_cost) } else { "–".into() };
     // Writing to a string cannot fail.
     let _ = writeln!(
         table,
@@ -201,9 +202,8 @@ pub(crate) mod tests {
 
     #[test]
     fn json_loses_nothing() {
-        let mut report = Report {
-            points: vec![point("joint", 2, 1, 0.97), point("exact", 1, 1, 0.99)],
-        };
+        let mut report =
+            Report { points: vec![point("joint", 2, 1, 0.97), point("exact", 1, 1, 0.99)] };
         report.points[0].metrics.get_mut("MAUVE").unwrap().value = f64::INFINITY;
         assert_eq!(serde_json::from_str::<Report>(&report.json().unwrap()).unwrap(), report);
     }

@@ -22,6 +22,15 @@ pub struct Gap {
     pub closed: Measured,
 }
 
+/// Which values of a figure are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// High ones, as of the share of right texts.
+    Higher,
+    /// Low ones, as of a likelihood's negative logarithm.
+    Lower,
+}
+
 impl Report {
     /// The seeds of each strategy and setting taken together: figures are [means](Measured::mean), calls and
     /// seconds sums; a figure that some seed lacks is left out. The seed is the first one's.
@@ -100,12 +109,51 @@ impl Report {
         scored.collect()
     }
 
-    /// The gaps and the AUP of the share of `right` texts, as Markdown; empty where neither can be told.
+    /// The Pareto front of a figure against cost, seeds taken together: the points than which no other has both fewer
+    /// [forwards per token](Point::forwards_per_token) and a better figure; the cheapest first.
+    pub fn front(&self, metric: &str, better: Better) -> Vec<Point> {
+        let Report { points } = self.over_seeds();
+        let of = |point: &Point| {
+            let value = point.metrics.get(metric)?.value;
+            let value = if better == Better::Lower { -value } else { value };
+            (!value.is_nan()).then_some((point.forwards_per_token(), value))
+        };
+        let mut measured: Vec<(f64, f64, &Point)> = points
+            .iter()
+            .filter_map(|point| of(point).map(|(cost, value)| (cost, value, point)))
+            .collect();
+        measured.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        let mut best = f64::NEG_INFINITY;
+        measured.retain(|&(_, value, _)| {
+            let leads = value > best;
+            best = best.max(value);
+            leads
+        });
+        measured.into_iter().map(|(.., point)| point.clone()).collect()
+    }
+
+    /// The fronts of `right` and `NLL`, the gaps and the AUP of the share of `right` texts, as Markdown; empty where none
+    /// can be told.
     ///
     /// # Errors
     /// Those of [`aup`](Self::aup).
     pub fn summary(&self) -> Result<String, Error> {
         let mut text = String::new();
+        for (metric, better) in [("right", Better::Higher), ("NLL", Better::Lower)] {
+            let front = self.front(metric, better);
+            if front.len() < 2 {
+                continue;
+            }
+            text += &format!(
+                "\n## Front of {metric} against cost\n\nNo other point costs less and is better in {metric}.\n\n\
+                 | strategy | setting | forwards per token | {metric} |\n|---|---|---:|---:|\n"
+            );
+            for point in front {
+                let (cost, figure) = (point.forwards_per_token(), point.metrics[metric]);
+                let Point { strategy, parameter, .. } = point;
+                text += &format!("| {strategy} | {parameter} | {cost:.3} | {figure} |\n");
+            }
+        }
         let gaps = self.gaps();
         if !gaps.is_empty() {
             text += "\n## Share of the gap closed\n\n(strategy − marginal) / (exact − marginal), at equal \
@@ -223,5 +271,28 @@ mod tests {
         assert!(text.contains("| joint | K = 4 | right | 0.70 ["), "{text}");
         assert!(text.contains("| exact | 70.0 ["), "{text}");
         assert_eq!(Report::default().summary().unwrap(), "");
+    }
+
+    #[test]
+    fn the_front_has_the_points_that_none_beats() {
+        let mut points = vec![
+            right("exact", 1, 0, 0.9),
+            right("joint", 4, 0, 0.8),
+            right("marginal", 4, 0, 0.3),
+        ];
+        points.push(right("marginal", 2, 0, 0.7));
+        points.push(Point { metrics: Default::default(), ..right("other", 8, 0, 1.0) });
+        let report = Report { points };
+        let names = |better| -> Vec<(String, String)> {
+            let front = report.front("right", better).into_iter();
+            front.map(|point| (point.strategy, point.parameter)).collect()
+        };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        // Forwards a token: marginal 4 0.25, joint 4 0.25 + 0.75 / 8 = 0.34, marginal 2 0.5, exact 1.
+        let expected = [pair("marginal", "K = 4"), pair("joint", "K = 4"), pair("exact", "K = 1")];
+        assert_eq!(names(Better::Higher), expected);
+        assert_eq!(names(Better::Lower), [pair("marginal", "K = 4")]);
+        assert!(report.summary().unwrap().contains("Front of right against cost"));
+        assert!(report.front("NLL", Better::Lower).is_empty());
     }
 }

@@ -31,7 +31,8 @@ impl Builder<'_> {
         }
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.final_norm);
-        let mut hidden = self.by_sequence(&mut graph, &frame.places, &x, self.blueprint.hidden_size);
+        let mut hidden =
+            self.by_sequence(&mut graph, &frame.places, &x, self.blueprint.hidden_size);
         if self.blueprint.shift {
             // Row i takes the state at i − 1, and row 0 keeps its own: indices max(i − 1, 0).
             let (zero, one) = (graph.int(0), graph.int(1));

@@ -39,8 +39,8 @@ impl Builder<'_> {
         let prior = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
         let mut x = self.fuse(&mut graph, base, weights, &ids, &prior);
         let last = weights.layers.len() - 1;
-        let frame = (last > 0)
-            .then(|| self.operators.frame(&mut graph, self.blueprint, &ids, &key_mask));
+        let frame =
+            (last > 0).then(|| self.operators.frame(&mut graph, self.blueprint, &ids, &key_mask));
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         for (number, layer) in weights.layers.iter().enumerate() {
             let scope = format!("layers.{number}");
@@ -109,7 +109,8 @@ impl Builder<'_> {
         let cos = graph.input("cos", element::FLOAT, &[LENGTH, half]);
         let sin = graph.input("sin", element::FLOAT, &[LENGTH, half]);
         let settled_keys = graph.input("settled_keys", element::FLOAT, &self.flat("flat_settled"));
-        let settled_values = graph.input("settled_values", element::FLOAT, &self.flat("flat_settled"));
+        let settled_values =
+            graph.input("settled_values", element::FLOAT, &self.flat("flat_settled"));
         let settled_dims = [BATCH, one, Dim::Any("settled")];
         let settled_bias = graph.input("settled_bias", element::FLOAT, &settled_dims);
         let settling = graph.input("settling", element::INT64, &[one]);

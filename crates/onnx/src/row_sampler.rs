@@ -298,17 +298,13 @@ impl RowSampler {
             let zeros = vec![0.0_f32; lanes * heads * self.head_dim];
             Tensor::from_array(([lanes, heads, self.head_dim], zeros)).map(Tensor::into_dyn)
         };
-        let bias = || Tensor::from_array(([lanes, 1, 1], vec![UNSEEN; lanes])).map(Tensor::into_dyn);
+        let bias =
+            || Tensor::from_array(([lanes, 1, 1], vec![UNSEEN; lanes])).map(Tensor::into_dyn);
         self.pass.named((|| Ok([zeros()?, zeros()?, bias()?]))())
     }
 
     /// Runs the pass of a group and advances its tensors.
-    fn pass(
-        &self,
-        tensors: &mut Tensors,
-        plans: &[Plan<'_>],
-        shape: Shape,
-    ) -> Result<(), Error> {
+    fn pass(&self, tensors: &mut Tensors, plans: &[Plan<'_>], shape: Shape) -> Result<(), Error> {
         let Shape { rows, settling } = shape;
         let count = plans.len() * rows;
         let (mut tokens, mut positions) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -411,7 +407,10 @@ impl Tensors {
 /// The positions whose tokens are no longer these.
 fn changes(tokens: &[TokenId], canvas: &Canvas) -> Vec<usize> {
     let now = canvas.tokens().iter().zip(tokens);
-    now.enumerate().filter(|(_, (now, before))| now != before).map(|(position, _)| position).collect()
+    now.enumerate()
+        .filter(|(_, (now, before))| now != before)
+        .map(|(position, _)| position)
+        .collect()
 }
 
 fn vector(values: Vec<i64>) -> ort::Result<DynValue> {

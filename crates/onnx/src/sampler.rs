@@ -67,11 +67,7 @@ impl OnnxSamplerLayer {
             }
             (None, None) => return Err(Error::NoSampler { folder: folder.to_owned() }),
         };
-        Ok(Self {
-            passes,
-            regroup: Regroup::new(&shared.opener)?,
-            shared: Arc::clone(shared),
-        })
+        Ok(Self { passes, regroup: Regroup::new(&shared.opener)?, shared: Arc::clone(shared) })
     }
 
     fn run(&self, state: &mut Hidden, request: &Request<'_>) -> Result<Rows, Error> {
@@ -91,7 +87,8 @@ impl OnnxSamplerLayer {
                 check(&canvases, request.rows)?;
                 let (words, regroup) = (&self.shared.vocabulary, &self.regroup);
                 let pass = || layer.run(state, &canvases, request.rows, words, regroup);
-                let head = |passed: &Passed| self.head(&passed.hidden, passed.rows.clone(), request);
+                let head =
+                    |passed: &Passed| self.head(&passed.hidden, passed.rows.clone(), request);
                 self.shared.passes.call(pass, head).map(|(_, rows)| rows)
             }
         }
@@ -136,9 +133,8 @@ impl OnnxSamplerLayer {
 
 /// Rejects rows that no canvas has.
 fn check(canvases: &[&Canvas], rows: &[RowId]) -> Result<(), Error> {
-    let is_there = |row: &&RowId| {
-        canvases.get(row.sequence).is_some_and(|canvas| row.position < canvas.len())
-    };
+    let is_there =
+        |row: &&RowId| canvases.get(row.sequence).is_some_and(|canvas| row.position < canvas.len());
     match rows.iter().find(|row| !is_there(row)) {
         Some(&RowId { sequence, position }) => Err(Error::NoSuchRow { sequence, position }),
         None => Ok(()),

@@ -76,8 +76,11 @@ fn two_layers(folder: &Path) {
         // The second has the keys for its queries and the other way round, where they are of a size.
         tensors.push((format!("drafter.layers.0.1.{part}"), view));
     }
-    std::fs::write(folder.join("model.safetensors"), safetensors::serialize(tensors, None).unwrap())
-        .unwrap();
+    std::fs::write(
+        folder.join("model.safetensors"),
+        safetensors::serialize(tensors, None).unwrap(),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -86,11 +89,11 @@ fn the_first_pass_gives_the_rows_of_a_pass_over_the_sequence() {
     two_layers(two.path());
     for sampler in [LAYER, two.path().to_str().unwrap()] {
         for operators in OPERATORS {
-            let [sequence, rows] =
-                SamplerForm::ALL.map(|form| opened(sampler, operators, form));
+            let [sequence, rows] = SamplerForm::ALL.map(|form| opened(sampler, operators, form));
             let mut batch = canvases(sequence.model.vocabulary().mask());
             let of = |opened: &Opened, batch: &[Canvas], revealed: &[Canvas]| {
-                let (before, after): (Vec<_>, Vec<_>) = (batch.iter().collect(), revealed.iter().collect());
+                let (before, after): (Vec<_>, Vec<_>) =
+                    (batch.iter().collect(), revealed.iter().collect());
                 let (_, mut state) = opened.model.denoise(&before, &[]).unwrap();
                 // All candidates but the first of each sequence.
                 let asked: Vec<RowId> = masked_rows(revealed)
@@ -104,9 +107,13 @@ fn the_first_pass_gives_the_rows_of_a_pass_over_the_sequence() {
             let [expected, got] = [&sequence, &rows].map(|form| of(form, &before, &batch));
             let off = max_difference(expected.iter().flatten(), got.iter().flatten());
             assert!(off < ROUNDING, "{sampler} {operators:?}: {off}");
-            let still = sequence.model.denoise(&before.iter().collect::<Vec<_>>(), &masked_rows(&batch));
+            let still =
+                sequence.model.denoise(&before.iter().collect::<Vec<_>>(), &masked_rows(&batch));
             let still = logits(&still.unwrap().0);
-            assert!(max_difference(still.iter().flatten().take(60), got.iter().flatten().take(60)) > 1e-2);
+            assert!(
+                max_difference(still.iter().flatten().take(60), got.iter().flatten().take(60))
+                    > 1e-2
+            );
         }
     }
 }
@@ -197,7 +204,9 @@ fn a_batch_draws_the_tokens_of_each_sequence_alone() {
                 .unmasker(unmasker.unwrap())
                 .schedule(TokensPerStep::new(3).unwrap())
                 .seed(4);
-            let run = |size: usize| generator.clone().batch_size(size).unwrap().run(start.clone(), &mut ()).unwrap();
+            let run = |size: usize| {
+                generator.clone().batch_size(size).unwrap().run(start.clone(), &mut ()).unwrap()
+            };
             let (together, alone) = (run(4), run(1));
             assert!(together.iter().any(|output| output.sampler_calls > 1));
             for (a, b) in together.iter().zip(&alone) {

@@ -125,9 +125,8 @@ impl<T: Teacher> Frozen<'_, T> {
                 None => self.ids(chains, depth),
                 Some(slots) => self.slot_ids(chains, depth, slots),
             });
-            let target = (weight > 0.0).then(|| {
-                self.target(chains, depth, (weight, window), slots.as_ref(), answer())
-            });
+            let target = (weight > 0.0)
+                .then(|| self.target(chains, depth, (weight, window), slots.as_ref(), answer()));
             Pass { embedded, target: target.flatten() }
         });
         let passes = passes.collect();

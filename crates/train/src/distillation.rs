@@ -142,7 +142,12 @@ impl SamplerOptions {
             "at least 2 rows: the one just revealed, and one more"
         })?;
         let whole = self.candidates.is_empty() || self.own_share == 0.0;
-        check(whole, "own_share", self.own_share, "0 with candidates: the layer draws by whole sequences")?;
+        check(
+            whole,
+            "own_share",
+            self.own_share,
+            "0 with candidates: the layer draws by whole sequences",
+        )?;
         check(
             is_positive(self.early_power),
             "early_power",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use conjoint::prelude::*;
 use conjoint_eval::{
     Bootstrap, CoOccurrence, Featuriser, Mauve, Measured, Named, OwnPath, Sample, Surprise,
-    Validity, nll,
+    Validity, distinct, nll, word_entropy,
 };
 use ndarray::Array2;
 
@@ -72,7 +72,7 @@ impl<'a> Judge<'a> {
         external: &External,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
-        for metric in [Metric::Right, Metric::Parses] {
+        for metric in [Metric::Right, Metric::Parses, Metric::Diversity] {
             if metrics.contains(&metric) {
                 model.tokenizer("metrics", metric.name())?;
             }
@@ -91,6 +91,12 @@ impl<'a> Judge<'a> {
         let mut figures = BTreeMap::new();
         if self.wants(&[Metric::Right, Metric::Parses]) {
             self.validity(drawn, &mut figures)?;
+        }
+        if self.wants(&[Metric::Diversity]) {
+            let texts = self.decoded(drawn, "diversity")?;
+            figures.insert("distinct".into(), Measured::share(distinct(&texts), drawn.seed));
+            let entropy = word_entropy(&texts, &Bootstrap::new(drawn.seed))?;
+            figures.insert("word entropy".into(), entropy);
         }
         if self.wants(&[Metric::Nll]) {
             let figure = self.nll(drawn, what)?;
@@ -120,15 +126,8 @@ impl<'a> Judge<'a> {
         figures: &mut BTreeMap<String, Measured>,
     ) -> Result<(), Error> {
         let seed = drawn.seed;
-        let tokenizer = self.model.tokenizer("metrics", "right")?;
         let mut validity = Validity::default();
-        let eos = self.eos();
-        for (canvas, output) in drawn.pairs() {
-            // Prompts may begin with the id that ends texts.
-            let text = self.until_end(canvas, output).iter().copied();
-            let text: Vec<TokenId> = text.filter(|&token| Some(token) != eos).collect();
-            validity.judge(&tokenizer.decode(&text)?);
-        }
+        self.decoded(drawn, "right")?.iter().for_each(|text| validity.judge(text));
         if self.wants(&[Metric::Right]) {
             figures.insert("right".into(), Measured::share(validity.right, seed));
             for (domain, share) in &validity.by_domain {
@@ -139,6 +138,19 @@ impl<'a> Judge<'a> {
             figures.insert("parses".into(), Measured::share(validity.parses, seed));
         }
         Ok(())
+    }
+
+    /// The texts of the outputs up to their ends, for a metric.
+    fn decoded(&self, drawn: Drawn<'_>, metric: &str) -> Result<Vec<String>, Error> {
+        let tokenizer = self.model.tokenizer("metrics", metric)?;
+        let eos = self.eos();
+        let text = |(canvas, output)| {
+            // Prompts may begin with the id that ends texts.
+            let text = self.until_end(canvas, output).iter().copied();
+            let text: Vec<TokenId> = text.filter(|&token| Some(token) != eos).collect();
+            Ok(tokenizer.decode(&text)?)
+        };
+        drawn.pairs().map(text).collect()
     }
 
     fn eos(&self) -> Option<TokenId> {

@@ -10,6 +10,8 @@ pub enum Metric {
     Right,
     /// The share of texts that at least parse.
     Parses,
+    /// How many of the texts are distinct, and the entropy of their words in nats.
+    Diversity,
     /// The negative log-likelihood under the model's own one-at-a-time path, in nats a token. With
     /// [`stop_at_eos`](crate::Sampling::stop_at_eos) that of the padded text, which is not how it was drawn.
     Nll,
@@ -25,9 +27,10 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Right,
         Self::Parses,
+        Self::Diversity,
         Self::Nll,
         Self::ExternalNll,
         Self::Mauve,
@@ -40,6 +43,7 @@ impl Metric {
         match self {
             Self::Right => "right",
             Self::Parses => "parses",
+            Self::Diversity => "diversity",
             Self::Nll => "nll",
             Self::ExternalNll => "external-nll",
             Self::Mauve => "mauve",
