@@ -30,9 +30,12 @@ impl Denoiser for Flat {
     }
 }
 
-/// Keeps the places of the rows and the canvases that it was asked for.
+/// The place in the batch that a pass was asked for, and the tokens there.
+type Pass = (usize, Vec<TokenId>);
+
+/// Keeps what it was asked for.
 #[derive(Clone, Default)]
-struct Layer(Arc<Mutex<Vec<(usize, Vec<TokenId>)>>>);
+struct Layer(Arc<Mutex<Vec<Pass>>>);
 
 impl SamplerLayer for Layer {
     fn pass(&self, _: &mut State, request: &Request<'_>) -> Result<Rows, Error> {

@@ -10,8 +10,12 @@ use crate::{Bootstrap, Error, Measured};
 /// sampler layer. What an autoregressive scorer does is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Full forwards of the denoiser.
+    /// Full forwards of the denoiser: one for each canvas.
     pub denoiser_calls: f64,
+    /// Denoising steps. Each takes one forward of the batch, in which a sequence may have several canvases, unless it
+    /// is skipped. 0 in reports of earlier versions.
+    #[serde(default)]
+    pub rounds: f64,
     /// Passes of the sampler layer.
     pub sampler_calls: f64,
     /// One sampler pass in forwards; the paper's is about 0.12.
@@ -31,6 +35,7 @@ impl Cost {
         let sum = |calls: fn(&Output) -> usize| outputs.iter().map(calls).sum::<usize>() as f64;
         Ok(Self {
             denoiser_calls: sum(|output| output.denoiser_calls),
+            rounds: sum(|output| output.steps),
             sampler_calls: sum(|output| output.sampler_calls),
             sampler_cost,
         })
@@ -95,6 +100,7 @@ mod tests {
     fn a_sampler_pass_counts_as_its_share() {
         let cost = Cost::of(&[output(2, 6), output(3, 4)], 0.125).unwrap();
         assert_eq!((cost.denoiser_calls, cost.sampler_calls), (5.0, 10.0));
+        assert_eq!(cost.rounds, 4.0);
         assert_eq!(cost.forwards(), 6.25);
         assert_eq!(cost.tokens_per_forward(16), 2.56);
         assert_eq!(cost.forwards_per_token(16), 0.390625);

@@ -103,7 +103,8 @@ impl Report {
         text += &self.table(&self.points, |point| point.seed.to_string());
         text += "\nFigures are `value [95 % interval]`. Tokens per forward count full \
                  forwards of the model alone; \
-                 forwards per token count a sampler pass at its measured cost as well.\n";
+                 forwards per token count a sampler pass at its measured cost as well. A round is one forward of \
+                 the batch, in which a sequence may have several canvases; each canvas counts as a forward.\n";
         text + &self.pass_cost_line().map(|line| format!("\n{line}\n")).unwrap_or_default()
     }
 
@@ -113,8 +114,8 @@ impl Report {
         let mut table = String::from("| strategy | setting | seed | texts |");
         metrics.iter().for_each(|name| table += &format!(" {} |", cell(name)));
         table += " tokens per forward | forwards per token | sampler passes per token | \
-                  tokens/s |\n|---|---|";
-        table += &"---:|".repeat(metrics.len() + 6);
+                  rounds per token | tokens/s |\n|---|---|";
+        table += &"---:|".repeat(metrics.len() + 7);
         table.push('\n');
         for point in points {
             row(point, &seeds(point), &metrics, &mut table);
@@ -143,13 +144,18 @@ fn row(point: &Point, seeds: &str, metrics: &[&str], table: &mut String) {
         let figure = point.metrics.get(name);
         *table += &figure.map_or_else(|| " – |".to_owned(), |figure| format!(" {figure} |"));
     }
+    let rounds = match cost.rounds {
+        0.0 => "–".to_owned(),
+        rounds => format!("{:.3}", rounds / *tokens as f64),
+    };
     // Writing to a string cannot fail.
     let _ = writeln!(
         table,
-        " {:.2} | {:.3} | {:.3} | {:.0} |",
+        " {:.2} | {:.3} | {:.3} | {} | {:.0} |",
         point.tokens_per_forward(),
         point.forwards_per_token(),
         cost.sampler_calls / *tokens as f64,
+        rounds,
         *tokens as f64 / seconds,
     );
 }
@@ -175,7 +181,7 @@ pub(crate) mod tests {
             seed,
             texts: 500,
             tokens: tokens as u64,
-            cost: Cost { denoiser_calls: calls, sampler_calls, sampler_cost: 0.125 },
+            cost: Cost { denoiser_calls: calls, rounds: calls, sampler_calls, sampler_cost: 0.125 },
             seconds: 16.0,
             metrics: BTreeMap::from([("MAUVE".to_owned(), figure)]),
         }
@@ -184,6 +190,7 @@ pub(crate) mod tests {
     #[test]
     fn a_table_by_hand() {
         let mut odd = point("a|b", 1, 2, 0.5);
+        odd.cost.rounds = 0.0;
         odd.metrics = BTreeMap::from([("NLL".to_owned(), odd.metrics["MAUVE"])]);
         let cost = Measured { value: 0.125, low: 0.12, high: 0.13, n: 30, seed: 0 };
         let points = vec![point("joint", 4, 1, 0.9), odd];
@@ -193,18 +200,18 @@ pub(crate) mod tests {
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines[2],
-            "| joint | K = 4 | 1 | 500 | 0.900 [0.880, 0.910] | – | 4.00 | 0.344 | 0.750 | 2000 |"
+            "| joint | K = 4 | 1 | 500 | 0.900 [0.880, 0.910] | – | 4.00 | 0.344 | 0.750 | 0.250 | 2000 |"
         );
         assert_eq!(
             lines[3],
-            "| a\\|b | K = 1 | 2 | 500 | – | 0.500 [0.480, 0.510] | 1.00 | 1.000 | 0.000 | 2000 |"
+            "| a\\|b | K = 1 | 2 | 500 | – | 0.500 [0.480, 0.510] | 1.00 | 1.000 | 0.000 | – | 2000 |"
         );
         let told = "A sampler pass costs 0.125 [0.120, 0.130] forwards, the median of 30 pairs.";
         assert_eq!(lines.last(), Some(&told));
         report.pass_cost = Some(Measured { high: 0.16, ..cost });
         assert!(report.markdown().contains("[0.120, 0.160]") && report.markdown().contains("wide"));
         let columns = |line: &str| line.replace("\\|", "").matches('|').count();
-        assert!(lines[..4].iter().all(|line| columns(line) == 11), "{table}");
+        assert!(lines[..4].iter().all(|line| columns(line) == 12), "{table}");
     }
 
     #[test]

@@ -142,6 +142,7 @@ fn together(seeds: &[&Point]) -> Point {
     point.texts = seeds.iter().map(|point| point.texts).sum();
     point.tokens = seeds.iter().map(|point| point.tokens).sum();
     point.cost.denoiser_calls = sum(|point| point.cost.denoiser_calls);
+    point.cost.rounds = sum(|point| point.cost.rounds);
     point.cost.sampler_calls = sum(|point| point.cost.sampler_calls);
     point.seconds = sum(|point| point.seconds);
     point

@@ -6,7 +6,7 @@ use crate::{Canvas, RowId};
 /// used again at every step.
 #[derive(Default)]
 pub(super) struct Layout {
-    /// Canvases beside the sequences' own: those on which questions hide something.
+    /// Canvases beside the sequences' own: those on which questions hide something, and branches.
     extra: Vec<Canvas>,
     /// The rows wanted, ascending.
     pub rows: Vec<RowId>,
@@ -168,6 +168,31 @@ mod tests {
             .collect();
         assert_eq!(asked, [(1, 1), (1, 3), (1, 0), (2, 2), (3, 1), (3, 0)]);
         assert_eq!(layout.shown[0].len(), 2);
+    }
+
+    #[test]
+    fn branches_follow_the_questions() {
+        let canvas = Canvas::infill(vec![1, MASK, 2, MASK], MASK).unwrap();
+        let mut ahead = canvas.clone();
+        ahead.reveal(1, 5).unwrap();
+        let mut full = ahead.clone();
+        full.reveal(3, 5).unwrap();
+        let question = Asked { position: 1, hidden: vec![2] };
+        let mut layout = Layout::default();
+        let mut branches = [vec![ahead.clone()], vec![full, ahead.clone()]];
+        let shown = Shown::once(&[&canvas, &canvas]);
+        layout.lay_out(&shown, &[vec![], vec![question]], &mut branches);
+        // Each has its own canvas and a branch, one asks a question, and nothing is masked on the full branch.
+        assert_eq!(layout.forwards, [2, 3]);
+        assert_eq!(layout.extra().count(), 3);
+        for (slot, branch, expected) in [(0, 0, Some(3)), (1, 0, None), (1, 1, Some(4))] {
+            let found = layout.branch(slot, Branch(branch));
+            assert_eq!(found.map(|(rows, _)| rows.place), expected);
+            let Some((found, canvas)) = found else { continue };
+            assert_eq!(canvas, &ahead);
+            let ids = found.rows.iter().map(|shown| layout.rows[shown.row]);
+            assert!(ids.eq([RowId { sequence: found.place, position: 3 }]));
+        }
     }
 
     #[test]

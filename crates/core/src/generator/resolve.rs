@@ -126,7 +126,7 @@ impl Given {
                 }
             }
             Control::Order | Control::OrderAlone if policy.is_some() => {
-                error(a_policy(), "it reveals one position a step, in an order: use Marginal")
+                error(a_policy(), "an order says where it reveals: use Marginal")
             }
             Control::Order | Control::OrderAlone if schedule => {
                 let reason =
