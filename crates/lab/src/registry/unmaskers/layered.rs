@@ -1,7 +1,7 @@
 //! Strategies that run a sampler layer between draws.
 
 use conjoint::prelude::*;
-use conjoint::unmasker::{AdaptiveJoint, Bound, ClippedJoint, VerifiedJoint};
+use conjoint::unmasker::{AdaptiveJoint, Bound, ClippedJoint};
 
 use crate::registry::spec::{Values, refused};
 use crate::registry::{HowMany, Part, UnmaskerEntry};
