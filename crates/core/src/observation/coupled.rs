@@ -35,7 +35,7 @@ impl View<'_> {
             row.get(guess as usize).map_or(0.0, |&logit| stats.probability(logit))
         };
         let (p_guess, q_guess) = (of(&p, &scratch.row), of(&q, proposal));
-        if p_guess >= q_guess || stream.chance(p_guess / q_guess) {
+        if p_guess > 0.0 && (p_guess >= q_guess || stream.chance(p_guess / q_guess)) {
             return self.drawn(row, guess as usize);
         }
         for (logit, &other) in scratch.row.iter_mut().zip(proposal) {
