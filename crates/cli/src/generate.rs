@@ -70,6 +70,7 @@ struct SequenceReport {
     tokens: Vec<TokenId>,
     text: Option<String>,
     denoiser_calls: usize,
+    steps: usize,
     sampler_calls: usize,
     history: Vec<Vec<TokenId>>,
 }
@@ -163,6 +164,7 @@ fn report(
         Ok(SequenceReport {
             text: model.tokenizer.as_ref().map(decode).transpose()?,
             denoiser_calls: output.denoiser_calls,
+            steps: output.steps,
             sampler_calls: output.sampler_calls,
             history: history.of(index).to_vec(),
             tokens: output.tokens,

@@ -71,6 +71,7 @@ fn every_parameter_can_be_set() {
         ("--unmasker", "slow-fast", "slow-fast:6:0.3:0.9"),
         (per_step, "adaptive-joint", "adaptive-joint:entropy=1"),
         (per_step, "joint", "joint:window=3"), // as many as there are rows
+        ("--unmasker", "verified", "verified:k=4:positions=exact"),
         (steps, "remdm", "remdm:cap:0.008"),
         (steps, "remdm:rescale", "remdm:rule=rescale:eta=0.015"),
         (steps, "origin", "origin:epsilon=0.001"),
@@ -84,6 +85,7 @@ fn every_parameter_can_be_set() {
         ("--unmasker", "slow-fast", "slow-fast:fill=0"),
         (per_step, "adaptive-joint:confidence=0", "adaptive-joint:confidence=1"),
         (per_step, "adaptive-joint:entropy=0", "adaptive-joint:entropy=9"),
+        ("--unmasker", "verified:k=2", "verified:k=4"),
         (steps, "remdm", "remdm:rule=cap:eta=0.9"),
         (steps, "remdm:rescale:0", "remdm:rescale:1"),
         ("--unmasker marginal --schedule", "dream:6", "dream:6:epsilon=0.9"),

@@ -74,8 +74,8 @@ pub mod prelude {
         Threshold, TokensPerStep,
     };
     pub use crate::unmasker::{
-        Confidence, Control, Drawn, ExactSequential, LearnedJoint, Marginal, Next, Score, Unmasker,
-        View,
+        Branch, Confidence, Control, Drawn, ExactSequential, LearnedJoint, Marginal, Next, Score,
+        Unmasker, VerifiedJoint, View,
     };
     pub use crate::{
         Beliefs, CancelToken, Canvas, Error, Event, FinishReason, Generator, Observation, Output,

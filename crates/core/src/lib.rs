@@ -62,7 +62,7 @@ pub use draw::{Draw, SeededStream, Stream};
 pub use error::Error;
 pub use filter::Filter;
 pub use generator::{CancelToken, Event, FinishReason, Generator, Output, Run};
-pub use observation::{Observation, Question, Row, StepRequest};
+pub use observation::{Branch, Observation, Question, Row, StepRequest};
 pub use observer::Observer;
 pub use order::Order;
 pub use policy::Policy;

@@ -27,7 +27,7 @@ pub trait Observer {
     }
 
     /// The model was asked for a step of a sequence: `calls` forwards, which is more than one for a
-    /// strategy that hides positions and for a denoiser that takes several. Idle steps have none.
+    /// strategy that hides positions or looks ahead, and for a denoiser that takes several. Idle steps have none.
     fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
         let _ = (sequence, step, calls);
     }

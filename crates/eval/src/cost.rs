@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 /// sampler layer. What an autoregressive scorer does is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Full forwards of the denoiser.
+    /// Full forwards of the denoiser: one for each canvas.
     pub denoiser_calls: f64,
+    /// Denoising steps. Each takes one forward of the batch, in which a sequence may have several canvases, unless it
+    /// is skipped. 0 in reports of earlier versions.
+    #[serde(default)]
+    pub rounds: f64,
     /// Passes of the sampler layer.
     pub sampler_calls: f64,
     /// One sampler pass in forwards; the paper's is about 0.12.
@@ -31,7 +35,8 @@ impl Cost {
         let pass = passes.as_secs_f64() / sampler_calls;
         let cost = pass / forward;
         let sampler_cost = if cost.is_finite() { cost } else { 0.0 };
-        Self { denoiser_calls, sampler_calls, sampler_cost }
+        let rounds = sum(|output| output.steps);
+        Self { denoiser_calls, rounds, sampler_calls, sampler_cost }
     }
 
     /// Denoiser-equivalent forwards: denoiser calls + sampler calls × sampler cost.
@@ -70,6 +75,7 @@ mod tests {
         assert_eq!((cost.denoiser_calls, cost.sampler_calls), (5.0, 10.0));
         assert!((cost.sampler_cost - 0.125).abs() < 1e-12);
         let cost = Cost { sampler_cost: 0.125, ..cost };
+        assert_eq!(cost.rounds, 4.0);
         assert_eq!(cost.forwards(), 6.25);
         assert_eq!(cost.tokens_per_forward(16), 2.56);
         assert_eq!(cost.forwards_per_token(16), 0.390625);

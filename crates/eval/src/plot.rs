@@ -42,7 +42,7 @@ impl Axis {
 /// # let figure = Measured { value: 0.9, low: 0.88, high: 0.92, n: 500, seed: 1 };
 /// # let report = Report { points: vec![Point {
 /// #     strategy: "joint".into(), parameter: "K = 4".into(), seed: 1, texts: 500, tokens: 16_000,
-/// #     cost: Cost { denoiser_calls: 4000.0, sampler_calls: 12_000.0, sampler_cost: 0.1 },
+/// #     cost: Cost { denoiser_calls: 4000.0, rounds: 4000.0, sampler_calls: 12_000.0, sampler_cost: 0.1 },
 /// #     seconds: 9.0, metrics: [("MAUVE".into(), figure)].into() }] };
 /// let svg = Plot::new("MAUVE", Axis::TokensPerForward).unit("1 is equal").svg(&report)?;
 /// assert!(svg.starts_with("<svg"));

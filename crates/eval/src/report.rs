@@ -97,7 +97,8 @@ impl Report {
         text += "\nFigures are `value [95 % interval]`. Tokens per forward count full \
                  forwards of the model alone; \
                  forwards per token count a sampler pass as well, at what it cost in the same run: \
-                 `pass cost`, in forwards.\n";
+                 `pass cost`, in forwards. A round is one forward of the batch, in which a sequence may have several \
+                 canvases; each canvas counts as a forward.\n";
         text
     }
 
@@ -107,8 +108,8 @@ impl Report {
         let mut table = String::from("| strategy | setting | seed | texts |");
         metrics.iter().for_each(|name| table += &format!(" {} |", cell(name)));
         table += " tokens per forward | forwards per token | sampler passes per token | \
-                  pass cost | tokens/s |\n|---|---|";
-        table += &"---:|".repeat(metrics.len() + 7);
+                  pass cost | rounds per token | tokens/s |\n|---|---|";
+        table += &"---:|".repeat(metrics.len() + 8);
         table.push('\n');
         for point in points {
             row(point, &seeds(point), &metrics, &mut table);
@@ -126,10 +127,14 @@ fn row(point: &Point, seeds: &str, metrics: &[&str], table: &mut String) {
     }
     let pass =
         if cost.sampler_calls > 0.0 { format!("{:.3}", cost.sampler_cost) } else { "–".into() };
+    let rounds = match cost.rounds {
+        0.0 => "–".to_owned(),
+        rounds => format!("{:.3}", rounds / *tokens as f64),
+    };
     // Writing to a string cannot fail.
     let _ = writeln!(
         table,
-        " {:.2} | {:.3} | {:.3} | {pass} | {:.0} |",
+        " {:.2} | {:.3} | {:.3} | {pass} | {rounds} | {:.0} |",
         point.tokens_per_forward(),
         point.forwards_per_token(),
         cost.sampler_calls / *tokens as f64,
@@ -158,7 +163,7 @@ pub(crate) mod tests {
             seed,
             texts: 500,
             tokens: tokens as u64,
-            cost: Cost { denoiser_calls: calls, sampler_calls, sampler_cost: 0.125 },
+            cost: Cost { denoiser_calls: calls, rounds: calls, sampler_calls, sampler_cost: 0.125 },
             seconds: 16.0,
             metrics: BTreeMap::from([("MAUVE".to_owned(), figure)]),
         }
@@ -167,6 +172,7 @@ pub(crate) mod tests {
     #[test]
     fn a_table_by_hand() {
         let mut odd = point("a|b", 1, 2, 0.5);
+        odd.cost.rounds = 0.0;
         odd.metrics = BTreeMap::from([("NLL".to_owned(), odd.metrics["MAUVE"])]);
         let report = Report { points: vec![point("joint", 4, 1, 0.9), odd] };
         assert_eq!(report.metrics(), ["MAUVE", "NLL"]);
@@ -174,14 +180,14 @@ pub(crate) mod tests {
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines[2],
-            "| joint | K = 4 | 1 | 500 | 0.900 [0.880, 0.910] | – | 4.00 | 0.344 | 0.750 | 0.125 | 2000 |"
+            "| joint | K = 4 | 1 | 500 | 0.900 [0.880, 0.910] | – | 4.00 | 0.344 | 0.750 | 0.125 | 0.250 | 2000 |"
         );
         assert_eq!(
             lines[3],
-            "| a\\|b | K = 1 | 2 | 500 | – | 0.500 [0.480, 0.510] | 1.00 | 1.000 | 0.000 | – | 2000 |"
+            "| a\\|b | K = 1 | 2 | 500 | – | 0.500 [0.480, 0.510] | 1.00 | 1.000 | 0.000 | – | – | 2000 |"
         );
         let columns = |line: &str| line.replace("\\|", "").matches('|').count();
-        assert!(lines[..4].iter().all(|line| columns(line) == 12), "{table}");
+        assert!(lines[..4].iter().all(|line| columns(line) == 13), "{table}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Key {
 /// let key = Key { strategy: "joint".into(), parameter: "K = 4".into(), seed: 1 };
 /// let measure = || {
 ///     // … generates and measures for an hour
-/// #     let cost = Cost { denoiser_calls: 1.0, sampler_calls: 3.0, sampler_cost: 0.1 };
+/// #     let cost = Cost { denoiser_calls: 1.0, rounds: 1.0, sampler_calls: 3.0, sampler_cost: 0.1 };
 /// #     let (texts, tokens, seconds) = (1, 4, 3600.0);
 /// #     let (strategy, parameter, metrics) = ("joint".into(), "K = 4".into(), Default::default());
 /// #     let point = Point { strategy, parameter, seed: 1, texts, tokens, cost, seconds, metrics };

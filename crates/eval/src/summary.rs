@@ -190,6 +190,7 @@ fn together(seeds: &[&Point]) -> Point {
     point.texts = seeds.iter().map(|point| point.texts).sum();
     point.tokens = seeds.iter().map(|point| point.tokens).sum();
     point.cost.denoiser_calls = sum(|point| point.cost.denoiser_calls);
+    point.cost.rounds = sum(|point| point.cost.rounds);
     point.cost.sampler_calls = sum(|point| point.cost.sampler_calls);
     let passes = sum(|point| point.cost.sampler_calls * point.cost.sampler_cost);
     point.cost.sampler_cost =

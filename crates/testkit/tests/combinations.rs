@@ -20,7 +20,7 @@ use conjoint_core::strategy::Strategy;
 use conjoint_core::unmasker::{
     AdaptiveJoint, Bound, ClippedJoint, Confidence, Control, Copula, DynUnmasker, EnergyResampling,
     ExactSequential, LearnedJoint, LocalAutoregression, Marginal, PathPlanning, PrefixAcceptance,
-    ReMdm, Score, Unmasker,
+    ReMdm, Score, Unmasker, VerifiedJoint,
 };
 use conjoint_core::{Error, Generator, Schedule};
 use conjoint_testkit::conformance::{ProbeLayer, ProbeScorer, Suite, Violation};
@@ -75,6 +75,7 @@ fn unmaskers() -> Unmaskers {
         ("clipped-joint", ClippedJoint::new(ProbeLayer).boxed()),
         ("energy", EnergyResampling::new(ProbeScorer).boxed()),
         ("exact", ExactSequential::default().boxed()),
+        ("verified", VerifiedJoint::new(ProbeLayer, 3).unwrap().boxed()),
         ("copula", Copula::new(ProbeScorer).boxed()),
         ("prefix-acceptance", PrefixAcceptance::new(ProbeScorer).boxed()),
         ("CoDiLA", LocalAutoregression::new(ProbeScorer, 3).unwrap().boxed()),
@@ -139,7 +140,7 @@ fn allowed(
         && (unmasker.reveals_selection() || !needs_all)
 }
 
-/// The table: 19 policies, 14 unmaskers and 7 revisers.
+/// The table: 19 policies, 15 unmaskers and 7 revisers.
 #[test]
 fn what_goes_together_passes_and_the_rest_is_refused() {
     // A token that was masked again costs another move, and revisers may keep a full block open.
@@ -163,7 +164,7 @@ fn what_goes_together_passes_and_the_rest_is_refused() {
     // 8 unmaskers take a policy: all 19 with the 6 revisers that need no total (the one that may stop early with 3 of
     // them), and the 5 that have a total with the one that needs it.
     let expected = 7 * (19 * 6 + 5) + (19 * 3 + 5);
-    assert_eq!((passed, refused), (expected, 19 * 14 * 7 - expected));
+    assert_eq!((passed, refused), (expected, 19 * 15 * 7 - expected));
 }
 
 /// Unmaskers that take no policy, with the revisers: those that fix where or how many go with them.
@@ -175,7 +176,8 @@ fn revisers_without_a_policy() {
             let Some(reviser) = reviser.filter(|reviser| !reviser.needs_steps()) else { continue };
             let name = format!("{name} + {reviser_name}");
             let outcome = outcome(&suite, &name, &strategy(&*unmasker, None, Some(&*reviser)));
-            let goes = !matches!(unmasker.control(), Control::Steps | Control::Alone)
+            let alone = [Control::OrderAlone, Control::Steps, Control::Alone];
+            let goes = !alone.contains(&unmasker.control())
                 && (unmasker.reveals_selection() || !reviser.needs_whole_selection());
             assert_eq!(outcome.is_none(), goes, "{name}: {outcome:?}");
         }
@@ -191,6 +193,7 @@ fn refusals_have_reasons() {
     let marginal = || generator().unmasker(Marginal::default());
     let p2 = || generator().unmasker(PathPlanning::default());
     let exact = || generator().unmasker(ExactSequential::default());
+    let verified = || generator().unmasker(VerifiedJoint::new(ProbeLayer, 2).unwrap());
     let copula = || generator().unmasker(Copula::new(ProbeScorer));
     let alone = || generator().unmasker(PrefixAcceptance::new(ProbeScorer));
     for (generator, words) in [
@@ -199,6 +202,9 @@ fn refusals_have_reasons() {
         (generator().unmasker(Marginal::new(Entropy)).order(Entropy), ["a second order", "one of"]),
         (exact().schedule(two()), ["a schedule", "use Marginal or LearnedJoint"]),
         (exact().policy(Dilated::default()), ["Dilated", "use Marginal"]),
+        (verified().policy(Dilated::default()), ["Dilated", "use Marginal"]),
+        (verified().schedule(two()), ["a schedule", "use Marginal or LearnedJoint"]),
+        (verified().reviser(Wino::default()), ["Wino", "leave the reviser out"]),
         (copula().policy(Dilated::default()), ["Dilated", "set a schedule instead"]),
         (copula().order(Entropy), ["an order", "leave the order out"]),
         (alone().schedule(two()), ["a schedule", "leave the schedule out"]),

@@ -16,14 +16,15 @@ use conjoint_core::schedule::{Linear, TokensPerStep};
 use conjoint_core::strategy::{self, Strategy as Unmasking};
 use conjoint_core::unmasker::{
     AdaptiveJoint, Bound, Confidence, Copula, EnergyResampling, ExactSequential, LearnedJoint,
-    LocalAutoregression, Marginal, PathPlanning, PrefixAcceptance, ReMdm, Score,
+    LocalAutoregression, Marginal, PathPlanning, PrefixAcceptance, ReMdm, Score, VerifiedJoint,
 };
 use conjoint_core::{
     Beliefs, Canvas, Denoiser, Error, Generator, Observer, Output, RowId, Schedule, State, TokenId,
     Vocabulary,
 };
 use conjoint_testkit::{
-    ExactRefiner, Law, TabularAutoregressive, TabularDenoiser, TabularJoint, exact_law,
+    ExactRefiner, Law, NoisyRefiner, TabularAutoregressive, TabularDenoiser, TabularJoint,
+    exact_law,
 };
 use process::{Draw, State as Process, bold, draws, evolve, shadow};
 use proptest::prelude::*;
@@ -58,6 +59,7 @@ fn strategies(joint: &TabularJoint) -> Vec<Named> {
     let six: Arc<dyn Schedule> = Arc::new(Linear::new(6).unwrap());
     let ar = || TabularAutoregressive::new(joint.clone());
     let adaptive = AdaptiveJoint::new(ExactRefiner, Bound::Confidence(0.4)).unwrap();
+    let verified = VerifiedJoint::new(NoisyRefiner::new(1.0, 1).unwrap(), 3).unwrap();
     let edit = |reveal, edit| strategy::edit_threshold(reveal, Edit::new(edit).unwrap()).unwrap();
     let all: Vec<(_, Unmasking, _)> = vec![
         ("exact", ExactSequential::default().into(), &two),
@@ -67,6 +69,8 @@ fn strategies(joint: &TabularJoint) -> Vec<Named> {
         ("joint", LearnedJoint::new(ExactRefiner).into(), &two),
         ("joint, window", LearnedJoint::new(ExactRefiner).window(1).unwrap().into(), &two),
         ("adaptive joint", adaptive.into(), &two),
+        ("verified joint", verified.clone().into(), &two),
+        ("verified joint, any order", verified.any_order().into(), &two),
         ("energy", EnergyResampling::new(ar()).into(), &two),
         ("copula", Copula::new(ar()).into(), &two),
         ("prefix acceptance", PrefixAcceptance::new(ar()).into(), &two),

@@ -14,7 +14,7 @@ pub struct SequenceId(pub u64);
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a> {
     /// The sequence it belongs to. `None` for a canvas that is shown only once, such as one with positions hidden
-    /// for a [question](crate::StepRequest::ask_without): a session has nothing to remember of it.
+    /// for a [question](crate::StepRequest::ask_without) or tokens [ahead](crate::StepRequest::ask_ahead): a session has nothing to remember of it.
     pub id: Option<SequenceId>,
     /// The sequence as it stands.
     pub canvas: &'a Canvas,

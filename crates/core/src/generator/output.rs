@@ -13,12 +13,12 @@ pub struct Output {
     /// How many positions were filled with drawn tokens: those given are not counted, nor, where the sequence
     /// [stops](crate::Generator::stop_at_eos) at its end-of-sequence id, those behind it.
     pub drawn: usize,
-    /// Full forwards of the denoiser that this sequence took part in.
+    /// Full forwards of the denoiser that this sequence cost: one for each of its canvases in a forward of the batch.
     pub denoiser_calls: usize,
     /// Passes of the sampler layer that this sequence took part in. A pass of a guided layer, which runs it twice,
     /// counts once.
     pub sampler_calls: usize,
-    /// Denoising steps, skipped ones included.
+    /// Denoising steps, skipped ones included. Each of the others took one forward of the batch.
     pub steps: usize,
     /// Why it ended.
     pub finish: FinishReason,

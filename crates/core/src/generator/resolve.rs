@@ -31,7 +31,9 @@ impl Parts {
         let order = order.unwrap_or_else(|| unmasker.default_order());
         let policy = match (unmasker.control(), policy) {
             (Control::Alone | Control::Steps, _) => None,
-            (Control::Order, _) => Some(Ranked::new(order, TokensPerStep::ONE).boxed()),
+            (Control::Order | Control::OrderAlone, _) => {
+                Some(Ranked::new(order, TokensPerStep::ONE).boxed())
+            }
             (_, Some(policy)) => Some(policy),
             (_, None) => {
                 let schedule = schedule.clone().unwrap_or_else(|| Arc::new(TokensPerStep::ONE));
@@ -123,11 +125,12 @@ impl Given {
                     _ => Ok(()),
                 }
             }
-            Control::Order if policy.is_some() => {
-                error(a_policy(), "it reveals one position a step, in an order: use Marginal")
+            Control::Order | Control::OrderAlone if policy.is_some() => {
+                error(a_policy(), "an order says where it reveals: use Marginal")
             }
-            Control::Order if schedule => {
-                let reason = "it always reveals one position a step: use Marginal or LearnedJoint";
+            Control::Order | Control::OrderAlone if schedule => {
+                let reason =
+                    "it decides itself how many positions to reveal: use Marginal or LearnedJoint";
                 error("a schedule".to_owned(), reason)
             }
             Control::Schedule if policy.is_some() => {
@@ -136,7 +139,11 @@ impl Given {
             Control::Schedule if order => {
                 error("an order".to_owned(), "where it reveals is fixed: leave the order out")
             }
-            Control::Order | Control::Schedule => Ok(()),
+            Control::OrderAlone if reviser => error(
+                a_reviser(),
+                "it samples one law, which a reviser changes: leave the reviser out",
+            ),
+            Control::Order | Control::OrderAlone | Control::Schedule => Ok(()),
             Control::Steps | Control::Alone if policy.is_some() => {
                 error(a_policy(), "it chooses positions itself: leave the policy out")
             }

@@ -19,6 +19,7 @@ impl<'a> Observation<'a> {
         scratch.rows.clear();
         scratch.reveals.clear();
         scratch.remasks.clear();
+        scratch.supposed.clear();
         scratch.window.clear();
         (scratch.keep_open, scratch.kept_by_reviser) = (false, false);
         (scratch.drafted, scratch.narrowed) = (false, false);
@@ -86,7 +87,8 @@ impl<'a> Observation<'a> {
             position,
             canvas: self.seen.canvas,
             scratch: &mut scratch.filter,
-            step: self.seen.step,
+            // A branch that is followed is a forward less, and no step of filters less.
+            step: self.seen.step + self.seen.followed,
             first,
             memory: self.memory,
         });

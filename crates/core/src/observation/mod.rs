@@ -13,13 +13,14 @@ use crate::filter::Memory;
 use crate::schedule::Progress;
 use crate::{Canvas, Draw, Filter, RowStats, Stream};
 
+mod coupled;
 mod loading;
 mod rows;
 mod step_request;
 mod view;
 
 pub(crate) use step_request::Asked;
-pub use step_request::{Question, StepRequest};
+pub use step_request::{Branch, Question, StepRequest};
 pub use view::{Drawn, View};
 
 /// A row of an [`Observation`]: that of a candidate, or one that answers a [`Question`].
@@ -99,6 +100,8 @@ pub(crate) struct Scratch {
     pub marked: Vec<bool>,
     pub reveals: Vec<(usize, Drawn)>,
     pub remasks: Vec<usize>,
+    /// Tokens for the canvas of the sampler passes alone.
+    pub supposed: Vec<(usize, Drawn)>,
     /// The positions that the step's sampler passes look at, if not all.
     pub window: Vec<usize>,
     /// Whether they look at the window alone, empty or not.
@@ -126,6 +129,8 @@ pub(crate) struct Seen<'a> {
     pub sequence: usize,
     /// Denoising steps taken by the sequence.
     pub step: usize,
+    /// How often it has [followed](crate::Next::Follow) a branch.
+    pub followed: usize,
     pub canvas: &'a Canvas,
     pub block_length: usize,
     pub progress: Progress,
@@ -162,7 +167,8 @@ impl<'a> Observation<'a> {
         self.seen.step
     }
 
-    /// The sequence as it stands.
+    /// The sequence as it stands; after a sampler pass with the tokens that are
+    /// [supposed](crate::View::suppose) in this step.
     pub fn canvas(&self) -> &'a Canvas {
         self.seen.canvas
     }

@@ -1,9 +1,13 @@
 use crate::schedule::Progress;
-use crate::{Canvas, Error, Stream};
+use crate::{Canvas, Error, Stream, TokenId};
 
 /// A row that was asked for before a forward; [`Observation::answer`](super::Observation::answer) gives its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question(pub(super) usize);
+
+/// A canvas ahead of the sequence, which is in the same forward; see [`StepRequest::ask_ahead`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Branch(pub(crate) usize);
 
 /// One more row of a step's forward: the row of `position` once the positions `hidden` are masked too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct StepRequest<'a> {
     progress: Progress,
     stream: &'a mut dyn Stream,
     pub(crate) asked: Vec<Asked>,
+    /// The tokens of each branch.
+    pub(crate) ahead: Vec<Vec<(usize, TokenId)>>,
     pub(crate) remasks: Vec<usize>,
     pub(crate) skipped: usize,
     pub(crate) hidden: bool,
@@ -27,8 +33,8 @@ pub struct StepRequest<'a> {
 
 impl<'a> StepRequest<'a> {
     pub(crate) fn new(canvas: &'a Canvas, progress: Progress, stream: &'a mut dyn Stream) -> Self {
-        let (asked, remasks, skipped, hidden) = (Vec::new(), Vec::new(), 0, false);
-        Self { canvas, progress, stream, asked, remasks, skipped, hidden }
+        let (asked, ahead, remasks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { canvas, progress, stream, asked, ahead, remasks, skipped: 0, hidden: false }
     }
 
     /// The sequence as it stands.
@@ -85,6 +91,14 @@ impl<'a> StepRequest<'a> {
         hidden.dedup();
         self.asked.push(Asked { position, hidden });
         Question(self.asked.len() - 1)
+    }
+
+    /// Asks for the rows of the sequence as it will stand if these masked positions of its block get these tokens. They
+    /// cost one more canvas in the batch. Once the tokens are revealed, [`Next::Follow`](crate::Next::Follow) goes on
+    /// with these rows.
+    pub fn ask_ahead(&mut self, tokens: impl IntoIterator<Item = (usize, TokenId)>) -> Branch {
+        self.ahead.push(tokens.into_iter().collect());
+        Branch(self.ahead.len() - 1)
     }
 
     /// Asks for the hidden states of the sequence, which

@@ -206,6 +206,17 @@ impl View<'_> {
         self.scratch.reveals.push((position, drawn));
     }
 
+    /// Supposes a token at the masked position of a row: the sampler passes of this step see it there. The sequence stays
+    /// as it is, and once the step is over nothing is left of it. From then on nothing is revealed or masked again in the
+    /// step.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn suppose(&mut self, row: Row, drawn: Drawn) {
+        let position = self.place(row).position;
+        self.scratch.supposed.push((position, drawn));
+    }
+
     /// Records that a revealed position is masked again. Remasks are made before reveals.
     pub fn remask(&mut self, position: usize) {
         self.scratch.remasks.push(position);
@@ -283,7 +294,7 @@ impl View<'_> {
     }
 
     /// A token drawn from the row that is loaded.
-    fn drawn(&self, row: Row, token: usize) -> Result<Drawn, Error> {
+    pub(super) fn drawn(&self, row: Row, token: usize) -> Result<Drawn, Error> {
         let token = token as TokenId;
         let logit = self.loaded_logit(row, token)?;
         Ok(Drawn { token, probability: self.row(row).stats.probability(logit) })

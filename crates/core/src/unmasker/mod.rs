@@ -40,6 +40,7 @@ mod path_planning;
 mod prefix_acceptance;
 mod remdm;
 mod retold;
+mod verified_joint;
 
 pub use adaptive_joint::{AdaptiveJoint, Bound};
 pub use clipped_joint::ClippedJoint;
@@ -54,8 +55,9 @@ pub use path_planning::PathPlanning;
 pub use prefix_acceptance::PrefixAcceptance;
 pub use remdm::ReMdm;
 pub use retold::Retold;
+pub use verified_joint::VerifiedJoint;
 
-pub use crate::observation::{Candidate, Drawn, View};
+pub use crate::observation::{Branch, Candidate, Drawn, View};
 
 /// What follows a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,11 @@ pub enum Next {
     EndStep,
     /// Run the sampler layer on the canvas with the tokens just revealed, and ask again.
     Refine,
+    /// Go on with the rows of this branch, which were answered with the forward of the step; sampler passes continue
+    /// from its state. As after a forward of its own, the policy selects and the unmasker decides. The step ends
+    /// instead if the sequence does not stand as the branch [supposed](StepRequest::ask_ahead), if nothing is masked on it,
+    /// if the next block opens first, or after a sampler pass.
+    Follow(Branch),
 }
 
 /// Which settings of a generator an unmasker works with. A generator with a setting that its unmasker would ignore is an
@@ -74,6 +81,8 @@ pub enum Control {
     Policy,
     /// An order says where; it is always one position a step. A reviser is possible.
     Order,
+    /// An order, and nothing else.
+    OrderAlone,
     /// A schedule says how many; where is fixed. A reviser is possible.
     Schedule,
     /// The total number of steps of a schedule, and nothing else.
@@ -90,7 +99,8 @@ pub enum Control {
 /// After a sampler pass that it asked for it decides again.
 ///
 /// Each decision must reveal at least one token. After a sampler pass, in a full block that was kept open, and while a
-/// schedule with a total has steps left, it may end the step without one.
+/// schedule with a total has steps left, it may end the step without one. After a sampler pass a token that it
+/// [supposes](View::suppose) will do.
 pub trait Unmasker: Send + Sync {
     /// Before the forward of a step: asks for rows beside those of the masked positions. By default for none.
     ///

@@ -13,7 +13,7 @@ use crate::generator::layout::{Layout, emptied};
 use crate::generator::sequence::{Answered, Sequence};
 use crate::observation::{Asked, Scratch};
 use crate::unmasker::Next;
-use crate::{Error, Observer};
+use crate::{Canvas, Error, Observer};
 
 /// What is used again from step to step, so that a step of the loop itself allocates nothing.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(super) struct Memory {
     /// What must be known of condensed rows.
     condense: TopKRequest,
     questions: Vec<Vec<Asked>>,
+    /// The branches of each sequence.
+    ahead: Vec<Vec<Canvas>>,
     /// Holds nothing between calls of the model.
     batch: Vec<Shown<'static>>,
     /// Rows answered, each with the sequences they belong to: a range of `slots`.
@@ -64,18 +66,30 @@ pub(super) fn step(
         asking.clear();
         for (range, rows) in answers.iter() {
             for &slot in &slots[range.clone()] {
-                // What a neighbour asked for is not this one's to see.
-                let hidden = hidden.get(slot).filter(|_| ask_hidden[slot]).map(|h| h.view());
-                let own = &layout.shown[slot];
-                let answered = Answered { rows, hidden, own, round };
                 let sequence = &mut active[slot];
                 if sequence.failed.is_some() {
                     continue;
                 }
-                match sequence.decide(&answered, scratch, observer) {
-                    Ok(Next::Refine) => asking.push(slot),
-                    Ok(Next::EndStep) => {}
-                    Err(error) => sequence.failed = Some(error),
+                let mut own = &layout.shown[slot];
+                loop {
+                    // What a neighbour asked for is not this one's to see.
+                    let hidden = hidden.get(sequence.place(slot)).filter(|_| ask_hidden[slot]);
+                    let hidden = hidden.map(|h| h.view());
+                    let answered = Answered { rows, hidden, own, round };
+                    match sequence.decide(&answered, scratch, observer) {
+                        Ok(Next::Refine) => asking.push(slot),
+                        Ok(Next::Follow(branch)) if round == 0 => {
+                            if let Some((branch, canvas)) = layout.branch(slot, branch)
+                                && sequence.follow(canvas, branch.place)
+                            {
+                                own = &branch.rows;
+                                continue;
+                            }
+                        }
+                        Ok(Next::EndStep | Next::Follow(_)) => {}
+                        Err(error) => sequence.failed = Some(error),
+                    }
+                    break;
                 }
             }
         }
@@ -104,16 +118,18 @@ fn forward(
     memory: &mut Memory,
     observer: &mut dyn Observer,
 ) -> Result<Option<State>, Error> {
-    let Memory { layout, condense, questions, batch, answers, hidden, .. } = memory;
+    let Memory { layout, condense, questions, ahead, batch, answers, hidden, .. } = memory;
     let Memory { ask_hidden, slots, failed, .. } = memory;
     questions.clear();
+    ahead.clear();
     ask_hidden.clear();
     let mut slot = 0;
     while slot < active.len() {
         match active[slot].plan(observer) {
-            Ok((asked, hidden)) => {
-                questions.push(asked);
-                ask_hidden.push(hidden);
+            Ok(plan) => {
+                questions.push(plan.asked);
+                ahead.push(plan.ahead);
+                ask_hidden.push(plan.hidden);
                 slot += 1;
             }
             Err(error) => {
@@ -130,7 +146,7 @@ fn forward(
     let asks_hidden = ask_hidden.contains(&true);
     let mut shown = emptied(mem::take(batch));
     shown.extend(active.iter().map(Sequence::shown));
-    layout.lay_out(&shown, questions);
+    layout.lay_out(&shown, questions, ahead);
     shown.extend(layout.extra());
     let form = match condense.unite(active.iter().map(Sequence::condense)) {
         true => Form::TopK(condense),
@@ -183,6 +199,9 @@ fn refine(
         }
     }
     let active = &*active;
+    let place = |slot: usize| active[slot].place(slot);
+    // Rows are asked for in the order of the batch.
+    left.sort_unstable_by_key(|&slot| place(slot));
     while let Some(layer) = left.first().and_then(|&next| active[next].sampler_layer()) {
         let first = slots.len();
         layout.rows.clear();
@@ -190,7 +209,8 @@ fn refine(
             let other = active[slot].sampler_layer();
             let shares = other.is_some_and(|other| Arc::ptr_eq(other, layer));
             if shares {
-                layout.narrow(slot, &active[slot].canvas, &active[slot].window);
+                let sequence = &active[slot];
+                layout.narrow(slot, place(slot), sequence.pass_canvas(), &sequence.window);
                 slots.push(slot);
             }
             !shares
@@ -198,6 +218,9 @@ fn refine(
         let mut shown = emptied(mem::take(batch));
         shown.extend(active.iter().map(Sequence::shown));
         shown.extend(layout.extra());
+        for &slot in &slots[first..] {
+            shown[place(slot)] = active[slot].shown_to_layer();
+        }
         let form = match condense.unite(slots[first..].iter().map(|&slot| active[slot].condense()))
         {
             true => Form::TopK(condense),

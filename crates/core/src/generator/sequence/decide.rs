@@ -22,7 +22,8 @@ impl Sequence {
         let seen = Seen {
             sequence: self.index,
             step: self.steps,
-            canvas: &self.canvas,
+            followed: self.followed,
+            canvas: self.ahead.as_ref().unwrap_or(&self.canvas),
             block_length: self.block_length,
             progress: self.progress,
             round,
@@ -75,7 +76,8 @@ impl Sequence {
         // masks again.
         let is_done_with = self.keeps == Held::No || !scratch.remasks.is_empty();
         let is_over = ends && (round > 0 || candidates == 0 && is_done_with);
-        if scratch.reveals.is_empty() && !may_wait && !is_over {
+        let supposes = round > 0 && !scratch.supposed.is_empty();
+        if scratch.reveals.is_empty() && !supposes && !may_wait && !is_over {
             return Err(self.no_progress());
         }
         Ok(())

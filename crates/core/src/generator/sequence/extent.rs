@@ -1,24 +1,21 @@
 //! Which positions are worked on: from block to block, and up to the end of the sequence.
 
-use std::ops::Range;
-
 use super::{Held, Sequence};
-use crate::generator::config::Stop;
+use crate::generator::config::{Config, Stop};
 use crate::schedule::Progress;
-use crate::{Observer, TokenId};
+use crate::{Canvas, Observer, TokenId};
 
 impl Sequence {
     /// Opens the next block once this one is full and not held, or known well enough, and so on.
     pub(super) fn open_blocks(&mut self) {
-        let end = self.canvas.free_span().end;
-        while self.canvas.block().end < end {
+        while self.has_next() {
             let open = self.canvas.block();
             let next = open.end + self.block_length;
             if self.progress.masked == 0 && self.held == Held::No {
                 self.canvas.set_block(open.end..next);
                 let masked = self.canvas.masked().count();
                 self.progress = Progress { step: 0, masked, block_masked: masked, ..self.progress };
-            } else if self.is_known_well(next - 2 * self.block_length..open.end) {
+            } else if self.last_is_known_well() {
                 self.canvas.set_block(open.start..next);
                 let masked = self.canvas.masked().count();
                 let new = masked - self.progress.masked;
@@ -30,20 +27,29 @@ impl Sequence {
         }
     }
 
-    /// Whether enough of a block is known for the next one to be worked on as well.
-    fn is_known_well(&self, block: Range<usize>) -> bool {
+    /// Whether a block follows those that are open.
+    fn has_next(&self) -> bool {
+        self.canvas.block().end < self.canvas.free_span().end
+    }
+
+    /// Whether the next block opens at the end of the step although this one is not full.
+    pub(super) fn opens_next(&self) -> bool {
+        self.has_next() && self.last_is_known_well()
+    }
+
+    /// Whether enough of the last open block is known for the next one to be worked on as well.
+    fn last_is_known_well(&self) -> bool {
         let Some(share) = self.config.open_next else { return false };
-        let length = block.len();
-        let known = block.filter(|&position| !self.canvas.is_masked(position)).count();
+        let (length, end) = (self.block_length, self.canvas.block().end);
+        let is_known = |&position: &usize| !self.canvas.is_masked(position);
+        let known = (end - length..end).filter(is_known).count();
         known as f64 >= share * length as f64
     }
 
     /// The first end-of-sequence id that was generated, if the sequence is to stop there, and what to
     /// fill up with.
     fn eos(&self) -> Option<(usize, TokenId)> {
-        let Stop { eos, fill } = self.config.stop?;
-        let is_eos = |&p: &usize| self.canvas.tokens()[p] == eos && !self.canvas.is_given(p);
-        self.canvas.free_span().find(is_eos).map(|position| (position, fill))
+        eos(&self.canvas, &self.config)
     }
 
     /// Whether the sequence stops at an end-of-sequence id.
@@ -53,7 +59,7 @@ impl Sequence {
 
     /// Where the sequence ends as it stands.
     fn end(&self) -> usize {
-        self.eos().map_or(self.canvas.len(), |(eos, _)| eos + 1)
+        end(&self.canvas, &self.config)
     }
 
     /// How many positions were drawn, up to the end.
@@ -64,9 +70,7 @@ impl Sequence {
 
     /// Closes what lies behind the end of the sequence as it stands, and opens what no longer does.
     pub(super) fn find_end(&mut self) {
-        if self.config.stop.is_some() {
-            self.canvas.set_end(self.end());
-        }
+        find_end(&mut self.canvas, &self.config);
     }
 
     /// Fills up what lies behind an end that nothing masked precedes: the strategy has no more say.
@@ -83,5 +87,22 @@ impl Sequence {
             // Given tokens stay.
             let _ = self.canvas.reveal(position, fill);
         }
+    }
+}
+
+fn eos(canvas: &Canvas, config: &Config) -> Option<(usize, TokenId)> {
+    let Stop { eos, fill } = config.stop?;
+    let is_eos = |&p: &usize| canvas.tokens()[p] == eos && !canvas.is_given(p);
+    canvas.free_span().find(is_eos).map(|position| (position, fill))
+}
+
+fn end(canvas: &Canvas, config: &Config) -> usize {
+    eos(canvas, config).map_or(canvas.len(), |(eos, _)| eos + 1)
+}
+
+/// Closes what lies behind the end of a canvas, and opens what no longer does.
+pub(super) fn find_end(canvas: &mut Canvas, config: &Config) {
+    if config.stop.is_some() {
+        canvas.set_end(end(canvas, config));
     }
 }

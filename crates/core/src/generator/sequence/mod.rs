@@ -9,8 +9,8 @@ use crate::filter::Memory;
 use crate::observation::{Asked, RowRef, Scratch};
 use crate::observer::Reveal;
 use crate::schedule::Progress;
-use crate::unmasker::Next;
-use crate::{Canvas, Error, Observer, Policy, Reviser, StepRequest, Stream, Unmasker};
+use crate::unmasker::{Drawn, Next};
+use crate::{Canvas, Error, Observer, Policy, Reviser, StepRequest, Stream, TokenId, Unmasker};
 
 mod decide;
 mod extent;
@@ -34,6 +34,12 @@ pub(super) struct Sequence {
     changed: Changed,
     /// The positions that the step's sampler passes look at; all that are masked where it is empty.
     pub window: Vec<usize>,
+    /// The canvas of the step's sampler passes, if tokens are supposed on it.
+    ahead: Option<Canvas>,
+    /// The place in the batch of the branch that the step has come to.
+    branch: Option<usize>,
+    /// How many branches were followed so far.
+    followed: usize,
     /// How many more tokens the policy reveals in this step.
     left: usize,
     held: Held,
@@ -51,6 +57,15 @@ enum Held {
     No,
     ByUnmasker,
     ByReviser,
+}
+
+/// What a sequence asks of a forward beside the rows of its masked positions.
+pub(super) struct Plan {
+    pub asked: Vec<Asked>,
+    /// The canvases of its branches.
+    pub ahead: Vec<Canvas>,
+    /// Whether hidden states are wanted.
+    pub hidden: bool,
 }
 
 /// What a sequence is shown after a forward or a sampler pass.
@@ -101,6 +116,9 @@ impl Sequence {
             block_length: block,
             changed: Changed::All,
             window: Vec::new(),
+            ahead: None,
+            branch: None,
+            followed: 0,
             left: 0,
             held: Held::No,
             keeps: Held::No,
@@ -122,6 +140,33 @@ impl Sequence {
         Shown { id: Some(self.id()), canvas: &self.canvas, changed: &self.changed }
     }
 
+    /// The same in a sampler pass.
+    pub fn shown_to_layer(&self) -> Shown<'_> {
+        Shown { canvas: self.pass_canvas(), ..self.shown() }
+    }
+
+    /// What the sampler layer is shown: the sequence, with what is supposed of it.
+    pub fn pass_canvas(&self) -> &Canvas {
+        self.ahead.as_ref().unwrap_or(&self.canvas)
+    }
+
+    /// Where in the batch the canvas is that the step has come to; `slot` is the place of the sequence's own.
+    pub fn place(&self, slot: usize) -> usize {
+        self.branch.unwrap_or(slot)
+    }
+
+    /// Goes on from a branch of the forward, if the sequence stands as that supposed.
+    pub fn follow(&mut self, branch: &Canvas, place: usize) -> bool {
+        let stands = branch.tokens() == self.canvas.tokens() && branch.open() == self.canvas.open();
+        if !stands || self.opens_next() {
+            return false;
+        }
+        self.branch = Some(place);
+        self.followed += 1;
+        self.progress.masked = self.canvas.masked().count();
+        true
+    }
+
     /// The sampler layer of its unmasker.
     pub fn sampler_layer(&self) -> Option<&Arc<dyn crate::SamplerLayer>> {
         self.parts.unmasker.sampler_layer()
@@ -136,9 +181,8 @@ impl Sequence {
         self.config.rows.condense.as_ref().filter(|_| !whole)
     }
 
-    /// Takes the steps that need no forward. Returns what is asked of the next one that does, and whether hidden states
-    /// are.
-    pub fn plan(&mut self, observer: &mut dyn Observer) -> Result<(Vec<Asked>, bool), Error> {
+    /// Takes the steps that need no forward. Returns what is asked of the next one that does.
+    pub fn plan(&mut self, observer: &mut dyn Observer) -> Result<Plan, Error> {
         loop {
             if self.steps > self.most_steps {
                 return Err(Error::Endless { sequence: self.index, steps: self.steps });
@@ -154,10 +198,11 @@ impl Sequence {
                 }
                 unmasker.plan(&mut request)?;
             }
-            let StepRequest { asked, remasks, skipped, hidden, .. } = request;
+            let StepRequest { asked, ahead, remasks, skipped, hidden, .. } = request;
             if skipped == 0 {
                 asked.iter().try_for_each(|question| question.check(&self.canvas))?;
-                return Ok((asked, hidden));
+                let ahead = ahead.iter().map(|tokens| self.with_tokens(tokens));
+                return Ok(Plan { asked, ahead: ahead.collect::<Result<_, _>>()?, hidden });
             }
             if self.progress.is_last() {
                 return Err(self.no_progress());
@@ -196,31 +241,33 @@ impl Sequence {
         scratch: &mut Scratch,
         observer: &mut dyn Observer,
     ) -> Result<Next, Error> {
+        let mut moved =
+            scratch.reveals.iter().map(|(position, _)| position).chain(&scratch.remasks);
+        if let Some(&position) = moved.next().filter(|_| self.ahead.is_some()) {
+            let reason = "it cannot be revealed or masked again: tokens are supposed in this step";
+            return Err(Error::IllegalMove { position, reason });
+        }
         self.remask(&scratch.remasks, observer)?;
         for &(position, drawn) in &scratch.reveals {
             let (sequence, token) = (self.index, drawn.token);
-            let size = self.config.rows.vocabulary_size;
-            if token as usize >= size {
-                return Err(Error::UnknownToken { sequence, token, position, size });
-            }
-            if !self.canvas.open().contains(&position) {
-                let reason =
-                    "it cannot be revealed: it is outside the current block, or behind the end";
-                return Err(Error::IllegalMove { position, reason });
-            }
-            self.canvas.reveal(position, token)?;
+            write(&mut self.canvas, &self.config, sequence, (position, token))?;
             self.note_change(position);
             let (step, probability) = (self.steps, drawn.probability);
             observer.on_reveal(&Reveal { sequence, step, round, position, token, probability });
         }
         self.find_end();
-        let is_full = self.canvas.masked().next().is_none();
+        for &(position, Drawn { token, .. }) in &scratch.supposed {
+            let ahead = self.ahead.get_or_insert_with(|| self.canvas.clone());
+            write(ahead, &self.config, self.index, (position, token))?;
+            extent::find_end(ahead, &self.config);
+        }
+        let is_full = self.pass_canvas().masked().next().is_none();
         if scratch.narrowed {
             std::mem::swap(&mut self.window, &mut scratch.window);
         }
         let looked_at = |position: usize| self.window.contains(&position);
         let is_narrowed = scratch.narrowed || !self.window.is_empty();
-        let window_is_done = is_narrowed && !self.canvas.masked().any(looked_at);
+        let window_is_done = is_narrowed && !self.pass_canvas().masked().any(looked_at);
         Ok(if is_full || window_is_done && next == Next::Refine { Next::EndStep } else { next })
     }
 
@@ -236,6 +283,16 @@ impl Sequence {
             observer.on_remask(self.index, self.steps, position);
         }
         Ok(())
+    }
+
+    /// The sequence as it stands with further tokens.
+    fn with_tokens(&self, tokens: &[(usize, TokenId)]) -> Result<Canvas, Error> {
+        let mut canvas = self.canvas.clone();
+        for &token in tokens {
+            write(&mut canvas, &self.config, self.index, token)?;
+        }
+        extent::find_end(&mut canvas, &self.config);
+        Ok(canvas)
     }
 
     fn note_change(&mut self, position: usize) {
@@ -256,6 +313,7 @@ impl Sequence {
         self.finish_at_eos(observer);
         self.count_step(observer);
         self.window.clear();
+        (self.ahead, self.branch) = (None, None);
         self.progress.masked = self.canvas.masked().count();
         self.open_blocks();
     }
@@ -286,4 +344,22 @@ impl Sequence {
             finish,
         }
     }
+}
+
+/// Writes a token at a masked position of a canvas, the sequence's own or one ahead of it.
+fn write(
+    canvas: &mut Canvas,
+    config: &Config,
+    sequence: usize,
+    (position, token): (usize, TokenId),
+) -> Result<(), Error> {
+    let size = config.rows.vocabulary_size;
+    if token as usize >= size {
+        return Err(Error::UnknownToken { sequence, token, position, size });
+    }
+    if !canvas.open().contains(&position) {
+        let reason = "it cannot be revealed: it is outside the current block, or behind the end";
+        return Err(Error::IllegalMove { position, reason });
+    }
+    canvas.reveal(position, token)
 }

@@ -38,7 +38,26 @@ pub fn entries() -> Vec<UnmaskerEntry> {
     let layered = |entry: UnmaskerEntry| {
         entry.how_many(HowMany::Schedule).takes([Part::Order, Part::Sampler])
     };
-    entries.map(layered).into()
+    let mut entries: Vec<_> = entries.map(layered).into();
+    entries.push(verified());
+    entries
+}
+
+fn verified() -> UnmaskerEntry {
+    UnmaskerEntry::new(
+        "verified",
+        "exact, with fewer forwards: the layer drafts k - 1 tokens, the next forward keeps or replaces them; positions exact, or any that the layer chose",
+        |values, context| {
+            let strategy = VerifiedJoint::new(context.layer()?, values.count("k")?)?;
+            Ok(match values.choice("positions", &["exact", "any"])? {
+                "any" => strategy.any_order(),
+                _ => strategy,
+            })
+        },
+    )
+    .parameter("k", "4")
+    .parameter("positions", "exact")
+    .takes([Part::Order, Part::Sampler])
 }
 
 /// How sure the layer must be.
