@@ -44,6 +44,7 @@ pub fn metric() -> impl TypedValueParser<Value = Metric> {
     let help = |metric| match metric {
         Metric::Right => "Share of texts that pass the corpus' own checks, over all and by domain",
         Metric::Parses => "Share of texts that at least parse",
+        Metric::Diversity => "how many texts are distinct, and the entropy of their words",
         Metric::Nll => {
             "Negative log-likelihood under the model's own one-at-a-time path, nats a token; with --stop-at-eos that of \
              the padded text, which is not how it was drawn"

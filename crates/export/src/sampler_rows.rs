@@ -4,10 +4,12 @@ use crate::graph::{Attribute, Dim, Graph, Value};
 use crate::model::{BATCH, Builder, LENGTH, linear};
 use crate::operators::{MASKED_SCORE, Operators};
 use crate::proto::{ModelProto, element};
-use crate::weights::{BaseWeights, DecoderLayer, SamplerWeights};
+use crate::weights::{BaseWeights, SamplerWeights};
 
-/// S: rows of a pass.
+/// N: rows of a pass, over all sequences.
 const ROWS: Dim = Dim::Any("rows");
+/// S: the most rows of one sequence.
+const SLOTS: Dim = Dim::Any("slots");
 
 /// What the rows of a layer attend to: keys [B, kv_heads, d, ·], values [B, kv_heads, ·, d] and a bias [B, 1, 1, ·].
 struct Seen {
@@ -82,27 +84,33 @@ impl Builder<'_> {
         self.finish(graph, "Sampler layer: what all positions contribute to a step's passes.")
     }
 
-    /// One pass over S rows of each sequence:
+    /// One pass over N rows of all sequences together, of which the attention of each has up to S:
     ///
-    /// - `tokens` and `positions` i64 [B, S]; `from` i64 [B · S]: their rows in `hidden` f32 [B, P, D], flattened to B · P,
-    ///   which are the hidden states of the model or of the pass before; `unseen` f32 [B, 1, S]: 0, or far below any score
-    ///   for a row that is padding;
+    /// - `tokens` and `positions` i64 [N, 1]; `from` i64 \[N\]: their rows in `hidden` f32 [B, P, D], flattened to B · P,
+    ///   which are the hidden states of the model, or those of the pass before as [N, 1, D];
+    /// - `slots` i64 [B, S]: the rows of each sequence among the N, and any row for padding; `back` i64 \[N\]: where each row
+    ///   is in the flattened B · S; `unseen` f32 [B, 1, S]: 0, or far below any score for padding;
     /// - the outputs of the context;
     /// - `settled_keys` and `settled_values` f32 [B, L · kv_heads · M, d], and `settled_bias` f32 [B, 1, M]: of rows that no
-    ///   pass computes any more; `settling` i64 \[1\]: how many of the S rows, the first, are computed for the last time
+    ///   pass computes any more; `settling` i64 \[1\]: how many of the S slots, the first, are computed for the last time
     ///
-    /// → `hidden_next` f32 [B, S, D], and the settled rows with those that settle now.
+    /// → `hidden_next` f32 [N, 1, D], and the settled rows with those that settle now.
+    ///
+    /// Only attention is padded: everything else costs N rows, however they are spread over the sequences.
     pub(crate) fn sampler_rows(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
         let mut graph = Graph::new("sampler-rows", self.location);
         let blueprint = self.blueprint;
         let flat = weights.layers.len() * blueprint.kv_heads * blueprint.head_dim;
         let (one, half) = (Dim::Fixed(1), Dim::Fixed(blueprint.head_dim / 2));
         let width = Dim::Fixed(blueprint.hidden_size);
-        let tokens = graph.input("tokens", element::INT64, &[BATCH, ROWS]);
-        let positions = graph.input("positions", element::INT64, &[BATCH, ROWS]);
-        let from = graph.input("from", element::INT64, &[Dim::Any("computed")]);
-        let unseen = graph.input("unseen", element::FLOAT, &[BATCH, one, ROWS]);
-        let hidden = graph.input("hidden", element::FLOAT, &[BATCH, Dim::Any("prior"), width]);
+        let tokens = graph.input("tokens", element::INT64, &[ROWS, one]);
+        let positions = graph.input("positions", element::INT64, &[ROWS, one]);
+        let from = graph.input("from", element::INT64, &[ROWS]);
+        let slots = graph.input("slots", element::INT64, &[BATCH, SLOTS]);
+        let back = graph.input("back", element::INT64, &[ROWS]);
+        let unseen = graph.input("unseen", element::FLOAT, &[BATCH, one, SLOTS]);
+        let prior_dims = [Dim::Any("prior_batch"), Dim::Any("prior"), width];
+        let hidden = graph.input("hidden", element::FLOAT, &prior_dims);
         let values = graph.input("values", element::FLOAT, &self.flat("flat_length"));
         let keys = graph.input("keys", element::FLOAT, &[BATCH, Dim::Fixed(flat), LENGTH]);
         let bias = graph.input("bias", element::FLOAT, &[BATCH, one, LENGTH]);
@@ -150,10 +158,12 @@ impl Builder<'_> {
             graph.scope(format!("{scope}.attention"));
             let normed = self.norm(&mut graph, &x, &layer.attention_norm);
             let q = self.queries(&mut graph, layer, &places, &normed);
+            let q = self.in_slots(&mut graph, &q, &slots, blueprint.heads);
             let own = self.keys_values(&mut graph, layer, &places, &normed);
             let before = [&settled_keys[number], &settled_values[number]];
             let [k, v] = [0, 1].map(|i| {
-                let own = self.by_key_head(&mut graph, &own[i], &[0, 2, 1, 3]);
+                let own = self.in_slots(&mut graph, &own[i], &slots, blueprint.kv_heads);
+                let own = self.by_key_head(&mut graph, &own, &[0, 2, 1, 3]);
                 graph.node("Concat", &[before[i], &own], &[("axis", Attribute::Int(2))])
             });
             keys_next.push(settled(&mut graph, &k));
@@ -163,7 +173,9 @@ impl Builder<'_> {
             let (keys, values) = (keys[number].clone(), values[number].clone());
             let outside = Seen { keys, values, bias: bias.clone() };
             let fresh = Seen { keys: turned, values: v, bias: fresh_bias.clone() };
-            let mixed = self.attend(&mut graph, layer, &q, [&outside, &fresh]);
+            let mixed = self.attend(&mut graph, &q, [&outside, &fresh]);
+            let mixed = graph.op("Gather", &[&mixed, &back]);
+            let mixed = linear(&mut graph, &mixed, &layer.o);
             x = graph.op("Add", &[&x, &mixed]);
             x = self.ffn(&mut graph, &scope, layer, x);
         }
@@ -173,21 +185,21 @@ impl Builder<'_> {
         let next = self.by_sequence(&mut graph, &places, &next, blueprint.hidden_size);
         let keys_next = self.flattened(&mut graph, keys_next);
         let values_next = self.flattened(&mut graph, values_next);
-        graph.output(next, "hidden_next", &[BATCH, ROWS, width]);
+        graph.output(next, "hidden_next", &[ROWS, one, width]);
         graph.output(keys_next, "settled_keys_next", &self.flat("flat_settled_next"));
         graph.output(values_next, "settled_values_next", &self.flat("flat_settled_next"));
         graph.output(bias_next, "settled_bias_next", &[BATCH, one, Dim::Any("settled_next")]);
         self.finish(graph, "Sampler layer: one pass over rows.")
     }
 
-    /// The attention of rows with queries `q` [B, S, heads · d] to two sets of keys, and its output projection, [B · S, D].
-    fn attend(
-        &self,
-        graph: &mut Graph,
-        layer: &DecoderLayer,
-        q: &Value,
-        seen: [&Seen; 2],
-    ) -> Value {
+    /// Rows [N, 1, heads · d] in the slots of their sequences, [B, S, heads · d].
+    fn in_slots(&self, graph: &mut Graph, x: &Value, slots: &Value, heads: usize) -> Value {
+        let rows = self.by_row(graph, x, heads * self.blueprint.head_dim);
+        graph.op("Gather", &[&rows, slots])
+    }
+
+    /// The attention of rows with queries `q` [B, S, heads · d] to two sets of keys: [B · S, heads · d].
+    fn attend(&self, graph: &mut Graph, q: &Value, seen: [&Seen; 2]) -> Value {
         let [heads, kv_heads, head_dim] =
             [self.blueprint.heads, self.blueprint.kv_heads, self.blueprint.head_dim]
                 .map(|size| size as i64);
@@ -216,8 +228,7 @@ impl Builder<'_> {
         let ungrouped = graph.ints(&[0, heads, -1, head_dim]);
         let mixed = graph.op("Reshape", &[&mixed, &ungrouped]);
         let mixed = graph.node("Transpose", &[&mixed], &turned);
-        let mixed = self.by_row(graph, &mixed, (heads * head_dim) as usize);
-        linear(graph, &mixed, &layer.o)
+        self.by_row(graph, &mixed, (heads * head_dim) as usize)
     }
 
     /// [B, S, kv_heads · d] as [B, S, kv_heads, d], its axes in this order.

@@ -45,7 +45,7 @@ impl Regroup {
         self.select.run(&[hidden, &indices])
     }
 
-    /// `first` [A, T, D] and then `second` [B, T, D].
+    /// Rows [M, 1, D], and then rows [N, 1, D].
     pub fn join(&self, first: &DynValue, second: &DynValue) -> Result<DynValue, Error> {
         self.join.run(&[first, second])
     }

@@ -23,6 +23,8 @@ const PASS: Signature = Signature {
         "tokens",
         "positions",
         "from",
+        "slots",
+        "back",
         "unseen",
         "hidden",
         "values",
@@ -55,7 +57,6 @@ pub(crate) struct RowSampler {
 pub(crate) struct Group {
     /// The layer whose passes they were.
     layer: u64,
-    /// One a lane of the tensors.
     members: Vec<Member>,
     tensors: Tensors,
 }
@@ -64,41 +65,37 @@ pub(crate) struct Group {
 struct Member {
     /// Its number in the batch of the forward.
     sequence: usize,
+    /// Its row in the tensors. Rows of sequences that no longer take part stay, and cost little.
+    lane: usize,
     /// The positions that a pass may compute, each with its place in the hidden states.
     open: Vec<(usize, usize)>,
     /// Its tokens as the last pass saw them, or the forward.
     tokens: Vec<TokenId>,
 }
 
-/// What a pass takes from the one before. All but `rope` are [B, ·, ·], with a lane a member.
+/// What a pass takes from the one before.
+#[derive(Clone)]
 struct Tensors {
-    /// Hidden states [B, P, D] of the last pass, or of the forward.
+    /// B: lanes of `context` and `settled`.
+    lanes: usize,
+    /// Hidden states of the last pass [N, 1, D], or of the forward [B, T, D].
     hidden: Arc<DynValue>,
-    /// P.
-    prior: usize,
-    /// `values`, `keys` and `bias` of the context.
-    context: [Arc<DynValue>; 3],
-    /// `cos` and `sin`, the same for all sequences.
-    rope: Arc<[DynValue; 2]>,
+    /// `values`, `keys`, `bias`, `cos` and `sin` of the context.
+    context: Arc<[DynValue; 5]>,
     /// Keys, values and bias of the rows that are settled.
-    settled: [Arc<DynValue>; 3],
+    settled: Arc<[DynValue; 3]>,
 }
 
-/// The rows that a pass computes of one sequence: those that settle, and those asked for, which stay open.
+/// The rows that a pass computes of one sequence, each with its place in the hidden states before: those that settle, and
+/// those asked for, which stay open.
 struct Plan<'a> {
     canvas: &'a Canvas,
+    lane: usize,
     settling: Vec<(usize, usize)>,
     asked: Vec<(usize, usize)>,
 }
 
-/// S rows of each sequence, the first `settling` of which settle.
-#[derive(Clone, Copy)]
-struct Shape {
-    rows: usize,
-    settling: usize,
-}
-
-/// What a pass gave: hidden states [B, S, D], and where in the flattened B · S each row asked for is.
+/// What a pass gave: hidden states [N, 1, D], and where in them each row asked for is.
 pub(crate) struct Passed {
     pub hidden: Arc<DynValue>,
     pub rows: Vec<i64>,
@@ -143,97 +140,78 @@ impl RowSampler {
             .chunk_by(|a, b| a.sequence == b.sequence)
             .map(|own| (own[0].sequence, own.iter().map(|row| row.position).collect()))
             .collect();
-        let continuing = self.split(state, canvases, &asked, regroup)?;
-        let fresh = self.begin(state, canvases, &asked, &continuing, (words, regroup))?;
-        let mut groups: Vec<Group> = continuing.into_iter().chain(fresh).collect();
-
-        let of = |sequence: usize| -> &[usize] {
-            let found = asked.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
-            found.map_or(&[], |place| asked[place].1.as_slice())
-        };
-        let plans: Vec<Vec<Plan<'_>>> = groups
-            .iter()
-            .map(|group| {
-                let plan = |member: &Member| {
-                    Plan::of(member, canvases[member.sequence], of(member.sequence))
-                };
-                group.members.iter().map(plan).collect()
-            })
-            .collect();
-        let most = |count: fn(&Plan<'_>) -> usize| {
-            plans.iter().flatten().map(count).max().unwrap_or_default()
-        };
-        let settling = most(|plan| plan.settling.len());
-        let shape = Shape { rows: settling + most(|plan| plan.asked.len()), settling };
-
-        let mut hidden: Option<Arc<DynValue>> = None;
-        let (mut first, mut lanes) = (vec![0; canvases.len()], 0);
-        for (group, plans) in groups.iter_mut().zip(&plans) {
-            self.pass(&mut group.tensors, plans, shape)?;
-            for (member, plan) in group.members.iter_mut().zip(plans) {
-                first[member.sequence] = lanes * shape.rows + settling;
-                lanes += 1;
-                let open = plan.asked.iter().enumerate();
-                member.open = open.map(|(i, &(position, _))| (position, settling + i)).collect();
-                member.tokens = plan.canvas.tokens().to_vec();
-            }
-            let own = &group.tensors.hidden;
-            hidden = Some(match hidden {
-                None => Arc::clone(own),
-                Some(before) => Arc::new(regroup.join(&before, own)?),
-            });
-        }
-        state.groups.extend(groups);
-        let flat = asked.iter().flat_map(|(sequence, positions)| {
-            let first = first[*sequence];
-            (0..positions.len()).map(move |i| (first + i) as i64)
-        });
-        let hidden = hidden.unwrap_or_else(|| Arc::clone(&state.value));
-        Ok(Passed { hidden, rows: flat.collect() })
-    }
-
-    /// Takes the members that go on out of the state's groups, as groups of their own. Those that have to begin again are
-    /// dropped.
-    fn split(
-        &self,
-        state: &mut Hidden,
-        canvases: &[&Canvas],
-        asked: &[(usize, Vec<usize>)],
-        regroup: &Regroup,
-    ) -> Result<Vec<Group>, Error> {
         let of = |sequence: usize| {
             let found = asked.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
             found.ok().map(|place| asked[place].1.as_slice())
         };
-        let (mut continuing, mut others) = (Vec::new(), Vec::new());
+        let mut groups = self.continuing(state, canvases, of);
+        groups.extend(self.begin(state, canvases, &asked, &groups, (words, regroup))?);
+        let mut places = vec![0; canvases.len()];
+        let mut hidden: Option<Arc<DynValue>> = None;
+        let mut before = 0;
+        for group in &mut groups {
+            let plan = |member: &Member| {
+                let positions = of(member.sequence).unwrap_or_default();
+                Plan::of(member, canvases[member.sequence], positions)
+            };
+            let plans: Vec<Plan<'_>> = group.members.iter().map(plan).collect();
+            self.pass(&mut group.tensors, &plans)?;
+            let mut first = 0;
+            for (member, plan) in group.members.iter_mut().zip(&plans) {
+                first += plan.settling.len();
+                places[member.sequence] = before + first;
+                let open = plan.asked.iter().enumerate();
+                member.open = open.map(|(i, &(position, _))| (position, first + i)).collect();
+                member.tokens = plan.canvas.tokens().to_vec();
+                first += plan.asked.len();
+            }
+            before += first;
+            let own = &group.tensors.hidden;
+            hidden = Some(match hidden {
+                None => Arc::clone(own),
+                Some(others) => Arc::new(regroup.join(&others, own)?),
+            });
+        }
+        state.groups.extend(groups);
+        let rows = asked.iter().flat_map(|(sequence, positions)| {
+            let first = places[*sequence];
+            (0..positions.len()).map(move |i| (first + i) as i64)
+        });
+        let hidden = hidden.unwrap_or_else(|| Arc::clone(&state.value));
+        Ok(Passed { hidden, rows: rows.collect() })
+    }
+
+    /// Takes the members that go on out of the state's groups, as groups of their own. Those that have to begin again are
+    /// dropped.
+    fn continuing<'p>(
+        &self,
+        state: &mut Hidden,
+        canvases: &[&Canvas],
+        asked: impl Fn(usize) -> Option<&'p [usize]>,
+    ) -> Vec<Group> {
+        let mut continuing = Vec::new();
         for mut group in std::mem::take(&mut state.groups) {
             let (mut on, mut rest) = (Vec::new(), Vec::new());
-            for (lane, member) in group.members.drain(..).enumerate() {
-                let goes_on = |positions| {
-                    group.layer == self.id && member.allows(canvases[member.sequence], positions)
-                };
-                match of(member.sequence).map(goes_on) {
-                    None => rest.push((lane, member)),
-                    Some(true) => on.push((lane, member)),
-                    Some(false) => {}
+            for member in group.members.drain(..) {
+                match asked(member.sequence) {
+                    None => rest.push(member),
+                    Some(positions) => {
+                        let canvas = canvases[member.sequence];
+                        if group.layer == self.id && member.allows(canvas, positions) {
+                            on.push(member);
+                        }
+                    }
                 }
             }
-            let lanes = on.len() + rest.len();
-            for (part, into) in [(on, &mut continuing), (rest, &mut others)] {
-                let whole = part.len() == lanes && part.iter().map(|(lane, _)| *lane).eq(0..lanes);
-                let (part_lanes, members): (Vec<_>, Vec<_>) = part.into_iter().unzip();
-                if members.is_empty() {
-                    continue;
-                }
-                let tensors = match whole {
-                    true => group.tensors.shared(),
-                    false => group.tensors.select(&part_lanes, regroup)?,
-                };
-                into.push(Group { layer: group.layer, members, tensors });
+            let Group { layer, tensors, .. } = group;
+            if !rest.is_empty() {
+                state.groups.push(Group { layer, members: rest, tensors: tensors.clone() });
+            }
+            if !on.is_empty() {
+                continuing.push(Group { layer, members: on, tensors });
             }
         }
-        state.groups = others;
-        Ok(continuing)
+        continuing
     }
 
     /// A group of the sequences asked for that are in none of `continuing`.
@@ -245,48 +223,44 @@ impl RowSampler {
         continuing: &[Group],
         (words, regroup): (&Vocabulary, &Regroup),
     ) -> Result<Option<Group>, Error> {
-        let goes_on = |sequence: usize| {
-            let members = continuing.iter().flat_map(|group| &group.members);
-            members.into_iter().any(|member| member.sequence == sequence)
-        };
-        let fresh: Vec<&(usize, Vec<usize>)> =
-            asked.iter().filter(|(sequence, _)| !goes_on(*sequence)).collect();
-        if fresh.is_empty() {
-            return Ok(None);
-        }
-        let members = fresh.iter().map(|(sequence, positions)| {
+        let mut going = continuing.iter().flat_map(|group| &group.members);
+        let going: Vec<usize> = going.by_ref().map(|member| member.sequence).collect();
+        let fresh = asked.iter().filter(|(sequence, _)| !going.contains(sequence));
+        let member = |(lane, (sequence, positions)): (usize, &(usize, Vec<usize>))| {
             let tokens = state.tokens[*sequence].clone();
             let changed = changes(&tokens, canvases[*sequence]);
             let mut open: Vec<usize> = positions.iter().copied().chain(changed).collect();
             open.sort_unstable();
             open.dedup();
-            let open = open.into_iter().map(|position| (position, position)).collect();
-            Member { sequence: *sequence, open, tokens }
-        });
-        let members: Vec<Member> = members.collect();
+            let place = |position| (position, lane * state.length + position);
+            Member {
+                sequence: *sequence,
+                lane,
+                open: open.into_iter().map(place).collect(),
+                tokens,
+            }
+        };
+        let members: Vec<Member> = fresh.enumerate().map(member).collect();
+        if members.is_empty() {
+            return Ok(None);
+        }
         let sequences: Vec<usize> = members.iter().map(|member| member.sequence).collect();
         let own: Vec<&Canvas> = sequences.iter().map(|&sequence| canvases[sequence]).collect();
         let batch = Batch::new(&own, state.length, words)?;
-        let places = members.iter().enumerate().flat_map(|(lane, member)| {
-            member.open.iter().map(move |(position, _)| (lane * state.length + position) as i64)
-        });
-        let places = self.context.named(vector(places.collect()))?;
+        let places = members.iter().flat_map(|member| &member.open);
+        let places = places.map(|&(_, place)| place as i64).collect();
+        let places = self.context.named(vector(places))?;
         let (ids, valid) = self.context.named(batch.into_tensors())?;
         let whole = sequences.iter().copied().eq(0..state.lengths.len());
         let hidden = match whole {
             true => Arc::clone(&state.value),
             false => Arc::new(regroup.select(&state.value, &sequences)?),
         };
-        let outputs = self.context.run_all(&[&ids, &valid, &hidden, &places])?;
-        let [values, keys, bias, cos, sin] = exactly(outputs)?;
-        let settled = self.nothing_settled(&keys, members.len())?;
-        let tensors = Tensors {
-            hidden,
-            prior: state.length,
-            context: [values, keys, bias].map(Arc::new),
-            rope: Arc::new([cos, sin]),
-            settled: settled.map(Arc::new),
-        };
+        let context = self.context.run_all(&[&ids, &valid, &hidden, &places])?;
+        let context: [DynValue; 5] = exactly(context)?;
+        let lanes = members.len();
+        let settled = Arc::new(self.nothing_settled(&context[1], lanes)?);
+        let tensors = Tensors { lanes, hidden, context: Arc::new(context), settled };
         Ok(Some(Group { layer: self.id, members, tensors }))
     }
 
@@ -303,58 +277,50 @@ impl RowSampler {
         self.pass.named((|| Ok([zeros()?, zeros()?, bias()?]))())
     }
 
-    /// Runs the pass of a group and advances its tensors.
-    fn pass(&self, tensors: &mut Tensors, plans: &[Plan<'_>], shape: Shape) -> Result<(), Error> {
-        let Shape { rows, settling } = shape;
-        let count = plans.len() * rows;
-        let (mut tokens, mut positions) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let (mut from, mut unseen) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for (lane, plan) in plans.iter().enumerate() {
-            for (own, slots) in [(&plan.settling, settling), (&plan.asked, rows - settling)] {
-                // Padding repeats a row that there is.
-                let padding = plan.asked.first().copied().unwrap_or_default();
-                for slot in 0..slots {
-                    let (position, place) = own.get(slot).copied().unwrap_or(padding);
-                    tokens.push(i64::from(plan.canvas.tokens()[position]));
-                    positions.push(position as i64);
-                    from.push((lane * tensors.prior + place) as i64);
-                    unseen.push(if slot < own.len() { 0.0 } else { UNSEEN });
+    /// Runs the pass of a group and advances its tensors. The rows of the plans follow each other, those first that settle.
+    fn pass(&self, tensors: &mut Tensors, plans: &[Plan<'_>]) -> Result<(), Error> {
+        let most = |count: fn(&Plan<'_>) -> usize| plans.iter().map(count).max().unwrap_or(0);
+        let settling = most(|plan| plan.settling.len());
+        let width = settling + most(|plan| plan.asked.len());
+        let mut columns: [Vec<i64>; 4] = Default::default();
+        let [tokens, positions, from, back] = &mut columns;
+        let append = |to: &mut Vec<i64>, value: usize| to.push(value as i64);
+        // Padding is row 0, which nothing attends to.
+        let mut slots = vec![0_i64; tensors.lanes * width];
+        let mut unseen = vec![UNSEEN; slots.len()];
+        for plan in plans {
+            for (own, first) in [(&plan.settling, 0), (&plan.asked, settling)] {
+                for (i, &(position, place)) in own.iter().enumerate() {
+                    let slot = plan.lane * width + first + i;
+                    (slots[slot], unseen[slot]) = (back.len() as i64, 0.0);
+                    append(back, slot);
+                    append(tokens, plan.canvas.tokens()[position] as usize);
+                    append(positions, position);
+                    append(from, place);
                 }
             }
         }
-        let lanes = plans.len();
+        let (rows, lanes) = (back.len(), tensors.lanes);
+        let [tokens, positions, from, back] = columns;
         let inputs = (|| {
             Ok([
-                Tensor::from_array(([lanes, rows], tokens))?.into_dyn(),
-                Tensor::from_array(([lanes, rows], positions))?.into_dyn(),
+                Tensor::from_array(([rows, 1], tokens))?.into_dyn(),
+                Tensor::from_array(([rows, 1], positions))?.into_dyn(),
                 vector(from)?,
-                Tensor::from_array(([lanes, 1, rows], unseen))?.into_dyn(),
+                Tensor::from_array(([lanes, width], slots))?.into_dyn(),
+                vector(back)?,
+                Tensor::from_array(([lanes, 1, width], unseen))?.into_dyn(),
                 vector(vec![settling as i64])?,
             ])
         })();
-        let [tokens, positions, from, unseen, settling] = self.pass.named(inputs)?;
-        let Tensors { hidden, context, rope, settled, .. } = &*tensors;
-        let ([values, keys, bias], [cos, sin]) = (context, &**rope);
-        let [settled_keys, settled_values, settled_bias] = settled;
-        let outputs = self.pass.run_all(&[
-            &tokens,
-            &positions,
-            &from,
-            &unseen,
-            hidden,
-            values,
-            keys,
-            bias,
-            cos,
-            sin,
-            settled_keys,
-            settled_values,
-            settled_bias,
-            &settling,
-        ])?;
-        let [hidden, keys, values, bias] = exactly(outputs)?.map(Arc::new);
-        (tensors.hidden, tensors.prior) = (hidden, rows);
-        tensors.settled = [keys, values, bias];
+        let [inputs @ .., settling] = &self.pass.named(inputs)?;
+        let mut all: Vec<&DynValue> = inputs.iter().collect();
+        all.push(&tensors.hidden);
+        all.extend(tensors.context.iter().chain(tensors.settled.iter()));
+        all.push(settling);
+        let [hidden, keys, values, bias] = exactly(self.pass.run_all(&all)?)?;
+        tensors.hidden = Arc::new(hidden);
+        tensors.settled = Arc::new([keys, values, bias]);
         Ok(())
     }
 }
@@ -373,34 +339,8 @@ impl<'a> Plan<'a> {
         let is_asked = |(position, _): &&(usize, usize)| positions.contains(position);
         let settling = member.open.iter().filter(|row| !is_asked(row)).copied().collect();
         let open = |position| member.open.iter().find(|(open, _)| open == position).copied();
-        Self { canvas, settling, asked: positions.iter().filter_map(open).collect() }
-    }
-}
-
-impl Tensors {
-    /// The same tensors.
-    fn shared(&self) -> Self {
-        Self {
-            hidden: Arc::clone(&self.hidden),
-            context: self.context.each_ref().map(Arc::clone),
-            rope: Arc::clone(&self.rope),
-            settled: self.settled.each_ref().map(Arc::clone),
-            ..*self
-        }
-    }
-
-    /// Those of some lanes.
-    fn select(&self, lanes: &[usize], regroup: &Regroup) -> Result<Self, Error> {
-        let select = |tensor: &Arc<DynValue>| regroup.select(tensor, lanes).map(Arc::new);
-        let three = |of: &[Arc<DynValue>; 3]| -> Result<[Arc<DynValue>; 3], Error> {
-            Ok([select(&of[0])?, select(&of[1])?, select(&of[2])?])
-        };
-        Ok(Self {
-            hidden: select(&self.hidden)?,
-            context: three(&self.context)?,
-            settled: three(&self.settled)?,
-            ..self.shared()
-        })
+        let asked = positions.iter().filter_map(open).collect();
+        Self { canvas, lane: member.lane, settling, asked }
     }
 }
 
