@@ -4,10 +4,10 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{blank, generator, oracle, over};
+use common::{blank, distance, generator, oracle, over, parity};
 use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::Request;
-use conjoint_core::unmasker::LearnedJoint;
+use conjoint_core::unmasker::{LearnedJoint, Marginal};
 use conjoint_core::{Error, Generator, Next, Row, SamplerLayer, State, TokenId, Unmasker, View};
 use conjoint_testkit::{ExactRefiner, NoisyRefiner, TabularJoint};
 
@@ -55,6 +55,44 @@ fn a_window_of_everything_changes_no_token_and_a_small_one_the_order() {
     assert_eq!(whole, of(plain().window(usize::MAX).unwrap()));
     assert_ne!(whole, of(plain().window(1).unwrap()));
     assert!(LearnedJoint::new(ExactRefiner).window(0).is_err());
+}
+
+/// With an exact layer a bound of 0 costs nothing of the law: what is drawn beside one token is certain. A bound that is never
+/// reached draws all from the forward, and no bound draws from a pass each.
+#[test]
+fn a_bound_spans_from_the_joint_to_independent_draws() {
+    let joint = TabularJoint::random(4, 2, 0.5, 3).unwrap();
+    let bound = |gamma| LearnedJoint::new(ExactRefiner).bound(gamma).unwrap();
+    for joint in [&joint, &parity()] {
+        for k in [2, 4] {
+            assert!(
+                distance(&generator(joint, k, bound(0.0)), joint, &joint.masked()) < 1e-6,
+                "K = {k}"
+            );
+        }
+    }
+    let marginal = tokens(&generator(&joint, 3, Marginal::default()), &joint, 300);
+    assert_eq!(tokens(&generator(&joint, 3, bound(100.0)), &joint, 300), marginal);
+    let far = [0.0, 0.1, 100.0]
+        .map(|gamma| distance(&generator(&joint, 4, bound(gamma)), &joint, &joint.masked()));
+    assert!(far[0] <= far[1] && far[1] <= far[2] && far[2] > 0.05, "{far:?}");
+    for bad in [-0.1, f64::NAN, f64::INFINITY] {
+        assert!(LearnedJoint::new(ExactRefiner).bound(bad).is_err());
+    }
+}
+
+/// In the parity joint any two bits are independent, and entropies of ln 2 share a bound of 1.
+#[test]
+fn tokens_within_the_bound_share_a_pass() {
+    let joint = parity();
+    let passes = |strategy: LearnedJoint| {
+        let generator = generator(&joint, joint.length(), strategy);
+        generator.run(vec![blank(&joint)], &mut ()).unwrap()[0].sampler_calls
+    };
+    let all = joint.length() - 1;
+    assert_eq!(passes(LearnedJoint::new(ExactRefiner)), all);
+    assert_eq!(passes(LearnedJoint::new(ExactRefiner).bound(0.0).unwrap()), all);
+    assert_eq!(passes(LearnedJoint::new(ExactRefiner).bound(1.0).unwrap()), all - 1);
 }
 
 /// Goes on for ever in a window of two, the first and the last masked position.

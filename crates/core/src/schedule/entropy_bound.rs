@@ -24,6 +24,18 @@ impl EntropyBound {
         }
         Err(Error::parameter("gamma", gamma, "a finite number, at least 0"))
     }
+
+    /// The largest k of rows with these entropies, in nats; at least 1.
+    pub(crate) fn count(self, entropies: impl Iterator<Item = f64>) -> usize {
+        // Σ H − max H grows with k. Kept as the sum of all but the largest, it is 0 for one token.
+        let (mut others, mut most) = (0.0, 0.0_f64);
+        let within = entropies.take_while(|&entropy| {
+            others += most.min(entropy);
+            most = most.max(entropy);
+            others <= self.0
+        });
+        within.count().max(1)
+    }
 }
 
 impl Default for EntropyBound {
@@ -39,15 +51,7 @@ impl Schedule for EntropyBound {
     }
 
     fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
-        // Σ H − max H grows with k. Kept as the sum of all but the largest, it is 0 for one token.
-        let (mut others, mut most) = (0.0, 0.0_f64);
-        let within = ranked.iter().take_while(|candidate| {
-            let entropy = candidate.stats.entropy;
-            others += most.min(entropy);
-            most = most.max(entropy);
-            others <= self.0
-        });
-        within.count().max(1)
+        self.count(ranked.iter().map(|candidate| candidate.stats.entropy))
     }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::{Next, Unmasker, View};
+use crate::schedule::EntropyBound;
 use crate::{Error, Order, SamplerLayer};
 
 /// Approximate joint sampling: one full forward, then a sampler pass before each further token.
@@ -18,17 +19,21 @@ use crate::{Error, Order, SamplerLayer};
 /// as near to the model's joint as the layer is to them otherwise. Which rows are in the window depends on rows alone, so
 /// that all of this holds with a window too; what it changes is the order: a position outside it cannot be
 /// revealed in this step, however sure the layer has become of it. Source: arXiv 2509.22738, without windows.
+///
+/// With a [bound](Self::bound) of γ nats, several tokens are drawn from one set of rows where they hardly depend on each
+/// other, which saves passes. The law of each such draw is within γ of the rows' joint; see [`EntropyBound`].
 #[derive(Clone)]
 pub struct LearnedJoint {
     sampler: Arc<dyn SamplerLayer>,
     order: Option<Arc<dyn Order>>,
     window: Option<usize>,
+    bound: Option<EntropyBound>,
 }
 
 impl LearnedJoint {
     /// With this sampler layer, lowest entropy first.
     pub fn new(sampler: impl SamplerLayer + 'static) -> Self {
-        Self { sampler: Arc::new(sampler), order: None, window: None }
+        Self { sampler: Arc::new(sampler), order: None, window: None, bound: None }
     }
 
     /// Looks at `w` candidates for each token of a step, instead of at all.
@@ -40,6 +45,15 @@ impl LearnedJoint {
             0 => Err(Error::parameter("window", w, "at least 1")),
             w => Ok(Self { window: Some(w), ..self }),
         }
+    }
+
+    /// Draws as many tokens at once from the rows of the forward, and of each pass, as may depend on each other by at most
+    /// `gamma` nats. At 0, beside one token, only those that the rows hold for certain.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless it is finite and at least 0.
+    pub fn bound(self, gamma: f64) -> Result<Self, Error> {
+        Ok(Self { bound: Some(EntropyBound::new(gamma)?), ..self })
     }
 
     /// Reveals in this order instead.
@@ -54,10 +68,14 @@ impl Unmasker for LearnedJoint {
         if let Some(w) = self.window.filter(|_| view.round() == 0) {
             view.narrow_to_best(w.saturating_mul(left));
         }
-        let best = view.ranked(0);
-        let drawn = view.draw(best)?;
-        view.reveal(best, drawn);
-        Ok(if left == 1 { Next::EndStep } else { Next::Refine })
+        let entropy = |rank| view.row(view.ranked(rank)).stats.entropy;
+        let count = self.bound.map_or(1, |bound| bound.count((0..left).map(entropy)));
+        for rank in 0..count {
+            let next = view.ranked(rank);
+            let drawn = view.draw(next)?;
+            view.reveal(next, drawn);
+        }
+        Ok(if left == count { Next::EndStep } else { Next::Refine })
     }
 
     fn order(&self) -> Option<Arc<dyn Order>> {

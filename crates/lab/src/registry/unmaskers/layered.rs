@@ -10,16 +10,20 @@ pub fn entries() -> Vec<UnmaskerEntry> {
     let entries = [
         UnmaskerEntry::new(
             "joint",
-            "one full forward, then a sampler pass before each further token; over all rows, or w · K of window w",
+            "one full forward, then a sampler pass before each further token; over all rows, or w · K of window w; tokens that depend on each other by at most bound nats share a pass",
             |values, context| {
-                let strategy = LearnedJoint::new(context.layer()?);
-                Ok(match values.given_count("window")? {
-                    None => strategy,
-                    Some(w) => strategy.window(w)?,
-                })
+                let mut strategy = LearnedJoint::new(context.layer()?);
+                if let Some(w) = values.given_count("window")? {
+                    strategy = strategy.window(w)?;
+                }
+                if let Some(gamma) = values.given_number("bound")? {
+                    strategy = strategy.bound(gamma)?;
+                }
+                Ok(strategy)
             },
         )
-        .open("window"),
+        .open("window")
+        .open("bound"),
         UnmaskerEntry::new(
             "adaptive-joint",
             "joint while the layer is sure, up to the schedule: entropy at most 1 nat or this, or confidence at least this",
