@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `backbone.onnx` | `input_ids` i64 [B, T], `key_mask` bool [B, T] | `hidden` f32 [B, T, D] |
 //! | `sampler.onnx` | `input_ids`, `key_mask`, `hidden` f32 [B, T, D] | `hidden_next` f32 [B, T, D] |
+//! | `sampler-context.onnx`, `sampler-rows.onnx` | [`SamplerRows`] | instead of `sampler.onnx`, for passes [over rows](SamplerForm::Rows) |
 //! | `head.onnx` | `hidden` f32 [B, T, D], `rows` i64 \[N\] | `logits` f32 [N, V] |
 //! | `head-top.onnx`, if [asked for](ExportOptions::head_top) | [`HeadTop`] | the top of each row, its mass and entropy |
 //! | `conjoint.json` | | [`Manifest`] |

@@ -114,7 +114,7 @@ impl Builder<'_> {
     }
 
     /// Rows of the embedding table. They are gathered first and cast then, not the whole table.
-    fn embed(&self, graph: &mut Graph, table: &Tensor, ids: &Value) -> Value {
+    pub(crate) fn embed(&self, graph: &mut Graph, table: &Tensor, ids: &Value) -> Value {
         graph.scope("embed");
         let stored = graph.stored_weight(table);
         let rows = graph.op("Gather", &[&stored, ids]);
@@ -253,7 +253,7 @@ impl Builder<'_> {
 }
 
 /// `Gemm` takes PyTorch's [out, in] matrices as they lie in the file.
-const TRANSPOSED: &[(&str, Attribute)] = &[("transB", Attribute::Int(1))];
+pub(crate) const TRANSPOSED: &[(&str, Attribute)] = &[("transB", Attribute::Int(1))];
 
 /// x Wᵀ + b, on rows.
 pub(crate) fn linear(graph: &mut Graph, x: &Value, linear: &Linear) -> Value {

@@ -1,7 +1,7 @@
 //! The sampler layer over rows: one graph a step for what all positions contribute, one a pass for the rows.
 
 use crate::graph::{Attribute, Dim, Graph, Value};
-use crate::model::{BATCH, Builder, LENGTH, linear};
+use crate::model::{BATCH, Builder, LENGTH, TRANSPOSED, linear};
 use crate::operators::{MASKED_SCORE, Operators};
 use crate::proto::{ModelProto, element};
 use crate::weights::{BaseWeights, SamplerWeights};
@@ -10,6 +10,8 @@ use crate::weights::{BaseWeights, SamplerWeights};
 const ROWS: Dim = Dim::Any("rows");
 /// S: the most rows of one sequence.
 const SLOTS: Dim = Dim::Any("slots");
+/// U: distinct tokens.
+const WORDS: Dim = Dim::Any("words");
 
 /// What the rows of a layer attend to: keys [B, kv_heads, d, ·], values [B, kv_heads, ·, d] and a bias [B, 1, 1, ·].
 struct Seen {
@@ -19,7 +21,8 @@ struct Seen {
 }
 
 impl Builder<'_> {
-    /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D], `own` i64 [N] →
+    /// `words` i64 [U], the distinct tokens of the sequences; `input_words` i64 [B, T], which of them is where; `key_mask`
+    /// bool [B, T]; `hidden` f32 [B, T, D]; `own` i64 [N] →
     ///
     /// - `values` f32 [B, L · kv_heads · T, d] and `keys` f32 [B, L · kv_heads · d, T] of the L layers, keys rotated;
     /// - `bias` f32 [B, 1, T]: 0, or far below any score for padding and for the positions of `own`, which index the
@@ -31,18 +34,19 @@ impl Builder<'_> {
         weights: &SamplerWeights,
     ) -> ModelProto {
         let mut graph = Graph::new("sampler-context", self.location);
-        let ids = graph.input("input_ids", element::INT64, &[BATCH, LENGTH]);
+        let words = graph.input("words", element::INT64, &[WORDS]);
+        let which = graph.input("input_words", element::INT64, &[BATCH, LENGTH]);
         let key_mask = graph.input("key_mask", element::BOOL, &[BATCH, LENGTH]);
         let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
         let own = graph.input("own", element::INT64, &[Dim::Any("own")]);
 
-        let [cos, sin] = Operators::rope_tables(&mut graph, self.blueprint, &ids);
-        let places = self.operators.every_place(&mut graph, [&cos, &sin], &ids);
+        let [cos, sin] = Operators::rope_tables(&mut graph, self.blueprint, &which);
+        let places = self.operators.every_place(&mut graph, [&cos, &sin], &which);
         let prior = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
-        let mut x = self.fuse(&mut graph, base, weights, &ids, &prior);
+        let mut x = self.fuse_words(&mut graph, base, weights, [&words, &which], &prior);
         let last = weights.layers.len() - 1;
         let frame =
-            (last > 0).then(|| self.operators.frame(&mut graph, self.blueprint, &ids, &key_mask));
+            (last > 0).then(|| self.operators.frame(&mut graph, self.blueprint, &which, &key_mask));
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         for (number, layer) in weights.layers.iter().enumerate() {
             let scope = format!("layers.{number}");
@@ -86,7 +90,8 @@ impl Builder<'_> {
 
     /// One pass over N rows of all sequences together, of which the attention of each has up to S:
     ///
-    /// - `tokens` and `positions` i64 [N, 1]; `from` i64 \[N\]: their rows in `hidden` f32 [B, P, D], flattened to B · P,
+    /// - `words` i64 [U], the distinct tokens of the rows, and `row_words` i64 [N, 1], which of them is where; `positions` i64
+    ///   [N, 1]; `from` i64 \[N\]: their rows in `hidden` f32 [B, P, D], flattened to B · P,
     ///   which are the hidden states of the model, or those of the pass before as [N, 1, D];
     /// - `slots` i64 [B, S]: the rows of each sequence among the N, and any row for padding; `back` i64 \[N\]: where each row
     ///   is in the flattened B · S; `unseen` f32 [B, 1, S]: 0, or far below any score for padding;
@@ -103,7 +108,8 @@ impl Builder<'_> {
         let flat = weights.layers.len() * blueprint.kv_heads * blueprint.head_dim;
         let (one, half) = (Dim::Fixed(1), Dim::Fixed(blueprint.head_dim / 2));
         let width = Dim::Fixed(blueprint.hidden_size);
-        let tokens = graph.input("tokens", element::INT64, &[ROWS, one]);
+        let words = graph.input("words", element::INT64, &[WORDS]);
+        let which = graph.input("row_words", element::INT64, &[ROWS, one]);
         let positions = graph.input("positions", element::INT64, &[ROWS, one]);
         let from = graph.input("from", element::INT64, &[ROWS]);
         let slots = graph.input("slots", element::INT64, &[BATCH, SLOTS]);
@@ -127,7 +133,7 @@ impl Builder<'_> {
         let places = self.operators.places(&mut graph, [&cos, &sin], &positions);
         let prior = self.by_row(&mut graph, &hidden, blueprint.hidden_size);
         let prior = graph.op("Gather", &[&prior, &from]);
-        let mut x = self.fuse(&mut graph, base, weights, &tokens, &prior);
+        let mut x = self.fuse_words(&mut graph, base, weights, [&words, &which], &prior);
 
         graph.scope("seen");
         let layers = weights.layers.len();
@@ -190,6 +196,41 @@ impl Builder<'_> {
         graph.output(values_next, "settled_values_next", &self.flat("flat_settled_next"));
         graph.output(bias_next, "settled_bias_next", &[BATCH, one, Dim::Any("settled_next")]);
         self.finish(graph, "Sampler layer: one pass over rows.")
+    }
+
+    /// What a sampler's layers start from, on rows, as [`fuse`](Self::fuse) computes it: W [rms_e(embed(x)); rms_h(h)] + b. Here
+    /// the half of the tokens is computed once for each distinct one, of which masks make many rows one.
+    fn fuse_words(
+        &self,
+        graph: &mut Graph,
+        base: &BaseWeights,
+        weights: &SamplerWeights,
+        [words, which]: [&Value; 2],
+        prior: &Value,
+    ) -> Value {
+        let width = self.blueprint.hidden_size as i64;
+        let tokens = self.embed(graph, &base.embed, words);
+        graph.scope("fuse");
+        let matrix = graph.weight(&weights.down_project.weight);
+        let axis = graph.ints(&[1]);
+        let mut half = |first: i64| {
+            let [start, end] = [first, first + width].map(|column| graph.ints(&[column]));
+            graph.op("Slice", &[&matrix, &start, &end, &axis])
+        };
+        let (of_tokens, of_states) = (half(0), half(width));
+        let tokens = self.norm(graph, &tokens, &weights.norm_embed);
+        let tokens = match &weights.down_project.bias {
+            Some(bias) => {
+                let bias = graph.weight(bias);
+                graph.node("Gemm", &[&tokens, &of_tokens, &bias], TRANSPOSED)
+            }
+            None => graph.node("Gemm", &[&tokens, &of_tokens], TRANSPOSED),
+        };
+        let flat = graph.ints(&[-1]);
+        let which = graph.op("Reshape", &[which, &flat]);
+        let tokens = graph.op("Gather", &[&tokens, &which]);
+        let states = self.norm(graph, prior, &weights.norm_hidden);
+        graph.node("Gemm", &[&states, &of_states, &tokens], TRANSPOSED)
     }
 
     /// Rows [N, 1, heads · d] in the slots of their sequences, [B, S, heads · d].

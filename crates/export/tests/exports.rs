@@ -118,6 +118,44 @@ fn a_new_sampler_takes_the_place_of_the_old_one() {
     assert!(now == new && now != old);
 }
 
+/// The weights say in which form they were trained, and the caller may want the other.
+#[test]
+fn the_form_of_passes_is_the_weights_own_or_the_one_asked_for() {
+    use conjoint_export::SamplerForm::{Rows, Sequence};
+    let (folder, sampler) = (copy("dream-tiny"), copy("adjust-dream-tiny"));
+    let file = sampler.path().join(WEIGHTS);
+    let plain = fs::read(&file).unwrap();
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(sampler.path().into());
+    let mut form = |says: Option<&str>, asked| {
+        let tensors = safetensors::SafeTensors::deserialize(&plain).unwrap();
+        let says = says.map(|form| [("conjoint.passes".to_owned(), form.to_owned())].into());
+        fs::write(&file, safetensors::serialize(tensors.tensors(), says).unwrap()).unwrap();
+        options.passes = asked;
+        export(&options).map(|manifest| {
+            assert_eq!(Manifest::read(folder.path()).unwrap(), manifest);
+            let files = names(folder.path());
+            let graphs: Vec<&str> = manifest.graphs.names().collect();
+            for graph in ["sampler.onnx", "sampler-context.onnx", "sampler-rows.onnx"] {
+                let named = graphs.contains(&graph);
+                assert_eq!(files.iter().any(|file| file == graph), named, "{graph}");
+            }
+            manifest.graphs.sampler_form().unwrap()
+        })
+    };
+    for (says, asked, expected) in [
+        (None, None, Sequence),
+        (Some("rows"), None, Rows),
+        (Some("sequence"), None, Sequence),
+        (None, Some(Rows), Rows),
+        (Some("rows"), Some(Sequence), Sequence),
+    ] {
+        assert_eq!(form(says, asked).unwrap(), expected, "{says:?} {asked:?}");
+    }
+    let message = form(Some("columns"), None).unwrap_err().to_string();
+    assert!(message.contains("columns") && message.contains("sequence or rows"), "{message}");
+}
+
 #[test]
 fn a_sampler_may_lie_among_its_base_models_tensors() {
     let folder = copy("dream-tiny");

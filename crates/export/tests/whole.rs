@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{copy, edit_json, edit_tensors};
-use conjoint_export::{ExportOptions, MANIFEST, Manifest, Operators, export};
+use conjoint_export::{ExportOptions, MANIFEST, Manifest, Operators, SamplerForm, export};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -52,6 +52,16 @@ fn sound_exports_have_no_problem() {
             assert_eq!(problems(folder.path()), [""; 0], "{name} {operators:?}");
         }
     }
+    let (checkpoint, out) = (copy("dream-tiny"), tempfile::tempdir().unwrap());
+    let mut options = ExportOptions::new(checkpoint.path());
+    (options.sampler, options.passes) = (Some(adjust.path().into()), Some(SamplerForm::Rows));
+    options.out = Some(out.path().into());
+    export(&options).unwrap();
+    assert_eq!(problems(out.path()), [""; 0]);
+    edit_json(&out.path().join(MANIFEST), |manifest| {
+        manifest["graphs"]["sampler_rows"]["context"] = json!("sampler-rows.onnx");
+    });
+    only_problem(out.path(), &["head_dim", "sampler-rows.onnx"]);
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
     assert_eq!(problems(&tiny), [""; 0]);
 }

@@ -107,12 +107,32 @@ impl Batch {
         rows.iter().map(flat).collect()
     }
 
+    /// The distinct ids \[U\], which of them is where [B, T], and `key_mask` [B, T].
+    pub fn into_distinct(self) -> ort::Result<(DynValue, DynValue, DynValue)> {
+        let shape = self.shape();
+        let (words, which) = distinct(self.ids);
+        let words = Tensor::from_array(([words.len()], words))?;
+        let which = Tensor::from_array((shape, which))?;
+        let valid = Tensor::from_array((shape, self.valid))?;
+        Ok((words.into_dyn(), which.into_dyn(), valid.into_dyn()))
+    }
+
     /// `input_ids` and `key_mask`, both [B, T].
     pub fn into_tensors(self) -> ort::Result<(DynValue, DynValue)> {
         let shape = self.shape();
         let ids = Tensor::from_array((shape, self.ids))?;
         Ok((ids.into_dyn(), Tensor::from_array((shape, self.valid))?.into_dyn()))
     }
+}
+
+/// The distinct ones of these ids, ascending, and the number of each id among them.
+pub(crate) fn distinct(ids: Vec<i64>) -> (Vec<i64>, Vec<i64>) {
+    let mut words = ids.clone();
+    words.sort_unstable();
+    words.dedup();
+    let number = |id: i64| words.binary_search(&id).unwrap_or(0) as i64;
+    let which = ids.into_iter().map(number).collect();
+    (words, which)
 }
 
 #[cfg(test)]
@@ -147,6 +167,16 @@ mod tests {
         let foreign = Canvas::new(&[1, 12], 1, 9).unwrap();
         let error = Batch::new(&[&canvas, &foreign], 0, &words).unwrap_err();
         assert!(matches!(error, Error::UnknownToken { token: 12, size: 10 }), "{error}");
+    }
+
+    #[test]
+    fn distinct_ids_are_found_again() {
+        let ids = vec![9, 3, 9, 0, 3, 9];
+        let (words, which) = distinct(ids.clone());
+        assert_eq!((words.as_slice(), which.as_slice()), (&[0, 3, 9][..], &[2, 1, 2, 0, 1, 2][..]));
+        let back: Vec<i64> = which.iter().map(|&number| words[number as usize]).collect();
+        assert_eq!(back, ids);
+        assert_eq!(distinct(vec![]), (vec![], vec![]));
     }
 
     #[test]

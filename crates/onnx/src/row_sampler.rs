@@ -9,18 +9,19 @@ use conjoint_export::SamplerRows;
 use ort::value::{DynValue, Tensor};
 
 use crate::Error;
-use crate::batch::Batch;
+use crate::batch::{Batch, distinct};
 use crate::hidden::Hidden;
 use crate::regroup::Regroup;
 use crate::session::{Graph, Opener, Signature};
 
 const CONTEXT: Signature = Signature {
-    inputs: &["input_ids", "key_mask", "hidden", "own"],
+    inputs: &["words", "input_words", "key_mask", "hidden", "own"],
     outputs: &["values", "keys", "bias", "cos", "sin"],
 };
 const PASS: Signature = Signature {
     inputs: &[
-        "tokens",
+        "words",
+        "row_words",
         "positions",
         "from",
         "slots",
@@ -250,13 +251,13 @@ impl RowSampler {
         let places = members.iter().flat_map(|member| &member.open);
         let places = places.map(|&(_, place)| place as i64).collect();
         let places = self.context.named(vector(places))?;
-        let (ids, valid) = self.context.named(batch.into_tensors())?;
+        let (words, which, valid) = self.context.named(batch.into_distinct())?;
         let whole = sequences.iter().copied().eq(0..state.lengths.len());
         let hidden = match whole {
             true => Arc::clone(&state.value),
             false => Arc::new(regroup.select(&state.value, &sequences)?),
         };
-        let context = self.context.run_all(&[&ids, &valid, &hidden, &places])?;
+        let context = self.context.run_all(&[&words, &which, &valid, &hidden, &places])?;
         let context: [DynValue; 5] = exactly(context)?;
         let lanes = members.len();
         let settled = Arc::new(self.nothing_settled(&context[1], lanes)?);
@@ -302,9 +303,11 @@ impl RowSampler {
         }
         let (rows, lanes) = (back.len(), tensors.lanes);
         let [tokens, positions, from, back] = columns;
+        let (words, which) = distinct(tokens);
         let inputs = (|| {
             Ok([
-                Tensor::from_array(([rows, 1], tokens))?.into_dyn(),
+                vector(words)?,
+                Tensor::from_array(([rows, 1], which))?.into_dyn(),
                 Tensor::from_array(([rows, 1], positions))?.into_dyn(),
                 vector(from)?,
                 Tensor::from_array(([lanes, width], slots))?.into_dyn(),

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{blank, distance, generator, oracle, over, parity};
+use common::{ZERO, blank, distance, generator, oracle, over, parity};
 use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::Request;
 use conjoint_core::unmasker::{LearnedJoint, Marginal};
@@ -66,7 +66,7 @@ fn a_bound_spans_from_the_joint_to_independent_draws() {
     for joint in [&joint, &parity()] {
         for k in [2, 4] {
             assert!(
-                distance(&generator(joint, k, bound(0.0)), joint, &joint.masked()) < 1e-6,
+                distance(&generator(joint, k, bound(0.0)), joint, &joint.masked()) < ZERO,
                 "K = {k}"
             );
         }

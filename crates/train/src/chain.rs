@@ -317,6 +317,44 @@ mod tests {
     }
 
     #[test]
+    fn slots_hold_what_is_revealed_and_then_the_surest() {
+        let base = shaken(DreamModule::untied(&tiny_config(), &Device::default()), 1);
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
+        let trajectories = trajectories();
+        let chains: Vec<_> = [0, 3].map(|k| Chain::along(&trajectories[k / 3], k, 2, 6)).into();
+        let batch = frozen.batch(&chains, &[1.0; 7], Window::default(), Some(3)).unwrap();
+        let (slots, embedded) = batch.start.rows.as_ref().unwrap();
+        // Three rows allow two passes: the first computes all, the second all but the first revealed.
+        let widths: Vec<_> = batch.passes.iter().map(|pass| pass.embedded.dims()).collect();
+        assert_eq!((widths, embedded.dims()), (vec![[2, 3, 16], [2, 2, 16]], [2, 6, 16]));
+        let order = |t: usize, k: usize| trajectories[t].order[k] as usize;
+        assert_eq!(slots.positions(0, 0), [order(0, 0), order(0, 1), order(0, 2)]);
+        // Two positions are left masked in the second chain; the third slot repeats its first.
+        assert_eq!(slots.positions(1, 0), [order(1, 3), order(1, 4), order(1, 3)]);
+        let indices = |tensor: &Tensor<1, Int>| tensor.to_data().iter::<i64>().collect::<Vec<_>>();
+        let of = |pass: usize| {
+            let target = batch.passes[pass].target.as_ref().unwrap();
+            (indices(&target.rows), indices(&target.computed))
+        };
+        let at = |b: usize, position: usize| (b * 6 + position) as i64;
+        let first = [at(0, order(0, 1)), at(0, order(0, 2)), at(1, order(1, 4))];
+        assert_eq!(of(0), (first.to_vec(), vec![1, 2, 4]));
+        // One row of two slots a sequence; the second chain has ended.
+        assert_eq!(of(1), (vec![at(0, order(0, 2))], vec![1]));
+        // A fourth slot goes to the surest of those that the chain does not reach.
+        let chain = [Chain::along(&trajectories[0], 0, 1, 6)];
+        let batch = frozen.batch(&chain, &[1.0], Window::default(), Some(3)).unwrap();
+        let ids: Vec<i64> = trajectories[0].canvas(0, 6).into_iter().map(i64::from).collect();
+        let hidden = base.hidden(&ids, 1, 6).unwrap();
+        let hidden = Tensor::from_data(TensorData::new(hidden, [1, 6, 16]), &Device::default());
+        let rows = candidates(&frozen.tables, &[chain[0].masked(0)], &hidden);
+        let others = rows.iter().filter(|row| ![order(0, 0), order(0, 1)].contains(&row.position));
+        let surest = others.min_by(|a, b| a.entropy.total_cmp(&b.entropy)).unwrap();
+        let expected = [order(0, 0), order(0, 1), surest.position];
+        assert_eq!(batch.start.rows.as_ref().unwrap().0.positions(0, 0), expected);
+    }
+
+    #[test]
     fn a_teacher_of_another_width_is_an_error() {
         struct Silent;
         impl Teacher for Silent {

@@ -320,6 +320,27 @@ mod tests {
     }
 
     #[test]
+    fn passes_over_rows_are_learned_too() {
+        let dir = folder();
+        let options = SamplerOptions {
+            candidates: vec![3, 5],
+            temperatures: vec![1.0, 0.5],
+            ..options(dir.path(), 150)
+        };
+        assert_eq!(options.form(), SamplerForm::Rows);
+        let end = train_sampler_from_checkpoint(&options, &trajectories(60)).unwrap();
+        for depth in [1, 2] {
+            assert!(end.validation[&format!("kl left {depth}")] < 0.8, "{:?}", end.validation);
+        }
+        let file = std::fs::read(dir.path().join("run/model.safetensors")).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&file).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()[SamplerForm::KEY], "rows");
+        let other = SamplerOptions { candidates: vec![3], ..options };
+        let refused = train_sampler_from_checkpoint(&other, &trajectories(60));
+        assert!(refused.unwrap_err().to_string().contains("candidates"));
+    }
+
+    #[test]
     fn a_layer_starts_from_the_weights_of_another() {
         let dir = folder();
         let train =
@@ -387,6 +408,12 @@ mod tests {
         assert!(matches!(train(&none, 9), Err(TrainError::Invalid { name: "depth_weights", .. })));
         let bare = SamplerOptions { layers: 0, ..good() };
         assert!(matches!(train(&bare, 9), Err(TrainError::Invalid { name: "layers", .. })));
+        let narrow = SamplerOptions { candidates: vec![4, 1], ..good() };
+        assert!(matches!(train(&narrow, 9), Err(TrainError::Invalid { name: "candidates", .. })));
+        let own = SamplerOptions { candidates: vec![4], own_share: 0.5, ..good() };
+        assert!(matches!(train(&own, 9), Err(TrainError::Invalid { name: "own_share", .. })));
+        let cold = SamplerOptions { temperatures: vec![1.0, 0.0], ..good() };
+        assert!(matches!(train(&cold, 9), Err(TrainError::Invalid { name: "temperatures", .. })));
         let nowhere = SamplerOptions { base: dir.path().join("nowhere"), ..good() };
         assert!(matches!(train(&nowhere, 9), Err(TrainError::Io { .. })));
         let mut broken = trajectories(9);

@@ -324,6 +324,38 @@ mod tests {
     }
 
     #[test]
+    fn every_number_of_rows_meets_every_temperature() {
+        let base = shaken(DreamModule::untied(&tiny_config(), &Default::default()), 1);
+        let conditions = |options: &SamplerOptions| -> Vec<_> {
+            let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
+            let objective = on_processor(frozen, &[], options);
+            let of =
+                |(rows, comparison): (Option<usize>, Comparison)| (rows, comparison.temperature);
+            (0..6).map(|step| of(objective.conditions(step))).collect()
+        };
+        let options = SamplerOptions {
+            candidates: vec![4, 8],
+            temperatures: vec![2.0, 1.0, 0.5],
+            ..options(vec![1.0])
+        };
+        let rows = |n| Some(n);
+        assert_eq!(
+            conditions(&options),
+            [
+                (rows(4), 2.0),
+                (rows(8), 2.0),
+                (rows(4), 1.0),
+                (rows(8), 1.0),
+                (rows(4), 0.5),
+                (rows(8), 0.5)
+            ]
+        );
+        let whole = SamplerOptions { candidates: vec![], ..options };
+        let temperatures = [2.0, 1.0, 0.5].map(|t| (None, t));
+        assert_eq!(conditions(&whole)[..3], temperatures);
+    }
+
+    #[test]
     fn one_depth_is_drawn_by_weight() {
         let base = shaken(DreamModule::untied(&tiny_config(), &Default::default()), 1);
         let mut options = options(vec![3.0, 0.0, 1.0]);
