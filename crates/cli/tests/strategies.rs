@@ -18,7 +18,7 @@ fn names(flag: &str) -> Vec<String> {
 fn every_strategy_runs_by_its_name() {
     let model = export("dream-tiny", Some("adjust-dream-tiny"));
     let unmaskers = names("--unmasker");
-    assert_eq!(unmaskers.len(), 23);
+    assert_eq!(unmaskers.len(), 24);
     for unmasker in unmaskers {
         let own = [
             ["exact", "prefix-acceptance", "slow-fast", "demask", "dilated"],

@@ -47,7 +47,9 @@ fn canvases(mask: u32) -> Vec<Canvas> {
 fn reveal(canvases: &mut [Canvas], number: usize, token: u32) {
     for canvas in canvases {
         let position = canvas.masked().nth(number);
-        position.map(|position| canvas.reveal(position, token).unwrap());
+        if let Some(position) = position {
+            canvas.reveal(position, token).unwrap();
+        }
     }
 }
 
@@ -63,7 +65,7 @@ fn logits(beliefs: &Beliefs) -> Vec<Vec<f32>> {
     (0..beliefs.rows()).map(|n| beliefs.logits(n).to_vec()).collect()
 }
 
-/// A layer of two decoder layers that differ.
+/// The published layer with its decoder layer twice.
 fn two_layers(folder: &Path) {
     use safetensors::SafeTensors;
     use safetensors::tensor::TensorView;
@@ -73,7 +75,6 @@ fn two_layers(folder: &Path) {
     let mut tensors: Vec<(String, TensorView<'_>)> = published.tensors();
     for (name, view) in published.tensors() {
         let Some(part) = name.strip_prefix("drafter.layers.0.0.") else { continue };
-        // The second has the keys for its queries and the other way round, where they are of a size.
         tensors.push((format!("drafter.layers.0.1.{part}"), view));
     }
     std::fs::write(
@@ -143,7 +144,9 @@ fn every_sequence_is_as_it_were_alone() {
             let taking: Vec<bool> = of.iter().map(|&s| takes_part(s, pass)).collect();
             for (canvas, taking) in canvases.iter_mut().zip(&taking) {
                 let next = canvas.masked().next().filter(|_| *taking);
-                next.map(|position| canvas.reveal(position, 20 + pass as u32).unwrap());
+                if let Some(position) = next {
+                    canvas.reveal(position, 20 + pass as u32).unwrap();
+                }
             }
             let batch: Vec<_> = canvases.iter().collect();
             let rows: Vec<RowId> =
