@@ -102,7 +102,7 @@ pub(crate) enum Unrolled<'a> {
     /// Over the whole sequence: the published form.
     Sequence { layer: &'a SamplerModule, hidden: Tensor<3> },
     /// Over rows.
-    Rows(RowPasses<'a>),
+    Rows(Box<RowPasses<'a>>),
 }
 
 impl<'a> Unrolled<'a> {
@@ -111,7 +111,8 @@ impl<'a> Unrolled<'a> {
         match &start.rows {
             None => Self::Sequence { layer, hidden },
             Some((slots, embedded)) => {
-                Self::Rows(RowPasses::new(layer, embedded.clone(), hidden, slots))
+                let passes = RowPasses::new(layer, embedded.clone(), hidden, slots);
+                Self::Rows(Box::new(passes))
             }
         }
     }
