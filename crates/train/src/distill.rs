@@ -98,32 +98,30 @@ pub fn loss(
 }
 
 /// The passes of the layer, one after the other.
-pub(crate) enum Unrolled<'a> {
-    /// Over the whole sequence: the published form.
-    Sequence { layer: &'a SamplerModule, hidden: Tensor<3> },
-    /// Over rows.
-    Rows(Box<RowPasses<'a>>),
+pub(crate) struct Unrolled<'a> {
+    layer: &'a SamplerModule,
+    /// Of whole sequences: the published form.
+    hidden: Tensor<3>,
+    /// Passes over rows, if they are to compute no more.
+    rows: Option<RowPasses<'a>>,
 }
 
 impl<'a> Unrolled<'a> {
     pub fn new(layer: &'a SamplerModule, start: &Start) -> Self {
         let hidden = start.hidden.clone();
-        match &start.rows {
-            None => Self::Sequence { layer, hidden },
-            Some((slots, embedded)) => {
-                let passes = RowPasses::new(layer, embedded.clone(), hidden, slots);
-                Self::Rows(Box::new(passes))
-            }
-        }
+        let rows = start.rows.as_ref().map(|(slots, embedded)| {
+            RowPasses::new(layer, embedded.clone(), hidden.clone(), slots)
+        });
+        Self { layer, hidden, rows }
     }
 
     /// The next pass, see [`Pass::embedded`]; its hidden states [B, T, D] or [B, S, D].
     pub fn pass(&mut self, embedded: Tensor<3>) -> Tensor<3> {
-        match self {
-            Self::Rows(passes) => passes.pass(embedded),
-            Self::Sequence { layer, hidden } => {
-                *hidden = layer.forward(embedded, hidden.clone());
-                hidden.clone()
+        match &mut self.rows {
+            Some(passes) => passes.pass(embedded),
+            None => {
+                self.hidden = self.layer.forward(embedded, self.hidden.clone());
+                self.hidden.clone()
             }
         }
     }
