@@ -29,10 +29,10 @@ use crate::trajectories::{StartArguments, make};
 ///
 /// The defaults are the paper's, made for models of 7B and a long run: J = 7, AdamW at 5e-5, β₂ 0.999, constant after
 /// 250 steps; but the states are those of decoding (the paper's: --random-share 1), the weights an average, and
-/// numbers float32. Small models want more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
-/// --adamw 3e-3 --beta2 0.98 --warmup 100 --batch 24 --all-depths --depth-weights 2,1.5,1.2,1,1,1,1 --window 8
-/// --window-share 0.5, and at last --distil-temperature 2 and trajectories of its own. On the processor the frozen
-/// model has --threads threads for each of --workers, one if not given.
+/// numbers float32. Small models need more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
+/// --adamw 3e-3 --beta2 0.98 --warmup 100 --batch 32 --all-depths --depth 15 --window 2 --window-share 0.4 --random-share 0.1
+/// --distil-temperature 2,1,0.5 --candidates 8,16,24,40 and trajectories at temperatures 1 and 0.5, some of its own. On the
+/// processor the frozen model has --threads threads for each of --workers, one if not given.
 #[derive(Args)]
 #[command(allow_negative_numbers = true)]
 pub struct SamplerArguments {
