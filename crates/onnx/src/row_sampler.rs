@@ -1,5 +1,6 @@
 //! A sampler layer whose passes compute rows: the candidates of a step and the tokens just revealed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,6 +97,9 @@ struct Plan<'a> {
     asked: Vec<(usize, usize)>,
 }
 
+/// The positions asked for of each sequence.
+type Asked = BTreeMap<usize, Vec<usize>>;
+
 /// What a pass gave: hidden states [N, 1, D], and where in them each row asked for is.
 pub(crate) struct Passed {
     pub hidden: Arc<DynValue>,
@@ -122,7 +126,7 @@ impl RowSampler {
         })
     }
 
-    /// One pass for the sequences of `rows`, which are sorted by sequence.
+    /// One pass for the sequences of `rows`, in any order.
     ///
     /// A sequence goes on from its last pass if all of its rows were open there and its tokens have changed nowhere else.
     /// Otherwise it begins again, with the hidden states of the forward: so does every sequence in the first pass of a step.
@@ -137,23 +141,21 @@ impl RowSampler {
         words: &Vocabulary,
         regroup: &Regroup,
     ) -> Result<Passed, Error> {
-        let asked: Vec<(usize, Vec<usize>)> = rows
-            .chunk_by(|a, b| a.sequence == b.sequence)
-            .map(|own| (own[0].sequence, own.iter().map(|row| row.position).collect()))
-            .collect();
-        let of = |sequence: usize| {
-            let found = asked.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
-            found.ok().map(|place| asked[place].1.as_slice())
-        };
-        let mut groups = self.continuing(state, canvases, of);
+        let mut asked: Asked = BTreeMap::new();
+        for &RowId { sequence, position } in rows {
+            let own = asked.entry(sequence).or_default();
+            if !own.contains(&position) {
+                own.push(position);
+            }
+        }
+        let mut groups = self.continuing(state, canvases, &asked);
         groups.extend(self.begin(state, canvases, &asked, &groups, (words, regroup))?);
         let mut places = vec![0; canvases.len()];
         let mut hidden: Option<Arc<DynValue>> = None;
         let mut before = 0;
         for group in &mut groups {
             let plan = |member: &Member| {
-                let positions = of(member.sequence).unwrap_or_default();
-                Plan::of(member, canvases[member.sequence], positions)
+                Plan::of(member, canvases[member.sequence], &asked[&member.sequence])
             };
             let plans: Vec<Plan<'_>> = group.members.iter().map(plan).collect();
             self.pass(&mut group.tensors, &plans)?;
@@ -174,27 +176,23 @@ impl RowSampler {
             });
         }
         state.groups.extend(groups);
-        let rows = asked.iter().flat_map(|(sequence, positions)| {
-            let first = places[*sequence];
-            (0..positions.len()).map(move |i| (first + i) as i64)
-        });
+        let place = |&RowId { sequence, position }: &RowId| {
+            let number = asked[&sequence].iter().position(|&other| other == position);
+            (places[sequence] + number.unwrap_or_default()) as i64
+        };
+        let rows = rows.iter().map(place);
         let hidden = hidden.unwrap_or_else(|| Arc::clone(&state.value));
         Ok(Passed { hidden, rows: rows.collect() })
     }
 
     /// Takes the members that go on out of the state's groups, as groups of their own. Those that have to begin again are
     /// dropped.
-    fn continuing<'p>(
-        &self,
-        state: &mut Hidden,
-        canvases: &[&Canvas],
-        asked: impl Fn(usize) -> Option<&'p [usize]>,
-    ) -> Vec<Group> {
+    fn continuing(&self, state: &mut Hidden, canvases: &[&Canvas], asked: &Asked) -> Vec<Group> {
         let mut continuing = Vec::new();
         for mut group in std::mem::take(&mut state.groups) {
             let (mut on, mut rest) = (Vec::new(), Vec::new());
             for member in group.members.drain(..) {
-                match asked(member.sequence) {
+                match asked.get(&member.sequence) {
                     None => rest.push(member),
                     Some(positions) => {
                         let canvas = canvases[member.sequence];
@@ -220,14 +218,14 @@ impl RowSampler {
         &self,
         state: &Hidden,
         canvases: &[&Canvas],
-        asked: &[(usize, Vec<usize>)],
+        asked: &Asked,
         continuing: &[Group],
         (words, regroup): (&Vocabulary, &Regroup),
     ) -> Result<Option<Group>, Error> {
-        let mut going = continuing.iter().flat_map(|group| &group.members);
-        let going: Vec<usize> = going.by_ref().map(|member| member.sequence).collect();
+        let going = continuing.iter().flat_map(|group| &group.members);
+        let going: Vec<usize> = going.map(|member| member.sequence).collect();
         let fresh = asked.iter().filter(|(sequence, _)| !going.contains(sequence));
-        let member = |(lane, (sequence, positions)): (usize, &(usize, Vec<usize>))| {
+        let member = |(lane, (sequence, positions)): (usize, (&usize, &Vec<usize>))| {
             let tokens = state.tokens[*sequence].clone();
             let changed = changes(&tokens, canvases[*sequence]);
             let mut open: Vec<usize> = positions.iter().copied().chain(changed).collect();

@@ -170,6 +170,26 @@ fn every_sequence_is_as_it_were_alone() {
     }
 }
 
+#[test]
+fn rows_may_be_asked_for_in_any_order_and_twice() {
+    let opened = opened(LAYER, Operators::Fused, SamplerForm::Rows);
+    let start = canvases(opened.model.vocabulary().mask());
+    let mut after = start.clone();
+    reveal(&mut after, 0, 11);
+    let of = |rows: &[RowId]| {
+        let (before, batch): (Vec<_>, Vec<_>) = (start.iter().collect(), after.iter().collect());
+        let (_, mut state) = opened.model.denoise(&before, &[]).unwrap();
+        logits(&opened.layer.refine(&mut state, &batch, rows).unwrap())
+    };
+    let rows = masked_rows(&after);
+    let sorted = of(&rows);
+    let mixed: Vec<usize> = (0..rows.len()).rev().chain([0, 3, 0]).collect();
+    let asked: Vec<RowId> = mixed.iter().map(|&n| rows[n]).collect();
+    for (got, &n) in of(&asked).iter().zip(&mixed) {
+        assert!(max_difference(got, &sorted[n]) < ROUNDING, "{:?}", rows[n]);
+    }
+}
+
 /// A pass over rows that the last one did not have begins again from the forward.
 #[test]
 fn other_rows_begin_again() {

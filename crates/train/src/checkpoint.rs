@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::config::DreamConfig;
 use crate::dream::DreamModule;
 pub use crate::tensors::Precision;
-use crate::tensors::{Stored, export, import, read_tensors, write_tensors};
+use crate::tensors::{FOR_PYTORCH, Stored, export, import, read_tensors, write_tensors};
 use crate::{TrainError, atomic, json};
 
 /// Writes `model` as an untied Dream checkpoint into the folder `dir`.
@@ -24,7 +24,7 @@ pub fn save(model: &DreamModule, dir: &Path, precision: Precision) -> Result<(),
         let scaled = embedding.val().mul_scalar(model.embed_scale());
         tensors.insert("model.embed_tokens.weight".into(), Stored::new(&scaled));
     }
-    write_tensors(tensors, &dir.join("model.safetensors"), precision, None)?;
+    write_tensors(tensors, &dir.join("model.safetensors"), precision, FOR_PYTORCH)?;
     let json = config_json(model.config(), precision);
     let path = dir.join("config.json");
     let text = serde_json::to_string_pretty(&json).map_err(|e| TrainError::malformed(&path, e))?;
@@ -202,7 +202,7 @@ mod tests {
         let write = |change: fn(&mut BTreeMap<String, Stored>)| {
             let mut tensors = read_tensors(&path).unwrap().into_iter().collect();
             change(&mut tensors);
-            write_tensors(tensors, &path, Precision::F32, None).unwrap();
+            write_tensors(tensors, &path, Precision::F32, FOR_PYTORCH).unwrap();
         };
         write(|tensors| {
             tensors.insert(

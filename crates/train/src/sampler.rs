@@ -90,8 +90,8 @@ impl SamplerModule {
         Rotary::new(&self.config, length, &self.device())
     }
 
-    /// Writes the layer to `path`, a safetensors file with the published names `drafter.*`, and the form of its passes in
-    /// the metadata.
+    /// Writes the layer to `path`, a safetensors file with the published names `drafter.*`. The metadata say if its passes
+    /// are over rows.
     ///
     /// # Errors
     ///
@@ -102,8 +102,12 @@ impl SamplerModule {
         precision: Precision,
         form: SamplerForm,
     ) -> Result<(), TrainError> {
-        let form = Some((SamplerForm::KEY, form.to_string()));
-        tensors::write_tensors(tensors::export(self, published_name), path, precision, form)
+        let rows = SamplerForm::Rows.to_string();
+        let entry = match form {
+            SamplerForm::Sequence => tensors::FOR_PYTORCH,
+            SamplerForm::Rows => (SamplerForm::KEY, rows.as_str()),
+        };
+        tensors::write_tensors(tensors::export(self, published_name), path, precision, entry)
     }
 
     /// Reads a layer for the model `config` from `path`; other tensors in the file are ignored.
@@ -190,6 +194,9 @@ mod tests {
         for layers in [2, 1] {
             let layer = params::init(SamplerModule::new(&config, layers, &device), 3);
             layer.save(&path, Precision::F32, SamplerForm::Rows).unwrap();
+            let once = std::fs::read(&path).unwrap();
+            layer.save(&path, Precision::F32, SamplerForm::Rows).unwrap();
+            assert!(std::fs::read(&path).unwrap() == once, "the same weights, other bytes");
             let back = SamplerModule::load(&path, &config, &device).unwrap();
             let tensors = |of: &SamplerModule| tensors::export(of, str::to_owned);
             assert_eq!((tensors(&layer), layers), (tensors(&back), back.layers.len()));

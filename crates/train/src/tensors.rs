@@ -132,17 +132,19 @@ pub(crate) fn import<M: Module>(
     importer.error.map_or(Ok(module), Err)
 }
 
-/// Writes tensors as one safetensors file, with this entry more in its metadata.
+/// What a safetensors file says of itself unless it has more to say: that it is for PyTorch.
+pub(crate) const FOR_PYTORCH: (&str, &str) = ("format", "pt");
+
+/// Writes tensors as one safetensors file with one entry of metadata. Several would come in the random order of a hash map,
+/// and the same weights are to give the same bytes.
 pub(crate) fn write_tensors(
     tensors: BTreeMap<String, Stored>,
     path: &Path,
     precision: Precision,
-    entry: Option<(&str, String)>,
+    (key, value): (&str, &str),
 ) -> Result<(), TrainError> {
     let views = tensors.into_iter().map(|(name, tensor)| (name, Encoded::new(tensor, precision)));
-    let format = ("format", "pt".to_owned());
-    let entries = [Some(format), entry].into_iter().flatten();
-    let metadata = entries.map(|(key, value)| (key.to_owned(), value)).collect();
+    let metadata = HashMap::from([(key.to_owned(), value.to_owned())]);
     let bytes = safetensors::serialize(views, Some(metadata))
         .map_err(|e| TrainError::malformed(path, e))?;
     atomic::write(path, &bytes)
