@@ -37,7 +37,7 @@ TRAINED = [
     "joint:window=2:bound=0.003+threshold:0.7",
     "adaptive-joint",
 ]
-KS = "2,3,4,6,8,12"
+KS = "2,4,8,12"
 # Enough to see the picture, in a quarter of an hour.
 FEW = [
     "exact",
