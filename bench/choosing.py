@@ -1,10 +1,12 @@
-"""Which strategy at which budget? Compares them on models/tiny under several conditions, and writes docs/choosing.md.
+"""Which strategy at which budget? Compares them on models/tiny under several conditions, and writes docs/choosing.md
+and docs/choosing.svg.
 
-    python bench/choosing.py [--samples 1024] [--seeds 0] [--conditions tag,tag-cool,task,tag-random] [--few]
+    python bench/choosing.py [--samples 1024] [--seeds 0,1,2] [--conditions tag,tag-cool,task,tag-random]
         [--out runs/choosing]
 
-Each condition is one `conjoint compare`, which resumes where it was interrupted. Costs are measured in each run: a quiet
-machine is needed. Needs the release build of the command (`cargo build --release -p conjoint-cli`).
+The first condition compares all strategies with all seeds, the others a few strategies with the first seed. Each comparison
+is one `conjoint compare`, which resumes where it was interrupted. Costs are measured in each run: a quiet machine is needed,
+for about an hour. Needs matplotlib, and the release build of the command (`cargo build --release -p conjoint-cli`).
 """
 
 import argparse
@@ -12,43 +14,40 @@ import json
 import pathlib
 import subprocess
 
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 UNTRAINED = [
     "exact",
     "marginal",
     *(f"marginal+entropy-bound:{gamma}" for gamma in ("0.03", "0.1", "0.3", "1", "2")),
-    *(f"marginal+threshold:{tau}" for tau in ("0.9", "0.7")),
+    "marginal+threshold:0.9",
     "demask",
     "demask:1",
     "dilated",
     "klass",
     "slow-fast",
     "local-leap",
-    "confidence",
 ]
 TRAINED = [
-    "joint:window=2",
+    "joint",
     "joint:window=3",
-    "joint:window=2:bound=0.003",
-    "joint:window=2:bound=0.01",
-    *(f"joint:window=2:bound=0.003+entropy-bound:{gamma}" for gamma in ("0.1", "0.3", "1", "2")),
-    *(f"joint:window=2:bound=0.001+entropy-bound:{gamma}" for gamma in ("0.1", "0.3", "1")),
-    "joint:window=2:bound=0.003+threshold:0.7",
-    "adaptive-joint",
+    "joint:window=3:bound=0.001",
+    *(f"joint:window=3:bound=0.001+entropy-bound:{gamma}" for gamma in ("0.1", "0.3", "1", "2")),
 ]
-KS = "2,4,8,12"
-# Enough to see the picture, in a quarter of an hour.
+KS = "4,8,12"
 FEW = [
     "exact",
     "marginal",
-    "joint:window=3",
-    "joint:window=2:bound=0.003",
-    *(f"marginal+entropy-bound:{gamma}" for gamma in ("0.03", "0.1", "0.3", "1")),
-    "joint:window=2:bound=0.001+entropy-bound:0.3",
-    "joint:window=2:bound=0.003+entropy-bound:1",
+    *(f"marginal+entropy-bound:{gamma}" for gamma in ("0.03", "0.3", "1")),
+    "joint:window=3:bound=0.001",
+    *(f"joint:window=3:bound=0.001+entropy-bound:{gamma}" for gamma in ("0.3", "2")),
 ]
-FEW_KS = "2,4,8"
+FEW_KS = "4,8"
 BUDGETS = (0.15, 0.2, 0.3, 0.4, 0.5)
 CONDITIONS = {
     "tag": ("from a tag, temperature 1, entropy order", []),
@@ -58,16 +57,43 @@ CONDITIONS = {
 }
 
 
-def compare(conjoint, condition, options):
-    """The means over seeds of a condition's points."""
-    out = options.out / condition
-    command = [conjoint, "compare", "--model", str(ROOT / "models/tiny"), "--out", str(out)]
-    lines, ks = (FEW, FEW_KS) if options.few else (UNTRAINED + TRAINED, KS)
-    command += ["--strategies", ",".join(lines), "--k", ks, "--batch-size", "32"]
-    command += ["--num-samples", str(options.samples), "--seeds", options.seeds]
-    command += ["--metrics", "right,nll,diversity", *CONDITIONS[condition][1]]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return json.loads((out / "report.json").read_text())["means"]
+class Comparisons:
+    """The comparisons of one condition."""
+
+    def __init__(self, options, condition, is_first):
+        self.options, self.condition = options, condition
+        lines, ks = (UNTRAINED + TRAINED, KS) if is_first else (FEW, FEW_KS)
+        if "--order" in CONDITIONS[condition][1]:
+            # The others choose their order themselves.
+            lines = [line for line in lines if "entropy-bound" not in line]
+        self.strategies = ["--strategies", ",".join(lines), "--k", ks]
+        self.seeds = options.seeds if is_first else options.seeds.split(",")[0]
+
+    def run(self, part, samples, seeds, batch, metrics):
+        """The means over seeds of the points, by name."""
+        out = self.options.out / self.condition / part
+        command = [self.options.conjoint, "compare", "--model", str(ROOT / "models/tiny"), "--out", str(out)]
+        command += [*self.strategies, "--batch-size", str(batch), "--num-samples", str(samples)]
+        command += ["--seeds", seeds, "--metrics", metrics, *CONDITIONS[self.condition][1]]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        means = json.loads((out / "report.json").read_text())["means"]
+        return {name(point): point for point in means}
+
+    def points(self):
+        """Right texts and diversity of all seeds, NLL of the first, and the speed of a batch of one."""
+        first = self.seeds.split(",")[0]
+        points = self.run("right", self.options.samples, self.seeds, 32, "right,diversity")
+        likely = self.run("nll", self.options.samples, first, 32, "nll")
+        alone = self.run("alone", 32, first, 1, "parses")
+        for key, point in points.items():
+            point["metrics"] |= likely[key]["metrics"]
+            point["alone"] = rate(alone[key])
+        return list(points.values())
+
+
+def rate(point):
+    """Tokens a second."""
+    return point["tokens"] / point["seconds"]
 
 
 def cost(point):
@@ -75,8 +101,12 @@ def cost(point):
     return (of["denoiser_calls"] + of["sampler_calls"] * of["sampler_cost"]) / point["tokens"]
 
 
+def right(point):
+    return point["metrics"]["right"]["value"]
+
+
 def name(point):
-    """Such as `joint:window=2`, K = 4; a schedule is in the strategy's name already."""
+    """Such as `joint:window=3`, K = 4; a schedule is in the strategy's name already."""
     setting = point["parameter"]
     if setting.startswith("K = "):
         return f"`{point['strategy']}`, {setting}"
@@ -97,15 +127,15 @@ def is_trained(point):
 
 def best(points, budget):
     within = [point for point in points if cost(point) <= budget]
-    return max(within, key=lambda point: point["metrics"]["right"]["value"], default=None)
+    return max(within, key=right, default=None)
 
 
 def front(points):
-    """Those that no other beats in both cost and right texts."""
+    """Those that no other beats in both cost and right texts, cheapest first."""
     ahead, most = [], -1.0
-    for point in sorted(points, key=lambda point: (cost(point), -point["metrics"]["right"]["value"])):
-        if point["metrics"]["right"]["value"] > most:
-            most = point["metrics"]["right"]["value"]
+    for point in sorted(points, key=lambda point: (cost(point), -right(point))):
+        if right(point) > most:
+            most = right(point)
             ahead.append(point)
     return ahead
 
@@ -127,39 +157,68 @@ def budgets(points):
 
 
 def table(points):
-    lines = ["| strategy | forwards per token | right | NLL | distinct | word entropy | tokens/s | front |"]
-    lines.append("|---|---:|---|---|---|---|---:|---|")
+    head = ["strategy", "forwards per token", "right", "NLL", "distinct", "word entropy"]
+    head += ["tokens/s, batch 32", "batch 1", "front"]
+    lines = ["| " + " | ".join(head) + " |", "|---|---:|---|---|---|---|---:|---:|---|"]
     ahead = front(points)
     for point in sorted(points, key=cost):
-        rate = point["tokens"] / point["seconds"]
         cells = [name(point), f"{cost(point):.3f}", figure(point, "right"), figure(point, "NLL")]
-        cells += [figure(point, "distinct"), figure(point, "word entropy", 2), f"{rate:.0f}"]
-        lines.append("| " + " | ".join([*cells, "yes" if point in ahead else ""]) + " |")
+        cells += [figure(point, "distinct"), figure(point, "word entropy", 2)]
+        cells += [f"{rate(point):.0f}", f"{point['alone']:.0f}", "yes" if point in ahead else ""]
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def draw(conditions):
+    """Right texts against cost, a panel a condition, each with the fronts of both sides."""
+    rows = (len(conditions) + 1) // 2
+    figure, panels = plt.subplots(rows, min(2, len(conditions)), figsize=(11, 4.4 * rows), squeeze=False)
+    for panel, (condition, points) in zip(panels.flat, conditions.items()):
+        for side, colour, label in [
+            (True, "#1b6ca8", "with the sampler layer"),
+            (False, "#c8553d", "without training"),
+        ]:
+            own = [point for point in points if is_trained(point) == side]
+            ahead = front(own)
+            panel.plot([cost(p) for p in ahead], [right(p) for p in ahead], color=colour, label=label)
+            for point in own:
+                of = point["metrics"]["right"]
+                bars = [[of["value"] - of["low"]], [of["high"] - of["value"]]]
+                alpha = 1.0 if point in ahead else 0.35
+                panel.errorbar(cost(point), of["value"], bars, fmt="o", ms=4, color=colour, alpha=alpha, lw=1)
+        panel.set_title(CONDITIONS[condition][0], fontsize=10)
+        panel.set_xlabel("forwards per token, sampler passes included")
+        panel.set_ylabel("share of right texts")
+        panel.set_ylim(0, 1)
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8, loc="lower right")
+    for panel in panels.flat[len(conditions):]:
+        panel.axis("off")
+    figure.tight_layout()
+    matplotlib.rcParams["svg.hashsalt"] = "conjoint"
+    figure.savefig(ROOT / "docs/choosing.svg", metadata={"Date": None})
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--samples", type=int, default=1024, help="texts a point and seed")
-    parser.add_argument("--seeds", default="0", help="such as 0,1,2")
+    parser.add_argument("--seeds", default="0,1,2", help="such as 0,1,2")
     parser.add_argument("--conditions", default=",".join(CONDITIONS), help="some of them")
-    parser.add_argument("--few", action="store_true", help="a few strategies alone")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/choosing")
     parser.add_argument("--conjoint", default=str(ROOT / "target/release/conjoint"))
     options = parser.parse_args()
-    text = ["# Which strategy at which budget?", ""]
-    few = " --few" if options.few else ""
+    chosen = options.conditions.split(",")
+    conditions = {
+        condition: Comparisons(options, condition, condition == chosen[0]).points() for condition in chosen
+    }
     command = f"python bench/choosing.py --samples {options.samples} --seeds {options.seeds}"
-    text += [f"    {command} --conditions {options.conditions}{few}", "", "On `models/tiny`: "]
-    text[-1] += f"{options.samples} texts a point, seeds {options.seeds}, batches of 32. A budget is in *forwards per token*: "
-    text[-1] += "full forwards, and sampler passes at what they cost in the same run. *Right* is the share of texts that are "
-    text[-1] += "right in everything, NLL is in nats a position, *distinct* the share of texts that no earlier one equals."
-    text += [""]
-    for condition in options.conditions.split(","):
-        points = compare(options.conjoint, condition, options)
+    introduction = (pathlib.Path(__file__).parent / "choosing.md").read_text()
+    text = [introduction.replace("COMMAND", f"{command} --conditions {options.conditions}").rstrip(), ""]
+    for condition, points in conditions.items():
         title = CONDITIONS[condition][0]
         text += [f"## {title[0].upper()}{title[1:]}", "", *budgets(points), "", *table(points), ""]
     (ROOT / "docs/choosing.md").write_text("\n".join(text))
+    draw(conditions)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
 
     let exact = Generator::new(model.clone()).seed(7);
     let marginal = exact.clone().unmasker(Marginal::new(Entropy)).schedule(TokensPerStep::new(4)?);
-    let joint = marginal.clone().unmasker(LearnedJoint::new(model.sampler_layer()?).window(3)?);
+    let joint = presets::balanced(model.clone(), model.sampler_layer()?)?.seed(7);
     let ways = [
         ("exact sequential, 1 token per forward", exact),
         ("marginal, 4 tokens per forward", marginal),

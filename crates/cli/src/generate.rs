@@ -8,7 +8,9 @@ use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
 use conjoint::trace::{Page, Trace};
-use conjoint_lab::registry::{Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
+use conjoint_lab::registry::{
+    Line, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused,
+};
 use conjoint_lab::{Error, Model, Sampling};
 use serde::Serialize;
 
@@ -21,8 +23,9 @@ use crate::sampling::SamplingArguments;
 
 /// Generate text or token ids with an exported model
 ///
-/// Example: four tokens per step, from one full forward and three sampler passes:
+/// Two examples: a strategy for a budget, and four tokens per step, from one full forward and three sampler passes:
 ///
+///     conjoint generate --model models/tiny --prompt "<story>the old" --gen-length 40 --preset fast
 ///     conjoint generate --model models/tiny --prompt "<story>the old" --gen-length 40
 ///         --unmasker joint --schedule per-step:4
 #[derive(Args)]
@@ -32,6 +35,9 @@ pub struct Arguments {
     model: ModelArguments,
     #[command(flatten)]
     prompt: PromptArguments,
+    /// A strategy for a budget, instead of --unmasker, --schedule and --revise; needs a sampler layer
+    #[arg(long, value_name = "PRESET", value_parser = names::preset(), conflicts_with_all = ["unmasker", "schedule", "revise"])]
+    preset: Option<Line>,
     /// How positions get their tokens (`conjoint strategies` lists all)
     #[arg(long, value_name = "UNMASKER", default_value = "exact", value_parser = names::unmasker)]
     unmasker: UnmaskerSpec,
@@ -78,11 +84,12 @@ struct SequenceReport {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let named = |error: Error| PLAIN.name(error);
     let sampling = arguments.sampling.settings();
-    let schedule = schedule(arguments, &sampling).map_err(named)?;
+    let strategy = strategy(arguments, &sampling).map_err(named)?;
     let page = arguments.trace.as_ref().map(|path| traced(path, Page::create(path))).transpose()?;
     let model = arguments.model.open()?;
-    let (unmasker, reviser) = (&arguments.unmasker, arguments.revise.as_ref());
-    let generator = sampling.generator(&model, unmasker, &schedule, reviser).map_err(named)?;
+    let (unmasker, schedule, reviser) = &strategy;
+    let generator = sampling.generator(&model, unmasker, schedule, reviser.as_ref());
+    let generator = generator.map_err(named)?;
     let generator = generator.seed(arguments.seed);
     let canvas = arguments.prompt.canvas(&model)?;
     let canvases = vec![canvas; arguments.num_samples as usize];
@@ -90,10 +97,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let steps = Steps::new(&canvases, "generating");
     let mut observer =
-        (steps, (History::default(), Trace::new(caption(arguments, &sampling, &schedule))));
+        (steps, (History::default(), Trace::new(caption(&strategy, &sampling, arguments.seed))));
     let outputs = generator.run(canvases, &mut observer);
     let outputs =
-        outputs.map_err(|error| named(sampling.explain(("schedule", &schedule), error)))?;
+        outputs.map_err(|error| named(sampling.explain(("schedule", schedule), error)))?;
     let seconds = start.elapsed().as_secs_f64();
     let (_, (history, trace)) = observer;
     if let (Some(page), Some(path)) = (page, &arguments.trace) {
@@ -122,19 +129,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The schedule, once every flag has been found to be of use to the strategy.
-fn schedule(arguments: &Arguments, sampling: &Sampling) -> Result<ScheduleSpec, Error> {
-    let uses = [Uses { unmasker: &arguments.unmasker, scheduled: false }];
+type Strategy = (UnmaskerSpec, ScheduleSpec, Option<ReviserSpec>);
+
+/// The strategy, once every flag has been found to be of use to it.
+fn strategy(arguments: &Arguments, sampling: &Sampling) -> Result<Strategy, Error> {
+    let (unmasker, schedule, reviser) = match &arguments.preset {
+        Some(line) => (line.unmasker(), line.schedule(), line.reviser()),
+        None => (&arguments.unmasker, arguments.schedule.as_ref(), arguments.revise.as_ref()),
+    };
+    let uses = [Uses { unmasker, scheduled: false }];
     sampling.check(&uses, false)?;
-    let schedule = match &arguments.schedule {
+    let schedule = match schedule {
         None => ScheduleSpec::per_step(1)?,
         Some(schedule) => {
             reject_unused(("schedule", schedule), Part::Schedule, &uses)?;
             schedule.clone()
         }
     };
-    arguments.unmasker.check(&schedule)?;
-    Ok(schedule)
+    unmasker.check(&schedule)?;
+    Ok((unmasker.clone(), schedule, reviser.cloned()))
 }
 
 /// Blames the flag for a page that cannot be written.
@@ -143,11 +156,9 @@ fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, BadFlag> {
 }
 
 /// How the sequences were made, for the trace.
-fn caption(arguments: &Arguments, sampling: &Sampling, schedule: &ScheduleSpec) -> String {
-    let Arguments { unmasker, seed, .. } = arguments;
+fn caption((unmasker, schedule, reviser): &Strategy, sampling: &Sampling, seed: u64) -> String {
     let (order, temperature) = (sampling.order_name(), sampling.filters.temperature);
-    let revised =
-        arguments.revise.as_ref().map_or_else(String::new, |r| format!(", revised by {r}"));
+    let revised = reviser.as_ref().map_or_else(String::new, |r| format!(", revised by {r}"));
     format!(
         "{unmasker}, {schedule}{revised}, order {order}, temperature {temperature}, seed {seed}"
     )

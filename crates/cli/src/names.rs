@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use conjoint_lab::comparison::Metric;
 use conjoint_lab::random_model::Storage;
-use conjoint_lab::registry::{Line, OrderSpec, ReviserSpec, ScheduleSpec, UnmaskerSpec};
+use conjoint_lab::registry::{
+    Line, OrderSpec, PRESETS, Preset, ReviserSpec, ScheduleSpec, UnmaskerSpec,
+};
 use conjoint_lab::{Error, Registry};
 
 /// All that the command can name.
@@ -37,6 +39,14 @@ pub fn order(text: &str) -> Result<OrderSpec, Error> {
 /// A line of a comparison.
 pub fn line(text: &str) -> Result<Line, Error> {
     registry().line(text)
+}
+
+/// A preset, with help for each.
+pub fn preset() -> impl TypedValueParser<Value = Line> {
+    let value = |preset: Preset| {
+        PossibleValue::new(preset.name).help(format!("{}: {}", preset.about, preset.line))
+    };
+    PossibleValuesParser::new(PRESETS.map(value)).try_map(|name| line(&name))
 }
 
 /// A metric, with help for each.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{flag, names};
 
-/// List every unmasker, schedule, reviser and order with its parameters and their defaults
+/// List every preset, unmasker, schedule, reviser and order with its parameters and their defaults
 ///
 /// They are written as NAME, NAME:VALUE or NAME:PARAMETER=VALUE:PARAMETER=VALUE, and combined:
 /// `--unmasker joint --schedule klass:tau=0.8 --revise wino` draws the positions that KLASS selects with the sampler layer,
@@ -19,6 +19,7 @@ pub fn run(_: &Arguments) -> Result<()> {
     let registry = names::registry();
     let mut out = std::io::stdout().lock();
     for (flag, role, list) in [
+        ("--preset", "a strategy for a budget; all need a sampler layer", registry.preset_help()),
         (
             "--unmasker",
             "how positions get their tokens; published strategies bring a policy and a reviser",

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{conjoint, export, generate, generate_json, stderr, tiny};
+use common::{conjoint, export, generate, generate_json, refused, stderr, tiny};
+use conjoint::prelude::*;
 
 /// The names under one heading of `conjoint strategies`.
 fn names(flag: &str) -> Vec<String> {
@@ -11,6 +12,8 @@ fn names(flag: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (_, list) = text.split_once(&format!("{flag}: ")).unwrap();
     let lines = list.lines().skip(1).take_while(|line| !line.is_empty());
+    // What goes with a name is indented further.
+    let lines = lines.filter(|line| !line.starts_with("   "));
     lines.map(|line| line.trim().split([':', ' ', '[']).next().unwrap().to_owned()).collect()
 }
 
@@ -67,6 +70,33 @@ fn every_schedule_and_order_runs_by_its_name() {
         };
         generate_json(model.path(), &format!("{line} --order {order} --order-temperature 0.5"));
     }
+}
+
+/// Each preset draws what the library's function of its name draws.
+#[test]
+fn presets_are_the_librarys() {
+    let model = std::sync::Arc::new(OnnxDenoiser::open(tiny(), ExecutionProvider::Cpu).unwrap());
+    let layer = || model.sampler_layer().unwrap();
+    let library = [
+        ("quality", presets::quality(model.clone(), layer())),
+        ("balanced", presets::balanced(model.clone(), layer())),
+        ("fast", presets::fast(model.clone(), layer())),
+    ];
+    assert_eq!(names("--preset"), library.each_ref().map(|(name, _)| name.to_string()));
+    for (name, generator) in library {
+        let own = generator.unwrap().seed(3).generate(&[3, 9, 20], 40).unwrap();
+        let line = "--prompt-ids 3,9,20 --gen-length 40 --seed 3 --preset";
+        let json = generate_json(&tiny(), &format!("{line} {name}"));
+        let drawn: Vec<TokenId> =
+            serde_json::from_value(json["sequences"][0]["tokens"].clone()).unwrap();
+        assert_eq!(drawn, own.tokens, "{name}");
+        assert!(own.sampler_calls > own.denoiser_calls / 2, "{name}");
+    }
+    let both = generate(&tiny(), "--prompt-ids 3 --gen-length 9 --preset fast --unmasker joint");
+    refused(&both, &["--preset", "--unmasker", "cannot be used"]);
+    let model = export("dream-tiny", None);
+    let without = generate(model.path(), "--prompt-ids 3 --gen-length 9 --preset fast");
+    refused(&without, &["sampler"]);
 }
 
 /// Policies and revisers go with the sampler layer, by their names.

@@ -1,4 +1,4 @@
-//! The settings of the published sampling loops, as a [`Generator`] each.
+//! The settings of the published sampling loops, and of the sampler layer for three budgets, as a [`Generator`] each.
 //!
 //! ```
 //! use conjoint_core::presets::{Llada, llada};
@@ -9,7 +9,7 @@
 //! # }
 //! ```
 //!
-//! At temperature 0 each of these loops takes the most probable token. None but [`adjust`] bans an
+//! At temperature 0 each published loop takes the most probable token. None of them but [`adjust`] bans an
 //! id; the mask id counts in the scores as it does there, and is only kept from being drawn.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::filter::{Temperature, TopK, TopP};
 use crate::guidance::ClassifierFree;
 use crate::order::{Entropy, Margin, Random, Randomised};
 use crate::policy::Origin;
-use crate::schedule::{DreamLinear, LladaEven, Threshold};
+use crate::schedule::{DreamLinear, EntropyBound, LladaEven, Threshold, TokensPerStep};
 use crate::unmasker::{Confidence, LearnedJoint, Marginal, Score};
 use crate::{Denoiser, Error, Filter, Generator, Order, SamplerLayer};
 
@@ -232,6 +232,50 @@ pub fn adjust(
         .schedule(DreamLinear::new(with.steps)?.with_epsilon(with.epsilon)?)
         .ban(banned.into_iter().flatten());
     drawing(generator, with.temperature, with.top_p, None)
+}
+
+/// Nearly as good as one token per forward, at less than half the cost: a sampler layer that looks at a window of 3 and
+/// draws within [bounds](LearnedJoint::bound) of 0.001 nats, with [`EntropyBound`] at 0.3 nats.
+///
+/// This, [`balanced`] and [`fast`] are points of the measurements in `docs/choosing.md`.
+///
+/// # Errors
+/// None with these values.
+pub fn quality(
+    model: impl Denoiser + 'static,
+    sampler: impl SamplerLayer + 'static,
+) -> Result<Generator, Error> {
+    Ok(windowed(model, sampler)?.schedule(EntropyBound::new(0.3)?))
+}
+
+/// About a quarter of the cost of one token per forward: as [`quality`], with [`EntropyBound`] at 2 nats.
+///
+/// # Errors
+/// None with these values.
+pub fn balanced(
+    model: impl Denoiser + 'static,
+    sampler: impl SamplerLayer + 'static,
+) -> Result<Generator, Error> {
+    Ok(windowed(model, sampler)?.schedule(EntropyBound::new(2.0)?))
+}
+
+/// Twelve tokens a step, at about a seventh of the cost of one token per forward: as [`quality`], with [`TokensPerStep`].
+///
+/// # Errors
+/// None with these values.
+pub fn fast(
+    model: impl Denoiser + 'static,
+    sampler: impl SamplerLayer + 'static,
+) -> Result<Generator, Error> {
+    Ok(windowed(model, sampler)?.schedule(TokensPerStep::new(12)?))
+}
+
+fn windowed(
+    model: impl Denoiser + 'static,
+    sampler: impl SamplerLayer + 'static,
+) -> Result<Generator, Error> {
+    let joint = LearnedJoint::new(sampler).window(3)?.bound(0.001)?;
+    Ok(Generator::new(model).unmasker(joint))
 }
 
 /// Draws at this temperature, after truncation by p and then by k.

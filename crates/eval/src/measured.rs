@@ -36,11 +36,6 @@ impl Measured {
         Self { low: within(self.low), high: within(self.high), value: within(self.value), ..self }
     }
 
-    /// Whether the interval is wider than this share of the figure.
-    pub fn is_wider_than(&self, share: f64) -> bool {
-        self.high - self.low > share * self.value.abs()
-    }
-
     /// The mean of independent measurements of one thing, such as runs from several seeds; `None`
     /// of none. Each side of its interval is √(Σ side²) / m of the m measurements' own; n is their
     /// sum and the seed the first one's.
@@ -126,12 +121,6 @@ mod tests {
         assert_eq!((two.n, two.seed), (800, 7));
         assert_eq!(Measured::mean(&[ONE]).unwrap().n, 400);
         assert_eq!(Measured::mean(&[]), None);
-    }
-
-    #[test]
-    fn width_is_relative() {
-        let one = Measured { value: 0.2, low: 0.19, high: 0.22, n: 9, seed: 0 };
-        assert!(one.is_wider_than(0.14) && !one.is_wider_than(0.16));
     }
 
     #[test]

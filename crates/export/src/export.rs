@@ -112,16 +112,12 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let head_top = options.head_top.map(|k| HeadTop::new(HEAD_TOP, k, blueprint.vocab_size));
     let head_top = head_top.transpose()?;
     let base = BaseWeights::take(&blueprint, &mut Checkpoint::open(&options.checkpoint)?)?;
-    let sampler = match &options.sampler {
-        None => None,
-        Some(folder) => {
-            let mut checkpoint = Checkpoint::open(folder)?;
-            let form = form(options, &checkpoint)?;
-            Some((SamplerWeights::take(&blueprint, &mut checkpoint)?, form))
-        }
-    };
-    let form = sampler.as_ref().map(|(_, form)| *form);
-    let sampler = sampler.map(|(weights, _)| weights);
+    let sampler = options.sampler.as_ref().map(|folder| {
+        let mut checkpoint = Checkpoint::open(folder)?;
+        let form = form(options, &checkpoint)?;
+        Ok::<_, ExportError>((SamplerWeights::take(&blueprint, &mut checkpoint)?, form))
+    });
+    let (sampler, form) = sampler.transpose()?.unzip();
 
     let location = |tensor: &Tensor| layout.location(&tensor.file);
     let builder =

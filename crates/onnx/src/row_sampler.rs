@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use conjoint_core::{Canvas, RowId, TokenId, Vocabulary};
-use conjoint_export::SamplerRows;
+use conjoint_export::{Manifest, SamplerRows};
 use ort::value::{DynValue, Tensor};
 
 use crate::Error;
@@ -16,43 +16,37 @@ use crate::regroup::Regroup;
 use crate::session::{Graph, Opener, Signature};
 
 const CONTEXT: Signature = Signature {
-    inputs: &["words", "input_words", "key_mask", "hidden", "own"],
-    outputs: &["values", "keys", "bias", "cos", "sin"],
+    inputs: &["words", "input_words", "key_mask", "hidden"],
+    outputs: &["keys", "values", "bias", "cos", "sin"],
 };
 const PASS: Signature = Signature {
     inputs: &[
         "words",
         "row_words",
+        "asked",
         "positions",
+        "row_keys",
+        "queries",
+        "answers",
         "from",
-        "slots",
-        "back",
-        "unseen",
         "hidden",
-        "values",
         "keys",
+        "values",
         "bias",
         "cos",
         "sin",
-        "settled_keys",
-        "settled_values",
-        "settled_bias",
-        "settling",
     ],
-    outputs: &["hidden_next", "settled_keys_next", "settled_values_next", "settled_bias_next"],
+    outputs: &["hidden_next", "keys_next", "values_next"],
 };
-
-/// Added to the score of a key that is not to be seen; the graphs use the same.
-const UNSEEN: f32 = -1e30;
 
 /// The two graphs of a layer over rows.
 pub(crate) struct RowSampler {
-    /// Tells its groups from those of another layer.
+    /// Distinguishes its groups from those of another layer.
     id: u64,
     context: Graph,
     pass: Graph,
-    /// d.
-    head_dim: usize,
+    heads: usize,
+    kv_heads: usize,
 }
 
 /// Sequences that have taken part in the same passes of a step.
@@ -78,36 +72,37 @@ struct Member {
 /// What a pass takes from the one before.
 #[derive(Clone)]
 struct Tensors {
-    /// B: lanes of `context` and `settled`.
+    /// B.
     lanes: usize,
-    /// Hidden states of the last pass [N, 1, D], or of the forward [B, T, D].
+    /// Hidden states of the last pass [A, 1, D], or of the forward [B, T, D].
     hidden: Arc<DynValue>,
-    /// `values`, `keys`, `bias`, `cos` and `sin` of the context.
-    context: Arc<[DynValue; 5]>,
-    /// Keys, values and bias of the rows that are settled.
-    settled: Arc<[DynValue; 3]>,
+    /// Keys and values of all positions, of which the passes have computed some.
+    cache: Arc<[DynValue; 2]>,
+    /// `bias`, `cos` and `sin` of the context.
+    frame: Arc<[DynValue; 3]>,
 }
 
-/// The rows that a pass computes of one sequence, each with its place in the hidden states before: those that settle, and
-/// those asked for, which stay open.
+/// The rows that a pass computes of one sequence, each with its place in the hidden states before.
 struct Plan<'a> {
     canvas: &'a Canvas,
     lane: usize,
-    settling: Vec<(usize, usize)>,
+    /// Those asked for, which stay open.
     asked: Vec<(usize, usize)>,
+    /// Those that no later pass computes.
+    settling: Vec<(usize, usize)>,
 }
 
 /// The positions asked for of each sequence.
 type Asked = BTreeMap<usize, Vec<usize>>;
 
-/// What a pass gave: hidden states [N, 1, D], and where in them each row asked for is.
+/// What a pass gave: hidden states [A, 1, D], and where in them each row asked for is.
 pub(crate) struct Passed {
     pub hidden: Arc<DynValue>,
     pub rows: Vec<i64>,
 }
 
 impl RowSampler {
-    /// Opens the graphs of a folder; `head_dim` is d.
+    /// Opens the graphs of a folder with this manifest.
     ///
     /// # Errors
     /// Those of [`Opener::open`].
@@ -115,14 +110,15 @@ impl RowSampler {
         opener: &Opener,
         folder: &Path,
         graphs: &SamplerRows,
-        head_dim: usize,
+        manifest: &Manifest,
     ) -> Result<Self, Error> {
         static LAYERS: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
             id: LAYERS.fetch_add(1, Ordering::Relaxed),
             context: opener.open(folder.join(&graphs.context), &CONTEXT)?,
             pass: opener.open(folder.join(&graphs.pass), &PASS)?,
-            head_dim,
+            heads: manifest.heads,
+            kv_heads: manifest.kv_heads,
         })
     }
 
@@ -161,7 +157,6 @@ impl RowSampler {
             self.pass(&mut group.tensors, &plans)?;
             let mut first = 0;
             for (member, plan) in group.members.iter_mut().zip(&plans) {
-                first += plan.settling.len();
                 places[member.sequence] = before + first;
                 let open = plan.asked.iter().enumerate();
                 member.open = open.map(|(i, &(position, _))| (position, first + i)).collect();
@@ -246,82 +241,71 @@ impl RowSampler {
         let sequences: Vec<usize> = members.iter().map(|member| member.sequence).collect();
         let own: Vec<&Canvas> = sequences.iter().map(|&sequence| canvases[sequence]).collect();
         let batch = Batch::new(&own, state.length, words)?;
-        let places = members.iter().flat_map(|member| &member.open);
-        let places = places.map(|&(_, place)| place as i64).collect();
-        let places = self.context.named(vector(places))?;
         let (words, which, valid) = self.context.named(batch.into_distinct())?;
         let whole = sequences.iter().copied().eq(0..state.lengths.len());
         let hidden = match whole {
             true => Arc::clone(&state.value),
             false => Arc::new(regroup.select(&state.value, &sequences)?),
         };
-        let context = self.context.run_all(&[&words, &which, &valid, &hidden, &places])?;
-        let context: [DynValue; 5] = exactly(context)?;
-        let lanes = members.len();
-        let settled = Arc::new(self.nothing_settled(&context[1], lanes)?);
-        let tensors = Tensors { lanes, hidden, context: Arc::new(context), settled };
+        let context = self.context.run_all(&[&words, &which, &valid, &hidden])?;
+        let [keys, values, frame @ ..]: [DynValue; 5] = exactly(context)?;
+        let (cache, frame) = (Arc::new([keys, values]), Arc::new(frame));
+        let tensors = Tensors { lanes: members.len(), hidden, cache, frame };
         Ok(Some(Group { layer: self.id, members, tensors }))
     }
 
-    /// One row that nothing attends to, so that no tensor is empty.
-    fn nothing_settled(&self, keys: &DynValue, lanes: usize) -> Result<[DynValue; 3], Error> {
-        let shape = keys.shape();
-        let heads = shape.get(1).map_or(0, |&size| size as usize) / self.head_dim;
-        let zeros = || {
-            let zeros = vec![0.0_f32; lanes * heads * self.head_dim];
-            Tensor::from_array(([lanes, heads, self.head_dim], zeros)).map(Tensor::into_dyn)
-        };
-        let bias =
-            || Tensor::from_array(([lanes, 1, 1], vec![UNSEEN; lanes])).map(Tensor::into_dyn);
-        self.pass.named((|| Ok([zeros()?, zeros()?, bias()?]))())
-    }
-
-    /// Runs the pass of a group and advances its tensors. The rows of the plans follow each other, those first that settle.
+    /// Runs the pass of a group and advances its tensors. The rows asked for come first, in the order of the plans.
     fn pass(&self, tensors: &mut Tensors, plans: &[Plan<'_>]) -> Result<(), Error> {
+        let (heads, kv_heads, lanes) = (self.heads, self.kv_heads, tensors.lanes);
         let most = |count: fn(&Plan<'_>) -> usize| plans.iter().map(count).max().unwrap_or(0);
-        let settling = most(|plan| plan.settling.len());
-        let width = settling + most(|plan| plan.asked.len());
-        let mut columns: [Vec<i64>; 4] = Default::default();
-        let [tokens, positions, from, back] = &mut columns;
+        let asked_slots = most(|plan| plan.asked.len());
+        let width = asked_slots + most(|plan| plan.settling.len());
+        let asked_rows: usize = plans.iter().map(|plan| plan.asked.len()).sum();
+        let mut columns: [Vec<i64>; 5] = Default::default();
+        let [tokens, positions, row_keys, answers, from] = &mut columns;
         let append = |to: &mut Vec<i64>, value: usize| to.push(value as i64);
-        // Padding is row 0, which nothing attends to.
-        let mut slots = vec![0_i64; tensors.lanes * width];
-        let mut unseen = vec![UNSEEN; slots.len()];
-        for plan in plans {
-            for (own, first) in [(&plan.settling, 0), (&plan.asked, settling)] {
-                for (i, &(position, place)) in own.iter().enumerate() {
-                    let slot = plan.lane * width + first + i;
-                    (slots[slot], unseen[slot]) = (back.len() as i64, 0.0);
-                    append(back, slot);
-                    append(tokens, plan.canvas.tokens()[position] as usize);
-                    append(positions, position);
-                    append(from, place);
+        // Padding asks what the first row asks, for nobody.
+        let mut queries = vec![0_i64; lanes * heads * width];
+        let asked = plans.iter().map(|plan| (plan, &plan.asked, 0));
+        let settling = plans.iter().map(|plan| (plan, &plan.settling, asked_slots));
+        for (plan, rows, first) in asked.chain(settling) {
+            for (slot, &(position, before)) in (first..).zip(rows) {
+                let row = from.len();
+                append(tokens, plan.canvas.tokens()[position] as usize);
+                append(positions, position);
+                append(from, before);
+                for head in 0..kv_heads {
+                    row_keys.extend([plan.lane, head, position].map(|index| index as i64));
+                }
+                for head in 0..heads {
+                    let query = row * heads + head;
+                    queries[(plan.lane * heads + head) * width + slot] = query as i64;
+                    answers.extend([plan.lane, head, slot].map(|index| index as i64));
                 }
             }
         }
-        let (rows, lanes) = (back.len(), tensors.lanes);
-        let [tokens, positions, from, back] = columns;
+        let rows = from.len();
+        let [tokens, positions, row_keys, answers, from] = columns;
         let (words, which) = distinct(tokens);
-        let inputs = (|| {
+        let inputs: ort::Result<[DynValue; 8]> = (|| {
             Ok([
                 vector(words)?,
                 Tensor::from_array(([rows, 1], which))?.into_dyn(),
+                vector(vec![asked_rows as i64, asked_slots as i64])?,
                 Tensor::from_array(([rows, 1], positions))?.into_dyn(),
+                Tensor::from_array(([rows, kv_heads, 3], row_keys))?.into_dyn(),
+                Tensor::from_array(([lanes, heads, width], queries))?.into_dyn(),
+                Tensor::from_array(([rows, heads, 3], answers))?.into_dyn(),
                 vector(from)?,
-                Tensor::from_array(([lanes, width], slots))?.into_dyn(),
-                vector(back)?,
-                Tensor::from_array(([lanes, 1, width], unseen))?.into_dyn(),
-                vector(vec![settling as i64])?,
             ])
         })();
-        let [inputs @ .., settling] = &self.pass.named(inputs)?;
+        let inputs = self.pass.named(inputs)?;
         let mut all: Vec<&DynValue> = inputs.iter().collect();
         all.push(&tensors.hidden);
-        all.extend(tensors.context.iter().chain(tensors.settled.iter()));
-        all.push(settling);
-        let [hidden, keys, values, bias] = exactly(self.pass.run_all(&all)?)?;
+        all.extend(tensors.cache.iter().chain(tensors.frame.iter()));
+        let [hidden, keys, values] = exactly(self.pass.run_all(&all)?)?;
         tensors.hidden = Arc::new(hidden);
-        tensors.settled = Arc::new([keys, values, bias]);
+        tensors.cache = Arc::new([keys, values]);
         Ok(())
     }
 }
@@ -341,7 +325,7 @@ impl<'a> Plan<'a> {
         let settling = member.open.iter().filter(|row| !is_asked(row)).copied().collect();
         let open = |position| member.open.iter().find(|(open, _)| open == position).copied();
         let asked = positions.iter().filter_map(open).collect();
-        Self { canvas, lane: member.lane, settling, asked }
+        Self { canvas, lane: member.lane, asked, settling }
     }
 }
 

@@ -63,7 +63,7 @@ impl OnnxSamplerLayer {
         let passes = match (&manifest.graphs.sampler, &manifest.graphs.sampler_rows) {
             (Some(name), _) => Passes::Sequence(opener.open(folder.join(name), &SAMPLER)?),
             (None, Some(graphs)) => {
-                Passes::Rows(RowSampler::open(opener, folder, graphs, manifest.head_dim)?)
+                Passes::Rows(RowSampler::open(opener, folder, graphs, &manifest)?)
             }
             (None, None) => return Err(Error::NoSampler { folder: folder.to_owned() }),
         };
@@ -81,10 +81,10 @@ impl OnnxSamplerLayer {
             let (nothing, _) = self.head(&state.value, Vec::new(), request)?;
             return Ok(nothing);
         }
+        check(&canvases, request.rows)?;
         match &self.passes {
             Passes::Sequence(graph) => self.run_sequences(graph, state, &canvases, request),
             Passes::Rows(layer) => {
-                check(&canvases, request.rows)?;
                 let (words, regroup) = (&self.shared.vocabulary, &self.regroup);
                 let pass = || layer.run(state, &canvases, request.rows, words, regroup);
                 let head =
@@ -103,7 +103,7 @@ impl OnnxSamplerLayer {
         answer::rows(&self.shared, hidden, rows, request.form)
     }
 
-    /// All sequences that want a row go through the layer as one batch. If they are not the whole
+    /// All sequences with a row asked for go through the layer as one batch. If they are not the whole
     /// batch, they are taken out of it for that and put back after, so the others cost nothing.
     fn run_sequences(
         &self,
@@ -112,20 +112,23 @@ impl OnnxSamplerLayer {
         all: &[&Canvas],
         request: &Request<'_>,
     ) -> Result<Rows, Error> {
-        let wanting = sequences(request.rows);
-        let (canvases, rows) = part(all, &wanting, request.rows)?;
+        let (taking_part, rows) = part(request.rows);
+        let canvases: Vec<&Canvas> = taking_part.iter().map(|&sequence| all[sequence]).collect();
         let batch = Batch::new(&canvases, state.length, &self.shared.vocabulary)?;
         let rows = batch.flat(&rows)?;
         let (ids, valid) = graph.named(batch.into_tensors())?;
-        let whole = wanting.len() == all.len();
-        let taken = if whole { None } else { Some(self.regroup.select(&state.value, &wanting)?) };
+        let whole = taking_part.len() == all.len();
+        let taken = match whole {
+            true => None,
+            false => Some(self.regroup.select(&state.value, &taking_part)?),
+        };
         let hidden = taken.as_ref().unwrap_or(&state.value);
         let layer = || graph.run(&[&ids, &valid, hidden]).map(Arc::new);
         let head = |next: &_| self.head(next, rows, request);
         let (next, answer) = self.shared.passes.call(layer, head)?;
         state.value = match whole {
             true => next,
-            false => Arc::new(self.regroup.replace(&state.value, &wanting, &next)?),
+            false => Arc::new(self.regroup.replace(&state.value, &taking_part, &next)?),
         };
         Ok(answer)
     }
@@ -147,53 +150,41 @@ impl SamplerLayer for OnnxSamplerLayer {
     }
 }
 
-/// The sequences that rows belong to, each once, in order.
-fn sequences(rows: &[RowId]) -> Vec<usize> {
+/// The sequences that rows belong to, each once, in order; and the rows as they are numbered among them.
+fn part(rows: &[RowId]) -> (Vec<usize>, Vec<RowId>) {
     let mut sequences: Vec<usize> = rows.iter().map(|row| row.sequence).collect();
     sequences.sort_unstable();
     sequences.dedup();
-    sequences
-}
-
-/// These sequences' canvases, and the rows as they are numbered among them.
-fn part<'a>(
-    all: &[&'a Canvas],
-    sequences: &[usize],
-    rows: &[RowId],
-) -> Result<(Vec<&'a Canvas>, Vec<RowId>), Error> {
-    let renumbered = |row: &RowId| match sequences.binary_search(&row.sequence) {
-        Ok(sequence) if all.get(row.sequence).is_some_and(|c| row.position < c.len()) => {
-            Ok(RowId { sequence, ..*row })
-        }
-        _ => Err(Error::NoSuchRow { sequence: row.sequence, position: row.position }),
-    };
-    let rows = rows.iter().map(renumbered).collect::<Result<_, _>>()?;
-    let canvases = sequences.iter().filter_map(|&sequence| all.get(sequence).copied());
-    Ok((canvases.collect(), rows))
+    let number = |row: &RowId| sequences.partition_point(|&sequence| sequence < row.sequence);
+    let rows = rows.iter().map(|row| RowId { sequence: number(row), ..*row }).collect();
+    (sequences, rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn row((sequence, position): (usize, usize)) -> RowId {
+        RowId { sequence, position }
+    }
+
     #[test]
     fn a_part_of_a_batch_keeps_its_order() {
+        let (sequences, rows) = part(&[(2, 1), (0, 0), (2, 2)].map(row));
+        assert_eq!(sequences, [0, 2]);
+        assert_eq!(rows, [(1, 1), (0, 0), (1, 2)].map(row));
+    }
+
+    #[test]
+    fn rows_that_no_canvas_has_are_rejected() {
         let canvases: Vec<_> =
             (1..4).map(|length| Canvas::unconditional(length, 9).unwrap()).collect();
         let all: Vec<_> = canvases.iter().collect();
-        let rows = [(0, 0), (2, 1), (2, 2)];
-        let rows = rows.map(|(sequence, position)| RowId { sequence, position });
-        let wanting = sequences(&rows);
-        assert_eq!(wanting, [0, 2]);
-        let (some, renumbered) = part(&all, &wanting, &rows).unwrap();
-        assert_eq!(some, [&canvases[0], &canvases[2]]);
-        let renumbered: Vec<_> =
-            renumbered.iter().map(|row| (row.sequence, row.position)).collect();
-        assert_eq!(renumbered, [(0, 0), (1, 1), (1, 2)]);
+        check(&all, &[(0, 0), (2, 2)].map(row)).unwrap();
         for (sequence, position) in [(3, 0), (2, 3)] {
-            let beyond = [RowId { sequence, position }];
-            let error = part(&all, &[sequence], &beyond).unwrap_err();
-            let named = matches!(error, Error::NoSuchRow { sequence: s, .. } if s == sequence);
+            let error = check(&all, &[(0, 0), (sequence, position)].map(row)).unwrap_err();
+            let named = matches!(error, Error::NoSuchRow { sequence: s, position: p }
+                if (s, p) == (sequence, position));
             assert!(named, "{error}");
         }
     }

@@ -73,7 +73,7 @@ impl Sub for Calls {
 pub(crate) struct Clock(Mutex<Calls>);
 
 impl Clock {
-    /// Runs the two halves of a call, and counts it if both succeed. The second tells the size of its answer in bytes.
+    /// Runs the two halves of a call, and counts it if both succeed. The second returns the size of its answer in bytes.
     pub fn call<H, L>(
         &self,
         hidden: impl FnOnce() -> Result<H, Error>,

@@ -8,10 +8,11 @@ use conjoint_core::filter::{Filter, Temperature, TopP};
 use conjoint_core::order::{Entropy, Margin, Randomised};
 use conjoint_core::policy::Origin;
 use conjoint_core::presets::{
-    Adjust, Dream, DreamAlgorithm, FastDllm, Llada, Remasking, adjust, dream, fast_dllm, llada,
+    self, Adjust, Dream, DreamAlgorithm, FastDllm, Llada, Remasking, adjust, balanced, dream,
+    fast_dllm, llada, quality,
 };
-use conjoint_core::schedule::{DreamLinear, LladaEven, Threshold};
-use conjoint_core::unmasker::{Confidence, ExactSequential, Marginal, Score};
+use conjoint_core::schedule::{DreamLinear, EntropyBound, LladaEven, Threshold, TokensPerStep};
+use conjoint_core::unmasker::{Confidence, ExactSequential, LearnedJoint, Marginal, Score};
 use conjoint_testkit::{ExactRefiner, GoodnessOfFit, Law, TabularJoint};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -90,6 +91,13 @@ fn presets_are_compositions() {
     let sequential = model().unmasker(ExactSequential::default());
     let one_step = Adjust { steps: 1, ..Adjust::default() };
     same(adjust(oracle(&joint()), ExactRefiner, one_step), sequential);
+    let joint_sampler = LearnedJoint::new(ExactRefiner).window(3).unwrap().bound(0.001).unwrap();
+    let windowed = || model().unmasker(joint_sampler.clone());
+    let bound = |gamma| EntropyBound::new(gamma).unwrap();
+    same(quality(oracle(&joint()), ExactRefiner), windowed().schedule(bound(0.3)));
+    same(balanced(oracle(&joint()), ExactRefiner), windowed().schedule(bound(2.0)));
+    let twelve = TokensPerStep::new(12).unwrap();
+    same(presets::fast(oracle(&joint()), ExactRefiner), windowed().schedule(twelve));
 }
 
 fn same(preset: Result<Generator, conjoint_core::Error>, composed: Generator) {

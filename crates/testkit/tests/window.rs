@@ -29,12 +29,12 @@ fn tokens(generator: &Generator, joint: &TabularJoint, n: usize) -> Vec<Vec<Toke
     outputs.into_iter().map(|output| output.tokens).collect()
 }
 
-/// Six positions, K = 3: after the full forward five are masked, then four.
+/// Six positions, K = 3: after the full forward five are masked, then four. A window of w is chosen anew after each pass.
 #[test]
 fn a_pass_asks_for_the_rows_of_the_window_that_are_still_masked() {
     let joint = TabularJoint::random(6, 2, 0.5, 3).unwrap();
     for (window, expected) in
-        [(None, [5, 4, 2, 1]), (Some(1), [2, 1, 2, 1]), (Some(2), [5, 4, 2, 1])]
+        [(None, [5, 4, 2, 1]), (Some(1), [2, 1, 2, 1]), (Some(2), [5, 3, 2, 1])]
     {
         let counts = Arc::default();
         let layer = Counting(ExactRefiner, Arc::clone(&counts));
@@ -51,10 +51,24 @@ fn a_window_of_everything_changes_no_token_and_a_small_one_the_order() {
     let plain = || LearnedJoint::new(NoisyRefiner::new(1.0, 2).unwrap());
     let of = |strategy| tokens(&generator(&joint, 3, strategy), &joint, 300);
     let whole = of(plain());
-    assert_eq!(whole, of(plain().window(2).unwrap()));
+    // Before its last token a step of three has four masked positions left.
+    assert_eq!(whole, of(plain().window(4).unwrap()));
     assert_eq!(whole, of(plain().window(usize::MAX).unwrap()));
     assert_ne!(whole, of(plain().window(1).unwrap()));
     assert!(LearnedJoint::new(ExactRefiner).window(0).is_err());
+}
+
+/// With an exact layer a window changes the order alone.
+#[test]
+fn a_window_keeps_the_joint() {
+    let random = TabularJoint::random(4, 2, 0.5, 3).unwrap();
+    for joint in [&random, &parity()] {
+        for (k, w) in [(2, 1), (3, 1), (3, 2), (4, 1), (4, 2)] {
+            let strategy = LearnedJoint::new(ExactRefiner).window(w).unwrap();
+            let far = distance(&generator(joint, k, strategy), joint, &joint.masked());
+            assert!(far < ZERO, "K = {k}, window {w}: {far}");
+        }
+    }
 }
 
 /// With an exact layer a bound of 0 costs nothing of the law: what is drawn beside one token is certain. A bound that is never

@@ -37,7 +37,7 @@ pub(crate) fn candidates(
     let candidate = |(&(_, position), row): (&(usize, usize), &[f32])| {
         let mut logits = row.to_vec();
         logits[tables.config().mask_token_id as usize] = f32::NEG_INFINITY;
-        // A row in which nothing is possible is not revealed; the loss will tell of it.
+        // A row in which nothing is possible is not revealed; the loss reports it.
         let entropy = RowStats::of(&logits).map_or(f64::INFINITY, |row| row.entropy);
         Candidate { position, entropy, logits }
     };

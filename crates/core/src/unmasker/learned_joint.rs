@@ -10,15 +10,15 @@ use crate::{Error, Order, SamplerLayer};
 /// as it now stands and reveals one token from its refined rows. The policy says which K positions: an order and a
 /// schedule leave the passes open to all masked positions, a policy with a rule of its own to those that it selected.
 ///
-/// With a [window](Self::window) of w the passes look only at the w · K candidates that came first in the ranking
-/// after the full forward, and the step reveals its K tokens among them. A pass costs the output layer on
-/// w · K rows instead of on all that are masked, which for large vocabularies is most of a pass.
+/// With a [window](Self::window) of w the passes look only at candidates that rank high: w for each token that the step
+/// has yet to reveal, chosen anew after each pass. The step reveals its K tokens among them. A pass over rows then costs
+/// these rows, instead of all that are masked.
 ///
 /// **Law.** With K = 1 it is [`ExactSequential`](super::ExactSequential), token for token for the
 /// same seed. With K > 1 it is exact if the sampler layer answers the model's true conditionals, and
 /// as near to the model's joint as the layer is to them otherwise. Which rows are in the window depends on rows alone, so
-/// that all of this holds with a window too; what it changes is the order: a position outside it cannot be
-/// revealed in this step, however sure the layer has become of it. Source: arXiv 2509.22738, without windows.
+/// that all of this holds with a window too; what it changes is the order: a position that has left it cannot be
+/// revealed in this step, however sure the layer would have become of it. Source: arXiv 2509.22738, without windows.
 ///
 /// With a [bound](Self::bound) of γ nats, several tokens are drawn from one set of rows where they hardly depend on each
 /// other, which saves passes. The law of each such draw is within γ of the rows' joint; see [`EntropyBound`].
@@ -36,7 +36,8 @@ impl LearnedJoint {
         Self { sampler: Arc::new(sampler), order: None, window: None, bound: None }
     }
 
-    /// Looks at `w` candidates for each token of a step, instead of at all.
+    /// Looks at `w` candidates for each token that a step has yet to reveal, instead of at all. 3 is a good choice for a
+    /// layer that was trained for it; see `docs/choosing.md`.
     ///
     /// # Errors
     /// [`Error::Parameter`] if it is 0.
@@ -65,7 +66,7 @@ impl LearnedJoint {
 impl Unmasker for LearnedJoint {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let left = view.quota();
-        if let Some(w) = self.window.filter(|_| view.round() == 0) {
+        if let Some(w) = self.window {
             view.narrow_to_best(w.saturating_mul(left));
         }
         let entropy = |rank| view.row(view.ranked(rank)).stats.entropy;

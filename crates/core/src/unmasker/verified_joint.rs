@@ -28,7 +28,7 @@ use crate::{Error, Order, Row, SamplerLayer, StepRequest, TokenId};
 /// conditionals belong to one joint. For other models, and with filters that change the law of a token, it is the law
 /// of another order than `ExactSequential`'s.
 ///
-/// [`Output`](crate::Output) tells what it cost. `steps` is the number of rounds, `denoiser_calls` the number of
+/// [`Output`](crate::Output) holds what it cost. `steps` is the number of rounds, `denoiser_calls` the number of
 /// canvases (up to K a round), `sampler_calls` the number of drafts. `drawn − steps` drafts were kept.
 ///
 /// Sources: the acceptance rule is that of Leviathan et al. (arXiv 2211.17192), the layer that of arXiv 2509.22738; their

@@ -94,6 +94,8 @@ mod tests {
         {
             assert!(line(bad).is_err(), "{bad}");
         }
+        assert_eq!(name("fast"), name("joint:window=3:bound=0.001+per-step:12"));
+        assert!(line("fast/rcr").is_err());
         assert!(line("p2+cosine:4").is_ok() && line("klass+threshold").is_ok());
         assert_eq!(name("joint+klass:0.8/wino:0.7"), "joint+klass/wino:0.7");
         assert_eq!(name("marginal/rcr"), "marginal/rcr");

@@ -35,6 +35,7 @@ mod entry;
 mod line;
 mod orders;
 mod part;
+mod preset;
 mod revisers;
 mod schedules;
 mod spec;
@@ -49,6 +50,7 @@ pub use entry::{Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, Unmas
 pub use line::Line;
 pub use orders::OrderSpec;
 pub use part::{HowMany, Part, Uses, reject_unused};
+pub use preset::{PRESETS, Preset};
 pub use revisers::ReviserSpec;
 pub use schedules::ScheduleSpec;
 pub use spec::Values;
@@ -135,12 +137,14 @@ impl Registry {
         OrderSpec::parse(text, &self.orders)
     }
 
-    /// Parses a line of a comparison: `UNMASKER`, `UNMASKER+SCHEDULE`, or either with `/REVISER` behind it.
+    /// Parses a line of a comparison: `UNMASKER`, `UNMASKER+SCHEDULE`, or either with `/REVISER` behind it; or the name of a
+    /// [`Preset`].
     ///
     /// # Errors
     /// Those of [`unmasker`](Self::unmasker) and [`schedule`](Self::schedule), and [`Error::Unused`] if the strategy takes
     /// no schedule.
     pub fn line(&self, text: &str) -> Result<Line, Error> {
+        let text = preset::find(text).map_or(text, |preset| preset.line);
         let (rest, reviser) = match text.split_once('/') {
             None => (text, None),
             Some((rest, reviser)) => (rest, Some(self.reviser(reviser)?)),
@@ -155,6 +159,14 @@ impl Registry {
             None => line,
             Some(reviser) => line.revised(reviser),
         })
+    }
+
+    /// A line of help for each preset: what it stands for, and what for.
+    pub fn preset_help(&self) -> String {
+        let line = |preset: &Preset| {
+            format!("  {:<9} {}\n            {}\n", preset.name, preset.line, preset.about)
+        };
+        PRESETS.iter().map(line).collect()
     }
 
     /// A line of help for each strategy: its parameters with their defaults, and what it does.

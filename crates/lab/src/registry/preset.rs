@@ -1,0 +1,36 @@
+/// A strategy for a budget, by name: one of [`PRESETS`]. [`Registry::line`](super::Registry::line) parses its name as it
+/// parses its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preset {
+    /// Such as `fast`.
+    pub name: &'static str,
+    /// What it stands for, as `UNMASKER+SCHEDULE`.
+    pub line: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+/// The strategies of [`conjoint::presets::quality`], [`balanced`](conjoint::presets::balanced) and
+/// [`fast`](conjoint::presets::fast). All need a sampler layer.
+pub const PRESETS: [Preset; 3] = [
+    Preset {
+        name: "quality",
+        line: "joint:window=3:bound=0.001+entropy-bound:0.3",
+        about: "nearly as good as one token per forward, at less than half the cost",
+    },
+    Preset {
+        name: "balanced",
+        line: "joint:window=3:bound=0.001+entropy-bound:2",
+        about: "a quarter of the cost of one token per forward",
+    },
+    Preset {
+        name: "fast",
+        line: "joint:window=3:bound=0.001+per-step:12",
+        about: "a seventh of the cost of one token per forward",
+    },
+];
+
+/// The preset of a name.
+pub(crate) fn find(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
+}
