@@ -1,5 +1,5 @@
 //! One prompt, three ways to unmask it: one token per forward, four independent tokens per
-//! forward, and four tokens per forward with the learned joint sampler.
+//! forward, and several with the learned joint sampler.
 //!
 //!     cargo run --release --example quickstart ["<story>the old"]
 use std::time::Instant;
@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
     let ways = [
         ("exact sequential, 1 token per forward", exact),
         ("marginal, 4 tokens per forward", marginal),
-        ("learned joint, 4 tokens per forward", joint),
+        ("learned joint, preset `balanced`", joint),
     ];
     for (name, generator) in ways {
         let start = Instant::now();

@@ -17,7 +17,7 @@ const FLAGS: Flags =
 /// A sampler pass counts at its measured cost. Every point is kept once it is measured, so that an
 /// interrupted comparison goes on where it stopped. Writes report.json, report.md and one SVG a figure.
 ///
-/// A strategy is UNMASKER or UNMASKER+SCHEDULE, either with /REVISER behind it (`conjoint strategies` lists them).
+/// A strategy is UNMASKER or UNMASKER+SCHEDULE, either with /REVISER behind it, or a preset (`conjoint strategies` lists them).
 /// Without a schedule it is run at each of --k, where it has such a choice.
 ///
 ///     conjoint compare --model models/tiny --strategies exact,marginal,joint,joint+klass:0.8,joint/wino

@@ -129,6 +129,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Unmasker, schedule and reviser.
 type Strategy = (UnmaskerSpec, ScheduleSpec, Option<ReviserSpec>);
 
 /// The strategy, once every flag has been found to be of use to it.

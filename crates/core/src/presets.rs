@@ -234,7 +234,7 @@ pub fn adjust(
     drawing(generator, with.temperature, with.top_p, None)
 }
 
-/// Nearly as good as one token per forward, at less than half the cost: a sampler layer that looks at a window of 3 and
+/// Nearly as good as one token per forward, at two fifths of its cost on `models/tiny`: a sampler layer that looks at a window of 3 and
 /// draws within [bounds](LearnedJoint::bound) of 0.001 nats, with [`EntropyBound`] at 0.3 nats.
 ///
 /// This, [`balanced`] and [`fast`] are points of the measurements in `docs/choosing.md`.
@@ -248,7 +248,7 @@ pub fn quality(
     Ok(windowed(model, sampler)?.schedule(EntropyBound::new(0.3)?))
 }
 
-/// About a quarter of the cost of one token per forward: as [`quality`], with [`EntropyBound`] at 2 nats.
+/// A quarter of the cost of one token per forward on `models/tiny`: as [`quality`], with [`EntropyBound`] at 2 nats.
 ///
 /// # Errors
 /// None with these values.
@@ -259,7 +259,7 @@ pub fn balanced(
     Ok(windowed(model, sampler)?.schedule(EntropyBound::new(2.0)?))
 }
 
-/// Twelve tokens a step, at about a seventh of the cost of one token per forward: as [`quality`], with [`TokensPerStep`].
+/// Twelve tokens a step, a seventh of the cost of one token per forward on `models/tiny`: as [`quality`], with [`TokensPerStep`].
 ///
 /// # Errors
 /// None with these values.

@@ -14,7 +14,8 @@ pub enum SamplerForm {
     #[default]
     Sequence,
     /// The candidates that the step looks at and the tokens just revealed, S rows: the other positions keep the keys and values
-    /// of the step's first pass. That first pass gives the same rows as the other form's. A pass costs S / T of a layer.
+    /// of the step's first pass. That first pass gives the same rows as the other form's. A pass costs S / T of a layer's linear
+    /// parts.
     Rows,
 }
 

@@ -2,22 +2,20 @@
 
 use crate::blueprint::Blueprint;
 use crate::graph::{Attribute, Dim, Graph, Value};
-use crate::model::{BATCH, Builder, LENGTH, TRANSPOSED, linear};
+use crate::model::{BATCH, Builder, LENGTH, ROWS, TRANSPOSED, linear};
 use crate::operators::{MASKED_SCORE, Operators};
 use crate::proto::{ModelProto, element};
 use crate::weights::{BaseWeights, SamplerWeights};
 
-/// N: rows of a pass, over all sequences.
-const ROWS: Dim = Dim::Any("rows");
 /// S: the most rows of one sequence.
 const SLOTS: Dim = Dim::Any("slots");
 /// U: distinct tokens.
 const WORDS: Dim = Dim::Any("words");
 const ONE: Dim = Dim::Fixed(1);
-/// Three numbers that say where something is.
+/// An index of three numbers, such as (sequence, head, position).
 const INDEX: Dim = Dim::Fixed(3);
 
-/// Which queries of the rows are attended with, all i64.
+/// Where the rows' queries go in attention, and where their results come from, in i64.
 struct Lanes {
     /// The queries of each slot, in the flattened N · heads: [B, heads, S].
     queries: Value,
@@ -68,8 +66,8 @@ impl Builder<'_> {
         let bias = graph.op("Where", &[&key_mask, &seen, &unseen]);
         let axes = graph.ints(&[1, 2]);
         let bias = graph.op("Unsqueeze", &[&bias, &axes]);
-        let keys = by_layers(&mut graph, keys);
-        let values = by_layers(&mut graph, values);
+        let keys = joined_layers(&mut graph, keys);
+        let values = joined_layers(&mut graph, values);
         let cache = self.cache(weights.layers.len());
         graph.output(keys, "keys", &cache);
         graph.output(values, "values", &cache);
@@ -80,8 +78,8 @@ impl Builder<'_> {
         self.finish(graph, "Sampler layer: what all positions contribute to a step's passes.")
     }
 
-    /// One pass over N rows of all sequences together, of which the attention of each has up to S slots. The rows asked for come
-    /// first, among the rows and in the slots. Of the others, only keys and values are needed.
+    /// One pass over N rows of all sequences together; attention has up to S slots a sequence. The rows asked for come
+    /// first, among the rows and in the slots. Of the others the last layer computes keys and values alone.
     ///
     /// - `words` i64 [U], the distinct tokens of the rows, and `row_words` i64 [N, 1], which of them is where;
     /// - `asked` i64 \[2\]: how many rows are asked for, A, and how many slots they take at most;
@@ -95,7 +93,8 @@ impl Builder<'_> {
     ///
     /// → `hidden_next` f32 [A, 1, D], and `keys_next` and `values_next`, in which those of the rows are new.
     ///
-    /// Only attention is padded: everything else costs N rows, however they are spread over the sequences.
+    /// The linear parts cost N rows, however they are spread over the sequences. Attention is padded to S slots a sequence, and
+    /// the keys and values of all B sequences are copied.
     pub(crate) fn sampler_rows(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
         let mut graph = Graph::new("sampler-rows", self.location);
         let blueprint = self.blueprint;
@@ -128,8 +127,8 @@ impl Builder<'_> {
         let prior = self.by_row(&mut graph, &hidden, blueprint.hidden_size);
         let mut prior = graph.op("Gather", &[&prior, &from]);
         let mut x = self.fuse_words(&mut graph, base, weights, [&words, &which], &prior);
-        let keys = self.by_layer(&mut graph, &keys, layers);
-        let values = self.by_layer(&mut graph, &values, layers);
+        let keys = self.split_layers(&mut graph, &keys, layers);
+        let values = self.split_layers(&mut graph, &values, layers);
 
         let (mut keys_next, mut values_next) = (Vec::new(), Vec::new());
         for (number, layer) in weights.layers.iter().enumerate() {
@@ -140,14 +139,14 @@ impl Builder<'_> {
             let k = self.replaced(&mut graph, &keys[number], &row_keys, &k);
             let v = self.replaced(&mut graph, &values[number], &row_keys, &v);
             if number + 1 == layers {
-                let mut asked = |x: &mut Value, axis: i64, count: &Value| {
+                let mut keep_asked = |x: &mut Value, axis: i64, count: &Value| {
                     let (first, axis) = (graph.ints(&[0]), graph.ints(&[axis]));
                     *x = graph.op("Slice", &[&*x, &first, count, &axis]);
                 };
-                asked(&mut lanes.queries, 2, &slots);
+                keep_asked(&mut lanes.queries, 2, &slots);
                 for of_rows in [&mut lanes.answers, &mut positions, &mut prior, &mut normed, &mut x]
                 {
-                    asked(of_rows, 0, &rows);
+                    keep_asked(of_rows, 0, &rows);
                 }
                 places = self.operators.places(&mut graph, [&cos, &sin], &positions);
             }
@@ -163,8 +162,8 @@ impl Builder<'_> {
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);
         let next = self.by_sequence(&mut graph, &places, &next, blueprint.hidden_size);
-        let keys_next = by_layers(&mut graph, keys_next);
-        let values_next = by_layers(&mut graph, values_next);
+        let keys_next = joined_layers(&mut graph, keys_next);
+        let values_next = joined_layers(&mut graph, values_next);
         graph.output(next, "hidden_next", &[Dim::Any("asked"), ONE, width]);
         graph.output(keys_next, "keys_next", &cache);
         graph.output(values_next, "values_next", &cache);
@@ -251,7 +250,7 @@ impl Builder<'_> {
     }
 
     /// The layers' shares [B, kv_heads, T, d] of [B, L · kv_heads, T, d].
-    fn by_layer(&self, graph: &mut Graph, x: &Value, layers: usize) -> Vec<Value> {
+    fn split_layers(&self, graph: &mut Graph, x: &Value, layers: usize) -> Vec<Value> {
         if layers == 1 {
             return vec![x.clone()];
         }
@@ -272,7 +271,7 @@ impl Builder<'_> {
 }
 
 /// The layers' [B, kv_heads, T, d] as one [B, L · kv_heads, T, d].
-fn by_layers(graph: &mut Graph, layers: Vec<Value>) -> Value {
+fn joined_layers(graph: &mut Graph, layers: Vec<Value>) -> Value {
     match &layers[..] {
         [only] => only.clone(),
         several => {

@@ -61,7 +61,7 @@ pub(crate) struct Group {
 struct Member {
     /// Its number in the batch of the forward.
     sequence: usize,
-    /// Its row in the tensors. Rows of sequences that no longer take part stay, and cost little.
+    /// Its index along B. A sequence that no longer takes part keeps its place, which costs its share of attention.
     lane: usize,
     /// The positions that a pass may compute, each with its place in the hidden states.
     open: Vec<(usize, usize)>,
@@ -76,7 +76,7 @@ struct Tensors {
     lanes: usize,
     /// Hidden states of the last pass [A, 1, D], or of the forward [B, T, D].
     hidden: Arc<DynValue>,
-    /// Keys and values of all positions, of which the passes have computed some.
+    /// Keys and values of all positions, as the last pass left them.
     cache: Arc<[DynValue; 2]>,
     /// `bias`, `cos` and `sin` of the context.
     frame: Arc<[DynValue; 3]>,
@@ -264,7 +264,7 @@ impl RowSampler {
         let mut columns: [Vec<i64>; 5] = Default::default();
         let [tokens, positions, row_keys, answers, from] = &mut columns;
         let append = |to: &mut Vec<i64>, value: usize| to.push(value as i64);
-        // Padding asks what the first row asks, for nobody.
+        // Padding repeats the first row's query; its result is not read.
         let mut queries = vec![0_i64; lanes * heads * width];
         let asked = plans.iter().map(|plan| (plan, &plan.asked, 0));
         let settling = plans.iter().map(|plan| (plan, &plan.settling, asked_slots));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ZERO, law, oracle};
+use common::{ZERO, blank, law, oracle};
 use conjoint_core::Generator;
 use conjoint_core::filter::{Filter, Temperature, TopP};
 use conjoint_core::order::{Entropy, Margin, Randomised};
@@ -13,7 +13,7 @@ use conjoint_core::presets::{
 };
 use conjoint_core::schedule::{DreamLinear, EntropyBound, LladaEven, Threshold, TokensPerStep};
 use conjoint_core::unmasker::{Confidence, ExactSequential, LearnedJoint, Marginal, Score};
-use conjoint_testkit::{ExactRefiner, GoodnessOfFit, Law, TabularJoint};
+use conjoint_testkit::{ExactRefiner, GoodnessOfFit, Law, NoisyRefiner, TabularJoint};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -91,13 +91,37 @@ fn presets_are_compositions() {
     let sequential = model().unmasker(ExactSequential::default());
     let one_step = Adjust { steps: 1, ..Adjust::default() };
     same(adjust(oracle(&joint()), ExactRefiner, one_step), sequential);
-    let joint_sampler = LearnedJoint::new(ExactRefiner).window(3).unwrap().bound(0.001).unwrap();
-    let windowed = || model().unmasker(joint_sampler.clone());
+}
+
+/// Token for token, over a layer that is not exact, and each in a way of its own.
+#[test]
+fn the_presets_of_the_sampler_layer_are_compositions() {
+    let joint = TabularJoint::random(9, 3, 0.5, 7).unwrap();
+    let layer = || NoisyRefiner::new(1.0, 2).unwrap();
+    let run = |generator: Generator| {
+        let outputs = generator.seed(5).run(vec![blank(&joint); 40], &mut ()).unwrap();
+        let of = |output: conjoint_core::Output| {
+            (output.tokens, output.denoiser_calls, output.sampler_calls)
+        };
+        outputs.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let windowed = LearnedJoint::new(layer()).window(3).unwrap().bound(0.001).unwrap();
+    let composed = |schedule: Box<dyn Fn(Generator) -> Generator>| {
+        run(schedule(Generator::new(oracle(&joint)).unmasker(windowed.clone())))
+    };
     let bound = |gamma| EntropyBound::new(gamma).unwrap();
-    same(quality(oracle(&joint()), ExactRefiner), windowed().schedule(bound(0.3)));
-    same(balanced(oracle(&joint()), ExactRefiner), windowed().schedule(bound(2.0)));
-    let twelve = TokensPerStep::new(12).unwrap();
-    same(presets::fast(oracle(&joint()), ExactRefiner), windowed().schedule(twelve));
+    let presets = [
+        run(quality(oracle(&joint), layer()).unwrap()),
+        run(balanced(oracle(&joint), layer()).unwrap()),
+        run(presets::fast(oracle(&joint), layer()).unwrap()),
+    ];
+    let compositions = [
+        composed(Box::new(move |generator| generator.schedule(bound(0.3)))),
+        composed(Box::new(move |generator| generator.schedule(bound(2.0)))),
+        composed(Box::new(|generator| generator.schedule(TokensPerStep::new(12).unwrap()))),
+    ];
+    assert_eq!(presets, compositions);
+    assert!(presets[0] != presets[1] && presets[1] != presets[2]);
 }
 
 fn same(preset: Result<Generator, conjoint_core::Error>, composed: Generator) {

@@ -63,7 +63,7 @@ fn a_window_of_everything_changes_no_token_and_a_small_one_the_order() {
 fn a_window_keeps_the_joint() {
     let random = TabularJoint::random(4, 2, 0.5, 3).unwrap();
     for joint in [&random, &parity()] {
-        for (k, w) in [(2, 1), (3, 1), (3, 2), (4, 1), (4, 2)] {
+        for (k, w) in [(3, 2), (4, 2)] {
             let strategy = LearnedJoint::new(ExactRefiner).window(w).unwrap();
             let far = distance(&generator(joint, k, strategy), joint, &joint.masked());
             assert!(far < ZERO, "K = {k}, window {w}: {far}");

@@ -10,9 +10,9 @@ use crate::{Error, Order, SamplerLayer};
 /// as it now stands and reveals one token from its refined rows. The policy says which K positions: an order and a
 /// schedule leave the passes open to all masked positions, a policy with a rule of its own to those that it selected.
 ///
-/// With a [window](Self::window) of w the passes look only at candidates that rank high: w for each token that the step
-/// has yet to reveal, chosen anew after each pass. The step reveals its K tokens among them. A pass over rows then costs
-/// these rows, instead of all that are masked.
+/// With a [window](Self::window) of w the passes look only at candidates that rank high. Before each token, the step keeps the
+/// first w candidates for each token that it has yet to reveal, this one included, and drops the others: the first pass
+/// computes w · K − 1 rows, the next one w · (K − 1) − 1. A pass over rows costs these rows, instead of all that are masked.
 ///
 /// **Law.** With K = 1 it is [`ExactSequential`](super::ExactSequential), token for token for the
 /// same seed. With K > 1 it is exact if the sampler layer answers the model's true conditionals, and
@@ -66,9 +66,6 @@ impl LearnedJoint {
 impl Unmasker for LearnedJoint {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let left = view.quota();
-        if let Some(w) = self.window {
-            view.narrow_to_best(w.saturating_mul(left));
-        }
         let entropy = |rank| view.row(view.ranked(rank)).stats.entropy;
         let count = self.bound.map_or(1, |bound| bound.count((0..left).map(entropy)));
         for rank in 0..count {
@@ -76,7 +73,13 @@ impl Unmasker for LearnedJoint {
             let drawn = view.draw(next)?;
             view.reveal(next, drawn);
         }
-        Ok(if left == count { Next::EndStep } else { Next::Refine })
+        if left == count {
+            return Ok(Next::EndStep);
+        }
+        if let Some(w) = self.window {
+            view.narrow_to_best(w.saturating_mul(left));
+        }
+        Ok(Next::Refine)
     }
 
     fn order(&self) -> Option<Arc<dyn Order>> {

@@ -2,7 +2,7 @@ use super::{Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
 use crate::Error;
 
 /// One line of a comparison: a strategy at several K, or with a schedule of its own, as `marginal`,
-/// `marginal+threshold:0.9`, `joint+klass/wino` or `p2:eta=2`. [`Registry::line`](super::Registry::line) parses it.
+/// `marginal+threshold:0.9`, `joint+klass/wino`, `p2:eta=2` or the preset `fast`. [`Registry::line`](super::Registry::line) parses it.
 #[derive(Debug, Clone)]
 pub struct Line {
     unmasker: UnmaskerSpec,
@@ -79,10 +79,25 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Registry;
+    use crate::registry::{PRESETS, Registry, UnmaskerEntry};
 
     fn line(text: &str) -> Result<Line, Error> {
         Registry::builtin().line(text)
+    }
+
+    #[test]
+    fn presets_are_lines() {
+        for preset in PRESETS {
+            let (own, of) = (line(preset.name).unwrap(), line(preset.line).unwrap());
+            let schedule = |line: &Line| line.schedule().unwrap().to_string();
+            assert_eq!((own.name(), schedule(&own)), (of.name(), schedule(&of)));
+            assert!(line(&format!("{}/rcr", preset.name)).is_err());
+        }
+        let entry = UnmaskerEntry::new("fast", "a strategy of one's own", |_, _| {
+            Ok(conjoint::unmasker::ExactSequential::default())
+        });
+        let own = Registry::builtin().with_unmasker(entry).line("fast").unwrap();
+        assert_eq!((own.name().as_str(), own.schedule().is_none()), ("fast", true));
     }
 
     #[test]
@@ -94,8 +109,6 @@ mod tests {
         {
             assert!(line(bad).is_err(), "{bad}");
         }
-        assert_eq!(name("fast"), name("joint:window=3:bound=0.001+per-step:12"));
-        assert!(line("fast/rcr").is_err());
         assert!(line("p2+cosine:4").is_ok() && line("klass+threshold").is_ok());
         assert_eq!(name("joint+klass:0.8/wino:0.7"), "joint+klass/wino:0.7");
         assert_eq!(name("marginal/rcr"), "marginal/rcr");

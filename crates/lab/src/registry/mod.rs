@@ -1,4 +1,4 @@
-//! Strategies, schedules, orders and revisers by name, the built-in ones and a user's own.
+//! Strategies, schedules, orders, revisers and presets by name, the built-in ones and a user's own.
 //!
 //! A name is written `NAME`, `NAME:VALUE` or `NAME:PARAMETER=VALUE:PARAMETER=VALUE`. Values without a parameter's name go by
 //! their place. A [`Registry`] parses such texts into specs. A spec then makes the strategy, schedule or order.
@@ -144,7 +144,10 @@ impl Registry {
     /// Those of [`unmasker`](Self::unmasker) and [`schedule`](Self::schedule), and [`Error::Unused`] if the strategy takes
     /// no schedule.
     pub fn line(&self, text: &str) -> Result<Line, Error> {
-        let text = preset::find(text).map_or(text, |preset| preset.line);
+        // A strategy of one's own may have the name of a preset.
+        let is_own = self.unmaskers.iter().any(|entry| entry.name() == text);
+        let preset = preset::find(text).filter(|_| !is_own);
+        let text = preset.map_or(text, |preset| preset.line);
         let (rest, reviser) = match text.split_once('/') {
             None => (text, None),
             Some((rest, reviser)) => (rest, Some(self.reviser(reviser)?)),
@@ -161,7 +164,7 @@ impl Registry {
         })
     }
 
-    /// A line of help for each preset: what it stands for, and what for.
+    /// Two lines of help for each preset: what it stands for, and what it is for.
     pub fn preset_help(&self) -> String {
         let line = |preset: &Preset| {
             format!("  {:<9} {}\n            {}\n", preset.name, preset.line, preset.about)

@@ -1,5 +1,5 @@
-/// A strategy for a budget, by name: one of [`PRESETS`]. [`Registry::line`](super::Registry::line) parses its name as it
-/// parses its line.
+/// A name for a line that suits a budget. [`Registry::line`](super::Registry::line) accepts the name in place of the line; it
+/// takes no schedule and no reviser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preset {
     /// Such as `fast`.
@@ -10,23 +10,23 @@ pub struct Preset {
     pub about: &'static str,
 }
 
-/// The strategies of [`conjoint::presets::quality`], [`balanced`](conjoint::presets::balanced) and
+/// The presets: the strategies of [`conjoint::presets::quality`], [`balanced`](conjoint::presets::balanced) and
 /// [`fast`](conjoint::presets::fast). All need a sampler layer.
 pub const PRESETS: [Preset; 3] = [
     Preset {
         name: "quality",
         line: "joint:window=3:bound=0.001+entropy-bound:0.3",
-        about: "nearly as good as one token per forward, at less than half the cost",
+        about: "nearly as good as one token per forward, at two fifths of its cost on models/tiny",
     },
     Preset {
         name: "balanced",
         line: "joint:window=3:bound=0.001+entropy-bound:2",
-        about: "a quarter of the cost of one token per forward",
+        about: "a quarter of the cost of one token per forward on models/tiny",
     },
     Preset {
         name: "fast",
         line: "joint:window=3:bound=0.001+per-step:12",
-        about: "a seventh of the cost of one token per forward",
+        about: "a seventh of the cost of one token per forward on models/tiny",
     },
 ];
 

@@ -10,7 +10,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
     let entries = [
         UnmaskerEntry::new(
             "joint",
-            "one full forward, then a sampler pass before each further token; over all rows, or w · K of window w; tokens that depend on each other by at most bound nats share a pass",
+            "one full forward, then a sampler pass before each further token; over all rows, or w for each token still to be revealed; tokens that depend on each other by at most bound nats share a pass",
             |values, context| {
                 let mut strategy = LearnedJoint::new(context.layer()?);
                 if let Some(w) = values.given_count("window")? {
