@@ -37,6 +37,9 @@ pub struct Arguments {
     /// settle that [default: yes for Dream, no for LLaDA]
     #[arg(long)]
     shift: Option<bool>,
+    /// A key of config.json that conjoint does not know and that changes nothing in what the model computes; may be repeated
+    #[arg(long = "ignore-key", value_name = "KEY")]
+    ignored_keys: Vec<String>,
     /// How many of the most probable tokens the condensed head gives of each row, at most all; 0 writes no condensed
     /// head
     #[arg(long, value_name = "K", default_value_t = 64)]
@@ -56,6 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         out: arguments.out.clone(),
         operators,
         shift: arguments.shift,
+        ignored_keys: arguments.ignored_keys.clone(),
         head_top: Some(arguments.head_top).filter(|&k| k > 0),
     });
     let manifest = manifest.map_err(|error| blame(arguments, error))?;
@@ -98,6 +102,10 @@ fn blame(arguments: &Arguments, error: ExportError) -> anyhow::Error {
         },
         ExportError::HeadTop { got } => BadFlag::new("--head-top", *got, error).into(),
         ExportError::ShiftUnknown { .. } => BadFlag::missing("--shift", error).into(),
+        ExportError::UnknownKeys { .. } => BadFlag::missing("--ignore-key", error).into(),
+        ExportError::IgnoredKey { key, .. } => {
+            BadFlag::new("--ignore-key", key.clone(), error).into()
+        }
         ExportError::Unlinkable { .. } => BadFlag::missing("--out", error).into(),
         _ => error.into(),
     }

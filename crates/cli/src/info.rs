@@ -80,5 +80,12 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
         }
     }
     writeln!(out, "  tokenizer   {}", manifest.tokenizer.as_deref().unwrap_or("none"))?;
+    let provenance = &manifest.provenance;
+    if !provenance.ignored_keys.is_empty() {
+        writeln!(out, "  ignored     {} of config.json", provenance.ignored_keys.join(", "))?;
+    }
+    for note in &provenance.notes {
+        writeln!(out, "  note        {note}")?;
+    }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! A folder of `.safetensors` files as one set of named tensors.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorInfo};
@@ -28,6 +30,39 @@ pub(crate) struct Tensor {
     pub(crate) length: u64,
     pub(crate) dtype: DType,
     pub(crate) shape: Vec<usize>,
+}
+
+impl Tensor {
+    /// Whether two tensors have the same type and bytes, read piece by piece.
+    pub(crate) fn equals(&self, other: &Self) -> Result<bool, ExportError> {
+        if (self.dtype, self.length) != (other.dtype, other.length) {
+            return Ok(false);
+        }
+        let (mut own, mut others) = (self.reader()?, other.reader()?);
+        let (mut piece, mut other_piece) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+        let mut left = self.length;
+        while left > 0 {
+            let count = left.min(piece.len() as u64) as usize;
+            own.read_exact(&mut piece[..count]).map_err(ExportError::io("read", &self.file))?;
+            let read = others.read_exact(&mut other_piece[..count]);
+            read.map_err(ExportError::io("read", &other.file))?;
+            if piece[..count] != other_piece[..count] {
+                return Ok(false);
+            }
+            left -= count as u64;
+        }
+        Ok(true)
+    }
+
+    /// The file at the tensor's first byte.
+    fn reader(&self) -> Result<File, ExportError> {
+        let open = || -> std::io::Result<File> {
+            let mut file = File::open(&self.file)?;
+            file.seek(SeekFrom::Start(self.offset))?;
+            Ok(file)
+        };
+        open().map_err(ExportError::io("read", &self.file))
+    }
 }
 
 /// The tensors of a checkpoint that have not been claimed yet.
@@ -174,4 +209,13 @@ fn read_shards(folder: &Path, metadata: &mut Entries) -> Result<Tensors, ExportE
 pub(crate) fn read_config(folder: &Path) -> Result<Config, ExportError> {
     let hint = "a checkpoint in the Hugging Face layout has its sizes there";
     Config::read(folder.join("config.json"), hint)
+}
+
+/// Rejects a folder with an adapter: it is part of the model, and no graph applies it.
+pub(crate) fn reject_adapter(folder: &Path) -> Result<(), ExportError> {
+    let names = ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
+    match names.map(|name| folder.join(name)).into_iter().find(|path| path.exists()) {
+        None => Ok(()),
+        Some(path) => Err(ExportError::Adapter { path }),
+    }
 }

@@ -43,6 +43,11 @@ impl Config {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
+    /// All keys, absent values included.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// A key's value as JSON text, for messages.
     pub(crate) fn describe(&self, key: &str) -> String {
         self.get(key).map_or("absent".into(), Value::to_string)

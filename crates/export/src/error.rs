@@ -61,6 +61,68 @@ pub enum ExportError {
         architectures: String,
     },
 
+    /// `config.json` describes another kind of model than those that graphs are built for.
+    #[error("{}: {key} is {got}: this is {kind}, which cannot be exported", path.display())]
+    OtherKind {
+        /// The `config.json`.
+        path: PathBuf,
+        /// The key that says so.
+        key: String,
+        /// Its value, as JSON.
+        got: String,
+        /// What kind of model it is.
+        kind: &'static str,
+    },
+
+    /// An adapter lies beside the weights.
+    #[error(
+        "{} belongs to an adapter (LoRA and the like), which an export would leave out: merge it into the weights first \
+         (`merge_and_unload` of PEFT), or move it elsewhere",
+        path.display()
+    )]
+    Adapter {
+        /// The adapter's configuration.
+        path: PathBuf,
+    },
+
+    /// Keys of `config.json` are not known, so that they may change what the model computes.
+    #[error(
+        "{}: it is not known whether these keys change what the model computes: {}. If its code does not read them, or they \
+         change nothing there, ignore them by name (`ExportOptions::ignored_keys`)",
+        path.display(),
+        keys.join(", ")
+    )]
+    UnknownKeys {
+        /// The `config.json`.
+        path: PathBuf,
+        /// The keys, each with its value as JSON.
+        keys: Vec<String>,
+    },
+
+    /// A key to be ignored is known already, or not in `config.json`.
+    #[error("{}: {key} need not be ignored: it is absent, null, or known", path.display())]
+    IgnoredKey {
+        /// The `config.json`.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
+
+    /// The checkpoint holds two output layers where the model has one.
+    #[error(
+        "{}: {key} is true, so that the output layer is the embedding table, but the checkpoint holds another one, {tensor}: \
+         set the key to false to use it, or remove the tensor",
+        path.display()
+    )]
+    TwoHeads {
+        /// The `.safetensors` file.
+        path: PathBuf,
+        /// The key of `config.json`.
+        key: &'static str,
+        /// The tensor's name.
+        tensor: String,
+    },
+
     /// A key of a configuration file has a value that the graph does not implement or cannot use.
     #[error("{}: {key} is {got}, expected {expected}", path.display())]
     Config {

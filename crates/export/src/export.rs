@@ -39,6 +39,8 @@ pub struct ExportOptions {
     /// Whether row i of the model's logits predicts position i + 1, where the model's kind does
     /// not settle that or settles it wrongly.
     pub shift: Option<bool>,
+    /// Keys of `config.json` that this crate does not know, and that change nothing in what the model computes.
+    pub ignored_keys: Vec<String>,
     /// K, the number of most probable tokens that the condensed head gives of a row, at least 2; a K beyond the
     /// vocabulary is brought to its size. `None` exports no condensed head.
     pub head_top: Option<usize>,
@@ -54,6 +56,7 @@ impl ExportOptions {
             out: None,
             operators: Operators::default(),
             shift: None,
+            ignored_keys: Vec::new(),
             head_top: None,
         }
     }
@@ -106,7 +109,9 @@ const COMPANIONS: [&str; 10] = [
 /// ```
 pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let layout = Layout::new(&options.checkpoint, options.out.as_deref());
+    checkpoint::reject_adapter(&options.checkpoint)?;
     let config = checkpoint::read_config(&options.checkpoint)?;
+    Blueprint::check_keys(&config, &options.ignored_keys)?;
     let blueprint = Blueprint::read(&config, options.shift)?;
     let tokens = SpecialTokens::find(&config, blueprint.vocab_size)?;
     let head_top = options.head_top.map(|k| HeadTop::new(HEAD_TOP, k, blueprint.vocab_size));
@@ -178,6 +183,18 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     Ok(manifest)
 }
 
+/// Where the tensors overrule the configuration.
+fn notes(blueprint: &Blueprint, base: &BaseWeights) -> Vec<String> {
+    let own_head = blueprint.tied && base.head != base.embed;
+    let of_head = || {
+        format!(
+            "config.json says that the output layer is the embedding table, but the weights hold another one, {}: that one is used",
+            base.head.name
+        )
+    };
+    own_head.then(of_head).into_iter().collect()
+}
+
 /// The form of passes: the one asked for, or the one that the sampler's weights were trained in.
 fn form(options: &ExportOptions, sampler: &Checkpoint) -> Result<SamplerForm, ExportError> {
     if let Some(form) = options.passes {
@@ -240,6 +257,8 @@ fn manifest(
             checkpoint: folder_name(&options.checkpoint),
             sampler: options.sampler.as_deref().and_then(folder_name),
             weights,
+            ignored_keys: options.ignored_keys.clone(),
+            notes: notes(blueprint, base),
             conjoint: env!("CARGO_PKG_VERSION").into(),
         },
     }

@@ -179,13 +179,19 @@ pub struct Provenance {
     pub sampler: Option<String>,
     /// The weight files that the graphs point into.
     pub weights: Vec<WeightFile>,
+    /// Keys of `config.json` that were ignored on request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored_keys: Vec<String>,
+    /// Where the tensors overrule the configuration, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Version of `conjoint-export` that wrote it.
     pub conjoint: String,
 }
 
 impl Manifest {
     /// The layout that this version writes and reads.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// Reads `conjoint.json` from a model's folder.
     ///

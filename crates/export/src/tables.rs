@@ -6,10 +6,11 @@ use std::path::Path;
 
 use half::{bf16, f16};
 
-use crate::blueprint::{Blueprint, QkNorm};
+use crate::blueprint::Blueprint;
 use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
-use crate::manifest::{DType, SpecialTokens};
+use crate::manifest::{DType, Manifest, SpecialTokens};
+use crate::weights::{Parts, take_head};
 
 /// The sizes of a decoder layer of a model, and the ids that it marks positions by.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,31 +68,31 @@ impl Tables {
     /// ```
     pub fn read(folder: &Path) -> Result<Self, ExportError> {
         let config = checkpoint::read_config(folder)?;
+        checkpoint::reject_adapter(folder)?;
+        // An export beside it has said which keys to ignore.
+        let ignored =
+            Manifest::read(folder).map_or_else(|_| Vec::new(), |own| own.provenance.ignored_keys);
+        Blueprint::check_keys(&config, &ignored)?;
         let blueprint = Blueprint::read(&config, None)?;
         let tokens = SpecialTokens::find(&config, blueprint.vocab_size)?;
         let mut checkpoint = Checkpoint::open(folder)?;
-        let normalised =
-            format!("{}0.{}.weight", blueprint.names.layers, blueprint.names.layer.q_norm);
-        let qk_norm = match blueprint.qk_norm {
-            QkNorm::Never => false,
-            QkNorm::Always => true,
-            QkNorm::IfPresent => checkpoint.contains(&normalised),
-        };
-        if qk_norm {
+        let parts = Parts::of_base(&blueprint, &checkpoint);
+        if parts.qk_norm {
             let expected =
                 "a model without norms of queries and keys, to train a sampler layer for";
             return Err(config.error("model_type", expected));
         }
         let shape = [blueprint.vocab_size, blueprint.hidden_size];
-        let mut table = |name: &str| values(&checkpoint.take(&format!("{name}.weight"), &shape)?);
-        let embedding = table(blueprint.names.embed)?;
-        let head = if blueprint.tied { embedding.clone() } else { table(blueprint.names.head)? };
-        Ok(Self { sizes: LayerSizes::of(&blueprint, tokens), embedding, head })
+        let embed = checkpoint.take(&format!("{}.weight", blueprint.names.embed), &shape)?;
+        let head = take_head(&blueprint, &mut checkpoint, &embed)?;
+        let embedding = values(&embed)?;
+        let head = if head == embed { embedding.clone() } else { values(&head)? };
+        Ok(Self { sizes: LayerSizes::of(&blueprint, parts, tokens), embedding, head })
     }
 }
 
 impl LayerSizes {
-    fn of(blueprint: &Blueprint, tokens: SpecialTokens) -> Self {
+    fn of(blueprint: &Blueprint, parts: Parts, tokens: SpecialTokens) -> Self {
         Self {
             vocab_size: blueprint.vocab_size,
             hidden_size: blueprint.hidden_size,
@@ -102,7 +103,7 @@ impl LayerSizes {
             max_positions: blueprint.max_positions,
             rope_theta: blueprint.rope_theta,
             norm_eps: blueprint.norm_eps,
-            qkv_bias: blueprint.qkv_bias,
+            qkv_bias: parts.qkv_bias,
             tokens,
         }
     }

@@ -1,66 +1,115 @@
-//! What tells one weight file from another without reading all of it.
+//! What identifies a weight file without reading all of it.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::ExportError;
+use crate::header::Header;
 
-/// How much of a file its checksum covers, in bytes: the header and the first weights, which any
-/// training changes.
-const CHECKED: u64 = 1 << 20;
+/// Pieces that are read of each tensor, evenly spread from its first byte to its last.
+const PIECES: u64 = 4;
+/// Bytes of a piece.
+const PIECE: u64 = 4096;
 
-/// A weight file: its name, its size, and a checksum of its beginning.
+/// A weight file: its name, its size, and a checksum of its header and of a sample of every tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightFile {
     /// Path relative to the model's folder.
     pub name: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// SHA-256 of the first mebibyte, in hexadecimal.
+    /// SHA-256 of the header and of four pieces of 4 KiB of every tensor, the first and the last of them at its ends, or of
+    /// all of it where it is no longer; in the order of the file, in hexadecimal.
     pub sha256: String,
 }
 
 impl WeightFile {
-    /// Describes the file at `path` under this name.
+    /// Describes the `.safetensors` file at `path` under this name.
     ///
     /// # Errors
     ///
-    /// [`ExportError::Io`] if it cannot be read.
+    /// [`ExportError::Io`] if it cannot be read, [`ExportError::Header`] and [`ExportError::FileLength`] if it is damaged.
     pub fn of(path: &Path, name: String) -> Result<Self, ExportError> {
-        let read = || -> std::io::Result<(u64, Vec<u8>)> {
-            let file = File::open(path)?;
+        let header = Header::read(path)?;
+        let mut spans: Vec<(u64, u64)> = header
+            .metadata
+            .tensors()
+            .values()
+            .map(|tensor| (tensor.data_offsets.0 as u64, tensor.data_offsets.1 as u64))
+            .map(|(start, end)| (header.data + start, header.data + end))
+            .collect();
+        spans.sort_unstable();
+        let read = || -> io::Result<(u64, String)> {
+            let mut file = File::open(path)?;
             let bytes = file.metadata()?.len();
-            let mut start = Vec::new();
-            file.take(CHECKED).read_to_end(&mut start)?;
-            Ok((bytes, start))
+            let mut sum = Sha256::new();
+            let mut add = |start: u64, length: u64| -> io::Result<()> {
+                file.seek(SeekFrom::Start(start))?;
+                let read = io::copy(&mut (&file).take(length), &mut sum)?;
+                if read == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+            };
+            add(0, header.data)?;
+            for (start, end) in spans {
+                match end - start {
+                    length if length <= PIECES * PIECE => add(start, length)?,
+                    length => {
+                        for piece in 0..PIECES {
+                            add(start + (length - PIECE) * piece / (PIECES - 1), PIECE)?;
+                        }
+                    }
+                }
+            }
+            Ok((bytes, format!("{:x}", sum.finalize())))
         };
-        let (bytes, start) = read().map_err(ExportError::io("read", path))?;
-        Ok(Self { name, bytes, sha256: format!("{:x}", Sha256::digest(&start)) })
+        let (bytes, sha256) = read().map_err(ExportError::io("read", path))?;
+        Ok(Self { name, bytes, sha256 })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use safetensors::Dtype;
+    use safetensors::tensor::{TensorView, serialize_to_file};
 
+    /// A change in any tensor changes the checksum, however far behind the first mebibyte: in a small tensor anywhere, in a
+    /// large one at its ends and in between.
     #[test]
-    fn size_and_beginning_count() {
+    fn every_tensor_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        let of = |bytes: &[u8]| {
-            std::fs::write(&path, bytes).unwrap();
+        let path = dir.path().join("a.safetensors");
+        let of = |large: &[u8], small: &[u8]| {
+            let view = |data| TensorView::new(Dtype::U8, vec![<[u8]>::len(data)], data).unwrap();
+            let tensors = [("a", view(large)), ("b", view(small))];
+            serialize_to_file(tensors, None, &path).unwrap();
             WeightFile::of(&path, "a".into()).unwrap()
         };
-        let empty = of(b"");
-        // The checksum of nothing, as FIPS 180-4 gives it.
-        assert!(empty.sha256.starts_with("e3b0c44298fc1c149afbf4c8996fb924"), "{empty:?}");
-        assert_ne!(of(b"weights"), of(b"Weights"));
-        let long = vec![7; CHECKED as usize];
-        assert_eq!(of(&long).sha256, of(&[&long[..], &[1]].concat()).sha256);
-        assert_ne!(of(&long), of(&[&long[..], &[1]].concat()));
+        let (large, small) = (vec![7; 3 << 20], vec![1; 100]);
+        let own = of(&large, &small);
+        assert_eq!(own, of(&large, &small));
+        let changed = |of: &[u8], at: usize| {
+            let mut other = of.to_vec();
+            other[at] += 1;
+            other
+        };
+        let last_piece = large.len() - PIECE as usize;
+        for at in [0, last_piece / 3, last_piece * 2 / 3, large.len() - 1] {
+            assert_ne!(own.sha256, of(&changed(&large, at), &small).sha256, "{at}");
+        }
+        for at in [0, 50, 99] {
+            assert_ne!(own.sha256, of(&large, &changed(&small, at)).sha256, "{at}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_weight_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.safetensors");
+        std::fs::write(&path, b"weights").unwrap();
+        assert!(matches!(WeightFile::of(&path, "a".into()), Err(ExportError::Header { .. })));
     }
 }

@@ -1,8 +1,9 @@
 //! The tensors of a model by their role. Having one means that every shape and type is right.
 
-use crate::blueprint::{Blueprint, LayerNames, QkNorm};
+use crate::blueprint::{Blueprint, LayerNames};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::ExportError;
+use crate::manifest::Family;
 
 /// y = x Wᵀ + b, with W [out, in] as PyTorch stores it.
 #[derive(Debug)]
@@ -60,24 +61,18 @@ impl BaseWeights {
         let names = blueprint.names;
         let table = [blueprint.vocab_size, blueprint.hidden_size];
         let embed = checkpoint.take(&weight(names.embed), &table)?;
+        let prefix = |number| format!("{}{number}.", names.layers);
+        let parts = Parts::of_base(blueprint, checkpoint);
         let layers = (0..blueprint.layers)
             .map(|number| {
-                let prefix = format!("{}{number}.", names.layers);
-                DecoderLayer::take(blueprint, checkpoint, &prefix, &names.layer)
+                DecoderLayer::take(blueprint, parts, checkpoint, &prefix(number), &names.layer)
             })
             .collect::<Result<_, _>>()?;
         let final_norm = checkpoint.take(&weight(names.final_norm), &[blueprint.hidden_size])?;
-        let head = if blueprint.tied {
-            embed.clone()
-        } else {
-            checkpoint.take(&weight(names.head), &table)?
-        };
-        // A tied head is sometimes saved all the same; RoPE's buffers follow from the configuration.
-        let saved_twice = weight(names.head);
+        let head = take_head(blueprint, checkpoint, &embed)?;
+        // RoPE's buffers follow from the configuration.
         checkpoint.refuse_unclaimed(|name| {
-            !(name.starts_with(SAMPLER)
-                || name.ends_with("rotary_emb.inv_freq")
-                || blueprint.tied && name == saved_twice)
+            !(name.starts_with(SAMPLER) || name.ends_with("rotary_emb.inv_freq"))
         })?;
         Ok(Self { embed, layers, final_norm, head })
     }
@@ -110,8 +105,9 @@ impl SamplerWeights {
             .unwrap_or(&blueprint.names.layer);
         // At least one, so that a checkpoint without any is told what it lacks.
         let count = (0..).take_while(|&n| has(checkpoint, n, naming)).count().max(1);
+        let parts = Parts::of(blueprint, checkpoint, &prefix(0), naming);
         let layers = (0..count)
-            .map(|n| DecoderLayer::take(blueprint, checkpoint, &prefix(n), naming))
+            .map(|n| DecoderLayer::take(blueprint, parts, checkpoint, &prefix(n), naming))
             .collect::<Result<_, _>>()?;
         checkpoint.refuse_unclaimed(|name| {
             name.starts_with(SAMPLER) && !name.ends_with("rotary_emb.inv_freq")
@@ -137,9 +133,64 @@ impl BaseWeights {
     }
 }
 
+/// The head's matrix: the embedding table where the two are tied. If the checkpoint holds another one all the same, Transformers 5
+/// uses that one; LLaDA's own code does not, so that there it is an error.
+pub(crate) fn take_head(
+    blueprint: &Blueprint,
+    checkpoint: &mut Checkpoint,
+    embed: &Tensor,
+) -> Result<Tensor, ExportError> {
+    let name = weight(blueprint.names.head);
+    if blueprint.tied && !checkpoint.contains(&name) {
+        return Ok(embed.clone());
+    }
+    let head = checkpoint.take(&name, &[blueprint.vocab_size, blueprint.hidden_size])?;
+    if blueprint.tied && head.equals(embed)? {
+        return Ok(embed.clone());
+    }
+    match blueprint.family {
+        Family::Llada if blueprint.tied => {
+            Err(ExportError::TwoHeads { path: head.file, key: "weight_tying", tensor: name })
+        }
+        _ => Ok(head),
+    }
+}
+
+/// Which parts the layers of a checkpoint have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts {
+    pub(crate) qkv_bias: bool,
+    pub(crate) qk_norm: bool,
+}
+
+impl Parts {
+    /// Those of the frozen model.
+    pub(crate) fn of_base(blueprint: &Blueprint, checkpoint: &Checkpoint) -> Self {
+        let names = blueprint.names;
+        Self::of(blueprint, checkpoint, &format!("{}0.", names.layers), &names.layer)
+    }
+
+    /// Those of the layer with this prefix, and so of all.
+    fn of(
+        blueprint: &Blueprint,
+        checkpoint: &Checkpoint,
+        prefix: &str,
+        names: &LayerNames,
+    ) -> Self {
+        let has = |tensor: String| move || checkpoint.contains(&tensor);
+        let bias = has(format!("{prefix}{}.bias", names.q));
+        let norm = has(weight(&format!("{prefix}{}", names.q_norm)));
+        Self {
+            qkv_bias: blueprint.qkv_bias.is_there(bias),
+            qk_norm: blueprint.qk_norm.is_there(norm),
+        }
+    }
+}
+
 impl DecoderLayer {
     fn take(
         blueprint: &Blueprint,
+        Parts { qkv_bias, qk_norm }: Parts,
         checkpoint: &mut Checkpoint,
         prefix: &str,
         names: &LayerNames,
@@ -150,11 +201,6 @@ impl DecoderLayer {
         let ffn = blueprint.ffn_size;
         let full = |name: &str| format!("{prefix}{name}");
 
-        let qk_norm = match blueprint.qk_norm {
-            QkNorm::Never => false,
-            QkNorm::Always => true,
-            QkNorm::IfPresent => checkpoint.contains(&weight(&full(names.q_norm))),
-        };
         let mut norm = |name, size| checkpoint.take(&weight(&full(name)), &[size]);
         let attention_norm = norm(names.attention_norm, width)?;
         let ffn_norm = norm(names.ffn_norm, width)?;
@@ -168,9 +214,9 @@ impl DecoderLayer {
             |name, out, input, bias| Linear::take(checkpoint, &full(name), [out, input], bias);
         Ok(Self {
             attention_norm,
-            q: linear(names.q, q_width, width, blueprint.qkv_bias)?,
-            k: linear(names.k, kv_width, width, blueprint.qkv_bias)?,
-            v: linear(names.v, kv_width, width, blueprint.qkv_bias)?,
+            q: linear(names.q, q_width, width, qkv_bias)?,
+            k: linear(names.k, kv_width, width, qkv_bias)?,
+            v: linear(names.v, kv_width, width, qkv_bias)?,
             o: linear(names.o, width, q_width, false)?,
             qk_norm,
             ffn_norm,

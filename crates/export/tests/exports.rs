@@ -5,10 +5,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{assert_names, contents, copy, edit_json, edit_tensors, fixture};
+use common::{assert_names, contents, copy, edit_json, edit_tensors, fixture, refused};
 use conjoint_export::{
-    DType, ExportError, ExportOptions, Family, MANIFEST, Manifest, SpecialTokens, WeightFile,
-    export,
+    DType, ExportError, ExportOptions, Family, MANIFEST, Manifest, SpecialTokens, Tables,
+    WeightFile, export,
 };
 use serde_json::{Value, json};
 
@@ -200,13 +200,125 @@ fn a_samplers_layer_may_have_llada_names() {
     export(&options).unwrap();
 }
 
+/// As Transformers 5 does: a stored head that is not the embedding table is the model's head, whatever the configuration says.
 #[test]
-fn a_tied_head_that_was_saved_all_the_same_is_no_surprise() {
+fn a_stored_head_wins_over_the_tied_flag_unless_it_is_the_embedding() {
     let folder = copy("dream-tiny");
+    let head = || fs::read(folder.path().join("head.onnx")).unwrap();
+    let untied = export(&ExportOptions::new(folder.path())).unwrap();
+    assert_eq!(untied.provenance.notes, [""; 0]);
+    let own = head();
     edit_json(&folder.path().join("config.json"), |config| {
         config["tie_word_embeddings"] = json!(true);
     });
+    let stored = export(&ExportOptions::new(folder.path())).unwrap();
+    assert_eq!(head(), own);
+    let [note] = &stored.provenance.notes[..] else { panic!("{:?}", stored.provenance) };
+    assert!(note.contains("lm_head.weight") && note.contains("embedding table"), "{note}");
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+        let embedding = tensors["model.embed_tokens.weight"].clone();
+        tensors.insert("lm_head.weight".into(), embedding);
+    });
+    let tied = export(&ExportOptions::new(folder.path())).unwrap();
+    assert_eq!(tied.provenance.notes, [""; 0]);
+    let of_both = head();
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+        let embedding = tensors.remove("lm_head.weight").unwrap();
+        // In the same place, so that nothing moves.
+        tensors.insert("lm_head.rotary_emb.inv_freq".into(), embedding);
+    });
     export(&ExportOptions::new(folder.path())).unwrap();
+    let of = |name: &str, graph: &[u8]| String::from_utf8_lossy(graph).contains(name);
+    assert!(of("model.embed_tokens.weight", &of_both) && of("model.embed_tokens.weight", &head()));
+    assert!(of("lm_head.weight", &own) && !of("lm_head.weight", &of_both));
+}
+
+/// LLaDA's own code never reads a stored head once the two are tied, and ties them unless it is told not to.
+#[test]
+fn a_second_head_of_a_tied_llada_is_an_error() {
+    for tying in [json!(true), json!(null)] {
+        let folder = copy("llada-tiny");
+        edit_json(&folder.path().join("config.json"), |config| config["weight_tying"] = tying);
+        assert_names(&refused(&folder), &["weight_tying", "ff_out", "false"]);
+    }
+}
+
+#[test]
+fn another_kind_of_model_is_rejected_for_what_it_is() {
+    for (key, value, parts) in [
+        ("block_size", json!(32), ["block_size is 32", "block by block"]),
+        ("num_experts", json!(8), ["num_experts is 8", "mixture of experts"]),
+        ("quantization_config", json!({"bits": 4}), ["quantization_config", "quantised"]),
+    ] {
+        let folder = copy("dream-tiny");
+        edit_json(&folder.path().join("config.json"), |config| {
+            config[key] = value;
+            // Whatever else is wrong comes later.
+            config["hidden_size"] = json!("wide");
+        });
+        assert_names(&refused(&folder), &parts);
+    }
+    let folder = copy("dream-tiny");
+    fs::write(folder.path().join("adapter_config.json"), "{}").unwrap();
+    assert_names(&refused(&folder), &["adapter_config.json", "merge"]);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_until_it_is_ignored() {
+    let folder = copy("llada-tiny");
+    edit_json(&folder.path().join("config.json"), |config| config["gravity"] = json!(9.81));
+    assert_names(&refused(&folder), &["gravity = 9.81", "ignored_keys"]);
+    assert_names(&Tables::read(folder.path()).unwrap_err(), &["gravity"]);
+    let mut options = ExportOptions::new(folder.path());
+    options.ignored_keys = vec!["gravity".into()];
+    let manifest = export(&options).unwrap();
+    assert_eq!(manifest.provenance.ignored_keys, ["gravity"]);
+    // It remains a sound export, and a sampler layer can be trained for it.
+    assert!(manifest.problems(folder.path()).is_empty());
+    Tables::read(folder.path()).unwrap();
+    // What makes it another model later on is found.
+    edit_json(&folder.path().join("config.json"), |config| config["block_size"] = json!(8));
+    let problems = manifest.problems(folder.path());
+    assert!(problems.iter().any(|problem| problem.to_string().contains("block_size")));
+}
+
+/// Norms of queries and keys, and no bias, as the tensors have them: the graphs are those of a Qwen3 with these weights.
+#[test]
+fn the_parts_of_dreams_layers_follow_from_the_tensors() {
+    let normed = |model_type: &str| {
+        let folder = copy("dream-tiny");
+        edit_json(&folder.path().join("config.json"), |config| {
+            config["model_type"] = json!(model_type);
+            config["architectures"] = json!(null);
+        });
+        edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+            tensors.retain(|name, _| !name.ends_with("_proj.bias"));
+            let head_dim = 8;
+            let ones: Vec<u8> = (0..head_dim).flat_map(|_| 1f32.to_le_bytes()).collect();
+            for (layer, norm) in [(0, "q_norm"), (0, "k_norm"), (1, "q_norm"), (1, "k_norm")] {
+                let name = format!("model.layers.{layer}.self_attn.{norm}.weight");
+                tensors.insert(name, (safetensors::Dtype::F32, vec![head_dim], ones.clone()));
+            }
+        });
+        folder
+    };
+    let qwen = normed("qwen3");
+    let mut options = ExportOptions::new(qwen.path());
+    options.shift = Some(true);
+    export(&options).unwrap();
+    let dream = normed("Dream");
+    export(&ExportOptions::new(dream.path())).unwrap();
+    for graph in ["backbone.onnx", "head.onnx"] {
+        let [own, other] =
+            [&dream, &qwen].map(|folder| fs::read(folder.path().join(graph)).unwrap());
+        assert!(own == other, "{graph}");
+    }
+    // What the first layer has, all must have.
+    edit_tensors(&dream.path().join(WEIGHTS), |tensors| {
+        tensors.remove("model.layers.1.self_attn.k_norm.weight").unwrap();
+    });
+    let error = export(&ExportOptions::new(dream.path())).unwrap_err();
+    assert_names(&error, &["model.layers.1.self_attn.k_norm.weight", "missing"]);
 }
 
 /// A snapshot in the Hugging Face hub's cache: symbolic links into a folder of blobs.
@@ -251,6 +363,22 @@ fn weights_trained_further_under_an_export_are_noticed() {
     fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
     let missing = manifest.check_weights(folder.path()).unwrap_err();
     assert!(matches!(missing, ExportError::Io { .. }), "{missing}");
+}
+
+/// Far behind the beginning of the file too.
+#[test]
+fn every_tensor_of_a_sampler_layer_counts() {
+    let (folder, sampler) = (copy("dream-tiny"), copy("adjust-dream-tiny"));
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(sampler.path().into());
+    let manifest = export(&options).unwrap();
+    let file = folder.path().join("sampler.safetensors");
+    let mut bytes = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let changed = manifest.check_weights(folder.path()).unwrap_err();
+    assert!(matches!(changed, ExportError::WeightsChanged { .. }), "{changed}");
 }
 
 #[test]
@@ -324,7 +452,7 @@ fn a_manifest_that_cannot_be_used_is_refused() {
         fs::write(&file, whole).unwrap();
         error
     };
-    let error = refused(&|manifest| manifest["format"] = json!(2));
+    let error = refused(&|manifest| manifest["format"] = json!(1));
     assert_names(&error, &["format 2", "format 1"]);
     let error = refused(&|manifest| manifest["graphs"]["head"] = json!("../head.onnx"));
     assert_names(&error, &["../head.onnx"]);

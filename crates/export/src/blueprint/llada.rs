@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Blueprint, Heads, LayerNames, Names, QkNorm};
+use super::{Blueprint, Heads, LayerNames, Names, Part};
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::manifest::Family;
@@ -26,6 +26,44 @@ pub(super) static NAMES: Names = Names {
         down: "ff_out",
     },
 };
+
+/// Keys of LLaDA's `config.json` that are honoured: read, or held to the one value that the graphs implement.
+pub(super) const KEYS: &[&str] = &[
+    "activation_type",
+    "alibi",
+    "attention_layer_norm",
+    "bias_for_layer_norm",
+    "block_group_size",
+    "block_type",
+    "d_model",
+    "embedding_size",
+    "head_dim",
+    "include_bias",
+    "include_qkv_bias",
+    "input_emb_norm",
+    "layer_norm_type",
+    "layer_norm_with_affine",
+    "max_sequence_length",
+    "mlp_hidden_size",
+    "mlp_ratio",
+    "multi_query_attention",
+    "n_heads",
+    "n_kv_heads",
+    "n_layers",
+    "rms_norm_eps",
+    "rope",
+    "rope_full_precision",
+    "rope_scaling",
+    "rope_theta",
+    "scale_logits",
+    "vocab_size",
+    "weight_tying",
+    // Without ALiBi and without a norm of queries and keys these say nothing.
+    "alibi_bias_max",
+    "attention_layer_norm_with_affine",
+    // The reference reads its own key, `weight_tying`.
+    "tie_word_embeddings",
+];
 
 /// Reads a LLaDA configuration, which can describe far more than LLaDA.
 pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, ExportError> {
@@ -71,11 +109,16 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Ex
         head_dim,
         ffn_size,
         max_positions: config.size("max_sequence_length")?,
-        rope_theta: config.positive("rope_theta")? as f32,
+        // The reference's default.
+        rope_theta: match config.get("rope_theta") {
+            None => 10_000.0,
+            Some(_) => config.positive("rope_theta")? as f32,
+        },
         norm_eps: config.positive("rms_norm_eps")? as f32,
-        tied: config.flag("weight_tying")?,
-        qkv_bias: config.flag("include_qkv_bias")?,
-        qk_norm: QkNorm::Never,
+        // The reference's default.
+        tied: config.get("weight_tying").is_none() || config.flag("weight_tying")?,
+        qkv_bias: if config.flag("include_qkv_bias")? { Part::Always } else { Part::Never },
+        qk_norm: Part::Never,
         shift: shift.unwrap_or(false),
         names: &NAMES,
     })
@@ -104,10 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn the_mixture_of_experts_of_the_same_name_is_another_model() {
+        let mut config = llada();
+        Blueprint::check_keys(&Config::of(config.clone()), &[]).unwrap();
+        config["num_experts"] = json!(64);
+        let message = Blueprint::check_keys(&Config::of(config), &[]).unwrap_err().to_string();
+        assert!(message.contains("mixture of experts"), "{message}");
+    }
+
+    #[test]
     fn llada_8b() {
         let blueprint = Blueprint::read(&Config::of(llada()), None).unwrap();
         assert_eq!((blueprint.head_dim, blueprint.ffn_size), (128, 12288));
-        assert!(!blueprint.qkv_bias && !blueprint.shift && !blueprint.tied);
+        assert!(!blueprint.shift && !blueprint.tied);
+        assert_eq!((blueprint.qkv_bias, blueprint.qk_norm), (Part::Never, Part::Never));
         assert_eq!(blueprint.family, Family::Llada);
     }
 

@@ -3,6 +3,7 @@
 //! An architecture is one file here that reads its own `config.json` keys into a [`Blueprint`].
 //! Nothing downstream asks which architecture it was.
 
+mod keys;
 mod llada;
 mod qwen;
 
@@ -28,22 +29,66 @@ pub(crate) struct Blueprint {
     pub(crate) norm_eps: f32,
     /// The head multiplies by the embedding table.
     pub(crate) tied: bool,
-    /// q, k and v are affine.
-    pub(crate) qkv_bias: bool,
-    /// q and k are normalised head by head before RoPE.
-    pub(crate) qk_norm: QkNorm,
+    /// Whether q, k and v are affine.
+    pub(crate) qkv_bias: Part,
+    /// Whether q and k are normalised head by head before RoPE.
+    pub(crate) qk_norm: Part,
     /// Row i of the logits predicts position i + 1.
     pub(crate) shift: bool,
     pub(crate) names: &'static Names,
 }
 
-/// Whether an architecture normalises queries and keys.
+/// How a `config.json` is to be read.
+enum Architecture {
+    Llada,
+    Qwen(qwen::Variant),
+}
+
+impl Architecture {
+    fn of(config: &Config) -> Result<Self, ExportError> {
+        let model_type = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
+        let classes = config.get("architectures").and_then(Value::as_array);
+        let class = classes.and_then(|names| names.first()?.as_str());
+        // Models of other kinds have the type of their kin, such as LLaDA's mixture of experts.
+        let expected = match model_type {
+            "llada" => "LLaDAModelLM",
+            kind if kind.eq_ignore_ascii_case("dream") => "DreamModel",
+            _ => class.unwrap_or_default(),
+        };
+        if class.is_some_and(|class| class != expected) {
+            let kind = "a model of another class than the one that this type is exported for";
+            return Err(keys::other_kind(config, "architectures", kind));
+        }
+        if model_type == "llada" {
+            return Ok(Self::Llada);
+        }
+        let variant = qwen::Variant::of(model_type, config);
+        variant.map(Self::Qwen).ok_or_else(|| ExportError::UnknownArchitecture {
+            path: config.path.clone(),
+            model_type: config.describe("model_type"),
+            architectures: config.describe("architectures"),
+        })
+    }
+}
+
+/// Whether an architecture has a part of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QkNorm {
+pub(crate) enum Part {
     Never,
     Always,
-    /// Where the checkpoint has the tensors for it.
+    /// In all layers, if the first one has the tensor for it.
     IfPresent,
+}
+
+impl Part {
+    /// Whether it is there; `present` says whether the first layer has its tensor.
+    pub(crate) fn is_there(self, present: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::IfPresent => present(),
+        }
+    }
 }
 
 /// Names of an architecture's tensors, without `.weight` and `.bias`.
@@ -74,23 +119,22 @@ pub(crate) struct LayerNames {
 }
 
 impl Blueprint {
+    /// Rejects a `config.json` that describes another kind of model, or holds a key that is not known. Keys in `ignored` pass.
+    pub(crate) fn check_keys(config: &Config, ignored: &[String]) -> Result<(), ExportError> {
+        keys::reject_other_kinds(config)?;
+        let honoured = match Architecture::of(config)? {
+            Architecture::Llada => llada::KEYS,
+            Architecture::Qwen(_) => qwen::KEYS,
+        };
+        keys::reject_unknown(config, honoured, ignored)
+    }
+
     /// Reads the architecture from a `config.json`. `shift`, if given, overrides its own.
     pub(crate) fn read(config: &Config, shift: Option<bool>) -> Result<Self, ExportError> {
-        let model_type = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        let blueprint = match model_type {
-            "llada" => llada::read(config, shift)?,
-            _ => match qwen::Variant::of(model_type, config) {
-                Some(variant) => qwen::read(config, variant, shift)?,
-                None => {
-                    return Err(ExportError::UnknownArchitecture {
-                        path: config.path.clone(),
-                        model_type: config.describe("model_type"),
-                        architectures: config.describe("architectures"),
-                    });
-                }
-            },
-        };
-        Ok(blueprint)
+        match Architecture::of(config)? {
+            Architecture::Llada => llada::read(config, shift),
+            Architecture::Qwen(variant) => qwen::read(config, variant, shift),
+        }
     }
 
     /// Every naming of a layer that occurs, for sampler checkpoints, which may use another than

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Blueprint, Heads, LayerNames, Names, QkNorm};
+use super::{Blueprint, Heads, LayerNames, Names, Part};
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::manifest::Family;
@@ -26,6 +26,28 @@ pub(super) static NAMES: Names = Names {
         down: "mlp.down_proj",
     },
 };
+
+/// Keys of a Qwen2-style `config.json` that are honoured: read, or held to the one value that the graphs implement.
+pub(super) const KEYS: &[&str] = &[
+    "attention_bias",
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "intermediate_size",
+    "layer_types",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "partial_rotary_factor",
+    "rms_norm_eps",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "tie_word_embeddings",
+    "use_sliding_window",
+    "vocab_size",
+];
 
 /// Which decoder, and who turned it into a diffusion model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,16 +107,17 @@ pub(super) fn read(
 ) -> Result<Blueprint, ExportError> {
     config.only("hidden_act", json!("silu"), json!("silu"))?;
     config.only("use_sliding_window", json!(false), json!(false))?;
-    config.only("partial_rotary_factor", json!(1.0), json!(1.0))?;
-    if variant == Variant::Qwen3 {
-        // It would give the output projection a bias too.
-        config.only("attention_bias", json!(false), json!(false))?;
+    if config.get("partial_rotary_factor").is_some_and(|factor| factor.as_f64() != Some(1.0)) {
+        return Err(config.error("partial_rotary_factor", "1"));
     }
+    // It would give the output projection a bias too.
+    config.only("attention_bias", json!(false), json!(false))?;
     let layers = config.size("num_hidden_layers")?;
-    if let Some(types) = config.get("layer_types").and_then(Value::as_array)
-        && types.iter().any(|kind| kind != "full_attention")
+    if config
+        .get("layer_types")
+        .is_some_and(|types| *types != json!(vec!["full_attention"; layers]))
     {
-        return Err(config.error("layer_types", "\"full_attention\" throughout"));
+        return Err(config.error("layer_types", "\"full_attention\" for each of the layers"));
     }
     let hidden_size = config.size("hidden_size")?;
     let keys = ["num_attention_heads", "num_key_value_heads", "head_dim"];
@@ -112,27 +135,42 @@ pub(super) fn read(
         rope_theta: rope_theta(config)? as f32,
         norm_eps: config.positive("rms_norm_eps")? as f32,
         tied: config.flag("tie_word_embeddings")?,
-        qkv_bias: variant != Variant::Qwen3,
-        qk_norm: if variant == Variant::Qwen3 { QkNorm::Always } else { QkNorm::IfPresent },
+        qkv_bias: match variant {
+            Variant::Dream => Part::IfPresent,
+            Variant::Qwen2 => Part::Always,
+            Variant::Qwen3 => Part::Never,
+        },
+        qk_norm: if variant == Variant::Qwen3 { Part::Always } else { Part::IfPresent },
         shift: shift.map_or_else(|| variant.shift(config), Ok)?,
         names: &NAMES,
     })
 }
 
-/// RoPE's base. Transformers 5 moved it into `rope_parameters`.
+/// RoPE's base. Transformers 5 moved it into `rope_parameters`, and reads it in `rope_scaling` too.
 fn rope_theta(config: &Config) -> Result<f64, ExportError> {
+    let mut base = None;
     for key in ["rope_scaling", "rope_parameters"] {
-        if let Some(section) = config.section(key)? {
-            for kind in ["rope_type", "type"] {
-                let plain = json!("default");
-                section
-                    .only(kind, plain.clone(), plain)
-                    .map_err(|_| config.error(key, "plain RoPE (rope_type \"default\")"))?;
+        let Some(section) = config.section(key)? else { continue };
+        let is_plain = |part: &str| match part {
+            "rope_type" | "type" => section.get(part).is_none_or(|kind| kind == "default"),
+            "partial_rotary_factor" => {
+                section.get(part).is_none_or(|factor| factor.as_f64() == Some(1.0))
             }
+            "rope_theta" => true,
+            // Scaling, or a section of this kind for each type of layer.
+            _ => section.get(part).is_none(),
+        };
+        if !section.keys().all(is_plain) {
+            return Err(config.error(key, "plain RoPE (rope_type \"default\" and rope_theta)"));
+        }
+        if base.is_none() && section.get("rope_theta").is_some() {
+            base = Some(section.positive("rope_theta")?);
         }
     }
-    match config.section("rope_parameters")? {
-        Some(section) if section.get("rope_theta").is_some() => section.positive("rope_theta"),
+    match base {
+        Some(base) => Ok(base),
+        // What Transformers takes for these architectures.
+        _ if config.get("rope_theta").is_none() => Ok(10_000.0),
         _ => config.positive("rope_theta"),
     }
 }
@@ -161,7 +199,8 @@ mod tests {
     fn dream_7b() {
         let blueprint = Blueprint::read(&Config::of(dream()), None).unwrap();
         assert_eq!(blueprint.head_dim, 128);
-        assert!(blueprint.qkv_bias && blueprint.shift && !blueprint.tied);
+        assert!(blueprint.shift && !blueprint.tied);
+        assert_eq!((blueprint.qkv_bias, blueprint.qk_norm), (Part::IfPresent, Part::IfPresent));
         assert_eq!(blueprint.family, Family::Dream);
     }
 
@@ -186,9 +225,18 @@ mod tests {
             ("use_sliding_window", json!(true)),
             ("partial_rotary_factor", json!(0.5)),
             ("rope_scaling", json!({"type": "yarn", "factor": 4.0})),
+            ("rope_scaling", json!({"factor": 4.0})),
             ("rope_parameters", json!({"rope_type": "linear"})),
+            (
+                "rope_parameters",
+                json!({"full_attention": {"rope_type": "yarn", "rope_theta": 1e6}}),
+            ),
+            ("rope_parameters", json!({"rope_type": "default", "mrope_section": [1, 2]})),
             ("layer_types", json!(["full_attention", "sliding_attention"])),
-            ("rope_theta", json!(null)),
+            ("layer_types", json!(["full_attention"])),
+            ("layer_types", json!("full_attention")),
+            ("rope_theta", json!(-1.0)),
+            ("attention_bias", json!(true)),
             ("hidden_size", json!(-1)),
         ] {
             let message = Blueprint::read(&with(key, value), None).unwrap_err().to_string();
@@ -197,11 +245,66 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_theta_is_that_of_transformers() {
+        assert_eq!(
+            Blueprint::read(&with("rope_theta", json!(null)), None).unwrap().rope_theta,
+            1e4
+        );
+    }
+
+    /// Another class of the same type, such as the block-causal models of the Dream and LLaDA families, is another model.
+    #[test]
+    fn the_class_counts_as_the_type_does() {
+        for (model_type, class) in [("Dream", "DreamForCausalLM"), ("llada", "LLaDAMoEModelLM")] {
+            let mut config = dream();
+            config["model_type"] = json!(model_type);
+            config["architectures"] = json!([class]);
+            let error = Blueprint::check_keys(&Config::of(config), &[]).unwrap_err();
+            assert!(matches!(error, ExportError::OtherKind { .. }), "{error}");
+            assert!(error.to_string().contains(class), "{error}");
+        }
+        Blueprint::check_keys(&with("architectures", json!(null)), &[]).unwrap();
+    }
+
+    #[test]
+    fn published_keys_are_known_and_those_of_other_kinds_are_not() {
+        let mut published = dream();
+        for (key, value) in [
+            ("attention_dropout", json!(0.0)),
+            ("auto_map", json!({"AutoModel": "modeling_dream.DreamModel"})),
+            ("initializer_range", json!(0.02)),
+            ("mask_token_id", json!(151666)),
+            ("max_window_layers", json!(28)),
+            ("sliding_window", json!(4096)),
+            ("torch_dtype", json!("bfloat16")),
+            ("transformers_version", json!("4.46.2")),
+            ("use_cache", json!(true)),
+            ("use_mrope", json!(false)),
+            ("full_attn_hub_size", json!(null)),
+        ] {
+            published[key] = value;
+        }
+        Blueprint::check_keys(&Config::of(published.clone()), &[]).unwrap();
+        published["block_size"] = json!(32);
+        // Before any size is read.
+        published["hidden_size"] = json!(-1);
+        let error = Blueprint::check_keys(&Config::of(published), &[]).unwrap_err();
+        assert!(matches!(error, ExportError::OtherKind { .. }), "{error}");
+        let ignored = ["gravity".to_owned()];
+        let strange = with("gravity", json!(9.81));
+        let error = Blueprint::check_keys(&strange, &[]).unwrap_err();
+        assert!(matches!(error, ExportError::UnknownKeys { .. }), "{error}");
+        Blueprint::check_keys(&strange, &ignored).unwrap();
+    }
+
+    #[test]
     fn transformers_5_keeps_theta_in_a_section() {
         let mut config = dream();
         config["rope_theta"] = json!(null);
         config["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 5e5});
-        assert_eq!(Blueprint::read(&Config::of(config), None).unwrap().rope_theta, 5e5);
+        assert_eq!(Blueprint::read(&Config::of(config.clone()), None).unwrap().rope_theta, 5e5);
+        config["rope_scaling"] = json!({"rope_type": "default", "rope_theta": 3e5});
+        assert_eq!(Blueprint::read(&Config::of(config), None).unwrap().rope_theta, 3e5);
     }
 
     #[test]
@@ -219,7 +322,6 @@ mod tests {
     #[test]
     fn qwen3_normalises_and_has_no_bias() {
         let blueprint = Blueprint::read(&with("model_type", json!("a2d-qwen3")), None).unwrap();
-        assert_eq!(blueprint.qk_norm, QkNorm::Always);
-        assert!(!blueprint.qkv_bias);
+        assert_eq!((blueprint.qkv_bias, blueprint.qk_norm), (Part::Never, Part::Always));
     }
 }

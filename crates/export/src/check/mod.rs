@@ -32,8 +32,8 @@ impl Manifest {
 
     /// Everything that does not go together in a folder with this manifest: files that are missing, weights that
     /// have changed, sizes and ids that are not those of `config.json` or of the graphs, and tensors that are not where the
-    /// graphs look for them. Empty for a sound export. Weights are not read, but for their headers and the
-    /// first mebibyte of each file.
+    /// graphs look for them. Empty for a sound export. Weights are not read, but for their headers and
+    /// [samples](WeightFile::sha256).
     pub fn problems(&self, folder: impl AsRef<Path>) -> Vec<ExportError> {
         let folder = folder.as_ref();
         let mut problems = Vec::new();
@@ -86,6 +86,7 @@ impl Manifest {
             return Ok(());
         }
         let config = checkpoint::read_config(folder)?;
+        Blueprint::check_keys(&config, &self.provenance.ignored_keys)?;
         // Whether to shift may have been said on exporting.
         let of = Blueprint::read(&config, Some(self.shift))?;
         let tokens = SpecialTokens::find(&config, of.vocab_size)?;
@@ -166,9 +167,11 @@ fn graph(folder: &Path, name: &str, problems: &mut Vec<ExportError>) -> Option<G
 /// Demands that a weight file is the one that was exported.
 pub(crate) fn check_weight_file(folder: &Path, file: &WeightFile) -> Result<(), ExportError> {
     let path = folder.join(&file.name);
-    match WeightFile::of(&path, file.name.clone())? == *file {
-        true => Ok(()),
-        false => Err(ExportError::WeightsChanged { path }),
+    match WeightFile::of(&path, file.name.clone()) {
+        Ok(now) if now == *file => Ok(()),
+        Err(error @ ExportError::Io { .. }) => Err(error),
+        // Another file, or none that can be read any more.
+        Ok(_) | Err(_) => Err(ExportError::WeightsChanged { path }),
     }
 }
 
