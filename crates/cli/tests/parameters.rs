@@ -70,7 +70,7 @@ fn every_parameter_can_be_set() {
     for (flags, short, long) in [
         ("--unmasker", "slow-fast", "slow-fast:6:0.3:0.9"),
         (per_step, "adaptive-joint", "adaptive-joint:entropy=1"),
-        (per_step, "joint", "joint:window=3"), // as many as there are rows
+        (per_step, "joint", "joint:window=12"), // never fewer than there are rows
         ("--unmasker", "verified", "verified:k=4:positions=exact"),
         (steps, "remdm", "remdm:cap:0.008"),
         (steps, "remdm:rescale", "remdm:rule=rescale:eta=0.015"),
