@@ -96,7 +96,7 @@ fn presets_are_compositions() {
 /// Token for token, over a layer that is not exact, and each in a way of its own.
 #[test]
 fn the_presets_of_the_sampler_layer_are_compositions() {
-    let joint = TabularJoint::random(9, 3, 0.5, 7).unwrap();
+    let joint = TabularJoint::random(12, 2, 0.5, 7).unwrap();
     let layer = || NoisyRefiner::new(1.0, 2).unwrap();
     let run = |generator: Generator| {
         let outputs = generator.seed(5).run(vec![blank(&joint); 40], &mut ()).unwrap();
