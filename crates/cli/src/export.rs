@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use conjoint::export::{ExportError, ExportOptions, Operators, SamplerForm, export};
+use conjoint::export::{
+    ExportError, ExportOptions, GivenTokens, Operators, SamplerForm, TokenName, export,
+};
 
 use crate::flag::BadFlag;
 use crate::info;
@@ -40,6 +42,14 @@ pub struct Arguments {
     /// A key of config.json that conjoint does not know and that changes nothing in what the model computes; may be repeated
     #[arg(long = "ignore-key", value_name = "KEY")]
     ignored_keys: Vec<String>,
+    /// The token that stands for a masked position, as its id or as the tokenizer writes it, where the checkpoint's files do
+    /// not name it
+    #[arg(long, value_name = "ID|TOKEN")]
+    mask_id: Option<TokenName>,
+    /// A token that ends a sequence, as its id or as the tokenizer writes it, instead of those that the checkpoint's files
+    /// name; may be repeated
+    #[arg(long, value_name = "ID|TOKEN")]
+    eos: Vec<TokenName>,
     /// How many of the most probable tokens the condensed head gives of each row, at most all; 0 writes no condensed
     /// head
     #[arg(long, value_name = "K", default_value_t = 64)]
@@ -60,6 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         operators,
         shift: arguments.shift,
         ignored_keys: arguments.ignored_keys.clone(),
+        given_tokens: GivenTokens { mask: arguments.mask_id.clone(), eos: arguments.eos.clone() },
         head_top: Some(arguments.head_top).filter(|&k| k > 0),
     });
     let manifest = manifest.map_err(|error| blame(arguments, error))?;
@@ -105,6 +116,11 @@ fn blame(arguments: &Arguments, error: ExportError) -> anyhow::Error {
         ExportError::UnknownKeys { .. } => BadFlag::missing("--ignore-key", error).into(),
         ExportError::IgnoredKey { key, .. } => {
             BadFlag::new("--ignore-key", key.clone(), error).into()
+        }
+        ExportError::NoMask { .. } => BadFlag::missing("--mask-id", error).into(),
+        ExportError::GivenToken { role, got, expected } => {
+            let flag = if *role == "mask" { "--mask-id" } else { "--eos" };
+            BadFlag::new(flag, got, format!("expected {expected}")).into()
         }
         ExportError::Unlinkable { .. } => BadFlag::missing("--out", error).into(),
         _ => error.into(),

@@ -20,7 +20,7 @@ pub struct FilterArguments {
     /// Keep tokens with at least P times the largest probability
     #[arg(long, value_name = "P", value_parser = |text: &str| accepted(text, MinP::new))]
     min_p: Option<f64>,
-    /// Tokens never to draw nor count: mask, pad, bos, eos or ids
+    /// Tokens never to draw nor count: mask, pad, bos, eos, ids, or ranges of ids as 5-8; ids without a token are banned anyway
     #[arg(long, value_name = "TOKENS", value_delimiter = ',', default_value = "mask")]
     ban: Vec<Banned>,
     /// Count every token in the scores, the mask id included (which is still never drawn)

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use conjoint::Tokenizer;
 use conjoint::export::{HeadTop, Manifest, SamplerRows};
+
+use crate::prompt::comma_separated;
 
 /// Describe an exported model, and check that it is whole
 ///
@@ -23,11 +26,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = &arguments.folder;
     let manifest = Manifest::read(folder)?;
     print(folder, &manifest)?;
-    let problems: Vec<_> = manifest.problems(folder).iter().map(ToString::to_string).collect();
+    let mut problems: Vec<_> = manifest.problems(folder).iter().map(ToString::to_string).collect();
+    problems.extend(tokenizer_problem(folder, &manifest));
     match problems.is_empty() {
         true => Ok(()),
         false => Err(anyhow::Error::msg(problems.join("\nerror: "))),
     }
+}
+
+/// Why the tokenizer of a folder that has one cannot be used.
+fn tokenizer_problem(folder: &Path, manifest: &Manifest) -> Option<String> {
+    manifest.tokenizer.as_ref()?;
+    let error = Tokenizer::open(folder).err()?;
+    Some(format!("the tokenizer cannot be used, token ids alone can: {error}"))
 }
 
 /// Prints what a folder holds.
@@ -57,10 +68,16 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
         out,
         "  special ids mask {}, eos {}, pad {}, bos {}",
         tokens.mask,
-        id(tokens.eos),
+        match tokens.eos.as_slice() {
+            [] => "none".to_owned(),
+            ids => comma_separated(ids),
+        },
         id(tokens.pad),
         id(tokens.bos)
     )?;
+    if let Some(named) = tokens.named.filter(|&named| named < manifest.vocab_size) {
+        writeln!(out, "  no token    ids from {named} on, which are never drawn")?;
+    }
     writeln!(out, "  shift       {}", if manifest.shift { "yes, inside backbone" } else { "no" })?;
     writeln!(out, "  backbone    {}", size(&manifest.graphs.backbone))?;
     writeln!(out, "  head        {}", size(&manifest.graphs.head))?;
@@ -79,7 +96,11 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
             writeln!(out, "  sampler     none (export with --sampler to use `--unmasker joint`)")?;
         }
     }
-    writeln!(out, "  tokenizer   {}", manifest.tokenizer.as_deref().unwrap_or("none"))?;
+    let tokenizer = manifest.tokenizer.as_deref().unwrap_or("none");
+    match tokenizer_problem(folder, manifest) {
+        None => writeln!(out, "  tokenizer   {tokenizer}")?,
+        Some(problem) => writeln!(out, "  tokenizer   {problem}")?,
+    }
     let provenance = &manifest.provenance;
     if !provenance.ignored_keys.is_empty() {
         writeln!(out, "  ignored     {} of config.json", provenance.ignored_keys.join(", "))?;

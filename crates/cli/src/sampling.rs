@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use conjoint::export::TokenName;
 use conjoint_lab::registry::OrderSpec;
-use conjoint_lab::{Sampling, ScorerSpec};
+use conjoint_lab::{Sampling, ScorerSpec, Stops};
 
 use crate::filters::FilterArguments;
 use crate::names;
@@ -43,6 +44,13 @@ pub struct SamplingArguments {
     /// costs no forwards and becomes padding
     #[arg(long)]
     stop_at_eos: bool,
+    /// A token that ends a sequence, as its id or as the tokenizer writes it, instead of the model's own; may be repeated.
+    /// Implies --stop-at-eos
+    #[arg(long, value_name = "ID|TOKEN")]
+    eos: Vec<TokenName>,
+    /// Finish a sequence at this text too, wherever it begins and ends; may be repeated
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    stop: Vec<String>,
     /// Largest number of sequences in one forward
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
@@ -60,7 +68,12 @@ impl SamplingArguments {
             cfg_scale: self.cfg_scale,
             sampler: self.sampler.clone(),
             scorer: self.scorer.clone(),
-            stop_at_eos: self.stop_at_eos,
+            stops: Stops {
+                at_eos: self.stop_at_eos,
+                eos: self.eos.clone(),
+                tokens: Vec::new(),
+                texts: self.stop.clone(),
+            },
             batch_size: self.batch_size,
         }
     }

@@ -109,7 +109,7 @@ impl StartArguments {
         let length = model.positions(self.length).map_err(named)?;
         if let Some(path) = &self.texts {
             let text = |(prompt, text): (String, String)| {
-                let mut tokens = encode(model, "texts", &prompt)?;
+                let mut tokens = encode_prompt(model, "texts", &prompt)?;
                 let prompt_len = tokens.len();
                 tokens.extend(encode(model, "texts", &text)?);
                 Ok(GivenText { tokens, prompt_len })
@@ -127,12 +127,17 @@ impl StartArguments {
             None if self.prompt.is_empty() => ("length", length.to_string(), prompts.to_owned()),
             None => ("prompt", self.prompt.join(", "), self.prompt.clone()),
         };
-        let ids = given.iter().map(|prompt| encode(model, name, prompt));
+        let ids = given.iter().map(|prompt| encode_prompt(model, name, prompt));
         let ids = ids.collect::<Result<_, Error>>().map_err(named)?;
         let sampled =
             blame(&format!("--{name}"), value, Sampled::new(ids, length, seed, vocabulary))?;
         Ok(Box::new(drawn(sampled)?))
     }
+}
+
+/// The tokens of a prompt, as [`encode`].
+fn encode_prompt(model: &Model, name: &'static str, text: &str) -> Result<Vec<TokenId>, Error> {
+    if text.is_empty() { Ok(Vec::new()) } else { model.prompt(name, text) }
 }
 
 /// The tokens of a text; of nothing, none, whether or not there is a tokenizer.

@@ -30,6 +30,7 @@
 //! | `onnx` | yes | `OnnxDenoiser`, `OnnxSamplerLayer` and `OnnxAutoregressive`, on ONNX Runtime |
 //! | `cuda`, `tensorrt` | no | those execution providers |
 //! | `text` | yes | `Tokenizer`, for the tokenizers of Hugging Face checkpoints |
+//! | `chat` | yes | `ChatTemplate`, for their chat templates |
 //! | `trace` | yes | the `trace` module: a page that replays a run |
 //! | `export` | no | the `export` module: checkpoints to ONNX graphs |
 
@@ -44,8 +45,10 @@ pub use conjoint_onnx::{
     Calls, Error as OnnxError, ExecutionProvider, HeadChoice, OnnxAutoregressive, OnnxDenoiser,
     OnnxOptions, OnnxSamplerLayer, Spent, runtime,
 };
+#[cfg(feature = "chat")]
+pub use text::{ChatTemplate, Message};
 #[cfg(feature = "text")]
-pub use text::{TextError, Tokenizer};
+pub use text::{StopText, TextError, Tokenizer};
 
 #[cfg(feature = "text")]
 mod text;
@@ -84,5 +87,5 @@ pub mod prelude {
     #[cfg(feature = "onnx")]
     pub use crate::{ExecutionProvider, OnnxDenoiser, OnnxSamplerLayer};
     #[cfg(feature = "text")]
-    pub use crate::{TextError, Tokenizer};
+    pub use crate::{StopText, TextError, Tokenizer};
 }

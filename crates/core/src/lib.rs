@@ -15,6 +15,7 @@
 //! | [`schedule`] | [`Schedule`] | how many tokens a step reveals |
 //! | [`filter`] | [`Filter`] | what may be drawn |
 //! | [`draw`] | [`Draw`], [`Stream`] | which token; all randomness |
+//! | [`stop`] | [`Stop`] | where a sequence ends before its last position |
 //! | [`generator`] | [`Generator`], [`Run`] | the loop: batches in lockstep, step by step |
 //! | [`observation`] | [`Observation`], [`StepRequest`] | what is seen of a step, and asked before it |
 //! | [`observer`] | [`Observer`] | what is reported to a progress bar, a trace or a viewer |
@@ -49,6 +50,7 @@ pub mod presets;
 pub mod reviser;
 pub mod schedule;
 pub mod span_decoder;
+pub mod stop;
 pub mod strategy;
 pub mod sweep;
 pub mod unmasker;
@@ -68,5 +70,6 @@ pub use order::Order;
 pub use policy::Policy;
 pub use reviser::Reviser;
 pub use schedule::Schedule;
+pub use stop::Stop;
 pub use unmasker::{Next, Unmasker, View};
 pub use vocabulary::Vocabulary;

@@ -4,14 +4,16 @@ use crate::{Error, TokenId};
 
 /// Size of a model's vocabulary and its special ids.
 ///
-/// The mask id is always there; end-of-sequence, padding and beginning-of-sequence may be absent.
+/// The mask id is always there; end-of-sequence, padding and beginning-of-sequence may be absent. Several ids may end a
+/// sequence, such as the end of a text and the end of a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vocabulary {
     size: usize,
     mask: TokenId,
-    eos: Option<TokenId>,
+    eos: Vec<TokenId>,
     pad: Option<TokenId>,
     bos: Option<TokenId>,
+    named: usize,
 }
 
 impl Vocabulary {
@@ -27,12 +29,12 @@ impl Vocabulary {
                 "at least 2 (a token and the mask)",
             ));
         }
-        let vocabulary = Self { size, mask, eos: None, pad: None, bos: None };
+        let vocabulary = Self { size, mask, eos: Vec::new(), pad: None, bos: None, named: size };
         vocabulary.checked("mask id", mask)?;
         Ok(vocabulary)
     }
 
-    /// Sets the id that ends a sequence.
+    /// Adds an id that ends a sequence.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the id is outside the vocabulary, or the mask's.
@@ -40,8 +42,17 @@ impl Vocabulary {
         if id == self.mask {
             return Err(Error::parameter("eos id", id, "another id than the mask's"));
         }
-        self.eos = Some(self.checked("eos id", id)?);
+        let id = self.checked("eos id", id)?;
+        if !self.eos.contains(&id) {
+            self.eos.push(id);
+        }
         Ok(self)
+    }
+
+    /// Drops the ids that end a sequence.
+    pub fn without_eos(mut self) -> Self {
+        self.eos.clear();
+        self
     }
 
     /// Sets the id that fills unused positions.
@@ -59,6 +70,21 @@ impl Vocabulary {
     /// [`Error::Parameter`] if the id is outside the vocabulary.
     pub fn with_bos(mut self, id: TokenId) -> Result<Self, Error> {
         self.bos = Some(self.checked("bos id", id)?);
+        Ok(self)
+    }
+
+    /// Sets how many ids, counted from 0, have a token. Models pad their tables of embeddings to a round size; a row
+    /// beyond the tokens stands for nothing, and a [`Generator`](crate::Generator) never draws it unless told to.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if there are more than the [size](Self::size), or no token beside the mask.
+    pub fn with_named(mut self, ids: usize) -> Result<Self, Error> {
+        let fewest = if self.mask == 0 { 2 } else { 1 };
+        if !(fewest..=self.size).contains(&ids) {
+            let expected = format!("from {fewest} to the {} ids of the vocabulary", self.size);
+            return Err(Error::parameter("ids with a token", ids, expected));
+        }
+        self.named = ids;
         Ok(self)
     }
 
@@ -80,9 +106,19 @@ impl Vocabulary {
         self.mask
     }
 
-    /// The id that ends a sequence.
+    /// The id that ends a sequence: the first one, if there are several.
     pub fn eos(&self) -> Option<TokenId> {
-        self.eos
+        self.eos.first().copied()
+    }
+
+    /// Every id that ends a sequence, in the order in which they were added.
+    pub fn eos_ids(&self) -> &[TokenId] {
+        &self.eos
+    }
+
+    /// Whether an id ends a sequence.
+    pub fn is_eos(&self, id: TokenId) -> bool {
+        self.eos.contains(&id)
     }
 
     /// The id that fills unused positions.
@@ -93,6 +129,11 @@ impl Vocabulary {
     /// The id that begins a sequence.
     pub fn bos(&self) -> Option<TokenId> {
         self.bos
+    }
+
+    /// The ids that have no token, the mask's left out: they pad the model's tables.
+    pub fn unnamed(&self) -> impl Iterator<Item = TokenId> + '_ {
+        (self.named..self.size).map(|id| id as TokenId).filter(|&id| id != self.mask)
     }
 }
 
@@ -110,5 +151,28 @@ mod tests {
         assert!(vocabulary.clone().with_eos(4).is_err());
         assert!(vocabulary.clone().with_eos(3).is_err());
         assert_eq!(vocabulary.with_eos(0).unwrap().eos(), Some(0));
+    }
+
+    #[test]
+    fn several_ids_end_a_sequence() {
+        let vocabulary = Vocabulary::new(6, 5).unwrap().with_eos(2).unwrap().with_eos(0).unwrap();
+        let vocabulary = vocabulary.with_eos(2).unwrap();
+        assert_eq!((vocabulary.eos(), vocabulary.eos_ids()), (Some(2), [2, 0].as_slice()));
+        assert!(vocabulary.is_eos(0) && !vocabulary.is_eos(1));
+        assert_eq!(vocabulary.without_eos().eos(), None);
+    }
+
+    #[test]
+    fn ids_beyond_the_tokens_have_none() {
+        let ids = |mask: TokenId, named: usize| {
+            let vocabulary = Vocabulary::new(6, mask).unwrap().with_named(named)?;
+            Ok::<Vec<TokenId>, Error>(vocabulary.unnamed().collect())
+        };
+        assert_eq!(ids(1, 4).unwrap(), [4, 5]);
+        assert_eq!(ids(4, 4).unwrap(), [5], "the mask is a token of its own");
+        assert_eq!(ids(1, 6).unwrap(), []);
+        for (mask, named) in [(1, 7), (1, 0), (0, 1)] {
+            assert!(ids(mask, named).is_err(), "{mask} {named}");
+        }
     }
 }

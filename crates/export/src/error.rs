@@ -108,6 +108,43 @@ pub enum ExportError {
         key: String,
     },
 
+    /// Nothing in the checkpoint says which id stands for a masked position.
+    #[error(
+        "{}: no file says which id stands for a masked position: mask_token_id is absent from config.json and \
+         generation_config.json, and no mask_token with an id is in the tokenizer's files{}{}",
+        path.display(),
+        shown("; tokens that look like one", candidates),
+        shown("", unreadable)
+    )]
+    NoMask {
+        /// The checkpoint folder.
+        path: PathBuf,
+        /// Tokens that look like a mask, with their ids.
+        candidates: Vec<String>,
+        /// Files of the tokenizer that could not be read, a sentence each.
+        unreadable: Vec<String>,
+    },
+
+    /// A special token that was given is none of the model's.
+    #[error("{role} token {got}: expected {expected}")]
+    GivenToken {
+        /// Its role.
+        role: &'static str,
+        /// What was given.
+        got: String,
+        /// What would have been right.
+        expected: String,
+    },
+
+    /// The mask's id is also one that ends a sequence.
+    #[error("{}: id {id} stands for a masked position, so it cannot end a sequence too", path.display())]
+    MaskEnds {
+        /// The `config.json`.
+        path: PathBuf,
+        /// The id.
+        id: u32,
+    },
+
     /// The checkpoint holds two output layers where the model has one.
     #[error(
         "{}: {key} is true, so that the output layer is the embedding table, but the checkpoint holds another one, {tensor}: \
@@ -285,6 +322,15 @@ pub enum ExportError {
         /// The format found.
         got: u32,
     },
+}
+
+/// A list behind its heading, empty where there is nothing to list.
+fn shown(heading: &str, list: &[String]) -> String {
+    match (list, heading) {
+        ([], _) => String::new(),
+        (list, "") => format!("; {}", list.join("; ")),
+        (list, heading) => format!("{heading}: {}", list.join(", ")),
+    }
 }
 
 impl ExportError {

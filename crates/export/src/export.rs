@@ -11,12 +11,11 @@ use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
 use crate::layout::{Layout, resolved};
-use crate::manifest::{
-    Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows, SpecialTokens,
-};
+use crate::manifest::{Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows};
 use crate::model::Builder;
 use crate::operators::Operators;
 use crate::sampler_form::SamplerForm;
+use crate::tokens::{GivenTokens, SpecialTokens};
 use crate::weight_file::WeightFile;
 use crate::weights::{BaseWeights, SamplerWeights};
 
@@ -41,6 +40,8 @@ pub struct ExportOptions {
     pub shift: Option<bool>,
     /// Keys of `config.json` that this crate does not know, and that change nothing in what the model computes.
     pub ignored_keys: Vec<String>,
+    /// Special ids where the checkpoint's files do not say them, or say them wrongly.
+    pub given_tokens: GivenTokens,
     /// K, the number of most probable tokens that the condensed head gives of a row, at least 2; a K beyond the
     /// vocabulary is brought to its size. `None` exports no condensed head.
     pub head_top: Option<usize>,
@@ -57,6 +58,7 @@ impl ExportOptions {
             operators: Operators::default(),
             shift: None,
             ignored_keys: Vec::new(),
+            given_tokens: GivenTokens::default(),
             head_top: None,
         }
     }
@@ -73,7 +75,7 @@ const SAMPLER_ROWS: &str = "sampler-rows.onnx";
 const HEAD_TOP: &str = "head-top.onnx";
 
 /// Files of a checkpoint that are neither weights nor code.
-const COMPANIONS: [&str; 10] = [
+const COMPANIONS: [&str; 11] = [
     "config.json",
     "generation_config.json",
     checkpoint::INDEX,
@@ -83,6 +85,7 @@ const COMPANIONS: [&str; 10] = [
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
+    "vocab.txt",
     "chat_template.jinja",
 ];
 
@@ -113,7 +116,8 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let config = checkpoint::read_config(&options.checkpoint)?;
     Blueprint::check_keys(&config, &options.ignored_keys)?;
     let blueprint = Blueprint::read(&config, options.shift)?;
-    let tokens = SpecialTokens::find(&config, blueprint.vocab_size)?;
+    let (tokens, mut notes) =
+        SpecialTokens::find(&config, &options.given_tokens, blueprint.vocab_size)?;
     let head_top = options.head_top.map(|k| HeadTop::new(HEAD_TOP, k, blueprint.vocab_size));
     let head_top = head_top.transpose()?;
     let base = BaseWeights::take(&blueprint, &mut Checkpoint::open(&options.checkpoint)?)?;
@@ -151,7 +155,9 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     }
     let weight_files = weights.iter().map(|(name, file)| WeightFile::of(file, name.clone()));
     let weight_files = weight_files.collect::<Result<_, _>>()?;
-    let manifest = manifest(options, &blueprint, tokens, (head_top, form), &base, weight_files);
+    notes.splice(0..0, notes_of(&blueprint, &base));
+    let manifest =
+        manifest(options, &blueprint, (tokens, notes), (head_top, form), &base, weight_files);
 
     let mut staging = Staging::new(&layout.out)?;
     for file in weights.values() {
@@ -184,7 +190,7 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
 }
 
 /// Where the tensors overrule the configuration.
-fn notes(blueprint: &Blueprint, base: &BaseWeights) -> Vec<String> {
+fn notes_of(blueprint: &Blueprint, base: &BaseWeights) -> Vec<String> {
     let own_head = blueprint.tied && base.head != base.embed;
     let of_head = || {
         format!(
@@ -212,7 +218,7 @@ fn form(options: &ExportOptions, sampler: &Checkpoint) -> Result<SamplerForm, Ex
 fn manifest(
     options: &ExportOptions,
     blueprint: &Blueprint,
-    tokens: SpecialTokens,
+    (tokens, notes): (SpecialTokens, Vec<String>),
     (head_top, form): (Option<HeadTop>, Option<SamplerForm>),
     base: &BaseWeights,
     weights: Vec<WeightFile>,
@@ -222,6 +228,8 @@ fn manifest(
         Some("tokenizer.json".into())
     } else if has("vocab.json") && has("merges.txt") {
         Some("vocab.json".into())
+    } else if has("vocab.txt") {
+        Some("vocab.txt".into())
     } else {
         None
     };
@@ -258,7 +266,8 @@ fn manifest(
             sampler: options.sampler.as_deref().and_then(folder_name),
             weights,
             ignored_keys: options.ignored_keys.clone(),
-            notes: notes(blueprint, base),
+            given_tokens: options.given_tokens.clone(),
+            notes,
             conjoint: env!("CARGO_PKG_VERSION").into(),
         },
     }

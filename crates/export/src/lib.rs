@@ -90,10 +90,9 @@ mod sanity;
 
 pub use error::ExportError;
 pub use export::{ExportOptions, export};
-pub use manifest::{
-    DType, Family, Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows, SpecialTokens,
-};
+pub use manifest::{DType, Family, Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows};
 pub use operators::Operators;
 pub use sampler_form::SamplerForm;
 pub use tables::{LayerSizes, Tables};
+pub use tokens::{GivenTokens, SpecialTokens, TokenName};
 pub use weight_file::WeightFile;

@@ -9,6 +9,7 @@ use crate::check::check_weight_file;
 use crate::error::ExportError;
 use crate::operators::Operators;
 use crate::sampler_form::SamplerForm;
+use crate::tokens::{GivenTokens, SpecialTokens};
 use crate::weight_file::WeightFile;
 
 /// Name of the manifest in a model's folder.
@@ -62,7 +63,7 @@ pub struct Manifest {
     /// File names of the graphs.
     pub graphs: Graphs,
     /// File that holds the tokenizer's vocabulary, where there is one: `tokenizer.json`, or
-    /// `vocab.json`, which goes with a `merges.txt`.
+    /// `vocab.json`, which goes with a `merges.txt`; or `vocab.txt`.
     pub tokenizer: Option<String>,
     /// Where it all came from.
     pub provenance: Provenance,
@@ -79,19 +80,6 @@ pub enum Family {
     Llada,
     /// Another masked diffusion model on a Qwen2 or Qwen3 decoder.
     Qwen,
-}
-
-/// Ids that a sampler treats apart. Each lies below [`Manifest::vocab_size`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpecialTokens {
-    /// The mask: a position that is still to be revealed. Never a legal outcome.
-    pub mask: u32,
-    /// End of text.
-    pub eos: Option<u32>,
-    /// Padding.
-    pub pad: Option<u32>,
-    /// Beginning of text.
-    pub bos: Option<u32>,
 }
 
 /// Element types that weights may have.
@@ -182,7 +170,10 @@ pub struct Provenance {
     /// Keys of `config.json` that were ignored on request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored_keys: Vec<String>,
-    /// Where the tensors overrule the configuration, a sentence each.
+    /// Special ids that were given on exporting.
+    #[serde(default, skip_serializing_if = "GivenTokens::is_empty")]
+    pub given_tokens: GivenTokens,
+    /// What is odd about the checkpoint, a sentence each: where its tensors overrule the configuration, for one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Version of `conjoint-export` that wrote it.
@@ -191,7 +182,7 @@ pub struct Provenance {
 
 impl Manifest {
     /// The layout that this version writes and reads.
-    pub const FORMAT: u32 = 2;
+    pub const FORMAT: u32 = 3;
 
     /// Reads `conjoint.json` from a model's folder.
     ///
@@ -255,15 +246,21 @@ impl Manifest {
         if let Some((key, _)) = sizes.into_iter().find(|&(_, size)| size == 0) {
             return Err(wrong(key, "at least 1", "0".into()));
         }
-        let SpecialTokens { mask, eos, pad, bos } = self.tokens;
-        let ids = [("mask", Some(mask)), ("eos", eos), ("pad", pad), ("bos", bos)];
-        match ids.into_iter().find(|(_, id)| id.is_some_and(|id| id as usize >= self.vocab_size)) {
-            Some((name, id)) => {
-                let expected = format!("an id below vocab_size = {}", self.vocab_size);
-                let got = id.unwrap_or_default().to_string();
-                Err(wrong(&format!("tokens.{name}"), &expected, got))
+        let SpecialTokens { mask, eos, pad, bos, named } = &self.tokens;
+        let ends = eos.iter().map(|&id| ("eos", id));
+        let others = [("pad", *pad), ("bos", *bos)];
+        let others = others.into_iter().filter_map(|(name, id)| Some((name, id?)));
+        let mut ids = [("mask", *mask)].into_iter().chain(ends).chain(others);
+        if let Some((name, id)) = ids.find(|&(_, id)| id as usize >= self.vocab_size) {
+            let expected = format!("an id below vocab_size = {}", self.vocab_size);
+            return Err(wrong(&format!("tokens.{name}"), &expected, id.to_string()));
+        }
+        match named {
+            Some(named) if !(1..=self.vocab_size).contains(named) => {
+                let expected = format!("from 1 to vocab_size = {}", self.vocab_size);
+                Err(wrong("tokens.named", &expected, named.to_string()))
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -9,7 +9,8 @@ use half::{bf16, f16};
 use crate::blueprint::Blueprint;
 use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
-use crate::manifest::{DType, Manifest, SpecialTokens};
+use crate::manifest::{DType, Manifest};
+use crate::tokens::SpecialTokens;
 use crate::weights::{Parts, take_head};
 
 /// The sizes of a decoder layer of a model, and the ids that it marks positions by.
@@ -69,12 +70,14 @@ impl Tables {
     pub fn read(folder: &Path) -> Result<Self, ExportError> {
         let config = checkpoint::read_config(folder)?;
         checkpoint::reject_adapter(folder)?;
-        // An export beside it has said which keys to ignore.
-        let ignored =
-            Manifest::read(folder).map_or_else(|_| Vec::new(), |own| own.provenance.ignored_keys);
+        // An export beside it has said which keys to ignore, and which ids are special.
+        let (ignored, given) = Manifest::read(folder).map_or_else(
+            |_| Default::default(),
+            |own| (own.provenance.ignored_keys, own.provenance.given_tokens),
+        );
         Blueprint::check_keys(&config, &ignored)?;
         let blueprint = Blueprint::read(&config, None)?;
-        let tokens = SpecialTokens::find(&config, blueprint.vocab_size)?;
+        let (tokens, _) = SpecialTokens::find(&config, &given, blueprint.vocab_size)?;
         let mut checkpoint = Checkpoint::open(folder)?;
         let parts = Parts::of_base(&blueprint, &checkpoint);
         if parts.qk_norm {

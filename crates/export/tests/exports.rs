@@ -34,7 +34,8 @@ fn the_manifest_says_what_the_configuration_says() {
     assert_eq!((dream.family, dream.dtype, dream.shift), (Family::Dream, DType::BFloat16, true));
     assert_eq!((dream.vocab_size, dream.hidden_size, dream.layers), (96, 32, 2));
     assert_eq!((dream.heads, dream.kv_heads, dream.head_dim, dream.ffn_size), (4, 2, 8, 56));
-    let tokens = SpecialTokens { mask: 94, eos: Some(95), pad: Some(95), bos: Some(95) };
+    let tokens =
+        SpecialTokens { mask: 94, eos: vec![95], pad: Some(95), bos: Some(95), named: None };
     assert_eq!((dream.tokens, dream.max_positions), (tokens, 128));
     assert_eq!(dream.graphs.sampler, None);
     assert_eq!(dream.provenance.weights.len(), 2);
@@ -453,7 +454,7 @@ fn a_manifest_that_cannot_be_used_is_refused() {
         error
     };
     let error = refused(&|manifest| manifest["format"] = json!(1));
-    assert_names(&error, &["format 2", "format 1"]);
+    assert_names(&error, &["format 3", "format 1"]);
     let error = refused(&|manifest| manifest["graphs"]["head"] = json!("../head.onnx"));
     assert_names(&error, &["../head.onnx"]);
     let error = refused(&|manifest| manifest["tokens"] = json!({}));

@@ -109,7 +109,7 @@ fn every_size_of_the_manifest_is_another_files_too() {
         ("dtype", json!("float16"), "Float32 as in"),
         ("shift", json!(false), "true as in backbone.onnx"),
         ("operators", json!("portable"), "Fused as in backbone.onnx"),
-        ("tokens", json!({"mask": 1, "eos": 2, "pad": 2, "bos": 2}), "mask: 94"),
+        ("tokens", json!({"mask": 1, "eos": [2], "pad": 2, "bos": 2}), "mask: 94"),
     ] {
         fs::write(&file, &sound).unwrap();
         edit_json(&file, |manifest| manifest[key] = value);

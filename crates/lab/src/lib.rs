@@ -61,5 +61,5 @@ pub use error::Error;
 pub use model::{Model, ModelOptions};
 pub use progress::Progress;
 pub use registry::Registry;
-pub use sampling::{Banned, Filters, Sampling};
+pub use sampling::{Banned, Filters, Sampling, Stops};
 pub use scorer::ScorerSpec;

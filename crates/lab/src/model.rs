@@ -29,8 +29,10 @@ pub struct ModelOptions {
 pub struct Model {
     /// The frozen model.
     pub denoiser: Arc<OnnxDenoiser>,
-    /// Its tokenizer, if the folder holds one.
+    /// Its tokenizer, if the folder holds one that can be read.
     pub tokenizer: Option<Tokenizer>,
+    /// Why there is no tokenizer.
+    no_tokenizer: Option<TextError>,
     options: ModelOptions,
     /// Sampler layers opened so far, by the folder of another export.
     layers: Mutex<HashMap<Option<PathBuf>, Arc<OnnxSamplerLayer>>>,
@@ -68,14 +70,14 @@ impl ModelOptions {
             OnnxError::NoCondensedHead { .. } => Error::parameter("head", self.head, error),
             error => Error::from(error),
         })?;
-        let tokenizer = match Tokenizer::open(&self.folder) {
-            Ok(tokenizer) => Some(tokenizer),
-            Err(TextError::Absent { .. }) => None,
-            Err(error) => return Err(error.into()),
+        // Token ids need none.
+        let (tokenizer, no_tokenizer) = match Tokenizer::open(&self.folder) {
+            Ok(tokenizer) => (Some(tokenizer), None),
+            Err(error) => (None, Some(error)),
         };
         let (layers, scorers) = (Mutex::default(), Mutex::default());
         let denoiser = Arc::new(denoiser);
-        Ok(Arc::new(Model { denoiser, tokenizer, options: self, layers, scorers }))
+        Ok(Arc::new(Model { denoiser, tokenizer, no_tokenizer, options: self, layers, scorers }))
     }
 }
 
@@ -160,9 +162,12 @@ impl Model {
     /// The tokenizer, which a parameter of this name and value requires.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the folder holds none.
+    /// [`Error::Parameter`] if the folder holds none that can be read, with the reason.
     pub fn tokenizer(&self, name: &'static str, value: &str) -> Result<&Tokenizer, Error> {
-        let absent = || Error::parameter(name, value, "the model's folder holds no tokenizer");
+        let absent = || {
+            let reason = self.no_tokenizer.as_ref().map_or_else(String::new, ToString::to_string);
+            Error::parameter(name, value, format!("the tokenizer cannot be used: {reason}"))
+        };
         self.tokenizer.as_ref().ok_or_else(absent)
     }
 
@@ -183,7 +188,15 @@ impl Model {
         Ok(shown(manifest.provenance.weights.iter().filter(|file| is_layer(file))))
     }
 
-    /// Encodes a text, which the parameter `name` gave.
+    /// Encodes a prompt, which the parameter `name` gave: with what the tokenizer puts before every text.
+    ///
+    /// # Errors
+    /// Those of [`encode`](Self::encode).
+    pub fn prompt(&self, name: &'static str, text: &str) -> Result<Vec<TokenId>, Error> {
+        Ok(self.tokenizer(name, text)?.prompt(self.encode(name, text)?))
+    }
+
+    /// Encodes a text as it stands, which the parameter `name` gave.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the model has no tokenizer, or the tokenizer no token for the text.

@@ -221,7 +221,7 @@ fn mean(tokens: &[TokenId], hidden: ArrayView2<'_, f32>, pad: Option<TokenId>) -
 fn vocabulary(manifest: &Manifest) -> Result<Vocabulary, conjoint_core::Error> {
     let ids = &manifest.tokens;
     let mut vocabulary = Vocabulary::new(manifest.vocab_size, ids.mask)?;
-    if let Some(id) = ids.eos {
+    for &id in &ids.eos {
         vocabulary = vocabulary.with_eos(id)?;
     }
     if let Some(id) = ids.pad {
@@ -229,6 +229,9 @@ fn vocabulary(manifest: &Manifest) -> Result<Vocabulary, conjoint_core::Error> {
     }
     if let Some(id) = ids.bos {
         vocabulary = vocabulary.with_bos(id)?;
+    }
+    if let Some(named) = ids.named {
+        vocabulary = vocabulary.with_named(named)?;
     }
     Ok(vocabulary)
 }

@@ -82,7 +82,7 @@ fn config(sizes: &LayerSizes) -> Result<DreamConfig, TrainError> {
         max_position_embeddings: sizes.max_positions,
         mask_token_id: mask,
         // No part of the training looks at these.
-        eos_token_id: sizes.tokens.eos.unwrap_or(mask),
+        eos_token_id: sizes.tokens.eos.first().copied().unwrap_or(mask),
         pad_token_id: sizes.tokens.pad.unwrap_or(mask),
         bos_token_id: sizes.tokens.bos.unwrap_or(mask),
         tie_word_embeddings: false,

@@ -9,7 +9,7 @@ use crate::reviser::DynReviser;
 use crate::strategy::Strategy;
 use crate::unmasker::ExactSequential;
 use crate::{
-    Canvas, Denoiser, Draw, Error, Filter, Observer, Order, Schedule, SeededStream, Stream,
+    Canvas, Denoiser, Draw, Error, Filter, Observer, Order, Schedule, SeededStream, Stop, Stream,
     TokenId, Vocabulary,
 };
 
@@ -49,12 +49,15 @@ pub struct Generator {
     open_next: Option<f64>,
     batch_size: usize,
     stop_at_eos: bool,
+    stop_tokens: Vec<TokenId>,
+    stops: Vec<Arc<dyn Stop>>,
 }
 
 impl Generator {
     /// A generator over `model`, with the defaults above.
     pub fn new(model: impl Denoiser + 'static) -> Self {
-        let ban = vec![model.vocabulary().mask()];
+        let vocabulary = model.vocabulary();
+        let ban = [vocabulary.mask()].into_iter().chain(vocabulary.unnamed()).collect();
         Self {
             model: Arc::new(model),
             strategy: ExactSequential::default().into(),
@@ -70,6 +73,8 @@ impl Generator {
             open_next: None,
             batch_size: 16,
             stop_at_eos: false,
+            stop_tokens: Vec::new(),
+            stops: Vec::new(),
         }
     }
 
@@ -127,8 +132,8 @@ impl Generator {
         self
     }
 
-    /// The tokens ruled out before anything is computed from a row; the mask id unless set here.
-    /// The list replaces the one before: leave the mask id out, and it is still never drawn, but
+    /// The tokens ruled out before anything is computed from a row; unless set here, the mask id and the ids that
+    /// [have no token](Vocabulary::unnamed). The list replaces the one before: leave the mask id out, and it is still never drawn, but
     /// counts in the scores.
     pub fn ban(mut self, tokens: impl IntoIterator<Item = TokenId>) -> Self {
         self.ban = tokens.into_iter().collect();
@@ -196,7 +201,7 @@ impl Generator {
         Ok(self)
     }
 
-    /// Ends a sequence at the leftmost end-of-sequence id that was generated.
+    /// Ends a sequence at the leftmost end-of-sequence id that was generated, whichever of the model's it is.
     ///
     /// What lies behind it is closed: no rows are asked for, and the strategy is shown nothing of it, neither
     /// to reveal nor to revoke. A model without an end-of-sequence id is an error. If the strategy takes the id itself back, all is open again as it was. Once
@@ -209,6 +214,20 @@ impl Generator {
     /// follows the first end-of-sequence id replaced.
     pub fn stop_at_eos(mut self, stop: bool) -> Self {
         self.stop_at_eos = stop;
+        self
+    }
+
+    /// Ends a sequence at these tokens too, as at an end-of-sequence id; see [`stop_at_eos`](Self::stop_at_eos).
+    pub fn stop_at_tokens(mut self, ids: impl IntoIterator<Item = TokenId>) -> Self {
+        self.stop_tokens.extend(ids);
+        self
+    }
+
+    /// Ends a sequence where a rule says so, such as at a text, as [`stop_at_eos`](Self::stop_at_eos) does at an id. Each
+    /// stretch of generated tokens without a gap is looked at by itself, and of all the ends the leftmost counts. A model
+    /// needs a padding or an end-of-sequence id to fill what follows.
+    pub fn stop_at(mut self, rule: impl Stop + 'static) -> Self {
+        self.stops.push(Arc::new(rule));
         self
     }
 

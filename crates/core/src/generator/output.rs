@@ -10,8 +10,11 @@ pub struct Output {
     pub tokens: Vec<TokenId>,
     /// From the first to the last position that was generated.
     pub generated: Range<usize>,
+    /// Just behind the token that ended the sequence early; behind the last position where none did. What follows is
+    /// filling, but for what was given there.
+    pub end: usize,
     /// How many positions were filled with drawn tokens: those given are not counted, nor, where the sequence
-    /// [stops](crate::Generator::stop_at_eos) at its end-of-sequence id, those behind it.
+    /// [stops](crate::Generator::stop_at_eos) early, those behind its end.
     pub drawn: usize,
     /// Full forwards of the denoiser that this sequence cost: one for each of its canvases in a forward of the batch.
     pub denoiser_calls: usize,
@@ -30,8 +33,11 @@ pub struct Output {
 pub enum FinishReason {
     /// Every position is filled.
     Length,
-    /// It [stopped](crate::Generator::stop_at_eos) at an end-of-sequence id.
+    /// It [stopped](crate::Generator::stop_at_eos) at an end-of-sequence id, or at [another](crate::Generator::stop_at_tokens)
+    /// that ends it.
     EndOfSequence,
+    /// It stopped at [a rule](crate::Generator::stop_at), such as a text.
+    Stop,
     /// It was [cancelled](crate::Run::cancel), or the [token](crate::CancelToken) of its run was.
     Cancelled,
     /// The [deadline](crate::Run::deadline) of its run passed.
@@ -49,5 +55,10 @@ impl Output {
     /// The generated part of the tokens (given tokens between holes included).
     pub fn generated_tokens(&self) -> &[TokenId] {
         &self.tokens[self.generated.clone()]
+    }
+
+    /// The tokens up to the [end](Self::end).
+    pub fn text_tokens(&self) -> &[TokenId] {
+        &self.tokens[..self.end]
     }
 }

@@ -11,9 +11,10 @@ use prost::Message;
 use crate::blueprint::Blueprint;
 use crate::checkpoint;
 use crate::error::ExportError;
-use crate::manifest::{DType, MANIFEST, Manifest, SpecialTokens};
+use crate::manifest::{DType, MANIFEST, Manifest};
 use crate::operators::Operators;
 use crate::proto::{GraphProto, ModelProto, TensorProto, element};
+use crate::tokens::SpecialTokens;
 use crate::weight_file::WeightFile;
 
 /// The configuration that an export was made from.
@@ -89,7 +90,8 @@ impl Manifest {
         Blueprint::check_keys(&config, &self.provenance.ignored_keys)?;
         // Whether to shift may have been said on exporting.
         let of = Blueprint::read(&config, Some(self.shift))?;
-        let tokens = SpecialTokens::find(&config, of.vocab_size)?;
+        let given = &self.provenance.given_tokens;
+        let (tokens, _) = SpecialTokens::find(&config, given, of.vocab_size)?;
         self.equal(folder, CONFIG, "family", &self.family, Some(&of.family))?;
         for (key, own, other) in [
             ("vocab_size", self.vocab_size, of.vocab_size),

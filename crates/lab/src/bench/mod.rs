@@ -16,6 +16,7 @@ mod measure;
 mod report;
 mod stopwatch;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use conjoint::prelude::*;
@@ -140,9 +141,11 @@ fn fits(model: &Model, prompt: usize, generated: usize) -> Result<(), Error> {
 /// Prompts of random ids, none of them special.
 fn prompts(model: &Model, length: usize, n: u32, seed: u64) -> Vec<Vec<TokenId>> {
     let vocabulary = model.denoiser.vocabulary();
-    let special = [Some(vocabulary.mask()), vocabulary.eos(), vocabulary.pad(), vocabulary.bos()];
-    let plain: Vec<TokenId> =
-        (0..vocabulary.size() as TokenId).filter(|&id| !special.contains(&Some(id))).collect();
+    let special = [Some(vocabulary.mask()), vocabulary.pad(), vocabulary.bos()];
+    let is_plain = |&id: &TokenId| !special.contains(&Some(id)) && !vocabulary.is_eos(id);
+    let unnamed: HashSet<TokenId> = vocabulary.unnamed().collect();
+    let ids = (0..vocabulary.size() as TokenId).filter(is_plain);
+    let plain: Vec<TokenId> = ids.filter(|id| !unnamed.contains(id)).collect();
     let prompt = |sequence: u32| {
         // Not the numbers that the draws are made from.
         let mut stream = SeededStream::new(!seed, sequence.into());

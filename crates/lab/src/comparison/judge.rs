@@ -143,24 +143,21 @@ impl<'a> Judge<'a> {
     /// The texts of the outputs up to their ends, for a metric.
     fn decoded(&self, drawn: Drawn<'_>, metric: &str) -> Result<Vec<String>, Error> {
         let tokenizer = self.model.tokenizer("metrics", metric)?;
-        let eos = self.eos();
+        let vocabulary = self.model.denoiser.vocabulary();
         let text = |(canvas, output)| {
             // Prompts may begin with the id that ends texts.
             let text = self.until_end(canvas, output).iter().copied();
-            let text: Vec<TokenId> = text.filter(|&token| Some(token) != eos).collect();
+            let text: Vec<TokenId> = text.filter(|&token| !vocabulary.is_eos(token)).collect();
             Ok(tokenizer.decode(&text)?)
         };
         drawn.pairs().map(text).collect()
     }
 
-    fn eos(&self) -> Option<TokenId> {
-        self.model.denoiser.vocabulary().eos()
-    }
-
     /// The tokens before the first that was generated and ends the text.
     fn until_end<'t>(&self, canvas: &Canvas, output: &'t Output) -> &'t [TokenId] {
-        let (eos, tokens) = (self.eos(), &output.tokens);
-        let ends = |&position: &usize| Some(tokens[position]) == eos && !canvas.is_given(position);
+        let (vocabulary, tokens) = (self.model.denoiser.vocabulary(), &output.tokens);
+        let ends =
+            |&position: &usize| vocabulary.is_eos(tokens[position]) && !canvas.is_given(position);
         &tokens[..(0..tokens.len()).find(ends).unwrap_or(tokens.len())]
     }
 
@@ -239,7 +236,8 @@ impl<'a> Judge<'a> {
         let featuriser = Named::new(FEATURES, |texts: &[Vec<TokenId>]| denoiser.mean_hidden(texts));
         let bar = self.progress.working("features");
         // An empty text is its end alone: no mean is taken of nothing.
-        let text = |text: &Vec<TokenId>| match (text.as_slice(), self.eos()) {
+        let eos = denoiser.vocabulary().eos();
+        let text = |text: &Vec<TokenId>| match (text.as_slice(), eos) {
             ([], Some(eos)) => vec![eos],
             _ => text.clone(),
         };

@@ -13,7 +13,7 @@ pub enum Metric {
     /// How many of the texts are distinct, and the entropy of their words in nats.
     Diversity,
     /// The negative log-likelihood under the model's own one-at-a-time path, in nats a token. With
-    /// [`stop_at_eos`](crate::Sampling::stop_at_eos) that of the padded text, which is not how it was drawn.
+    /// [`stops`](crate::Sampling::stops) that of the padded text, which is not how it was drawn.
     Nll,
     /// The negative log-likelihood under an [external](super::External) language model, in nats a token of its own.
     ExternalNll,

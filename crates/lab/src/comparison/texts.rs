@@ -92,7 +92,7 @@ impl Texts {
 
     fn prompts(&self, model: &Model) -> Result<Vec<Vec<TokenId>>, Error> {
         let encoded = |prompts: &[String]| {
-            prompts.iter().map(|prompt| model.encode("prompts", prompt)).collect()
+            prompts.iter().map(|prompt| model.prompt("prompts", prompt)).collect()
         };
         match &self.beginnings {
             Beginnings::Unconditional => Ok(vec![Vec::new()]),
@@ -103,7 +103,7 @@ impl Texts {
             Beginnings::Prompts(prompts) => encoded(prompts),
             Beginnings::Domains(domains) | Beginnings::Tasks(domains) => {
                 let domains = if domains.is_empty() { &Domain::ALL[..] } else { domains };
-                domains.iter().map(|domain| model.encode("domain", domain.tag())).collect()
+                domains.iter().map(|domain| model.prompt("domain", domain.tag())).collect()
             }
         }
     }
@@ -126,5 +126,5 @@ fn questions(
     let corpus = Corpus::new(TASKS ^ seed).with_domains(domains)?;
     let question = |text: Text| Some(format!("{}{}", text.domain.tag(), text.question()?));
     let questions = corpus.texts(0..).filter_map(question).take(n);
-    questions.map(|question| model.encode("tasks", &question)).collect()
+    questions.map(|question| model.prompt("tasks", &question)).collect()
 }

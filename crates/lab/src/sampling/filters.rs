@@ -59,25 +59,35 @@ impl Filters {
         (!self.no_ban && self.ban != [Banned::Mask]).then(|| bans.join(","))
     }
 
-    /// The ids never to draw nor count.
+    /// The ids never to draw nor count, with those that [have no token](Vocabulary::unnamed).
     ///
     /// # Errors
     /// [`Error::Parameter`] for `ban`.
     pub fn banned(&self, vocabulary: &Vocabulary) -> Result<Vec<TokenId>, Error> {
         match self.no_ban {
             true => Ok(Vec::new()),
-            false => self.ban.iter().map(|token| token.id(vocabulary)).collect(),
+            false => {
+                let mut ids: Vec<TokenId> = vocabulary.unnamed().collect();
+                for banned in &self.ban {
+                    ids.extend(banned.ids(vocabulary)?);
+                }
+                Ok(ids)
+            }
         }
     }
 
-    /// The filters, in the order in which they are applied.
+    /// The filters, in the order in which they are applied; `ends` are the ids that end a sequence.
     ///
     /// # Errors
     /// [`Error::Parameter`] names the filter that cannot be used.
-    pub fn filter(&self, vocabulary: &Vocabulary) -> Result<Vec<Arc<dyn Filter>>, Error> {
+    pub fn filter(
+        &self,
+        vocabulary: &Vocabulary,
+        ends: &[TokenId],
+    ) -> Result<Vec<Arc<dyn Filter>>, Error> {
         let mut filters: Vec<Arc<dyn Filter>> = Vec::new();
         let ends = |name, value: &dyn ToString| -> Result<Vec<TokenId>, Error> {
-            let ends: Vec<_> = vocabulary.eos().into_iter().chain(vocabulary.pad()).collect();
+            let ends: Vec<_> = ends.iter().copied().chain(vocabulary.pad()).collect();
             let absent = "the model has neither an end-of-sequence nor a padding id";
             match ends.is_empty() {
                 true => Err(Error::parameter(name, value.to_string(), absent)),

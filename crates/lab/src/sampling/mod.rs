@@ -2,6 +2,7 @@
 
 mod banned;
 mod filters;
+mod stops;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use conjoint::strategy::Strategy;
 
 pub use banned::Banned;
 pub use filters::Filters;
+pub use stops::Stops;
 
 use crate::error::refused;
 use crate::model::Model;
@@ -41,8 +43,8 @@ pub struct Sampling {
     pub sampler: Option<PathBuf>,
     /// The autoregressive scorer of strategies that take one.
     pub scorer: Option<ScorerSpec>,
-    /// Finishes a sequence once nothing before its first end-of-sequence token is masked.
-    pub stop_at_eos: bool,
+    /// What ends a sequence before its last position: it is finished once nothing before its first end is masked.
+    pub stops: Stops,
     /// The largest number of sequences in one forward.
     pub batch_size: u16,
 }
@@ -59,7 +61,7 @@ impl Default for Sampling {
             cfg_scale: 0.0,
             sampler: None,
             scorer: None,
-            stop_at_eos: false,
+            stops: Stops::default(),
             batch_size: 16,
         }
     }
@@ -109,15 +111,11 @@ impl Sampling {
     /// [`Error::Parameter`] names what cannot be used.
     pub fn base(&self, model: &Arc<Model>) -> Result<Generator, Error> {
         let vocabulary = model.denoiser.vocabulary();
-        if self.stop_at_eos && vocabulary.eos().is_none() {
-            let reason = "the model has no end-of-sequence id";
-            return Err(Error::parameter("stop at eos", true, reason));
-        }
         let mut generator = Generator::new(self.guided(model)?)
             .ban(self.filters.banned(vocabulary)?)
-            .filter(self.filters.filter(vocabulary)?)
-            .stop_at_eos(self.stop_at_eos)
+            .filter(self.filters.filter(vocabulary, &self.stops.ends(model)?)?)
             .batch_size(usize::from(self.batch_size))?;
+        generator = self.stops.apply(generator, model)?;
         if self.filters.is_greedy() {
             generator = generator.draw(Argmax);
         }
@@ -260,11 +258,11 @@ impl Sampling {
     /// All that decides what is sampled, but for strategy, schedule, seed and sampler layer.
     pub fn description(&self) -> String {
         let Self { order_temperature, block_length, open_next_block, cfg_scale, scorer, .. } = self;
-        let (order, stop_at_eos) = (self.order_name(), self.stop_at_eos);
+        let (order, stops) = (self.order_name(), &self.stops);
         let filters = self.filters.description();
         format!(
             "order {order} {order_temperature:?}, blocks {block_length:?} {open_next_block:?}, {filters}, \
-             cfg {cfg_scale}, scorer {scorer:?}, stop at eos {stop_at_eos}"
+             cfg {cfg_scale}, scorer {scorer:?}, stop at {stops:?}"
         )
     }
 }

@@ -57,7 +57,7 @@ impl Case {
 
     /// Runs it in every batch there is and compares.
     pub fn check(&self, make: &impl Fn() -> Strategy) -> Result<(), Violation> {
-        let mut replay = Replay::new(self.probe.vocabulary().eos());
+        let mut replay = Replay::new(self.probe.vocabulary().eos_ids());
         let all = || self.canvases.clone();
         let expected = self.outputs(make(), all(), 0, 16, &mut replay)?;
         let vocabulary = self.probe.vocabulary();
@@ -70,14 +70,14 @@ impl Case {
             })?;
         }
         for (batch, how) in [(16, "the same again"), (1, "one at a time"), (2, "in batches of 2")] {
-            let outputs = self.outputs(make(), all(), 0, batch, &mut Replay::new(None))?;
+            let outputs = self.outputs(make(), all(), 0, batch, &mut Replay::new(&[]))?;
             for (sequence, pair) in outputs.iter().zip(&expected).enumerate() {
                 self.same(sequence, how, pair)?;
             }
         }
         for (sequence, canvas) in all().into_iter().enumerate() {
             let alone =
-                self.outputs(make(), vec![canvas], sequence as u64, 16, &mut Replay::new(None))?;
+                self.outputs(make(), vec![canvas], sequence as u64, 16, &mut Replay::new(&[]))?;
             for output in &alone {
                 self.same(sequence, "alone", (output, &expected[sequence]))?;
             }

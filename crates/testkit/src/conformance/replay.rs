@@ -9,7 +9,7 @@ use super::Violation;
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     /// The id behind which a sequence that stops is filled up without a word.
-    eos: Option<TokenId>,
+    eos: Vec<TokenId>,
     sequences: BTreeMap<usize, Trace>,
 }
 
@@ -28,8 +28,8 @@ struct Trace {
 
 impl Trace {
     /// Takes over what was filled in behind an end-of-sequence id that was generated.
-    fn fill_behind(&mut self, eos: Option<TokenId>, canvas: &Canvas) {
-        let is_end = |&p: &usize| Some(canvas.tokens()[p]) == eos && !canvas.is_given(p);
+    fn fill_behind(&mut self, eos: &[TokenId], canvas: &Canvas) {
+        let is_end = |&p: &usize| eos.contains(&canvas.tokens()[p]) && !canvas.is_given(p);
         let Some(end) = (0..canvas.len()).find(is_end).filter(|_| canvas.is_done()) else { return };
         for position in end + 1..canvas.len() {
             // Fails where a token stands already, which is then compared.
@@ -99,7 +99,7 @@ impl Observer for Replay {
     fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
         if let Some(trace) = self.sequences.get_mut(&sequence) {
             trace.expect(step == trace.steps, "a step skipped or told twice");
-            trace.fill_behind(self.eos, canvas);
+            trace.fill_behind(&self.eos, canvas);
             trace.expect(trace.canvas.tokens() == canvas.tokens(), "the canvas after a step");
             trace.steps += 1;
         }
@@ -118,8 +118,8 @@ impl Observer for Replay {
 
 impl Replay {
     /// For runs that may stop at this id.
-    pub fn new(eos: Option<TokenId>) -> Self {
-        Self { eos, sequences: BTreeMap::new() }
+    pub fn new(eos: &[TokenId]) -> Self {
+        Self { eos: eos.to_vec(), sequences: BTreeMap::new() }
     }
 
     /// Checks one sequence's events and output. `spends_more` lets it count more forwards than there are
@@ -174,6 +174,7 @@ mod tests {
         Output {
             tokens: tokens.into(),
             generated: 1..tokens.len(),
+            end: tokens.len(),
             drawn: tokens.len().saturating_sub(1),
             denoiser_calls: 1,
             sampler_calls: 0,

@@ -1,9 +1,10 @@
 //! Which positions are worked on: from block to block, and up to the end of the sequence.
 
 use super::{Held, Sequence};
-use crate::generator::config::{Config, Stop};
+use crate::generator::config::Config;
+use crate::generator::output::FinishReason;
 use crate::schedule::Progress;
-use crate::{Canvas, Observer, TokenId};
+use crate::{Canvas, Observer};
 
 impl Sequence {
     /// Opens the next block once this one is full and not held, or known well enough, and so on.
@@ -46,19 +47,13 @@ impl Sequence {
         known as f64 >= share * length as f64
     }
 
-    /// The first end-of-sequence id that was generated, if the sequence is to stop there, and what to
-    /// fill up with.
-    fn eos(&self) -> Option<(usize, TokenId)> {
-        eos(&self.canvas, &self.config)
-    }
-
-    /// Whether the sequence stops at an end-of-sequence id.
-    pub(super) fn has_end(&self) -> bool {
-        self.eos().is_some()
+    /// Why the sequence ends where it does, if that is before its last position.
+    pub(super) fn early_end(&self) -> Option<FinishReason> {
+        first_end(&self.canvas, &self.config).map(|(_, reason)| reason)
     }
 
     /// Where the sequence ends as it stands.
-    fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         end(&self.canvas, &self.config)
     }
 
@@ -74,13 +69,14 @@ impl Sequence {
     }
 
     /// Fills up what lies behind an end that nothing masked precedes: the strategy has no more say.
-    pub(super) fn finish_at_eos(&mut self, observer: &mut dyn Observer) {
-        let Some((eos, fill)) = self.eos() else { return };
-        if (0..eos).any(|position| self.canvas.is_masked(position)) {
+    pub(super) fn finish_at_end(&mut self, observer: &mut dyn Observer) {
+        let Some(fill) = self.config.stop.as_ref().map(|stop| stop.fill) else { return };
+        let Some((end, _)) = first_end(&self.canvas, &self.config) else { return };
+        if (0..end).any(|position| self.canvas.is_masked(position)) {
             return;
         }
         self.held = Held::No;
-        for position in eos + 1..self.canvas.len() {
+        for position in end..self.canvas.len() {
             if self.canvas.remask(position).is_ok() {
                 observer.on_remask(self.index, self.steps, position);
             }
@@ -90,14 +86,26 @@ impl Sequence {
     }
 }
 
-fn eos(canvas: &Canvas, config: &Config) -> Option<(usize, TokenId)> {
-    let Stop { eos, fill } = config.stop?;
-    let is_eos = |&p: &usize| canvas.tokens()[p] == eos && !canvas.is_given(p);
-    canvas.free_span().find(is_eos).map(|position| (position, fill))
+/// Just behind the first end that was generated, and why it is one.
+///
+/// Each stretch of neighbours that were generated is looked at by itself: what stands before it may still be masked, and
+/// what was given ends nothing.
+fn first_end(canvas: &Canvas, config: &Config) -> Option<(usize, FinishReason)> {
+    let stop = config.stop.as_ref()?;
+    let is_drawn = |p: usize| !canvas.is_given(p) && !canvas.is_masked(p);
+    let (mut from, last) = (canvas.free_span().start, canvas.len());
+    while let Some(start) = (from..last).find(|&p| is_drawn(p)) {
+        let behind = (start..last).find(|&p| !is_drawn(p)).unwrap_or(last);
+        if let Some((end, reason)) = stop.first(&canvas.tokens()[start..behind]) {
+            return Some((start + end, reason));
+        }
+        from = behind;
+    }
+    None
 }
 
 fn end(canvas: &Canvas, config: &Config) -> usize {
-    eos(canvas, config).map_or(canvas.len(), |(eos, _)| eos + 1)
+    first_end(canvas, config).map_or(canvas.len(), |(end, _)| end)
 }
 
 /// Closes what lies behind the end of a canvas, and opens what no longer does.

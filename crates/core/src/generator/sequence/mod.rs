@@ -310,7 +310,7 @@ impl Sequence {
     /// Ends a denoising step: a sequence that has reached its end is finished, and the next block begins
     /// once this one is full and not held.
     pub fn end_step(&mut self, observer: &mut dyn Observer) {
-        self.finish_at_eos(observer);
+        self.finish_at_end(observer);
         self.count_step(observer);
         self.window.clear();
         (self.ahead, self.branch) = (None, None);
@@ -330,12 +330,10 @@ impl Sequence {
 
     /// What it has come to; `early` is why it was ended from outside, if it was.
     pub fn output(self, early: Option<FinishReason>) -> Output {
-        let finish = early.unwrap_or(match self.has_end() {
-            true => FinishReason::EndOfSequence,
-            false => FinishReason::Length,
-        });
+        let finish = early.or(self.early_end()).unwrap_or(FinishReason::Length);
         Output {
             generated: self.canvas.free_span(),
+            end: self.end(),
             drawn: self.drawn(),
             tokens: self.canvas.tokens().to_vec(),
             denoiser_calls: self.denoiser_calls,

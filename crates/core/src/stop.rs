@@ -1,0 +1,43 @@
+//! What ends a sequence before its last position.
+
+use std::sync::Arc;
+
+use crate::TokenId;
+
+/// Where a sequence ends, such as at a text.
+///
+/// ```
+/// use conjoint_core::{Stop, TokenId};
+///
+/// /// Ends a sequence at two equal tokens in a row.
+/// struct Twice;
+///
+/// impl Stop for Twice {
+///     fn end(&self, tokens: &[TokenId]) -> Option<usize> {
+///         tokens.windows(2).position(|pair| pair[0] == pair[1]).map(|at| at + 2)
+///     }
+/// }
+///
+/// assert_eq!(Twice.end(&[1, 2, 2, 2]), Some(3));
+/// ```
+pub trait Stop: Send + Sync {
+    /// How many of the tokens come before the first end or belong to it; `None` if there is no end.
+    ///
+    /// The tokens are neighbours, all generated and all known, left to right. An end must stay one whatever follows it.
+    fn end(&self, tokens: &[TokenId]) -> Option<usize>;
+}
+
+impl<S: Stop + ?Sized> Stop for Arc<S> {
+    fn end(&self, tokens: &[TokenId]) -> Option<usize> {
+        (**self).end(tokens)
+    }
+}
+
+/// Ends a sequence at any of these tokens.
+pub(crate) struct AtTokens(pub Vec<TokenId>);
+
+impl Stop for AtTokens {
+    fn end(&self, tokens: &[TokenId]) -> Option<usize> {
+        tokens.iter().position(|token| self.0.contains(token)).map(|position| position + 1)
+    }
+}
