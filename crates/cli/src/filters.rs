@@ -1,16 +1,16 @@
 use clap::Args;
 use conjoint::filter::RepetitionPenalty;
 use conjoint::prelude::*;
-use conjoint_lab::{Banned, Filters};
+use conjoint_lab::{Banned, Filters, GenerationConfig};
 
 use crate::numbers::{accepted, non_negative};
 
 /// From what tokens are drawn.
 #[derive(Args)]
 pub struct FilterArguments {
-    /// Divides the logits; 0 takes the most probable token
-    #[arg(long, value_name = "T", default_value = "1", value_parser = temperature)]
-    temperature: f64,
+    /// Divides the logits; 0 takes the most probable token [default: 1]
+    #[arg(long, value_name = "T", value_parser = temperature)]
+    temperature: Option<f64>,
     /// Keep the N most probable tokens
     #[arg(long, value_name = "N", value_parser = top_k)]
     top_k: Option<usize>,
@@ -53,10 +53,29 @@ fn top_k(text: &str) -> Result<usize, String> {
 }
 
 impl FilterArguments {
+    /// Takes what no flag sets from the checkpoint's recommendation; returns it as flags.
+    pub fn take_defaults(&self, config: &GenerationConfig, filters: &mut Filters) -> Vec<String> {
+        let mut shown = Vec::new();
+        if let (None, Some(temperature)) = (self.temperature, config.temperature) {
+            filters.temperature = temperature;
+            shown.push(format!("--temperature {temperature}"));
+        }
+        // Both as transformers writes "no limit".
+        if let (None, Some(p)) = (self.top_p, config.top_p.filter(|&p| p < 1.0)) {
+            filters.top_p = Some(p);
+            shown.push(format!("--top-p {p}"));
+        }
+        if let (None, Some(k)) = (self.top_k, config.top_k.filter(|&k| k > 0)) {
+            filters.top_k = Some(k);
+            shown.push(format!("--top-k {k}"));
+        }
+        shown
+    }
+
     /// What the flags set.
     pub fn settings(&self) -> Filters {
         Filters {
-            temperature: self.temperature,
+            temperature: self.temperature.unwrap_or(1.0),
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,

@@ -4,6 +4,8 @@
 
 use conjoint_lab::Error;
 
+use crate::interrupt::{self, Interrupted};
+
 /// A value of a flag that cannot be used, as often only shows once a model is open.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -82,9 +84,15 @@ impl Flags {
     }
 }
 
-/// What the command exits with: 2 for a flag, as for those that clap rejects, 1 for all else.
+/// What the command exits with: 2 for a flag, as for those that clap rejects, 130 after Ctrl-C, 1 for all else.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<BadFlag>() { 2 } else { 1 }
+    if error.is::<BadFlag>() {
+        2
+    } else if error.is::<Interrupted>() {
+        interrupt::EXIT_CODE
+    } else {
+        1
+    }
 }
 
 #[cfg(test)]

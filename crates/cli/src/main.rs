@@ -15,6 +15,8 @@ mod filters;
 mod flag;
 mod generate;
 mod info;
+mod interrupt;
+mod many;
 mod model;
 mod names;
 mod numbers;
@@ -25,6 +27,7 @@ mod strategies;
 #[cfg(feature = "train")]
 mod train;
 mod trajectories;
+mod visible;
 
 /// Training makes and drops many large tensors; the system's allocator hands each back to the kernel, which
 /// clears its pages anew.

@@ -1,25 +1,40 @@
-//! What is given of a sequence: a prompt to continue, a text with holes, or nothing.
+//! What is given of a sequence: a prompt to continue, a chat to answer, a text with holes, or nothing.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Result;
 use clap::Args;
+use conjoint::Message;
 use conjoint::prelude::*;
 use conjoint_lab::Model;
+use conjoint_lab::prompt::{Given, Reading};
 
-use crate::flag::{BadFlag, PLAIN};
+use crate::flag::{BadFlag, blame};
 
 #[derive(Args)]
 pub struct PromptArguments {
     #[command(flatten)]
-    given: Given,
+    given: GivenArguments,
+    #[command(flatten)]
+    chat: ChatArguments,
     /// How many tokens to generate
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
-          required_unless_present_any = ["infill", "infill_ids"])]
+          conflicts_with_all = ["infill", "infill_ids"])]
     pub gen_length: Option<u32>,
+    /// Take special tokens such as <|im_end|> in a prompt, or in a text to fill in, for text
+    #[arg(long)]
+    literal: bool,
+    /// Whether to add what the checkpoint's tokenizer puts around every text, such as the token that begins a sequence
+    /// (transformers' add_special_tokens)
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    add_special_tokens: bool,
 }
 
 #[derive(Args)]
-#[group(required = true, multiple = false)]
-struct Given {
+#[group(multiple = false)]
+struct GivenArguments {
     /// The text to continue
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Option<String>,
@@ -29,163 +44,202 @@ struct Given {
     /// Start from masks alone
     #[arg(long)]
     unconditional: bool,
-    /// A text to fill in: each [MASK] is one token to generate, each [MASK*N] N of them
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "gen_length")]
+    /// A text to fill in: each [MASK] is one token to generate, each [MASK*N] N of them; \[MASK] stands for itself
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     infill: Option<String>,
     /// Token ids to fill in, separated by commas: each id of the mask is a token to generate
-    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "gen_length")]
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
     infill_ids: Option<Vec<TokenId>>,
+    /// Many prompts: a file with one a line (\n for a line's end inside of it), or a .jsonl file with an object a line;
+    /// - is the standard input. An object has one of prompt, prompt_ids, messages, infill and infill_ids, and may have
+    /// gen_length, seed, temperature, top_k, top_p, min_p, stop (a list) and id (anything)
+    #[arg(long, value_name = "FILE|-")]
+    prompts: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Chat")]
+struct ChatArguments {
+    /// Answer TEXT, the --prompt, each of the --prompts or the --message as a chat, by the checkpoint's own template; the end
+    /// of the turn ends the sequence
+    #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", allow_hyphen_values = false,
+          conflicts_with_all = ["prompt_ids", "unconditional", "infill", "infill_ids"])]
+    chat: Option<String>,
+    /// What the system says first in a chat
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    system: Option<String>,
+    /// A message of a chat; may be repeated. An assistant's message that comes last is continued
+    #[arg(long, value_name = "ROLE:TEXT", allow_hyphen_values = true,
+          conflicts_with_all = ["prompt_ids", "unconditional", "infill", "infill_ids"])]
+    message: Vec<RoleAndText>,
+    /// A JSON file with the messages of a chat, a list of objects with role and content
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompt_ids", "unconditional", "infill", "infill_ids", "prompts"])]
+    messages: Option<PathBuf>,
+    /// A variable of the chat template, such as enable_thinking=false or tools=[...], its value as JSON; may be repeated
+    #[arg(long, value_name = "NAME=JSON")]
+    template_arg: Vec<NameAndJson>,
+}
+
+/// A message as a flag has it.
+#[derive(Debug, Clone)]
+struct RoleAndText(String, String);
+
+impl FromStr for RoleAndText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((role, said)) if !role.is_empty() => Ok(Self(role.to_owned(), said.to_owned())),
+            _ => Err("expected ROLE:TEXT, such as user:Hello"),
+        }
+    }
+}
+
+/// A variable of the template.
+#[derive(Debug, Clone)]
+struct NameAndJson(String, String);
+
+impl FromStr for NameAndJson {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, json) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or("expected NAME=JSON, such as enable_thinking=false")?;
+        let valid: Result<serde::de::IgnoredAny, _> = serde_json::from_str(json);
+        valid.map_err(|error| {
+            format!("{json} is no JSON ({error}); a text needs quotation marks")
+        })?;
+        Ok(Self(name.to_owned(), json.to_owned()))
+    }
+}
+
+/// What is to be generated.
+pub enum Source<'a> {
+    /// Samples of one sequence.
+    One(Given),
+    /// A file of requests, or the standard input.
+    Many(&'a Path),
 }
 
 impl PromptArguments {
-    /// The canvas to fill.
-    pub fn canvas(&self, model: &Model) -> Result<Canvas> {
-        let length = self.gen_length.unwrap_or(0) as usize;
-        let given = &self.given;
-        if let Some(text) = &given.prompt {
-            return continued("--prompt", text, &encoded("prompt", text, model)?, length, model);
+    /// What is to be generated.
+    ///
+    /// # Errors
+    /// [`BadFlag`] if nothing is given, or what does not go together.
+    pub fn source(&self) -> Result<Source<'_>> {
+        let (given, chat) = (&self.given, &self.chat);
+        if let Some(path) = &given.prompts {
+            if chat.chat.as_ref().is_some_and(|text| !text.is_empty()) {
+                let text = chat.chat.as_deref().unwrap_or_default();
+                return Err(
+                    BadFlag::new("--chat", text, "--prompts gives what the user says").into()
+                );
+            }
+            return Ok(Source::Many(path));
         }
-        if let Some(ids) = &given.prompt_ids {
-            return continued("--prompt-ids", &comma_separated(ids), ids, length, model);
+        if let Some(before) = self.chat()? {
+            return self.one_chat(before).map(Source::One);
         }
-        if let Some(text) = &given.infill {
-            return filled("--infill", text, holes(model, text)?, model);
-        }
-        if let Some(ids) = &given.infill_ids {
-            return filled("--infill-ids", &comma_separated(ids), ids.clone(), model);
-        }
-        let longest = longest(model);
-        if length > longest {
-            let reason = format!("the model takes at most {longest} positions");
-            return Err(BadFlag::new("--gen-length", length, reason).into());
-        }
-        Ok(Canvas::unconditional(length, model.denoiser.vocabulary().mask())?)
+        let found = [
+            given.prompt.clone().map(Given::Prompt),
+            given.prompt_ids.clone().map(Given::PromptIds),
+            given.infill.clone().map(Given::Infill),
+            given.infill_ids.clone().map(Given::InfillIds),
+            given.unconditional.then_some(Given::Nothing),
+        ];
+        let found = found.into_iter().flatten().next().ok_or_else(|| {
+            let flags =
+                "or --chat, --prompts, --infill, --unconditional, --prompt-ids or --infill-ids";
+            BadFlag::missing("--prompt", format!("give something to begin with, {flags}"))
+        })?;
+        Ok(Source::One(found))
     }
-}
 
-/// The tokens of a text; without a tokenizer, the flag of ids will do instead.
-fn encoded(name: &'static str, text: &str, model: &Model) -> Result<Vec<TokenId>> {
-    if model.tokenizer.is_none() {
-        let (flag, ids) = (format!("--{name}"), format!("--{name}-ids"));
-        let reason = format!("the model's folder holds no tokenizer: give token ids with {ids}");
-        return Err(BadFlag::new(&flag, text, reason).into());
-    }
-    model.encode(name, text).map_err(|error| PLAIN.name(error))
-}
-
-/// The most positions of a sequence, for models that set no limit one beyond any wish.
-fn longest(model: &Model) -> usize {
-    model.denoiser.max_length().unwrap_or(1 << 20)
-}
-
-fn continued(
-    flag: &'static str,
-    value: &str,
-    prompt: &[TokenId],
-    length: usize,
-    model: &Model,
-) -> Result<Canvas> {
-    check_ids(flag, value, prompt, model)?;
-    let (given, longest) = (prompt.len(), longest(model));
-    if given >= longest {
-        let reason =
-            format!("{given} tokens leave none of the model's {longest} positions to generate");
-        return Err(BadFlag::new(flag, value, reason).into());
-    }
-    if length > longest - given {
-        let left = longest - given;
-        let reason = format!(
-            "after a prompt of {given} tokens the model has room for {left} of its {longest} positions"
-        );
-        return Err(BadFlag::new("--gen-length", length, reason).into());
-    }
-    let reason = |error: conjoint::Error| match error {
-        conjoint::Error::EmptyPrompt => {
-            "the prompt is empty: give at least one token, or use --unconditional".to_owned()
+    /// The messages before what the user says last, if it is a chat.
+    ///
+    /// # Errors
+    /// [`BadFlag`] for a file of messages that cannot be read.
+    pub fn chat(&self) -> Result<Option<Vec<Message>>> {
+        let ChatArguments { chat, system, message, messages, .. } = &self.chat;
+        if chat.is_none() && message.is_empty() && messages.is_none() {
+            return match system {
+                None => Ok(None),
+                Some(text) => {
+                    let reason = "without --chat there is no system";
+                    Err(BadFlag::unused("--system", text, reason).into())
+                }
+            };
         }
-        conjoint::Error::IllegalMove { position, .. } => format!(
-            "token {position} of the prompt is the mask id, which stands for no token; \
-             holes are filled with --infill or --infill-ids"
-        ),
-        error => error.to_string(),
-    };
-    let canvas = Canvas::new(prompt, length, model.denoiser.vocabulary().mask());
-    Ok(canvas.map_err(|error| BadFlag::new(flag, value, reason(error)))?)
-}
-
-fn filled(flag: &'static str, value: &str, tokens: Vec<TokenId>, model: &Model) -> Result<Canvas> {
-    check_ids(flag, value, &tokens, model)?;
-    let (given, longest) = (tokens.len(), longest(model));
-    if given > longest {
-        let reason =
-            format!("{given} tokens are more than the {longest} positions that the model takes");
-        return Err(BadFlag::new(flag, value, reason).into());
-    }
-    let canvas = Canvas::infill(tokens, model.denoiser.vocabulary().mask());
-    Ok(canvas.map_err(|error| BadFlag::new(flag, value, error))?)
-}
-
-fn check_ids(flag: &'static str, value: &str, ids: &[TokenId], model: &Model) -> Result<()> {
-    let size = model.denoiser.vocabulary().size();
-    match ids.iter().find(|id| **id as usize >= size) {
-        Some(id) => {
-            let reason = format!("id {id} is outside the vocabulary of {size} ids");
-            Err(BadFlag::new(flag, value, reason).into())
+        let mut all = Vec::new();
+        all.extend(system.iter().map(|text| Message::new("system", text)));
+        if let Some(path) = messages {
+            all.extend(blame("--messages", path.display(), read_messages(path))?);
         }
-        None => Ok(()),
+        all.extend(message.iter().map(|RoleAndText(role, text)| Message::new(role, text)));
+        Ok(Some(all))
     }
-}
 
-/// The tokens of a text with holes, the mask id in each hole.
-fn holes(model: &Model, text: &str) -> Result<Vec<TokenId>> {
-    let (longest, mask) = (longest(model), model.denoiser.vocabulary().mask());
-    let mut tokens = Vec::new();
-    for piece in pieces(text) {
-        match piece {
-            Ok(words) => tokens.extend(encoded("infill", words, model)?),
-            Err(hole) => {
-                let count = hole.strip_prefix('*').map_or(Ok(1), str::parse::<usize>);
-                let count = count.ok().filter(|count| (1..=longest).contains(count));
-                let count = count.ok_or_else(|| {
-                    let reason = format!("expected [MASK] or [MASK*N] with N from 1 to {longest}");
-                    BadFlag::new("--infill", format!("[MASK{hole}]"), reason)
-                })?;
-                tokens.resize(tokens.len() + count, mask);
+    fn one_chat(&self, before: Vec<Message>) -> Result<Given> {
+        let said =
+            [self.given.prompt.as_ref(), self.chat.chat.as_ref().filter(|text| !text.is_empty())];
+        let said: Vec<_> = said.into_iter().flatten().collect();
+        let asked = !self.chat.message.is_empty() || self.chat.messages.is_some();
+        match said.as_slice() {
+            [] if asked => Ok(Given::Chat(before)),
+            [] => {
+                let reason =
+                    "say what the user says: --chat TEXT, --message user:TEXT or --messages FILE";
+                Err(BadFlag::missing("--chat TEXT", reason).into())
+            }
+            [text] => Ok(Given::Prompt((*text).clone()).in_chat(&before)),
+            [_, text, ..] => {
+                Err(BadFlag::new("--chat", text, "--prompt gives what the user says").into())
             }
         }
     }
-    Ok(tokens)
+
+    /// How texts become token ids.
+    pub fn reading<'m>(&self, model: &'m Model) -> Reading<'m> {
+        let arguments = self.chat.template_arg.iter();
+        let arguments = arguments.map(|NameAndJson(name, json)| (name.clone(), json.clone()));
+        Reading::new(model)
+            .literal(self.literal)
+            .add_special_tokens(self.add_special_tokens)
+            .template_arguments(arguments.collect())
+    }
+
+    /// Whether what is given brings its own length.
+    pub fn has_holes(&self) -> bool {
+        self.given.infill.is_some() || self.given.infill_ids.is_some()
+    }
 }
 
-/// Splits a text at its holes: `Ok` words, or what stands between `[MASK` and `]`.
-fn pieces(text: &str) -> Vec<Result<&str, &str>> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("[MASK") {
-        let Some((hole, next)) = after.split_once(']') else { break };
-        pieces.extend((!before.is_empty()).then_some(Ok(before)));
-        pieces.push(Err(hole));
-        rest = next;
+/// A list of messages, or an object that has it as `messages`.
+fn read_messages(path: &Path) -> Result<Vec<Message>> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum File {
+        List(Vec<Message>),
+        Object { messages: Vec<Message> },
     }
-    pieces.extend((!rest.is_empty()).then_some(Ok(rest)));
-    pieces
+
+    let file = BufReader::new(std::fs::File::open(path)?);
+    match serde_json::from_reader(file) {
+        Ok(File::List(messages) | File::Object { messages }) if !messages.is_empty() => {
+            Ok(messages)
+        }
+        Ok(_) => Err(anyhow::Error::msg("it holds no message")),
+        Err(error) if error.is_data() => {
+            Err(anyhow::Error::msg("expected a list of objects with role and content"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Ids as the command line takes them.
 pub fn comma_separated(ids: &[TokenId]) -> String {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     ids.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_split_at_their_holes() {
-        assert_eq!(pieces("a [MASK] b[MASK*3]"), [Ok("a "), Err(""), Ok(" b"), Err("*3")]);
-        assert_eq!(pieces("[MASK*x]"), [Err("*x")]);
-        assert_eq!(pieces("no [MASK"), [Ok("no [MASK")]);
-        assert_eq!(pieces(""), []);
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use conjoint::export::TokenName;
 use conjoint_lab::registry::OrderSpec;
-use conjoint_lab::{Sampling, ScorerSpec, Stops};
+use conjoint_lab::{Error, GenerationConfig, Recommended, Sampling, ScorerSpec, Stops};
 
 use crate::filters::FilterArguments;
 use crate::names;
@@ -57,6 +57,37 @@ pub struct SamplingArguments {
 }
 
 impl SamplingArguments {
+    /// Takes what no flag sets from the checkpoint's recommendation; returns it as flags.
+    pub fn take_defaults(&self, config: &GenerationConfig, sampling: &mut Sampling) -> Vec<String> {
+        let mut shown = self.filters.take_defaults(config, &mut sampling.filters);
+        if !self.stop_at_eos && self.eos.is_empty() && config.eos_token_id.is_some() {
+            sampling.stops.at_eos = true;
+            shown.push("--stop-at-eos".to_owned());
+        }
+        shown
+    }
+
+    /// Takes the order of a recommended strategy where no flag sets one; returns it as flags.
+    ///
+    /// # Errors
+    /// The order has no such name.
+    pub fn take_order(
+        &self,
+        recommended: &Recommended,
+        sampling: &mut Sampling,
+    ) -> Result<Vec<String>, Error> {
+        let mut shown = Vec::new();
+        if let (None, Some(order)) = (&self.order, recommended.order) {
+            sampling.order = Some(names::order(order)?);
+            shown.push(format!("--order {order}"));
+        }
+        if let (None, Some(temperature)) = (self.order_temperature, recommended.order_temperature) {
+            sampling.order_temperature = Some(temperature);
+            shown.push(format!("--order-temperature {temperature}"));
+        }
+        Ok(shown)
+    }
+
     /// What the flags set.
     pub fn settings(&self) -> Sampling {
         Sampling {

@@ -158,6 +158,63 @@ impl<O: Observer + ?Sized> Observer for &mut O {
     }
 }
 
+/// An observer that may not be wanted.
+impl<O: Observer> Observer for Option<O> {
+    fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
+        if let Some(observer) = self {
+            observer.on_begin(sequence, canvas);
+        }
+    }
+
+    fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
+        if let Some(observer) = self {
+            observer.on_forward(sequence, step, calls);
+        }
+    }
+
+    fn on_sampler_pass(&mut self, sequence: usize, step: usize, round: usize) {
+        if let Some(observer) = self {
+            observer.on_sampler_pass(sequence, step, round);
+        }
+    }
+
+    fn on_rows(&mut self, rows: &Observation<'_>) {
+        if let Some(observer) = self {
+            observer.on_rows(rows);
+        }
+    }
+
+    fn on_reveal(&mut self, reveal: &Reveal) {
+        if let Some(observer) = self {
+            observer.on_reveal(reveal);
+        }
+    }
+
+    fn on_remask(&mut self, sequence: usize, step: usize, position: usize) {
+        if let Some(observer) = self {
+            observer.on_remask(sequence, step, position);
+        }
+    }
+
+    fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
+        if let Some(observer) = self {
+            observer.on_step(sequence, step, canvas);
+        }
+    }
+
+    fn on_finish(&mut self, sequence: usize, output: &Output) {
+        if let Some(observer) = self {
+            observer.on_finish(sequence, output);
+        }
+    }
+
+    fn on_fail(&mut self, sequence: usize, error: &Error) {
+        if let Some(observer) = self {
+            observer.on_fail(sequence, error);
+        }
+    }
+}
+
 /// Keeps the canvas after every denoising step of every sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {

@@ -44,7 +44,7 @@ pub fn generate(model: &Path, arguments: &str) -> Output {
 }
 
 pub fn generate_json(model: &Path, arguments: &str) -> serde_json::Value {
-    let output = generate(model, &format!("{arguments} --json"));
+    let output = generate(model, &format!("{arguments} --json --history"));
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -110,8 +110,18 @@ impl Sampling {
     /// # Errors
     /// [`Error::Parameter`] names what cannot be used.
     pub fn base(&self, model: &Arc<Model>) -> Result<Generator, Error> {
+        self.set(self.bare(model)?, model)
+    }
+
+    /// A generator over the model, guided if it is to be, with nothing else set.
+    pub(crate) fn bare(&self, model: &Model) -> Result<Generator, Error> {
+        Ok(Generator::new(self.guided(model)?))
+    }
+
+    /// A [bare](Self::bare) generator with all of these settings.
+    pub(crate) fn set(&self, bare: Generator, model: &Model) -> Result<Generator, Error> {
         let vocabulary = model.denoiser.vocabulary();
-        let mut generator = Generator::new(self.guided(model)?)
+        let mut generator = bare
             .ban(self.filters.banned(vocabulary)?)
             .filter(self.filters.filter(vocabulary, &self.stops.ends(model)?)?)
             .batch_size(usize::from(self.batch_size))?;

@@ -1,0 +1,130 @@
+use conjoint::prelude::*;
+use conjoint::{FinishReason, StopText};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::request::Request;
+use crate::Error;
+use crate::model::Model;
+
+/// What came of a request: a line of the file of replies.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reply {
+    /// The request's place among all, counted from 0.
+    pub index: usize,
+    /// Which of its samples this is, counted from 0.
+    pub sample: u32,
+    /// The request's own name, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Value>,
+    /// How many tokens were given before the first that was generated.
+    pub prompt_tokens: usize,
+    /// The generated text, up to what ended it; none without a tokenizer.
+    pub completion: Option<String>,
+    /// The whole text of a sequence with holes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The generated tokens, that which ended the sequence included; given tokens between holes are among them.
+    pub tokens: Vec<TokenId>,
+    /// `length`, `eos`, `stop` or `error`.
+    pub finish_reason: &'static str,
+    /// Full forwards.
+    pub denoiser_calls: usize,
+    /// Sampler passes.
+    pub sampler_calls: usize,
+    /// Why it failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Reply {
+    /// One for a sequence that could not be generated.
+    pub(super) fn failed(
+        (index, sample): (usize, u32),
+        id: Option<Value>,
+        error: impl ToString,
+    ) -> Self {
+        Self {
+            index,
+            sample,
+            id,
+            prompt_tokens: 0,
+            completion: None,
+            text: None,
+            tokens: Vec::new(),
+            finish_reason: "error",
+            denoiser_calls: 0,
+            sampler_calls: 0,
+            error: Some(error.to_string()),
+        }
+    }
+
+    /// One for a sequence that has come to its end.
+    pub(super) fn of(
+        (index, sample): (usize, u32),
+        request: &Request,
+        output: &Output,
+        model: &Model,
+        stops: &[StopText],
+    ) -> Result<Self, Error> {
+        let start = output.generated.start;
+        let completion = completion(output, model, stops)?;
+        let has_holes = request.infill.is_some() || request.infill_ids.is_some();
+        let text = match (&model.tokenizer, has_holes) {
+            (Some(tokenizer), true) => Some(tokenizer.decode(output.text_tokens())?),
+            _ => None,
+        };
+        Ok(Self {
+            index,
+            sample,
+            id: request.id.clone(),
+            prompt_tokens: start,
+            completion,
+            text,
+            tokens: output.tokens[start..output.end.clamp(start, output.generated.end)].to_vec(),
+            finish_reason: finish_reason(output.finish),
+            denoiser_calls: output.denoiser_calls,
+            sampler_calls: output.sampler_calls,
+            error: None,
+        })
+    }
+}
+
+/// Why a sequence ended, in a word.
+pub fn finish_reason(finish: FinishReason) -> &'static str {
+    match finish {
+        FinishReason::Length => "length",
+        FinishReason::EndOfSequence => "eos",
+        FinishReason::Stop => "stop",
+        _ => "cancelled",
+    }
+}
+
+/// The generated text of an output, up to what ended it; none without a tokenizer.
+///
+/// # Errors
+/// [`Error::Text`].
+pub fn completion(
+    output: &Output,
+    model: &Model,
+    stops: &[StopText],
+) -> Result<Option<String>, Error> {
+    let Some(tokenizer) = &model.tokenizer else { return Ok(None) };
+    let start = output.generated.start;
+    // The token that ends the sequence is no part of its text.
+    let kept = match output.finish {
+        FinishReason::EndOfSequence => output.end.saturating_sub(1),
+        _ => output.end,
+    };
+    let kept = kept.clamp(start, output.generated.end);
+    let (given, whole) = (&output.tokens[..start], &output.tokens[..kept]);
+    // Some tokenizers write a token in another way at a text's beginning.
+    let (given, whole) = (tokenizer.decode(given)?, tokenizer.decode(whole)?);
+    let text = match whole.strip_prefix(&given) {
+        Some(text) => text.to_owned(),
+        None => tokenizer.decode(&output.tokens[start..kept])?,
+    };
+    let stops = stops.iter().filter(|_| output.finish == FinishReason::Stop);
+    let cut = stops.map(|stop| stop.cut(&text).len()).min();
+    Ok(Some(text[..cut.unwrap_or(text.len())].to_owned()))
+}
