@@ -48,7 +48,17 @@ pub struct Flags(pub &'static [(&'static str, &'static str)]);
 pub const PLAIN: Flags = Flags(&[]);
 
 /// Parameters that a library's texts mention.
-const MENTIONED: [&str; 5] = ["external", "metrics", "prompt length", "sampler", "scorer"];
+const MENTIONED: [&str; 9] = [
+    "eos",
+    "external",
+    "infill",
+    "infill ids",
+    "metrics",
+    "prompt length",
+    "sampler",
+    "scorer",
+    "unconditional",
+];
 
 impl Flags {
     /// The flag that sets a parameter.

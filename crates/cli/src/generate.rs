@@ -59,7 +59,8 @@ pub struct Arguments {
     #[arg(long, value_name = "REVISER", value_parser = names::reviser)]
     revise: Option<ReviserSpec>,
     /// Where flags that are not given take their values from: model is the checkpoint's generation_config.json (steps, alg,
-    /// alg_temp, eps, temperature, top_p, top_k, max_new_tokens, and an end at its end-of-sequence tokens), which is shown
+    /// alg_temp, eps, temperature, top_p, top_k, max_new_tokens, and an end at its end-of-sequence tokens), which is shown;
+    /// none says nothing of them [default: they are mentioned, where there are any]
     #[arg(long, value_name = "WHOSE")]
     defaults: Option<Defaults>,
     #[command(flatten)]
@@ -98,6 +99,8 @@ pub struct Arguments {
 enum Defaults {
     /// The checkpoint's.
     Model,
+    /// Nobody's.
+    None,
 }
 
 #[derive(Serialize)]
@@ -209,9 +212,18 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
             (arguments.unmasker.as_ref(), arguments.schedule.as_ref(), arguments.revise.as_ref())
         }
     };
+    let given = (sampling.clone(), gen_length, unmasker, schedule);
     let recommended;
-    if arguments.defaults == Some(Defaults::Model) {
-        let config = GenerationConfig::read(&arguments.model.model).map_err(named)?;
+    let folder = &arguments.model.model;
+    let is_there = folder.join("generation_config.json").is_file();
+    let asked = arguments.defaults == Some(Defaults::Model);
+    let config = match (asked, arguments.defaults) {
+        (true, _) => Some(GenerationConfig::read(folder).map_err(named)?),
+        // What nobody asks for may be damaged.
+        (false, None) if is_there => GenerationConfig::read(folder).ok(),
+        _ => None,
+    };
+    if let Some(config) = config {
         let mut shown = arguments.sampling.take_defaults(&config, &mut sampling);
         if let (None, Some(tokens)) = (gen_length, config.max_new_tokens)
             && !arguments.prompt.has_holes()
@@ -229,7 +241,17 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
             shown.push(format!("--unmasker {} --schedule {}", recommended.0, recommended.1));
             shown.extend(arguments.sampling.take_order(&strategy, &mut sampling).map_err(named)?);
         }
-        eprintln!("defaults of the model: {}", shown.join(" "));
+        let shown = shown.join(" ");
+        match (asked, shown.is_empty()) {
+            (true, _) => eprintln!("defaults of the model: {shown}"),
+            (false, true) => {}
+            (false, false) => {
+                eprintln!(
+                    "the checkpoint recommends {shown} (--defaults model takes that, --defaults none is silent)"
+                );
+                (sampling, gen_length, unmasker, schedule) = given;
+            }
+        }
     }
     let strategy = strategy((unmasker, schedule, reviser), &sampling).map_err(named)?;
     Ok(Settings { sampling, strategy, gen_length, no_echo: arguments.no_echo })
@@ -421,7 +443,7 @@ fn report(
     })
 }
 
-/// A sequence for people: its text, or its ids where there is no tokenizer.
+/// A sequence for people: its text up to its end, or its ids where there is no tokenizer.
 fn show(
     model: &Model,
     stops: &[StopText],
@@ -430,10 +452,17 @@ fn show(
 ) -> Result<String, Error> {
     let Some(tokenizer) = &model.tokenizer else {
         let from = if no_echo { output.generated.start } else { 0 };
-        return Ok(comma_separated(&output.tokens[from..]));
+        return Ok(comma_separated(&output.text_tokens()[from..]));
     };
-    match completion(output, model, stops)? {
-        Some(completion) if no_echo => Ok(completion),
-        _ => Ok(tokenizer.decode(&output.tokens)?),
+    let completion = completion(output, model, stops)?.unwrap_or_default();
+    if no_echo {
+        return Ok(completion);
     }
+    Ok(match output.finish {
+        // What fills up the rest was not drawn.
+        FinishReason::Stop => {
+            tokenizer.decode(&output.tokens[..output.generated.start])? + &completion
+        }
+        _ => tokenizer.decode(output.text_tokens())?,
+    })
 }

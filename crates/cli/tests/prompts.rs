@@ -341,7 +341,7 @@ fn a_chat_is_written_by_the_template_and_ends_with_the_turn() {
         "{begun}"
     );
     // The end of the turn, <list>, ends the sequence: the model is made to want it.
-    let all = "0-3,5-52";
+    let all = "0-4,6-52";
     let output = generate(
         model.path(),
         &["--chat", "an owl", "--gen-length", "6", "--json", "--ban", all, "--temperature", "0"],
@@ -456,4 +456,57 @@ fn a_hole_can_be_written_literally() {
     refused(&output, &["--infill", "'['"]);
     let output = generate(&tiny(), &["--infill", "<story>a [MASKED] b[MASK]"]);
     refused(&output, &["--infill", "'['"]);
+}
+
+#[test]
+fn the_checkpoints_defaults_are_taken_on_request_and_mentioned_otherwise() {
+    let model = chatting();
+    let file = model.path().join("generation_config.json");
+    let run = |flags: &[&str]| {
+        let output =
+            generate(model.path(), &[&["--prompt", "<story>the old", "--json"], flags].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (report["sequences"][0].clone(), stderr(&output))
+    };
+    let config = r#"{"steps": 4, "alg": "topk_margin", "temperature": 0.2, "top_p": 0.95, "max_new_tokens": 12, "eos_token_id": [1]}"#;
+    std::fs::write(&file, config).unwrap();
+    let (taken, said) = run(&["--defaults", "model"]);
+    let flags = "--temperature 0.2 --top-p 0.95 --stop-at-eos --gen-length 12 --unmasker marginal --schedule dream:4 --order margin";
+    assert!(said.contains(flags), "{said}");
+    assert_eq!(
+        (taken["denoiser_calls"].as_u64().unwrap() <= 4, taken["tokens"].as_array().unwrap().len()),
+        (true, 20)
+    );
+    let (by_flags, _) =
+        run(&[&["--defaults", "none"][..], &flags.split(' ').collect::<Vec<_>>()].concat());
+    assert_eq!(taken, by_flags);
+    let (own, said) = run(&[
+        "--defaults",
+        "model",
+        "--temperature",
+        "1",
+        "--unmasker",
+        "exact",
+        "--gen-length",
+        "6",
+    ]);
+    assert!(
+        !said.contains("--temperature")
+            && !said.contains("--unmasker")
+            && said.contains("--top-p 0.95"),
+        "{said}"
+    );
+    assert_eq!(own["tokens"].as_array().unwrap().len(), 14);
+    let (plain, said) = run(&["--gen-length", "6"]);
+    assert!(said.contains("recommends") && said.contains("--defaults model"), "{said}");
+    let (silent, said) = run(&["--gen-length", "6", "--defaults", "none"]);
+    assert!(!said.contains("recommends"), "{said}");
+    assert_eq!(plain, silent);
+    std::fs::write(&file, "{").unwrap();
+    assert_eq!(run(&["--gen-length", "6"]).0, plain);
+    refused(
+        &generate(&tiny(), &["--prompt", "<story>", "--defaults", "model", "--gen-length", "4"]),
+        &["--defaults", "generation_config.json"],
+    );
 }

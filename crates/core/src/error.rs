@@ -90,7 +90,10 @@ pub enum Error {
     },
 
     /// A row that holds NaN or +∞.
-    #[error("sequence {sequence}, position {position}: logit of token {token} is {value}")]
+    #[error(
+        "sequence {sequence}, position {position}: logit of token {token} is {value}: a weight of the model is no number, \
+         or its arithmetic has overflowed"
+    )]
     NonFinite {
         /// Index of the sequence in the request.
         sequence: usize,
