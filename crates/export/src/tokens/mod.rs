@@ -58,9 +58,9 @@ impl SpecialTokens {
         given: &GivenTokens,
         vocab_size: usize,
     ) -> Result<(Self, Vec<String>), ExportError> {
-        let generation = Config::read_optional(config.folder().join("generation_config.json"))?;
+        let mut tokenizer = TokenizerFiles::read(config.folder())?;
+        let generation = tokenizer.config(config.folder(), "generation_config.json")?;
         let files = [Some(config), generation.as_ref()].into_iter().flatten().collect();
-        let tokenizer = TokenizerFiles::read(config.folder())?;
         let search = Search { files, tokenizer, vocab_size };
         let mask = match &given.mask {
             Some(name) => search.given("mask", name)?,
