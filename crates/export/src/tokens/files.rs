@@ -64,11 +64,8 @@ impl TokenizerFiles {
     pub(super) fn read(folder: &Path) -> Result<Self, ExportError> {
         let mut found = Self { roles: Vec::new(), ids: BTreeMap::new(), unreadable: Vec::new() };
         for name in ["tokenizer_config.json", "special_tokens_map.json"] {
-            match Config::read_optional(folder.join(name)) {
-                Ok(file) => found.roles.extend(file),
-                Err(ExportError::Json { source, .. }) => found.cannot_read(name, &source),
-                Err(error) => return Err(error),
-            }
+            let file = found.config(folder, name)?;
+            found.roles.extend(file);
         }
         // What comes later overrules: added tokens are laid over the vocabulary.
         if let Some(text) = read_text(&folder.join("vocab.txt"))? {
@@ -130,9 +127,26 @@ impl TokenizerFiles {
         self.unreadable.iter().cloned()
     }
 
+    /// A file of keys and values beside the tokenizer's, if it is there and can be read.
+    ///
+    /// # Errors
+    /// The system refuses to read it.
+    pub(super) fn config(
+        &mut self,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Option<Config>, ExportError> {
+        match Config::read_optional(folder.join(name)) {
+            Err(ExportError::Json { source, .. }) => {
+                self.cannot_read(name, &source);
+                Ok(None)
+            }
+            file => file,
+        }
+    }
+
     fn cannot_read(&mut self, name: &str, reason: &serde_json::Error) {
-        self.unreadable
-            .push(format!("{name} cannot be read ({reason}), so that texts cannot be encoded"));
+        self.unreadable.push(format!("{name} cannot be read and is left out: {reason}"));
     }
 
     /// A file that may be absent, or unreadable.
