@@ -8,7 +8,7 @@ use conjoint::export::{
     ExportError, ExportOptions, GivenTokens, Operators, SamplerForm, TokenName, export,
 };
 
-use crate::flag::BadFlag;
+use crate::flag::{BadFlag, PLAIN};
 use crate::info;
 
 /// Write ONNX graphs beside a checkpoint's own weights
@@ -84,15 +84,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     info::print(folder, &manifest)
 }
 
-/// Refuses folders that cannot be what the flags want.
+/// Refuses a folder to write to that is none.
 fn check(arguments: &Arguments) -> Result<(), BadFlag> {
-    let Arguments { checkpoint, sampler, out, .. } = arguments;
-    for (flag, folder) in [("CHECKPOINT_DIR", Some(checkpoint)), ("--sampler", sampler.as_ref())] {
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            return Err(BadFlag::new(flag, folder.display(), "there is no such folder"));
-        }
-    }
-    match out {
+    match &arguments.out {
         Some(out) if out.exists() && !out.is_dir() => {
             Err(BadFlag::new("--out", out.display(), "it is a file, expected a folder"))
         }
@@ -102,27 +96,44 @@ fn check(arguments: &Arguments) -> Result<(), BadFlag> {
 
 /// Names the flag that would help.
 fn blame(arguments: &Arguments, error: ExportError) -> anyhow::Error {
+    let Arguments { checkpoint, sampler, out, .. } = arguments;
+    let text = PLAIN.text(&error.to_string());
     match &error {
+        ExportError::NotACheckpoint { path, reason } => {
+            let reason = PLAIN.text(reason);
+            match (path == checkpoint, sampler.as_ref() == Some(path)) {
+                (true, _) => BadFlag::new("CHECKPOINT_DIR", path.display(), reason).into(),
+                (_, true) => BadFlag::new("--sampler", path.display(), reason).into(),
+                _ => anyhow::Error::msg(text),
+            }
+        }
+        ExportError::SamplerLayer { path, reason } => {
+            BadFlag::new("--sampler", path.display(), reason).into()
+        }
+        ExportError::ReadOnly { .. } => match out {
+            Some(out) => BadFlag::new("--out", out.display(), text).into(),
+            None => BadFlag::missing("--out", text).into(),
+        },
         ExportError::MissingTensor { path, .. }
         | ExportError::TensorShape { path, .. }
-        | ExportError::MissingFile { path, .. } => match &arguments.sampler {
-            Some(sampler) if path.starts_with(sampler) && *sampler != arguments.checkpoint => {
-                BadFlag::new("--sampler", sampler.display(), error).into()
+        | ExportError::MissingFile { path, .. } => match sampler {
+            Some(sampler) if path.starts_with(sampler) && sampler != checkpoint => {
+                BadFlag::new("--sampler", sampler.display(), text).into()
             }
-            _ => error.into(),
+            _ => anyhow::Error::msg(text),
         },
-        ExportError::HeadTop { got } => BadFlag::new("--head-top", *got, error).into(),
-        ExportError::ShiftUnknown { .. } => BadFlag::missing("--shift", error).into(),
-        ExportError::UnknownKeys { .. } => BadFlag::missing("--ignore-key", error).into(),
+        ExportError::HeadTop { got } => BadFlag::new("--head-top", *got, text).into(),
+        ExportError::ShiftUnknown { .. } => BadFlag::missing("--shift", text).into(),
+        ExportError::UnknownKeys { .. } => BadFlag::missing("--ignore-key", text).into(),
         ExportError::IgnoredKey { key, .. } => {
-            BadFlag::new("--ignore-key", key.clone(), error).into()
+            BadFlag::new("--ignore-key", key.clone(), text).into()
         }
-        ExportError::NoMask { .. } => BadFlag::missing("--mask-id", error).into(),
+        ExportError::NoMask { .. } => BadFlag::missing("--mask-id", text).into(),
         ExportError::GivenToken { role, got, expected } => {
             let flag = if *role == "mask" { "--mask-id" } else { "--eos" };
             BadFlag::new(flag, got, format!("expected {expected}")).into()
         }
-        ExportError::Unlinkable { .. } => BadFlag::missing("--out", error).into(),
-        _ => error.into(),
+        ExportError::Unlinkable { .. } => BadFlag::missing("--out", text).into(),
+        _ => anyhow::Error::msg(text),
     }
 }

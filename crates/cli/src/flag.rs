@@ -2,7 +2,8 @@
 //!
 //! Libraries name parameters. [`Flags`] turns their names into flags, here and nowhere else.
 
-use conjoint_lab::Error;
+use clap::error::ContextValue;
+use conjoint_lab::{Error, shown};
 
 use crate::interrupt::{self, Interrupted};
 
@@ -15,7 +16,8 @@ impl BadFlag {
     /// A value that cannot be used.
     pub fn new(flag: &str, value: impl ToString, reason: impl ToString) -> Self {
         let (value, reason) = (value.to_string(), reason.to_string());
-        Self(format!("invalid value '{value}' for '{flag}': {reason}"))
+        let reason = without(reason, &value);
+        Self(format!("invalid value '{}' for '{flag}': {reason}", shown(&value)))
     }
 
     /// A flag that must be given.
@@ -26,7 +28,7 @@ impl BadFlag {
     /// A flag that would change nothing.
     pub fn unused(flag: &str, value: impl ToString, reason: impl ToString) -> Self {
         let (value, reason) = (value.to_string(), reason.to_string());
-        Self(format!("'{flag} {value}' would have no effect: {reason}"))
+        Self(format!("'{flag} {}' would have no effect: {reason}", shown(&value)))
     }
 }
 
@@ -45,18 +47,21 @@ pub fn blame<T, E: ToString>(
 pub struct Flags(pub &'static [(&'static str, &'static str)]);
 
 /// The flags of commands without other names.
-pub const PLAIN: Flags = Flags(&[]);
+pub const PLAIN: Flags = Flags(&[("ignored keys", "--ignore-key")]);
 
 /// Parameters that a library's texts mention.
-const MENTIONED: [&str; 9] = [
+const MENTIONED: [&str; 12] = [
     "eos",
     "external",
+    "ignored keys",
     "infill",
     "infill ids",
     "metrics",
+    "out",
     "prompt length",
     "sampler",
     "scorer",
+    "shift",
     "unconditional",
 ];
 
@@ -89,9 +94,36 @@ impl Flags {
                 BadFlag::unused(&self.of(name), value, self.text(&reason)).into()
             }
             Error::Lacking(reason) => anyhow::Error::msg(self.text(reason)),
+            Error::Export(_) | Error::Onnx(_) => anyhow::Error::msg(self.text(&error.to_string())),
             error => error.into(),
         }
     }
+}
+
+/// The longest path of most systems.
+const LONGEST_PATH: usize = 4096;
+
+/// A text in which a long value is cut wherever it stands, unless it may be a path, which tells what to do.
+fn without(text: String, value: &str) -> String {
+    match value.len() > LONGEST_PATH {
+        true => text.replace(value, &shown(value)),
+        false => text,
+    }
+}
+
+/// Ends as clap does, but with long values cut.
+pub fn exit(error: &clap::Error) -> ! {
+    let values = error.context().filter_map(|(_, value)| match value {
+        ContextValue::String(text) if text.len() > LONGEST_PATH => Some(text),
+        _ => None,
+    });
+    let values: Vec<_> = values.collect();
+    if values.is_empty() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    eprint!("{}", values.into_iter().fold(text, |text, value| without(text, value)));
+    std::process::exit(error.exit_code())
 }
 
 /// What the command exits with: 2 for a flag, as for those that clap rejects, 130 after Ctrl-C, 1 for all else.
@@ -108,6 +140,20 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_values_are_cut() {
+        let long = "x".repeat(100_000);
+        let named = |error: BadFlag| error.to_string();
+        for message in [
+            named(BadFlag::new("--prompt", &long, "it is too long")),
+            named(BadFlag::unused("--prompt", &long, "nothing takes it")),
+            named(BadFlag::new("--prompt", &long, format!("there is no token for x in '{long}'"))),
+            PLAIN.name(Error::parameter("prompt", &long, "it is too long")).to_string(),
+        ] {
+            assert!(message.len() < 700 && message.contains("(100000 characters)"), "{message}");
+        }
+    }
 
     #[test]
     fn parameters_become_flags() {

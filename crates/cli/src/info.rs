@@ -8,6 +8,7 @@ use clap::Args;
 use conjoint::Tokenizer;
 use conjoint::export::{HeadTop, Manifest, SamplerRows};
 
+use crate::flag::PLAIN;
 use crate::prompt::comma_separated;
 
 /// Describe an exported model, and check that it is whole
@@ -26,7 +27,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = &arguments.folder;
     let manifest = Manifest::read(folder)?;
     print(folder, &manifest)?;
-    let mut problems: Vec<_> = manifest.problems(folder).iter().map(ToString::to_string).collect();
+    let problems = manifest.problems(folder);
+    let mut problems: Vec<_> =
+        problems.iter().map(|problem| PLAIN.text(&problem.to_string())).collect();
     problems.extend(tokenizer_problem(folder, &manifest));
     match problems.is_empty() {
         true => Ok(()),
@@ -106,7 +109,7 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
         writeln!(out, "  ignored     {} of config.json", provenance.ignored_keys.join(", "))?;
     }
     for note in &provenance.notes {
-        writeln!(out, "  note        {note}")?;
+        writeln!(out, "  note        {}", PLAIN.text(note))?;
     }
     Ok(())
 }

@@ -60,7 +60,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let arguments = Cli::try_parse().unwrap_or_else(|error| flag::exit(&error));
+    let result = match arguments.command {
         Command::Export(arguments) => export::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Trajectories(arguments) => trajectories::run(&arguments),
@@ -93,8 +94,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// An error and its causes, but for those whose text the error already holds.
+/// An error and its causes, but for those whose text the error already holds. One of the system that comes with no file is of what
+/// the command prints to.
 fn message(error: &anyhow::Error) -> String {
+    let is_json = error.downcast_ref::<serde_json::Error>().is_some_and(serde_json::Error::is_io);
+    if error.is::<std::io::Error>() || is_json {
+        return format!("cannot write to standard output: {error}");
+    }
     error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
         match said.is_empty() {
             true => cause,

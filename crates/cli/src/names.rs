@@ -52,8 +52,12 @@ pub fn preset() -> impl TypedValueParser<Value = Line> {
 /// A metric, with help for each.
 pub fn metric() -> impl TypedValueParser<Value = Metric> {
     let help = |metric| match metric {
-        Metric::Right => "Share of texts that pass the corpus' own checks, over all and by domain",
-        Metric::Parses => "Share of texts that at least parse",
+        Metric::Right => {
+            "Share of texts that pass the corpus' own checks, over all and by domain; left out for other texts"
+        }
+        Metric::Parses => {
+            "Share of texts that at least parse; left out for texts that are none of the corpus"
+        }
         Metric::Diversity => "how many texts are distinct, and the entropy of their words",
         Metric::Nll => {
             "Negative log-likelihood under the model's own one-at-a-time path, nats a token; with --stop-at-eos that of \

@@ -44,6 +44,10 @@ impl Progress for Bars {
     fn working(&self, what: &str) -> Box<dyn Observer + '_> {
         Box::new(Steps::spinner(what))
     }
+
+    fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
 }
 
 impl Observer for Steps {

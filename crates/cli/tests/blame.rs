@@ -107,13 +107,13 @@ fn files_and_folders_that_cannot_be_written_or_read_are_found_first() {
     refused(&run(line, &[&tiny, &file]), &["'--out'", "expected a folder"]);
     let checkpoint = fixtures().join("llada-tiny");
     refused(&run("export {} --out {}", &[&checkpoint, &file]), &["'--out'", "expected a folder"]);
-    refused(&run("export {}", &[&file]), &["'CHECKPOINT_DIR'", "no such folder"]);
+    refused(&run("export {}", &[&file]), &["'CHECKPOINT_DIR'", "this is a file"]);
     let none = folder.path().join("none");
     let line = "export {} --out {} --sampler {}";
     let output = run(line, &[&checkpoint, &none, &file]);
-    refused(&output, &["'--sampler'", "no such folder"]);
+    refused(&output, &["'--sampler'", "this is a file"]);
     let output = run(line, &[&checkpoint, &none, &fixtures().join("dream-tiny")]);
-    refused(&output, &["'--sampler'", "drafter.norm_embed", "is missing"]);
+    refused(&output, &["'--sampler'", "drafter.norm_embed", "no sampler layer"]);
     assert!(!none.exists());
     refused(
         &run("export {} --out {} --head-top 1", &[&checkpoint, &none]),

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::ExportError;
 use crate::header::Header;
 use crate::manifest::{DType, is_plain_name};
+use crate::quantised;
 
 /// Name of a checkpoint's only weight file.
 pub(crate) const SINGLE: &str = "model.safetensors";
@@ -94,6 +95,27 @@ impl Checkpoint {
         self.metadata.get(key).map(|(file, value)| (file.as_path(), value.as_str()))
     }
 
+    /// The folder that it was read from.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The names of the tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.unclaimed.keys().map(String::as_str)
+    }
+
+    /// Rejects the tensors of a quantised model.
+    pub(crate) fn reject_quantised(&self) -> Result<(), ExportError> {
+        match self.unclaimed.iter().find(|(name, _)| quantised::is_part(name)) {
+            None => Ok(()),
+            Some((name, (file, ..))) => {
+                let found = format!("tensor {name}");
+                Err(ExportError::Quantised { path: file.clone(), found })
+            }
+        }
+    }
+
     /// Whether a tensor is there.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.unclaimed.contains_key(name)
@@ -102,10 +124,13 @@ impl Checkpoint {
     /// Claims a tensor, which must have this shape and a float type.
     pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ExportError> {
         let Some((file, data, info)) = self.unclaimed.remove(name) else {
+            let end = format!(".{name}");
+            let prefixed = self.names().find(|other| other.ends_with(&end));
             return Err(ExportError::MissingTensor {
                 path: self.folder.clone(),
                 name: name.into(),
                 expected: shape.into(),
+                prefixed: prefixed.map(Into::into),
             });
         };
         if info.shape != shape {
@@ -191,7 +216,9 @@ fn read_shards(folder: &Path, metadata: &mut Entries) -> Result<Tensors, ExportE
         }
         let file = folder.join(shard);
         if !file.exists() {
-            return Err(invalid(format!("shard {shard} is missing from the folder")));
+            return Err(invalid(format!(
+                "shard {shard} is missing from the folder: the download is not finished, or the file was lost; fetch it again"
+            )));
         }
         shards.insert(shard.clone(), read_single(&file, metadata)?);
     }

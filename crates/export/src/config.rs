@@ -12,9 +12,24 @@ use crate::error::ExportError;
 pub(crate) struct Config {
     pub(crate) path: PathBuf,
     values: Map<String, Value>,
+    /// The keys that were asked for.
+    #[cfg(test)]
+    asked: std::cell::RefCell<std::collections::BTreeSet<String>>,
 }
 
+/// The most characters of a value that a message shows.
+const LONGEST_SHOWN: usize = 80;
+
 impl Config {
+    fn new(path: PathBuf, values: Map<String, Value>) -> Self {
+        Self {
+            path,
+            values,
+            #[cfg(test)]
+            asked: Default::default(),
+        }
+    }
+
     /// Reads a file that must exist.
     pub(crate) fn read(path: PathBuf, hint: &'static str) -> Result<Self, ExportError> {
         match Self::read_optional(path.clone())? {
@@ -30,7 +45,7 @@ impl Config {
             text => text.map_err(ExportError::io("read", &path))?,
         };
         let values = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
-        Ok(Some(Self { path, values }))
+        Ok(Some(Self::new(path, values)))
     }
 
     /// The folder that the file lies in.
@@ -40,6 +55,8 @@ impl Config {
 
     /// A key's value, unless absent or null.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        #[cfg(test)]
+        self.asked.borrow_mut().insert(key.to_owned());
         self.values.get(key).filter(|value| !value.is_null())
     }
 
@@ -48,18 +65,20 @@ impl Config {
         self.values.keys().map(String::as_str)
     }
 
-    /// A key's value as JSON text, for messages.
+    /// A key's value as JSON text, for messages, where a long one is cut.
     pub(crate) fn describe(&self, key: &str) -> String {
-        self.get(key).map_or("absent".into(), Value::to_string)
+        let text = self.get(key).map_or("absent".into(), Value::to_string);
+        match text.char_indices().nth(LONGEST_SHOWN) {
+            None => text,
+            Some((end, _)) => format!("{} …", &text[..end]),
+        }
     }
 
     /// The keys of an object-valued key.
     pub(crate) fn section(&self, key: &str) -> Result<Option<Self>, ExportError> {
         match self.get(key) {
             None => Ok(None),
-            Some(Value::Object(values)) => {
-                Ok(Some(Self { path: self.path.clone(), values: values.clone() }))
-            }
+            Some(Value::Object(values)) => Ok(Some(Self::new(self.path.clone(), values.clone()))),
             Some(_) => Err(self.error(key, "an object")),
         }
     }
@@ -124,7 +143,12 @@ impl Config {
     /// A configuration that was never in a file.
     pub(crate) fn of(value: Value) -> Self {
         let Value::Object(values) = value else { panic!("a configuration is an object") };
-        Self { path: "config.json".into(), values }
+        Self::new("config.json".into(), values)
+    }
+
+    /// The keys that were asked for so far.
+    pub(crate) fn asked(&self) -> std::collections::BTreeSet<String> {
+        self.asked.borrow().clone()
     }
 }
 
@@ -157,6 +181,13 @@ mod tests {
             assert!(Config::of(json!({"x": bad})).positive("x").is_err());
         }
         assert_eq!(Config::of(json!({"x": 1e-6})).positive("x").unwrap(), 1e-6);
+    }
+
+    #[test]
+    fn long_values_are_cut_in_messages() {
+        let config = Config::of(json!({"short": "x", "long": "ä".repeat(100_000)}));
+        assert_eq!(config.describe("short"), "\"x\"");
+        assert_eq!(config.describe("long"), format!("\"{} …", "ä".repeat(79)));
     }
 
     #[test]

@@ -36,6 +36,56 @@ pub enum ExportError {
         hint: &'static str,
     },
 
+    /// A path leads to something else than a checkpoint's folder, or a file in it is only named there: what it is was recognised
+    /// before anything was read in detail.
+    #[error("{}: {reason}", path.display())]
+    NotACheckpoint {
+        /// The path that was given, or a file below it.
+        path: PathBuf,
+        /// What it is, and what to do about it.
+        reason: String,
+    },
+
+    /// A checkpoint holds no sampler layer, or several.
+    #[error("{}: {reason}", path.display())]
+    SamplerLayer {
+        /// The folder.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+
+    /// The weights are quantised.
+    #[error(
+        "{}: {found} belongs to a quantised model: export the original one, in 16 or 32 bits",
+        path.display()
+    )]
+    Quantised {
+        /// The folder, or the `.safetensors` file.
+        path: PathBuf,
+        /// The file or tensor that says so.
+        found: String,
+    },
+
+    /// A folder is not exported yet, and an export into it is under way.
+    #[error("an export into {} is under way: wait until that has ended", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// The folder to write to cannot be written to.
+    #[error(
+        "{} cannot be written to ({source}): export to another folder, given as `out`",
+        path.display()
+    )]
+    ReadOnly {
+        /// The folder.
+        path: PathBuf,
+        /// The system's own reason.
+        source: std::io::Error,
+    },
+
     /// A JSON file does not parse, or has another structure than expected.
     #[error("{} is not what was expected: {source}", path.display())]
     Json {
@@ -62,7 +112,7 @@ pub enum ExportError {
     },
 
     /// `config.json` describes another kind of model than those that graphs are built for.
-    #[error("{}: {key} is {got}: this is {kind}, which cannot be exported", path.display())]
+    #[error("{}: {key} is {got}: this is {kind}, and cannot be exported", path.display())]
     OtherKind {
         /// The `config.json`.
         path: PathBuf,
@@ -88,7 +138,7 @@ pub enum ExportError {
     /// Keys of `config.json` are not known, so that they may change what the model computes.
     #[error(
         "{}: it is not known whether these keys change what the model computes: {}. If its code does not read them, or they \
-         change nothing there, ignore them by name (`ExportOptions::ignored_keys`)",
+         change nothing there, list them as `ignored keys`",
         path.display(),
         keys.join(", ")
     )]
@@ -176,7 +226,7 @@ pub enum ExportError {
     /// Nothing in the checkpoint tells whether row i predicts position i or position i + 1.
     #[error(
         "{}: model_type {model_type} is trained both ways, with row i of the logits predicting \
-         position i and with it predicting position i + 1: say which (`ExportOptions::shift`)",
+         position i and with it predicting position i + 1: say which as `shift`",
         path.display()
     )]
     ShiftUnknown {
@@ -231,7 +281,13 @@ pub enum ExportError {
     },
 
     /// The configuration calls for a tensor that the checkpoint does not hold.
-    #[error("{}: tensor {name} {expected:?} is missing", path.display())]
+    #[error(
+        "{}: tensor {name} {expected:?} is missing{}",
+        path.display(),
+        prefixed.as_ref().map_or_else(String::new, |other| format!(
+            ", but there is {other}: what saved the weights put a prefix before all names, which has to be taken off"
+        ))
+    )]
     MissingTensor {
         /// The checkpoint folder.
         path: PathBuf,
@@ -239,6 +295,8 @@ pub enum ExportError {
         name: String,
         /// Its shape.
         expected: Vec<usize>,
+        /// A tensor of this name behind a prefix.
+        prefixed: Option<String>,
     },
 
     /// A tensor has another shape than the configuration implies.
@@ -255,7 +313,10 @@ pub enum ExportError {
     },
 
     /// A tensor has an element type that the graph cannot take as a weight.
-    #[error("{}: tensor {name} is {got}, expected F32, F16 or BF16", path.display())]
+    #[error(
+        "{}: tensor {name} is {got}, expected F32, F16 or BF16: quantised weights cannot be exported",
+        path.display()
+    )]
     TensorType {
         /// The `.safetensors` file.
         path: PathBuf,
@@ -278,8 +339,11 @@ pub enum ExportError {
         name: String,
     },
 
-    /// The output folder holds another file under a name that the export needs.
-    #[error("{} exists and is not the checkpoint's: remove it or choose another folder", path.display())]
+    /// The output folder holds another file under a name that the export needs, which no earlier export put there as it is.
+    #[error(
+        "{} exists, is not the checkpoint's, and is not as an earlier export left it: remove it or choose another folder",
+        path.display()
+    )]
     Conflict {
         /// The file in the way.
         path: PathBuf,
@@ -290,7 +354,7 @@ pub enum ExportError {
     /// ONNX Runtime refuses external data outside the model's folder.
     #[error(
         "{} leads out of its folder and cannot be hard-linked into it ({source}): export to \
-         another folder (`ExportOptions::out`), the weights are then copied where linking fails",
+         another folder, given as `out`: the weights are then copied where linking fails",
         path.display()
     )]
     Unlinkable {

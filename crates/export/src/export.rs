@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use crate::blueprint::Blueprint;
+use crate::brought::{Brought, checksum};
 use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
-use crate::folder::{Existing, Staging, Transfer};
+use crate::folder::{Staging, Transfer};
 use crate::layout::{Layout, resolved};
 use crate::manifest::{Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows};
 use crate::model::Builder;
 use crate::operators::Operators;
 use crate::sampler_form::SamplerForm;
+use crate::sniff;
 use crate::tokens::{GivenTokens, SpecialTokens};
 use crate::weight_file::WeightFile;
-use crate::weights::{BaseWeights, SamplerWeights};
+use crate::weights::{BaseWeights, SamplerWeights, sampler_in};
 
 /// What to export, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +77,7 @@ const SAMPLER_ROWS: &str = "sampler-rows.onnx";
 const HEAD_TOP: &str = "head-top.onnx";
 
 /// Files of a checkpoint that are neither weights nor code.
-const COMPANIONS: [&str; 11] = [
+pub(crate) const COMPANIONS: [&str; 11] = [
     "config.json",
     "generation_config.json",
     checkpoint::INDEX,
@@ -111,16 +113,22 @@ const COMPANIONS: [&str; 11] = [
 /// # }
 /// ```
 pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
+    sniff::checkpoint(&options.checkpoint)?;
+    options.sampler.as_deref().map_or(Ok(()), sniff::weights)?;
     let layout = Layout::new(&options.checkpoint, options.out.as_deref());
     checkpoint::reject_adapter(&options.checkpoint)?;
     let config = checkpoint::read_config(&options.checkpoint)?;
     Blueprint::check_keys(&config, &options.ignored_keys)?;
+    let given = &options.given_tokens;
+    Blueprint::reject_causal(&config, SpecialTokens::name_mask(&config, given))?;
     let blueprint = Blueprint::read(&config, options.shift)?;
     let (tokens, mut notes) =
         SpecialTokens::find(&config, &options.given_tokens, blueprint.vocab_size)?;
     let head_top = options.head_top.map(|k| HeadTop::new(HEAD_TOP, k, blueprint.vocab_size));
     let head_top = head_top.transpose()?;
-    let base = BaseWeights::take(&blueprint, &mut Checkpoint::open(&options.checkpoint)?)?;
+    let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
+    let base = BaseWeights::take(&blueprint, &mut checkpoint)?;
+    let unused = sampler_in(&checkpoint).filter(|_| options.sampler.is_none());
     let sampler = options.sampler.as_ref().map(|folder| {
         let mut checkpoint = Checkpoint::open(folder)?;
         let form = form(options, &checkpoint)?;
@@ -156,30 +164,48 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let weight_files = weights.iter().map(|(name, file)| WeightFile::of(file, name.clone()));
     let weight_files = weight_files.collect::<Result<_, _>>()?;
     notes.splice(0..0, notes_of(&blueprint, &base));
-    let manifest =
+    let mut manifest =
         manifest(options, &blueprint, (tokens, notes), (head_top, form), &base, weight_files);
+    manifest.provenance.notes.extend(unused.map(|tensor| {
+        format!("the weights hold a sampler layer too, {tensor}, which is left out: no `sampler` was given")
+    }));
 
     let mut staging = Staging::new(&layout.out)?;
-    for file in weights.values() {
-        layout.bring(&mut staging, file)?;
+    let mut earlier = Brought::earlier(&layout.out);
+    let mut brought = BTreeMap::new();
+    for file in &manifest.provenance.weights {
+        if layout.bring(&mut staging, weights[&file.name], &earlier)? {
+            brought.insert(file.name.clone(), file.sha256.clone());
+        }
     }
+    let companions = COMPANIONS.into_iter().filter(|name| options.checkpoint.join(name).exists());
+    let companions: Vec<_> = companions.collect();
     if !layout.in_place {
-        for name in COMPANIONS {
+        for &name in &companions {
             let file = options.checkpoint.join(name);
-            if file.exists() {
-                staging.bring(&file, name, Transfer::Copy, Existing::MustEqual)?;
+            if staging.bring(&file, name, Transfer::Copy, earlier.existing(name))? {
+                brought.insert(name.into(), checksum(&file)?);
             }
         }
     }
+    // A sampler layer that the user has not asked to replace may be the only copy of it.
+    let kept = |name: &str| options.sampler.is_none() && name.starts_with("sampler");
+    let is_used =
+        |name: &str| weights.contains_key(name) || companions.contains(&name) || kept(name);
+    manifest.provenance.brought = earlier.take_used(is_used);
+    manifest.provenance.brought.append(&mut brought);
     for (name, graph) in graphs {
         staging.write(name, &graph.encode_to_vec())?;
     }
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(ExportError::json(layout.out.join(MANIFEST)))?;
-    staging.write(MANIFEST, &text)?;
-    // From here on the folder is in between two exports, which the manifest's absence tells.
-    let _ = fs::remove_file(layout.out.join(MANIFEST));
-    staging.commit()?;
+    if !(staging.is_empty() && staging.holds(MANIFEST, &text)) {
+        staging.write_again(MANIFEST, &text)?;
+        // From here on the folder is in between two exports, which the manifest's absence tells.
+        let _ = fs::remove_file(layout.out.join(MANIFEST));
+    }
+    let _lock = staging.commit()?;
+    earlier.remove(&layout.out);
     // Left by an earlier export; nothing names them any more.
     for name in [SAMPLER, SAMPLER_CONTEXT, SAMPLER_ROWS, HEAD_TOP] {
         if manifest.graphs.names().all(|own| own != name) {
@@ -189,7 +215,7 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     Ok(manifest)
 }
 
-/// Where the tensors overrule the configuration.
+/// Where the configuration says nothing, or the tensors overrule it.
 fn notes_of(blueprint: &Blueprint, base: &BaseWeights) -> Vec<String> {
     let own_head = blueprint.tied && base.head != base.embed;
     let of_head = || {
@@ -198,7 +224,7 @@ fn notes_of(blueprint: &Blueprint, base: &BaseWeights) -> Vec<String> {
             base.head.name
         )
     };
-    own_head.then(of_head).into_iter().collect()
+    blueprint.notes.iter().cloned().chain(own_head.then(of_head)).collect()
 }
 
 /// The form of passes: the one asked for, or the one that the sampler's weights were trained in.
@@ -265,6 +291,7 @@ fn manifest(
             checkpoint: folder_name(&options.checkpoint),
             sampler: options.sampler.as_deref().and_then(folder_name),
             weights,
+            brought: BTreeMap::new(),
             ignored_keys: options.ignored_keys.clone(),
             given_tokens: options.given_tokens.clone(),
             notes,

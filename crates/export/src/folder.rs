@@ -1,17 +1,26 @@
 //! Where the files of an export lie, and how they get there: complete or not at all.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::error::ExportError;
+use crate::export::COMPANIONS;
+use crate::layout::WEIGHTS;
+use crate::manifest::MANIFEST;
 
 /// Files of an export that are ready beside their final names. Those not kept are removed.
 #[derive(Debug)]
 pub(crate) struct Staging {
     folder: PathBuf,
     files: Vec<(PathBuf, PathBuf)>,
+    lock: Lock,
 }
+
+/// Keeps other exports out of a folder until it is dropped; nothing where the system has no such locks.
+pub(crate) type Lock = Option<File>;
 
 /// What to do about a file that already has the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,36 +43,63 @@ pub(crate) enum Transfer {
 }
 
 impl Staging {
-    /// Begins an export into a folder, which is created where it does not exist.
+    /// Begins an export into a folder, which is created where it does not exist. Waits for another export into it to end, and
+    /// removes what a killed one left behind.
     pub(crate) fn new(folder: &Path) -> Result<Self, ExportError> {
-        fs::create_dir_all(folder).map_err(ExportError::io("create", folder))?;
-        Ok(Self { folder: folder.into(), files: Vec::new() })
+        fs::create_dir_all(folder).map_err(unwritable("create", folder, folder))?;
+        let lock = File::open(folder).and_then(|file| file.lock().map(|()| file)).ok();
+        if lock.is_some() {
+            remove_leftovers(folder);
+            remove_leftovers(&folder.join(WEIGHTS));
+        }
+        Ok(Self { folder: folder.into(), files: Vec::new(), lock })
     }
 
-    /// Writes a file of the export's own.
+    /// Whether nothing would change.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Writes a file of the export's own, unless it is there already.
     pub(crate) fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
+        if self.holds(name, bytes) {
+            return Ok(());
+        }
+        self.write_again(name, bytes)
+    }
+
+    /// Whether the folder has a file of this name and content.
+    pub(crate) fn holds(&self, name: &str, bytes: &[u8]) -> bool {
+        let path = self.folder.join(name);
+        fs::symlink_metadata(&path)
+            .is_ok_and(|file| file.is_file() && file.len() == bytes.len() as u64)
+            && fs::read(&path).is_ok_and(|own| own == bytes)
+    }
+
+    /// Writes a file of the export's own, whether or not it is there already.
+    pub(crate) fn write_again(&mut self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
         let temporary = self.stage(name)?;
         let written = File::create(&temporary).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()
         });
-        written.map_err(ExportError::io("write", temporary))
+        written.map_err(unwritable("write", &self.folder, &self.folder.join(name)))
     }
 
-    /// Brings in another folder's file.
+    /// Brings in another folder's file; whether it was not there already.
     pub(crate) fn bring(
         &mut self,
         from: &Path,
         name: &str,
         transfer: Transfer,
         existing: Existing,
-    ) -> Result<(), ExportError> {
+    ) -> Result<bool, ExportError> {
         // A hard link to a symbolic link would lead out of the folder just the same.
         let source = fs::canonicalize(from).map_err(ExportError::io("read", from))?;
         let target = self.folder.join(name);
         if target.exists() {
             if same_content(&source, &target)? {
-                return Ok(());
+                return Ok(false);
             }
             if existing == Existing::MustEqual {
                 return Err(ExportError::Conflict { path: target });
@@ -72,30 +108,30 @@ impl Staging {
         let temporary = self.stage(name)?;
         if transfer != Transfer::Copy {
             match fs::hard_link(&source, &temporary) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(true),
                 Err(_) if transfer == Transfer::LinkOrCopy => {}
                 Err(source) => return Err(ExportError::Unlinkable { path: from.into(), source }),
             }
         }
-        fs::copy(&source, &temporary).map_err(ExportError::io("copy", from)).map(drop)
+        fs::copy(&source, &temporary).map_err(unwritable("copy", &self.folder, from)).map(|_| true)
     }
 
-    /// Gives all files their names, in the order in which they were added.
-    pub(crate) fn commit(self) -> Result<(), ExportError> {
+    /// Gives all files their names, in the order in which they were added. The folder stays locked for what is still to do there.
+    pub(crate) fn commit(mut self) -> Result<Lock, ExportError> {
         for (temporary, target) in &self.files {
             fs::rename(temporary, target).map_err(ExportError::io("create", target))?;
         }
         // Dropping removes what is left of the temporary names: after an error those not yet
         // renamed, and otherwise hard links, since renaming one over another link to the same file
         // does nothing on Unix.
-        Ok(())
+        Ok(self.lock.take())
     }
 
     /// The temporary name of a file, in the folder of its final one.
     fn stage(&mut self, name: &str) -> Result<PathBuf, ExportError> {
         let target = self.folder.join(name);
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(ExportError::io("create", parent))?;
+            fs::create_dir_all(parent).map_err(unwritable("create", &self.folder, parent))?;
         }
         let mut temporary = target.clone().into_os_string();
         temporary.push(format!(".{}.tmp", std::process::id()));
@@ -111,7 +147,57 @@ impl Drop for Staging {
         for (temporary, _) in &self.files {
             let _ = fs::remove_file(temporary);
         }
+        let _ = fs::remove_dir(self.folder.join(WEIGHTS)); // if nothing came into it
     }
+}
+
+/// Waits a little for an export into a folder to end, and then keeps others waiting until the answer is dropped; none if the export
+/// goes on.
+pub(crate) fn wait_for_exports(folder: &Path) -> Option<Lock> {
+    const TRIES: u32 = 40;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let Ok(file) = File::open(folder) else { return Some(None) };
+    for _ in 0..TRIES {
+        match file.try_lock_shared() {
+            Ok(()) => return Some(Some(file)),
+            Err(TryLockError::WouldBlock) => sleep(PAUSE),
+            Err(TryLockError::Error(_)) => return Some(None),
+        }
+    }
+    None
+}
+
+/// For `map_err`: a folder that takes no files is named as that.
+fn unwritable<'a>(
+    action: &'static str,
+    folder: &'a Path,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> ExportError + 'a {
+    move |source| match source.kind() {
+        // Reading what is copied may be what is denied.
+        _ if action == "copy" && File::open(path).is_err() => ExportError::io("read", path)(source),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ExportError::ReadOnly { path: folder.into(), source }
+        }
+        _ => ExportError::io(action, path)(source),
+    }
+}
+
+/// Removes temporary files of exports that were killed.
+fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|name| name.strip_suffix(".tmp")?.rsplit_once('.'));
+        if parts.is_some_and(|(name, number)| is_written(name) && number.parse::<u32>().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether exports write files of this name.
+fn is_written(name: &str) -> bool {
+    let ends = [".onnx", ".safetensors"].iter().any(|end| name.ends_with(end));
+    ends || name == MANIFEST || COMPANIONS.contains(&name)
 }
 
 /// Whether two paths lead to the same content, at no cost if they lead to the same file.
@@ -217,6 +303,61 @@ mod tests {
                 assert_eq!(names(&out), ["name"]);
             }
         }
+    }
+
+    #[test]
+    fn a_file_that_is_there_already_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), b"1").unwrap();
+        let mut staging = Staging::new(folder.path()).unwrap();
+        staging.write("a", b"1").unwrap();
+        assert!(staging.is_empty());
+        for other in [&b"2"[..], b"12", b""] {
+            staging.write("a", other).unwrap();
+            assert!(!staging.is_empty());
+            drop(staging.commit().unwrap());
+            assert_eq!(fs::read(folder.path().join("a")).unwrap(), other);
+            staging = Staging::new(folder.path()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_killed_export_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join(WEIGHTS);
+        fs::create_dir(&weights).unwrap();
+        for name in ["head.onnx.12.tmp", "conjoint.json.1.tmp", "model.safetensors.7.tmp"] {
+            fs::write(folder.path().join(name), "").unwrap();
+            fs::write(weights.join(name), "").unwrap();
+        }
+        let kept = ["head.onnx.tmp", "head.onnx.x.tmp", "notes.12.tmp"];
+        kept.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+        drop(Staging::new(folder.path()).unwrap());
+        // The folder of weights is empty by now, and goes too.
+        assert_eq!(names(folder.path()), kept);
+    }
+
+    /// Where the system locks folders, as Unix does.
+    #[cfg(unix)]
+    #[test]
+    fn exports_into_one_folder_take_turns() {
+        use std::sync::mpsc;
+        let folder = tempfile::tempdir().unwrap();
+        let first = Staging::new(folder.path()).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let path = folder.path().to_owned();
+        let second = std::thread::spawn(move || {
+            let staging = Staging::new(&path).unwrap();
+            sender.send(()).unwrap();
+            // One who only reads waits a little, and is then told.
+            assert!(wait_for_exports(&path).is_none());
+            drop(staging);
+            assert!(wait_for_exports(&path).flatten().is_some());
+        });
+        assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err(), "it must wait");
+        drop(first);
+        receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+        second.join().unwrap();
     }
 
     #[test]

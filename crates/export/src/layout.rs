@@ -6,8 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::brought::Brought;
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
+
+/// Folder of links to weights that lie elsewhere, in an export beside its checkpoint.
+pub(crate) const WEIGHTS: &str = "weights";
 
 /// The folders of an export.
 #[derive(Debug)]
@@ -53,23 +57,30 @@ impl Layout {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         match self.origin(file) {
             // The name itself is taken by the symbolic link that leads out of the folder.
-            Origin::Base if self.in_place => format!("weights/{name}"),
+            Origin::Base if self.in_place => format!("{WEIGHTS}/{name}"),
             Origin::Base | Origin::Home => name.into(),
             // model.safetensors → sampler.safetensors, and shards alike.
             Origin::Sampler => format!("sampler{}", name.strip_prefix("model").unwrap_or(&name)),
         }
     }
 
-    /// Puts a weight file where the graphs look for it.
-    pub(crate) fn bring(&self, staging: &mut Staging, file: &Path) -> Result<(), ExportError> {
+    /// Puts a weight file where the graphs look for it, in place of one that an earlier export brought; whether it was not there
+    /// already.
+    pub(crate) fn bring(
+        &self,
+        staging: &mut Staging,
+        file: &Path,
+        earlier: &Brought,
+    ) -> Result<bool, ExportError> {
+        let name = self.location(file);
         let (transfer, existing) = match self.origin(file) {
-            Origin::Home => return Ok(()),
+            Origin::Home => return Ok(false),
             // In place nobody asked for a second copy of the weights.
             Origin::Base if self.in_place => (Transfer::Link, Existing::Replace),
-            Origin::Base => (Transfer::LinkOrCopy, Existing::MustEqual),
+            Origin::Base => (Transfer::LinkOrCopy, earlier.existing(&name)),
             Origin::Sampler => (Transfer::LinkOrCopy, Existing::Replace),
         };
-        staging.bring(file, &self.location(file), transfer, existing)
+        staging.bring(file, &name, transfer, existing)
     }
 }
 

@@ -51,6 +51,13 @@
 //! hard-linked into it, or copied across file systems. `onnx.checker` of the `onnx` package is
 //! stricter and refuses hard links too.
 //!
+//! # Exports of an export
+//!
+//! The manifest lists the files that an export [brought](Provenance::brought) into its folder. The next export into the same folder
+//! replaces those that are still as they were left, and removes those that it has no use for. All other files are the user's: one
+//! that is in the way and differs is an error. Two exports into one folder take turns, where the system locks folders. An export
+//! that would change nothing touches nothing, so that a model can be opened meanwhile.
+//!
 //! # Example
 //!
 //! ```no_run
@@ -64,6 +71,7 @@
 //! ```
 
 mod blueprint;
+mod brought;
 mod check;
 mod checkpoint;
 mod config;
@@ -78,8 +86,10 @@ mod manifest;
 mod model;
 mod operators;
 mod proto;
+mod quantised;
 mod sampler_form;
 mod sampler_rows;
+mod sniff;
 mod tables;
 mod tokens;
 mod weight_file;

@@ -1,5 +1,6 @@
 //! `conjoint.json`: what a runtime must know of an exported model, beside its graphs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path};
 
@@ -7,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::check_weight_file;
 use crate::error::ExportError;
+use crate::folder::wait_for_exports;
 use crate::operators::Operators;
 use crate::sampler_form::SamplerForm;
+use crate::sniff;
 use crate::tokens::{GivenTokens, SpecialTokens};
 use crate::weight_file::WeightFile;
 
@@ -167,13 +170,18 @@ pub struct Provenance {
     pub sampler: Option<String>,
     /// The weight files that the graphs point into.
     pub weights: Vec<WeightFile>,
+    /// Files that were brought into the export's folder from elsewhere, by name, each with the SHA-256 of all of it, or, of a weight
+    /// file, of [its header and samples](WeightFile::sha256). A later export replaces or removes them if they are still the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub brought: BTreeMap<String, String>,
     /// Keys of `config.json` that were ignored on request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored_keys: Vec<String>,
     /// Special ids that were given on exporting.
     #[serde(default, skip_serializing_if = "GivenTokens::is_empty")]
     pub given_tokens: GivenTokens,
-    /// What is odd about the checkpoint, a sentence each: where its tensors overrule the configuration, for one.
+    /// What was taken where the configuration says nothing, or something else than the tensors, and what was left out; a
+    /// sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Version of `conjoint-export` that wrote it.
@@ -184,25 +192,44 @@ impl Manifest {
     /// The layout that this version writes and reads.
     pub const FORMAT: u32 = 3;
 
-    /// Reads `conjoint.json` from a model's folder.
+    /// Reads `conjoint.json` from a model's folder. Where there is none, an export that is under way is waited for
+    /// a little.
     ///
     /// # Errors
     ///
-    /// [`MissingFile`](ExportError::MissingFile) when the folder has not been exported,
+    /// [`NotACheckpoint`](ExportError::NotACheckpoint) when there is no folder, or one of another kind,
+    /// [`MissingFile`](ExportError::MissingFile) when the folder has not been exported, [`Busy`](ExportError::Busy) when it is being,
     /// [`ManifestFormat`](ExportError::ManifestFormat) when another version wrote it,
     /// [`Config`](ExportError::Config) when a graph lies outside the folder, and
     /// [`Io`](ExportError::Io) or [`Json`](ExportError::Json) when it cannot be read at all.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self, ExportError> {
+        let folder = folder.as_ref();
+        match Self::read_now(folder) {
+            Err(ExportError::MissingFile { .. }) => {
+                sniff::folder(folder)?;
+                let Some(_lock) = wait_for_exports(folder) else {
+                    return Err(ExportError::Busy { path: folder.into() });
+                };
+                Self::read_now(folder)
+            }
+            read => read,
+        }
+    }
+
+    /// As [`read`](Self::read), without waiting for anything.
+    pub(crate) fn read_now(folder: &Path) -> Result<Self, ExportError> {
         #[derive(Deserialize)]
         struct Version {
             format: u32,
         }
 
-        let path = folder.as_ref().join(MANIFEST);
-        if !path.exists() {
-            return Err(ExportError::MissingFile { path, hint: "export the checkpoint first" });
-        }
-        let text = fs::read(&path).map_err(ExportError::io("read", &path))?;
+        let path = folder.join(MANIFEST);
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ExportError::MissingFile { path, hint: "export the checkpoint first" });
+            }
+            text => text.map_err(ExportError::io("read", &path))?,
+        };
         let Version { format } = serde_json::from_slice(&text).map_err(ExportError::json(&path))?;
         if format != Self::FORMAT {
             return Err(ExportError::ManifestFormat { path, expected: Self::FORMAT, got: format });

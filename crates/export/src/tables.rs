@@ -10,6 +10,7 @@ use crate::blueprint::Blueprint;
 use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
 use crate::manifest::{DType, Manifest};
+use crate::sniff;
 use crate::tokens::SpecialTokens;
 use crate::weights::{Parts, take_head};
 
@@ -68,17 +69,20 @@ impl Tables {
     /// # }
     /// ```
     pub fn read(folder: &Path) -> Result<Self, ExportError> {
+        sniff::checkpoint(folder)?;
         let config = checkpoint::read_config(folder)?;
         checkpoint::reject_adapter(folder)?;
-        // An export beside it has said which keys to ignore, and which ids are special.
-        let (ignored, given) = Manifest::read(folder).map_or_else(
-            |_| Default::default(),
-            |own| (own.provenance.ignored_keys, own.provenance.given_tokens),
-        );
+        // An export beside it has said which keys to ignore, which ids are special, and whether to shift.
+        let export = Manifest::read_now(folder).ok();
+        let shift = export.as_ref().map(|own| own.shift);
+        let provenance = export.map(|own| own.provenance);
+        let (ignored, given) =
+            provenance.map(|own| (own.ignored_keys, own.given_tokens)).unwrap_or_default();
         Blueprint::check_keys(&config, &ignored)?;
-        let blueprint = Blueprint::read(&config, None)?;
+        let blueprint = Blueprint::read(&config, shift)?;
         let (tokens, _) = SpecialTokens::find(&config, &given, blueprint.vocab_size)?;
         let mut checkpoint = Checkpoint::open(folder)?;
+        checkpoint.reject_quantised()?;
         let parts = Parts::of_base(&blueprint, &checkpoint);
         if parts.qk_norm {
             let expected =

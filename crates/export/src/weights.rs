@@ -49,8 +49,45 @@ pub(crate) struct SamplerWeights {
     pub(crate) layers: Vec<DecoderLayer>,
 }
 
-/// What the names of a sampler's tensors begin with, in its own checkpoint or beside a base model.
+/// What the names of a sampler's tensors begin with, in its own checkpoint or beside a base model. What trained it may have put
+/// a prefix of its own before it, such as `module.`, or left it away.
 const SAMPLER: &str = "drafter.";
+/// The tensor by which a sampler layer is recognised.
+const MARK: &str = "norm_embed.0.weight";
+/// What names go on with where they begin with nothing of the sampler's own.
+const PARTS: [&str; 5] = ["norm_embed", "norm_hidden", "norm_postattn", "down_project", "layers"];
+
+/// The tensor by which a sampler layer in a checkpoint is recognised, if there is one.
+pub(crate) fn sampler_in(checkpoint: &Checkpoint) -> Option<&str> {
+    checkpoint.names().find(|name| is_of_sampler(name))
+}
+
+/// Whether a tensor is the one by which a sampler layer is recognised.
+pub(crate) fn is_of_sampler(name: &str) -> bool {
+    sampler_prefix(name).is_some()
+}
+
+/// What a sampler layer's names begin with, if this is the tensor by which it is recognised.
+fn sampler_prefix(name: &str) -> Option<&str> {
+    name.strip_suffix(MARK).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+}
+
+/// What the names of the only sampler layer in a checkpoint begin with; of several the one without a prefix before it counts.
+fn only_sampler(checkpoint: &Checkpoint) -> Result<String, ExportError> {
+    let found: Vec<&str> = checkpoint.names().filter_map(sampler_prefix).collect();
+    match found[..] {
+        [one] => return Ok(one.to_owned()),
+        _ if found.contains(&SAMPLER) => return Ok(SAMPLER.to_owned()),
+        _ => {}
+    }
+    let reason = match found.is_empty() {
+        true => format!(
+            "it holds no sampler layer: there is no tensor {SAMPLER}{MARK}, nor with a prefix"
+        ),
+        false => format!("it holds several sampler layers, {}: keep one", found.join(", ")),
+    };
+    Err(ExportError::SamplerLayer { path: checkpoint.folder().into(), reason })
+}
 
 impl BaseWeights {
     /// Claims the base model's tensors.
@@ -58,6 +95,7 @@ impl BaseWeights {
         blueprint: &Blueprint,
         checkpoint: &mut Checkpoint,
     ) -> Result<Self, ExportError> {
+        checkpoint.reject_quantised()?;
         let names = blueprint.names;
         let table = [blueprint.vocab_size, blueprint.hidden_size];
         let embed = checkpoint.take(&weight(names.embed), &table)?;
@@ -72,7 +110,8 @@ impl BaseWeights {
         let head = take_head(blueprint, checkpoint, &embed)?;
         // RoPE's buffers follow from the configuration.
         checkpoint.refuse_unclaimed(|name| {
-            !(name.starts_with(SAMPLER) || name.ends_with("rotary_emb.inv_freq"))
+            let of_sampler = name.starts_with(SAMPLER) || name.contains(&format!(".{SAMPLER}"));
+            !(of_sampler || name.ends_with("rotary_emb.inv_freq"))
         })?;
         Ok(Self { embed, layers, final_norm, head })
     }
@@ -85,16 +124,17 @@ impl SamplerWeights {
         checkpoint: &mut Checkpoint,
     ) -> Result<Self, ExportError> {
         let width = blueprint.hidden_size;
+        let sampler = only_sampler(checkpoint)?;
         let mut norm =
-            |name: &str| checkpoint.take(&weight(&format!("{SAMPLER}{name}.0")), &[width]);
+            |name: &str| checkpoint.take(&weight(&format!("{sampler}{name}.0")), &[width]);
         let norm_embed = norm("norm_embed")?;
         let norm_hidden = norm("norm_hidden")?;
         let norm_post = norm("norm_postattn")?;
-        let name = format!("{SAMPLER}down_project.0");
+        let name = format!("{sampler}down_project.0");
         let down_project = Linear::take(checkpoint, &name, [width, 2 * width], true)?;
 
         // A sampler names its layers as one of the families does.
-        let prefix = |number: usize| format!("{SAMPLER}layers.0.{number}.");
+        let prefix = |number: usize| format!("{sampler}layers.0.{number}.");
         let has = |checkpoint: &Checkpoint, number: usize, naming: &LayerNames| {
             checkpoint.contains(&weight(&format!("{}{}", prefix(number), naming.q)))
         };
@@ -110,7 +150,10 @@ impl SamplerWeights {
             .map(|n| DecoderLayer::take(blueprint, parts, checkpoint, &prefix(n), naming))
             .collect::<Result<_, _>>()?;
         checkpoint.refuse_unclaimed(|name| {
-            name.starts_with(SAMPLER) && !name.ends_with("rotary_emb.inv_freq")
+            let is_part = |rest: &str| PARTS.contains(&rest.split('.').next().unwrap_or_default());
+            let rest = name.strip_prefix(sampler.as_str());
+            rest.is_some_and(|rest| !sampler.is_empty() || is_part(rest))
+                && !name.ends_with("rotary_emb.inv_freq")
         })?;
         Ok(Self { norm_embed, norm_hidden, norm_post, down_project, layers })
     }

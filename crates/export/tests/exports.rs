@@ -164,14 +164,51 @@ fn a_sampler_may_lie_among_its_base_models_tensors() {
     let adjust = copy("adjust-dream-tiny");
     edit_tensors(&adjust.path().join(WEIGHTS), |tensors| drafter = tensors.clone());
     edit_tensors(&folder.path().join(WEIGHTS), |tensors| tensors.extend(drafter));
-    // The base model's export ignores it, and the sampler's ignores the base model.
-    export(&ExportOptions::new(folder.path())).unwrap();
+    // The base model's export leaves it out and says so, and the sampler's ignores the base model.
+    let alone = export(&ExportOptions::new(folder.path())).unwrap();
+    let [note] = &alone.provenance.notes[..] else { panic!("{:?}", alone.provenance) };
+    assert!(note.contains("drafter.norm_embed.0.weight") && note.contains("left out"), "{note}");
     let mut options = ExportOptions::new(folder.path());
     options.sampler = Some(folder.path().into());
     let manifest = export(&options).unwrap();
+    assert_eq!(manifest.provenance.notes, [""; 0]);
     let names: Vec<_> = manifest.provenance.weights.iter().map(|file| &file.name).collect();
     assert_eq!(names, [WEIGHTS]);
     assert!(!folder.path().join("sampler.safetensors").exists());
+}
+
+/// What trains a layer may put a name of its own before all others, or save the layer alone.
+#[test]
+fn a_samplers_names_may_have_a_prefix_or_none() {
+    let mut plain = common::Tensors::new();
+    edit_tensors(&copy("adjust-dream-tiny").path().join(WEIGHTS), |tensors| {
+        plain = tensors.clone()
+    });
+    let mut base = common::Tensors::new();
+    edit_tensors(&copy("dream-tiny").path().join(WEIGHTS), |tensors| base = tensors.clone());
+    for prefix in ["model.drafter.", "module.drafter.", "_orig_mod.drafter.", "", "other."] {
+        for beside in [false, true] {
+            let (folder, sampler) = (copy("dream-tiny"), copy("adjust-dream-tiny"));
+            let own = |name: &str| name.replacen("drafter.", prefix, 1);
+            let named = plain.iter().map(|(name, tensor)| (own(name), tensor.clone()));
+            edit_tensors(&sampler.path().join(WEIGHTS), |tensors| {
+                *tensors = named.chain(base.clone().into_iter().filter(|_| beside)).collect();
+            });
+            let mut options = ExportOptions::new(folder.path());
+            options.sampler = Some(sampler.path().into());
+            let manifest = export(&options).unwrap();
+            assert!(manifest.problems(folder.path()).is_empty(), "{prefix}");
+            let graph = fs::read(folder.path().join("sampler.onnx")).unwrap();
+            let name = own("drafter.norm_postattn.0.weight");
+            assert!(String::from_utf8_lossy(&graph).contains(&name), "{name}");
+            // What has no place in the layer is still found.
+            edit_tensors(&sampler.path().join(WEIGHTS), |tensors| {
+                let tensor = tensors[&name].clone();
+                tensors.insert(own("drafter.layers.0.0.extra.weight"), tensor);
+            });
+            assert_names(&export(&options).unwrap_err(), &["extra.weight", "no place"]);
+        }
+    }
 }
 
 #[test]
@@ -268,7 +305,7 @@ fn another_kind_of_model_is_rejected_for_what_it_is() {
 fn an_unknown_key_is_an_error_until_it_is_ignored() {
     let folder = copy("llada-tiny");
     edit_json(&folder.path().join("config.json"), |config| config["gravity"] = json!(9.81));
-    assert_names(&refused(&folder), &["gravity = 9.81", "ignored_keys"]);
+    assert_names(&refused(&folder), &["gravity = 9.81", "`ignored keys`"]);
     assert_names(&Tables::read(folder.path()).unwrap_err(), &["gravity"]);
     let mut options = ExportOptions::new(folder.path());
     options.ignored_keys = vec!["gravity".into()];
@@ -281,6 +318,34 @@ fn an_unknown_key_is_an_error_until_it_is_ignored() {
     edit_json(&folder.path().join("config.json"), |config| config["block_size"] = json!(8));
     let problems = manifest.problems(folder.path());
     assert!(problems.iter().any(|problem| problem.to_string().contains("block_size")));
+}
+
+/// Nothing in a plain Qwen2 says whether its rows are shifted; the export beside it does.
+#[test]
+fn the_tables_of_an_export_need_no_second_word_about_the_shift() {
+    let folder = copy("dream-tiny");
+    edit_json(&folder.path().join("config.json"), |config| {
+        config["model_type"] = json!("qwen2");
+        config["architectures"] = json!(["Qwen2ForCausalLM"]);
+    });
+    assert_names(&Tables::read(folder.path()).unwrap_err(), &["`shift`"]);
+    let mut options = ExportOptions::new(folder.path());
+    options.shift = Some(true);
+    export(&options).unwrap();
+    Tables::read(folder.path()).unwrap();
+}
+
+#[test]
+fn a_missing_theta_is_noted() {
+    for name in ["dream-tiny", "llada-tiny"] {
+        let folder = copy(name);
+        let notes = || export(&ExportOptions::new(folder.path())).unwrap().provenance.notes;
+        assert_eq!(notes(), [""; 0]);
+        edit_json(&folder.path().join("config.json"), |config| config["rope_theta"] = json!(null));
+        let notes = notes();
+        let [note] = &notes[..] else { panic!("{notes:?}") };
+        assert!(note.contains("rope_theta") && note.contains("10000"), "{note}");
+    }
 }
 
 /// Norms of queries and keys, and no bias, as the tensors have them: the graphs are those of a Qwen3 with these weights.

@@ -24,7 +24,8 @@ fn a_folder_without_a_configuration() {
 #[test]
 fn a_folder_that_does_not_exist() {
     let error = export(&ExportOptions::new("no/such/folder")).unwrap_err();
-    assert_names(&error, &["no/such/folder", "config.json"]);
+    assert!(matches!(error, ExportError::NotACheckpoint { .. }), "{error}");
+    assert_names(&error, &["no/such/folder", "there is no such folder"]);
 }
 
 #[test]
@@ -148,8 +149,78 @@ fn a_weight_file_that_is_something_else() {
     let folder = copy("dream-tiny");
     // What a clone without Git LFS leaves behind.
     fs::write(folder.path().join(WEIGHTS), "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    assert_names(&refused(&folder), &[WEIGHTS, "Git LFS", "git lfs pull"]);
+    fs::write(folder.path().join(WEIGHTS), "version 1\n").unwrap();
     let error = refused(&folder);
     assert!(matches!(error, ExportError::Header { .. }), "{error}");
+}
+
+/// The formats of GPTQ, of FP8 and of compressed-tensors; and the file that older quantisers leave.
+#[test]
+fn quantised_weights() {
+    let layer = "model.layers.0.self_attn.q_proj";
+    for (name, dtype, bytes) in [
+        ("qweight", Dtype::I32, 4),
+        ("weight_scale_inv", Dtype::F32, 4),
+        ("weight_packed", Dtype::I32, 4),
+    ] {
+        let folder = copy("dream-tiny");
+        edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+            tensors.insert(format!("{layer}.{name}"), (dtype, vec![1], vec![0; bytes]));
+        });
+        let error = refused(&folder);
+        assert!(matches!(error, ExportError::Quantised { .. }), "{error}");
+        assert_names(&error, &[WEIGHTS, name, "quantised model"]);
+    }
+    let folder = copy("dream-tiny");
+    fs::write(folder.path().join("quantize_config.json"), "{}").unwrap();
+    assert_names(&refused(&folder), &["quantize_config.json", "quantised model"]);
+}
+
+#[test]
+fn names_behind_a_prefix() {
+    let folder = copy("dream-tiny");
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+        *tensors = std::mem::take(tensors)
+            .into_iter()
+            .map(|(name, tensor)| (format!("module.{name}"), tensor))
+            .collect();
+    });
+    let parts = ["model.embed_tokens.weight", "module.model.embed_tokens.weight", "prefix"];
+    assert_names(&refused(&folder), &parts);
+}
+
+#[test]
+fn a_causal_model_whose_files_name_no_mask() {
+    let folder = copy("dream-tiny");
+    edit_json(&folder.path().join("config.json"), |config| {
+        config["model_type"] = json!("qwen2");
+        config["architectures"] = json!(["Qwen2ForCausalLM"]);
+    });
+    // With a mask it may be a diffusion model, of one kind or the other.
+    let error = refused(&folder);
+    assert!(matches!(error, ExportError::ShiftUnknown { .. }), "{error}");
+    edit_json(&folder.path().join("config.json"), |config| config["mask_token_id"] = json!(null));
+    let error = refused(&folder);
+    assert!(matches!(error, ExportError::OtherKind { .. }), "{error}");
+    assert_names(&error, &["Qwen2ForCausalLM", "causal", "mask token"]);
+}
+
+/// As root every folder can be written to, so that the test is one for others.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_to() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = copy("dream-tiny");
+    let set = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    set(0o555);
+    let is_root = fs::write(folder.path().join("probe"), "").is_ok();
+    if !is_root {
+        let error = refused(&folder);
+        assert!(matches!(error, ExportError::ReadOnly { .. }), "{error}");
+        assert_names(&error, &[&folder.path().display().to_string(), "`out`"]);
+    }
+    set(0o755);
 }
 
 #[test]
@@ -183,7 +254,9 @@ fn a_sampler_that_is_none_or_belongs_to_another_model() {
     let dream = copy("dream-tiny");
     let mut options = ExportOptions::new(dream.path());
     options.sampler = Some(fixture("llada-tiny"));
-    assert_names(&refusal(&options), &["drafter.norm_embed.0.weight", "llada-tiny"]);
+    let error = refusal(&options);
+    assert!(matches!(error, ExportError::SamplerLayer { .. }), "{error}");
+    assert_names(&error, &["no sampler layer", "drafter.norm_embed.0.weight", "llada-tiny"]);
 
     let llada = copy("llada-tiny");
     let mut options = ExportOptions::new(llada.path());
@@ -191,6 +264,22 @@ fn a_sampler_that_is_none_or_belongs_to_another_model() {
     let error = refusal(&options);
     assert!(matches!(error, ExportError::TensorShape { .. }), "{error}");
     assert_names(&error, &["drafter.norm_embed.0.weight", "[48]", "[32]"]);
+}
+
+#[test]
+fn several_sampler_layers() {
+    let (dream, sampler) = (copy("dream-tiny"), copy("adjust-dream-tiny"));
+    let mut options = ExportOptions::new(dream.path());
+    options.sampler = Some(sampler.path().into());
+    edit_tensors(&sampler.path().join(WEIGHTS), |tensors| {
+        *tensors = std::mem::take(tensors)
+            .into_iter()
+            .flat_map(|(name, tensor)| {
+                ["a.", "b."].map(|prefix| (format!("{prefix}{name}"), tensor.clone()))
+            })
+            .collect();
+    });
+    assert_names(&refusal(&options), &["several sampler layers", "a.drafter., b.drafter."]);
 }
 
 #[test]

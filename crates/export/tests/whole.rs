@@ -97,7 +97,7 @@ fn every_size_of_the_manifest_is_another_files_too() {
     let file = folder.path().join(MANIFEST);
     let sound = fs::read(&file).unwrap();
     for (key, value, said) in [
-        ("family", json!("llada"), "Dream"),
+        ("family", json!("llada"), "\"dream\" as in"),
         ("vocab_size", json!(97), "96"),
         ("hidden_size", json!(64), "32"),
         ("layers", json!(7), "2"),
@@ -106,10 +106,10 @@ fn every_size_of_the_manifest_is_another_files_too() {
         ("head_dim", json!(4), "8"),
         ("ffn_size", json!(9), "config.json"),
         ("max_positions", json!(9), "config.json"),
-        ("dtype", json!("float16"), "Float32 as in"),
+        ("dtype", json!("float16"), "\"float32\" as in"),
         ("shift", json!(false), "true as in backbone.onnx"),
-        ("operators", json!("portable"), "Fused as in backbone.onnx"),
-        ("tokens", json!({"mask": 1, "eos": [2], "pad": 2, "bos": 2}), "mask: 94"),
+        ("operators", json!("portable"), "\"fused\" as in backbone.onnx"),
+        ("tokens", json!({"mask": 1, "eos": [2], "pad": 2, "bos": 2}), "{\"mask\":94,\"eos\":[95]"),
     ] {
         fs::write(&file, &sound).unwrap();
         edit_json(&file, |manifest| manifest[key] = value);

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use conjoint::export::ExportError;
 use conjoint::{OnnxError, TextError};
 
+use crate::shown;
+
 /// Every failure of this crate.
 ///
 /// Parameters go by their plain names, such as `order temperature`. A reason quotes other parameters in backticks. So a
@@ -13,7 +15,7 @@ use conjoint::{OnnxError, TextError};
 #[non_exhaustive]
 pub enum Error {
     /// A parameter's value cannot be used.
-    #[error("invalid value '{value}' for `{name}`: {reason}")]
+    #[error("invalid value '{}' for `{name}`: {reason}", shown(value))]
     Parameter {
         /// The parameter.
         name: &'static str,
@@ -33,7 +35,7 @@ pub enum Error {
     },
 
     /// A parameter would change nothing.
-    #[error("'{name} {value}' would have no effect: {reason}")]
+    #[error("'{name} {}' would have no effect: {reason}", shown(value))]
     Unused {
         /// The parameter.
         name: &'static str,

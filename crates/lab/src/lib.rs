@@ -56,6 +56,7 @@ pub mod registry;
 pub mod requests;
 mod sampling;
 mod scorer;
+mod shown;
 pub mod text_files;
 
 pub use bench::Bench;
@@ -67,3 +68,4 @@ pub use progress::Progress;
 pub use registry::Registry;
 pub use sampling::{Banned, Filters, Sampling, Stops};
 pub use scorer::ScorerSpec;
+pub use shown::shown;

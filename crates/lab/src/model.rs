@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use conjoint::export::{Manifest, WeightFile};
+use conjoint::export::{ExportError, Manifest, WeightFile};
 use conjoint::prelude::*;
 use conjoint::{Autoregressive, HeadChoice, OnnxError, OnnxOptions};
 
@@ -225,16 +225,19 @@ fn shown<'a>(files: impl IntoIterator<Item = &'a WeightFile>) -> String {
 /// Says what to do about a folder that is no exported model.
 fn check_exported(name: &'static str, folder: &Path) -> Result<(), Error> {
     let shown = folder.display();
-    if !folder.is_dir() {
-        return Err(Error::parameter(name, shown, "there is no such folder"));
-    }
-    if !folder.join("conjoint.json").is_file() {
-        let reason = if folder.join("config.json").is_file() {
+    let reason = match Manifest::read(folder) {
+        Err(ExportError::NotACheckpoint { reason, .. }) => reason,
+        Err(ExportError::Busy { .. }) => {
+            "an export into it is under way: wait until that has ended".to_owned()
+        }
+        Err(ExportError::MissingFile { .. }) if folder.join("config.json").is_file() => {
             format!("this checkpoint is not exported yet: run `conjoint export {shown}` first")
-        } else {
+        }
+        Err(ExportError::MissingFile { .. }) => {
             "the folder holds no conjoint.json, so it is not an exported model".to_owned()
-        };
-        return Err(Error::parameter(name, shown, reason));
-    }
-    Ok(())
+        }
+        // Whatever else may be wrong is said on opening it.
+        _ => return Ok(()),
+    };
+    Err(Error::parameter(name, shown, reason))
 }

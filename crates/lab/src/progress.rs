@@ -16,6 +16,11 @@ pub trait Progress {
         let _ = what;
         Box::new(())
     }
+
+    /// Something that whoever reads the result should know: a sentence or two.
+    fn note(&self, text: &str) {
+        let _ = text;
+    }
 }
 
 impl Progress for () {}

@@ -63,13 +63,23 @@ impl OnnxDenoiser {
     /// [`Error::ProviderAbsent`] if the provider is not there, and those of
     /// [`runtime::init`](crate::runtime::init).
     pub fn open(folder: impl AsRef<Path>, options: impl Into<OnnxOptions>) -> Result<Self, Error> {
-        let folder = folder.as_ref();
-        let manifest = Manifest::read(folder)?;
+        let (folder, options) = (folder.as_ref(), options.into());
+        loop {
+            let manifest = Manifest::read(folder)?;
+            let model = Self::open_as(folder, manifest.clone(), options.clone());
+            // An export that was replaced meanwhile may have given graphs of two models.
+            if Manifest::read(folder)? == manifest {
+                return model;
+            }
+        }
+    }
+
+    fn open_as(folder: &Path, manifest: Manifest, options: OnnxOptions) -> Result<Self, Error> {
         manifest.check_weights(folder)?;
         manifest.check_config(folder)?;
         let vocabulary = vocabulary(&manifest)
             .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
-        let opener = Opener::new(options.into())?;
+        let opener = Opener::new(options)?;
         let backbone = opener.open(folder.join(&manifest.graphs.backbone), &BACKBONE)?;
         let head = Head::open(&opener, folder, &manifest)?;
         let (forwards, passes, fetches) = Default::default();

@@ -1,10 +1,12 @@
 //! Tokenizers of folders without a `tokenizer.json`, built as transformers builds them.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::bert::BertNormalizer;
 use tokenizers::normalizers::unicode::NFC;
@@ -28,9 +30,18 @@ pub(super) fn byte_level(
     vocab: &Path,
     merges: &Path,
 ) -> Result<Tokenizer, TextError> {
-    let files = [vocab, merges].map(|file| file.to_string_lossy().into_owned());
-    let bpe =
-        BPE::from_file(&files[0], &files[1]).build().map_err(|error| unreadable(vocab, error))?;
+    let words: BTreeMap<String, u32> =
+        serde_json::from_str(&read(vocab)?).map_err(|error| unreadable(vocab, error))?;
+    let words: Vocab = words.into_iter().collect();
+    let pair = |(number, line): (usize, &str)| match line.split_once(' ') {
+        Some((first, second)) if !second.contains(' ') => Ok((first.to_owned(), second.to_owned())),
+        _ => Err(unreadable(merges, format!("line {}: expected two parts", number + 1))),
+    };
+    let text = read(merges)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with("#version"));
+    let pairs = lines.map(pair).collect::<Result<_, _>>()?;
+    let bpe = BPE::builder().vocab_and_merges(words, pairs).build();
+    let bpe = bpe.map_err(|error| unreadable(vocab, error))?;
     let mut tokenizer = Tokenizer::new(bpe);
     let split = Split::new(
         SplitPattern::Regex(QWEN2_SPLIT.to_owned()),
@@ -47,13 +58,20 @@ pub(super) fn byte_level(
     Ok(tokenizer)
 }
 
+/// A file as text, under whatever path: the crate's own readers take paths in UTF-8 alone.
+fn read(file: &Path) -> Result<String, TextError> {
+    fs::read_to_string(file).map_err(|error| unreadable(file, error))
+}
+
 /// BERT's WordPiece, whose vocabulary holds its special tokens.
 pub(super) fn word_piece(folder: &Path, vocab: &Path) -> Result<Tokenizer, TextError> {
     let config = json(folder, "tokenizer_config.json")?.unwrap_or_default();
     let flag = |name: &str| config[name].as_bool();
     let token =
         |role: &str, usual: &'static str| added::content(&config[role]).unwrap_or(usual).to_owned();
-    let model = WordPiece::from_file(&vocab.to_string_lossy());
+    let words = WordPiece::read_bytes(read(vocab)?.as_bytes());
+    let words = words.map_err(|error| unreadable(vocab, error))?;
+    let model = WordPiece::builder().vocab(words);
     let model = model.unk_token(token("unk_token", "[UNK]")).build();
     let mut tokenizer = Tokenizer::new(model.map_err(|error| unreadable(vocab, error))?);
     let lower = flag("do_lower_case").unwrap_or(true);
@@ -141,6 +159,25 @@ mod tests {
             assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text}");
         }
         assert!(tokenizer.is_special(2) && !tokenizer.is_special(4));
+    }
+
+    /// Not every system has such names.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folders_name_need_not_be_utf_8() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let root = folder(&[]);
+        let named = root.path().join(OsStr::from_bytes(b"a\xff"));
+        std::fs::create_dir(&named).unwrap();
+        std::fs::write(named.join("vocab.txt"), "[UNK]\na\n").unwrap();
+        assert_eq!(Tokenizer::open(&named).unwrap().encode("a").unwrap(), [1]);
+        std::fs::write(named.join("vocab.json"), r#"{"a": 0, "b": 1, "ab": 2}"#).unwrap();
+        std::fs::write(named.join("merges.txt"), "#version: 0.2\na b\n").unwrap();
+        assert_eq!(Tokenizer::open(&named).unwrap().encode("ab").unwrap(), [2]);
+        std::fs::write(named.join("merges.txt"), "a b\na b c\n").unwrap();
+        let message = Tokenizer::open(&named).unwrap_err().to_string();
+        assert!(message.contains("merges.txt") && message.contains("line 2"), "{message}");
     }
 
     #[test]

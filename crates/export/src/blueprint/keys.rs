@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::kin;
 use crate::config::Config;
 use crate::error::ExportError;
 
@@ -32,10 +33,10 @@ const OTHER_KINDS: [(&str, &str); 21] = [
     ("attn_logit_softcapping", "a model that caps its attention scores"),
     ("final_logit_softcapping", "a model that caps its logits"),
 ];
-const QUANTISED: &str = "a quantised model; export the original one, in 16 or 32 bits";
-const BLOCKS: &str = "a block-causal model, which attends block by block";
-const EXPERTS: &str = "a mixture of experts";
-const CAUSAL: &str = "a causal model";
+const QUANTISED: &str = "a quantised model (give the original one, in 16 or 32 bits)";
+pub(super) const BLOCKS: &str = "a block-causal model, which attends block by block";
+pub(super) const EXPERTS: &str = "a mixture of experts";
+const CAUSAL: &str = "a causal model, which predicts the next token";
 
 /// Keys that have no effect at one value, and make another model at all others.
 const NEUTRAL: [(&str, f64, &str); 4] = [
@@ -144,6 +145,7 @@ const COMMON: [&str; 6] = [
 
 /// Rejects a configuration that describes a model of another kind, whatever its architecture.
 pub(super) fn reject_other_kinds(config: &Config) -> Result<(), ExportError> {
+    kin::reject(config)?;
     let set = OTHER_KINDS.iter().filter(|(key, _)| config.get(key).is_some_and(is_set));
     let scaled = NEUTRAL.iter().filter(|(key, neutral, _)| {
         config.get(key).is_some_and(|value| value.as_f64() != Some(*neutral))
@@ -250,6 +252,50 @@ mod tests {
             let message = check(&["spin", "use_rope", needless]).unwrap_err();
             assert!(message.contains(needless), "{message}");
         }
+    }
+
+    /// A key that `read` comes to ask for must be listed, or a configuration that sets it is rejected; one that it no longer asks
+    /// for must go, or it is ignored silently.
+    #[test]
+    fn the_lists_hold_exactly_the_keys_that_are_read() {
+        use crate::blueprint::{Blueprint, llada, qwen};
+        use std::collections::BTreeSet;
+        let sizes = json!({
+            "vocab_size": 8, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4,
+            "max_position_embeddings": 8, "rms_norm_eps": 1e-6,
+            "d_model": 4, "n_layers": 1, "n_heads": 1, "mlp_ratio": 4, "max_sequence_length": 8, "activation_type": "silu",
+            "block_type": "llama", "rope": true, "layer_norm_type": "rms"
+        });
+        // Of keys of which one stands in for another, each is read in turn.
+        let asked = |models: &[&str], given: Value| {
+            let mut asked = BTreeSet::new();
+            for model in models {
+                for more in [&json!({}), &given] {
+                    let mut config = sizes.clone();
+                    config["model_type"] = json!(model);
+                    for (key, value) in more.as_object().unwrap() {
+                        config[key] = value.clone();
+                    }
+                    let config = Config::of(config);
+                    Blueprint::read(&config, None).unwrap();
+                    asked.extend(config.asked());
+                }
+            }
+            asked
+        };
+        let unread = |keys: &[&'static str], asked: BTreeSet<String>| {
+            let listed =
+                |key: &String| keys.contains(&key.as_str()) || COMMON.contains(&key.as_str());
+            let unlisted: Vec<_> = asked.iter().filter(|key| !listed(key)).collect();
+            assert!(unlisted.is_empty(), "read and not listed: {unlisted:?}");
+            keys.iter().copied().filter(|&key| !asked.contains(key)).collect::<Vec<_>>()
+        };
+        let given = json!({"rope_theta": 1e4});
+        let asked_of_qwen = asked(&["Dream", "a2d-qwen2", "a2d-qwen3"], given);
+        assert_eq!(unread(qwen::KEYS, asked_of_qwen), [""; 0]);
+        let given = json!({"mlp_hidden_size": 4, "embedding_size": 8, "weight_tying": true, "rope_theta": 1e4});
+        let silent = ["alibi_bias_max", "attention_layer_norm_with_affine", "tie_word_embeddings"];
+        assert_eq!(unread(llada::KEYS, asked(&["llada"], given)), silent);
     }
 
     #[test]

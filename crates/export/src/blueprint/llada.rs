@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Blueprint, Heads, LayerNames, Names, Part};
+use super::{Blueprint, Heads, LayerNames, Names, Part, theta_or_default};
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::manifest::Family;
@@ -99,6 +99,8 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Ex
         Some(padded) => padded,
         None => config.size("vocab_size")?,
     };
+    let theta = config.get("rope_theta").map(|_| config.positive("rope_theta")).transpose()?;
+    let (rope_theta, notes) = theta_or_default(theta);
     Ok(Blueprint {
         family: Family::Llada,
         vocab_size,
@@ -109,11 +111,7 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Ex
         head_dim,
         ffn_size,
         max_positions: config.size("max_sequence_length")?,
-        // The reference's default.
-        rope_theta: match config.get("rope_theta") {
-            None => 10_000.0,
-            Some(_) => config.positive("rope_theta")? as f32,
-        },
+        rope_theta,
         norm_eps: config.positive("rms_norm_eps")? as f32,
         // The reference's default.
         tied: config.get("weight_tying").is_none() || config.flag("weight_tying")?,
@@ -121,6 +119,7 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Ex
         qk_norm: Part::Never,
         shift: shift.unwrap_or(false),
         names: &NAMES,
+        notes,
     })
 }
 
@@ -162,6 +161,13 @@ mod tests {
         assert!(!blueprint.shift && !blueprint.tied);
         assert_eq!((blueprint.qkv_bias, blueprint.qk_norm), (Part::Never, Part::Never));
         assert_eq!(blueprint.family, Family::Llada);
+    }
+
+    #[test]
+    fn a_missing_theta_is_that_of_the_reference_and_noted() {
+        let blueprint = with("rope_theta", json!(null)).unwrap();
+        assert_eq!((blueprint.rope_theta, blueprint.notes.len()), (1e4, 1));
+        assert_eq!(with("rope_theta", json!(5e5)).unwrap().notes, [""; 0]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Nothing downstream asks which architecture it was.
 
 mod keys;
+mod kin;
 mod llada;
 mod qwen;
 
@@ -36,7 +37,12 @@ pub(crate) struct Blueprint {
     /// Row i of the logits predicts position i + 1.
     pub(crate) shift: bool,
     pub(crate) names: &'static Names,
+    /// What was taken where the configuration says nothing, a sentence each.
+    pub(crate) notes: Vec<String>,
 }
+
+/// θ of the rotary embedding where the configuration gives none: the default of Transformers and of LLaDA's own code.
+const DEFAULT_THETA: f64 = 10_000.0;
 
 /// How a `config.json` is to be read.
 enum Architecture {
@@ -129,6 +135,11 @@ impl Blueprint {
         keys::reject_unknown(config, honoured, ignored)
     }
 
+    /// Rejects a model of the class of a causal one, in whose files no mask is named.
+    pub(crate) fn reject_causal(config: &Config, names_mask: bool) -> Result<(), ExportError> {
+        kin::reject_causal(config, names_mask)
+    }
+
     /// Reads the architecture from a `config.json`. `shift`, if given, overrides its own.
     pub(crate) fn read(config: &Config, shift: Option<bool>) -> Result<Self, ExportError> {
         match Architecture::of(config)? {
@@ -142,6 +153,17 @@ impl Blueprint {
     pub(crate) fn layer_namings(&self) -> [&'static LayerNames; 3] {
         [&self.names.layer, &qwen::NAMES.layer, &llada::NAMES.layer]
     }
+}
+
+/// θ of the rotary embedding: the configuration's, or the default and a note that says so.
+fn theta_or_default(theta: Option<f64>) -> (f32, Vec<String>) {
+    let note = || {
+        format!(
+            "config.json gives no rope_theta: the default of the architecture is taken, {DEFAULT_THETA}"
+        )
+    };
+    let notes = theta.is_none().then(note).into_iter().collect();
+    (theta.unwrap_or(DEFAULT_THETA) as f32, notes)
 }
 
 /// Checks and fills in the attention sizes that both kinds of configuration share.
@@ -187,7 +209,7 @@ mod tests {
     fn an_unknown_architecture_is_named_with_those_that_are_known() {
         for config in [
             json!({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}),
-            json!({"model_type": "llada_moe", "architectures": ["LLaDAMoEModelLM"]}),
+            json!({"model_type": "mdlm", "architectures": ["MDLM"]}),
             json!({}),
         ] {
             let error = Blueprint::read(&Config::of(config.clone()), None).unwrap_err();

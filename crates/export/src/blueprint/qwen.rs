@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Blueprint, Heads, LayerNames, Names, Part};
+use super::{Blueprint, Heads, LayerNames, Names, Part, theta_or_default};
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::manifest::Family;
@@ -122,6 +122,7 @@ pub(super) fn read(
     let hidden_size = config.size("hidden_size")?;
     let keys = ["num_attention_heads", "num_key_value_heads", "head_dim"];
     let Heads { heads, kv_heads, head_dim } = Heads::read(config, hidden_size, keys)?;
+    let (rope_theta, notes) = theta_or_default(rope_theta(config)?);
     Ok(Blueprint {
         family: if variant == Variant::Dream { Family::Dream } else { Family::Qwen },
         vocab_size: config.size("vocab_size")?,
@@ -132,7 +133,7 @@ pub(super) fn read(
         head_dim,
         ffn_size: config.size("intermediate_size")?,
         max_positions: config.size("max_position_embeddings")?,
-        rope_theta: rope_theta(config)? as f32,
+        rope_theta,
         norm_eps: config.positive("rms_norm_eps")? as f32,
         tied: config.flag("tie_word_embeddings")?,
         qkv_bias: match variant {
@@ -143,11 +144,12 @@ pub(super) fn read(
         qk_norm: if variant == Variant::Qwen3 { Part::Always } else { Part::IfPresent },
         shift: shift.map_or_else(|| variant.shift(config), Ok)?,
         names: &NAMES,
+        notes,
     })
 }
 
-/// RoPE's base. Transformers 5 moved it into `rope_parameters`, and reads it in `rope_scaling` too.
-fn rope_theta(config: &Config) -> Result<f64, ExportError> {
+/// RoPE's base, if it is given. Transformers 5 moved it into `rope_parameters`, and reads it in `rope_scaling` too.
+fn rope_theta(config: &Config) -> Result<Option<f64>, ExportError> {
     let mut base = None;
     for key in ["rope_scaling", "rope_parameters"] {
         let Some(section) = config.section(key)? else { continue };
@@ -167,12 +169,10 @@ fn rope_theta(config: &Config) -> Result<f64, ExportError> {
             base = Some(section.positive("rope_theta")?);
         }
     }
-    match base {
-        Some(base) => Ok(base),
-        // What Transformers takes for these architectures.
-        _ if config.get("rope_theta").is_none() => Ok(10_000.0),
-        _ => config.positive("rope_theta"),
+    if base.is_none() && config.get("rope_theta").is_some() {
+        base = Some(config.positive("rope_theta")?);
     }
+    Ok(base)
 }
 
 #[cfg(test)]
@@ -245,11 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_theta_is_that_of_transformers() {
-        assert_eq!(
-            Blueprint::read(&with("rope_theta", json!(null)), None).unwrap().rope_theta,
-            1e4
-        );
+    fn a_missing_theta_is_that_of_transformers_and_noted() {
+        let blueprint = Blueprint::read(&with("rope_theta", json!(null)), None).unwrap();
+        assert_eq!(blueprint.rope_theta, 1e4);
+        let [note] = &blueprint.notes[..] else { panic!("{:?}", blueprint.notes) };
+        assert!(note.contains("rope_theta") && note.contains("10000"), "{note}");
+        assert_eq!(Blueprint::read(&Config::of(dream()), None).unwrap().notes, [""; 0]);
     }
 
     /// Another class of the same type, such as the block-causal models of the Dream and LLaDA families, is another model.

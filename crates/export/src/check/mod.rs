@@ -2,11 +2,11 @@
 
 mod tensors;
 
-use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
 use prost::Message;
+use serde::Serialize;
 
 use crate::blueprint::Blueprint;
 use crate::checkpoint;
@@ -14,6 +14,7 @@ use crate::error::ExportError;
 use crate::manifest::{DType, MANIFEST, Manifest};
 use crate::operators::Operators;
 use crate::proto::{GraphProto, ModelProto, TensorProto, element};
+use crate::sniff;
 use crate::tokens::SpecialTokens;
 use crate::weight_file::WeightFile;
 
@@ -42,7 +43,8 @@ impl Manifest {
             let path = folder.join(name);
             if !path.is_file() {
                 let hint = "the export names it: export the checkpoint again";
-                problems.push(ExportError::MissingFile { path, hint });
+                let dangling = sniff::dangling(&path);
+                problems.push(dangling.unwrap_or(ExportError::MissingFile { path, hint }));
             }
         }
         let present = |name: &str| folder.join(name).is_file();
@@ -80,11 +82,14 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`Config`](ExportError::Config) names the first key that differs; and those of reading `config.json`.
+    /// [`Config`](ExportError::Config) names the first key that differs;
+    /// [`NotACheckpoint`](ExportError::NotACheckpoint) if `config.json` is a link that leads nowhere; and those of reading it.
     pub fn check_config(&self, folder: impl AsRef<Path>) -> Result<(), ExportError> {
         let folder = folder.as_ref();
-        if !folder.join(CONFIG).exists() {
-            return Ok(());
+        let path = folder.join(CONFIG);
+        if !path.exists() {
+            // A link that leads nowhere tells of more that is lost, such as the tokenizer.
+            return sniff::dangling(&path).map_or(Ok(()), Err);
         }
         let config = checkpoint::read_config(folder)?;
         Blueprint::check_keys(&config, &self.provenance.ignored_keys)?;
@@ -131,7 +136,7 @@ impl Manifest {
     }
 
     /// Refuses a value of the manifest that is not that of another file.
-    fn equal<T: PartialEq + Debug>(
+    fn equal<T: PartialEq + Serialize>(
         &self,
         folder: &Path,
         file: &str,
@@ -142,12 +147,14 @@ impl Manifest {
         if Some(own) == other {
             return Ok(());
         }
-        let other = other.map_or("nothing of it".into(), |other| format!("{other:?}"));
+        let shown =
+            |value: &T| serde_json::to_string(value).map_err(ExportError::json(folder.join(file)));
+        let other = other.map_or(Ok("nothing of it".into()), shown)?;
         Err(ExportError::Config {
             path: folder.join(MANIFEST),
             key: key.into(),
             expected: format!("{other} as in {file}: export the checkpoint again"),
-            got: format!("{own:?}"),
+            got: shown(own)?,
         })
     }
 }

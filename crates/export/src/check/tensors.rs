@@ -45,7 +45,7 @@ fn place(
     let is_named = manifest.provenance.weights.iter().any(|file| file.name == location);
     let mut parts = Path::new(location).components();
     if !is_named || !parts.all(|part| matches!(part, Component::Normal(_))) {
-        return Ok(Some(format!("{location:?}, which is no weight file of {MANIFEST}")));
+        return Ok(Some(format!("'{location}', which is no weight file of {MANIFEST}")));
     }
     let path = folder.join(location);
     if !path.is_file() {
@@ -80,7 +80,7 @@ fn elsewhere(tensor: &TensorProto, location: &str, header: &Header) -> Option<St
     }
     let at = entry(tensor, "offset").unwrap_or("nowhere");
     Some(format!(
-        "byte {at} of {location} as {:?}, where it is {dims:?} of type {:?} at byte {offset}",
+        "byte {at} of {location} as {:?}, where it is {dims:?} of type {} at byte {offset}",
         tensor.dims, info.dtype,
     ))
 }

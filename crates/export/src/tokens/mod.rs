@@ -48,6 +48,12 @@ impl GivenTokens {
 }
 
 impl SpecialTokens {
+    /// Whether a mask is named, rightly or not, or some token looks like one.
+    pub(crate) fn name_mask(config: &Config, given: &GivenTokens) -> bool {
+        let found = Self::find(config, given, usize::MAX);
+        !matches!(found, Err(ExportError::NoMask { candidates, .. }) if candidates.is_empty())
+    }
+
     /// Finds the ids, and says in sentences what is odd about the files. Only the mask must exist.
     ///
     /// An id is looked for in `config.json`, then in `generation_config.json`; failing those, its token is looked for in

@@ -1,14 +1,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Error;
+use crate::{Error, shown};
 
 /// What is measured of the texts of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
-    /// The share of texts that pass the corpus' own checks, over all and by domain.
+    /// The share of texts that pass the corpus' own checks, over all and by domain. Left out for texts that are none of the corpus.
     Right,
-    /// The share of texts that at least parse.
+    /// The share of texts that at least parse. Left out as [`Right`](Self::Right) is.
     Parses,
     /// How many of the texts are distinct, and the entropy of their words in nats.
     Diversity,
@@ -52,6 +52,11 @@ impl Metric {
         }
     }
 
+    /// Whether it is a check of the corpus' own, which says nothing about other texts.
+    pub fn checks_corpus(self) -> bool {
+        matches!(self, Self::Right | Self::Parses)
+    }
+
     /// Whether it is taken from runs of `exact`, which take the order.
     pub fn runs_exact(self) -> bool {
         matches!(self, Self::Nll | Self::Mauve | Self::MauveSurprise | Self::Neighbours)
@@ -71,7 +76,7 @@ impl FromStr for Metric {
         let found = Self::ALL.into_iter().find(|metric| metric.name() == text);
         found.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::Name(format!("'{text}' is none of {names}"))
+            Error::Name(format!("'{}' is none of {names}", shown(text)))
         })
     }
 }

@@ -18,6 +18,7 @@
 //! ```
 
 mod external;
+mod fitting;
 mod folder;
 mod judge;
 mod lines;
@@ -92,11 +93,12 @@ impl Comparison {
         self.external.check(&self.metrics)
     }
 
-    /// Runs every line at each of its settings and seeds, and writes `report.json`, `report.md` and an SVG for each figure
+    /// Runs every line at each of its settings and seeds, by the metrics that say something about its texts, and writes `report.json`, `report.md` and an SVG for each figure
     /// into the folder `out`. A comparison found there goes on where it stopped.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check). [`Error::Parameter`] for `out`, if the folder was begun with other settings.
+    /// Those of [`check`](Self::check). [`Error::Parameter`] for `out`, if the folder was begun with other settings, and for
+    /// `metrics`, if none is left.
     /// Whatever a strategy, the model or a metric says.
     pub fn run(
         &self,

@@ -43,6 +43,11 @@ impl Plan {
         Ok(Self { prompts, any, canvases, points })
     }
 
+    /// What the texts of seed 0 begin with.
+    pub fn prompts(&self) -> &[Vec<TokenId>] {
+        &self.prompts
+    }
+
     /// What makes a comparison what it is; a folder is not continued with anything else.
     pub fn settings(&self, comparison: &Comparison, model: &Model) -> Result<Settings, Error> {
         let Comparison { sampling, metrics, .. } = comparison;
@@ -62,7 +67,7 @@ impl Plan {
         ];
         let judged = metrics.contains(&Metric::ExternalNll);
         let judge = judged.then(|| comparison.external.description()).transpose()?;
-        let checked = metrics.iter().any(|metric| matches!(metric, Metric::Right | Metric::Parses));
+        let checked = metrics.iter().any(|metric| metric.checks_corpus());
         let checks = checked.then(|| ("checks", conjoint_corpus::VERSION.to_string()));
         let judge = judge.map(|description| ("external", description));
         let settings = settings.into_iter().chain(judge).chain(checks);

@@ -9,7 +9,7 @@ use conjoint_eval::{Collection, Cost, Key, Point, Report};
 
 use super::judge::{Drawn, Judge};
 use super::plan::Plan;
-use super::{Comparison, folder};
+use super::{Comparison, fitting, folder};
 use crate::Error;
 use crate::error::refused;
 use crate::model::Model;
@@ -22,8 +22,10 @@ pub(super) fn run(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
-    let Comparison { sampling, metrics, external, .. } = comparison;
     let plan = Plan::new(comparison, model)?;
+    let metrics = fitting::metrics(comparison, model, plan.prompts(), progress)?;
+    let comparison = &Comparison { metrics, ..comparison.clone() };
+    let Comparison { sampling, metrics, external, .. } = comparison;
     let mut judge = Judge::new(model, sampling, metrics, external, progress)?;
     let settings = plan.settings(comparison, model)?;
     let collection = refused("out", out.display(), Collection::open(out, &settings))?;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use conjoint::Error as Refused;
 
-use crate::Error;
+use crate::{Error, shown};
 
 /// How a thing is named: its name, its parameters, and a line for people.
 pub(crate) struct Signature {
@@ -59,6 +59,15 @@ pub(crate) fn list<'a>(signatures: impl Iterator<Item = &'a Signature> + Clone) 
     usages.iter().zip(signatures).map(line).collect()
 }
 
+/// The name that a misspelt one was meant to be, if one is near enough.
+fn nearest<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
+    // A name may not be measured whole: it is as long as a user makes it.
+    let likeness = |name: &str| strsim::jaro(given, name);
+    let likenesses = names.iter().filter(|_| given.len() < 40).map(|name| (likeness(name), *name));
+    let best = likenesses.max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(likeness, _)| *likeness > 0.75).map(|(_, name)| name)
+}
+
 /// A name and the values of its parameters, in the order of the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spec {
@@ -87,7 +96,11 @@ impl Spec {
         let entry =
             entries.iter().find(|entry| signature(entry).name == name).ok_or_else(|| {
                 let names: Vec<_> = entries.iter().map(|entry| signature(entry).name).collect();
-                Error::Name(format!("'{name}' is none of {}", names.join(", ")))
+                let (given, all) = (shown(name), names.join(", "));
+                Error::Name(match nearest(name, &names) {
+                    Some(meant) => format!("'{given}' is none of {all}: did you mean '{meant}'?"),
+                    None => format!("'{given}' is none of {all}"),
+                })
             })?;
         let of = signature(entry);
         let mut values: Vec<Option<String>> = vec![None; of.parameters.len()];
@@ -96,8 +109,9 @@ impl Spec {
                 None => (Some(place), part),
                 Some((key, value)) => (of.parameters.iter().position(|p| p.name == key), value),
             };
-            let expected =
-                |what: &str| Error::Name(format!("'{part}' {what}; expected {}", of.usage()));
+            let expected = |what: &str| {
+                Error::Name(format!("'{}' {what}; expected {}", shown(part), of.usage()))
+            };
             let slot = index.and_then(|index| values.get_mut(index));
             let slot = slot.ok_or_else(|| expected("is no parameter"))?;
             if slot.replace(value.to_owned()).is_some() {
@@ -219,6 +233,21 @@ mod tests {
             Ok(product + values.given_number("plus")?.unwrap_or(0.5))
         };
         if of.name == "one" { Ok(1.0) } else { scaled().map_err(|error| error.to_string()) }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_told_the_one_that_it_was_meant_to_be() {
+        let names = ["exact", "joint", "per-step", "entropy", "klass"];
+        for (given, meant) in [
+            ("jiont", Some("joint")),
+            ("per_step", Some("per-step")),
+            ("entropi", Some("entropy")),
+            ("foo", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(given, &names), meant, "{given}");
+        }
+        assert_eq!(nearest(&"joint".repeat(1000), &names), None);
     }
 
     #[test]

@@ -1,0 +1,231 @@
+"""The export's logits against the reference's, for tiny random checkpoints in every published layout.
+
+    cargo build -p conjoint-cli --no-default-features
+    python3 bench/checkpoints.py target/debug/conjoint [--only PART_OF_A_NAME]
+
+prints the table of docs/checkpoints.md: for each layout the largest difference of a logit on two sequences of 13 random ids, in float32
+on a CPU. Ends with 1 if one is above 1e-4. Needs torch, transformers, safetensors, onnxruntime and numpy.
+
+The reference of Dream and the Qwen-based models is transformers' own Qwen2 or Qwen3 with full attention, from whose state the
+checkpoint is written under the published names. Transformers has no class for LLaDA, so `Llada` below computes it as the published
+code does (split-half RoPE in float32, RMS norms, silu(ff_proj x) * up_proj x).
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+
+import numpy as np
+import onnxruntime
+import torch
+import transformers
+from safetensors.torch import save_file
+
+WORDS, MASK, LENGTH, BOUND = 96, 94, 13, 1e-4
+SIZES = dict(vocab_size=WORDS, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
+             num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-6, tie_word_embeddings=False)
+NAMES = {"dream": ("Dream", "DreamModel"), "a2d-qwen2": ("a2d-qwen2", "A2DQwen2LMHeadModel"),
+         "a2d-qwen3": ("a2d-qwen3", "A2DQwen3LMHeadModel"), "qwen2": ("qwen2", "Qwen2ForCausalLM")}
+
+
+def randomise(state, dtype, seed):
+    """Random values that `dtype` holds exactly, norms near one, embeddings wider."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in state.items():
+        noise = torch.randn(value.shape, generator=generator)
+        wide = "embed_tokens" in name or "wte" in name
+        value.copy_(1 + 0.2 * noise if "norm" in name or "ln_f" in name else (0.6 if wide else 0.15) * noise)
+        value.copy_(value.to(dtype).float())
+
+
+class Qwen:
+    """Dream and its relatives: a decoder of transformers with the causal mask taken off."""
+
+    def __init__(self, kind, dtype, theta=1e6, seed=0, **sizes):
+        self.kind = kind
+        normed = kind == "a2d-qwen3" or sizes.pop("norms", False)
+        config, model = ((transformers.Qwen3Config, transformers.Qwen3ForCausalLM) if normed else
+                         (transformers.Qwen2Config, transformers.Qwen2ForCausalLM))
+        sizes = SIZES | ({"head_dim": 8} if normed else {}) | sizes
+        rope = {"rope_parameters": {"rope_type": "default", "rope_theta": theta}}
+        self.model = model(config(**sizes, **rope, attn_implementation="eager")).float().eval()
+        with torch.no_grad():
+            randomise(self.model.state_dict(), dtype, seed)
+        model_type, name = NAMES[kind]
+        self.config = sizes | dict(model_type=model_type, architectures=[name], mask_token_id=MASK, hidden_act="silu",
+                                   rope_theta=theta, use_cache=True, eos_token_id=WORDS - 1)
+
+    def tensors(self):
+        tied = self.model.config.tie_word_embeddings
+        return {name: value for name, value in self.model.state_dict().items() if not (tied and name == "lm_head.weight")}
+
+    def logits(self, ids):
+        mask = torch.zeros(*ids.shape[:1], 1, ids.shape[1], ids.shape[1])
+        return self.model(input_ids=ids, attention_mask={"full_attention": mask}, use_cache=False).logits
+
+
+class Llada:
+    def __init__(self, dtype, tied=False, kv_heads=4, seed=0):
+        width, heads, ffn, layers = 32, 4, 56, 2
+        self.heads, self.kv_heads, self.tied = heads, kv_heads, tied
+        shapes = {"model.transformer.wte.weight": (WORDS, width), "model.transformer.ln_f.weight": (width,)}
+        for layer in range(layers):
+            kv = width // heads * kv_heads
+            block = {"attn_norm": (width,), "ff_norm": (width,), "q_proj": (width, width), "k_proj": (kv, width),
+                     "v_proj": (kv, width), "attn_out": (width, width), "ff_proj": (ffn, width), "up_proj": (ffn, width),
+                     "ff_out": (width, ffn)}
+            shapes |= {f"model.transformer.blocks.{layer}.{name}.weight": shape for name, shape in block.items()}
+        if not tied:
+            shapes["model.transformer.ff_out.weight"] = (WORDS, width)
+        self.state = {name: torch.zeros(shape) for name, shape in shapes.items()}
+        randomise(self.state, dtype, seed)
+        self.layers, self.theta, self.eps = layers, 5e5, 1e-5
+        self.config = dict(
+            model_type="llada", architectures=["LLaDAModelLM"], activation_type="silu", block_type="llama", d_model=width,
+            n_heads=heads, n_kv_heads=kv_heads, n_layers=layers, mlp_hidden_size=ffn, mlp_ratio=4, rope=True,
+            rope_theta=self.theta, rms_norm_eps=self.eps, layer_norm_type="rms", include_bias=False, weight_tying=tied,
+            vocab_size=WORDS, embedding_size=WORDS, max_sequence_length=128, mask_token_id=MASK, eos_token_id=WORDS - 1)
+
+    def tensors(self):
+        return self.state
+
+    def norm(self, x, name):
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.state[f"model.transformer.{name}.weight"]
+
+    def rotate(self, x):
+        half = x.shape[-1] // 2
+        frequencies = self.theta ** (-torch.arange(half) / half)
+        angles = torch.arange(x.shape[-2])[:, None] * frequencies
+        cos, sin = angles.cos(), angles.sin()
+        first, second = x[..., :half], x[..., half:]
+        return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+
+    def logits(self, ids):
+        state = self.state
+        x = state["model.transformer.wte.weight"][ids]
+        for layer in range(self.layers):
+            block = f"blocks.{layer}"
+            linear = lambda x, name: x @ state[f"model.transformer.{block}.{name}.weight"].T
+            split = lambda x, heads: x.unflatten(-1, (heads, -1)).transpose(1, 2)
+            y = self.norm(x, f"{block}.attn_norm")
+            q = self.rotate(split(linear(y, "q_proj"), self.heads))
+            k, v = (split(linear(y, name), self.kv_heads) for name in ("k_proj", "v_proj"))
+            k, v = (t.repeat_interleave(self.heads // self.kv_heads, 1) for t in (self.rotate(k), v))
+            weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
+            x = x + linear((weights @ v).transpose(1, 2).flatten(2), "attn_out")
+            y = self.norm(x, f"{block}.ff_norm")
+            x = x + linear(torch.nn.functional.silu(linear(y, "ff_proj")) * linear(y, "up_proj"), "ff_out")
+        head = "wte" if self.tied else "ff_out"
+        return self.norm(x, "ln_f") @ state[f"model.transformer.{head}.weight"].T
+
+
+def write(folder, reference, dtype, shards=1, mixed=False, extra=None):
+    """The checkpoint as it is published: one file, or shards with their index; with `mixed`, norms in float32."""
+    folder.mkdir(parents=True)
+    config = {key: value for key, value in (reference.config | (extra or {})).items() if value != "absent"}
+    (folder / "config.json").write_text(json.dumps(config))
+    keep = lambda name: mixed and "norm" in name
+    tensors = {name: (value if keep(name) else value.to(dtype)).contiguous().clone()
+               for name, value in reference.tensors().items()}
+    if shards == 1:
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        return
+    names, places = list(tensors), {}
+    for shard in range(shards):
+        part = names[shard * len(names) // shards:(shard + 1) * len(names) // shards]
+        file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
+        save_file({name: tensors[name] for name in part}, folder / file, {"format": "pt"})
+        places |= {name: file for name in part}
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def into_cache(folder, root):
+    """Moves a checkpoint into the layout of the Hub's cache; returns its snapshot."""
+    snapshot = root / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    (root / "blobs").mkdir()
+    for file in folder.iterdir():
+        blob = root / "blobs" / f"blob-{file.name}"
+        shutil.move(file, blob)
+        (snapshot / file.name).symlink_to(os.path.relpath(blob, snapshot))
+    return snapshot
+
+
+def difference(model, reference):
+    """The largest difference of a logit, and the largest logit."""
+    manifest = json.loads((model / "conjoint.json").read_text())
+    ids = torch.from_numpy(np.random.default_rng(3).integers(0, WORDS, (2, LENGTH)))
+    with torch.no_grad():
+        expected = reference.logits(ids).numpy()
+    backbone, head = (onnxruntime.InferenceSession(model / manifest["graphs"][name]) for name in ("backbone", "head"))
+    hidden, = backbone.run(None, {"input_ids": ids.numpy(), "key_mask": np.ones(ids.shape, bool)})
+    got, = head.run(None, {"hidden": hidden, "rows": np.arange(ids.numel())})
+    got = got.reshape(expected.shape)
+    if manifest["shift"]:  # row i is that of i - 1, and the first its own
+        expected = np.concatenate((expected[:, :1], expected[:, :-1]), 1)
+    return np.abs(got - expected).max(), np.abs(expected).max()
+
+
+BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
+OF_5 = {"rope_theta": "absent", "rope_parameters": {"rope_type": "default", "rope_theta": 5e3}}
+
+# Architecture, layout, reference, how it is written, flags of the export.
+LAYOUTS = [
+    ("Dream", "bfloat16, 4 shards", lambda: Qwen("dream", BF16), dict(dtype=BF16, shards=4), []),
+    ("Dream", "float32, one file", lambda: Qwen("dream", F32), dict(dtype=F32), []),
+    ("Dream", "float16, `--portable`", lambda: Qwen("dream", F16), dict(dtype=F16), ["--portable"]),
+    ("Dream", "from the Hub's cache, in place", lambda: Qwen("dream", BF16), dict(dtype=BF16, shards=2, cached=True), []),
+    ("Dream", "from the Hub's cache, `--out`", lambda: Qwen("dream", BF16), dict(dtype=BF16, cached=True), ["--out"]),
+    ("Dream", "norms of queries and keys, no biases", lambda: Qwen("dream", BF16, norms=True), dict(dtype=BF16), []),
+    ("LLaDA", "bfloat16, 6 shards", lambda: Llada(BF16), dict(dtype=BF16, shards=6), []),
+    ("LLaDA", "float32, one file", lambda: Llada(F32), dict(dtype=F32), []),
+    ("LLaDA", "grouped keys and values", lambda: Llada(BF16, kv_heads=2), dict(dtype=BF16), []),
+    ("LLaDA", "tied", lambda: Llada(BF16, tied=True), dict(dtype=BF16), []),
+    ("a2d-qwen3", "bfloat16, tied", lambda: Qwen("a2d-qwen3", BF16, tie_word_embeddings=True), dict(dtype=BF16), []),
+    ("a2d-qwen3", "`head_dim` that is no quotient", lambda: Qwen("a2d-qwen3", BF16, head_dim=16), dict(dtype=BF16), []),
+    ("a2d-qwen3", "says tied, holds its own head", lambda: Qwen("a2d-qwen3", BF16), dict(dtype=BF16, extra={"tie_word_embeddings": True}), []),
+    ("a2d-qwen3", "norms in float32, the rest in bfloat16", lambda: Qwen("a2d-qwen3", BF16), dict(dtype=BF16, mixed=True), []),
+    ("a2d-qwen2", "bfloat16, tied", lambda: Qwen("a2d-qwen2", BF16, tie_word_embeddings=True), dict(dtype=BF16), []),
+    ("a2d-qwen2", "as Transformers 5 writes it (`rope_parameters`)", lambda: Qwen("a2d-qwen2", BF16, theta=5e3), dict(dtype=BF16, extra=OF_5), []),
+    ("a2d-qwen2", "no `rope_theta`", lambda: Qwen("a2d-qwen2", BF16, theta=1e4), dict(dtype=BF16, extra={"rope_theta": "absent"}), []),
+    ("Qwen2ForCausalLM with a mask", "`--shift true`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "true"]),
+    ("Qwen2ForCausalLM with a mask", "`--shift false`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "false"]),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("conjoint", type=pathlib.Path)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    command, worst = options.conjoint.resolve(), 0.0
+    print("| architecture | layout | largest difference | largest logit |\n|---|---|---:|---:|")
+    for architecture, layout, make, how, flags in LAYOUTS:
+        if options.only not in f"{architecture} {layout}":
+            continue
+        with tempfile.TemporaryDirectory() as root:
+            root, how = pathlib.Path(root), dict(how)
+            reference, cached = make(), how.pop("cached", False)
+            write(root / "checkpoint", reference, **how)
+            folder = into_cache(root / "checkpoint", root / "models--a--b") if cached else root / "checkpoint"
+            model = root / "out" if "--out" in flags else folder
+            flags = [part for flag in flags for part in ((flag, model) if flag == "--out" else (flag,))]
+            subprocess.run([command, "export", folder, *flags], check=True, stdout=subprocess.DEVNULL)
+            found, largest = difference(model, reference)
+        worst = max(worst, found)
+        print(f"| {architecture} | {layout} | {found:.1e} | {largest:.1f} |", flush=True)
+    if worst > BOUND:
+        sys.exit(f"a difference of {worst:.1e} is above {BOUND:.0e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+use conjoint::prelude::*;
+
+use super::{Beginnings, Comparison, Domain, Metric};
+use crate::Error;
+use crate::model::Model;
+use crate::progress::Progress;
+
+/// The metrics of a comparison that say something about its texts, which begin with these prompts. Those of the corpus' own
+/// checks are left out where the texts are none of the corpus, which `progress` is told; it is an error if none is left.
+pub(super) fn metrics(
+    comparison: &Comparison,
+    model: &Model,
+    prompts: &[Vec<TokenId>],
+    progress: &dyn Progress,
+) -> Result<Vec<Metric>, Error> {
+    let (checks, others): (Vec<_>, Vec<_>) =
+        comparison.metrics.iter().partition(|metric| metric.checks_corpus());
+    let Some(reason) = foreign(&comparison.texts.beginnings, model, prompts) else {
+        return Ok(comparison.metrics.clone());
+    };
+    if checks.is_empty() {
+        return Ok(others);
+    }
+    let names = checks.iter().map(|metric: &Metric| metric.name()).collect::<Vec<_>>().join(",");
+    if others.is_empty() {
+        return Err(Error::parameter("metrics", names, reason));
+    }
+    progress.note(&format!("Left out: {names}, {reason}."));
+    Ok(others)
+}
+
+/// Why texts are none of the corpus, if they are not: it has a tag before each text, which is one token of the models that were
+/// trained on it.
+fn foreign(beginnings: &Beginnings, model: &Model, prompts: &[Vec<TokenId>]) -> Option<String> {
+    let of_corpus = "checks of texts of the built-in corpus";
+    let tokenizer = model.tokenizer.as_ref();
+    let tags = Domain::ALL.map(|domain| tokenizer.and_then(|own| own.id(domain.tag())));
+    let Some(tags) = tags.into_iter().collect::<Option<Vec<_>>>() else {
+        return Some(format!("{of_corpus}, on which this model was not trained"));
+    };
+    let own = matches!(beginnings, Beginnings::File(_) | Beginnings::Prompts(_));
+    let has_tag = |prompt: &Vec<TokenId>| prompt.iter().any(|token| tags.contains(token));
+    let without = own && !prompts.iter().any(has_tag);
+    without.then(|| {
+        format!("{of_corpus}, and no prompt has one of its tags, such as {}", Domain::Story.tag())
+    })
+}
