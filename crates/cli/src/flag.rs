@@ -48,9 +48,10 @@ pub struct Flags(pub &'static [(&'static str, &'static str)]);
 pub const PLAIN: Flags = Flags(&[]);
 
 /// Parameters that a library's texts mention.
-const MENTIONED: [&str; 9] = [
+const MENTIONED: [&str; 10] = [
     "eos",
     "external",
+    "ignore memory",
     "infill",
     "infill ids",
     "metrics",

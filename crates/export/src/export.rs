@@ -13,8 +13,11 @@ use crate::folder::{Existing, Staging, Transfer};
 use crate::layout::{Layout, resolved};
 use crate::manifest::{Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows};
 use crate::model::Builder;
+use crate::observer::ExportObserver;
 use crate::operators::Operators;
+use crate::quantise::{Plan, Quantisation, QuantisedStore};
 use crate::sampler_form::SamplerForm;
+use crate::store::Store;
 use crate::tokens::{GivenTokens, SpecialTokens};
 use crate::weight_file::WeightFile;
 use crate::weights::{BaseWeights, SamplerWeights};
@@ -45,6 +48,9 @@ pub struct ExportOptions {
     /// K, the number of most probable tokens that the condensed head gives of a row, at least 2; a K beyond the
     /// vocabulary is brought to its size. `None` exports no condensed head.
     pub head_top: Option<usize>,
+    /// In how many bits the matrices are to be stored, in a file of its own beside the graphs, which then do not need the
+    /// checkpoint's weights. `None` points into them.
+    pub quantisation: Option<Quantisation>,
 }
 
 impl ExportOptions {
@@ -60,6 +66,7 @@ impl ExportOptions {
             ignored_keys: Vec::new(),
             given_tokens: GivenTokens::default(),
             head_top: None,
+            quantisation: None,
         }
     }
 }
@@ -111,8 +118,21 @@ const COMPANIONS: [&str; 11] = [
 /// # }
 /// ```
 pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
+    export_observed(options, &mut ())
+}
+
+/// As [`export`], with someone to tell of what takes long.
+///
+/// # Errors
+///
+/// Those of [`export`].
+pub fn export_observed(
+    options: &ExportOptions,
+    observer: &mut dyn ExportObserver,
+) -> Result<Manifest, ExportError> {
     let layout = Layout::new(&options.checkpoint, options.out.as_deref());
     checkpoint::reject_adapter(&options.checkpoint)?;
+    reject_quantised(options)?;
     let config = checkpoint::read_config(&options.checkpoint)?;
     Blueprint::check_keys(&config, &options.ignored_keys)?;
     let blueprint = Blueprint::read(&config, options.shift)?;
@@ -128,9 +148,12 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     });
     let (sampler, form) = sampler.transpose()?.unzip();
 
-    let location = |tensor: &Tensor| layout.location(&tensor.file);
-    let builder =
-        Builder { blueprint: &blueprint, operators: options.operators, location: &location };
+    let quantised = options.quantisation.map(|q| QuantisedStore::new(q, &base, sampler.as_ref()));
+    let store: &dyn Store = match &quantised {
+        Some(quantised) => quantised,
+        None => &layout,
+    };
+    let builder = Builder { blueprint: &blueprint, operators: options.operators, store };
     let mut graphs =
         vec![("backbone.onnx", builder.backbone(&base)), ("head.onnx", builder.head(&base))];
     if let Some(HeadTop { k, .. }) = head_top {
@@ -145,28 +168,19 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
         (None, _) => {}
     }
 
-    let mut weights = BTreeMap::new();
-    for tensor in base.tensors().chain(sampler.iter().flat_map(SamplerWeights::tensors)) {
-        let name = location(tensor);
-        let path = layout.out.join(&name);
-        if *weights.entry(name).or_insert(tensor.file.as_path()) != tensor.file {
-            return Err(ExportError::Conflict { path });
-        }
-    }
-    let weight_files = weights.iter().map(|(name, file)| WeightFile::of(file, name.clone()));
-    let weight_files = weight_files.collect::<Result<_, _>>()?;
+    let tensors = base.tensors().chain(sampler.iter().flat_map(SamplerWeights::tensors));
+    let (mut staging, weights) = match &quantised {
+        Some(quantised) => quantise(&layout, quantised, tensors, observer)?,
+        None => link(&layout, tensors, observer)?,
+    };
     notes.splice(0..0, notes_of(&blueprint, &base));
-    let manifest =
-        manifest(options, &blueprint, (tokens, notes), (head_top, form), &base, weight_files);
-
-    let mut staging = Staging::new(&layout.out)?;
-    for file in weights.values() {
-        layout.bring(&mut staging, file)?;
-    }
+    let manifest = manifest(options, &blueprint, (tokens, notes), (head_top, form), &base, weights);
     if !layout.in_place {
         for name in COMPANIONS {
             let file = options.checkpoint.join(name);
-            if file.exists() {
+            // The index is of shards that a quantised export does not have.
+            let needed = quantised.is_none() || name != checkpoint::INDEX;
+            if needed && file.exists() {
                 staging.bring(&file, name, Transfer::Copy, Existing::MustEqual)?;
             }
         }
@@ -177,6 +191,7 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(ExportError::json(layout.out.join(MANIFEST)))?;
     staging.write(MANIFEST, &text)?;
+    let earlier = Manifest::read(&layout.out).ok();
     // From here on the folder is in between two exports, which the manifest's absence tells.
     let _ = fs::remove_file(layout.out.join(MANIFEST));
     staging.commit()?;
@@ -186,7 +201,78 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
             let _ = fs::remove_file(layout.out.join(name));
         }
     }
+    let earlier = earlier.filter(|earlier| earlier.quantised.is_some());
+    for file in earlier.into_iter().flat_map(|earlier| earlier.provenance.weights) {
+        if manifest.provenance.weights.iter().all(|own| own.name != file.name) {
+            let _ = fs::remove_file(layout.out.join(file.name));
+        }
+    }
     Ok(manifest)
+}
+
+/// Rejects options and folders that quantised weights do not go with.
+fn reject_quantised(options: &ExportOptions) -> Result<(), ExportError> {
+    if options.quantisation.is_some() && options.operators == Operators::Portable {
+        return Err(ExportError::QuantisedPortable);
+    }
+    let path = &options.checkpoint;
+    let own = [checkpoint::SINGLE, checkpoint::INDEX];
+    match Manifest::read(path).ok().and_then(|manifest| manifest.quantised) {
+        Some(quantised) if own.iter().all(|name| !path.join(name).exists()) => {
+            Err(ExportError::QuantisedCheckpoint { path: path.clone(), quantised })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Brings the checkpoint's own files into the output folder, where they are not there already.
+fn link<'a>(
+    layout: &Layout,
+    tensors: impl Iterator<Item = &'a Tensor>,
+    observer: &mut dyn ExportObserver,
+) -> Result<(Staging, Vec<WeightFile>), ExportError> {
+    let mut files = BTreeMap::new();
+    for tensor in tensors {
+        let name = layout.location(&tensor.file);
+        let path = layout.out.join(&name);
+        if *files.entry(name).or_insert(tensor.file.as_path()) != tensor.file {
+            return Err(ExportError::Conflict { path });
+        }
+    }
+    let weights = files.iter().map(|(name, file)| WeightFile::of(file, name.clone()));
+    let weights = weights.collect::<Result<_, _>>()?;
+    let mut staging = Staging::new(&layout.out)?;
+    for file in files.values() {
+        layout.bring(&mut staging, file)?;
+    }
+    staging.copy(observer)?;
+    Ok((staging, weights))
+}
+
+/// Writes the files of quantised weights into the output folder.
+fn quantise<'a>(
+    layout: &Layout,
+    quantised: &QuantisedStore,
+    tensors: impl Iterator<Item = &'a Tensor>,
+    observer: &mut dyn ExportObserver,
+) -> Result<(Staging, Vec<WeightFile>), ExportError> {
+    let targets: Vec<PathBuf> =
+        quantised.files.iter().map(|file| resolved(&layout.out.join(&file.name))).collect();
+    for tensor in tensors {
+        let own = resolved(&tensor.file);
+        if let Some(path) = targets.iter().find(|target| **target == own) {
+            return Err(ExportError::Conflict { path: path.clone() });
+        }
+    }
+    let mut staging = Staging::new(&layout.out)?;
+    observer.on_quantise(quantised.files.iter().map(Plan::source_bytes).sum());
+    let mut weights = Vec::new();
+    for file in &quantised.files {
+        let path = staging
+            .write_large(&file.name, file.bytes(), |path, to| file.write(path, to, observer))?;
+        weights.push(WeightFile::of(&path, file.name.clone())?);
+    }
+    Ok((staging, weights))
 }
 
 /// Where the tensors overrule the configuration.
@@ -248,6 +334,7 @@ fn manifest(
         max_positions: blueprint.max_positions,
         tokens,
         dtype: base.embed.dtype,
+        quantised: options.quantisation,
         shift: blueprint.shift,
         operators: options.operators,
         graphs: Graphs {

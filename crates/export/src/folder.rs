@@ -1,16 +1,19 @@
 //! Where the files of an export lie, and how they get there: complete or not at all.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::ExportError;
+use crate::observer::ExportObserver;
 
 /// Files of an export that are ready beside their final names. Those not kept are removed.
 #[derive(Debug)]
 pub(crate) struct Staging {
     folder: PathBuf,
     files: Vec<(PathBuf, PathBuf)>,
+    /// Large files that cannot be linked, and where to: [`Staging::copy`] copies them.
+    copies: Vec<(PathBuf, PathBuf)>,
 }
 
 /// What to do about a file that already has the name.
@@ -27,7 +30,7 @@ pub(crate) enum Existing {
 pub(crate) enum Transfer {
     /// As a copy: small files that a user may edit.
     Copy,
-    /// As a hard link, or as a copy where the file system has none across its borders.
+    /// As a hard link, or as a copy where the file system has none across its borders, which [`Staging::copy`] makes.
     LinkOrCopy,
     /// As a hard link or not at all.
     Link,
@@ -37,7 +40,7 @@ impl Staging {
     /// Begins an export into a folder, which is created where it does not exist.
     pub(crate) fn new(folder: &Path) -> Result<Self, ExportError> {
         fs::create_dir_all(folder).map_err(ExportError::io("create", folder))?;
-        Ok(Self { folder: folder.into(), files: Vec::new() })
+        Ok(Self { folder: folder.into(), files: Vec::new(), copies: Vec::new() })
     }
 
     /// Writes a file of the export's own.
@@ -48,6 +51,49 @@ impl Staging {
             file.sync_all()
         });
         written.map_err(ExportError::io("write", temporary))
+    }
+
+    /// Writes a large file of the export's own of so many bytes, which `fill` puts into it, and gives the name that it has until
+    /// the commit.
+    pub(crate) fn write_large(
+        &mut self,
+        name: &str,
+        bytes: u64,
+        fill: impl FnOnce(&Path, &mut File) -> Result<(), ExportError>,
+    ) -> Result<PathBuf, ExportError> {
+        self.reserve(bytes)?;
+        let temporary = self.stage(name)?;
+        let mut file = File::create(&temporary).map_err(ExportError::io("create", &temporary))?;
+        fill(&temporary, &mut file)?;
+        file.sync_all().map_err(ExportError::io("write", &temporary))?;
+        Ok(temporary)
+    }
+
+    /// Copies the large files that could not be linked.
+    pub(crate) fn copy(&mut self, observer: &mut dyn ExportObserver) -> Result<(), ExportError> {
+        let mut bytes = 0;
+        for (from, _) in &self.copies {
+            bytes += fs::metadata(from).map_err(ExportError::io("read", from))?.len();
+        }
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.reserve(bytes)?;
+        observer.on_copy(bytes);
+        for (from, to) in std::mem::take(&mut self.copies) {
+            copy(&from, &to, observer)?;
+        }
+        Ok(())
+    }
+
+    /// Demands room for so many bytes on the folder's file system, where that can be told.
+    fn reserve(&self, bytes: u64) -> Result<(), ExportError> {
+        match fs4::available_space(&self.folder) {
+            Ok(free) if free < bytes => {
+                Err(ExportError::NoSpace { path: self.folder.clone(), needed: bytes, free })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Brings in another folder's file.
@@ -73,7 +119,10 @@ impl Staging {
         if transfer != Transfer::Copy {
             match fs::hard_link(&source, &temporary) {
                 Ok(()) => return Ok(()),
-                Err(_) if transfer == Transfer::LinkOrCopy => {}
+                Err(_) if transfer == Transfer::LinkOrCopy => {
+                    self.copies.push((source, temporary));
+                    return Ok(());
+                }
                 Err(source) => return Err(ExportError::Unlinkable { path: from.into(), source }),
             }
         }
@@ -108,9 +157,31 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        for (temporary, _) in &self.files {
+        for (temporary, target) in &self.files {
             let _ = fs::remove_file(temporary);
+            // A folder that was made for files which did not get there. One that is not empty stays.
+            if let Some(parent) = target.parent().filter(|parent| *parent != self.folder) {
+                let _ = fs::remove_dir(parent);
+            }
         }
+    }
+}
+
+/// Copies a file a piece at a time.
+fn copy(from: &Path, to: &Path, observer: &mut dyn ExportObserver) -> Result<(), ExportError> {
+    let mut source = File::open(from).map_err(ExportError::io("read", from))?;
+    let mut target = File::create(to).map_err(ExportError::io("create", to))?;
+    let mut piece = vec![0; 4 << 20];
+    loop {
+        let read = match source.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(ExportError::io("read", from))?,
+        };
+        if read == 0 {
+            return target.sync_all().map_err(ExportError::io("write", to));
+        }
+        target.write_all(&piece[..read]).map_err(ExportError::io("write", to))?;
+        observer.on_read(read as u64);
     }
 }
 
@@ -178,6 +249,7 @@ mod tests {
         fs::write(folder.path().join("a"), "old").unwrap();
         let mut staging = Staging::new(folder.path()).unwrap();
         staging.write("a", b"new").unwrap();
+        staging.write("inner/b", b"new").unwrap();
         drop(staging);
         assert_eq!(names(folder.path()), ["a"]);
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"old");
@@ -212,6 +284,7 @@ mod tests {
             for _ in 0..2 {
                 let mut staging = Staging::new(&out).unwrap();
                 staging.bring(&source, "name", transfer, Existing::Replace).unwrap();
+                staging.copy(&mut ()).unwrap();
                 staging.commit().unwrap();
                 assert_eq!(fs::read_to_string(out.join("name")).unwrap(), "new");
                 assert_eq!(names(&out), ["name"]);

@@ -6,8 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::Tensor;
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
+use crate::store::{Store, Stored};
 
 /// The folders of an export.
 #[derive(Debug)]
@@ -70,6 +72,13 @@ impl Layout {
             Origin::Sampler => (Transfer::LinkOrCopy, Existing::Replace),
         };
         staging.bring(file, &self.location(file), transfer, existing)
+    }
+}
+
+/// Every tensor in its checkpoint's own file.
+impl Store for Layout {
+    fn tensor(&self, tensor: &Tensor) -> Stored {
+        Stored::of(tensor, self.location(&tensor.file))
     }
 }
 

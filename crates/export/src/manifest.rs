@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::check_weight_file;
 use crate::error::ExportError;
 use crate::operators::Operators;
+use crate::quantise::Quantisation;
 use crate::sampler_form::SamplerForm;
 use crate::tokens::{GivenTokens, SpecialTokens};
 use crate::weight_file::WeightFile;
@@ -52,8 +53,11 @@ pub struct Manifest {
     pub max_positions: usize,
     /// Ids with a meaning.
     pub tokens: SpecialTokens,
-    /// Element type of the embedding table on disk. Inputs, outputs and activations are float32.
+    /// Element type of the checkpoint's embedding table. Inputs, outputs and activations are float32.
     pub dtype: DType,
+    /// In how many bits the graphs hold matrices; absent where they point into the checkpoint's own weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantised: Option<Quantisation>,
     /// Whether `backbone` shifts its hidden states right by one position.
     ///
     /// Row i of its output belongs to position i either way; this only records what was done.
