@@ -10,6 +10,7 @@ use crate::error::ExportError;
 use crate::export::COMPANIONS;
 use crate::layout::WEIGHTS;
 use crate::manifest::MANIFEST;
+use crate::observer::ExportObserver;
 
 /// Files of an export that are ready beside their final names. Those not kept are removed.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Staging {
     folder: PathBuf,
     files: Vec<(PathBuf, PathBuf)>,
     lock: Lock,
+    /// Large files that cannot be linked, and where to: [`Staging::copy`] copies them.
+    copies: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Keeps other exports out of a folder until it is dropped; nothing where the system has no such locks.
@@ -36,7 +39,7 @@ pub(crate) enum Existing {
 pub(crate) enum Transfer {
     /// As a copy: small files that a user may edit.
     Copy,
-    /// As a hard link, or as a copy where the file system has none across its borders.
+    /// As a hard link, or as a copy where the file system has none across its borders, which [`Staging::copy`] makes.
     LinkOrCopy,
     /// As a hard link or not at all.
     Link,
@@ -52,7 +55,7 @@ impl Staging {
             remove_leftovers(folder);
             remove_leftovers(&folder.join(WEIGHTS));
         }
-        Ok(Self { folder: folder.into(), files: Vec::new(), lock })
+        Ok(Self { folder: folder.into(), files: Vec::new(), lock, copies: Vec::new() })
     }
 
     /// Whether nothing would change.
@@ -86,6 +89,50 @@ impl Staging {
         written.map_err(unwritable("write", &self.folder, &self.folder.join(name)))
     }
 
+    /// Writes a large file of the export's own of so many bytes, which `fill` puts into it, and gives the name that it has until
+    /// the commit.
+    pub(crate) fn write_large(
+        &mut self,
+        name: &str,
+        bytes: u64,
+        fill: impl FnOnce(&Path, &mut File) -> Result<(), ExportError>,
+    ) -> Result<PathBuf, ExportError> {
+        self.reserve(bytes)?;
+        let temporary = self.stage(name)?;
+        let mut file =
+            File::create(&temporary).map_err(unwritable("create", &self.folder, &temporary))?;
+        fill(&temporary, &mut file)?;
+        file.sync_all().map_err(unwritable("write", &self.folder, &temporary))?;
+        Ok(temporary)
+    }
+
+    /// Copies the large files that could not be linked.
+    pub(crate) fn copy(&mut self, observer: &mut dyn ExportObserver) -> Result<(), ExportError> {
+        let mut bytes = 0;
+        for (from, _) in &self.copies {
+            bytes += fs::metadata(from).map_err(ExportError::io("read", from))?.len();
+        }
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.reserve(bytes)?;
+        observer.on_copy(bytes);
+        for (from, to) in std::mem::take(&mut self.copies) {
+            copy(&from, &to, &self.folder, observer)?;
+        }
+        Ok(())
+    }
+
+    /// Demands room for so many bytes on the folder's file system, where that can be told.
+    fn reserve(&self, bytes: u64) -> Result<(), ExportError> {
+        match fs4::available_space(&self.folder) {
+            Ok(free) if free < bytes => {
+                Err(ExportError::NoSpace { path: self.folder.clone(), needed: bytes, free })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Brings in another folder's file; whether it was not there already.
     pub(crate) fn bring(
         &mut self,
@@ -109,7 +156,10 @@ impl Staging {
         if transfer != Transfer::Copy {
             match fs::hard_link(&source, &temporary) {
                 Ok(()) => return Ok(true),
-                Err(_) if transfer == Transfer::LinkOrCopy => {}
+                Err(_) if transfer == Transfer::LinkOrCopy => {
+                    self.copies.push((source, temporary));
+                    return Ok(true);
+                }
                 Err(source) => return Err(ExportError::Unlinkable { path: from.into(), source }),
             }
         }
@@ -144,8 +194,12 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        for (temporary, _) in &self.files {
+        for (temporary, target) in &self.files {
             let _ = fs::remove_file(temporary);
+            // A folder that was made for files which did not get there. One that is not empty stays.
+            if let Some(parent) = target.parent().filter(|parent| *parent != self.folder) {
+                let _ = fs::remove_dir(parent);
+            }
         }
         let _ = fs::remove_dir(self.folder.join(WEIGHTS)); // if nothing came into it
     }
@@ -198,6 +252,29 @@ fn remove_leftovers(folder: &Path) {
 fn is_written(name: &str) -> bool {
     let ends = [".onnx", ".safetensors"].iter().any(|end| name.ends_with(end));
     ends || name == MANIFEST || COMPANIONS.contains(&name)
+}
+
+/// Copies a file a piece at a time.
+fn copy(
+    from: &Path,
+    to: &Path,
+    folder: &Path,
+    observer: &mut dyn ExportObserver,
+) -> Result<(), ExportError> {
+    let mut source = File::open(from).map_err(ExportError::io("read", from))?;
+    let mut target = File::create(to).map_err(unwritable("create", folder, to))?;
+    let mut piece = vec![0; 4 << 20];
+    loop {
+        let read = match source.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(ExportError::io("read", from))?,
+        };
+        if read == 0 {
+            return target.sync_all().map_err(unwritable("write", folder, to));
+        }
+        target.write_all(&piece[..read]).map_err(unwritable("write", folder, to))?;
+        observer.on_read(read as u64);
+    }
 }
 
 /// Whether two paths lead to the same content, at no cost if they lead to the same file.
@@ -264,6 +341,7 @@ mod tests {
         fs::write(folder.path().join("a"), "old").unwrap();
         let mut staging = Staging::new(folder.path()).unwrap();
         staging.write("a", b"new").unwrap();
+        staging.write("inner/b", b"new").unwrap();
         drop(staging);
         assert_eq!(names(folder.path()), ["a"]);
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"old");
@@ -298,6 +376,7 @@ mod tests {
             for _ in 0..2 {
                 let mut staging = Staging::new(&out).unwrap();
                 staging.bring(&source, "name", transfer, Existing::Replace).unwrap();
+                staging.copy(&mut ()).unwrap();
                 staging.commit().unwrap();
                 assert_eq!(fs::read_to_string(out.join("name")).unwrap(), "new");
                 assert_eq!(names(&out), ["name"]);

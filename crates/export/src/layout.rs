@@ -7,8 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::brought::Brought;
+use crate::checkpoint::Tensor;
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
+use crate::store::{Store, Stored};
 
 /// Folder of links to weights that lie elsewhere, in an export beside its checkpoint.
 pub(crate) const WEIGHTS: &str = "weights";
@@ -81,6 +83,13 @@ impl Layout {
             Origin::Sampler => (Transfer::LinkOrCopy, Existing::Replace),
         };
         staging.bring(file, &name, transfer, existing)
+    }
+}
+
+/// Every tensor in its checkpoint's own file.
+impl Store for Layout {
+    fn tensor(&self, tensor: &Tensor) -> Stored {
+        Stored::of(tensor, self.location(&tensor.file))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::checkpoint::Tensor;
 use crate::graph::{Attribute, Dim, Graph, Value};
 use crate::operators::{AXIS_0, Frame, Operators, Places};
 use crate::proto::{ModelProto, element};
+use crate::store::Store;
 use crate::weights::{BaseWeights, DecoderLayer, Linear, SamplerWeights};
 
 pub(crate) const BATCH: Dim = Dim::Any("batch");
@@ -15,15 +16,15 @@ pub(crate) const ROWS: Dim = Dim::Any("rows");
 pub(crate) struct Builder<'a> {
     pub(crate) blueprint: &'a Blueprint,
     pub(crate) operators: Operators,
-    /// Where the file of a tensor will lie, relative to the graphs.
-    pub(crate) location: &'a dyn Fn(&Tensor) -> String,
+    /// Where tensors are, and in which form.
+    pub(crate) store: &'a dyn Store,
 }
 
 impl Builder<'_> {
     /// `input_ids` i64 [B, T], `key_mask` bool [B, T] → `hidden` f32 [B, T, D], after the final
     /// norm, row i belonging to position i.
     pub(crate) fn backbone(&self, weights: &BaseWeights) -> ModelProto {
-        let mut graph = Graph::new("backbone", self.location);
+        let mut graph = Graph::new("backbone", self.store);
         let (ids, frame) = self.begin(&mut graph);
         let mut x = self.embed(&mut graph, &weights.embed, &ids);
         for (number, layer) in weights.layers.iter().enumerate() {
@@ -47,7 +48,7 @@ impl Builder<'_> {
     /// `hidden` f32 [B, T, D], `rows` i64 [N] → `logits` f32 [N, V]. Rows index the flattened
     /// B · T, so only the positions asked for meet the V × D matrix.
     pub(crate) fn head(&self, weights: &BaseWeights) -> ModelProto {
-        let mut graph = Graph::new("head", self.location);
+        let mut graph = Graph::new("head", self.store);
         let logits = self.logits(&mut graph, weights);
         graph.output(logits, "logits", &[ROWS, self.vocabulary()]);
         self.finish(graph, "Output head, on chosen rows of the flattened hidden states.")
@@ -59,8 +60,7 @@ impl Builder<'_> {
         let rows = graph.input("rows", element::INT64, &[ROWS]);
         let x = self.by_row(graph, &hidden, self.blueprint.hidden_size);
         let x = graph.op("Gather", &[&x, &rows]);
-        let matrix = graph.weight(&weights.head);
-        graph.node("Gemm", &[&x, &matrix], TRANSPOSED)
+        graph.product(&x, &weights.head, None)
     }
 
     pub(crate) fn vocabulary(&self) -> Dim {
@@ -72,7 +72,7 @@ impl Builder<'_> {
     ///
     /// h′ = h + rms_post(layers(W [rms_e(embed(x)); rms_h(h)] + b))
     pub(crate) fn sampler(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
-        let mut graph = Graph::new("sampler", self.location);
+        let mut graph = Graph::new("sampler", self.store);
         let (ids, frame) = self.begin(&mut graph);
         let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
         let prior = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
@@ -113,12 +113,10 @@ impl Builder<'_> {
         (ids, frame)
     }
 
-    /// Rows of the embedding table. They are gathered first and cast then, not the whole table.
+    /// Rows of the embedding table.
     pub(crate) fn embed(&self, graph: &mut Graph, table: &Tensor, ids: &Value) -> Value {
         graph.scope("embed");
-        let stored = graph.stored_weight(table);
-        let rows = graph.op("Gather", &[&stored, ids]);
-        let rows = graph.widen(rows, table.dtype);
+        let rows = graph.rows(table, ids);
         self.by_row(graph, &rows, self.blueprint.hidden_size)
     }
 
@@ -252,17 +250,7 @@ impl Builder<'_> {
     }
 }
 
-/// `Gemm` takes PyTorch's [out, in] matrices as they lie in the file.
-pub(crate) const TRANSPOSED: &[(&str, Attribute)] = &[("transB", Attribute::Int(1))];
-
 /// x Wᵀ + b, on rows.
 pub(crate) fn linear(graph: &mut Graph, x: &Value, linear: &Linear) -> Value {
-    let weight = graph.weight(&linear.weight);
-    match &linear.bias {
-        None => graph.node("Gemm", &[x, &weight], TRANSPOSED),
-        Some(bias) => {
-            let bias = graph.weight(bias);
-            graph.node("Gemm", &[x, &weight, &bias], TRANSPOSED)
-        }
-    }
+    graph.product(x, &linear.weight, linear.bias.as_ref())
 }

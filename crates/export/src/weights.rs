@@ -165,9 +165,19 @@ impl SamplerWeights {
             .chain(self.down_project.tensors())
             .chain(self.layers.iter().flat_map(DecoderLayer::tensors))
     }
+
+    /// The matrices of its layers.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        self.layers.iter().flat_map(DecoderLayer::matrices)
+    }
 }
 
 impl BaseWeights {
+    /// The matrices of its layers.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        self.layers.iter().flat_map(DecoderLayer::matrices)
+    }
+
     /// All tensors, in no particular order.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         [&self.embed, &self.final_norm, &self.head]
@@ -270,12 +280,19 @@ impl DecoderLayer {
     }
 
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        let linears = [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down];
         let norms = self.qk_norm.iter().flat_map(|(q, k)| [q, k]);
         [&self.attention_norm, &self.ffn_norm]
             .into_iter()
             .chain(norms)
-            .chain(linears.into_iter().flat_map(Linear::tensors))
+            .chain(self.linears().into_iter().flat_map(Linear::tensors))
+    }
+
+    fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        self.linears().into_iter().map(|linear| &linear.weight)
+    }
+
+    fn linears(&self) -> [&Linear; 7] {
+        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
     }
 }
 
