@@ -60,8 +60,9 @@ impl OnnxSamplerLayer {
             }
         }
         let opener = &shared.opener;
-        let (needed, quantised) =
-            (manifest.footprint(folder)?.sampler, manifest.quantised.is_some());
+        // A graph that cannot be read is named when it is opened.
+        let needed = manifest.footprint(folder).map_or(0, |footprint| footprint.sampler);
+        let quantised = manifest.quantised.is_some();
         let too_large =
             |available| Error::Memory { folder: folder.to_owned(), needed, available, quantised };
         opener.demand(needed, too_large)?;

@@ -21,10 +21,13 @@ fn refused(folder: &Path) -> Error {
 
 #[test]
 fn a_folder_that_is_not_exported() {
-    for folder in [fixture("dream-tiny"), fixture("no such folder")] {
+    for (folder, said) in [
+        (fixture("dream-tiny"), "conjoint.json"),
+        (fixture("no such folder"), "there is no such folder"),
+    ] {
         let error = refused(&folder);
         assert!(matches!(error, Error::Manifest(_)), "{error}");
-        assert!(error.to_string().contains("conjoint.json"), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
     }
 }
 
