@@ -10,10 +10,11 @@ use crate::blueprint::Blueprint;
 use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
-use crate::layout::{Layout, resolved};
+use crate::layout::{CONVERTED, Layout, resolved};
 use crate::manifest::{Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows};
 use crate::model::Builder;
 use crate::operators::Operators;
+use crate::pickle::convert;
 use crate::sampler_form::SamplerForm;
 use crate::tokens::{GivenTokens, SpecialTokens};
 use crate::weight_file::WeightFile;
@@ -22,7 +23,7 @@ use crate::weights::{BaseWeights, SamplerWeights};
 /// What to export, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// Folder with `config.json` and `model.safetensors`, or with shards and their index.
+    /// Folder with `config.json` and `model.safetensors`, with shards and their index, or with a `pytorch_model.bin`.
     pub checkpoint: PathBuf,
     /// Folder with the sampler layer's tensors (`drafter.*`), which needs no `config.json`.
     pub sampler: Option<PathBuf>,
@@ -91,7 +92,9 @@ const COMPANIONS: [&str; 11] = [
 
 /// Writes the graphs and the manifest of a checkpoint.
 ///
-/// Weights stay where they are: the graphs point into the `.safetensors` files. Every tensor is
+/// Weights stay where they are: the graphs point into the `.safetensors` files. A `pytorch_model.bin` is converted to such a
+/// file, tensor by tensor: to `model.safetensors` in another folder, to `weights/model.safetensors` in the checkpoint's own.
+/// Nothing that was pickled is run. Every tensor is
 /// checked before anything is written, and `conjoint.json` appears last, so an interrupted export
 /// is never taken for a whole one.
 ///
@@ -111,7 +114,7 @@ const COMPANIONS: [&str; 11] = [
 /// # }
 /// ```
 pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
-    let layout = Layout::new(&options.checkpoint, options.out.as_deref());
+    let mut layout = Layout::new(&options.checkpoint, options.out.as_deref());
     checkpoint::reject_adapter(&options.checkpoint)?;
     let config = checkpoint::read_config(&options.checkpoint)?;
     Blueprint::check_keys(&config, &options.ignored_keys)?;
@@ -120,7 +123,20 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
         SpecialTokens::find(&config, &options.given_tokens, blueprint.vocab_size)?;
     let head_top = options.head_top.map(|k| HeadTop::new(HEAD_TOP, k, blueprint.vocab_size));
     let head_top = head_top.transpose()?;
-    let base = BaseWeights::take(&blueprint, &mut Checkpoint::open(&options.checkpoint)?)?;
+    let mut staging = None;
+    let mut checkpoint = match checkpoint::find_pickled(&options.checkpoint) {
+        None => Checkpoint::open(&options.checkpoint)?,
+        Some(bin) => {
+            let staging = staging.insert(Staging::new(&layout.out)?);
+            let made = staging.make(layout.converted(), |file, name| convert(&bin, file, name))?;
+            layout.made(made.clone());
+            Checkpoint::of(&options.checkpoint, &made)?
+        }
+    };
+    let base = BaseWeights::take(&blueprint, &mut checkpoint)?;
+    if options.sampler.is_some() {
+        blueprint.check_sampler(&config)?;
+    }
     let sampler = options.sampler.as_ref().map(|folder| {
         let mut checkpoint = Checkpoint::open(folder)?;
         let form = form(options, &checkpoint)?;
@@ -159,7 +175,10 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let manifest =
         manifest(options, &blueprint, (tokens, notes), (head_top, form), &base, weight_files);
 
-    let mut staging = Staging::new(&layout.out)?;
+    let mut staging = match staging {
+        Some(staging) => staging,
+        None => Staging::new(&layout.out)?,
+    };
     for file in weights.values() {
         layout.bring(&mut staging, file)?;
     }
@@ -181,8 +200,9 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     let _ = fs::remove_file(layout.out.join(MANIFEST));
     staging.commit()?;
     // Left by an earlier export; nothing names them any more.
-    for name in [SAMPLER, SAMPLER_CONTEXT, SAMPLER_ROWS, HEAD_TOP] {
-        if manifest.graphs.names().all(|own| own != name) {
+    for name in [SAMPLER, SAMPLER_CONTEXT, SAMPLER_ROWS, HEAD_TOP, CONVERTED] {
+        let mut weights = manifest.provenance.weights.iter().map(|file| file.name.as_str());
+        if manifest.graphs.names().all(|own| own != name) && weights.all(|own| own != name) {
             let _ = fs::remove_file(layout.out.join(name));
         }
     }
@@ -191,11 +211,12 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
 
 /// Where the tensors overrule the configuration.
 fn notes_of(blueprint: &Blueprint, base: &BaseWeights) -> Vec<String> {
-    let own_head = blueprint.tied && base.head != base.embed;
+    let head = &base.head.output.weight;
+    let own_head = blueprint.tied && *head != base.embed.table;
     let of_head = || {
         format!(
             "config.json says that the output layer is the embedding table, but the weights hold another one, {}: that one is used",
-            base.head.name
+            head.name
         )
     };
     own_head.then(of_head).into_iter().collect()
@@ -247,7 +268,7 @@ fn manifest(
         ffn_size: blueprint.ffn_size,
         max_positions: blueprint.max_positions,
         tokens,
-        dtype: base.embed.dtype,
+        dtype: base.embed.table.dtype,
         shift: blueprint.shift,
         operators: options.operators,
         graphs: Graphs {

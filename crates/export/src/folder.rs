@@ -1,7 +1,7 @@
 //! Where the files of an export lie, and how they get there: complete or not at all.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::ExportError;
@@ -11,6 +11,8 @@ use crate::error::ExportError;
 pub(crate) struct Staging {
     folder: PathBuf,
     files: Vec<(PathBuf, PathBuf)>,
+    /// Folders that did not exist before, the outermost first.
+    created: Vec<PathBuf>,
 }
 
 /// What to do about a file that already has the name.
@@ -36,18 +38,63 @@ pub(crate) enum Transfer {
 impl Staging {
     /// Begins an export into a folder, which is created where it does not exist.
     pub(crate) fn new(folder: &Path) -> Result<Self, ExportError> {
-        fs::create_dir_all(folder).map_err(ExportError::io("create", folder))?;
-        Ok(Self { folder: folder.into(), files: Vec::new() })
+        let mut staging =
+            Self { folder: folder.into(), files: Vec::new(), created: Vec::new() };
+        staging.create_folder(folder)?;
+        Ok(staging)
+    }
+
+    fn create_folder(&mut self, folder: &Path) -> Result<(), ExportError> {
+        let missing = folder.ancestors().take_while(|path| !path.exists());
+        let mut missing: Vec<PathBuf> = missing.map(Into::into).collect();
+        missing.reverse();
+        self.created.append(&mut missing);
+        fs::create_dir_all(folder).map_err(ExportError::io("create", folder))
     }
 
     /// Writes a file of the export's own.
     pub(crate) fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
-        let temporary = self.stage(name)?;
-        let written = File::create(&temporary).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
+        let written = self.make(name, |file, temporary| {
+            file.write_all(bytes).map_err(ExportError::io("write", temporary))
         });
-        written.map_err(ExportError::io("write", temporary))
+        written.map(drop)
+    }
+
+    /// Makes a file of the export's own; its temporary name.
+    pub(crate) fn make(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>, &Path) -> Result<(), ExportError>,
+    ) -> Result<PathBuf, ExportError> {
+        let temporary = self.stage(name)?;
+        let failed = || ExportError::io("write", temporary.clone());
+        let mut file = BufWriter::new(File::create(&temporary).map_err(failed())?);
+        write(&mut file, &temporary)?;
+        let file = file.into_inner().map_err(|error| failed()(error.into_error()))?;
+        file.sync_all().map_err(failed())?;
+        Ok(temporary)
+    }
+
+    /// Leaves out a file that was made where the one under its name is the same; it must be where it is the user's.
+    pub(crate) fn settle(
+        &mut self,
+        made: &Path,
+        existing: Existing,
+    ) -> Result<(), ExportError> {
+        let Some(at) = self.files.iter().position(|(temporary, _)| temporary == made) else {
+            return Ok(());
+        };
+        let target = self.files[at].1.clone();
+        if !target.exists() {
+            return Ok(());
+        }
+        if same_content(made, &target)? {
+            let _ = fs::remove_file(made);
+            self.files.remove(at);
+        } else if existing == Existing::MustEqual {
+            return Err(ExportError::Conflict { path: target });
+        }
+        Ok(())
     }
 
     /// Brings in another folder's file.
@@ -95,7 +142,7 @@ impl Staging {
     fn stage(&mut self, name: &str) -> Result<PathBuf, ExportError> {
         let target = self.folder.join(name);
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(ExportError::io("create", parent))?;
+            self.create_folder(&parent.to_owned())?;
         }
         let mut temporary = target.clone().into_os_string();
         temporary.push(format!(".{}.tmp", std::process::id()));
@@ -110,6 +157,10 @@ impl Drop for Staging {
     fn drop(&mut self) {
         for (temporary, _) in &self.files {
             let _ = fs::remove_file(temporary);
+        }
+        // Those that hold a file stay.
+        for folder in self.created.iter().rev() {
+            let _ = fs::remove_dir(folder);
         }
     }
 }

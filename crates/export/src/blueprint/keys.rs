@@ -142,9 +142,10 @@ const COMMON: [&str; 6] = [
     "pad_token_id",
 ];
 
-/// Rejects a configuration that describes a model of another kind, whatever its architecture.
-pub(super) fn reject_other_kinds(config: &Config) -> Result<(), ExportError> {
-    let set = OTHER_KINDS.iter().filter(|(key, _)| config.get(key).is_some_and(is_set));
+/// Rejects a configuration that describes a model of another kind, unless its architecture honours the key.
+pub(super) fn reject_other_kinds(config: &Config, honoured: &[&str]) -> Result<(), ExportError> {
+    let foreign = OTHER_KINDS.iter().filter(|(key, _)| !honoured.contains(key));
+    let set = foreign.filter(|(key, _)| config.get(key).is_some_and(is_set));
     let scaled = NEUTRAL.iter().filter(|(key, neutral, _)| {
         config.get(key).is_some_and(|value| value.as_f64() != Some(*neutral))
     });
@@ -218,15 +219,17 @@ mod tests {
             ("embedding_multiplier", json!(12), "embeddings"),
         ] {
             let config = Config::of(json!({ key: value.clone() }));
-            let message = reject_other_kinds(&config).unwrap_err().to_string();
+            let message = reject_other_kinds(&config, &[]).unwrap_err().to_string();
             let found = format!("{key} is {value}");
             assert!(message.contains(&found) && message.contains(kind), "{message}");
         }
         for unset in [json!(null), json!(false), json!(0), json!({}), json!([])] {
             let config = Config::of(json!({"block_size": unset, "num_experts": unset}));
-            assert!(reject_other_kinds(&config).is_ok(), "{unset}");
+            assert!(reject_other_kinds(&config, &[]).is_ok(), "{unset}");
         }
-        assert!(reject_other_kinds(&Config::of(json!({"logit_scale": 1}))).is_ok());
+        assert!(reject_other_kinds(&Config::of(json!({"logit_scale": 1})), &[]).is_ok());
+        let biased = Config::of(json!({"mlp_bias": true}));
+        assert!(reject_other_kinds(&biased, &["mlp_bias"]).is_ok());
     }
 
     /// A value of false can switch something off that the graphs have.
