@@ -5,15 +5,12 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{OPERATORS, Reference, all_rows, assert_near, canvas, fixture, open, opened};
+use common::{ENCODERS, OPERATORS, Reference, all_rows, assert_near, canvas, fixture, open, opened};
 use conjoint_core::Denoiser;
-use conjoint_export::{ExportOptions, Operators, export};
+use conjoint_export::{ExportOptions, export};
 use conjoint_onnx::OnnxDenoiser;
 use ndarray::{Array3, Axis};
 use tempfile::TempDir;
-
-const MODELS: [&str; 5] =
-    ["bert-tiny", "bert-untied", "albert-tiny", "modernbert-tiny", "modernbert-biased"];
 
 /// The reference's sequences without their padding.
 fn sequences(reference: &Reference) -> Vec<Vec<i64>> {
@@ -46,7 +43,7 @@ fn computed(model: &OnnxDenoiser, sequences: &[Vec<i64>]) -> (Vec<f32>, Vec<f32>
 /// The second sequence is so much shorter than the first that rows of padding see nothing in layers with local attention.
 #[test]
 fn logits_and_hidden_states() {
-    for name in MODELS {
+    for name in ENCODERS {
         let reference = Reference::of(name);
         let sequences = sequences(&reference);
         assert!(sequences[1].len() + 3 < sequences[0].len());
@@ -63,7 +60,7 @@ fn logits_and_hidden_states() {
 /// Without the padding of a longer sequence the rows are the same.
 #[test]
 fn padding_changes_nothing() {
-    for name in MODELS {
+    for name in ENCODERS {
         let sequences = sequences(&Reference::of(name));
         for operators in OPERATORS {
             let (_folder, model) = opened(name, None, operators);
@@ -117,24 +114,6 @@ fn pickled_weights_are_the_same_model() {
         assert!(logits(out.path()) == expected, "{pickled}");
         export(&ExportOptions::new(folder.path())).unwrap();
         assert!(logits(folder.path()) == expected, "{pickled}, in place");
-    }
-}
-
-/// The condensed head has the same logits at its top.
-#[test]
-fn the_condensed_head() {
-    for name in MODELS {
-        let sequences = sequences(&Reference::of(name));
-        for operators in [Operators::Fused, Operators::Portable] {
-            let folder = copy(name, &["config.json", "model.safetensors"]);
-            let mut options = ExportOptions::new(folder.path());
-            (options.head_top, options.operators) = (Some(3), operators);
-            export(&options).unwrap();
-            let model = open(folder.path()).unwrap();
-            let (dense, _) = computed(&model, &sequences);
-            let expected = rows(&Reference::of(name).floats("logits"), &sequences);
-            assert_near(&format!("{name}, {operators:?}, condensed"), &dense, &expected);
-        }
     }
 }
 

@@ -28,7 +28,7 @@ BERT = {
     "num_attention_heads": 2,
     "num_hidden_layers": 2,
     "type_vocab_size": 2,
-    "vocab_size": 29,
+    "vocab_size": 96,
     "pad_token_id": 0,
     "mask_token_id": 4,
 }
@@ -42,7 +42,7 @@ MODERN = {
     "norm_eps": 1e-5,
     "num_attention_heads": 2,
     "num_hidden_layers": 4,
-    "vocab_size": 29,
+    "vocab_size": 96,
     "pad_token_id": 0,
     "bos_token_id": 2,
     "eos_token_id": 3,
