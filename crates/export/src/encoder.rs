@@ -147,8 +147,7 @@ impl Builder<'_> {
                 graph.nodes("Split", &[&all], &[COLUMNS, ("num_outputs", Attribute::Int(3))])
             }
         };
-        let [mut q, mut k, v] =
-            parts.map(|part| self.by_sequence(graph, &at.shape, &part, width));
+        let [mut q, mut k, v] = parts.map(|part| self.by_sequence(graph, &at.shape, &part, width));
         if let Some(places) = &frame.places {
             [q, k] = [q, k].map(|part| self.operators.rope(graph, places, &part, heads));
         }

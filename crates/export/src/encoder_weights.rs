@@ -88,12 +88,8 @@ impl EncoderWeights {
                     Entry::Occupied(entry) => entry.get().clone(),
                     Entry::Vacant(entry) => {
                         let prefix = entry.key().clone();
-                        let layer = EncoderLayer::take(
-                            (blueprint, encoder),
-                            checkpoint,
-                            &prefix,
-                            number,
-                        )?;
+                        let layer =
+                            EncoderLayer::take((blueprint, encoder), checkpoint, &prefix, number)?;
                         entry.insert(layer).clone()
                     }
                 };
@@ -191,11 +187,9 @@ impl EncoderLayer {
         let mut projection = |name, out| linear(name, out, width, biases.attention);
         let qkv = match names.qkv {
             Qkv::Joint(all) => Qkv::Joint(projection(all, 3 * width)?),
-            Qkv::Each([q, k, v]) => Qkv::Each([
-                projection(q, width)?,
-                projection(k, width)?,
-                projection(v, width)?,
-            ]),
+            Qkv::Each([q, k, v]) => {
+                Qkv::Each([projection(q, width)?, projection(k, width)?, projection(v, width)?])
+            }
         };
         let o = projection(names.o, width)?;
         let inner = if encoder.gated { 2 * ffn } else { ffn };

@@ -38,8 +38,7 @@ pub(crate) enum Transfer {
 impl Staging {
     /// Begins an export into a folder, which is created where it does not exist.
     pub(crate) fn new(folder: &Path) -> Result<Self, ExportError> {
-        let mut staging =
-            Self { folder: folder.into(), files: Vec::new(), created: Vec::new() };
+        let mut staging = Self { folder: folder.into(), files: Vec::new(), created: Vec::new() };
         staging.create_folder(folder)?;
         Ok(staging)
     }
@@ -76,11 +75,7 @@ impl Staging {
     }
 
     /// Leaves out a file that was made where the one under its name is the same; it must be where it is the user's.
-    pub(crate) fn settle(
-        &mut self,
-        made: &Path,
-        existing: Existing,
-    ) -> Result<(), ExportError> {
+    pub(crate) fn settle(&mut self, made: &Path, existing: Existing) -> Result<(), ExportError> {
         let Some(at) = self.files.iter().position(|(temporary, _)| temporary == made) else {
             return Ok(());
         };

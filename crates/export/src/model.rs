@@ -5,9 +5,7 @@ use crate::checkpoint::Tensor;
 use crate::graph::{Attribute, Dim, Graph, Value};
 use crate::operators::{AXIS_0, Frame, Operators, Places};
 use crate::proto::{ModelProto, element};
-use crate::weights::{
-    BaseWeights, BodyWeights, DecoderLayer, Embedding, Linear, SamplerWeights,
-};
+use crate::weights::{BaseWeights, BodyWeights, DecoderLayer, Embedding, Linear, SamplerWeights};
 
 pub(crate) const BATCH: Dim = Dim::Any("batch");
 pub(crate) const LENGTH: Dim = Dim::Any("length");
@@ -93,7 +91,8 @@ impl Builder<'_> {
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);
-        let next = self.by_sequence(&mut graph, &frame.places.shape, &next, self.blueprint.hidden_size);
+        let next =
+            self.by_sequence(&mut graph, &frame.places.shape, &next, self.blueprint.hidden_size);
         graph.output(next, "hidden_next", &self.hidden());
         self.finish(graph, "Sampler layer: hidden states given the tokens as they are now.")
     }

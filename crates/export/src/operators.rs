@@ -239,10 +239,17 @@ impl Operators {
         rope: &Rope,
         [range, shape]: [&Value; 2],
     ) -> Places {
-        let angles = angles(graph, rope, range);
-        let tables = ["Cos", "Sin"].map(|function| graph.op(function, &[&angles]));
-        let positions = graph.op("Expand", &[range, shape]);
-        self.places(graph, [&tables[0], &tables[1]], &positions)
+        let mut angles = angles(graph, rope, range);
+        let positions = match self {
+            Self::Fused => graph.op("Expand", &[range, shape]),
+            Self::Portable => {
+                let column = graph.ints(&[1]);
+                angles = graph.op("Unsqueeze", &[&angles, &column]);
+                range.clone()
+            }
+        };
+        let [cos, sin] = ["Cos", "Sin"].map(|function| graph.op(function, &[&angles]));
+        Places { cos, sin, positions, shape: shape.clone() }
     }
 
     /// Split-half RoPE on [B, S, heads · d]: a head's halves (a, b) become

@@ -45,12 +45,12 @@ pub(crate) fn convert(bin: &Path, out: &mut impl Write, name: &Path) -> Result<(
         entries.push((tensor.name.clone(), info));
     }
     let pytorch = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let header = Metadata::new(Some(pytorch), entries).map_err(|error| broken(error.to_string()))?;
+    let header =
+        Metadata::new(Some(pytorch), entries).map_err(|error| broken(error.to_string()))?;
     let mut header = serde_json::to_vec(&header).map_err(ExportError::json(bin))?;
     header.resize(header.len().next_multiple_of(size_of::<u64>()), b' ');
 
-    let mut write =
-        |bytes: &[u8]| out.write_all(bytes).map_err(ExportError::io("write", name));
+    let mut write = |bytes: &[u8]| out.write_all(bytes).map_err(ExportError::io("write", name));
     write(&(header.len() as u64).to_le_bytes())?;
     write(&header)?;
     for tensor in tensors {
@@ -79,5 +79,76 @@ fn dtype(tensor: &Tensor) -> Dtype {
         DType::U16 => Dtype::U16,
         DType::U8 => Dtype::U8,
         DType::Bool => Dtype::BOOL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+    use std::path::PathBuf;
+    use std::sync::LazyLock;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/bert-tiny");
+        fs::read(fixtures.join(name)).unwrap()
+    }
+
+    static FILES: LazyLock<[Vec<u8>; 2]> =
+        LazyLock::new(|| ["pytorch_model.bin", "legacy.bin"].map(fixture));
+
+    fn converted(bytes: &[u8]) -> Result<Vec<u8>, ExportError> {
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join(PICKLED);
+        fs::write(&bin, bytes).unwrap();
+        let mut out = Vec::new();
+        convert(&bin, &mut out, &PathBuf::from("out"))?;
+        Ok(out)
+    }
+
+    #[test]
+    fn both_formats_give_the_file_that_the_library_writes() {
+        let expected = fixture("model.safetensors");
+        for bytes in &*FILES {
+            assert!(converted(bytes).unwrap() == expected);
+        }
+    }
+
+    #[test]
+    fn tensors_that_are_large_in_name_only_are_an_error() {
+        let message = converted(&fixture("expanded.bin")).unwrap_err().to_string();
+        assert!(message.contains("4000000000") || message.contains("bytes"), "{message}");
+    }
+
+    fn fixed_seed() -> ProptestConfig {
+        ProptestConfig { rng_seed: RngSeed::Fixed(7), cases: 500, ..ProptestConfig::default() }
+    }
+
+    proptest! {
+        #![proptest_config(fixed_seed())]
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = converted(&bytes);
+        }
+
+        /// Most of them in the pickle and in the directory of the archive, which are the first and the last.
+        #[test]
+        fn no_changed_bytes_make_it_panic(
+            which in 0..2usize,
+            near in prop::bool::ANY,
+            changes in proptest::collection::vec((0..8000usize, any::<u8>()), 1..4),
+        ) {
+            let mut bytes = FILES[which].clone();
+            for (at, to) in changes {
+                let at = if near { at } else { bytes.len() - 1 - at };
+                bytes[at] = to;
+            }
+            if let Ok(out) = converted(&bytes) {
+                let (header, _) = safetensors::SafeTensors::read_metadata(&out).unwrap();
+                prop_assert!(header <= out.len());
+            }
+        }
     }
 }

@@ -241,6 +241,49 @@ mod tests {
     }
 
     #[test]
+    fn encoders_have_heads_of_their_own() {
+        for (name, biased, activation) in [
+            ("bert-tiny", true, Activation::Gelu),
+            ("albert-tiny", true, Activation::GeluTanh),
+            ("modernbert-tiny", false, Activation::Gelu),
+            ("modernbert-biased", true, Activation::Relu),
+        ] {
+            let Tables { sizes, embedding, head } = read(name);
+            let transform = head.transform.unwrap();
+            let width = head.matrix.len() / sizes.vocab_size;
+            assert_eq!(width, if name == "albert-tiny" { 8 } else { 16 }, "{name}");
+            assert_eq!(embedding.len(), sizes.vocab_size * sizes.hidden_size, "{name}");
+            assert_eq!(embedding == head.matrix, name.ends_with("t-tiny") && width == 16, "{name}");
+            assert_eq!((sizes.qkv_bias, transform.activation), (biased, activation), "{name}");
+            assert_eq!(transform.dense.len(), width * sizes.hidden_size, "{name}");
+            assert_eq!((transform.bias.is_some(), transform.shift.is_some()), (biased, biased));
+            assert_eq!(head.bias.is_some(), name != "modernbert-biased", "{name}");
+            assert_eq!((sizes.rope_theta, sizes.norm_eps), (1e4, 1e-6), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_factorised_table_is_multiplied_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("numbers");
+        let numbers = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, 0.0, -1.0];
+        std::fs::write(&file, numbers.map(f32::to_le_bytes).concat()).unwrap();
+        let tensor = |offset: u64, shape: &[usize]| Tensor {
+            name: "numbers".into(),
+            file: file.clone(),
+            offset: 4 * offset,
+            length: 4 * shape.iter().product::<usize>() as u64,
+            dtype: DType::Float32,
+            shape: shape.into(),
+        };
+        let map = Linear { weight: tensor(0, &[3, 2]), bias: Some(tensor(6, &[3])) };
+        assert_eq!(
+            mapped(&[10.0, 1.0, 0.0, 0.0], &map).unwrap(),
+            [12.5, 34.0, 55.0, 0.5, 0.0, -1.0]
+        );
+    }
+
+    #[test]
     fn numbers_of_every_width_are_read_across_pieces() {
         let folder = tempfile::tempdir().unwrap();
         let count = 300_000;

@@ -258,9 +258,7 @@ impl Parts {
             Body::Decoder(names) => {
                 Self::of(blueprint, checkpoint, &format!("{}0.", names.layers), &names.layer)
             }
-            Body::Encoder(encoder) => {
-                Self { qkv_bias: encoder.biases.attention, qk_norm: false }
-            }
+            Body::Encoder(encoder) => Self { qkv_bias: encoder.biases.attention, qk_norm: false },
         }
     }
 

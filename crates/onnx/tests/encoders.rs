@@ -5,7 +5,9 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{ENCODERS, OPERATORS, Reference, all_rows, assert_near, canvas, fixture, open, opened};
+use common::{
+    ENCODERS, OPERATORS, Reference, all_rows, assert_near, canvas, fixture, open, opened,
+};
 use conjoint_core::Denoiser;
 use conjoint_export::{ExportOptions, export};
 use conjoint_onnx::OnnxDenoiser;

@@ -167,7 +167,8 @@ fn theta(config: &Config, kind: &str, key: &str, absent: f64) -> Result<f32, Exp
             return Err(wrong());
         }
     }
-    let section = kinds.map(|kinds| kinds.section(kind)).transpose().map_err(|_| wrong())?.flatten();
+    let section =
+        kinds.map(|kinds| kinds.section(kind)).transpose().map_err(|_| wrong())?.flatten();
     if let Some(section) = section {
         let is_plain = |part: &str| match part {
             "rope_type" => section.get(part).is_none_or(|kind| kind == "default"),
@@ -226,8 +227,7 @@ mod tests {
     #[test]
     fn modernbert_base() {
         let encoder = encoder(base());
-        let none =
-            Biases { attention: false, ffn: false, norms: false, head: false, output: true };
+        let none = Biases { attention: false, ffn: false, norms: false, head: false, output: true };
         assert_eq!(encoder.biases, none);
         let local = Sight::Window { window: 64, theta: 1e4 };
         let sights: Vec<Sight> = (0..4).map(|layer| encoder.sight(layer)).collect();

@@ -5,7 +5,7 @@
 reference.safetensors holds `input_ids` and `attention_mask` i64 [2, T], the second row right-padded, `hidden` f32 [2, T, D] before
 the head, and `logits` f32 [2, T, V]. Rows of padding mean nothing. adjust-albert-tiny is a sampler layer for albert-tiny, with a
 reference as adjust-dream-tiny has. bert-tiny has the same weights three times: as
-`model.safetensors`, and pickled in PyTorch's two formats as `pytorch_model.bin` and `legacy.bin`.
+`model.safetensors`, and pickled in PyTorch's two formats as `pytorch_model.bin` and `legacy.bin`; `expanded.bin` is malformed.
 """
 
 import json
@@ -238,6 +238,8 @@ def main():
             state = {key: state[tied.get(key, key)] for key in state}
             torch.save(state, folder / "pytorch_model.bin")
             torch.save(state, folder / "legacy.bin", _use_new_zipfile_serialization=False)
+            # One number under the name of a billion.
+            torch.save({"x": torch.zeros(1).expand(10**9)}, folder / "expanded.bin")
         if name == "albert-tiny":
             adjust = FIXTURES / f"adjust-{name}"
             adjust.mkdir(exist_ok=True)
