@@ -224,7 +224,8 @@ pub enum ExportError {
 
     /// A `pytorch_model.bin` is damaged, is none, or holds what cannot be represented.
     #[error(
-        "{}: cannot be read as weights that PyTorch saved: {reason}. If Python reads it, save it as a .safetensors file there",
+        "{}: cannot be read as weights that PyTorch saved: {reason}. If `torch.load(…, weights_only=True)` reads it, save it as \
+         model.safetensors from there",
         path.display()
     )]
     Pickle {
