@@ -137,7 +137,7 @@ impl Staging {
     fn stage(&mut self, name: &str) -> Result<PathBuf, ExportError> {
         let target = self.folder.join(name);
         if let Some(parent) = target.parent() {
-            self.create_folder(&parent.to_owned())?;
+            self.create_folder(parent)?;
         }
         let mut temporary = target.clone().into_os_string();
         temporary.push(format!(".{}.tmp", std::process::id()));

@@ -51,7 +51,7 @@ pub(crate) struct Embedding {
 pub(crate) enum BodyWeights {
     /// Layers, and the norm behind them.
     Decoder(Vec<DecoderLayer>, Tensor),
-    Encoder(EncoderWeights),
+    Encoder(Box<EncoderWeights>),
 }
 
 /// What makes logits of hidden states.
@@ -86,7 +86,7 @@ impl BaseWeights {
         let body = match &blueprint.body {
             Body::Decoder(names) => take_decoder(blueprint, names, checkpoint)?,
             Body::Encoder(encoder) => {
-                BodyWeights::Encoder(EncoderWeights::take(blueprint, encoder, checkpoint)?)
+                BodyWeights::Encoder(EncoderWeights::take(blueprint, encoder, checkpoint)?.into())
             }
         };
         let head = Head::take(blueprint, checkpoint, &embed.table)?;
@@ -112,7 +112,7 @@ impl BaseWeights {
         own.chain(self.embed.mapping.iter().flat_map(Linear::tensors))
             .chain(self.head.tensors())
             .chain(layers.iter().flat_map(DecoderLayer::tensors))
-            .chain(encoder.into_iter().flat_map(EncoderWeights::tensors))
+            .chain(encoder.into_iter().flat_map(|encoder| encoder.tensors()))
     }
 }
 
