@@ -13,10 +13,10 @@ use crate::info;
 
 /// Write ONNX graphs beside a checkpoint's own weights
 ///
-/// Reads a Hugging Face checkpoint of Dream, LLaDA or a Qwen-based masked diffusion model
-/// (config.json and .safetensors files) and writes backbone.onnx, head.onnx, head-top.onnx, conjoint.json
-/// and, with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
-/// .safetensors files.
+/// Reads a Hugging Face checkpoint of Dream, LLaDA, a Qwen-based masked diffusion model, or a BERT, ALBERT or
+/// ModernBERT for masked language modelling (config.json and .safetensors files). Writes backbone.onnx,
+/// head.onnx, head-top.onnx, conjoint.json and, with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
+/// .safetensors files. A pytorch_model.bin is converted to such a file first.
 #[derive(Args)]
 pub struct Arguments {
     /// Folder of the checkpoint
@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long)]
     portable: bool,
     /// Whether row i of the model's logits predicts position i + 1, where its architecture does not
-    /// settle that [default: yes for Dream, no for LLaDA]
+    /// settle that [default: yes for Dream, no for LLaDA and encoders]
     #[arg(long)]
     shift: Option<bool>,
     /// A key of config.json that conjoint does not know and that changes nothing in what the model computes; may be repeated

@@ -1,7 +1,7 @@
 //! Where the files of an export lie, and how they get there: complete or not at all.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use crate::manifest::MANIFEST;
 pub(crate) struct Staging {
     folder: PathBuf,
     files: Vec<(PathBuf, PathBuf)>,
+    /// Folders that did not exist before, the outermost first.
+    created: Vec<PathBuf>,
     lock: Lock,
 }
 
@@ -46,13 +48,23 @@ impl Staging {
     /// Begins an export into a folder, which is created where it does not exist. Waits for another export into it to end, and
     /// removes what a killed one left behind.
     pub(crate) fn new(folder: &Path) -> Result<Self, ExportError> {
-        fs::create_dir_all(folder).map_err(unwritable("create", folder, folder))?;
-        let lock = File::open(folder).and_then(|file| file.lock().map(|()| file)).ok();
-        if lock.is_some() {
+        let (files, created) = Default::default();
+        let mut staging = Self { folder: folder.into(), files, created, lock: None };
+        staging.create_folder(folder)?;
+        staging.lock = File::open(folder).and_then(|file| file.lock().map(|()| file)).ok();
+        if staging.lock.is_some() {
             remove_leftovers(folder);
             remove_leftovers(&folder.join(WEIGHTS));
         }
-        Ok(Self { folder: folder.into(), files: Vec::new(), lock })
+        Ok(staging)
+    }
+
+    fn create_folder(&mut self, folder: &Path) -> Result<(), ExportError> {
+        let missing = folder.ancestors().take_while(|path| !path.exists());
+        let mut missing: Vec<PathBuf> = missing.map(Into::into).collect();
+        missing.reverse();
+        self.created.append(&mut missing);
+        fs::create_dir_all(folder).map_err(unwritable("create", &self.folder, folder))
     }
 
     /// Whether nothing would change.
@@ -78,12 +90,46 @@ impl Staging {
 
     /// Writes a file of the export's own, whether or not it is there already.
     pub(crate) fn write_again(&mut self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
-        let temporary = self.stage(name)?;
-        let written = File::create(&temporary).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
+        let written = self.make(name, |file, temporary| {
+            file.write_all(bytes).map_err(ExportError::io("write", temporary))
         });
-        written.map_err(unwritable("write", &self.folder, &self.folder.join(name)))
+        written.map(drop)
+    }
+
+    /// Makes a file of the export's own; its temporary name.
+    pub(crate) fn make(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>, &Path) -> Result<(), ExportError>,
+    ) -> Result<PathBuf, ExportError> {
+        let temporary = self.stage(name)?;
+        let target = self.folder.join(name);
+        let failed = || unwritable("write", &self.folder, &target);
+        let mut file = BufWriter::new(File::create(&temporary).map_err(failed())?);
+        write(&mut file, &temporary)?;
+        let file = file.into_inner().map_err(|error| failed()(error.into_error()))?;
+        file.sync_all().map_err(failed())?;
+        Ok(temporary)
+    }
+
+    /// Leaves out a file that was made where the one under its name is the same; it must be where it is the user's. Whether it stays.
+    pub(crate) fn settle(&mut self, made: &Path, existing: Existing) -> Result<bool, ExportError> {
+        let Some(at) = self.files.iter().position(|(temporary, _)| temporary == made) else {
+            return Ok(false);
+        };
+        let target = self.files[at].1.clone();
+        if !target.exists() {
+            return Ok(true);
+        }
+        if same_content(made, &target)? {
+            let _ = fs::remove_file(made);
+            self.files.remove(at);
+            return Ok(false);
+        }
+        if existing == Existing::MustEqual {
+            return Err(ExportError::Conflict { path: target });
+        }
+        Ok(true)
     }
 
     /// Brings in another folder's file; whether it was not there already.
@@ -131,7 +177,7 @@ impl Staging {
     fn stage(&mut self, name: &str) -> Result<PathBuf, ExportError> {
         let target = self.folder.join(name);
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(unwritable("create", &self.folder, parent))?;
+            self.create_folder(parent)?;
         }
         let mut temporary = target.clone().into_os_string();
         temporary.push(format!(".{}.tmp", std::process::id()));
@@ -147,7 +193,10 @@ impl Drop for Staging {
         for (temporary, _) in &self.files {
             let _ = fs::remove_file(temporary);
         }
-        let _ = fs::remove_dir(self.folder.join(WEIGHTS)); // if nothing came into it
+        // Those that hold a file stay.
+        for folder in self.created.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
     }
 }
 
@@ -333,8 +382,10 @@ mod tests {
         let kept = ["head.onnx.tmp", "head.onnx.x.tmp", "notes.12.tmp"];
         kept.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
         drop(Staging::new(folder.path()).unwrap());
-        // The folder of weights is empty by now, and goes too.
-        assert_eq!(names(folder.path()), kept);
+        let mut expected = kept.to_vec();
+        expected.push(WEIGHTS);
+        assert_eq!(names(folder.path()), expected);
+        assert_eq!(names(&weights), [""; 0]);
     }
 
     /// Where the system locks folders, as Unix does.
