@@ -148,11 +148,12 @@ mod tests {
         for name in
             ["bert-tiny", "bert-untied", "albert-tiny", "modernbert-tiny", "modernbert-biased"]
         {
-            let head = Tables::read(&fixture(name), &device).unwrap().head();
+            let tables = Tables::read(&fixture(name), &device).unwrap();
             let reference = fixture(name).join("reference.safetensors");
             let hidden = testing::tensor::<3>(&reference, "hidden", &device);
             let [batch, length, width] = hidden.dims();
-            let logits = head.on(&device).logits(hidden.reshape([batch * length, width]));
+            let head = tables.on(&device).head().clone();
+            let logits = head.logits(hidden.reshape([batch * length, width]));
             let vocabulary = logits.dims()[1];
             let logits = logits.reshape([batch, length, vocabulary]);
             testing::assert_close(&logits, &reference, "logits", 1e-4);

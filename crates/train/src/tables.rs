@@ -113,13 +113,15 @@ mod tests {
         let device = Device::default();
         let tables = Tables::read(&fixture("dream-tiny"), &device).unwrap();
         let whole = checkpoint::load(&fixture("dream-tiny"), &device).unwrap();
-        let hidden =
-            || whole.embed(Tensor::from_data(TensorData::new(vec![3i32, 7], [1, 2]), &device));
-        let expected = whole.logits(hidden()).reshape([2, whole.config().vocab_size]);
-        let logits = tables.head().logits(hidden().reshape([2, whole.config().hidden_size]));
+        let ids = |ids: Vec<i32>, shape: [usize; 2]| -> Tensor<2, Int> {
+            Tensor::from_data(TensorData::new(ids, shape), &device)
+        };
+        let hidden = whole.embed(ids(vec![3, 7], [1, 2])).reshape([2, whole.config().hidden_size]);
+        let expected = hidden.clone().matmul(whole.head().transpose());
+        let logits = tables.head().logits(hidden);
         assert_eq!(logits.to_data(), expected.to_data());
-        let ids = || Tensor::from_data(TensorData::new(vec![3i32, 7, 1, 0, 2, 9], [2, 3]), &device);
-        assert_eq!(tables.embed(ids()).to_data(), whole.embed(ids()).to_data());
+        let six = || ids(vec![3, 7, 1, 0, 2, 9], [2, 3]);
+        assert_eq!(tables.embed(six()).to_data(), whole.embed(six()).to_data());
         let expected = whole.config();
         let ours = tables.config();
         assert_eq!(
