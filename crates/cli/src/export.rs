@@ -5,19 +5,29 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use conjoint::export::{
-    ExportError, ExportOptions, GivenTokens, Operators, SamplerForm, TokenName, export,
+    ExportError, ExportOptions, GivenTokens, Operators, Quantisation, SamplerForm, TokenName,
+    export_observed,
 };
 
 use crate::flag::{BadFlag, PLAIN};
 use crate::info;
+use crate::progress::Bytes;
 
 /// Write ONNX graphs beside a checkpoint's own weights
 ///
 /// Reads a Hugging Face checkpoint of Dream, LLaDA, a Qwen-based masked diffusion model, or a BERT, ALBERT or
-/// ModernBERT for masked language modelling (config.json and .safetensors files). Writes backbone.onnx,
-/// head.onnx, head-top.onnx, conjoint.json and, with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
-/// .safetensors files. A pytorch_model.bin is converted to such a file first.
+/// ModernBERT for masked language modelling (config.json and .safetensors files) and writes backbone.onnx,
+/// head.onnx, head-top.onnx, conjoint.json and, with a sampler checkpoint, sampler.onnx. Weights are not copied:
+/// the graphs point into the .safetensors files. A pytorch_model.bin is converted to such a file first. With
+/// --quantize they get a file of their own, model-int8.safetensors or model-int4.safetensors, and the graphs need
+/// no other:
+///
+///     conjoint export llada-8b --quantize int8 --out llada-8b-int8    # 8 GB, and as much memory to run
+///     conjoint export llada-8b --quantize int4 --out llada-8b-int4    # 5 GB, further from the model
+///
+/// docs/quantisation.md has what each costs in quality and saves in time and memory.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// Folder of the checkpoint
     #[arg(value_name = "CHECKPOINT_DIR")]
@@ -29,9 +39,12 @@ pub struct Arguments {
     /// which costs a fraction of it [default: as the layer was trained, and sequence for published ones]
     #[arg(long, value_name = "FORM", requires = "sampler")]
     passes: Option<SamplerForm>,
-    /// Where to write; weights are hard-linked there, or copied [default: the checkpoint's folder]
+    /// Where to write; weights are hard-linked there, or copied to another file system [default: the checkpoint's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Store matrices in 8 or 4 bits, for less memory and faster products on a CPU, at a loss of quality: int8 or int4
+    #[arg(long, value_name = "BITS", conflicts_with = "portable")]
+    quantize: Option<Quantisation>,
     /// Build the graphs from primitive operators, for runtimes that lack the fused ones (TensorRT)
     #[arg(long)]
     portable: bool,
@@ -62,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.out.as_ref().unwrap_or(&arguments.checkpoint);
     let had_sampler =
         ["sampler.onnx", "sampler-rows.onnx"].iter().any(|name| folder.join(name).exists());
-    let manifest = export(&ExportOptions {
+    let options = ExportOptions {
         checkpoint: arguments.checkpoint.clone(),
         sampler: arguments.sampler.clone(),
         passes: arguments.passes,
@@ -72,7 +85,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ignored_keys: arguments.ignored_keys.clone(),
         given_tokens: GivenTokens { mask: arguments.mask_id.clone(), eos: arguments.eos.clone() },
         head_top: Some(arguments.head_top).filter(|&k| k > 0),
-    });
+        quantisation: arguments.quantize,
+    };
+    let manifest = export_observed(&options, &mut Bytes::default());
     let manifest = manifest.map_err(|error| blame(arguments, error))?;
     if had_sampler && arguments.sampler.is_none() {
         let shown = folder.display();
@@ -134,6 +149,10 @@ fn blame(arguments: &Arguments, error: ExportError) -> anyhow::Error {
             BadFlag::new(flag, got, format!("expected {expected}")).into()
         }
         ExportError::Unlinkable { .. } => BadFlag::missing("--out", text).into(),
+        ExportError::NoSpace { path, .. } => {
+            let flag = if arguments.out.is_some() { "--out" } else { "CHECKPOINT_DIR" };
+            BadFlag::new(flag, path.display(), text).into()
+        }
         _ => anyhow::Error::msg(text),
     }
 }

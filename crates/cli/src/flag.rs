@@ -50,9 +50,10 @@ pub struct Flags(pub &'static [(&'static str, &'static str)]);
 pub const PLAIN: Flags = Flags(&[("ignored keys", "--ignore-key")]);
 
 /// Parameters that a library's texts mention.
-const MENTIONED: [&str; 12] = [
+const MENTIONED: [&str; 13] = [
     "eos",
     "external",
+    "ignore memory",
     "ignored keys",
     "infill",
     "infill ids",

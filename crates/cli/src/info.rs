@@ -9,6 +9,7 @@ use conjoint::Tokenizer;
 use conjoint::export::{HeadTop, Manifest, SamplerRows};
 
 use crate::flag::PLAIN;
+use crate::model::needs;
 use crate::prompt::comma_separated;
 
 /// Describe an exported model, and check that it is whole
@@ -54,7 +55,14 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
     };
     let tokens = &manifest.tokens;
     writeln!(out, "{}", folder.display())?;
-    writeln!(out, "  family      {:?}, {:?} weights", manifest.family, manifest.dtype)?;
+    match manifest.quantised {
+        None => writeln!(out, "  family      {:?}, {:?} weights", manifest.family, manifest.dtype)?,
+        Some(bits) => writeln!(
+            out,
+            "  family      {:?}, {bits} weights, quantised from {:?}",
+            manifest.family, manifest.dtype
+        )?,
+    }
     writeln!(
         out,
         "  sizes       {} layers, hidden {}, FFN {}, heads {}/{} of {}, vocabulary {}",
@@ -98,6 +106,9 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
         (None, None) => {
             writeln!(out, "  sampler     none (export with --sampler to use `--unmasker joint`)")?;
         }
+    }
+    if let Ok(footprint) = manifest.footprint(folder) {
+        writeln!(out, "  on a CPU    {}", needs(footprint.total()))?;
     }
     let tokenizer = manifest.tokenizer.as_deref().unwrap_or("none");
     match tokenizer_problem(folder, manifest) {

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            eprintln!("error: {}", flag::PLAIN.text(&message(&error)));
             ExitCode::from(flag::exit_code(&error))
         }
     }

@@ -1,5 +1,6 @@
 //! Progress bars.
 
+use conjoint::export::ExportObserver;
 use conjoint::observer::Reveal;
 use conjoint::prelude::*;
 use conjoint_lab::Progress;
@@ -47,6 +48,59 @@ impl Progress for Bars {
 
     fn note(&self, text: &str) {
         eprintln!("{text}");
+    }
+}
+
+/// Counts the bytes that an export reads, and says beforehand how many they are.
+#[derive(Default)]
+pub struct Bytes(Option<ProgressBar>);
+
+impl Bytes {
+    fn begin(&mut self, what: &str, bytes: u64) {
+        let style = ProgressStyle::with_template(
+            "{msg} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left",
+        );
+        let bar = ProgressBar::new(bytes).with_message(what.to_owned());
+        self.0 = Some(match style {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar, // the default style serves too
+        });
+    }
+}
+
+impl ExportObserver for Bytes {
+    fn on_copy(&mut self, bytes: u64) {
+        eprintln!(
+            "Copying {} of weights: the folder is on another file system, or on one without hard links.",
+            gigabytes(bytes)
+        );
+        self.begin("copying", bytes);
+    }
+
+    fn on_quantise(&mut self, bytes: u64) {
+        self.begin("quantising", bytes);
+    }
+
+    fn on_read(&mut self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.inc(bytes);
+        }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A size as people speak of it: 15.2 GB, 340 MB.
+pub fn gigabytes(bytes: u64) -> String {
+    match bytes as f64 / 1e9 {
+        few if few < 0.9995 => format!("{:.0} MB", few * 1e3),
+        many => format!("{many:.1} GB"),
     }
 }
 

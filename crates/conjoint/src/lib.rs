@@ -43,7 +43,7 @@ pub use conjoint_export as export;
 #[cfg(feature = "onnx")]
 pub use conjoint_onnx::{
     Calls, Error as OnnxError, ExecutionProvider, HeadChoice, OnnxAutoregressive, OnnxDenoiser,
-    OnnxOptions, OnnxSamplerLayer, Spent, runtime,
+    OnnxOptions, OnnxSamplerLayer, Spent, available_memory, runtime,
 };
 #[cfg(feature = "chat")]
 pub use text::{ChatTemplate, Message};

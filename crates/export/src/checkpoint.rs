@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorInfo};
@@ -58,14 +58,33 @@ impl Tensor {
     }
 
     /// The file at the tensor's first byte.
-    fn reader(&self) -> Result<File, ExportError> {
-        let open = || -> std::io::Result<File> {
-            let mut file = File::open(&self.file)?;
-            file.seek(SeekFrom::Start(self.offset))?;
-            Ok(file)
-        };
-        open().map_err(ExportError::io("read", &self.file))
+    pub(crate) fn reader(&self) -> Result<File, ExportError> {
+        open_at(&self.file, self.offset)
     }
+}
+
+/// The bytes of a tensor of another type than weights have, from its first on.
+#[derive(Debug)]
+pub(crate) struct RawTensor {
+    path: PathBuf,
+    file: BufReader<File>,
+}
+
+impl RawTensor {
+    /// The next bytes.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), ExportError> {
+        self.file.read_exact(bytes).map_err(ExportError::io("read", &self.path))
+    }
+}
+
+/// A file at one of its bytes.
+fn open_at(path: &Path, offset: u64) -> Result<File, ExportError> {
+    let open = || -> std::io::Result<File> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(file)
+    };
+    open().map_err(ExportError::io("read", path))
 }
 
 /// The tensors of a checkpoint that have not been claimed yet.
@@ -107,6 +126,11 @@ impl Checkpoint {
         Ok(Self { folder: folder.into(), unclaimed, metadata })
     }
 
+    /// Reads the header of one weight file.
+    pub(crate) fn open_file(file: &Path) -> Result<Self, ExportError> {
+        Self::of(file.parent().unwrap_or(file), file)
+    }
+
     /// An entry of the files' metadata, and the file that has it.
     pub(crate) fn metadata(&self, key: &str) -> Option<(&Path, &str)> {
         self.metadata.get(key).map(|(file, value)| (file.as_path(), value.as_str()))
@@ -140,24 +164,7 @@ impl Checkpoint {
 
     /// Claims a tensor, which must have this shape and a float type.
     pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ExportError> {
-        let Some((file, data, info)) = self.unclaimed.remove(name) else {
-            let end = format!(".{name}");
-            let prefixed = self.names().find(|other| other.ends_with(&end));
-            return Err(ExportError::MissingTensor {
-                path: self.folder.clone(),
-                name: name.into(),
-                expected: shape.into(),
-                prefixed: prefixed.map(Into::into),
-            });
-        };
-        if info.shape != shape {
-            return Err(ExportError::TensorShape {
-                path: file,
-                name: name.into(),
-                expected: shape.into(),
-                got: info.shape,
-            });
-        }
+        let (file, data, info) = self.claim(name, shape)?;
         let dtype = match info.dtype {
             Dtype::F32 => DType::Float32,
             Dtype::F16 => DType::Float16,
@@ -176,6 +183,49 @@ impl Checkpoint {
             dtype,
             shape: info.shape,
         })
+    }
+
+    /// Claims a tensor of another type than weights have.
+    pub(crate) fn take_raw(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        dtype: Dtype,
+    ) -> Result<RawTensor, ExportError> {
+        let (path, data, info) = self.claim(name, shape)?;
+        if info.dtype != dtype {
+            let (name, got) = (name.into(), info.dtype.to_string());
+            return Err(ExportError::TensorType { path, name, got });
+        }
+        let file = open_at(&path, data + info.data_offsets.0 as u64)?;
+        Ok(RawTensor { path, file: BufReader::new(file) })
+    }
+
+    /// A tensor's file, the start of the tensors in it, and its entry.
+    fn claim(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<(PathBuf, u64, TensorInfo), ExportError> {
+        let Some((file, data, info)) = self.unclaimed.remove(name) else {
+            let end = format!(".{name}");
+            let prefixed = self.names().find(|other| other.ends_with(&end));
+            return Err(ExportError::MissingTensor {
+                path: self.folder.clone(),
+                name: name.into(),
+                expected: shape.into(),
+                prefixed: prefixed.map(Into::into),
+            });
+        };
+        if info.shape != shape {
+            return Err(ExportError::TensorShape {
+                path: file,
+                name: name.into(),
+                expected: shape.into(),
+                got: info.shape,
+            });
+        }
+        Ok((file, data, info))
     }
 
     /// Refuses the checkpoint if an unclaimed tensor is one that matters.

@@ -65,14 +65,14 @@ impl Builder<'_> {
         at: &Positions,
     ) -> Value {
         graph.scope("embed");
-        let mut x = self.gather(graph, &embed.table, ids); // [B, T, E]
+        let mut x = graph.rows(&embed.table, ids); // [B, T, E]
         if let Some(types) = &weights.token_types {
             let first = graph.int(0);
-            let first = self.gather(graph, types, &first);
+            let first = graph.rows(types, &first);
             x = graph.op("Add", &[&x, &first]);
         }
         if let Some(table) = &weights.positions {
-            let positions = self.gather(graph, table, &at.range); // [T, E]
+            let positions = graph.rows(table, &at.range); // [T, E]
             x = graph.op("Add", &[&x, &positions]);
         }
         let x = self.by_row(graph, &x, embed.table.shape[1]);

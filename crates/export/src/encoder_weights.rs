@@ -114,6 +114,13 @@ impl EncoderWeights {
     }
 }
 
+impl EncoderWeights {
+    /// The matrices of its layers.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        self.layers.iter().flat_map(EncoderLayer::linears).map(|linear| &linear.weight)
+    }
+}
+
 impl Encoder {
     /// What the names of the tensors begin with of which layer `number` of `count` is made.
     fn prefixes(&self, number: usize, count: usize) -> Vec<String> {
@@ -204,12 +211,15 @@ impl EncoderLayer {
 
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let norms = self.attention_norm.iter().chain([&self.ffn_norm]);
+        norms.flat_map(Norm::tensors).chain(self.linears().flat_map(Linear::tensors))
+    }
+
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
         let qkv = match &self.qkv {
             Qkv::Each(each) => &each[..],
             Qkv::Joint(all) => std::slice::from_ref(all),
         };
-        let linears = qkv.iter().chain([&self.o, &self.ffn.inner, &self.ffn.outer]);
-        norms.flat_map(Norm::tensors).chain(linears.flat_map(Linear::tensors))
+        qkv.iter().chain([&self.o, &self.ffn.inner, &self.ffn.outer])
     }
 }
 

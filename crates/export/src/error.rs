@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::quantise::Quantisation;
+
 /// Why a checkpoint could not be exported, or an export not be read.
 ///
 /// Every variant names the file concerned, what was found and what would have been right.
@@ -351,6 +353,47 @@ pub enum ExportError {
         path: PathBuf,
         /// The tensor's name.
         name: String,
+    },
+
+    /// A weight is NaN or infinite, so that it has no quantised form.
+    #[error("{}: tensor {name} holds NaN or infinity, and cannot be quantised", path.display())]
+    NotFinite {
+        /// The `.safetensors` file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+    },
+
+    /// Quantised products exist as fused operators only.
+    #[error(
+        "quantised weights need ONNX Runtime's own operators, which portable graphs leave out: give one of the two"
+    )]
+    QuantisedPortable,
+
+    /// The checkpoint is a quantised export itself, without the weights that it was made from.
+    #[error(
+        "{} holds a quantised export ({quantised}) and no checkpoint: export the checkpoint that it was made from",
+        path.display()
+    )]
+    QuantisedCheckpoint {
+        /// The folder.
+        path: PathBuf,
+        /// How it is quantised.
+        quantised: Quantisation,
+    },
+
+    /// The output folder's file system has too little room.
+    #[error(
+        "{}: {:.1} GB are to be written, and {:.1} GB are free: make room, or choose another folder",
+        path.display(), *needed as f64 / 1e9, *free as f64 / 1e9
+    )]
+    NoSpace {
+        /// The output folder.
+        path: PathBuf,
+        /// Bytes to be written.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
     },
 
     /// The output folder holds another file under a name that the export needs, which no earlier export put there as it is.

@@ -14,10 +14,13 @@ use crate::folder::{Staging, Transfer};
 use crate::layout::{CONVERTED, Layout, resolved};
 use crate::manifest::{Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows};
 use crate::model::Builder;
+use crate::observer::ExportObserver;
 use crate::operators::Operators;
-use crate::pickle::convert;
+use crate::pickle::{self, PICKLED};
+use crate::quantise::{Plan, Quantisation, QuantisedStore};
 use crate::sampler_form::SamplerForm;
 use crate::sniff;
+use crate::store::Store;
 use crate::tokens::{GivenTokens, SpecialTokens};
 use crate::weight_file::WeightFile;
 use crate::weights::{BaseWeights, SamplerWeights, sampler_in};
@@ -48,6 +51,9 @@ pub struct ExportOptions {
     /// K, the number of most probable tokens that the condensed head gives of a row, at least 2; a K beyond the
     /// vocabulary is brought to its size. `None` exports no condensed head.
     pub head_top: Option<usize>,
+    /// In how many bits the matrices are to be stored, in a file of its own beside the graphs, which then do not need the
+    /// checkpoint's weights. `None` points into them.
+    pub quantisation: Option<Quantisation>,
 }
 
 impl ExportOptions {
@@ -63,6 +69,7 @@ impl ExportOptions {
             ignored_keys: Vec::new(),
             given_tokens: GivenTokens::default(),
             head_top: None,
+            quantisation: None,
         }
     }
 }
@@ -116,10 +123,23 @@ pub(crate) const COMPANIONS: [&str; 11] = [
 /// # }
 /// ```
 pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
+    export_observed(options, &mut ())
+}
+
+/// As [`export`], with someone to tell of what takes long.
+///
+/// # Errors
+///
+/// Those of [`export`].
+pub fn export_observed(
+    options: &ExportOptions,
+    observer: &mut dyn ExportObserver,
+) -> Result<Manifest, ExportError> {
     sniff::checkpoint(&options.checkpoint)?;
     options.sampler.as_deref().map_or(Ok(()), sniff::weights)?;
     let mut layout = Layout::new(&options.checkpoint, options.out.as_deref());
     checkpoint::reject_adapter(&options.checkpoint)?;
+    reject_quantised(options)?;
     let config = checkpoint::read_config(&options.checkpoint)?;
     Blueprint::check_keys(&config, &options.ignored_keys)?;
     let given = &options.given_tokens;
@@ -134,7 +154,7 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
         None => Checkpoint::open(&options.checkpoint)?,
         Some(bin) => {
             let staging = staging.insert(Staging::new(&layout.out)?);
-            let made = staging.make(layout.converted(), |file, name| convert(&bin, file, name))?;
+            let made = convert(staging, layout.converted(), &bin)?;
             layout.made(made.clone());
             Checkpoint::of(&options.checkpoint, &made)?
         }
@@ -151,9 +171,12 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     });
     let (sampler, form) = sampler.transpose()?.unzip();
 
-    let location = |tensor: &Tensor| layout.location(&tensor.file);
-    let builder =
-        Builder { blueprint: &blueprint, operators: options.operators, location: &location };
+    let quantised = options.quantisation.map(|q| QuantisedStore::new(q, &base, sampler.as_ref()));
+    let store: &dyn Store = match &quantised {
+        Some(quantised) => quantised,
+        None => &layout,
+    };
+    let builder = Builder { blueprint: &blueprint, operators: options.operators, store };
     let mut graphs =
         vec![("backbone.onnx", builder.backbone(&base)), ("head.onnx", builder.head(&base))];
     if let Some(HeadTop { k, .. }) = head_top {
@@ -168,36 +191,44 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
         (None, _) => {}
     }
 
-    let mut weights = BTreeMap::new();
-    for tensor in base.tensors().chain(sampler.iter().flat_map(SamplerWeights::tensors)) {
-        let name = location(tensor);
-        let path = layout.out.join(&name);
-        if *weights.entry(name).or_insert(tensor.file.as_path()) != tensor.file {
-            return Err(ExportError::Conflict { path });
+    let tensors = base.tensors().chain(sampler.iter().flat_map(SamplerWeights::tensors));
+    let sources = match &quantised {
+        None => sources(&layout, tensors)?,
+        Some(quantised) => {
+            reject_overwriting(&layout, quantised, tensors)?;
+            Vec::new()
         }
-    }
-    let weight_files = weights.iter().map(|(name, file)| WeightFile::of(file, name.clone()));
-    let weight_files = weight_files.collect::<Result<_, _>>()?;
-    notes.splice(0..0, notes_of(&blueprint, &base));
-    let mut manifest =
-        manifest(options, &blueprint, (tokens, notes), (head_top, form), &base, weight_files);
-    manifest.provenance.notes.extend(unused.map(|tensor| {
-        format!("the weights hold a sampler layer too, {tensor}, which is left out: no `sampler` was given")
-    }));
-
+    };
     let mut staging = match staging {
         Some(staging) => staging,
         None => Staging::new(&layout.out)?,
     };
     let mut earlier = Brought::earlier(&layout.out);
-    let mut brought = BTreeMap::new();
-    for file in &manifest.provenance.weights {
-        if layout.bring(&mut staging, weights[&file.name], &earlier)? {
+    let (mut weights, mut brought) = (Vec::new(), BTreeMap::new());
+    for (file, path) in sources {
+        if layout.bring(&mut staging, path, &earlier)? {
             brought.insert(file.name.clone(), file.sha256.clone());
         }
+        weights.push(file);
     }
-    let companions = COMPANIONS.into_iter().filter(|name| options.checkpoint.join(name).exists());
-    let companions: Vec<_> = companions.collect();
+    staging.copy(observer)?;
+    if let Some(quantised) = &quantised {
+        weights = quantise(&mut staging, quantised, observer)?;
+        layout.discard(&mut staging);
+    }
+    notes.splice(0..0, notes_of(&blueprint, &base));
+    let mut manifest =
+        manifest(options, &blueprint, (tokens, notes), (head_top, form), &base, weights);
+    manifest.provenance.notes.extend(unused.map(|tensor| {
+        format!("the weights hold a sampler layer too, {tensor}, which is left out: no `sampler` was given")
+    }));
+
+    // The index is of shards that a quantised export does not have.
+    let is_companion = |name: &&str| {
+        let needed = quantised.is_none() || *name != checkpoint::INDEX;
+        needed && options.checkpoint.join(name).exists()
+    };
+    let companions: Vec<_> = COMPANIONS.into_iter().filter(is_companion).collect();
     if !layout.in_place {
         for &name in &companions {
             let file = options.checkpoint.join(name);
@@ -208,8 +239,8 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     }
     // A sampler layer that the user has not asked to replace may be the only copy of it.
     let kept = |name: &str| options.sampler.is_none() && name.starts_with("sampler");
-    let is_used =
-        |name: &str| weights.contains_key(name) || companions.contains(&name) || kept(name);
+    let is_weight = |name: &str| manifest.provenance.weights.iter().any(|file| file.name == name);
+    let is_used = |name: &str| is_weight(name) || companions.contains(&name) || kept(name);
     manifest.provenance.brought = earlier.take_used(is_used);
     manifest.provenance.brought.append(&mut brought);
     for (name, graph) in graphs {
@@ -217,6 +248,7 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
     }
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(ExportError::json(layout.out.join(MANIFEST)))?;
+    let replaced = Manifest::read_now(&layout.out).ok();
     if !(staging.is_empty() && staging.holds(MANIFEST, &text)) {
         staging.write_again(MANIFEST, &text)?;
         // From here on the folder is in between two exports, which the manifest's absence tells.
@@ -231,7 +263,83 @@ pub fn export(options: &ExportOptions) -> Result<Manifest, ExportError> {
             let _ = fs::remove_file(layout.out.join(name));
         }
     }
+    let replaced = replaced.filter(|earlier| earlier.quantised.is_some());
+    for file in replaced.into_iter().flat_map(|earlier| earlier.provenance.weights) {
+        if manifest.provenance.weights.iter().all(|own| own.name != file.name) {
+            let _ = fs::remove_file(layout.out.join(file.name));
+        }
+    }
     Ok(manifest)
+}
+
+/// Rejects options and folders that quantised weights do not go with.
+fn reject_quantised(options: &ExportOptions) -> Result<(), ExportError> {
+    if options.quantisation.is_some() && options.operators == Operators::Portable {
+        return Err(ExportError::QuantisedPortable);
+    }
+    let path = &options.checkpoint;
+    let own = [checkpoint::SINGLE, checkpoint::INDEX, PICKLED];
+    match Manifest::read_now(path).ok().and_then(|manifest| manifest.quantised) {
+        Some(quantised) if own.iter().all(|name| !path.join(name).exists()) => {
+            Err(ExportError::QuantisedCheckpoint { path: path.clone(), quantised })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The checkpoint's own files, each with its name in the output folder.
+fn sources<'a>(
+    layout: &Layout,
+    tensors: impl Iterator<Item = &'a Tensor>,
+) -> Result<Vec<(WeightFile, &'a Path)>, ExportError> {
+    let mut files = BTreeMap::new();
+    for tensor in tensors {
+        let name = layout.location(&tensor.file);
+        let path = layout.out.join(&name);
+        if *files.entry(name).or_insert(tensor.file.as_path()) != tensor.file {
+            return Err(ExportError::Conflict { path });
+        }
+    }
+    files.into_iter().map(|(name, file)| Ok((WeightFile::of(file, name)?, file))).collect()
+}
+
+/// Rejects an output folder in which quantised weights would take the place of those that they are made from.
+fn reject_overwriting<'a>(
+    layout: &Layout,
+    quantised: &QuantisedStore,
+    tensors: impl Iterator<Item = &'a Tensor>,
+) -> Result<(), ExportError> {
+    let targets: Vec<PathBuf> =
+        quantised.files.iter().map(|file| resolved(&layout.out.join(&file.name))).collect();
+    for tensor in tensors {
+        let own = resolved(&tensor.file);
+        if let Some(path) = targets.iter().find(|target| **target == own) {
+            return Err(ExportError::Conflict { path: path.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Writes the files of quantised weights into the output folder.
+fn quantise(
+    staging: &mut Staging,
+    quantised: &QuantisedStore,
+    observer: &mut dyn ExportObserver,
+) -> Result<Vec<WeightFile>, ExportError> {
+    observer.on_quantise(quantised.files.iter().map(Plan::source_bytes).sum());
+    let mut weights = Vec::new();
+    for file in &quantised.files {
+        let path = staging
+            .write_large(&file.name, file.bytes(), |path, to| file.write(path, to, observer))?;
+        weights.push(WeightFile::of(&path, file.name.clone())?);
+    }
+    Ok(weights)
+}
+
+/// Writes pickled weights into the output folder in the other format, and gives the name that the file has until the commit.
+fn convert(staging: &mut Staging, name: &str, bin: &Path) -> Result<PathBuf, ExportError> {
+    let bytes = fs::metadata(bin).map_err(ExportError::io("read", bin))?.len();
+    staging.write_large(name, bytes, |path, file| pickle::convert(bin, file, path))
 }
 
 /// Where the configuration says nothing, or the tensors overrule it.
@@ -294,6 +402,7 @@ fn manifest(
         max_positions: blueprint.max_positions,
         tokens,
         dtype: base.embed.table.dtype,
+        quantised: options.quantisation,
         shift: blueprint.shift,
         operators: options.operators,
         graphs: Graphs {

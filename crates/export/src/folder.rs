@@ -1,7 +1,7 @@
 //! Where the files of an export lie, and how they get there: complete or not at all.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use crate::error::ExportError;
 use crate::export::COMPANIONS;
 use crate::layout::WEIGHTS;
 use crate::manifest::MANIFEST;
+use crate::observer::ExportObserver;
 
 /// Files of an export that are ready beside their final names. Those not kept are removed.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Staging {
     /// Folders that did not exist before, the outermost first.
     created: Vec<PathBuf>,
     lock: Lock,
+    /// Large files that cannot be linked, and where to: [`Staging::copy`] copies them.
+    copies: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Keeps other exports out of a folder until it is dropped; nothing where the system has no such locks.
@@ -38,7 +41,7 @@ pub(crate) enum Existing {
 pub(crate) enum Transfer {
     /// As a copy: small files that a user may edit.
     Copy,
-    /// As a hard link, or as a copy where the file system has none across its borders.
+    /// As a hard link, or as a copy where the file system has none across its borders, which [`Staging::copy`] makes.
     LinkOrCopy,
     /// As a hard link or not at all.
     Link,
@@ -48,8 +51,8 @@ impl Staging {
     /// Begins an export into a folder, which is created where it does not exist. Waits for another export into it to end, and
     /// removes what a killed one left behind.
     pub(crate) fn new(folder: &Path) -> Result<Self, ExportError> {
-        let (files, created) = Default::default();
-        let mut staging = Self { folder: folder.into(), files, created, lock: None };
+        let (files, created, copies) = Default::default();
+        let mut staging = Self { folder: folder.into(), files, created, lock: None, copies };
         staging.create_folder(folder)?;
         staging.lock = File::open(folder).and_then(|file| file.lock().map(|()| file)).ok();
         if staging.lock.is_some() {
@@ -90,46 +93,80 @@ impl Staging {
 
     /// Writes a file of the export's own, whether or not it is there already.
     pub(crate) fn write_again(&mut self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
-        let written = self.make(name, |file, temporary| {
-            file.write_all(bytes).map_err(ExportError::io("write", temporary))
+        let temporary = self.stage(name)?;
+        let written = File::create(&temporary).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
         });
-        written.map(drop)
+        written.map_err(unwritable("write", &self.folder, &self.folder.join(name)))
     }
 
-    /// Makes a file of the export's own; its temporary name.
-    pub(crate) fn make(
+    /// Writes a large file of the export's own of so many bytes, which `fill` puts into it, and gives the name that it has until
+    /// the commit.
+    pub(crate) fn write_large(
         &mut self,
         name: &str,
-        write: impl FnOnce(&mut BufWriter<File>, &Path) -> Result<(), ExportError>,
+        bytes: u64,
+        fill: impl FnOnce(&Path, &mut File) -> Result<(), ExportError>,
     ) -> Result<PathBuf, ExportError> {
+        self.reserve(bytes)?;
         let temporary = self.stage(name)?;
-        let target = self.folder.join(name);
-        let failed = || unwritable("write", &self.folder, &target);
-        let mut file = BufWriter::new(File::create(&temporary).map_err(failed())?);
-        write(&mut file, &temporary)?;
-        let file = file.into_inner().map_err(|error| failed()(error.into_error()))?;
-        file.sync_all().map_err(failed())?;
+        let mut file =
+            File::create(&temporary).map_err(unwritable("create", &self.folder, &temporary))?;
+        fill(&temporary, &mut file)?;
+        file.sync_all().map_err(unwritable("write", &self.folder, &temporary))?;
         Ok(temporary)
     }
 
     /// Leaves out a file that was made where the one under its name is the same; it must be where it is the user's. Whether it stays.
     pub(crate) fn settle(&mut self, made: &Path, existing: Existing) -> Result<bool, ExportError> {
-        let Some(at) = self.files.iter().position(|(temporary, _)| temporary == made) else {
+        let Some((_, target)) = self.files.iter().find(|(temporary, _)| temporary == made) else {
             return Ok(false);
         };
-        let target = self.files[at].1.clone();
         if !target.exists() {
             return Ok(true);
         }
-        if same_content(made, &target)? {
-            let _ = fs::remove_file(made);
-            self.files.remove(at);
+        if same_content(made, target)? {
+            self.discard(made);
             return Ok(false);
         }
-        if existing == Existing::MustEqual {
-            return Err(ExportError::Conflict { path: target });
+        match existing {
+            Existing::MustEqual => Err(ExportError::Conflict { path: target.clone() }),
+            Existing::Replace => Ok(true),
         }
-        Ok(true)
+    }
+
+    /// Leaves out a file that was made.
+    pub(crate) fn discard(&mut self, made: &Path) {
+        let _ = fs::remove_file(made);
+        self.files.retain(|(temporary, _)| temporary != made);
+    }
+
+    /// Copies the large files that could not be linked.
+    pub(crate) fn copy(&mut self, observer: &mut dyn ExportObserver) -> Result<(), ExportError> {
+        let mut bytes = 0;
+        for (from, _) in &self.copies {
+            bytes += fs::metadata(from).map_err(ExportError::io("read", from))?.len();
+        }
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.reserve(bytes)?;
+        observer.on_copy(bytes);
+        for (from, to) in std::mem::take(&mut self.copies) {
+            copy(&from, &to, &self.folder, observer)?;
+        }
+        Ok(())
+    }
+
+    /// Demands room for so many bytes on the folder's file system, where that can be told.
+    fn reserve(&self, bytes: u64) -> Result<(), ExportError> {
+        match fs4::available_space(&self.folder) {
+            Ok(free) if free < bytes => {
+                Err(ExportError::NoSpace { path: self.folder.clone(), needed: bytes, free })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Brings in another folder's file; whether it was not there already.
@@ -155,7 +192,10 @@ impl Staging {
         if transfer != Transfer::Copy {
             match fs::hard_link(&source, &temporary) {
                 Ok(()) => return Ok(true),
-                Err(_) if transfer == Transfer::LinkOrCopy => {}
+                Err(_) if transfer == Transfer::LinkOrCopy => {
+                    self.copies.push((source, temporary));
+                    return Ok(true);
+                }
                 Err(source) => return Err(ExportError::Unlinkable { path: from.into(), source }),
             }
         }
@@ -193,10 +233,11 @@ impl Drop for Staging {
         for (temporary, _) in &self.files {
             let _ = fs::remove_file(temporary);
         }
-        // Those that hold a file stay.
+        // Folders that were made for files which did not get there. Those that are not empty stay.
         for folder in self.created.iter().rev() {
             let _ = fs::remove_dir(folder);
         }
+        let _ = fs::remove_dir(self.folder.join(WEIGHTS)); // if nothing came into it
     }
 }
 
@@ -247,6 +288,29 @@ fn remove_leftovers(folder: &Path) {
 fn is_written(name: &str) -> bool {
     let ends = [".onnx", ".safetensors"].iter().any(|end| name.ends_with(end));
     ends || name == MANIFEST || COMPANIONS.contains(&name)
+}
+
+/// Copies a file a piece at a time.
+fn copy(
+    from: &Path,
+    to: &Path,
+    folder: &Path,
+    observer: &mut dyn ExportObserver,
+) -> Result<(), ExportError> {
+    let mut source = File::open(from).map_err(ExportError::io("read", from))?;
+    let mut target = File::create(to).map_err(unwritable("create", folder, to))?;
+    let mut piece = vec![0; 4 << 20];
+    loop {
+        let read = match source.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(ExportError::io("read", from))?,
+        };
+        if read == 0 {
+            return target.sync_all().map_err(unwritable("write", folder, to));
+        }
+        target.write_all(&piece[..read]).map_err(unwritable("write", folder, to))?;
+        observer.on_read(read as u64);
+    }
 }
 
 /// Whether two paths lead to the same content, at no cost if they lead to the same file.
@@ -313,6 +377,7 @@ mod tests {
         fs::write(folder.path().join("a"), "old").unwrap();
         let mut staging = Staging::new(folder.path()).unwrap();
         staging.write("a", b"new").unwrap();
+        staging.write("inner/b", b"new").unwrap();
         drop(staging);
         assert_eq!(names(folder.path()), ["a"]);
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"old");
@@ -347,6 +412,7 @@ mod tests {
             for _ in 0..2 {
                 let mut staging = Staging::new(&out).unwrap();
                 staging.bring(&source, "name", transfer, Existing::Replace).unwrap();
+                staging.copy(&mut ()).unwrap();
                 staging.commit().unwrap();
                 assert_eq!(fs::read_to_string(out.join("name")).unwrap(), "new");
                 assert_eq!(names(&out), ["name"]);
@@ -382,10 +448,8 @@ mod tests {
         let kept = ["head.onnx.tmp", "head.onnx.x.tmp", "notes.12.tmp"];
         kept.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
         drop(Staging::new(folder.path()).unwrap());
-        let mut expected = kept.to_vec();
-        expected.push(WEIGHTS);
-        assert_eq!(names(folder.path()), expected);
-        assert_eq!(names(&weights), [""; 0]);
+        // The folder of weights is empty by now, and goes too.
+        assert_eq!(names(folder.path()), kept);
     }
 
     /// Where the system locks folders, as Unix does.

@@ -1,14 +1,19 @@
 //! A small builder of ONNX graphs: values are names, every node gets its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::Tensor;
 use crate::manifest::DType;
+use crate::product::CodedRows;
 use crate::proto::{
     AttributeProto, DimensionProto, EXTERNAL, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
     TypeProto, ValueInfoProto, attribute, element,
 };
+use crate::store::{Matrix, Store, Stored};
+
+/// The domain of ONNX Runtime's own operators.
+pub(crate) const MICROSOFT: &str = "com.microsoft";
 
 /// A tensor that flows through the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,17 +42,20 @@ pub(crate) struct Graph<'a> {
     /// Prefix of the names of nodes and their outputs, such as `layers.3`.
     scope: String,
     known: HashSet<String>,
-    /// Where the file of a tensor will lie, relative to the graph's own folder.
-    location: &'a dyn Fn(&Tensor) -> String,
+    /// Where tensors are, and in which form.
+    store: &'a dyn Store,
+    /// Values in 8 bits, by the name of the value.
+    coded: HashMap<String, CodedRows>,
 }
 
 impl<'a> Graph<'a> {
-    pub(crate) fn new(name: &str, location: &'a dyn Fn(&Tensor) -> String) -> Self {
+    pub(crate) fn new(name: &str, store: &'a dyn Store) -> Self {
         Self {
             proto: GraphProto { name: name.into(), ..GraphProto::default() },
             scope: name.into(),
             known: HashSet::new(),
-            location,
+            store,
+            coded: HashMap::new(),
         }
     }
 
@@ -92,13 +100,34 @@ impl<'a> Graph<'a> {
         inputs: &[&Value],
         attributes: &[(&str, Attribute)],
     ) -> Value {
-        let [output] = self.nodes(op, inputs, attributes);
+        self.node_of("", op, inputs, attributes)
+    }
+
+    /// Adds a node of a domain's own operator, with one output.
+    pub(crate) fn node_of(
+        &mut self,
+        domain: &str,
+        op: &str,
+        inputs: &[&Value],
+        attributes: &[(&str, Attribute)],
+    ) -> Value {
+        let [output] = self.add(domain, op, inputs, attributes);
         output
     }
 
     /// Adds a node with N outputs.
     pub(crate) fn nodes<const N: usize>(
         &mut self,
+        op: &str,
+        inputs: &[&Value],
+        attributes: &[(&str, Attribute)],
+    ) -> [Value; N] {
+        self.add("", op, inputs, attributes)
+    }
+
+    fn add<const N: usize>(
+        &mut self,
+        domain: &str,
         op: &str,
         inputs: &[&Value],
         attributes: &[(&str, Attribute)],
@@ -113,6 +142,7 @@ impl<'a> Graph<'a> {
             output: outputs.iter().map(|value| value.0.clone()).collect(),
             name,
             op_type: op.into(),
+            domain: domain.into(),
             attribute: attributes.iter().map(attribute_proto).collect(),
         });
         outputs
@@ -128,27 +158,45 @@ impl<'a> Graph<'a> {
 
     /// A weight in its type on disk. It stays in its file; the graph only says where.
     pub(crate) fn stored_weight(&mut self, tensor: &Tensor) -> Value {
-        if self.known.insert(tensor.name.clone()) {
+        let stored = self.store.tensor(tensor);
+        self.external(&stored)
+    }
+
+    /// The form of a matrix.
+    pub(crate) fn matrix(&self, tensor: &Tensor) -> Matrix {
+        self.store.matrix(tensor)
+    }
+
+    /// A tensor of a file.
+    pub(crate) fn external(&mut self, stored: &Stored) -> Value {
+        if self.known.insert(stored.name.clone()) {
             let entry =
                 |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
             self.proto.initializer.push(TensorProto {
-                dims: tensor.shape.iter().map(|&size| size as i64).collect(),
-                data_type: match tensor.dtype {
-                    DType::Float32 => element::FLOAT,
-                    DType::Float16 => element::FLOAT16,
-                    DType::BFloat16 => element::BFLOAT16,
-                },
-                name: tensor.name.clone(),
+                dims: stored.dims.iter().map(|&size| size as i64).collect(),
+                data_type: stored.element,
+                name: stored.name.clone(),
                 raw_data: None,
                 external_data: vec![
-                    entry("location", (self.location)(tensor)),
-                    entry("offset", tensor.offset.to_string()),
-                    entry("length", tensor.length.to_string()),
+                    entry("location", stored.location.clone()),
+                    entry("offset", stored.offset.to_string()),
+                    entry("length", stored.length.to_string()),
                 ],
                 data_location: Some(EXTERNAL),
             });
         }
-        Value(tensor.name.clone())
+        Value(stored.name.clone())
+    }
+
+    /// A value in 8 bits, if it was [remembered](Self::remember).
+    pub(crate) fn coded(&self, value: &Value) -> Option<CodedRows> {
+        self.coded.get(&value.0).cloned()
+    }
+
+    /// Remembers a value in 8 bits.
+    pub(crate) fn remember(&mut self, value: &Value, rows: CodedRows) -> CodedRows {
+        self.coded.insert(value.0.clone(), rows.clone());
+        rows
     }
 
     /// A value of a weight's type in float32.
@@ -181,6 +229,11 @@ impl<'a> Graph<'a> {
         self.constant(format!("float({value:e})"), element::FLOAT, &[], value.to_le_bytes().into())
     }
 
+    /// A constant byte.
+    pub(crate) fn byte(&mut self, value: u8) -> Value {
+        self.constant(format!("byte({value})"), element::UINT8, &[], vec![value])
+    }
+
     /// A named constant vector of numbers.
     pub(crate) fn floats(&mut self, name: &str, values: &[f32]) -> Value {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -203,13 +256,17 @@ impl<'a> Graph<'a> {
 
     /// The finished model, for these versions of ONNX's file format and operator set.
     pub(crate) fn finish(self, ir_version: i64, opset: i64, doc: &str) -> ModelProto {
+        let mut opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
+        if self.proto.node.iter().any(|node| node.domain == MICROSOFT) {
+            opset_import.push(OperatorSetIdProto { domain: MICROSOFT.into(), version: 1 });
+        }
         ModelProto {
             ir_version,
             producer_name: "conjoint".into(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
             doc_string: doc.into(),
             graph: Some(self.proto),
-            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
+            opset_import,
         }
     }
 }

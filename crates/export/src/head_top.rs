@@ -21,7 +21,7 @@ impl Builder<'_> {
     ///
     /// A row that holds NaN or +∞ has a mass of NaN.
     pub(crate) fn head_top(&self, weights: &BaseWeights, k: usize) -> ModelProto {
-        let mut graph = Graph::new("head-top", self.location);
+        let mut graph = Graph::new("head-top", self.store);
         let logits = self.logits(&mut graph, weights);
         let temperatures = graph.input("temperatures", element::FLOAT, &[TEMPERATURES]);
         let tokens = graph.input("tokens", element::INT64, &[Dim::Any("tokens")]);

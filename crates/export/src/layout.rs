@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::brought::Brought;
-use crate::checkpoint::SINGLE;
+use crate::checkpoint::{SINGLE, Tensor};
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
+use crate::store::{Store, Stored};
 
 /// Folder of links to weights that lie elsewhere, in an export beside its checkpoint.
 pub(crate) const WEIGHTS: &str = "weights";
@@ -58,6 +59,13 @@ impl Layout {
     /// Notes where weights lie that were made, until they get their name.
     pub(crate) fn made(&mut self, temporary: PathBuf) {
         self.made = Some(temporary);
+    }
+
+    /// Leaves out weights that were made, where others were made of them.
+    pub(crate) fn discard(&self, staging: &mut Staging) {
+        if let Some(made) = &self.made {
+            staging.discard(made);
+        }
     }
 
     fn origin(&self, file: &Path) -> Origin {
@@ -109,6 +117,13 @@ impl Layout {
             Origin::Sampler => (Transfer::LinkOrCopy, Existing::Replace),
         };
         staging.bring(file, &name, transfer, existing)
+    }
+}
+
+/// Every tensor in its checkpoint's own file.
+impl Store for Layout {
+    fn tensor(&self, tensor: &Tensor) -> Stored {
+        Stored::of(tensor, self.location(&tensor.file))
     }
 }
 

@@ -58,11 +58,14 @@
 //! keep norms, rotary angles, softmax and logits in float32, and pass `hidden` in 16 bits, which
 //! the manifest would have to say.
 //!
+//! With [`ExportOptions::quantisation`] matrices are stored in 8 or 4 bits instead, in a file of their own, and stay so in memory; see
+//! [`Quantisation`]. [`Manifest::footprint`] says how much memory an export takes.
+//!
 //! # Links
 //!
 //! ONNX Runtime opens external data only inside the model's folder. A sampler's file, and a
 //! checkpoint's when exporting to another folder or from a cache of symbolic links, is therefore
-//! hard-linked into it, or copied across file systems. `onnx.checker` of the `onnx` package is
+//! hard-linked into it, or copied across file systems ([`ExportObserver`] is told). A hard link shares its bytes with the original. `onnx.checker` of the `onnx` package is
 //! stricter and refuses hard links too.
 //!
 //! # Exports of an export
@@ -93,20 +96,26 @@ mod encoder;
 mod encoder_weights;
 mod error;
 mod export;
+mod floats;
 mod folder;
+mod footprint;
 mod graph;
 mod head_top;
 mod header;
 mod layout;
 mod manifest;
 mod model;
+mod observer;
 mod operators;
 mod pickle;
+mod product;
 mod proto;
+mod quantise;
 mod quantised;
 mod sampler_form;
 mod sampler_rows;
 mod sniff;
+mod store;
 mod tables;
 mod tokens;
 mod weight_file;
@@ -117,9 +126,12 @@ mod sanity;
 
 pub use blueprint::Activation;
 pub use error::ExportError;
-pub use export::{ExportOptions, export};
+pub use export::{ExportOptions, export, export_observed};
+pub use footprint::Footprint;
 pub use manifest::{DType, Family, Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows};
+pub use observer::ExportObserver;
 pub use operators::Operators;
+pub use quantise::Quantisation;
 pub use sampler_form::SamplerForm;
 pub use tables::{HeadTables, HeadTransform, LayerSizes, Tables};
 pub use tokens::{GivenTokens, SpecialTokens, TokenName};

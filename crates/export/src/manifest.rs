@@ -10,6 +10,7 @@ use crate::check::check_weight_file;
 use crate::error::ExportError;
 use crate::folder::wait_for_exports;
 use crate::operators::Operators;
+use crate::quantise::Quantisation;
 use crate::sampler_form::SamplerForm;
 use crate::sniff;
 use crate::tokens::{GivenTokens, SpecialTokens};
@@ -56,8 +57,11 @@ pub struct Manifest {
     pub max_positions: usize,
     /// Ids with a meaning.
     pub tokens: SpecialTokens,
-    /// Element type of the embedding table on disk. Inputs, outputs and activations are float32.
+    /// Element type of the checkpoint's embedding table. Inputs, outputs and activations are float32.
     pub dtype: DType,
+    /// In how many bits the graphs hold matrices; absent where they point into the checkpoint's own weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantised: Option<Quantisation>,
     /// Whether `backbone` shifts its hidden states right by one position.
     ///
     /// Row i of its output belongs to position i either way; this only records what was done.

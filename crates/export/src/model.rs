@@ -5,6 +5,7 @@ use crate::checkpoint::Tensor;
 use crate::graph::{Attribute, Dim, Graph, Value};
 use crate::operators::{AXIS_0, Frame, Operators, Places};
 use crate::proto::{ModelProto, element};
+use crate::store::Store;
 use crate::weights::{BaseWeights, BodyWeights, DecoderLayer, Embedding, Linear, SamplerWeights};
 
 pub(crate) const BATCH: Dim = Dim::Any("batch");
@@ -15,15 +16,15 @@ pub(crate) const ROWS: Dim = Dim::Any("rows");
 pub(crate) struct Builder<'a> {
     pub(crate) blueprint: &'a Blueprint,
     pub(crate) operators: Operators,
-    /// Where the file of a tensor will lie, relative to the graphs.
-    pub(crate) location: &'a dyn Fn(&Tensor) -> String,
+    /// Where tensors are, and in which form.
+    pub(crate) store: &'a dyn Store,
 }
 
 impl Builder<'_> {
     /// `input_ids` i64 [B, T], `key_mask` bool [B, T] → `hidden` f32 [B, T, D], after the final
     /// norm, row i belonging to position i.
     pub(crate) fn backbone(&self, weights: &BaseWeights) -> ModelProto {
-        let mut graph = Graph::new("backbone", self.location);
+        let mut graph = Graph::new("backbone", self.store);
         let (x, shape, range) = match &weights.body {
             BodyWeights::Decoder(layers, norm) => {
                 let (ids, frame) = self.begin(&mut graph);
@@ -51,7 +52,7 @@ impl Builder<'_> {
     /// `hidden` f32 [B, T, D], `rows` i64 [N] → `logits` f32 [N, V]. Rows index the flattened
     /// B · T, so only the positions asked for meet the V × D matrix.
     pub(crate) fn head(&self, weights: &BaseWeights) -> ModelProto {
-        let mut graph = Graph::new("head", self.location);
+        let mut graph = Graph::new("head", self.store);
         let logits = self.logits(&mut graph, weights);
         graph.output(logits, "logits", &[ROWS, self.vocabulary()]);
         self.finish(graph, "Output head, on chosen rows of the flattened hidden states.")
@@ -80,7 +81,7 @@ impl Builder<'_> {
     ///
     /// h′ = h + rms_post(layers(W [rms_e(embed(x)); rms_h(h)] + b))
     pub(crate) fn sampler(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
-        let mut graph = Graph::new("sampler", self.location);
+        let mut graph = Graph::new("sampler", self.store);
         let (ids, frame) = self.begin(&mut graph);
         let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
         let prior = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
@@ -130,19 +131,12 @@ impl Builder<'_> {
     /// Tokens as rows of the layers' width, without positions.
     pub(crate) fn embed(&self, graph: &mut Graph, embed: &Embedding, ids: &Value) -> Value {
         graph.scope("embed");
-        let rows = self.gather(graph, &embed.table, ids);
+        let rows = graph.rows(&embed.table, ids);
         let rows = self.by_row(graph, &rows, embed.table.shape[1]);
         match &embed.mapping {
             Some(mapping) => linear(graph, &rows, mapping),
             None => rows,
         }
-    }
-
-    /// Rows of a table. They are gathered first and cast then, not the whole table.
-    pub(crate) fn gather(&self, graph: &mut Graph, table: &Tensor, ids: &Value) -> Value {
-        let stored = graph.stored_weight(table);
-        let rows = graph.op("Gather", &[&stored, ids]);
-        graph.widen(rows, table.dtype)
     }
 
     /// x + attention(norm(x)), then x + ffn(norm(x)), on rows [B · T, D].
@@ -275,17 +269,7 @@ impl Builder<'_> {
     }
 }
 
-/// `Gemm` takes PyTorch's [out, in] matrices as they lie in the file.
-pub(crate) const TRANSPOSED: &[(&str, Attribute)] = &[("transB", Attribute::Int(1))];
-
 /// x Wᵀ + b, on rows.
 pub(crate) fn linear(graph: &mut Graph, x: &Value, linear: &Linear) -> Value {
-    let weight = graph.weight(&linear.weight);
-    match &linear.bias {
-        None => graph.node("Gemm", &[x, &weight], TRANSPOSED),
-        Some(bias) => {
-            let bias = graph.weight(bias);
-            graph.node("Gemm", &[x, &weight, &bias], TRANSPOSED)
-        }
-    }
+    graph.product(x, &linear.weight, linear.bias.as_ref())
 }

@@ -2,8 +2,9 @@
 
 use crate::blueprint::Blueprint;
 use crate::graph::{Attribute, Dim, Graph, Value};
-use crate::model::{BATCH, Builder, LENGTH, ROWS, TRANSPOSED, linear};
+use crate::model::{BATCH, Builder, LENGTH, ROWS, linear};
 use crate::operators::{MASKED_SCORE, Operators};
+use crate::product::TRANSPOSED;
 use crate::proto::{ModelProto, element};
 use crate::weights::{BaseWeights, SamplerWeights};
 
@@ -35,7 +36,7 @@ impl Builder<'_> {
         base: &BaseWeights,
         weights: &SamplerWeights,
     ) -> ModelProto {
-        let mut graph = Graph::new("sampler-context", self.location);
+        let mut graph = Graph::new("sampler-context", self.store);
         let words = graph.input("words", element::INT64, &[WORDS]);
         let which = graph.input("input_words", element::INT64, &[BATCH, LENGTH]);
         let key_mask = graph.input("key_mask", element::BOOL, &[BATCH, LENGTH]);
@@ -96,7 +97,7 @@ impl Builder<'_> {
     /// The linear parts cost N rows, however they are spread over the sequences. Attention is padded to S slots a sequence, and
     /// the keys and values of all B sequences are copied.
     pub(crate) fn sampler_rows(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
-        let mut graph = Graph::new("sampler-rows", self.location);
+        let mut graph = Graph::new("sampler-rows", self.store);
         let blueprint = self.blueprint;
         let layers = weights.layers.len();
         let width = Dim::Fixed(blueprint.hidden_size);

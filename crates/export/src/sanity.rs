@@ -7,13 +7,21 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use crate::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto, element};
-use crate::{ExportOptions, Operators, SamplerForm, export};
+use crate::{ExportOptions, Operators, Quantisation, SamplerForm, export};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
 }
 
-/// All graphs of all fixtures, made of both kinds of operators, with the folder that they lie in.
+/// Both kinds of operators, and all kinds of weights.
+const KINDS: [(Operators, Option<Quantisation>); 4] = [
+    (Operators::Fused, None),
+    (Operators::Portable, None),
+    (Operators::Fused, Some(Quantisation::Int8)),
+    (Operators::Fused, Some(Quantisation::Int4)),
+];
+
+/// All graphs of all fixtures, of all kinds, with the folder that they lie in.
 fn for_every_graph(check: impl Fn(&str, &Path, &ModelProto)) {
     for (checkpoint, sampler) in [
         ("dream-tiny", Some(("adjust-dream-tiny", SamplerForm::Sequence))),
@@ -27,20 +35,22 @@ fn for_every_graph(check: impl Fn(&str, &Path, &ModelProto)) {
         ("modernbert-tiny", None),
         ("modernbert-biased", None),
     ] {
-        for operators in [Operators::Fused, Operators::Portable] {
+        for (operators, quantisation) in KINDS {
             let out = tempfile::tempdir().unwrap();
             let mut options = ExportOptions::new(fixture(checkpoint));
             options.sampler = sampler.map(|(name, _)| fixture(name));
             options.passes = sampler.map(|(_, passes)| passes);
             options.out = Some(out.path().into());
             options.operators = operators;
+            options.quantisation = quantisation;
             options.head_top = Some(8);
             let graphs = export(&options).unwrap().graphs;
             for name in graphs.names() {
                 let bytes = fs::read(out.path().join(name)).unwrap();
                 let model = ModelProto::decode(&*bytes).unwrap();
                 assert_eq!(model.encode_to_vec(), bytes, "decoding loses nothing");
-                check(&format!("{checkpoint} {operators:?} {name}"), out.path(), &model);
+                let kind = quantisation.map_or_else(|| "plain".into(), |q| q.to_string());
+                check(&format!("{checkpoint} {operators:?} {kind} {name}"), out.path(), &model);
             }
         }
     }
@@ -102,6 +112,7 @@ fn weights_lie_inside_their_files_and_only_constants_in_the_graph() {
                 element::INT64 => 8,
                 element::FLOAT => 4,
                 element::FLOAT16 | element::BFLOAT16 => 2,
+                element::INT8 | element::UINT8 => 1,
                 other => panic!("{label}: {} has type {other}", tensor.name),
             };
             let bytes = tensor.dims.iter().product::<i64>() as u64 * size;
@@ -134,6 +145,7 @@ fn the_backbone_leaves_the_head_and_the_head_takes_only_itself() {
             .iter()
             .filter(|tensor| tensor.data_location == Some(EXTERNAL))
             .map(|tensor| tensor.name.as_str())
+            .filter(|name| !name.ends_with(".scales") && !name.ends_with(".zeros"))
             .collect();
         let is_layer =
             |name: &&str| ["layer.", "layers.", "groups."].iter().any(|p| name.contains(p));
@@ -149,8 +161,44 @@ fn the_backbone_leaves_the_head_and_the_head_takes_only_itself() {
             assert_eq!(own + shared, weights.len(), "{label}: the embedding table is shared");
         }
         if label.ends_with("backbone.onnx") {
-            assert!(!weights.contains(&"lm_head.weight"), "{label}");
+            assert!(!weights.iter().any(|name| name.starts_with("lm_head")), "{label}");
         }
+    });
+}
+
+/// Whoever quantises a model wants no matrix of it to stay as it was. A sampler layer's first projection does, and so do an
+/// encoder's small tables and the maps outside of its layers.
+#[test]
+fn no_matrix_of_a_quantised_graph_is_in_floats() {
+    for_every_graph(|label, _, model| {
+        let floats = [element::FLOAT, element::FLOAT16, element::BFLOAT16];
+        let outside = [
+            "down_project",
+            "position_embeddings",
+            "token_type_embeddings",
+            "mapping_in",
+            "transform.dense",
+            "predictions.dense",
+            "head.dense",
+        ];
+        let graph = graph(model);
+        let matrices = graph
+            .initializer
+            .iter()
+            .filter(|tensor| tensor.dims.len() > 1 && floats.contains(&tensor.data_type));
+        let kept: Vec<_> = matrices
+            .map(|tensor| tensor.name.as_str())
+            .filter(|name| !name.ends_with(".scales") && !outside.iter().any(|o| name.contains(o)))
+            .collect();
+        assert_eq!(kept.is_empty(), !label.contains("plain"), "{label}: {kept:?}");
+        let has = |op: &str| graph.node.iter().any(|node| node.op_type == op);
+        let layered = !label.contains(" head");
+        assert_eq!(has("MatMulNBits"), layered && label.contains("int4"), "{label}");
+        let integers = label.contains("int8") || label.contains("int4") && !layered;
+        assert_eq!(has("QGemm"), integers, "{label}");
+        let imports = model.opset_import.iter().map(|import| import.domain.as_str());
+        let own = imports.filter(|domain| *domain == "com.microsoft").count();
+        assert_eq!(own == 1, !label.contains("plain"), "{label}");
     });
 }
 

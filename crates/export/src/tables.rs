@@ -1,19 +1,18 @@
 //! What a sampler layer shares with its frozen model, read without the rest of the model.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::Path;
-
-use half::{bf16, f16};
 
 use crate::blueprint::{Activation, Blueprint};
 use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::encoder_weights::Transform;
 use crate::error::ExportError;
-use crate::manifest::{DType, Manifest};
+use crate::floats;
+use crate::manifest::Manifest;
+use crate::quantise::{base_file, read_table};
 use crate::sniff;
 use crate::tokens::SpecialTokens;
-use crate::weights::{Embedding, Head, Linear, Parts};
+use crate::weights::{Embedding, Head, Linear, Parts, weight};
 
 /// The sizes of a decoder layer of a model, and the ids that it marks positions by. An encoder's sampler layer is such a layer
 /// with the sizes of the encoder's layers, with θ = 10,000 and ε = 1e-6.
@@ -84,7 +83,8 @@ pub struct HeadTransform {
 
 impl Tables {
     /// Reads the tables of a checkpoint of any architecture that [`export`](crate::export()) knows, in one
-    /// file or in shards, of 16 or 32 bits; of the decoder layers nothing but names and shapes is looked at.
+    /// file or in shards, of 16 or 32 bits; of the decoder layers nothing but names and shapes is looked at. Of a
+    /// [quantised](crate::Quantisation) export these are the tables that its graphs use.
     ///
     /// # Errors
     ///
@@ -102,17 +102,24 @@ impl Tables {
         sniff::checkpoint(folder)?;
         let config = checkpoint::read_config(folder)?;
         checkpoint::reject_adapter(folder)?;
-        // An export beside it has said which keys to ignore, which ids are special, and whether to shift.
+        // An export beside it has said which keys to ignore, which ids are special, whether to shift, and whether the graphs use
+        // other weights than the checkpoint's.
         let export = Manifest::read_now(folder).ok();
         let shift = export.as_ref().map(|own| own.shift);
+        let quantised = export.as_ref().and_then(|own| own.quantised);
         let provenance = export.map(|own| own.provenance);
         let (ignored, given) =
             provenance.map(|own| (own.ignored_keys, own.given_tokens)).unwrap_or_default();
         Blueprint::check_keys(&config, &ignored)?;
         let blueprint = Blueprint::read(&config, shift)?;
         let (tokens, _) = SpecialTokens::find(&config, &given, blueprint.vocab_size)?;
-        let mut checkpoint = Checkpoint::open(folder)?;
-        checkpoint.reject_quantised()?;
+        let mut checkpoint = match quantised {
+            None => Checkpoint::open(folder)?,
+            Some(quantisation) => Checkpoint::open_file(&folder.join(base_file(quantisation)))?,
+        };
+        if quantised.is_none() {
+            checkpoint.reject_quantised()?;
+        }
         let parts = Parts::of_base(&blueprint, &checkpoint);
         if parts.qk_norm {
             let expected =
@@ -120,20 +127,37 @@ impl Tables {
             return Err(config.error("model_type", expected));
         }
         blueprint.check_sampler(&config)?;
-        let embed = Embedding::take(&blueprint, &mut checkpoint)?;
-        let head = Head::take(&blueprint, &mut checkpoint, &embed.table)?;
-        let table = values(&embed.table)?;
-        let matrix = match head.output.weight == embed.table {
-            true => table.clone(),
-            false => values(&head.output.weight)?,
+        let (name, shape) = Embedding::table(&blueprint);
+        let quantised = read_table(&mut checkpoint, &weight(name), shape)?;
+        let (table, matrix, mapping, others) = match quantised {
+            Some(table) => {
+                let name = weight(Head::matrix(&blueprint));
+                let matrix = read_table(&mut checkpoint, &name, shape)?;
+                let matrix = matrix.unwrap_or_else(|| table.clone());
+                let mapping = Embedding::take_mapping(&blueprint, &mut checkpoint)?;
+                (table, matrix, mapping, Head::take_others(&blueprint, &mut checkpoint)?)
+            }
+            None => {
+                let Embedding { table, mapping } = Embedding::take(&blueprint, &mut checkpoint)?;
+                let Head { transform, output } = Head::take(&blueprint, &mut checkpoint, &table)?;
+                let numbers = values(&table)?;
+                let matrix = match output.weight == table {
+                    true => numbers.clone(),
+                    false => values(&output.weight)?,
+                };
+                (numbers, matrix, mapping, (transform, output.bias))
+            }
         };
-        let embedding = match &embed.mapping {
+        let (transform, bias) = others;
+        let head = HeadTables {
+            transform: transform.as_ref().map(HeadTransform::of).transpose()?,
+            matrix,
+            bias: bias.as_ref().map(values).transpose()?,
+        };
+        let embedding = match &mapping {
             None => table,
             Some(mapping) => mapped(&table, mapping)?,
         };
-        let bias = head.output.bias.as_ref().map(values).transpose()?;
-        let transform = head.transform.as_ref().map(HeadTransform::of).transpose()?;
-        let head = HeadTables { transform, matrix, bias };
         Ok(Self { sizes: LayerSizes::of(&blueprint, parts, tokens), embedding, head })
     }
 }
@@ -185,39 +209,24 @@ impl LayerSizes {
 /// A tensor's numbers, read piece by piece so that a large one is not in memory twice.
 fn values(tensor: &Tensor) -> Result<Vec<f32>, ExportError> {
     const PIECE: u64 = 1 << 20;
-    let failed = ExportError::io("read", &tensor.file);
-    let read = || -> std::io::Result<Vec<f32>> {
-        let mut file = File::open(&tensor.file)?;
-        file.seek(SeekFrom::Start(tensor.offset))?;
-        let mut values = Vec::with_capacity(tensor.shape.iter().product());
-        let mut left = tensor.length;
-        let mut bytes = Vec::new();
-        while left > 0 {
-            bytes.resize(left.min(PIECE) as usize, 0);
-            file.read_exact(&mut bytes)?;
-            left -= bytes.len() as u64;
-            match tensor.dtype {
-                DType::Float32 => {
-                    values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)));
-                }
-                DType::Float16 => {
-                    let halves = bytes.as_chunks().0.iter();
-                    values.extend(halves.map(|b| f16::from_le_bytes(*b).to_f32()));
-                }
-                DType::BFloat16 => {
-                    let halves = bytes.as_chunks().0.iter();
-                    values.extend(halves.map(|b| bf16::from_le_bytes(*b).to_f32()));
-                }
-            }
-        }
-        Ok(values)
-    };
-    read().map_err(failed)
+    let mut file = tensor.reader()?;
+    let mut values = Vec::with_capacity(tensor.shape.iter().product());
+    let mut left = tensor.length;
+    let mut bytes = Vec::new();
+    while left > 0 {
+        bytes.resize(left.min(PIECE) as usize, 0);
+        file.read_exact(&mut bytes).map_err(ExportError::io("read", &tensor.file))?;
+        left -= bytes.len() as u64;
+        floats::extend(&mut values, &bytes, tensor.dtype);
+    }
+    Ok(values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::DType;
+    use half::{bf16, f16};
 
     fn read(name: &str) -> Tables {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");

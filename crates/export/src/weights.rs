@@ -155,21 +155,46 @@ impl BaseWeights {
     }
 }
 
+impl BaseWeights {
+    /// The matrices of its layers; those that layers share several times.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        let (layers, encoder) = match &self.body {
+            BodyWeights::Decoder(layers, _) => (&layers[..], None),
+            BodyWeights::Encoder(encoder) => (&[][..], Some(encoder)),
+        };
+        let own = layers.iter().flat_map(DecoderLayer::matrices);
+        own.chain(encoder.into_iter().flat_map(|encoder| encoder.matrices()))
+    }
+}
+
 impl Embedding {
     pub(crate) fn take(
         blueprint: &Blueprint,
         checkpoint: &mut Checkpoint,
     ) -> Result<Self, ExportError> {
-        let width = blueprint.hidden_size;
-        let (name, size, mapping) = match &blueprint.body {
-            Body::Decoder(names) => (names.embed, width, None),
-            Body::Encoder(encoder) => {
-                (encoder.names.embed, encoder.embedding_size, encoder.names.mapping)
-            }
+        let (name, shape) = Self::table(blueprint);
+        let table = checkpoint.take(&weight(name), &shape)?;
+        Ok(Self { table, mapping: Self::take_mapping(blueprint, checkpoint)? })
+    }
+
+    /// Name and shape of the table, [V, E].
+    pub(crate) fn table(blueprint: &Blueprint) -> (&'static str, [usize; 2]) {
+        let (name, width) = match &blueprint.body {
+            Body::Decoder(names) => (names.embed, blueprint.hidden_size),
+            Body::Encoder(encoder) => (encoder.names.embed, encoder.embedding_size),
         };
-        let table = checkpoint.take(&weight(name), &[blueprint.vocab_size, size])?;
-        let mapping = mapping.map(|name| Linear::take(checkpoint, name, [width, size], true));
-        Ok(Self { table, mapping: mapping.transpose()? })
+        (name, [blueprint.vocab_size, width])
+    }
+
+    /// Claims all but the table.
+    pub(crate) fn take_mapping(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Option<Linear>, ExportError> {
+        let Body::Encoder(encoder) = &blueprint.body else { return Ok(None) };
+        let shape = [blueprint.hidden_size, encoder.embedding_size];
+        let mapping = encoder.names.mapping;
+        mapping.map(|name| Linear::take(checkpoint, name, shape, true)).transpose()
     }
 }
 
@@ -237,6 +262,11 @@ impl SamplerWeights {
             .chain(self.down_project.tensors())
             .chain(self.layers.iter().flat_map(DecoderLayer::tensors))
     }
+
+    /// The matrices of its layers.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        self.layers.iter().flat_map(DecoderLayer::matrices)
+    }
 }
 
 impl Head {
@@ -246,16 +276,28 @@ impl Head {
         checkpoint: &mut Checkpoint,
         table: &Tensor,
     ) -> Result<Self, ExportError> {
-        let (name, encoder) = match &blueprint.body {
-            Body::Decoder(names) => (names.head, None),
-            Body::Encoder(encoder) => (encoder.names.output, Some(encoder)),
-        };
-        let transform =
-            encoder.map(|encoder| Transform::take(blueprint, encoder, checkpoint)).transpose()?;
-        let matrix = take_matrix(blueprint, checkpoint, name, table)?;
-        let bias = encoder.filter(|encoder| encoder.biases.output);
-        let bias = bias.map(|encoder| encoder.take_output_bias(blueprint, checkpoint));
-        Ok(Self { transform, output: Linear { weight: matrix, bias: bias.transpose()? } })
+        let weight = take_matrix(blueprint, checkpoint, Self::matrix(blueprint), table)?;
+        let (transform, bias) = Self::take_others(blueprint, checkpoint)?;
+        Ok(Self { transform, output: Linear { weight, bias } })
+    }
+
+    /// Name of the matrix, [V, E].
+    pub(crate) fn matrix(blueprint: &Blueprint) -> &'static str {
+        match &blueprint.body {
+            Body::Decoder(names) => names.head,
+            Body::Encoder(encoder) => encoder.names.output,
+        }
+    }
+
+    /// Claims all but the matrix: what comes before it, and its bias.
+    pub(crate) fn take_others(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<(Option<Transform>, Option<Tensor>), ExportError> {
+        let Body::Encoder(encoder) = &blueprint.body else { return Ok((None, None)) };
+        let transform = Transform::take(blueprint, encoder, checkpoint)?;
+        let bias = encoder.biases.output.then(|| encoder.take_output_bias(blueprint, checkpoint));
+        Ok((Some(transform), bias.transpose()?))
     }
 
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
@@ -362,12 +404,19 @@ impl DecoderLayer {
     }
 
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        let linears = [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down];
         let norms = self.qk_norm.iter().flat_map(|(q, k)| [q, k]);
         [&self.attention_norm, &self.ffn_norm]
             .into_iter()
             .chain(norms)
-            .chain(linears.into_iter().flat_map(Linear::tensors))
+            .chain(self.linears().into_iter().flat_map(Linear::tensors))
+    }
+
+    fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        self.linears().into_iter().map(|linear| &linear.weight)
+    }
+
+    fn linears(&self) -> [&Linear; 7] {
+        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
     }
 }
 

@@ -23,6 +23,8 @@ pub struct ModelOptions {
     pub head: HeadChoice,
     /// Threads of the CPU provider; by default one a core.
     pub threads: Option<u16>,
+    /// Whether to load and run a model even if that takes more memory than is available.
+    pub ignore_memory: bool,
 }
 
 /// A model that is ready to run.
@@ -44,7 +46,7 @@ impl ModelOptions {
     /// The model of this folder, on the CPU.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let (provider, head) = (ExecutionProvider::default(), HeadChoice::default());
-        Self { folder: folder.into(), provider, head, threads: None }
+        Self { folder: folder.into(), provider, head, threads: None, ignore_memory: false }
     }
 
     /// Rejects a folder that is no exported model.
@@ -55,14 +57,28 @@ impl ModelOptions {
         check_exported("model", &self.folder)
     }
 
+    /// About how many bytes of memory the model and its sampler layer take, where they are the host's.
+    ///
+    /// # Errors
+    /// [`Error::Export`] if the export cannot be read.
+    pub fn memory(&self) -> Result<Option<u64>, Error> {
+        if self.provider != ExecutionProvider::Cpu {
+            return Ok(None);
+        }
+        let footprint = Manifest::read(&self.folder)?.footprint(&self.folder)?;
+        Ok(Some(footprint.total()))
+    }
+
     /// Opens the model. ONNX Runtime must be found by then, as by [`conjoint::runtime::ensure`].
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `model`, `provider` or `head`; and what the model's files say.
+    /// [`Error::Parameter`] for `model`, `provider` or `head`; [`Error::Onnx`] with [`OnnxError::Memory`] if the model takes more
+    /// memory than is available; and what the model's files say.
     pub fn open(self) -> Result<Arc<Model>, Error> {
         self.check()?;
         let threads = self.threads.map_or(0, usize::from);
         let options = OnnxOptions::new(self.provider).threads(threads).head(self.head);
+        let options = options.ignore_memory(self.ignore_memory);
         let denoiser = OnnxDenoiser::open(&self.folder, options).map_err(|error| match error {
             OnnxError::ProviderNotCompiled { .. } | OnnxError::ProviderAbsent { .. } => {
                 Error::parameter("provider", self.provider, error)

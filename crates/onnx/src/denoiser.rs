@@ -51,12 +51,22 @@ pub(crate) struct Shared {
     pub fetches: Clock,
 }
 
+impl Shared {
+    /// Rejects a forward that takes more memory than is available, before it is tried.
+    fn demand(&self, batch: usize, length: usize) -> Result<(), Error> {
+        let needed = self.manifest.scratch(batch, length);
+        let error = |available| Error::ForwardMemory { batch, length, needed, available };
+        self.opener.demand(needed, error)
+    }
+}
+
 impl OnnxDenoiser {
     /// Opens a folder that `conjoint export` wrote.
     ///
     /// Loads ONNX Runtime if that has not happened yet; see [`runtime`](crate::runtime).
     ///
     /// # Errors
+    /// [`Error::Memory`] if more memory is needed than is available, before anything is loaded;
     /// [`Error::Manifest`] if it is no such folder, [`Error::MissingGraph`], [`Error::Graph`] and
     /// [`Error::GraphSignature`] if a graph is not usable, [`Error::NoCondensedHead`] if one was asked for and the
     /// folder has none, [`Error::ProviderNotCompiled`] and
@@ -80,6 +90,10 @@ impl OnnxDenoiser {
         let vocabulary = vocabulary(&manifest)
             .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
         let opener = Opener::new(options)?;
+        let (needed, quantised) = (manifest.footprint(folder)?.model, manifest.quantised.is_some());
+        let too_large =
+            |available| Error::Memory { folder: folder.to_owned(), needed, available, quantised };
+        opener.demand(needed, too_large)?;
         let backbone = opener.open(folder.join(&manifest.graphs.backbone), &BACKBONE)?;
         let head = Head::open(&opener, folder, &manifest)?;
         let (forwards, passes, fetches) = Default::default();
@@ -115,6 +129,7 @@ impl OnnxDenoiser {
     /// [`Error::UnknownToken`] and [`Error::Graph`].
     pub fn hidden(&self, ids: &[i64], batch: usize, length: usize) -> Result<Array3<f32>, Error> {
         let words = self.shared.vocabulary.size();
+        self.shared.demand(batch, length)?;
         let inputs = Batch::rectangular(ids, batch, length, words)?.into_tensors();
         let (ids, valid) = self.backbone.named(inputs)?;
         let mut hidden = Array3::zeros((batch, length, self.shared.manifest.hidden_size));
@@ -143,6 +158,7 @@ impl OnnxDenoiser {
             let batch: Vec<&[TokenId]> = part.iter().map(|&i| sequences[i]).collect();
             let inputs = Batch::padded(&batch, 0, &self.shared.vocabulary)?;
             let [size, length] = inputs.shape();
+            self.shared.demand(size, length)?;
             let (ids, valid) = self.backbone.named(inputs.into_tensors())?;
             let mut hidden = Array3::zeros((size, length, width));
             self.backbone.run_into(&[&ids, &valid], &mut hidden)?;
@@ -187,7 +203,8 @@ impl OnnxDenoiser {
     fn run(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let batch = Batch::new(&request.canvases(), 0, &self.shared.vocabulary)?;
         let rows = batch.flat(request.rows)?;
-        let (lengths, [_, length]) = (batch.lengths().to_vec(), batch.shape());
+        let (lengths, [size, length]) = (batch.lengths().to_vec(), batch.shape());
+        self.shared.demand(size, length)?;
         let (ids, valid) = self.backbone.named(batch.into_tensors())?;
         let backbone = || self.backbone.run(&[&ids, &valid]).map(Arc::new);
         let head = |hidden: &_| answer::rows(&self.shared, hidden, rows, request.form);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::ExecutionProvider;
+use crate::memory::shown;
 
 /// Every failure of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +161,40 @@ pub enum Error {
     NoProvider {
         /// Why each one is not.
         reasons: Vec<String>,
+    },
+
+    /// A model takes more memory than is available.
+    #[error(
+        "{} takes about {} of memory, and {} are available: free some{}, or give `ignore memory` to load it all the same",
+        folder.display(), shown(*needed), shown(*available),
+        if *quantised { "" } else { ", export it in fewer bits (`conjoint export --quantize`)" }
+    )]
+    Memory {
+        /// The model's folder.
+        folder: PathBuf,
+        /// Bytes that it would take.
+        needed: u64,
+        /// Bytes that are available.
+        available: u64,
+        /// Whether it has been exported in fewer bits already.
+        quantised: bool,
+    },
+
+    /// A forward takes more memory than is available.
+    #[error(
+        "a forward of {batch} {} of {length} positions takes about {} of memory beside the weights, and {} are available: \
+         give shorter sequences, fewer at once, or `ignore memory` to try it all the same", if *batch == 1 { "sequence" } else { "sequences" },
+        shown(*needed), shown(*available)
+    )]
+    ForwardMemory {
+        /// Sequences.
+        batch: usize,
+        /// Positions of the longest.
+        length: usize,
+        /// Bytes that it would take.
+        needed: u64,
+        /// Bytes that are available.
+        available: u64,
     },
 
     /// The folder holds no readable `conjoint.json`.

@@ -23,6 +23,7 @@ pub struct OnnxOptions {
     pub(crate) threads: usize,
     pub(crate) runtime: Option<PathBuf>,
     pub(crate) head: HeadChoice,
+    pub(crate) ignore_memory: bool,
 }
 
 /// Which output layer a model is opened with. Both sample the same law; where a draw falls outside of the top, the
@@ -80,6 +81,12 @@ impl OnnxOptions {
     /// Opens this output layer.
     pub fn head(self, head: HeadChoice) -> Self {
         Self { head, ..self }
+    }
+
+    /// Loads and runs a model even if that takes more memory than is available, by an estimate. By default both are errors, before
+    /// anything is loaded or run. On a device nothing is estimated.
+    pub fn ignore_memory(self, ignore: bool) -> Self {
+        Self { ignore_memory: ignore, ..self }
     }
 
     /// Loads ONNX Runtime from this library instead of [looking for it](crate::runtime).

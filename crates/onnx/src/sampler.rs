@@ -60,6 +60,11 @@ impl OnnxSamplerLayer {
             }
         }
         let opener = &shared.opener;
+        let (needed, quantised) =
+            (manifest.footprint(folder)?.sampler, manifest.quantised.is_some());
+        let too_large =
+            |available| Error::Memory { folder: folder.to_owned(), needed, available, quantised };
+        opener.demand(needed, too_large)?;
         let passes = match (&manifest.graphs.sampler, &manifest.graphs.sampler_rows) {
             (Some(name), _) => Passes::Sequence(opener.open(folder.join(name), &SAMPLER)?),
             (None, Some(graphs)) => {

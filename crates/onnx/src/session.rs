@@ -10,7 +10,7 @@ use ort::session::{IoBinding, Session};
 use ort::value::{DynValue, TensorRefMut};
 
 use crate::runtime::{self, Runtime};
-use crate::{Error, HeadChoice, OnnxOptions};
+use crate::{Error, HeadChoice, OnnxOptions, memory};
 
 /// The names by which a graph takes and gives.
 pub(crate) struct Signature {
@@ -100,6 +100,19 @@ impl Opener {
         self.options.head
     }
 
+    /// Rejects what takes more memory than is available: bytes, and the error of so many bytes that are.
+    pub fn demand(&self, needed: u64, error: impl FnOnce(u64) -> Error) -> Result<(), Error> {
+        /// What every machine that runs a model has left.
+        const ALWAYS: u64 = 64 << 20;
+        if self.options.ignore_memory || self.is_device() || needed <= ALWAYS {
+            return Ok(());
+        }
+        match memory::available() {
+            Some(available) if available < needed => Err(error(available)),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether graphs keep their outputs on a device of its own.
     pub fn is_device(&self) -> bool {
         self.options.provider.is_device()
@@ -111,7 +124,8 @@ impl Opener {
         let builder = Session::builder(&self.runtime.environment).and_then(|builder| {
             let builder = builder
                 .with_auto_device(AutoDevicePolicy::PreferCPU)?
-                .with_memory_pattern(false)?;
+                .with_memory_pattern(false)?
+                .with_config_entry("session.x64quantprecision", exact_products())?;
             Ok(match self.options.threads {
                 0 => builder,
                 // Idle pools must not spin: the graphs of a model take turns.
@@ -123,6 +137,18 @@ impl Opener {
         });
         self.options.provider.register(builder, self.runtime)
     }
+}
+
+/// Whether ONNX Runtime must turn products of integers into a slower form to be exact, `"1"` or `"0"`.
+///
+/// On x86 processors without VNNI instructions its fast form cuts sums of two products to 16 bits. On others the option would only
+/// make them slower.
+fn exact_products() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    let cuts = !(is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni"));
+    #[cfg(not(target_arch = "x86_64"))]
+    let cuts = false;
+    if cuts { "1" } else { "0" }
 }
 
 fn check(path: &Path, session: &Session, of: &Signature) -> Result<(), Error> {

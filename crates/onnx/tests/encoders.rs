@@ -9,7 +9,7 @@ use common::{
     ENCODERS, OPERATORS, Reference, all_rows, assert_near, canvas, fixture, open, opened,
 };
 use conjoint_core::Denoiser;
-use conjoint_export::{ExportOptions, export};
+use conjoint_export::{ExportOptions, Quantisation, export};
 use conjoint_onnx::OnnxDenoiser;
 use ndarray::{Array3, Axis};
 use tempfile::TempDir;
@@ -116,6 +116,28 @@ fn pickled_weights_are_the_same_model() {
         assert!(logits(out.path()) == expected, "{pickled}");
         export(&ExportOptions::new(folder.path())).unwrap();
         assert!(logits(folder.path()) == expected, "{pickled}, in place");
+    }
+}
+
+/// In 8 bits nearly the same; in 4 bits, with a scale for a whole row of random weights, still alike.
+#[test]
+fn quantised_weights_are_nearly_the_same_model() {
+    for name in ENCODERS {
+        let reference = Reference::of(name);
+        let sequences = sequences(&reference);
+        let expected = rows(&reference.floats("logits"), &sequences);
+        for (quantisation, least) in [(Quantisation::Int8, 0.99), (Quantisation::Int4, 0.5)] {
+            let folder = copy(name, &["config.json", "model.safetensors"]);
+            let mut options = ExportOptions::new(folder.path());
+            options.quantisation = Some(quantisation);
+            export(&options).unwrap();
+            let (logits, _) = computed(&open(folder.path()).unwrap(), &sequences);
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let of_both = (dot(&logits, &logits) * dot(&expected, &expected)).sqrt();
+            let cosine = dot(&logits, &expected) / of_both;
+            println!("{name}, {quantisation}: {cosine}");
+            assert!((least..0.999_999).contains(&cosine), "{name}, {quantisation}: {cosine}");
+        }
     }
 }
 

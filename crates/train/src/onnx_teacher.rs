@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, OnnxOptions};
+use conjoint_onnx::{OnnxDenoiser, OnnxOptions};
 
 use crate::TrainError;
 use crate::teacher::Teacher;
@@ -15,19 +15,12 @@ pub struct OnnxTeacher {
 }
 
 impl OnnxTeacher {
-    /// Opens the folder that `conjoint export` wrote, once a worker, on `provider`; on the processor each copy has
-    /// `threads` threads.
+    /// Opens the folder that `conjoint export` wrote, once a worker, each copy with these options.
     ///
     /// # Errors
     ///
     /// [`TrainError::Teacher`] if the model cannot be opened.
-    pub fn open(
-        folder: &Path,
-        provider: ExecutionProvider,
-        workers: usize,
-        threads: usize,
-    ) -> Result<Self, TrainError> {
-        let options = OnnxOptions::new(provider).threads(threads);
+    pub fn open(folder: &Path, options: &OnnxOptions, workers: usize) -> Result<Self, TrainError> {
         let open = |_| OnnxDenoiser::open(folder, options.clone()).map(Mutex::new);
         let models = (0..workers.max(1)).map(open).collect::<Result<_, _>>();
         Ok(Self { models: models.map_err(|error| TrainError::Teacher(error.into()))? })

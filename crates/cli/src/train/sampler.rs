@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use conjoint::OnnxOptions;
 use conjoint_corpus::Domain;
 use conjoint_lab::Model;
 use conjoint_train::distill::Comparison;
@@ -142,7 +143,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         let reason = "the folder holds an exported model, which training would overwrite";
         return Err(BadFlag::new("--dir", run.dir.display(), reason).into());
     }
-    let ModelArguments { model: base, provider, threads, .. } = &arguments.model;
+    let ModelArguments { model: base, provider, threads, ignore_memory, .. } = &arguments.model;
     let options = SamplerOptions {
         base: base.clone(),
         layers: arguments.layers,
@@ -185,7 +186,8 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     // The teacher opens the graphs anew, once a worker: a model of 30 GB should not stay beside them.
     drop(model);
     let threads = threads.map_or(1, usize::from);
-    let teacher = OnnxTeacher::open(base, *provider, options.run.workers, threads)?;
+    let opened = OnnxOptions::new(*provider).threads(threads).ignore_memory(*ignore_memory);
+    let teacher = OnnxTeacher::open(base, &opened, options.run.workers)?;
     let summary = match &arguments.answers {
         None => train_sampler(&options, &teacher, &trajectories)?,
         Some(file) => {

@@ -14,6 +14,7 @@ use crate::error::ExportError;
 use crate::manifest::{DType, MANIFEST, Manifest};
 use crate::operators::Operators;
 use crate::proto::{GraphProto, ModelProto, TensorProto, element};
+use crate::quantise::Quantisation;
 use crate::sniff;
 use crate::tokens::SpecialTokens;
 use crate::weight_file::WeightFile;
@@ -131,8 +132,18 @@ impl Manifest {
             _ => false,
         };
         let table = backbone.initializer.iter().find(is_table);
-        self.equal(folder, name, "dtype", &self.dtype, table.and_then(dtype).as_ref())?;
         let has = |op: &str| backbone.node.iter().any(|node| node.op_type == op);
+        match table.filter(|table| table.data_type == element::INT8) {
+            None => {
+                self.equal(folder, name, "quantised", &self.quantised, Some(&None))?;
+                self.equal(folder, name, "dtype", &self.dtype, table.and_then(dtype).as_ref())?;
+            }
+            Some(_) => {
+                let blocks = has("MatMulNBits");
+                let bits = if blocks { Quantisation::Int4 } else { Quantisation::Int8 };
+                self.equal(folder, name, "quantised", &self.quantised, Some(&Some(bits)))?;
+            }
+        }
         // The shift alone takes a maximum.
         self.equal(folder, name, "shift", &self.shift, Some(&has("Max")))?;
         let fused = if has("Attention") { Operators::Fused } else { Operators::Portable };
@@ -165,16 +176,19 @@ impl Manifest {
 
 /// Reads a graph, if it is there.
 fn graph(folder: &Path, name: &str, problems: &mut Vec<ExportError>) -> Option<GraphProto> {
-    let path = folder.join(name);
-    if !path.is_file() {
+    if !folder.join(name).is_file() {
         return None;
     }
-    let read = fs::read(&path).map_err(ExportError::io("read", &path)).and_then(|bytes| {
-        let broken = |reason: String| ExportError::Graph { path: path.clone(), reason };
-        let model = ModelProto::decode(&*bytes).map_err(|error| broken(error.to_string()))?;
-        model.graph.ok_or_else(|| broken("the file holds no graph".into()))
-    });
-    read.map_err(|error| problems.push(error)).ok()
+    read_graph(folder, name).map_err(|error| problems.push(error)).ok()
+}
+
+/// Reads a graph.
+pub(crate) fn read_graph(folder: &Path, name: &str) -> Result<GraphProto, ExportError> {
+    let path = folder.join(name);
+    let bytes = fs::read(&path).map_err(ExportError::io("read", &path))?;
+    let broken = |reason: String| ExportError::Graph { path: path.clone(), reason };
+    let model = ModelProto::decode(&*bytes).map_err(|error| broken(error.to_string()))?;
+    model.graph.ok_or_else(|| broken("the file holds no graph".into()))
 }
 
 /// Demands that a weight file is the one that was exported.

@@ -3,11 +3,10 @@ use std::path::{Component, Path};
 
 use safetensors::tensor::Dtype;
 
-use super::dtype;
 use crate::error::ExportError;
 use crate::header::Header;
-use crate::manifest::{DType, MANIFEST, Manifest};
-use crate::proto::{EXTERNAL, GraphProto, TensorProto};
+use crate::manifest::{MANIFEST, Manifest};
+use crate::proto::{EXTERNAL, GraphProto, TensorProto, element};
 
 /// The headers read so far, by file; none where one cannot be read, which is said once.
 type Headers = BTreeMap<String, Option<Header>>;
@@ -69,12 +68,14 @@ fn elsewhere(tensor: &TensorProto, location: &str, header: &Header) -> Option<St
     let number = |key: &str| entry(tensor, key).and_then(|value| value.parse::<u64>().ok());
     let dims: Vec<i64> = info.shape.iter().map(|&size| size as i64).collect();
     let stored = match info.dtype {
-        Dtype::F32 => Some(DType::Float32),
-        Dtype::F16 => Some(DType::Float16),
-        Dtype::BF16 => Some(DType::BFloat16),
+        Dtype::F32 => Some(element::FLOAT),
+        Dtype::F16 => Some(element::FLOAT16),
+        Dtype::BF16 => Some(element::BFLOAT16),
+        Dtype::I8 => Some(element::INT8),
+        Dtype::U8 => Some(element::UINT8),
         _ => None,
     };
-    let asked = (number("offset"), number("length"), &tensor.dims, dtype(tensor));
+    let asked = (number("offset"), number("length"), &tensor.dims, Some(tensor.data_type));
     if asked == (Some(offset), Some(length), &dims, stored) {
         return None;
     }

@@ -1,0 +1,164 @@
+"""What quantised weights cost in quality, and save in bytes and time.
+
+    python bench/quantise.py --conjoint target/release/conjoint --checkpoint models/tiny --sampler tiny-sampler
+    conjoint bench --make-model 896,24,4864,14,2,151936 half --dtype bfloat16
+    python bench/quantise.py --conjoint target/release/conjoint --checkpoint half --quality 0 --batches 1,32
+
+Exports the checkpoint as it is, in 8 and in 4 bits, and runs the graphs with ONNX Runtime. Quality is measured on texts that
+the model itself writes, masked at a rate that is uniform between 5 % and 100 %: the mean KL divergence from the model's
+distribution of a masked token to the quantised one's, in nats, and how often both have the same most probable token. With
+--sampler, the same of a pass of the sampler layer after one more token is revealed, on the hidden states of the model as it is.
+Speed is that of forwards, of which half of the rows meet the output layer; the exports take turns, and medians are compared.
+
+Prints Markdown tables. Needs numpy and onnxruntime.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+import time
+
+import numpy
+import onnxruntime
+
+KINDS = ("float32", "int8", "int4")
+
+
+class Export:
+    """The graphs of one kind of export."""
+
+    def __init__(self, arguments, kind, folder):
+        self.kind, self.folder, self.threads = kind, pathlib.Path(folder) / kind, arguments.threads
+        flags = [] if kind == "float32" else ["--quantize", kind]
+        if arguments.sampler:
+            flags += ["--sampler", arguments.sampler, "--passes", "sequence"]
+        conjoint(arguments, "export", arguments.checkpoint, "--out", str(self.folder), *flags)
+        self.manifest = json.loads((self.folder / "conjoint.json").read_text())
+        self.bytes = sum(file["bytes"] for file in self.manifest["provenance"]["weights"])
+        self.sessions = {}
+
+    def run(self, graph, *inputs):
+        if graph not in self.sessions:
+            options = onnxruntime.SessionOptions()
+            options.enable_mem_pattern = False
+            options.intra_op_num_threads = self.threads
+            path = str(self.folder / f"{graph}.onnx")
+            self.sessions[graph] = onnxruntime.InferenceSession(path, options)
+        session = self.sessions[graph]
+        names = [given.name for given in session.get_inputs()]
+        return session.run(None, dict(zip(names, inputs)))[0]
+
+
+def conjoint(arguments, *command):
+    result = subprocess.run([arguments.conjoint, *command], check=True, capture_output=True, text=True)
+    return result.stdout
+
+
+def log_probabilities(logits, mask_id):
+    logits = logits.astype(numpy.float64)
+    logits[:, mask_id] = -numpy.inf
+    logits -= logits.max(axis=1, keepdims=True)
+    return logits - numpy.log(numpy.exp(logits).sum(axis=1, keepdims=True))
+
+
+def compared(reference, other):
+    """Mean KL divergence in nats, and the share of rows with the same most probable token."""
+    known = numpy.isfinite(reference)
+    gap = numpy.where(known, reference, 0) - numpy.where(known, other, 0)
+    divergence = (numpy.where(known, numpy.exp(reference), 0) * gap).sum(axis=1)
+    return divergence.mean(), (reference.argmax(axis=1) == other.argmax(axis=1)).mean()
+
+
+def quality(arguments, exports):
+    """Of each export: KL and agreement of its forwards, and of its sampler layer's passes."""
+    manifest = exports[0].manifest
+    length, mask_id = manifest["max_positions"], manifest["tokens"]["mask"]
+    written = conjoint(arguments, "generate", "--model", str(exports[0].folder), "--unconditional", "--json",
+                       "--gen-length", str(length), "--num-samples", str(arguments.quality), "--seed", "5")
+    texts = numpy.array([sequence["tokens"] for sequence in json.loads(written)["sequences"]])
+    draw = numpy.random.default_rng(1)
+    masked = draw.uniform(size=texts.shape) < draw.uniform(0.05, 1, (len(texts), 1))
+    masked[:, 0] = True
+    ids, valid = numpy.where(masked, mask_id, texts), numpy.ones(texts.shape, bool)
+    # One more token, the first, and what the layer makes of the others.
+    revealed = numpy.where(numpy.arange(length) == 0, texts, ids)
+    rows, others = (numpy.flatnonzero(ids == mask_id) for ids in (ids, revealed))
+    hidden = exports[0].run("backbone", ids, valid)
+
+    def forward(export):
+        logits = export.run("head", export.run("backbone", ids, valid), rows)
+        return log_probabilities(logits, mask_id)
+
+    def sampler_pass(export):
+        refined = export.run("sampler", revealed, valid, hidden)
+        return log_probabilities(exports[0].run("head", refined, others), mask_id)
+
+    print(f"{len(rows)} masked positions of {len(texts)} texts.\n")
+    print("| weights | bytes | KL, nats | same most probable token | sampler pass, KL | same |")
+    print("|---|--:|--:|--:|--:|--:|")
+    reference = forward(exports[0]), arguments.sampler and sampler_pass(exports[0])
+    for export in exports:
+        divergence, same = compared(reference[0], forward(export))
+        line = f"| {export.kind} | {export.bytes:,} | {divergence:.5f} | {100 * same:.2f} % "
+        if arguments.sampler:
+            divergence, same = compared(reference[1], sampler_pass(export))
+            line += f"| {divergence:.5f} | {100 * same:.2f} % |"
+        else:
+            line += "| – | – |"
+        print(line, flush=True)
+
+
+def speed(arguments, exports):
+    manifest = exports[0].manifest
+    length = min(arguments.length, manifest["max_positions"])
+    draw = numpy.random.default_rng(2)
+    print(f"\n[{length}] positions, {arguments.threads} threads, medians of {arguments.rounds}.\n")
+    print("| weights | bytes | " + " | ".join(f"batch {b}, ms | ratio" for b in arguments.batches) + " |")
+    print("|---|--:|" + "--:|--:|" * len(arguments.batches))
+    seconds = {}
+    for batch in arguments.batches:
+        ids = draw.integers(0, manifest["vocab_size"], (batch, length))
+        valid, rows = numpy.ones(ids.shape, bool), numpy.arange(0, ids.size, 2)
+        for turn in range(arguments.rounds + 1):
+            for export in exports:
+                start = time.perf_counter()
+                export.run("head", export.run("backbone", ids, valid), rows)
+                if turn > 0:  # the first one opens and warms up
+                    seconds.setdefault((export.kind, batch), []).append(time.perf_counter() - start)
+    medians = {key: statistics.median(times) for key, times in seconds.items()}
+    for export in exports:
+        cells = [f"| {export.kind} | {export.bytes:,} "]
+        for batch in arguments.batches:
+            own, plain = medians[export.kind, batch], medians[exports[0].kind, batch]
+            cells.append(f"| {1e3 * own:.1f} | {plain / own:.2f} ")
+        print("".join(cells) + "|", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--conjoint", required=True, help="the command")
+    parser.add_argument("--checkpoint", required=True, help="folder of a checkpoint")
+    parser.add_argument("--sampler", help="folder of its sampler layer's checkpoint")
+    parser.add_argument("--quality", type=int, default=256, help="texts to measure quality on; 0 measures none")
+    parser.add_argument("--batches", default="1,32", help="sequences of a forward; empty measures no speed")
+    parser.add_argument("--length", type=int, default=128, help="positions of a sequence")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    arguments.batches = [int(batch) for batch in arguments.batches.split(",") if batch]
+    # Beside the checkpoint, so that its weights can be linked.
+    beside = os.path.dirname(os.path.abspath(arguments.checkpoint))
+    with tempfile.TemporaryDirectory(dir=beside) as folder:
+        exports = [Export(arguments, kind, folder) for kind in KINDS]
+        if arguments.quality:
+            quality(arguments, exports)
+        if arguments.batches:
+            speed(arguments, exports)
+
+
+if __name__ == "__main__":
+    main()
