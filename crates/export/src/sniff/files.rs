@@ -14,7 +14,9 @@ const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// Rejects a folder in which a file of the checkpoint is a link that leads nowhere, or a pointer of Git LFS.
 pub(super) fn reject_absent(folder: &Path) -> Result<(), ExportError> {
     let of_checkpoint = |name: &String| {
-        COMPANIONS.contains(&name.as_str()) || has_extension(Path::new(name), "safetensors")
+        let path = Path::new(name);
+        let of_weights = ["safetensors", "bin"].iter().any(|end| has_extension(path, end));
+        of_weights || COMPANIONS.contains(&name.as_str())
     };
     for name in names(folder).iter().filter(|name| of_checkpoint(name)) {
         let path = folder.join(name);
@@ -64,6 +66,7 @@ mod tests {
         for name in [
             "config.json",
             "tokenizer.json",
+            "pytorch_model.bin",
             "model.safetensors",
             "model-00001-of-00002.safetensors",
         ] {
