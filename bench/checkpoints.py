@@ -41,8 +41,9 @@ def randomise(state, dtype, seed):
     generator = torch.Generator().manual_seed(seed)
     for name, value in state.items():
         noise = torch.randn(value.shape, generator=generator)
-        wide = "embed_tokens" in name or "wte" in name
-        value.copy_(1 + 0.2 * noise if "norm" in name or "ln_f" in name else (0.6 if wide else 0.15) * noise)
+        wide = "embed" in name or "wte" in name
+        norm = name.endswith("weight") and ("norm" in name.lower() or "ln_f" in name)
+        value.copy_(1 + 0.2 * noise if norm else (0.6 if wide else 0.15) * noise)
         value.copy_(value.to(dtype).float())
 
 
@@ -70,6 +71,28 @@ class Qwen:
     def logits(self, ids):
         mask = torch.zeros(*ids.shape[:1], 1, ids.shape[1], ids.shape[1])
         return self.model(input_ids=ids, attention_mask={"full_attention": mask}, use_cache=False).logits
+
+
+class Encoder:
+    """BERT, ALBERT or ModernBERT, whose attention is full to begin with."""
+
+    def __init__(self, name, dtype, seed=0, **sizes):
+        sizes = dict(vocab_size=WORDS, hidden_size=32, intermediate_size=56, num_hidden_layers=4, num_attention_heads=4,
+                     max_position_embeddings=128, pad_token_id=0, bos_token_id=1, eos_token_id=1, cls_token_id=1,
+                     sep_token_id=1) | sizes
+        config = getattr(transformers, f"{name}Config")(**sizes, attn_implementation="eager")
+        self.model = getattr(transformers, f"{name}ForMaskedLM")(config).float().eval()
+        with torch.no_grad():
+            randomise(self.model.state_dict(), dtype, seed)
+        self.config = config.to_dict() | dict(architectures=[f"{name}ForMaskedLM"], mask_token_id=MASK)
+
+    def tensors(self):
+        seen = set()  # tied tensors are stored once, under their first name
+        return {name: value for name, value in self.model.state_dict().items()
+                if value.is_floating_point() and not (value.data_ptr() in seen or seen.add(value.data_ptr()))}
+
+    def logits(self, ids):
+        return self.model(input_ids=ids).logits
 
 
 class Llada:
@@ -127,7 +150,7 @@ class Llada:
         return self.norm(x, "ln_f") @ state[f"model.transformer.{head}.weight"].T
 
 
-def write(folder, reference, dtype, shards=1, mixed=False, extra=None):
+def write(folder, reference, dtype, shards=1, mixed=False, pickled=False, extra=None):
     """The checkpoint as it is published: one file, or shards with their index; with `mixed`, norms in float32."""
     folder.mkdir(parents=True)
     config = {key: value for key, value in (reference.config | (extra or {})).items() if value != "absent"}
@@ -135,6 +158,9 @@ def write(folder, reference, dtype, shards=1, mixed=False, extra=None):
     keep = lambda name: mixed and "norm" in name
     tensors = {name: (value if keep(name) else value.to(dtype)).contiguous().clone()
                for name, value in reference.tensors().items()}
+    if pickled:
+        torch.save(tensors, folder / "pytorch_model.bin")
+        return
     if shards == 1:
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
         return
@@ -198,6 +224,11 @@ LAYOUTS = [
     ("a2d-qwen2", "as Transformers 5 writes it (`rope_parameters`)", lambda: Qwen("a2d-qwen2", BF16, theta=5e3), dict(dtype=BF16, extra=OF_5), []),
     ("a2d-qwen2", "no `rope_theta`", lambda: Qwen("a2d-qwen2", BF16, theta=1e4), dict(dtype=BF16, extra={"rope_theta": "absent"}), []),
     ("Qwen2ForCausalLM with a mask", "`--shift true`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "true"]),
+    ("BERT", "bfloat16", lambda: Encoder("Bert", BF16), dict(dtype=BF16), []),
+    ("BERT", "float32, `--portable`", lambda: Encoder("Bert", F32), dict(dtype=F32), ["--portable"]),
+    ("BERT", "pytorch_model.bin", lambda: Encoder("Bert", F32), dict(dtype=F32, pickled=True), []),
+    ("ALBERT", "bfloat16", lambda: Encoder("Albert", BF16, embedding_size=16), dict(dtype=BF16), []),
+    ("ModernBERT", "bfloat16", lambda: Encoder("ModernBert", BF16, local_attention=6), dict(dtype=BF16), []),
     ("Qwen2ForCausalLM with a mask", "`--shift false`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "false"]),
 ]
 

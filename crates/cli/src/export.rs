@@ -15,11 +15,12 @@ use crate::progress::Bytes;
 
 /// Write ONNX graphs beside a checkpoint's own weights
 ///
-/// Reads a Hugging Face checkpoint of Dream, LLaDA or a Qwen-based masked diffusion model
-/// (config.json and .safetensors files) and writes backbone.onnx, head.onnx, head-top.onnx, conjoint.json
-/// and, with a sampler checkpoint, sampler.onnx. Weights are not copied: the graphs point into the
-/// .safetensors files. With --quantize they get a file of their own, model-int8.safetensors or
-/// model-int4.safetensors, and the graphs need no other:
+/// Reads a Hugging Face checkpoint of Dream, LLaDA, a Qwen-based masked diffusion model, or a BERT, ALBERT or
+/// ModernBERT for masked language modelling (config.json and .safetensors files) and writes backbone.onnx,
+/// head.onnx, head-top.onnx, conjoint.json and, with a sampler checkpoint, sampler.onnx. Weights are not copied:
+/// the graphs point into the .safetensors files. A pytorch_model.bin is converted to such a file first. With
+/// --quantize they get a file of their own, model-int8.safetensors or model-int4.safetensors, and the graphs need
+/// no other:
 ///
 ///     conjoint export llada-8b --quantize int8 --out llada-8b-int8    # 8 GB, and as much memory to run
 ///     conjoint export llada-8b --quantize int4 --out llada-8b-int4    # 5 GB, further from the model
@@ -48,7 +49,7 @@ pub struct Arguments {
     #[arg(long)]
     portable: bool,
     /// Whether row i of the model's logits predicts position i + 1, where its architecture does not
-    /// settle that [default: yes for Dream, no for LLaDA]
+    /// settle that [default: yes for Dream, no for LLaDA and encoders]
     #[arg(long)]
     shift: Option<bool>,
     /// A key of config.json that conjoint does not know and that changes nothing in what the model computes; may be repeated

@@ -95,6 +95,29 @@ fn a_base_and_its_sampler_layer_go_from_training_to_text() {
     }
 }
 
+/// Its weights are pickled, and its head is a network.
+#[test]
+fn an_encoder_gets_a_sampler_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let [base, layer, model] = ["base", "layer", "model"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&base).unwrap();
+    for name in ["config.json", "pytorch_model.bin"] {
+        std::fs::copy(common::fixtures().join("bert-tiny").join(name), base.join(name)).unwrap();
+    }
+    let export = |more: &[&str]| {
+        let base = base.to_string_lossy();
+        let output = conjoint(&[&["export", &base][..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    export(&[]);
+    let trained = sampler(&base, &layer, "--steps 2 --trajectories 65 --length 12 --prompt=");
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    export(&["--sampler", &layer.to_string_lossy(), "--out", &model.to_string_lossy()]);
+    let line = "--unconditional --gen-length 8 --unmasker joint --schedule per-step:4";
+    let report = common::generate_json(&model, line);
+    assert_eq!(report["sequences"][0]["sampler_calls"], 6);
+}
+
 /// The run's own trajectories, given as a folder, train the same layer; others do not go on with it; and
 /// a file of texts will do as well.
 fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {

@@ -11,7 +11,9 @@ use serde::Deserialize;
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::header::Header;
+use crate::layout::CONVERTED;
 use crate::manifest::{DType, is_plain_name};
+use crate::pickle::PICKLED;
 use crate::quantised;
 
 /// Name of a checkpoint's only weight file.
@@ -98,23 +100,35 @@ pub(crate) struct Checkpoint {
 type Tensors = BTreeMap<String, (PathBuf, u64, TensorInfo)>;
 
 impl Checkpoint {
-    /// Reads the headers of all weight files in a folder.
+    /// Reads the headers of all weight files in a folder; of pickled weights, those of the file that an export made of them.
     pub(crate) fn open(folder: &Path) -> Result<Self, ExportError> {
         let single = folder.join(SINGLE);
+        if single.exists() {
+            return Self::of(folder, &single);
+        }
+        if find_pickled(folder).is_some() {
+            let converted = folder.join(CONVERTED);
+            let hint = "export the checkpoint first, which makes it of pytorch_model.bin";
+            return match converted.exists() {
+                true => Self::of(folder, &converted),
+                false => Err(ExportError::MissingFile { path: converted, hint }),
+            };
+        }
         let mut metadata = BTreeMap::new();
-        let unclaimed = match single.exists() {
-            true => read_single(&single, &mut metadata),
-            false => read_shards(folder, &mut metadata),
-        }?;
+        let unclaimed = read_shards(folder, &mut metadata)?;
+        Ok(Self { folder: folder.into(), unclaimed, metadata })
+    }
+
+    /// Reads the header of a file that holds all tensors of the checkpoint in a folder.
+    pub(crate) fn of(folder: &Path, file: &Path) -> Result<Self, ExportError> {
+        let mut metadata = BTreeMap::new();
+        let unclaimed = read_single(file, &mut metadata)?;
         Ok(Self { folder: folder.into(), unclaimed, metadata })
     }
 
     /// Reads the header of one weight file.
     pub(crate) fn open_file(file: &Path) -> Result<Self, ExportError> {
-        let mut metadata = BTreeMap::new();
-        let unclaimed = read_single(file, &mut metadata)?;
-        let folder = file.parent().unwrap_or(file).into();
-        Ok(Self { folder, unclaimed, metadata })
+        Self::of(file.parent().unwrap_or(file), file)
     }
 
     /// An entry of the files' metadata, and the file that has it.
@@ -252,7 +266,8 @@ fn read_shards(folder: &Path, metadata: &mut Entries) -> Result<Tensors, ExportE
         return Err(ExportError::MissingFile {
             path: folder.join(SINGLE),
             hint: "the weights are read from it, or from the shards that a \
-                   model.safetensors.index.json names; other formats have to be converted first",
+                   model.safetensors.index.json names, or from one pytorch_model.bin; other \
+                   formats, and pickled weights in several files, have to be converted first",
         });
     }
     let text = std::fs::read(&path).map_err(ExportError::io("read", &path))?;
@@ -283,6 +298,13 @@ fn read_shards(folder: &Path, metadata: &mut Entries) -> Result<Tensors, ExportE
         tensors.insert(name, tensor);
     }
     Ok(tensors)
+}
+
+/// The pickled weights of a folder without others.
+pub(crate) fn find_pickled(folder: &Path) -> Option<PathBuf> {
+    let is_there = |name: &str| folder.join(name).exists();
+    let only = is_there(PICKLED) && !is_there(SINGLE) && !is_there(INDEX);
+    only.then(|| folder.join(PICKLED))
 }
 
 /// Reads a folder's `config.json`.

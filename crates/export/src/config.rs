@@ -116,6 +116,11 @@ impl Config {
         }
     }
 
+    /// A truth value, `absent` when absent.
+    pub(crate) fn flag_or(&self, key: &str, absent: bool) -> Result<bool, ExportError> {
+        if self.get(key).is_none() { Ok(absent) } else { self.flag(key) }
+    }
+
     /// Refuses any other value than the one that the graph implements.
     ///
     /// `absent` is what the reference implementation takes when the key is not there.

@@ -100,8 +100,9 @@ pub enum ExportError {
     /// `config.json` describes a model that no graph is built for.
     #[error(
         "{}: unknown architecture: model_type {model_type}, architectures {architectures}; \
-         supported are Dream (model_type \"Dream\"), LLaDA (model_type \"llada\") and masked \
-         diffusion models on Qwen2 or Qwen3",
+         supported are Dream (model_type \"Dream\"), LLaDA (model_type \"llada\"), masked \
+         diffusion models on Qwen2 or Qwen3, and BERT, ALBERT and ModernBERT (model_type \"bert\", \
+         \"albert\", \"modernbert\") with a head for masked language modelling",
         path.display()
     )]
     UnknownArchitecture {
@@ -268,6 +269,19 @@ pub enum ExportError {
     #[error("{}: invalid safetensors header: {reason}", path.display())]
     Header {
         /// The `.safetensors` file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A `pytorch_model.bin` is damaged, is none, or holds what cannot be represented.
+    #[error(
+        "{}: cannot be read as weights that PyTorch saved: {reason}. If `torch.load(…, weights_only=True)` reads it, save it as \
+         model.safetensors from there",
+        path.display()
+    )]
+    Pickle {
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

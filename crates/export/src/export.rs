@@ -11,11 +11,12 @@ use crate::brought::{Brought, checksum};
 use crate::checkpoint::{self, Checkpoint, Tensor};
 use crate::error::ExportError;
 use crate::folder::{Staging, Transfer};
-use crate::layout::{Layout, resolved};
+use crate::layout::{CONVERTED, Layout, resolved};
 use crate::manifest::{Graphs, HeadTop, MANIFEST, Manifest, Provenance, SamplerRows};
 use crate::model::Builder;
 use crate::observer::ExportObserver;
 use crate::operators::Operators;
+use crate::pickle::{self, PICKLED};
 use crate::quantise::{Plan, Quantisation, QuantisedStore};
 use crate::sampler_form::SamplerForm;
 use crate::sniff;
@@ -27,7 +28,7 @@ use crate::weights::{BaseWeights, SamplerWeights, sampler_in};
 /// What to export, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// Folder with `config.json` and `model.safetensors`, or with shards and their index.
+    /// Folder with `config.json` and `model.safetensors`, with shards and their index, or with a `pytorch_model.bin`.
     pub checkpoint: PathBuf,
     /// Folder with the sampler layer's tensors (`drafter.*`), which needs no `config.json`.
     pub sampler: Option<PathBuf>,
@@ -100,7 +101,9 @@ pub(crate) const COMPANIONS: [&str; 11] = [
 
 /// Writes the graphs and the manifest of a checkpoint.
 ///
-/// Weights stay where they are: the graphs point into the `.safetensors` files. Every tensor is
+/// Weights stay where they are: the graphs point into the `.safetensors` files. A `pytorch_model.bin` is converted to such a
+/// file, tensor by tensor: to `model.safetensors` in another folder, to `weights/model.safetensors` in the checkpoint's own.
+/// Nothing that was pickled is run. Every tensor is
 /// checked before anything is written, and `conjoint.json` appears last, so an interrupted export
 /// is never taken for a whole one.
 ///
@@ -134,7 +137,7 @@ pub fn export_observed(
 ) -> Result<Manifest, ExportError> {
     sniff::checkpoint(&options.checkpoint)?;
     options.sampler.as_deref().map_or(Ok(()), sniff::weights)?;
-    let layout = Layout::new(&options.checkpoint, options.out.as_deref());
+    let mut layout = Layout::new(&options.checkpoint, options.out.as_deref());
     checkpoint::reject_adapter(&options.checkpoint)?;
     reject_quantised(options)?;
     let config = checkpoint::read_config(&options.checkpoint)?;
@@ -146,8 +149,20 @@ pub fn export_observed(
         SpecialTokens::find(&config, &options.given_tokens, blueprint.vocab_size)?;
     let head_top = options.head_top.map(|k| HeadTop::new(HEAD_TOP, k, blueprint.vocab_size));
     let head_top = head_top.transpose()?;
-    let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
+    let mut staging = None;
+    let mut checkpoint = match checkpoint::find_pickled(&options.checkpoint) {
+        None => Checkpoint::open(&options.checkpoint)?,
+        Some(bin) => {
+            let staging = staging.insert(Staging::new(&layout.out)?);
+            let made = convert(staging, layout.converted(), &bin)?;
+            layout.made(made.clone());
+            Checkpoint::of(&options.checkpoint, &made)?
+        }
+    };
     let base = BaseWeights::take(&blueprint, &mut checkpoint)?;
+    if options.sampler.is_some() {
+        blueprint.check_sampler(&config)?;
+    }
     let unused = sampler_in(&checkpoint).filter(|_| options.sampler.is_none());
     let sampler = options.sampler.as_ref().map(|folder| {
         let mut checkpoint = Checkpoint::open(folder)?;
@@ -184,7 +199,10 @@ pub fn export_observed(
             Vec::new()
         }
     };
-    let mut staging = Staging::new(&layout.out)?;
+    let mut staging = match staging {
+        Some(staging) => staging,
+        None => Staging::new(&layout.out)?,
+    };
     let mut earlier = Brought::earlier(&layout.out);
     let (mut weights, mut brought) = (Vec::new(), BTreeMap::new());
     for (file, path) in sources {
@@ -196,6 +214,7 @@ pub fn export_observed(
     staging.copy(observer)?;
     if let Some(quantised) = &quantised {
         weights = quantise(&mut staging, quantised, observer)?;
+        layout.discard(&mut staging);
     }
     notes.splice(0..0, notes_of(&blueprint, &base));
     let mut manifest =
@@ -238,8 +257,9 @@ pub fn export_observed(
     let _lock = staging.commit()?;
     earlier.remove(&layout.out);
     // Left by an earlier export; nothing names them any more.
-    for name in [SAMPLER, SAMPLER_CONTEXT, SAMPLER_ROWS, HEAD_TOP] {
-        if manifest.graphs.names().all(|own| own != name) {
+    for name in [SAMPLER, SAMPLER_CONTEXT, SAMPLER_ROWS, HEAD_TOP, CONVERTED] {
+        let mut weights = manifest.provenance.weights.iter().map(|file| file.name.as_str());
+        if manifest.graphs.names().all(|own| own != name) && weights.all(|own| own != name) {
             let _ = fs::remove_file(layout.out.join(name));
         }
     }
@@ -258,7 +278,7 @@ fn reject_quantised(options: &ExportOptions) -> Result<(), ExportError> {
         return Err(ExportError::QuantisedPortable);
     }
     let path = &options.checkpoint;
-    let own = [checkpoint::SINGLE, checkpoint::INDEX];
+    let own = [checkpoint::SINGLE, checkpoint::INDEX, PICKLED];
     match Manifest::read_now(path).ok().and_then(|manifest| manifest.quantised) {
         Some(quantised) if own.iter().all(|name| !path.join(name).exists()) => {
             Err(ExportError::QuantisedCheckpoint { path: path.clone(), quantised })
@@ -316,13 +336,20 @@ fn quantise(
     Ok(weights)
 }
 
+/// Writes pickled weights into the output folder in the other format, and gives the name that the file has until the commit.
+fn convert(staging: &mut Staging, name: &str, bin: &Path) -> Result<PathBuf, ExportError> {
+    let bytes = fs::metadata(bin).map_err(ExportError::io("read", bin))?.len();
+    staging.write_large(name, bytes, |path, file| pickle::convert(bin, file, path))
+}
+
 /// Where the configuration says nothing, or the tensors overrule it.
 fn notes_of(blueprint: &Blueprint, base: &BaseWeights) -> Vec<String> {
-    let own_head = blueprint.tied && base.head != base.embed;
+    let head = &base.head.output.weight;
+    let own_head = blueprint.tied && *head != base.embed.table;
     let of_head = || {
         format!(
             "config.json says that the output layer is the embedding table, but the weights hold another one, {}: that one is used",
-            base.head.name
+            head.name
         )
     };
     blueprint.notes.iter().cloned().chain(own_head.then(of_head)).collect()
@@ -374,7 +401,7 @@ fn manifest(
         ffn_size: blueprint.ffn_size,
         max_positions: blueprint.max_positions,
         tokens,
-        dtype: base.embed.dtype,
+        dtype: base.embed.table.dtype,
         quantised: options.quantisation,
         shift: blueprint.shift,
         operators: options.operators,

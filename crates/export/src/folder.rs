@@ -17,6 +17,8 @@ use crate::observer::ExportObserver;
 pub(crate) struct Staging {
     folder: PathBuf,
     files: Vec<(PathBuf, PathBuf)>,
+    /// Folders that did not exist before, the outermost first.
+    created: Vec<PathBuf>,
     lock: Lock,
     /// Large files that cannot be linked, and where to: [`Staging::copy`] copies them.
     copies: Vec<(PathBuf, PathBuf)>,
@@ -49,13 +51,23 @@ impl Staging {
     /// Begins an export into a folder, which is created where it does not exist. Waits for another export into it to end, and
     /// removes what a killed one left behind.
     pub(crate) fn new(folder: &Path) -> Result<Self, ExportError> {
-        fs::create_dir_all(folder).map_err(unwritable("create", folder, folder))?;
-        let lock = File::open(folder).and_then(|file| file.lock().map(|()| file)).ok();
-        if lock.is_some() {
+        let (files, created, copies) = Default::default();
+        let mut staging = Self { folder: folder.into(), files, created, lock: None, copies };
+        staging.create_folder(folder)?;
+        staging.lock = File::open(folder).and_then(|file| file.lock().map(|()| file)).ok();
+        if staging.lock.is_some() {
             remove_leftovers(folder);
             remove_leftovers(&folder.join(WEIGHTS));
         }
-        Ok(Self { folder: folder.into(), files: Vec::new(), lock, copies: Vec::new() })
+        Ok(staging)
+    }
+
+    fn create_folder(&mut self, folder: &Path) -> Result<(), ExportError> {
+        let missing = folder.ancestors().take_while(|path| !path.exists());
+        let mut missing: Vec<PathBuf> = missing.map(Into::into).collect();
+        missing.reverse();
+        self.created.append(&mut missing);
+        fs::create_dir_all(folder).map_err(unwritable("create", &self.folder, folder))
     }
 
     /// Whether nothing would change.
@@ -104,6 +116,30 @@ impl Staging {
         fill(&temporary, &mut file)?;
         file.sync_all().map_err(unwritable("write", &self.folder, &temporary))?;
         Ok(temporary)
+    }
+
+    /// Leaves out a file that was made where the one under its name is the same; it must be where it is the user's. Whether it stays.
+    pub(crate) fn settle(&mut self, made: &Path, existing: Existing) -> Result<bool, ExportError> {
+        let Some((_, target)) = self.files.iter().find(|(temporary, _)| temporary == made) else {
+            return Ok(false);
+        };
+        if !target.exists() {
+            return Ok(true);
+        }
+        if same_content(made, target)? {
+            self.discard(made);
+            return Ok(false);
+        }
+        match existing {
+            Existing::MustEqual => Err(ExportError::Conflict { path: target.clone() }),
+            Existing::Replace => Ok(true),
+        }
+    }
+
+    /// Leaves out a file that was made.
+    pub(crate) fn discard(&mut self, made: &Path) {
+        let _ = fs::remove_file(made);
+        self.files.retain(|(temporary, _)| temporary != made);
     }
 
     /// Copies the large files that could not be linked.
@@ -181,7 +217,7 @@ impl Staging {
     fn stage(&mut self, name: &str) -> Result<PathBuf, ExportError> {
         let target = self.folder.join(name);
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(unwritable("create", &self.folder, parent))?;
+            self.create_folder(parent)?;
         }
         let mut temporary = target.clone().into_os_string();
         temporary.push(format!(".{}.tmp", std::process::id()));
@@ -194,12 +230,12 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        for (temporary, target) in &self.files {
+        for (temporary, _) in &self.files {
             let _ = fs::remove_file(temporary);
-            // A folder that was made for files which did not get there. One that is not empty stays.
-            if let Some(parent) = target.parent().filter(|parent| *parent != self.folder) {
-                let _ = fs::remove_dir(parent);
-            }
+        }
+        // Folders that were made for files which did not get there. Those that are not empty stay.
+        for folder in self.created.iter().rev() {
+            let _ = fs::remove_dir(folder);
         }
         let _ = fs::remove_dir(self.folder.join(WEIGHTS)); // if nothing came into it
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::brought::Brought;
-use crate::checkpoint::Tensor;
+use crate::checkpoint::{SINGLE, Tensor};
 use crate::error::ExportError;
 use crate::folder::{Existing, Staging, Transfer};
 use crate::store::{Store, Stored};
@@ -22,13 +22,21 @@ pub(crate) struct Layout {
     pub(crate) out: PathBuf,
     /// The graphs go beside the checkpoint's own files.
     pub(crate) in_place: bool,
+    /// The temporary name of weights that were made for this export, if any were.
+    made: Option<PathBuf>,
 }
+
+/// Where weights go that were made of pickled ones, where the checkpoint's own folder is also the output folder: as
+/// `model.safetensors` they would be in the way of weights of later on.
+pub(crate) const CONVERTED: &str = "weights/model.safetensors";
 
 /// What a weight file is to the output folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     /// Its own file already.
     Home,
+    /// Made of the base model's.
+    Made,
     /// The base model's.
     Base,
     /// The sampler layer's.
@@ -40,10 +48,30 @@ impl Layout {
         let checkpoint = resolved(checkpoint);
         let out = out.map_or(checkpoint.clone(), resolved);
         let in_place = checkpoint == out;
-        Self { checkpoint, out, in_place }
+        Self { checkpoint, out, in_place, made: None }
+    }
+
+    /// Name of weights that are made of pickled ones.
+    pub(crate) fn converted(&self) -> &'static str {
+        if self.in_place { CONVERTED } else { SINGLE }
+    }
+
+    /// Notes where weights lie that were made, until they get their name.
+    pub(crate) fn made(&mut self, temporary: PathBuf) {
+        self.made = Some(temporary);
+    }
+
+    /// Leaves out weights that were made, where others were made of them.
+    pub(crate) fn discard(&self, staging: &mut Staging) {
+        if let Some(made) = &self.made {
+            staging.discard(made);
+        }
     }
 
     fn origin(&self, file: &Path) -> Origin {
+        if self.made.as_deref() == Some(file) {
+            return Origin::Made;
+        }
         let folder = file.parent().map(resolved).unwrap_or_default();
         if folder == self.out && resolved(file).starts_with(&self.out) {
             Origin::Home
@@ -58,6 +86,7 @@ impl Layout {
     pub(crate) fn location(&self, file: &Path) -> String {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         match self.origin(file) {
+            Origin::Made => self.converted().into(),
             // The name itself is taken by the symbolic link that leads out of the folder.
             Origin::Base if self.in_place => format!("{WEIGHTS}/{name}"),
             Origin::Base | Origin::Home => name.into(),
@@ -77,6 +106,11 @@ impl Layout {
         let name = self.location(file);
         let (transfer, existing) = match self.origin(file) {
             Origin::Home => return Ok(false),
+            Origin::Made => {
+                let existing =
+                    if self.in_place { Existing::Replace } else { earlier.existing(&name) };
+                return staging.settle(file, existing);
+            }
             // In place nobody asked for a second copy of the weights.
             Origin::Base if self.in_place => (Transfer::Link, Existing::Replace),
             Origin::Base => (Transfer::LinkOrCopy, earlier.existing(&name)),

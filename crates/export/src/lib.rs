@@ -1,7 +1,7 @@
 //! Hugging Face checkpoints of masked diffusion language models as ONNX graphs.
 //!
 //! [`export`] reads a checkpoint folder (`config.json` and `.safetensors` files) and writes three
-//! small graphs and a manifest beside it. No weights are copied: an initializer of a graph is
+//! small graphs and a manifest beside it. No weights are copied, unless they are [pickled](#pickled-weights): an initializer of a graph is
 //! external data at its offset in the checkpoint's own `.safetensors` file, so a 15 GB model
 //! exports in well under a second and lies on disk once. ONNX Runtime is not needed for any of it.
 //!
@@ -30,10 +30,24 @@
 //! # Models
 //!
 //! Dream and its relatives, LLaDA, and masked diffusion models on Qwen2 or Qwen3, with grouped
-//! keys and values, biases, normalised queries and keys, tied embeddings, and shards. A sampler
-//! layer is found by its tensors' names, `drafter.*`, in a folder of its own or among its base
+//! keys and values, biases, normalised queries and keys, tied embeddings, and shards; and encoders
+//! with a head for masked language modelling, BERT, ALBERT and ModernBERT, without a second token
+//! type. A sampler layer is found by its tensors' names, `drafter.*`, in a folder of its own or among its base
 //! model's. An unknown architecture, an option that the graphs do not implement, and a tensor
 //! that is missing, misshapen or left over are errors that name it, before anything is written.
+//!
+//! An encoder's head has layers of its own before the V × D matrix. They are in `head.onnx`, so that
+//! `hidden` is what the encoder's last layer gives. Its sampler layer is a decoder layer all the same:
+//! with norms before attention and feed-forward network, rotary positions with θ = 10,000, ε = 1e-6, and
+//! the sizes of the encoder's layers. It is given the tokens' rows of the embedding table, without
+//! positions and types, in the width of the layers.
+//!
+//! # Pickled weights
+//!
+//! A `pytorch_model.bin` without `.safetensors` files beside it is converted, tensor by tensor, to
+//! `model.safetensors` in another folder, and to `weights/model.safetensors` in the checkpoint's own.
+//! Python's pickles are programs. They are read by a parser that knows what `torch.save` writes, and nothing
+//! of them is run.
 //!
 //! # Precision
 //!
@@ -78,6 +92,8 @@ mod brought;
 mod check;
 mod checkpoint;
 mod config;
+mod encoder;
+mod encoder_weights;
 mod error;
 mod export;
 mod floats;
@@ -91,6 +107,7 @@ mod manifest;
 mod model;
 mod observer;
 mod operators;
+mod pickle;
 mod product;
 mod proto;
 mod quantise;
@@ -107,6 +124,7 @@ mod weights;
 #[cfg(test)]
 mod sanity;
 
+pub use blueprint::Activation;
 pub use error::ExportError;
 pub use export::{ExportOptions, export, export_observed};
 pub use footprint::Footprint;
@@ -115,6 +133,6 @@ pub use observer::ExportObserver;
 pub use operators::Operators;
 pub use quantise::Quantisation;
 pub use sampler_form::SamplerForm;
-pub use tables::{LayerSizes, Tables};
+pub use tables::{HeadTables, HeadTransform, LayerSizes, Tables};
 pub use tokens::{GivenTokens, SpecialTokens, TokenName};
 pub use weight_file::WeightFile;

@@ -40,7 +40,7 @@ pub struct Manifest {
     pub vocab_size: usize,
     /// D: width of a hidden state.
     pub hidden_size: usize,
-    /// Number of decoder layers.
+    /// Number of layers.
     pub layers: usize,
     /// Query heads of a layer.
     pub heads: usize,
@@ -52,7 +52,8 @@ pub struct Manifest {
     pub ffn_size: usize,
     /// Longest sequence that the model's configuration names, prompt included, in tokens.
     ///
-    /// The graphs take any length; beyond this one the model has not been trained.
+    /// Graphs with rotary positions take any length; beyond this one the model has not been trained. Those of BERT and ALBERT
+    /// have a table of so many positions.
     pub max_positions: usize,
     /// Ids with a meaning.
     pub tokens: SpecialTokens,
@@ -87,6 +88,12 @@ pub enum Family {
     Llada,
     /// Another masked diffusion model on a Qwen2 or Qwen3 decoder.
     Qwen,
+    /// BERT: an encoder for masked language modelling, with learned positions.
+    Bert,
+    /// ALBERT: a BERT whose layers share their tensors.
+    Albert,
+    /// ModernBERT: an encoder with rotary positions and local attention.
+    ModernBert,
 }
 
 /// Element types that weights may have.

@@ -6,7 +6,7 @@ use crate::graph::{Attribute, Dim, Graph, Value};
 use crate::operators::{AXIS_0, Frame, Operators, Places};
 use crate::proto::{ModelProto, element};
 use crate::store::Store;
-use crate::weights::{BaseWeights, DecoderLayer, Linear, SamplerWeights};
+use crate::weights::{BaseWeights, BodyWeights, DecoderLayer, Embedding, Linear, SamplerWeights};
 
 pub(crate) const BATCH: Dim = Dim::Any("batch");
 pub(crate) const LENGTH: Dim = Dim::Any("length");
@@ -25,19 +25,23 @@ impl Builder<'_> {
     /// norm, row i belonging to position i.
     pub(crate) fn backbone(&self, weights: &BaseWeights) -> ModelProto {
         let mut graph = Graph::new("backbone", self.store);
-        let (ids, frame) = self.begin(&mut graph);
-        let mut x = self.embed(&mut graph, &weights.embed, &ids);
-        for (number, layer) in weights.layers.iter().enumerate() {
-            x = self.layer(&mut graph, &format!("layers.{number}"), layer, &frame, x);
-        }
-        graph.scope("final");
-        let x = self.norm(&mut graph, &x, &weights.final_norm);
-        let mut hidden =
-            self.by_sequence(&mut graph, &frame.places, &x, self.blueprint.hidden_size);
+        let (x, shape, range) = match &weights.body {
+            BodyWeights::Decoder(layers, norm) => {
+                let (ids, frame) = self.begin(&mut graph);
+                let mut x = self.embed(&mut graph, &weights.embed, &ids);
+                for (number, layer) in layers.iter().enumerate() {
+                    x = self.layer(&mut graph, &format!("layers.{number}"), layer, &frame, x);
+                }
+                graph.scope("final");
+                (self.norm(&mut graph, &x, norm), frame.places.shape, frame.range)
+            }
+            BodyWeights::Encoder(encoder) => self.encode(&mut graph, &weights.embed, encoder),
+        };
+        let mut hidden = self.by_sequence(&mut graph, &shape, &x, self.blueprint.hidden_size);
         if self.blueprint.shift {
             // Row i takes the state at i − 1, and row 0 keeps its own: indices max(i − 1, 0).
             let (zero, one) = (graph.int(0), graph.int(1));
-            let before = graph.op("Sub", &[&frame.range, &one]);
+            let before = graph.op("Sub", &[&range, &one]);
             let before = graph.op("Max", &[&before, &zero]);
             hidden = graph.node("Gather", &[&hidden, &before], &[("axis", Attribute::Int(1))]);
         }
@@ -59,8 +63,13 @@ impl Builder<'_> {
         let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
         let rows = graph.input("rows", element::INT64, &[ROWS]);
         let x = self.by_row(graph, &hidden, self.blueprint.hidden_size);
-        let x = graph.op("Gather", &[&x, &rows]);
-        graph.product(&x, &weights.head, None)
+        let mut x = graph.op("Gather", &[&x, &rows]);
+        if let Some(transform) = &weights.head.transform {
+            x = linear(graph, &x, &transform.dense);
+            x = self.operators.activation(graph, &x, transform.activation);
+            x = self.operators.layer_norm(graph, &x, &transform.norm);
+        }
+        linear(graph, &x, &weights.head.output)
     }
 
     pub(crate) fn vocabulary(&self) -> Dim {
@@ -83,7 +92,8 @@ impl Builder<'_> {
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);
-        let next = self.by_sequence(&mut graph, &frame.places, &next, self.blueprint.hidden_size);
+        let next =
+            self.by_sequence(&mut graph, &frame.places.shape, &next, self.blueprint.hidden_size);
         graph.output(next, "hidden_next", &self.hidden());
         self.finish(graph, "Sampler layer: hidden states given the tokens as they are now.")
     }
@@ -107,17 +117,26 @@ impl Builder<'_> {
 
     /// Inputs and frame of a graph with attention.
     fn begin(&self, graph: &mut Graph) -> (Value, Frame) {
-        let ids = graph.input("input_ids", element::INT64, &[BATCH, LENGTH]);
-        let key_mask = graph.input("key_mask", element::BOOL, &[BATCH, LENGTH]);
+        let [ids, key_mask] = self.sequences(graph);
         let frame = self.operators.frame(graph, self.blueprint, &ids, &key_mask);
         (ids, frame)
     }
 
-    /// Rows of the embedding table.
-    pub(crate) fn embed(&self, graph: &mut Graph, table: &Tensor, ids: &Value) -> Value {
+    /// Inputs of a graph over whole sequences: `input_ids` and `key_mask`.
+    pub(crate) fn sequences(&self, graph: &mut Graph) -> [Value; 2] {
+        let ids = graph.input("input_ids", element::INT64, &[BATCH, LENGTH]);
+        [ids, graph.input("key_mask", element::BOOL, &[BATCH, LENGTH])]
+    }
+
+    /// Tokens as rows of the layers' width, without positions.
+    pub(crate) fn embed(&self, graph: &mut Graph, embed: &Embedding, ids: &Value) -> Value {
         graph.scope("embed");
-        let rows = graph.rows(table, ids);
-        self.by_row(graph, &rows, self.blueprint.hidden_size)
+        let rows = graph.rows(&embed.table, ids);
+        let rows = self.by_row(graph, &rows, embed.table.shape[1]);
+        match &embed.mapping {
+            Some(mapping) => linear(graph, &rows, mapping),
+            None => rows,
+        }
     }
 
     /// x + attention(norm(x)), then x + ffn(norm(x)), on rows [B · T, D].
@@ -165,7 +184,7 @@ impl Builder<'_> {
         let Blueprint { heads, head_dim, .. } = *self.blueprint;
         let q = self.queries(graph, layer, &frame.places, x);
         let [k, v] = self.keys_values(graph, layer, &frame.places, x);
-        let mixed = self.operators.attention(graph, self.blueprint, frame, [&q, &k, &v]);
+        let mixed = self.operators.attention(graph, self.blueprint, &frame.mask, [&q, &k, &v]);
         let mixed = self.by_row(graph, &mixed, heads * head_dim);
         linear(graph, &mixed, &layer.o)
     }
@@ -213,7 +232,7 @@ impl Builder<'_> {
             x = self.by_row(graph, &x, head_dim);
             x = self.norm(graph, &x, norm);
         }
-        self.by_sequence(graph, at, &x, heads * head_dim)
+        self.by_sequence(graph, &at.shape, &x, heads * head_dim)
     }
 
     pub(crate) fn norm(&self, graph: &mut Graph, x: &Value, gain: &Tensor) -> Value {
@@ -227,16 +246,16 @@ impl Builder<'_> {
         graph.op("Reshape", &[x, &shape])
     }
 
-    /// Rows as [B, S, width].
+    /// Rows as [B, S, width], given the `shape` [B, S].
     pub(crate) fn by_sequence(
         &self,
         graph: &mut Graph,
-        at: &Places,
+        shape: &Value,
         x: &Value,
         width: usize,
     ) -> Value {
         let width = graph.ints(&[width as i64]);
-        let shape = graph.node("Concat", &[&at.shape, &width], AXIS_0);
+        let shape = graph.node("Concat", &[shape, &width], AXIS_0);
         graph.op("Reshape", &[x, &shape])
     }
 

@@ -1,18 +1,19 @@
-//! The three operators that exist both ready-made and as a composition of simpler ones.
+//! The operators that exist both ready-made and as a composition of simpler ones, and those of an encoder.
 
 use serde::{Deserialize, Serialize};
 
-use crate::blueprint::Blueprint;
+use crate::blueprint::{Activation, Blueprint};
+use crate::encoder_weights::Norm;
 use crate::graph::{Attribute, Graph, Value};
 use crate::proto::element;
 
-/// Which ONNX operators norms, rotary embeddings and attention are made of.
+/// Which ONNX operators RMS norms, rotary embeddings, attention and GELU are made of.
 ///
 /// Both sets compute the same function, up to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operators {
-    /// `RMSNormalization`, `RotaryEmbedding` and `Attention` of opset 23: the fast ones where a
+    /// `RMSNormalization`, `RotaryEmbedding`, `Attention` and `Gelu` of opset 23: the fast ones where a
     /// provider has them, as ONNX Runtime's CPU provider does.
     #[default]
     Fused,
@@ -25,7 +26,7 @@ pub enum Operators {
 #[derive(Debug)]
 pub(crate) struct Frame {
     /// Which keys are padding. `Fused`: bool [B, 1, T, T]. `Portable`: f32 [B, 1, 1, T], to be added to the scores.
-    mask: Value,
+    pub(crate) mask: Value,
     /// i64 [T]: 0, 1, 2, …
     pub(crate) range: Value,
     /// Where the rows are: all positions of each sequence.
@@ -71,7 +72,7 @@ impl Operators {
         graph.scope("frame");
         let shape = graph.op("Shape", &[input_ids]);
         let (range, length) = range(graph, &shape);
-        let mut angles = angles(graph, blueprint, &range);
+        let mut angles = angles(graph, &Rope::of(blueprint), &range);
 
         let axes = graph.ints(&[1, 2]);
         let keys = graph.op("Unsqueeze", &[key_mask, &axes]); // [B, 1, 1, T]
@@ -102,7 +103,7 @@ impl Operators {
     ) -> [Value; 2] {
         let shape = graph.op("Shape", &[input_ids]);
         let (range, _) = range(graph, &shape);
-        let angles = angles(graph, blueprint, &range);
+        let angles = angles(graph, &Rope::of(blueprint), &range);
         ["Cos", "Sin"].map(|function| graph.op(function, &[&angles]))
     }
 
@@ -158,6 +159,99 @@ impl Operators {
         }
     }
 
+    /// (x − mean(x)) · g / √(var(x) + ε) + b, over the last axis: one operator since opset 17.
+    pub(crate) fn layer_norm(self, graph: &mut Graph, x: &Value, norm: &Norm) -> Value {
+        let mut inputs = vec![x.clone(), graph.weight(&norm.gain)];
+        inputs.extend(norm.bias.as_ref().map(|bias| graph.weight(bias)));
+        let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(norm.eps))];
+        graph.node("LayerNormalization", &inputs.iter().collect::<Vec<_>>(), &attributes)
+    }
+
+    /// f(x), number by number.
+    pub(crate) fn activation(self, graph: &mut Graph, x: &Value, function: Activation) -> Value {
+        match (function, self) {
+            (Activation::Relu, _) => graph.op("Relu", &[x]),
+            (Activation::Silu, _) => {
+                let sigmoid = graph.op("Sigmoid", &[x]);
+                graph.op("Mul", &[x, &sigmoid])
+            }
+            (Activation::Gelu, Self::Fused) => graph.op("Gelu", &[x]),
+            (Activation::Gelu, Self::Portable) => {
+                let root = graph.float(std::f32::consts::FRAC_1_SQRT_2);
+                let inner = graph.op("Mul", &[x, &root]);
+                let inner = graph.op("Erf", &[&inner]);
+                half_of_one_plus(graph, x, &inner)
+            }
+            (Activation::GeluTanh, _) => {
+                let (cubic, root) = (graph.float(0.044715), graph.float(0.797_884_6)); // √(2/π)
+                let one = graph.float(1.0);
+                let square = graph.op("Mul", &[x, x]);
+                let square = graph.op("Mul", &[&square, &cubic]);
+                let inner = graph.op("Add", &[&square, &one]);
+                let inner = graph.op("Mul", &[&inner, x]);
+                let inner = graph.op("Mul", &[&inner, &root]);
+                let inner = graph.op("Tanh", &[&inner]);
+                half_of_one_plus(graph, x, &inner)
+            }
+        }
+    }
+
+    /// Which keys [B, T] the queries may see, in the form that [`attention`](Self::attention) takes: all but padding, or of
+    /// these only those at most `window` away. `range` is i64 \[T\]: 0, 1, 2, …
+    pub(crate) fn mask(
+        self,
+        graph: &mut Graph,
+        key_mask: &Value,
+        [range, length]: [&Value; 2],
+        window: Option<usize>,
+    ) -> Value {
+        let axes = graph.ints(&[1, 2]);
+        let mut keys = graph.op("Unsqueeze", &[key_mask, &axes]); // [B, 1, 1, T]
+        if let Some(window) = window {
+            let (row, column) = (graph.ints(&[0]), graph.ints(&[1]));
+            let keys_at = graph.op("Unsqueeze", &[range, &row]);
+            let queries_at = graph.op("Unsqueeze", &[range, &column]);
+            let distance = graph.op("Sub", &[&queries_at, &keys_at]);
+            let distance = graph.op("Abs", &[&distance]);
+            let window = graph.int(window as i64);
+            let near = graph.op("LessOrEqual", &[&distance, &window]); // [T, T]
+            keys = graph.op("And", &[&keys, &near]); // [B, 1, T, T]
+        }
+        match (self, window) {
+            (Self::Fused, Some(_)) => keys,
+            (Self::Fused, None) => {
+                let (once, vector) = (graph.ints(&[1]), graph.ints(&[-1]));
+                let length = graph.op("Reshape", &[length, &vector]);
+                let full = graph.node("Concat", &[&once, &once, &length, &once], AXIS_0);
+                graph.op("Expand", &[&keys, &full])
+            }
+            (Self::Portable, _) => {
+                let (kept, masked) = (graph.float(0.0), graph.float(MASKED_SCORE));
+                graph.op("Where", &[&keys, &kept, &masked])
+            }
+        }
+    }
+
+    /// All positions of sequences of this `shape` [B, T], with these rotary frequencies.
+    pub(crate) fn rotated(
+        self,
+        graph: &mut Graph,
+        rope: &Rope,
+        [range, shape]: [&Value; 2],
+    ) -> Places {
+        let mut angles = angles(graph, rope, range);
+        let positions = match self {
+            Self::Fused => graph.op("Expand", &[range, shape]),
+            Self::Portable => {
+                let column = graph.ints(&[1]);
+                angles = graph.op("Unsqueeze", &[&angles, &column]);
+                range.clone()
+            }
+        };
+        let [cos, sin] = ["Cos", "Sin"].map(|function| graph.op(function, &[&angles]));
+        Places { cos, sin, positions, shape: shape.clone() }
+    }
+
     /// Split-half RoPE on [B, S, heads · d]: a head's halves (a, b) become
     /// (a cos − b sin, b cos + a sin).
     pub(crate) fn rope(self, graph: &mut Graph, at: &Places, x: &Value, heads: usize) -> Value {
@@ -190,7 +284,7 @@ impl Operators {
         self,
         graph: &mut Graph,
         blueprint: &Blueprint,
-        frame: &Frame,
+        mask: &Value,
         [q, k, v]: [&Value; 3],
     ) -> Value {
         let (heads, kv_heads) = (blueprint.heads as i64, blueprint.kv_heads as i64);
@@ -199,7 +293,7 @@ impl Operators {
         match self {
             Self::Fused => graph.node(
                 "Attention",
-                &[q, k, v, &frame.mask],
+                &[q, k, v, mask],
                 &[
                     ("q_num_heads", Attribute::Int(heads)),
                     ("kv_num_heads", Attribute::Int(kv_heads)),
@@ -222,7 +316,7 @@ impl Operators {
                 let scale = graph.float(scale);
                 let q = graph.op("Mul", &[&q, &scale]);
                 let scores = graph.op("MatMul", &[&q, &k]);
-                let scores = graph.op("Add", &[&scores, &frame.mask]);
+                let scores = graph.op("Add", &[&scores, mask]);
                 let weights = graph.node("Softmax", &[&scores], &[("axis", Attribute::Int(-1))]);
                 let mixed = graph.op("MatMul", &[&weights, &v]);
                 let ungrouped = graph.ints(&[0, heads, -1, head_dim]);
@@ -236,50 +330,65 @@ impl Operators {
     }
 }
 
+/// ½ x (1 + y).
+fn half_of_one_plus(graph: &mut Graph, x: &Value, y: &Value) -> Value {
+    let (one, half) = (graph.float(1.0), graph.float(0.5));
+    let sum = graph.op("Add", &[y, &one]);
+    let product = graph.op("Mul", &[x, &sum]);
+    graph.op("Mul", &[&product, &half])
+}
+
 /// 0, 1, 2, … up to T, of a `shape` [B, T]; and T.
-fn range(graph: &mut Graph, shape: &Value) -> (Value, Value) {
+pub(crate) fn range(graph: &mut Graph, shape: &Value) -> (Value, Value) {
     let (zero, one) = (graph.int(0), graph.int(1));
     let length = graph.op("Gather", &[shape, &one]);
     (graph.op("Range", &[&zero, &length, &one]), length)
 }
 
+/// The frequencies of rotary positions.
+pub(crate) struct Rope {
+    /// Of the constant that holds them.
+    pub(crate) name: &'static str,
+    pub(crate) theta: f32,
+    /// d.
+    pub(crate) head_dim: usize,
+}
+
+impl Rope {
+    /// Of decoder layers.
+    fn of(blueprint: &Blueprint) -> Self {
+        let Blueprint { rope_theta: theta, head_dim, .. } = *blueprint;
+        Self { name: "rope.frequencies", theta, head_dim }
+    }
+
+    /// θ^(−2i/d) for i < d/2, in float32 as the reference implementations compute it.
+    fn frequencies(&self) -> Vec<f32> {
+        let width = self.head_dim as f32;
+        (0..self.head_dim / 2)
+            .map(|pair| self.theta.powf(2.0 * pair as f32 / width).recip())
+            .collect()
+    }
+}
+
 /// The angles of RoPE at positions i64 \[T\]: [T, d/2].
-fn angles(graph: &mut Graph, blueprint: &Blueprint, positions: &Value) -> Value {
+fn angles(graph: &mut Graph, rope: &Rope, positions: &Value) -> Value {
     let column = graph.ints(&[1]);
     let angles = graph.cast(positions, element::FLOAT);
     let angles = graph.op("Unsqueeze", &[&angles, &column]);
-    let frequencies = graph.floats("rope.frequencies", &rope_frequencies(blueprint));
+    let frequencies = graph.floats(rope.name, &rope.frequencies());
     graph.op("Mul", &[&angles, &frequencies])
 }
 
 /// `Concat` along the first axis.
 pub(crate) const AXIS_0: &[(&str, Attribute)] = &[("axis", Attribute::Int(0))];
 
-/// θ^(−2i/d) for i < d/2, in float32 as the reference implementations compute it.
-fn rope_frequencies(blueprint: &Blueprint) -> Vec<f32> {
-    let width = blueprint.head_dim as f32;
-    (0..blueprint.head_dim / 2)
-        .map(|pair| blueprint.rope_theta.powf(2.0 * pair as f32 / width).recip())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use serde_json::json;
 
     #[test]
     fn frequencies_fall_geometrically_from_one() {
-        let blueprint = Blueprint::read(
-            &Config::of(json!({
-                "model_type": "Dream", "vocab_size": 8, "hidden_size": 16, "head_dim": 8,
-                "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
-                "max_position_embeddings": 8, "rope_theta": 1e4, "rms_norm_eps": 1e-6
-            })),
-            None,
-        );
-        let frequencies = rope_frequencies(&blueprint.unwrap());
+        let frequencies = Rope { name: "rope", theta: 1e4, head_dim: 8 }.frequencies();
         for (got, want) in frequencies.iter().zip([1.0, 0.1, 0.01, 0.001]) {
             assert!((got - want).abs() <= 1e-6 * want, "{got} {want}");
         }

@@ -162,7 +162,7 @@ impl Builder<'_> {
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);
-        let next = self.by_sequence(&mut graph, &places, &next, blueprint.hidden_size);
+        let next = self.by_sequence(&mut graph, &places.shape, &next, blueprint.hidden_size);
         let keys_next = joined_layers(&mut graph, keys_next);
         let values_next = joined_layers(&mut graph, values_next);
         graph.output(next, "hidden_next", &[Dim::Any("asked"), ONE, width]);

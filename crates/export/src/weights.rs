@@ -1,12 +1,13 @@
 //! The tensors of a model by their role. Having one means that every shape and type is right.
 
-use crate::blueprint::{Blueprint, LayerNames};
+use crate::blueprint::{Blueprint, Body, LayerNames, Names};
 use crate::checkpoint::{Checkpoint, Tensor};
+use crate::encoder_weights::{EncoderWeights, Transform};
 use crate::error::ExportError;
 use crate::manifest::Family;
 
 /// y = x Wᵀ + b, with W [out, in] as PyTorch stores it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Linear {
     pub(crate) weight: Tensor,
     pub(crate) bias: Option<Tensor>,
@@ -31,11 +32,34 @@ pub(crate) struct DecoderLayer {
 /// The frozen model.
 #[derive(Debug)]
 pub(crate) struct BaseWeights {
-    pub(crate) embed: Tensor,
-    pub(crate) layers: Vec<DecoderLayer>,
-    pub(crate) final_norm: Tensor,
-    /// [V, D]; the embedding table where the two are tied.
-    pub(crate) head: Tensor,
+    pub(crate) embed: Embedding,
+    pub(crate) body: BodyWeights,
+    pub(crate) head: Head,
+}
+
+/// What makes a token a vector of the layers' width D.
+#[derive(Debug)]
+pub(crate) struct Embedding {
+    /// [V, E].
+    pub(crate) table: Tensor,
+    /// From E to D; E is D without it.
+    pub(crate) mapping: Option<Linear>,
+}
+
+/// What makes hidden states of embeddings.
+#[derive(Debug)]
+pub(crate) enum BodyWeights {
+    /// Layers, and the norm behind them.
+    Decoder(Vec<DecoderLayer>, Tensor),
+    Encoder(Box<EncoderWeights>),
+}
+
+/// What makes logits of hidden states.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) transform: Option<Transform>,
+    /// [V, E]; the embedding table where the two are tied.
+    pub(crate) output: Linear,
 }
 
 /// The sampler layer.
@@ -96,25 +120,98 @@ impl BaseWeights {
         checkpoint: &mut Checkpoint,
     ) -> Result<Self, ExportError> {
         checkpoint.reject_quantised()?;
-        let names = blueprint.names;
-        let table = [blueprint.vocab_size, blueprint.hidden_size];
-        let embed = checkpoint.take(&weight(names.embed), &table)?;
-        let prefix = |number| format!("{}{number}.", names.layers);
-        let parts = Parts::of_base(blueprint, checkpoint);
-        let layers = (0..blueprint.layers)
-            .map(|number| {
-                DecoderLayer::take(blueprint, parts, checkpoint, &prefix(number), &names.layer)
-            })
-            .collect::<Result<_, _>>()?;
-        let final_norm = checkpoint.take(&weight(names.final_norm), &[blueprint.hidden_size])?;
-        let head = take_head(blueprint, checkpoint, &embed)?;
-        // RoPE's buffers follow from the configuration.
+        let embed = Embedding::take(blueprint, checkpoint)?;
+        let body = match &blueprint.body {
+            Body::Decoder(names) => take_decoder(blueprint, names, checkpoint)?,
+            Body::Encoder(encoder) => {
+                BodyWeights::Encoder(EncoderWeights::take(blueprint, encoder, checkpoint)?.into())
+            }
+        };
+        let head = Head::take(blueprint, checkpoint, &embed.table)?;
+        let unused = match &blueprint.body {
+            // RoPE's buffers follow from the configuration.
+            Body::Decoder(_) => &[][..],
+            Body::Encoder(encoder) => encoder.names.unused,
+        };
         checkpoint.refuse_unclaimed(|name| {
+            let is_unused = unused.iter().any(|prefix| name.starts_with(prefix));
             let of_sampler = name.starts_with(SAMPLER) || name.contains(&format!(".{SAMPLER}"));
-            !(of_sampler || name.ends_with("rotary_emb.inv_freq"))
+            !(of_sampler || name.ends_with("rotary_emb.inv_freq") || is_unused)
         })?;
-        Ok(Self { embed, layers, final_norm, head })
+        Ok(Self { embed, body, head })
     }
+
+    /// All tensors, in no particular order; those that layers share several times.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        let (layers, norm, encoder) = match &self.body {
+            BodyWeights::Decoder(layers, norm) => (&layers[..], Some(norm), None),
+            BodyWeights::Encoder(encoder) => (&[][..], None, Some(encoder)),
+        };
+        let own = [Some(&self.embed.table), norm].into_iter().flatten();
+        own.chain(self.embed.mapping.iter().flat_map(Linear::tensors))
+            .chain(self.head.tensors())
+            .chain(layers.iter().flat_map(DecoderLayer::tensors))
+            .chain(encoder.into_iter().flat_map(|encoder| encoder.tensors()))
+    }
+}
+
+impl BaseWeights {
+    /// The matrices of its layers; those that layers share several times.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        let (layers, encoder) = match &self.body {
+            BodyWeights::Decoder(layers, _) => (&layers[..], None),
+            BodyWeights::Encoder(encoder) => (&[][..], Some(encoder)),
+        };
+        let own = layers.iter().flat_map(DecoderLayer::matrices);
+        own.chain(encoder.into_iter().flat_map(|encoder| encoder.matrices()))
+    }
+}
+
+impl Embedding {
+    pub(crate) fn take(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Self, ExportError> {
+        let (name, shape) = Self::table(blueprint);
+        let table = checkpoint.take(&weight(name), &shape)?;
+        Ok(Self { table, mapping: Self::take_mapping(blueprint, checkpoint)? })
+    }
+
+    /// Name and shape of the table, [V, E].
+    pub(crate) fn table(blueprint: &Blueprint) -> (&'static str, [usize; 2]) {
+        let (name, width) = match &blueprint.body {
+            Body::Decoder(names) => (names.embed, blueprint.hidden_size),
+            Body::Encoder(encoder) => (encoder.names.embed, encoder.embedding_size),
+        };
+        (name, [blueprint.vocab_size, width])
+    }
+
+    /// Claims all but the table.
+    pub(crate) fn take_mapping(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Option<Linear>, ExportError> {
+        let Body::Encoder(encoder) = &blueprint.body else { return Ok(None) };
+        let shape = [blueprint.hidden_size, encoder.embedding_size];
+        let mapping = encoder.names.mapping;
+        mapping.map(|name| Linear::take(checkpoint, name, shape, true)).transpose()
+    }
+}
+
+fn take_decoder(
+    blueprint: &Blueprint,
+    names: &Names,
+    checkpoint: &mut Checkpoint,
+) -> Result<BodyWeights, ExportError> {
+    let prefix = |number| format!("{}{number}.", names.layers);
+    let parts = Parts::of_base(blueprint, checkpoint);
+    let layers = (0..blueprint.layers)
+        .map(|number| {
+            DecoderLayer::take(blueprint, parts, checkpoint, &prefix(number), &names.layer)
+        })
+        .collect::<Result<_, _>>()?;
+    let final_norm = checkpoint.take(&weight(names.final_norm), &[blueprint.hidden_size])?;
+    Ok(BodyWeights::Decoder(layers, final_norm))
 }
 
 impl SamplerWeights {
@@ -142,7 +239,7 @@ impl SamplerWeights {
             .layer_namings()
             .into_iter()
             .find(|naming| has(checkpoint, 0, naming))
-            .unwrap_or(&blueprint.names.layer);
+            .unwrap_or(blueprint.layer_namings()[0]);
         // At least one, so that a checkpoint without any is told what it lacks.
         let count = (0..).take_while(|&n| has(checkpoint, n, naming)).count().max(1);
         let parts = Parts::of(blueprint, checkpoint, &prefix(0), naming);
@@ -172,40 +269,63 @@ impl SamplerWeights {
     }
 }
 
-impl BaseWeights {
-    /// The matrices of its layers.
-    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
-        self.layers.iter().flat_map(DecoderLayer::matrices)
+impl Head {
+    /// Claims the head of a model with this embedding table.
+    pub(crate) fn take(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+        table: &Tensor,
+    ) -> Result<Self, ExportError> {
+        let weight = take_matrix(blueprint, checkpoint, Self::matrix(blueprint), table)?;
+        let (transform, bias) = Self::take_others(blueprint, checkpoint)?;
+        Ok(Self { transform, output: Linear { weight, bias } })
     }
 
-    /// All tensors, in no particular order.
-    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        [&self.embed, &self.final_norm, &self.head]
-            .into_iter()
-            .chain(self.layers.iter().flat_map(DecoderLayer::tensors))
+    /// Name of the matrix, [V, E].
+    pub(crate) fn matrix(blueprint: &Blueprint) -> &'static str {
+        match &blueprint.body {
+            Body::Decoder(names) => names.head,
+            Body::Encoder(encoder) => encoder.names.output,
+        }
+    }
+
+    /// Claims all but the matrix: what comes before it, and its bias.
+    pub(crate) fn take_others(
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<(Option<Transform>, Option<Tensor>), ExportError> {
+        let Body::Encoder(encoder) = &blueprint.body else { return Ok((None, None)) };
+        let transform = Transform::take(blueprint, encoder, checkpoint)?;
+        let bias = encoder.biases.output.then(|| encoder.take_output_bias(blueprint, checkpoint));
+        Ok((Some(transform), bias.transpose()?))
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.output.tensors().chain(self.transform.iter().flat_map(Transform::tensors))
     }
 }
 
 /// The head's matrix: the embedding table where the two are tied. If the checkpoint holds another one all the same, Transformers 5
 /// uses that one; LLaDA's own code does not, so that there it is an error.
-pub(crate) fn take_head(
+fn take_matrix(
     blueprint: &Blueprint,
     checkpoint: &mut Checkpoint,
-    embed: &Tensor,
+    name: &str,
+    table: &Tensor,
 ) -> Result<Tensor, ExportError> {
-    let name = weight(blueprint.names.head);
+    let name = weight(name);
     if blueprint.tied && !checkpoint.contains(&name) {
-        return Ok(embed.clone());
+        return Ok(table.clone());
     }
-    let head = checkpoint.take(&name, &[blueprint.vocab_size, blueprint.hidden_size])?;
-    if blueprint.tied && head.equals(embed)? {
-        return Ok(embed.clone());
+    let matrix = checkpoint.take(&name, &table.shape)?;
+    if blueprint.tied && matrix.equals(table)? {
+        return Ok(table.clone());
     }
     match blueprint.family {
         Family::Llada if blueprint.tied => {
-            Err(ExportError::TwoHeads { path: head.file, key: "weight_tying", tensor: name })
+            Err(ExportError::TwoHeads { path: matrix.file, key: "weight_tying", tensor: name })
         }
-        _ => Ok(head),
+        _ => Ok(matrix),
     }
 }
 
@@ -217,10 +337,14 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Those of the frozen model.
+    /// Those of the frozen model; of an encoder, those of the decoder layers that go with it.
     pub(crate) fn of_base(blueprint: &Blueprint, checkpoint: &Checkpoint) -> Self {
-        let names = blueprint.names;
-        Self::of(blueprint, checkpoint, &format!("{}0.", names.layers), &names.layer)
+        match &blueprint.body {
+            Body::Decoder(names) => {
+                Self::of(blueprint, checkpoint, &format!("{}0.", names.layers), &names.layer)
+            }
+            Body::Encoder(encoder) => Self { qkv_bias: encoder.biases.attention, qk_norm: false },
+        }
     }
 
     /// Those of the layer with this prefix, and so of all.
@@ -297,7 +421,7 @@ impl DecoderLayer {
 }
 
 impl Linear {
-    fn take(
+    pub(crate) fn take(
         checkpoint: &mut Checkpoint,
         name: &str,
         shape: [usize; 2],
@@ -309,11 +433,11 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         std::iter::once(&self.weight).chain(&self.bias)
     }
 }
 
-fn weight(name: &str) -> String {
+pub(crate) fn weight(name: &str) -> String {
     format!("{name}.weight")
 }

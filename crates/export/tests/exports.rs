@@ -47,6 +47,116 @@ fn the_manifest_says_what_the_configuration_says() {
 }
 
 #[test]
+fn the_manifest_of_an_encoder() {
+    let of = |name: &str| {
+        let folder = copy(name);
+        let manifest = export(&ExportOptions::new(folder.path())).unwrap();
+        assert_eq!(Manifest::read(folder.path()).unwrap(), manifest);
+        assert_eq!(manifest.problems(folder.path()).len(), 0, "{name}");
+        manifest
+    };
+    let bert = of("bert-tiny");
+    assert_eq!((bert.family, bert.shift, bert.layers), (Family::Bert, false, 2));
+    assert_eq!((bert.heads, bert.kv_heads, bert.head_dim, bert.ffn_size), (2, 2, 8, 24));
+    assert_eq!((bert.tokens.mask, bert.tokens.pad, bert.max_positions), (4, Some(0), 24));
+    let albert = of("albert-tiny");
+    assert_eq!((albert.family, albert.hidden_size, albert.layers), (Family::Albert, 16, 4));
+    assert_eq!(of("modernbert-tiny").family, Family::ModernBert);
+    assert_eq!(serde_json::to_value(Family::ModernBert).unwrap(), "modernbert");
+}
+
+/// The same weights pickled: a file of its own beside the graphs, the same in every byte as what the library of the format
+/// writes, and nothing else.
+#[test]
+fn pickled_weights_are_converted_beside_the_graphs() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "pytorch_model.bin"] {
+        fs::copy(fixture("bert-tiny").join(name), folder.path().join(name)).unwrap();
+    }
+    let before = contents(folder.path());
+    let manifest = export(&ExportOptions::new(folder.path())).unwrap();
+    let mut after = contents(folder.path());
+    let converted = after.remove("weights/model.safetensors").unwrap();
+    assert!(converted == fs::read(fixture("bert-tiny").join(WEIGHTS)).unwrap());
+    for name in ["backbone.onnx", "head.onnx", MANIFEST] {
+        assert!(after.remove(name).is_some(), "{name}");
+    }
+    assert!(after == before);
+    assert_eq!(manifest.provenance.weights[0].name, "weights/model.safetensors");
+    assert_eq!(manifest.problems(folder.path()).len(), 0);
+    // A sampler layer is trained on the weights that the graphs point into.
+    assert_eq!(Tables::read(folder.path()).unwrap(), Tables::read(&fixture("bert-tiny")).unwrap());
+    let once = contents(folder.path());
+    export(&ExportOptions::new(folder.path())).unwrap();
+    assert!(contents(folder.path()) == once);
+    // Weights that need no conversion go first, as they do in transformers, and the converted ones are left over.
+    fs::write(folder.path().join(WEIGHTS), &converted).unwrap();
+    let manifest = export(&ExportOptions::new(folder.path())).unwrap();
+    assert_eq!(manifest.provenance.weights[0].name, WEIGHTS);
+    assert!(!folder.path().join("weights/model.safetensors").exists());
+}
+
+#[test]
+fn pickled_weights_become_a_checkpoint_in_another_folder() {
+    let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for name in ["config.json", "pytorch_model.bin"] {
+        fs::copy(fixture("bert-tiny").join(name), folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join("vocab.txt"), "[PAD]\n").unwrap();
+    let mut options = ExportOptions::new(folder.path());
+    options.out = Some(root.path().join("new/folder"));
+    let before = Tables::read(folder.path()).unwrap_err();
+    assert_names(&before, &["weights/model.safetensors", "pytorch_model.bin"]);
+    let out = root.path().join("new/folder");
+    for _ in 0..2 {
+        export(&options).unwrap();
+        let expected =
+            ["backbone.onnx", "config.json", MANIFEST, "head.onnx", WEIGHTS, "vocab.txt"];
+        assert_eq!(names(&out), expected);
+    }
+    export(&ExportOptions::new(&out)).unwrap();
+    // Another model's weights stay.
+    let other = fs::read(fixture("albert-tiny").join(WEIGHTS)).unwrap();
+    fs::remove_file(out.join(WEIGHTS)).unwrap();
+    fs::write(out.join(WEIGHTS), &other).unwrap();
+    assert_names(&export(&options).unwrap_err(), &["model.safetensors", "exists"]);
+    assert!(fs::read(out.join(WEIGHTS)).unwrap() == other);
+    // What fails leaves no folder behind.
+    options.out = Some(root.path().join("a/b"));
+    edit_json(&folder.path().join("config.json"), |config| config["num_hidden_layers"] = json!(3));
+    export(&options).unwrap_err();
+    assert!(!root.path().join("a").exists());
+}
+
+#[test]
+fn a_stored_head_of_an_encoder_wins_over_the_tied_flag() {
+    let folder = copy("bert-tiny");
+    export(&ExportOptions::new(folder.path())).unwrap();
+    let tied = fs::read(folder.path().join("head.onnx")).unwrap();
+    let has = |graph: &[u8], name: &str| String::from_utf8_lossy(graph).contains(name);
+    assert!(has(&tied, "word_embeddings") && !has(&tied, "decoder.weight"));
+    edit_tensors(&folder.path().join(WEIGHTS), |tensors| {
+        tensors.get_mut("cls.predictions.decoder.weight").unwrap().2[0] ^= 1;
+    });
+    let manifest = export(&ExportOptions::new(folder.path())).unwrap();
+    assert!(has(&fs::read(folder.path().join("head.onnx")).unwrap(), "decoder.weight"));
+    assert!(manifest.provenance.notes[0].contains("cls.predictions.decoder.weight"));
+}
+
+#[test]
+fn heads_of_an_odd_width_have_no_sampler_layer() {
+    let folder = copy("bert-tiny");
+    edit_json(&folder.path().join("config.json"), |config| {
+        config["num_attention_heads"] = json!(16)
+    });
+    export(&ExportOptions::new(folder.path())).unwrap();
+    let mut options = ExportOptions::new(folder.path());
+    options.sampler = Some(fixture("adjust-albert-tiny"));
+    assert_names(&export(&options).unwrap_err(), &["num_attention_heads", "even"]);
+    assert_names(&Tables::read(folder.path()).unwrap_err(), &["num_attention_heads", "even"]);
+}
+
+#[test]
 fn in_place_only_graphs_and_manifest_are_added() {
     let folder = copy("dream-tiny");
     let before = contents(folder.path());

@@ -170,13 +170,65 @@ fn the_tables_are_those_of_the_graphs() {
         let quantised = Tables::read(folder.path()).unwrap();
         assert_eq!(quantised.sizes, plain.sizes);
         assert_eq!(quantised.embedding, decoded(&own, table, manifest.hidden_size), "{name}");
-        assert_eq!(quantised.head == quantised.embedding, plain.head == plain.embedding, "{name}");
+        let tied = |tables: &Tables| tables.head.matrix == tables.embedding;
+        assert_eq!(tied(&quantised), tied(&plain), "{name}");
         let largest = |table: &[f32]| table.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
-        let step = largest(&plain.head) / 127.0;
-        for (own, plain) in quantised.head.iter().zip(&plain.head) {
+        let step = largest(&plain.head.matrix) / 127.0;
+        for (own, plain) in quantised.head.matrix.iter().zip(&plain.head.matrix) {
             assert!((own - plain).abs() <= step, "{name}");
         }
     }
+}
+
+/// The matrices of the layers and the two tables; the network of the head stays as it is.
+#[test]
+fn encoders_have_their_matrices_in_fewer_bits() {
+    for name in ["bert-tiny", "bert-untied", "albert-tiny", "modernbert-biased"] {
+        for quantisation in Quantisation::ALL {
+            let folder = copy(name);
+            let plain = Tables::read(folder.path()).unwrap();
+            let manifest = export(&options(folder.path(), quantisation)).unwrap();
+            assert_eq!(manifest.problems(folder.path()).len(), 0, "{name} {quantisation}");
+            let own = read(&folder.path().join(format!("model-{quantisation}.safetensors")));
+            let coded = own.keys().filter(|name| name.ends_with(&format!(".{quantisation}")));
+            let layers =
+                coded.filter(|name| !name.contains("embeddings") && !name.contains("decoder"));
+            let distinct = match name {
+                "albert-tiny" => 4 * 6,
+                "modernbert-biased" => 3 * 4,
+                _ => 2 * 6,
+            };
+            assert_eq!(layers.count(), distinct, "{name} {quantisation}");
+            let quantised = Tables::read(folder.path()).unwrap();
+            assert_eq!(quantised.head.transform, plain.head.transform, "{name}");
+            assert_eq!(quantised.head.bias, plain.head.bias, "{name}");
+            assert!(quantised.head.matrix != plain.head.matrix, "{name}");
+            let square = |table: &[f32]| table.iter().map(|x| x * x).sum::<f32>();
+            let pairs = quantised.embedding.iter().zip(&plain.embedding);
+            let off: Vec<f32> = pairs.map(|(own, plain)| own - plain).collect();
+            assert!(square(&off) < 1e-4 * square(&plain.embedding), "{name}");
+        }
+    }
+}
+
+/// The converted weights are only on the way.
+#[test]
+fn pickled_weights_are_quantised_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "pytorch_model.bin"] {
+        fs::copy(common::fixture("bert-tiny").join(name), folder.path().join(name)).unwrap();
+    }
+    for _ in 0..2 {
+        export(&options(folder.path(), Quantisation::Int8)).unwrap();
+        let files = contents(folder.path()).into_keys();
+        let weights: Vec<_> = files.filter(|name| name.ends_with(".safetensors")).collect();
+        assert_eq!(weights, ["model-int8.safetensors"]);
+        assert!(!folder.path().join("weights").exists());
+    }
+    let of_plain = copy("bert-tiny");
+    export(&options(of_plain.path(), Quantisation::Int8)).unwrap();
+    let read = |folder: &Path| fs::read(folder.join("model-int8.safetensors")).unwrap();
+    assert!(read(folder.path()) == read(of_plain.path()));
 }
 
 #[test]

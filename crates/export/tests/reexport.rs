@@ -230,3 +230,25 @@ fn exports_at_once_leave_a_whole_one() {
     let graphs: Vec<_> = names.iter().filter(|name| name.ends_with(".onnx")).collect();
     assert_eq!(graphs.len(), manifest.graphs.names().count(), "{graphs:?}");
 }
+
+/// Weights that an export made of pickled ones are what it brought.
+#[test]
+fn converted_weights_are_replaced_with_those_that_they_were_made_of() {
+    let (folder, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for name in ["config.json", "pytorch_model.bin"] {
+        fs::copy(fixture("bert-tiny").join(name), folder.path().join(name)).unwrap();
+    }
+    let options = into(&folder, out.path());
+    let first = export(&options).unwrap();
+    assert!(first.provenance.brought.contains_key(WEIGHTS));
+    let before = contents(out.path());
+    export(&options).unwrap();
+    assert!(contents(out.path()) == before);
+    // Of another checkpoint, with weights of its own.
+    let dream = copy("dream-tiny");
+    export(&into(&dream, out.path())).unwrap();
+    sound(out.path());
+    export(&options).unwrap();
+    sound(out.path());
+    assert!(contents(out.path())[WEIGHTS] == before[WEIGHTS]);
+}

@@ -124,10 +124,107 @@ fn a_tensor_that_the_graph_would_ignore() {
 #[test]
 fn weights_in_another_format_only() {
     let folder = copy("dream-tiny");
-    fs::rename(folder.path().join(WEIGHTS), folder.path().join("pytorch_model.bin")).unwrap();
+    for name in ["model.gguf", "pytorch_model-00001-of-00002.bin"] {
+        fs::copy(folder.path().join(WEIGHTS), folder.path().join(name)).unwrap();
+    }
+    fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
     let error = refused(&folder);
     assert!(matches!(error, ExportError::MissingFile { .. }), "{error}");
-    assert_names(&error, &[WEIGHTS, "converted"]);
+    assert_names(&error, &[WEIGHTS, "pytorch_model.bin", "converted"]);
+}
+
+/// The weights of a fixture, pickled, in a folder without others.
+fn pickled(file: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(fixture("bert-tiny").join("config.json"), folder.path().join("config.json")).unwrap();
+    fs::copy(fixture("bert-tiny").join(file), folder.path().join(PICKLED)).unwrap();
+    folder
+}
+
+const PICKLED: &str = "pytorch_model.bin";
+
+#[test]
+fn pickled_weights_cut_short_anywhere() {
+    for file in [PICKLED, "legacy.bin"] {
+        let folder = pickled(file);
+        let path = folder.path().join(PICKLED);
+        let whole = fs::read(&path).unwrap();
+        let lengths = [0, 1, 7, 100, 1000, 5000, 20_000, whole.len() - 1];
+        for length in lengths {
+            fs::write(&path, &whole[..length]).unwrap();
+            let error = refused(&folder);
+            assert!(matches!(error, ExportError::Pickle { .. }), "{file}, {length}: {error}");
+            assert_names(&error, &[PICKLED, ".safetensors"]);
+        }
+    }
+}
+
+/// A program for Python, which nobody runs; and tensors that are large in name only.
+#[test]
+fn pickled_weights_that_are_something_else() {
+    let folder = pickled(PICKLED);
+    let path = folder.path().join(PICKLED);
+    let mark = folder.path().join("mark");
+    let shell = format!("touch {}", mark.display());
+    let mut program = b"\x80\x02cposix\nsystem\nX".to_vec();
+    program.extend((shell.len() as u32).to_le_bytes());
+    program.extend(shell.as_bytes());
+    program.extend(b"\x85R.");
+    for bytes in [&program[..], b"version https://git-lfs.github.com/spec/v1\n"] {
+        fs::write(&path, bytes).unwrap();
+        assert_names(&refused(&folder), &[PICKLED]);
+        assert!(!mark.exists());
+    }
+    let folder = pickled("expanded.bin");
+    assert_names(&refused(&folder), &[PICKLED, "bytes"]);
+}
+
+#[test]
+fn an_encoder_without_its_head_or_with_other_sizes() {
+    let missing = |name: &str, tensor: &str| {
+        let folder = copy(name);
+        edit_tensors(&folder.path().join(WEIGHTS), |tensors| drop(tensors.remove(tensor)));
+        let error = refused(&folder);
+        assert!(matches!(error, ExportError::MissingTensor { .. }), "{error}");
+        assert_names(&error, &[tensor]);
+    };
+    missing("bert-tiny", "cls.predictions.transform.dense.weight");
+    missing("bert-tiny", "bert.encoder.layer.1.output.LayerNorm.bias");
+    missing("bert-untied", "cls.predictions.decoder.weight");
+    missing("albert-tiny", "albert.encoder.embedding_hidden_mapping_in.bias");
+    missing("albert-tiny", "predictions.bias");
+    missing("modernbert-tiny", "decoder.bias");
+    missing("modernbert-biased", "model.layers.1.mlp.Wi.bias");
+    for (name, key, value, tensor) in [
+        ("bert-tiny", "type_vocab_size", 3, "bert.embeddings.token_type_embeddings.weight"),
+        ("bert-tiny", "max_position_embeddings", 25, "bert.embeddings.position_embeddings.weight"),
+        ("albert-tiny", "embedding_size", 16, "albert.embeddings.word_embeddings.weight"),
+        ("modernbert-tiny", "intermediate_size", 24, "model.layers.0.mlp.Wi.weight"),
+    ] {
+        let folder = copy(name);
+        edit_json(&folder.path().join("config.json"), |config| config[key] = json!(value));
+        let error = refused(&folder);
+        assert!(matches!(error, ExportError::TensorShape { .. }), "{error}");
+        assert_names(&error, &[tensor]);
+    }
+}
+
+/// A layer that a configuration leaves out, and a group that no layer belongs to.
+#[test]
+fn tensors_of_an_encoder_that_the_graph_would_ignore() {
+    for (name, key, value, tensor) in [
+        ("bert-tiny", "num_hidden_layers", json!(1), "bert.encoder.layer.1."),
+        ("albert-tiny", "num_hidden_groups", json!(1), "albert_layer_groups.1."),
+        ("albert-tiny", "inner_group_num", json!(1), "albert_layer_groups.0.albert_layers.1."),
+        ("modernbert-biased", "norm_bias", json!(false), "norm.bias"),
+        ("modernbert-tiny", "decoder_bias", json!(false), "decoder.bias"),
+    ] {
+        let folder = copy(name);
+        edit_json(&folder.path().join("config.json"), |config| config[key] = value);
+        let error = refused(&folder);
+        assert!(matches!(error, ExportError::UnexpectedTensor { .. }), "{error}");
+        assert_names(&error, &[tensor, WEIGHTS]);
+    }
 }
 
 #[test]

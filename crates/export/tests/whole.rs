@@ -43,11 +43,16 @@ fn whole() -> TempDir {
 
 #[test]
 fn sound_exports_have_no_problem() {
-    let adjust = copy("adjust-dream-tiny");
+    let (adjust, of_albert) = (copy("adjust-dream-tiny"), copy("adjust-albert-tiny"));
     for operators in [Operators::Fused, Operators::Portable] {
-        for (name, sampler) in
-            [("dream-tiny", Some(&adjust)), ("llada-tiny", None), ("dream-tied-bf16-sharded", None)]
-        {
+        for (name, sampler) in [
+            ("dream-tiny", Some(&adjust)),
+            ("llada-tiny", None),
+            ("dream-tied-bf16-sharded", None),
+            ("bert-untied", None),
+            ("albert-tiny", Some(&of_albert)),
+            ("modernbert-biased", None),
+        ] {
             let folder = exported(name, sampler, operators);
             assert_eq!(problems(folder.path()), [""; 0], "{name} {operators:?}");
         }

@@ -123,8 +123,8 @@ impl OnnxDenoiser {
         OnnxSamplerLayer::open(&self.folder, self)
     }
 
-    /// Hidden states [B, T, D] of token ids [B · T], without padding: what the output layer
-    /// multiplies, with the model's shift applied, so that row i belongs to position i.
+    /// Hidden states [B, T, D] of token ids [B · T], without padding: what the output head
+    /// is given, with the model's shift applied, so that row i belongs to position i.
     ///
     /// # Errors
     /// [`Error::Shape`] if there are not B · T ids, [`Error::EmptyBatch`],

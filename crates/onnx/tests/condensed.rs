@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{OPERATORS, all_rows, fixture, max_difference};
+use common::{ENCODERS, OPERATORS, all_rows, fixture, max_difference};
 use conjoint_core::condensed::{Condensed, Rows, TopKRequest, TopKRows};
 use conjoint_core::denoiser::{Form, Request, Shown};
 use conjoint_core::draw::Argmax;
@@ -98,7 +98,8 @@ fn assert_condensed(what: &str, rows: &Condensed, beliefs: &Beliefs, k: usize) {
 
 #[test]
 fn models() {
-    for name in ["dream-tiny", "dream-tied-bf16-sharded", "llada-tiny"] {
+    let decoders = ["dream-tiny", "dream-tied-bf16-sharded", "llada-tiny"];
+    for name in decoders.into_iter().chain(ENCODERS) {
         for operators in OPERATORS {
             let (_folder, [dense, model]) = both(name, 7, operators);
             let canvases = canvases(&model);

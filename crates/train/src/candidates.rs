@@ -31,7 +31,7 @@ pub(crate) fn candidates(
     let flat: Vec<i32> = positions.iter().map(|(b, i)| (b * length + i) as i32).collect();
     let flat = TensorData::new(flat, [positions.len()]);
     let flat = Tensor::from_data(flat, &hidden.device());
-    let log_p = log_probabilities(&rows(hidden, &flat), &tables.head());
+    let log_p = log_probabilities(&rows(hidden, &flat), tables.head());
     let vocabulary = log_p.dims()[1];
     let values: Vec<f32> = log_p.into_data().iter().collect();
     let candidate = |(&(_, position), row): (&(usize, usize), &[f32])| {

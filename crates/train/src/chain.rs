@@ -6,6 +6,7 @@ use conjoint_trajectory::Trajectory;
 use crate::TrainError;
 use crate::candidates::{Candidate, candidates};
 use crate::distill::{Pass, Start, Target};
+use crate::head::Head;
 use crate::masking::MaskedRow;
 use crate::row_passes::Slots;
 use crate::tables::Tables;
@@ -158,8 +159,8 @@ impl<T: Teacher> Frozen<'_, T> {
         Tensor::from_data(TensorData::new(ids, shape), &self.device())
     }
 
-    /// The head, [V, D].
-    pub fn head(&self) -> Tensor<2> {
+    /// The output head.
+    pub fn head(&self) -> &Head {
         self.tables.head()
     }
 

@@ -4,6 +4,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
 use crate::divergence::Divergence;
+use crate::head::Head;
 use crate::row_passes::{RowPasses, Slots};
 use crate::sampler::SamplerModule;
 
@@ -66,11 +67,11 @@ pub struct Target {
 /// Σ_j Σ_rows weight · ( Δ(p_base(· | xʲ), p_sampler(· | xʲ, hʲ)) + λ₁ smoothL1(hʲ, h_base(xʲ)) + λ₂ smoothL1(hʲ, h⁰) )
 /// ```
 ///
-/// with `head` the frozen head [V, D], both distributions at temperature τ and Δ multiplied for it, see [`Comparison`], and
+/// with `head` the frozen head, both distributions at temperature τ and Δ multiplied for it, see [`Comparison`], and
 /// smoothL1 averaged over D. Gradients flow through the whole chain.
 pub fn loss(
     layer: &SamplerModule,
-    head: &Tensor<2>,
+    head: &Head,
     start: &Start,
     passes: &[Pass],
     comparison: Comparison,
@@ -134,12 +135,12 @@ pub(crate) fn rows(hidden: &Tensor<3>, rows: &Tensor<1, Int>) -> Tensor<2> {
 }
 
 /// Hidden states [N, D] → log-probabilities [N, V].
-pub(crate) fn log_probabilities(hidden: &Tensor<2>, head: &Tensor<2>) -> Tensor<2> {
+pub(crate) fn log_probabilities(hidden: &Tensor<2>, head: &Head) -> Tensor<2> {
     tempered_log_probabilities(hidden, head, 1.0)
 }
 
-fn tempered_log_probabilities(hidden: &Tensor<2>, head: &Tensor<2>, temperature: f64) -> Tensor<2> {
-    let logits = hidden.clone().matmul(head.clone().transpose());
+fn tempered_log_probabilities(hidden: &Tensor<2>, head: &Head, temperature: f64) -> Tensor<2> {
+    let logits = head.logits(hidden.clone());
     log_softmax(if temperature == 1.0 { logits } else { logits.div_scalar(temperature) }, 1)
 }
 
@@ -169,8 +170,12 @@ mod tests {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
-    fn head(device: &Device) -> Tensor<2> {
+    fn matrix(device: &Device) -> Tensor<2> {
         numbers([8, 16], 0.1, device)
+    }
+
+    fn head(device: &Device) -> Head {
+        Head::plain(matrix(device))
     }
 
     /// Two passes over [2, 6, 16], compared at three rows after the second or after both.
@@ -239,7 +244,7 @@ mod tests {
             value(loss(&layer, &head(&device), &start, &passes(&device, false), comparison))
         };
         // A model whose logits are divided by τ already, compared at 1, costs 1/τ² as much.
-        let cool = head(&device).div_scalar(3.0);
+        let cool = Head::plain(matrix(&device).div_scalar(3.0));
         let passes = passes(&device, false);
         let divided = value(loss(&layer, &cool, &start, &passes, Comparison::default()));
         assert!((at(3.0) - 9.0 * divided).abs() < 1e-5, "{} {divided}", at(3.0));

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use crate::chain::Batch;
 use crate::distill::{Unrolled, log_probabilities, rows};
 use crate::divergence::kl;
+use crate::head::Head;
 use crate::sampler::SamplerModule;
 
 /// Weighted sums of one depth's figures.
@@ -34,7 +35,7 @@ impl Figures {
     }
 
     /// Measures `layer` on the states of `batch`.
-    pub fn add(&mut self, layer: &SamplerModule, head: &Tensor<2>, batch: &Batch) {
+    pub fn add(&mut self, layer: &SamplerModule, head: &Head, batch: &Batch) {
         let start = &batch.start.hidden;
         let mut unrolled = Unrolled::new(layer, &batch.start);
         for (depth, pass) in self.depths.iter_mut().zip(&batch.passes) {

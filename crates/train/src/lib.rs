@@ -52,6 +52,7 @@ pub mod divergence;
 pub mod dream;
 mod error;
 mod figures;
+pub mod head;
 mod identity;
 mod json;
 pub mod kept;

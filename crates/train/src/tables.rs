@@ -7,6 +7,7 @@ use conjoint_export::LayerSizes;
 
 use crate::TrainError;
 use crate::config::{DreamConfig, check};
+use crate::head::Head;
 
 /// All of a frozen model that is in memory while its sampler layer is trained; the rest answers as a
 /// [`Teacher`](crate::teacher::Teacher).
@@ -14,8 +15,7 @@ use crate::config::{DreamConfig, check};
 pub(crate) struct Tables {
     /// [V, D].
     embedding: Tensor<2>,
-    /// [V, D].
-    head: Tensor<2>,
+    head: Head,
     config: DreamConfig,
 }
 
@@ -30,8 +30,8 @@ impl Tables {
             conjoint_export::Tables::read(folder)?;
         let config = config(&sizes)?;
         let shape = [sizes.vocab_size, sizes.hidden_size];
-        let tensor = |values| Tensor::from_data(TensorData::new(values, shape), device);
-        Ok(Self { embedding: tensor(embedding), head: tensor(head), config })
+        let embedding = Tensor::from_data(TensorData::new(embedding, shape), device);
+        Ok(Self { embedding, head: Head::read(head, &sizes, device)?, config })
     }
 
     /// The sizes of the model's layers, and so of its sampler layer.
@@ -39,9 +39,9 @@ impl Tables {
         &self.config
     }
 
-    /// The output layer, [V, D].
-    pub fn head(&self) -> Tensor<2> {
-        self.head.clone()
+    /// The output head.
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
     /// Ids [B, T] → embeddings [B, T, D].
@@ -59,7 +59,7 @@ impl Tables {
     pub fn on(&self, device: &Device) -> Self {
         Self {
             embedding: self.embedding.clone().to_device(device),
-            head: self.head.clone().to_device(device),
+            head: self.head.on(device),
             config: self.config.clone(),
         }
     }
@@ -97,7 +97,7 @@ impl Tables {
     /// Those of a model in memory.
     pub fn of(model: &crate::dream::DreamModule) -> Self {
         let embedding = model.embed_tokens.weight.val().mul_scalar(model.embed_scale());
-        Self { embedding, head: model.head(), config: model.config().clone() }
+        Self { embedding, head: Head::plain(model.head()), config: model.config().clone() }
     }
 }
 
@@ -105,16 +105,23 @@ impl Tables {
 mod tests {
     use super::*;
     use crate::checkpoint;
-    use crate::testing::fixture;
+    use crate::sampler::SamplerModule;
+    use crate::testing::{self, fixture};
 
     #[test]
     fn the_tables_are_those_of_the_whole_model() {
         let device = Device::default();
         let tables = Tables::read(&fixture("dream-tiny"), &device).unwrap();
         let whole = checkpoint::load(&fixture("dream-tiny"), &device).unwrap();
-        assert_eq!(tables.head().to_data(), whole.head().to_data());
-        let ids = || Tensor::from_data(TensorData::new(vec![3i32, 7, 1, 0, 2, 9], [2, 3]), &device);
-        assert_eq!(tables.embed(ids()).to_data(), whole.embed(ids()).to_data());
+        let ids = |ids: Vec<i32>, shape: [usize; 2]| -> Tensor<2, Int> {
+            Tensor::from_data(TensorData::new(ids, shape), &device)
+        };
+        let hidden = whole.embed(ids(vec![3, 7], [1, 2])).reshape([2, whole.config().hidden_size]);
+        let expected = hidden.clone().matmul(whole.head().transpose());
+        let logits = tables.head().logits(hidden);
+        assert_eq!(logits.to_data(), expected.to_data());
+        let six = || ids(vec![3, 7, 1, 0, 2, 9], [2, 3]);
+        assert_eq!(tables.embed(six()).to_data(), whole.embed(six()).to_data());
         let expected = whole.config();
         let ours = tables.config();
         assert_eq!(
@@ -128,11 +135,35 @@ mod tests {
         assert_eq!(ours.mask_token_id, expected.mask_token_id);
     }
 
+    /// A factorised table is multiplied out: rows are what the reference's layer was given.
+    #[test]
+    fn an_encoders_layer_has_its_sizes_and_agrees_with_the_reference() {
+        let device = Device::default();
+        let tables = Tables::read(&fixture("albert-tiny"), &device).unwrap();
+        let config = tables.config();
+        assert_eq!((config.hidden_size, config.intermediate_size, config.qkv_bias), (16, 24, true));
+        assert_eq!((config.rope_theta, config.rms_norm_eps as f32), (1e4, 1e-6));
+        let folder = fixture("adjust-albert-tiny");
+        let layer =
+            SamplerModule::load(&folder.join("model.safetensors"), config, &device).unwrap();
+        let reference = folder.join("reference.safetensors");
+        let mut hidden = testing::tensor::<3>(&reference, "step0.hidden", &device);
+        for step in 1..=3 {
+            let ids = testing::ids(&reference, &format!("step{step}.input_ids"), &device);
+            hidden = layer.forward(tables.embed(ids), hidden);
+            testing::assert_close(&hidden, &reference, &format!("step{step}.hidden"), 1e-4);
+            let [batch, length, width] = hidden.dims();
+            let logits = tables.head().logits(hidden.clone().reshape([batch * length, width]));
+            let logits = logits.reshape([batch, length, config.vocab_size]);
+            testing::assert_close(&logits, &reference, &format!("step{step}.logits"), 1e-4);
+        }
+    }
+
     #[test]
     fn lladas_layers_have_no_biases() {
         let device = Device::default();
         let tables = Tables::read(&fixture("llada-tiny"), &device).unwrap();
-        let layer = crate::sampler::SamplerModule::new(tables.config(), 1, &device);
+        let layer = SamplerModule::new(tables.config(), 1, &device);
         assert!(
             layer.layers[0].self_attn.q_proj.bias.is_none() && layer.down_project.bias.is_some()
         );

@@ -175,7 +175,7 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
         let frozen = self.frozen(layer);
         let (candidates, comparison) = self.conditions(step);
         let batch = frozen.batch(&chains, &weights, self.options.window, candidates)?;
-        let loss = distill::loss(layer, &frozen.head(), &batch.start, &batch.passes, comparison);
+        let loss = distill::loss(layer, frozen.head(), &batch.start, &batch.passes, comparison);
         Ok(loss.div_scalar(self.options.run.batch as f32))
     }
 
@@ -192,7 +192,7 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
             let chains: Vec<_> = (0..STATES.min(states)).map(chain).collect();
             let candidates = self.options.candidates.iter().copied().max();
             let batch = self.frozen.batch(&chains, &weights, Window::default(), candidates)?;
-            figures.add(averaged, &self.frozen.head(), &batch);
+            figures.add(averaged, self.frozen.head(), &batch);
         }
         Ok(figures.named())
     }

@@ -143,10 +143,11 @@ const COMMON: [&str; 6] = [
     "pad_token_id",
 ];
 
-/// Rejects a configuration that describes a model of another kind, whatever its architecture.
-pub(super) fn reject_other_kinds(config: &Config) -> Result<(), ExportError> {
+/// Rejects a configuration that describes a model of another kind, unless its architecture honours the key.
+pub(super) fn reject_other_kinds(config: &Config, honoured: &[&str]) -> Result<(), ExportError> {
     kin::reject(config)?;
-    let set = OTHER_KINDS.iter().filter(|(key, _)| config.get(key).is_some_and(is_set));
+    let foreign = OTHER_KINDS.iter().filter(|(key, _)| !honoured.contains(key));
+    let set = foreign.filter(|(key, _)| config.get(key).is_some_and(is_set));
     let scaled = NEUTRAL.iter().filter(|(key, neutral, _)| {
         config.get(key).is_some_and(|value| value.as_f64() != Some(*neutral))
     });
@@ -220,15 +221,17 @@ mod tests {
             ("embedding_multiplier", json!(12), "embeddings"),
         ] {
             let config = Config::of(json!({ key: value.clone() }));
-            let message = reject_other_kinds(&config).unwrap_err().to_string();
+            let message = reject_other_kinds(&config, &[]).unwrap_err().to_string();
             let found = format!("{key} is {value}");
             assert!(message.contains(&found) && message.contains(kind), "{message}");
         }
         for unset in [json!(null), json!(false), json!(0), json!({}), json!([])] {
             let config = Config::of(json!({"block_size": unset, "num_experts": unset}));
-            assert!(reject_other_kinds(&config).is_ok(), "{unset}");
+            assert!(reject_other_kinds(&config, &[]).is_ok(), "{unset}");
         }
-        assert!(reject_other_kinds(&Config::of(json!({"logit_scale": 1}))).is_ok());
+        assert!(reject_other_kinds(&Config::of(json!({"logit_scale": 1})), &[]).is_ok());
+        let biased = Config::of(json!({"mlp_bias": true}));
+        assert!(reject_other_kinds(&biased, &["mlp_bias"]).is_ok());
     }
 
     /// A value of false can switch something off that the graphs have.
@@ -258,7 +261,7 @@ mod tests {
     /// for must go, or it is ignored silently.
     #[test]
     fn the_lists_hold_exactly_the_keys_that_are_read() {
-        use crate::blueprint::{Blueprint, llada, qwen};
+        use crate::blueprint::{Blueprint, bert, llada, modernbert, qwen};
         use std::collections::BTreeSet;
         let sizes = json!({
             "vocab_size": 8, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4,
@@ -296,6 +299,17 @@ mod tests {
         let given = json!({"mlp_hidden_size": 4, "embedding_size": 8, "weight_tying": true, "rope_theta": 1e4});
         let silent = ["alibi_bias_max", "attention_layer_norm_with_affine", "tie_word_embeddings"];
         assert_eq!(unread(llada::KEYS, asked(&["llada"], given)), silent);
+        // Of encoders those that act on nothing come last on the lists.
+        let none = json!({});
+        let silent = unread(bert::KEYS, asked(&["bert"], none.clone()));
+        assert_eq!(silent.first(), Some(&"directionality"));
+        assert!(bert::KEYS.ends_with(&silent), "{silent:?}");
+        let silent = unread(bert::ALBERT_KEYS, asked(&["albert"], none.clone()));
+        assert_eq!(silent.first(), Some(&"classifier_dropout_prob"));
+        assert!(bert::ALBERT_KEYS.ends_with(&silent), "{silent:?}");
+        let silent = unread(modernbert::KEYS, asked(&["modernbert"], none));
+        assert_eq!(silent.first(), Some(&"classifier_pooling"));
+        assert!(modernbert::KEYS.ends_with(&silent), "{silent:?}");
     }
 
     #[test]

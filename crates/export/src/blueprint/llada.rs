@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Blueprint, Heads, LayerNames, Names, Part, theta_or_default};
+use super::{Blueprint, Body, Heads, LayerNames, Names, Part, theta_or_default};
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::manifest::Family;
@@ -118,7 +118,7 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Ex
         qkv_bias: if config.flag("include_qkv_bias")? { Part::Always } else { Part::Never },
         qk_norm: Part::Never,
         shift: shift.unwrap_or(false),
-        names: &NAMES,
+        body: Body::Decoder(&NAMES),
         notes,
     })
 }

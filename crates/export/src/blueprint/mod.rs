@@ -1,12 +1,18 @@
 //! What a graph is built from: sizes, flags and tensor names, the same for every architecture.
 //!
 //! An architecture is one file here that reads its own `config.json` keys into a [`Blueprint`].
-//! Nothing downstream asks which architecture it was.
+//! Nothing downstream asks which architecture it was, but for the two kinds of [`Body`].
 
+mod bert;
+mod encoder;
 mod keys;
 mod kin;
 mod llada;
+mod modernbert;
 mod qwen;
+
+pub use encoder::Activation;
+pub(crate) use encoder::{Encoder, NormOrder, Qkv, Sight, Stack};
 
 use serde_json::Value;
 
@@ -14,7 +20,10 @@ use crate::config::Config;
 use crate::error::ExportError;
 use crate::manifest::Family;
 
-/// A pre-norm decoder with bidirectional attention, RMS norms, split-half RoPE and a gated FFN.
+/// A model, and the decoder layers that it is made of or that its sampler layer has.
+///
+/// A decoder layer has bidirectional attention, RMS norms before attention and feed-forward network, split-half RoPE and a
+/// gated FFN with SiLU.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Blueprint {
     pub(crate) family: Family,
@@ -26,6 +35,7 @@ pub(crate) struct Blueprint {
     pub(crate) head_dim: usize,
     pub(crate) ffn_size: usize,
     pub(crate) max_positions: usize,
+    /// Of decoder layers, as are the parts below.
     pub(crate) rope_theta: f32,
     pub(crate) norm_eps: f32,
     /// The head multiplies by the embedding table.
@@ -36,10 +46,24 @@ pub(crate) struct Blueprint {
     pub(crate) qk_norm: Part,
     /// Row i of the logits predicts position i + 1.
     pub(crate) shift: bool,
-    pub(crate) names: &'static Names,
+    pub(crate) body: Body,
     /// What was taken where the configuration says nothing, a sentence each.
     pub(crate) notes: Vec<String>,
 }
+
+/// What lies between the embedding table and the output layer's matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Body {
+    /// Decoder layers and a norm, under these names.
+    Decoder(&'static Names),
+    /// The layers and the head of a BERT or its kin.
+    Encoder(Encoder),
+}
+
+/// θ of the rotary positions of an encoder's sampler layer, which has none to take over.
+const SAMPLER_THETA: f32 = 10_000.0;
+/// ε of the norms of an encoder's sampler layer. BERT's own, 1e-12, is lost beside any square in float32.
+const SAMPLER_EPS: f32 = 1e-6;
 
 /// θ of the rotary embedding where the configuration gives none: the default of Transformers and of LLaDA's own code.
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -48,25 +72,30 @@ const DEFAULT_THETA: f64 = 10_000.0;
 enum Architecture {
     Llada,
     Qwen(qwen::Variant),
+    Encoder(encoder::Variant),
 }
 
 impl Architecture {
     fn of(config: &Config) -> Result<Self, ExportError> {
         let model_type = config.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        let classes = config.get("architectures").and_then(Value::as_array);
-        let class = classes.and_then(|names| names.first()?.as_str());
+        let class = encoder::class(config);
+        let encoder = encoder::Variant::of(model_type, class, config);
         // Models of other kinds have the type of their kin, such as LLaDA's mixture of experts.
-        let expected = match model_type {
-            "llada" => "LLaDAModelLM",
-            kind if kind.eq_ignore_ascii_case("dream") => "DreamModel",
-            _ => class.unwrap_or_default(),
+        let expected = match (model_type, encoder) {
+            ("llada", _) => &["LLaDAModelLM"],
+            (kind, _) if kind.eq_ignore_ascii_case("dream") => &["DreamModel"],
+            (_, Some(variant)) => variant.classes(),
+            _ => class.as_slice(),
         };
-        if class.is_some_and(|class| class != expected) {
+        if class.is_some_and(|class| !expected.contains(&class)) {
             let kind = "a model of another class than the one that this type is exported for";
             return Err(keys::other_kind(config, "architectures", kind));
         }
         if model_type == "llada" {
             return Ok(Self::Llada);
+        }
+        if let Some(variant) = encoder {
+            return Ok(Self::Encoder(variant));
         }
         let variant = qwen::Variant::of(model_type, config);
         variant.map(Self::Qwen).ok_or_else(|| ExportError::UnknownArchitecture {
@@ -74,6 +103,15 @@ impl Architecture {
             model_type: config.describe("model_type"),
             architectures: config.describe("architectures"),
         })
+    }
+
+    /// Keys of a `config.json` that are honoured.
+    fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Llada => llada::KEYS,
+            Self::Qwen(_) => qwen::KEYS,
+            Self::Encoder(variant) => variant.keys(),
+        }
     }
 }
 
@@ -127,11 +165,10 @@ pub(crate) struct LayerNames {
 impl Blueprint {
     /// Rejects a `config.json` that describes another kind of model, or holds a key that is not known. Keys in `ignored` pass.
     pub(crate) fn check_keys(config: &Config, ignored: &[String]) -> Result<(), ExportError> {
-        keys::reject_other_kinds(config)?;
-        let honoured = match Architecture::of(config)? {
-            Architecture::Llada => llada::KEYS,
-            Architecture::Qwen(_) => qwen::KEYS,
-        };
+        let architecture = Architecture::of(config);
+        let honoured = architecture.as_ref().map_or(&[][..], Architecture::keys);
+        keys::reject_other_kinds(config, honoured)?;
+        architecture?;
         keys::reject_unknown(config, honoured, ignored)
     }
 
@@ -145,13 +182,29 @@ impl Blueprint {
         match Architecture::of(config)? {
             Architecture::Llada => llada::read(config, shift),
             Architecture::Qwen(variant) => qwen::read(config, variant, shift),
+            Architecture::Encoder(encoder::Variant::Bert) => bert::read_bert(config, shift),
+            Architecture::Encoder(encoder::Variant::Albert) => bert::read_albert(config, shift),
+            Architecture::Encoder(encoder::Variant::ModernBert) => modernbert::read(config, shift),
         }
     }
 
+    /// Rejects sizes that no sampler layer has. Those of decoders are checked on reading.
+    pub(crate) fn check_sampler(&self, config: &Config) -> Result<(), ExportError> {
+        if self.head_dim.is_multiple_of(2) {
+            return Ok(());
+        }
+        let expected = "a number that leaves heads of an even width, for a sampler layer";
+        Err(config.error("num_attention_heads", expected))
+    }
+
     /// Every naming of a layer that occurs, for sampler checkpoints, which may use another than
-    /// their base model.
+    /// their base model. Those of the base model come first, of an encoder those that the trainer writes.
     pub(crate) fn layer_namings(&self) -> [&'static LayerNames; 3] {
-        [&self.names.layer, &qwen::NAMES.layer, &llada::NAMES.layer]
+        let own = match &self.body {
+            Body::Decoder(names) => names,
+            Body::Encoder(_) => &qwen::NAMES,
+        };
+        [&own.layer, &qwen::NAMES.layer, &llada::NAMES.layer]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Blueprint, Heads, LayerNames, Names, Part, theta_or_default};
+use super::{Blueprint, Body, Heads, LayerNames, Names, Part, theta_or_default};
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::manifest::Family;
@@ -143,7 +143,7 @@ pub(super) fn read(
         },
         qk_norm: if variant == Variant::Qwen3 { Part::Always } else { Part::IfPresent },
         shift: shift.map_or_else(|| variant.shift(config), Ok)?,
-        names: &NAMES,
+        body: Body::Decoder(&NAMES),
         notes,
     })
 }

@@ -126,8 +126,12 @@ impl Manifest {
             self.equal(folder, name, key, &(own as i64), last_size(graph).as_ref())?;
         }
         let name = self.graphs.backbone.as_str();
-        let table = [self.vocab_size as i64, self.hidden_size as i64];
-        let table = backbone.initializer.iter().find(|tensor| tensor.dims == table);
+        // Of another width than the hidden states, where the embedding is factorised.
+        let is_table = |tensor: &&TensorProto| match tensor.dims[..] {
+            [rows, _] => rows == self.vocab_size as i64,
+            _ => false,
+        };
+        let table = backbone.initializer.iter().find(is_table);
         let has = |op: &str| backbone.node.iter().any(|node| node.op_type == op);
         match table.filter(|table| table.data_type == element::INT8) {
             None => {

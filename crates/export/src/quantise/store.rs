@@ -31,7 +31,8 @@ impl QuantisedStore {
     ) -> Self {
         let kept = base.tensors().map(|tensor| (tensor, None));
         let matrices = base.matrices().map(|tensor| (tensor, Some(quantisation)));
-        let tables = [&base.embed, &base.head].map(|table| (table, Some(Quantisation::Int8)));
+        let tables = [&base.embed.table, &base.head.output.weight];
+        let tables = tables.map(|table| (table, Some(Quantisation::Int8)));
         let base = Plan::new(&base_file(quantisation), kept.chain(matrices).chain(tables));
         let sampler = sampler.map(|sampler| {
             let kept = sampler.tensors().map(|tensor| (tensor, None));

@@ -13,6 +13,10 @@ use tempfile::TempDir;
 
 pub const OPERATORS: [Operators; 2] = [Operators::Fused, Operators::Portable];
 
+/// Fixtures of the BERT family.
+pub const ENCODERS: [&str; 5] =
+    ["bert-tiny", "bert-untied", "albert-tiny", "modernbert-tiny", "modernbert-biased"];
+
 /// Float32 agreement that the references are good for.
 pub const TOLERANCE: f32 = 1e-4;
 
@@ -57,7 +61,11 @@ pub struct Reference(Vec<u8>);
 
 impl Reference {
     pub fn of(name: &str) -> Self {
-        Self(fs::read(fixture(name).join("reference.safetensors")).unwrap())
+        Self::read(&fixture(name).join("reference.safetensors"))
+    }
+
+    pub fn read(file: &Path) -> Self {
+        Self(fs::read(file).unwrap())
     }
 
     pub fn floats<D: Dimension>(&self, name: &str) -> Array<f32, D> {

@@ -1,0 +1,249 @@
+//! The tensors of an encoder by their role.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::blueprint::{Activation, Blueprint, Encoder, NormOrder, Qkv, Sight, Stack};
+use crate::checkpoint::{Checkpoint, Tensor};
+use crate::error::ExportError;
+use crate::weights::{Linear, weight};
+
+/// A LayerNorm: (x − mean(x)) · g / √(var(x) + ε) + b, over the last axis.
+#[derive(Debug, Clone)]
+pub(crate) struct Norm {
+    pub(crate) gain: Tensor,
+    pub(crate) bias: Option<Tensor>,
+    pub(crate) eps: f32,
+}
+
+/// The layers of an encoder, and what embeddings go through before the first.
+#[derive(Debug)]
+pub(crate) struct EncoderWeights {
+    pub(crate) order: NormOrder,
+    /// [P, E], of learned positions.
+    pub(crate) positions: Option<Tensor>,
+    /// [types, E].
+    pub(crate) token_types: Option<Tensor>,
+    pub(crate) embed_norm: Norm,
+    /// In the order in which they are applied; one and the same may come several times.
+    pub(crate) layers: Vec<EncoderLayer>,
+    pub(crate) final_norm: Option<Norm>,
+}
+
+/// One layer of an encoder.
+#[derive(Debug, Clone)]
+pub(crate) struct EncoderLayer {
+    /// None before the first attention where norms come first.
+    pub(crate) attention_norm: Option<Norm>,
+    pub(crate) qkv: Qkv<Linear>,
+    pub(crate) sight: Sight,
+    pub(crate) o: Linear,
+    pub(crate) ffn_norm: Norm,
+    pub(crate) ffn: Ffn,
+}
+
+/// W f(V x + b) + c; or, gated, W (f(y) · z) + c with V x + b = [y; z].
+#[derive(Debug, Clone)]
+pub(crate) struct Ffn {
+    pub(crate) inner: Linear,
+    pub(crate) activation: Activation,
+    pub(crate) gated: bool,
+    pub(crate) outer: Linear,
+}
+
+/// What a head does to hidden states before the output layer: norm(f(W x + b)).
+#[derive(Debug)]
+pub(crate) struct Transform {
+    pub(crate) dense: Linear,
+    pub(crate) activation: Activation,
+    pub(crate) norm: Norm,
+}
+
+/// Layers already claimed, by what their tensors' names begin with.
+type Claimed = BTreeMap<String, EncoderLayer>;
+
+impl EncoderWeights {
+    /// Claims what lies between the embedding table and the head.
+    pub(crate) fn take(
+        blueprint: &Blueprint,
+        encoder: &Encoder,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Self, ExportError> {
+        let (names, width) = (encoder.names, encoder.embedding_size);
+        let positions = names
+            .positions
+            .map(|name| checkpoint.take(&weight(name), &[blueprint.max_positions, width]))
+            .transpose()?;
+        let token_types = encoder
+            .token_types
+            .map(|types| checkpoint.take(&weight(names.token_types), &[types, width]))
+            .transpose()?;
+        let embed_norm = encoder.take_norm(checkpoint, names.embed_norm, width)?;
+
+        let mut claimed = Claimed::new();
+        let mut layers = Vec::new();
+        for number in 0..blueprint.layers {
+            for prefix in encoder.prefixes(number, blueprint.layers) {
+                let layer = match claimed.entry(prefix) {
+                    Entry::Occupied(entry) => entry.get().clone(),
+                    Entry::Vacant(entry) => {
+                        let prefix = entry.key().clone();
+                        let layer =
+                            EncoderLayer::take((blueprint, encoder), checkpoint, &prefix, number)?;
+                        entry.insert(layer).clone()
+                    }
+                };
+                layers.push(layer);
+            }
+        }
+        let final_norm = names
+            .final_norm
+            .map(|name| encoder.take_norm(checkpoint, name, blueprint.hidden_size))
+            .transpose()?;
+        let order = encoder.order;
+        Ok(Self { order, positions, token_types, embed_norm, layers, final_norm })
+    }
+
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        let norms = std::iter::once(&self.embed_norm).chain(&self.final_norm);
+        self.positions
+            .iter()
+            .chain(&self.token_types)
+            .chain(norms.flat_map(Norm::tensors))
+            .chain(self.layers.iter().flat_map(EncoderLayer::tensors))
+    }
+}
+
+impl EncoderWeights {
+    /// The matrices of its layers.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+        self.layers.iter().flat_map(EncoderLayer::linears).map(|linear| &linear.weight)
+    }
+}
+
+impl Encoder {
+    /// What the names of the tensors begin with of which layer `number` of `count` is made.
+    fn prefixes(&self, number: usize, count: usize) -> Vec<String> {
+        let names = self.names;
+        match self.stack {
+            Stack::Plain | Stack::Windowed(_) => vec![format!("{}{number}.", names.layers)],
+            Stack::Shared { groups, inner } => {
+                // As the reference computes it, in floating point.
+                let group = (number as f64 / (count as f64 / groups as f64)) as usize;
+                let group = format!("{}{group}{}", names.layers, names.inner_layers);
+                (0..inner).map(|layer| format!("{group}{layer}.")).collect()
+            }
+        }
+    }
+
+    /// Claims a norm. Checkpoints of before 2019, which are still published, call gain and bias gamma and beta.
+    fn take_norm(
+        &self,
+        checkpoint: &mut Checkpoint,
+        name: &str,
+        width: usize,
+    ) -> Result<Norm, ExportError> {
+        let mut part = |new: &str, old: &str| {
+            let old = format!("{name}.{old}");
+            let is_old = checkpoint.contains(&old);
+            let name = if is_old { old } else { format!("{name}.{new}") };
+            checkpoint.take(&name, &[width])
+        };
+        let gain = part("weight", "gamma")?;
+        let bias = self.biases.norms.then(|| part("bias", "beta")).transpose()?;
+        Ok(Norm { gain, bias, eps: self.norm_eps })
+    }
+
+    /// Claims the bias of the output layer: the one beside its matrix, or else the one under another name, of which the first
+    /// is a copy where there are both.
+    pub(crate) fn take_output_bias(
+        &self,
+        blueprint: &Blueprint,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Tensor, ExportError> {
+        let own = format!("{}.bias", self.names.output);
+        let shape = [blueprint.vocab_size];
+        let Some(other) = self.names.output_bias else { return checkpoint.take(&own, &shape) };
+        if !checkpoint.contains(&own) {
+            return checkpoint.take(other, &shape);
+        }
+        if checkpoint.contains(other) {
+            checkpoint.take(other, &shape)?;
+        }
+        checkpoint.take(&own, &shape)
+    }
+}
+
+impl EncoderLayer {
+    fn take(
+        (blueprint, encoder): (&Blueprint, &Encoder),
+        checkpoint: &mut Checkpoint,
+        prefix: &str,
+        number: usize,
+    ) -> Result<Self, ExportError> {
+        let (names, biases) = (encoder.names, encoder.biases);
+        let (width, ffn) = (blueprint.hidden_size, blueprint.ffn_size);
+        let full = |name: &str| format!("{prefix}{name}");
+        let no_norm = number == 0 && encoder.order == NormOrder::Before;
+        let attention_norm = (!no_norm)
+            .then(|| encoder.take_norm(checkpoint, &full(names.attention_norm), width))
+            .transpose()?;
+        let ffn_norm = encoder.take_norm(checkpoint, &full(names.ffn_norm), width)?;
+        let mut linear =
+            |name, out, input, bias| Linear::take(checkpoint, &full(name), [out, input], bias);
+        let mut projection = |name, out| linear(name, out, width, biases.attention);
+        let qkv = match names.qkv {
+            Qkv::Joint(all) => Qkv::Joint(projection(all, 3 * width)?),
+            Qkv::Each([q, k, v]) => {
+                Qkv::Each([projection(q, width)?, projection(k, width)?, projection(v, width)?])
+            }
+        };
+        let o = projection(names.o, width)?;
+        let inner = if encoder.gated { 2 * ffn } else { ffn };
+        let ffn = Ffn {
+            inner: linear(names.ffn_in, inner, width, biases.ffn)?,
+            activation: encoder.activation,
+            gated: encoder.gated,
+            outer: linear(names.ffn_out, width, ffn, biases.ffn)?,
+        };
+        Ok(Self { attention_norm, qkv, sight: encoder.sight(number), o, ffn_norm, ffn })
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        let norms = self.attention_norm.iter().chain([&self.ffn_norm]);
+        norms.flat_map(Norm::tensors).chain(self.linears().flat_map(Linear::tensors))
+    }
+
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let qkv = match &self.qkv {
+            Qkv::Each(each) => &each[..],
+            Qkv::Joint(all) => std::slice::from_ref(all),
+        };
+        qkv.iter().chain([&self.o, &self.ffn.inner, &self.ffn.outer])
+    }
+}
+
+impl Norm {
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        std::iter::once(&self.gain).chain(&self.bias)
+    }
+}
+
+impl Transform {
+    /// Claims the head's own maps, from the layers' width to the embedding's.
+    pub(crate) fn take(
+        blueprint: &Blueprint,
+        encoder: &Encoder,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Self, ExportError> {
+        let (names, width) = (encoder.names, encoder.embedding_size);
+        let shape = [width, blueprint.hidden_size];
+        let dense = Linear::take(checkpoint, names.head_dense, shape, encoder.biases.head)?;
+        let norm = encoder.take_norm(checkpoint, names.head_norm, width)?;
+        Ok(Self { dense, activation: encoder.head_activation, norm })
+    }
+
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.dense.tensors().chain(self.norm.tensors())
+    }
+}
