@@ -224,12 +224,12 @@ LAYOUTS = [
     ("a2d-qwen2", "as Transformers 5 writes it (`rope_parameters`)", lambda: Qwen("a2d-qwen2", BF16, theta=5e3), dict(dtype=BF16, extra=OF_5), []),
     ("a2d-qwen2", "no `rope_theta`", lambda: Qwen("a2d-qwen2", BF16, theta=1e4), dict(dtype=BF16, extra={"rope_theta": "absent"}), []),
     ("Qwen2ForCausalLM with a mask", "`--shift true`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "true"]),
+    ("Qwen2ForCausalLM with a mask", "`--shift false`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "false"]),
     ("BERT", "bfloat16", lambda: Encoder("Bert", BF16), dict(dtype=BF16), []),
     ("BERT", "float32, `--portable`", lambda: Encoder("Bert", F32), dict(dtype=F32), ["--portable"]),
     ("BERT", "pytorch_model.bin", lambda: Encoder("Bert", F32), dict(dtype=F32, pickled=True), []),
     ("ALBERT", "bfloat16", lambda: Encoder("Albert", BF16, embedding_size=16), dict(dtype=BF16), []),
     ("ModernBERT", "bfloat16", lambda: Encoder("ModernBert", BF16, local_attention=6), dict(dtype=BF16), []),
-    ("Qwen2ForCausalLM with a mask", "`--shift false`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "false"]),
 ]
 
 
