@@ -48,7 +48,8 @@ impl ModelArguments {
         };
         let named = |error: Error| PLAIN.name(error);
         options.check().map_err(named)?;
-        if let Some(needed) = options.memory().map_err(named)?.filter(|&n| n > WORTH_SAYING) {
+        // What cannot be read is reported when it is opened.
+        if let Some(needed) = options.memory().ok().flatten().filter(|&n| n > WORTH_SAYING) {
             eprintln!("Loading {}, which {}.", model.display(), needs(needed));
         }
         runtime::ensure()?;

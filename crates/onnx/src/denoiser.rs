@@ -90,12 +90,7 @@ impl OnnxDenoiser {
         let vocabulary = vocabulary(&manifest)
             .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
         let opener = Opener::new(options)?;
-        // A graph that cannot be read is named when it is opened.
-        let needed = manifest.footprint(folder).map_or(0, |footprint| footprint.model);
-        let quantised = manifest.quantised.is_some();
-        let too_large =
-            |available| Error::Memory { folder: folder.to_owned(), needed, available, quantised };
-        opener.demand(needed, too_large)?;
+        opener.demand_footprint(folder, &manifest, |footprint| footprint.model)?;
         let backbone = opener.open(folder.join(&manifest.graphs.backbone), &BACKBONE)?;
         let head = Head::open(&opener, folder, &manifest)?;
         let (forwards, passes, fetches) = Default::default();

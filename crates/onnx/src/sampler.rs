@@ -60,12 +60,7 @@ impl OnnxSamplerLayer {
             }
         }
         let opener = &shared.opener;
-        // A graph that cannot be read is named when it is opened.
-        let needed = manifest.footprint(folder).map_or(0, |footprint| footprint.sampler);
-        let quantised = manifest.quantised.is_some();
-        let too_large =
-            |available| Error::Memory { folder: folder.to_owned(), needed, available, quantised };
-        opener.demand(needed, too_large)?;
+        opener.demand_footprint(folder, &manifest, |footprint| footprint.sampler)?;
         let passes = match (&manifest.graphs.sampler, &manifest.graphs.sampler_rows) {
             (Some(name), _) => Passes::Sequence(opener.open(folder.join(name), &SAMPLER)?),
             (None, Some(graphs)) => {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use conjoint_export::{Footprint, Manifest};
 use ndarray::{Array, Array2, Dimension};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
@@ -111,6 +112,25 @@ impl Opener {
             Some(available) if available < needed => Err(error(available)),
             _ => Ok(()),
         }
+    }
+
+    /// Rejects weights that take more memory than is available. Graphs that cannot be read are left to [`open`](Self::open).
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn demand_footprint(
+        &self,
+        folder: &Path,
+        manifest: &Manifest,
+        part: impl FnOnce(Footprint) -> u64,
+    ) -> Result<(), Error> {
+        let Ok(needed) = manifest.footprint(folder).map(part) else { return Ok(()) };
+        self.demand(needed, |available| Error::Memory {
+            folder: folder.to_owned(),
+            needed,
+            available,
+            quantised: manifest.quantised.is_some(),
+        })
     }
 
     /// Whether graphs keep their outputs on a device of its own.
