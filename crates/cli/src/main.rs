@@ -45,7 +45,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Export(export::Arguments),
-    Generate(generate::Arguments),
+    Generate(Box<generate::Arguments>),
     Trajectories(trajectories::Arguments),
     /// Train a small base model, or the sampler layer of a model
     #[cfg(feature = "train")]

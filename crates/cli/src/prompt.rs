@@ -50,8 +50,8 @@ struct GivenArguments {
     /// Token ids to fill in, separated by commas: each id of the mask is a token to generate
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     infill_ids: Option<Vec<TokenId>>,
-    /// Many prompts: a file with one a line (\n for a line's end inside of it), or a .jsonl file with an object a line;
-    /// - is the standard input. An object has one of prompt, prompt_ids, messages, infill and infill_ids, and may have
+    /// Many prompts: a file with one a line (\n for a line's end inside of it), or a .jsonl file with an object a line, or
+    /// the standard input if it is "-". An object has one of prompt, prompt_ids, messages, infill and infill_ids, and may have
     /// gen_length, seed, temperature, top_k, top_p, min_p, stop (a list) and id (anything)
     #[arg(long, value_name = "FILE|-")]
     prompts: Option<PathBuf>,
