@@ -127,7 +127,14 @@ fn distance(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
 #[test]
 fn layers_compute_with_the_weights_of_the_file() {
     // The last one's matrices are wide enough for several blocks, of which the last is cut short.
-    for name in ["dream-tiny", "llada-tiny", "../../models/tiny"] {
+    for name in [
+        "dream-tiny",
+        "llada-tiny",
+        "bert-tiny",
+        "albert-tiny",
+        "modernbert-tiny",
+        "../../models/tiny",
+    ] {
         for quantisation in Quantisation::ALL {
             let folder = quantised(name, Some(quantisation));
             let same = dequantised(name, quantisation, folder.path());
@@ -138,7 +145,8 @@ fn layers_compute_with_the_weights_of_the_file() {
             let (rounding, change) = (distance(&own, &same), distance(&own, &plain));
             println!("{name}, {quantisation}: {rounding} {change}");
             assert!(rounding < 0.08 && rounding < change, "{name}, {quantisation}: {rounding}");
-            assert!(change < 0.5, "{name}, {quantisation}: {change}");
+            let most = if quantisation == Quantisation::Int8 { 0.1 } else { 0.7 };
+            assert!(change < most, "{name}, {quantisation}: {change}");
             if quantisation == Quantisation::Int4 {
                 assert!(rounding < 0.3 * change, "{name}: {rounding} {change}");
             }
@@ -157,7 +165,7 @@ fn rows_do_not_depend_on_their_batch() {
         for (row, ids) in ids.chunks(12).enumerate() {
             let alone = model.hidden(ids, 1, 12).unwrap();
             let what = format!("{quantisation}, sequence {row}");
-            assert_near(&what, &both.index_axis(Axis(0), row), &alone.index_axis(Axis(0), 0));
+            assert_near(&what, both.index_axis(Axis(0), row), alone.index_axis(Axis(0), 0));
         }
     }
 }
