@@ -96,9 +96,10 @@ impl Drop for Bytes {
     }
 }
 
-/// A size as people speak of it: 15.2 GB, 340 MB.
+/// A size as people speak of it: 15.2 GB, 340 MB, 85 kB.
 pub fn gigabytes(bytes: u64) -> String {
     match bytes as f64 / 1e9 {
+        fewer if fewer < 0.000_999_5 => format!("{:.0} kB", fewer * 1e6),
         few if few < 0.9995 => format!("{:.0} MB", few * 1e3),
         many => format!("{many:.1} GB"),
     }
