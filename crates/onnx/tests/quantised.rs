@@ -157,7 +157,7 @@ fn rows_do_not_depend_on_their_batch() {
         for (row, ids) in ids.chunks(12).enumerate() {
             let alone = model.hidden(ids, 1, 12).unwrap();
             let what = format!("{quantisation}, sequence {row}");
-            assert_near(&what, &both.index_axis(Axis(0), row), &alone.index_axis(Axis(0), 0));
+            assert_near(&what, both.index_axis(Axis(0), row), alone.index_axis(Axis(0), 0));
         }
     }
 }
