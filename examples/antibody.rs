@@ -14,7 +14,8 @@ fn main() -> anyhow::Result<()> {
     let folder =
         std::env::args().nth(1).context("expected a model's folder, see models/README.md")?;
     conjoint::runtime::ensure()?;
-    let words = std::fs::read_to_string(format!("{folder}/vocab.txt"))?;
+    let words = std::fs::read_to_string(format!("{folder}/vocab.txt"))
+        .with_context(|| format!("{folder} has no vocab.txt: expected an AntiBERTy"))?;
     let words: Vec<&str> = words.lines().collect();
     let id = |word: &str| {
         let found = words.iter().position(|own| *own == word);
