@@ -63,7 +63,8 @@ mod tests {
     fn output(denoiser_calls: usize, sampler_calls: usize) -> Output {
         let (tokens, generated) = (vec![0; 8], 0..8);
         let finish = FinishReason::Length;
-        Output { tokens, generated, drawn: 8, denoiser_calls, sampler_calls, steps: 2, finish }
+        let end = tokens.len();
+        Output { tokens, generated, end, drawn: 8, denoiser_calls, sampler_calls, steps: 2, finish }
     }
 
     #[test]

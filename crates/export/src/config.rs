@@ -21,7 +21,8 @@ pub(crate) struct Config {
 const LONGEST_SHOWN: usize = 80;
 
 impl Config {
-    fn new(path: PathBuf, values: Map<String, Value>) -> Self {
+    /// The keys and values of a file.
+    pub(crate) fn new(path: PathBuf, values: Map<String, Value>) -> Self {
         Self {
             path,
             values,

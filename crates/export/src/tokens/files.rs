@@ -68,8 +68,13 @@ impl TokenizerFiles {
             found.roles.extend(file);
         }
         // What comes later overrules: added tokens are laid over the vocabulary.
-        if let Some(text) = read_text(&folder.join("vocab.txt"))? {
+        let words = folder.join("vocab.txt");
+        if let Some(text) = read_text(&words)? {
             found.ids.extend(text.lines().map(str::to_owned).zip(0..));
+            // What Transformers' tokenizer of these files takes where none names them.
+            let usual = [("mask_token", "[MASK]"), ("pad_token", "[PAD]")];
+            let usual = usual.map(|(role, token)| (role.to_owned(), Value::from(token)));
+            found.roles.push(Config::new(words, usual.into_iter().collect()));
         }
         if let Some(ids) = found.json::<BTreeMap<String, u64>>(folder, "vocab.json")? {
             found.ids.extend(ids);

@@ -278,6 +278,15 @@ mod tests {
     }
 
     #[test]
+    fn a_word_piece_vocabulary_has_the_usual_tokens_where_none_is_named() {
+        let words = ("vocab.txt", json!("[PAD]\na\n[MASK]\n<m>\n"));
+        let bare = find(&[("config.json", json!({})), words.clone()]).unwrap();
+        assert_eq!((bare.mask, bare.pad, bare.named), (2, Some(0), Some(4)));
+        let named = ("tokenizer_config.json", json!({"mask_token": "<m>"}));
+        assert_eq!(find(&[("config.json", json!({})), words, named]).unwrap().mask, 3);
+    }
+
+    #[test]
     fn an_id_outside_the_vocabulary_is_an_error() {
         for bad in [json!(10), json!(-1), json!("9"), json!([10])] {
             let message = find(&[("config.json", json!({"mask_token_id": bad}))]).unwrap_err();
