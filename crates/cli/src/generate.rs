@@ -135,6 +135,8 @@ struct Settings {
     gen_length: Option<u32>,
     /// Prints what was generated alone.
     no_echo: bool,
+    /// What the checkpoint recommends, once the model is open.
+    about_defaults: Option<String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -151,7 +153,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let page = page.map(|path| traced(path, Page::create(path))).transpose()?;
             let model = arguments.model.open()?;
             let reading = arguments.prompt.reading(&model);
-            settings.end_turns(chat.is_some(), &model, &reading)?;
+            settings.settle(chat.is_some(), &model, &reading)?;
             one(arguments, &settings, (&model, &reading), &given, page)
         }
         Source::Many(path) => {
@@ -168,7 +170,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let requests = many::requests(path)?;
             let model = arguments.model.open()?;
             let reading = arguments.prompt.reading(&model);
-            settings.end_turns(chat.is_some(), &model, &reading)?;
+            settings.settle(chat.is_some(), &model, &reading)?;
             let (unmasker, schedule, reviser) = &settings.strategy;
             let answering = Answering {
                 model: &model,
@@ -187,8 +189,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 impl Settings {
-    /// In a chat, ends a sequence with the turn.
-    fn end_turns(&mut self, is_chat: bool, model: &Model, reading: &Reading<'_>) -> Result<()> {
+    /// Settles what takes an open model: in a chat, a sequence ends with the turn.
+    fn settle(&mut self, is_chat: bool, model: &Model, reading: &Reading<'_>) -> Result<()> {
+        if let Some(said) = &self.about_defaults {
+            eprintln!("{said}");
+        }
         if !is_chat {
             return Ok(());
         }
@@ -213,6 +218,7 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
         }
     };
     let given = (sampling.clone(), gen_length, unmasker, schedule);
+    let mut about_defaults = None;
     let recommended;
     let folder = &arguments.model.model;
     let is_there = folder.join("generation_config.json").is_file();
@@ -243,18 +249,19 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
         }
         let shown = shown.join(" ");
         match (asked, shown.is_empty()) {
-            (true, _) => eprintln!("defaults of the model: {shown}"),
+            (true, _) => about_defaults = Some(format!("defaults of the model: {shown}")),
             (false, true) => {}
             (false, false) => {
-                eprintln!(
+                about_defaults = Some(format!(
                     "the checkpoint recommends {shown} (--defaults model takes that, --defaults none is silent)"
-                );
+                ));
                 (sampling, gen_length, unmasker, schedule) = given;
             }
         }
     }
     let strategy = strategy((unmasker, schedule, reviser), &sampling).map_err(named)?;
-    Ok(Settings { sampling, strategy, gen_length, no_echo: arguments.no_echo })
+    let no_echo = arguments.no_echo;
+    Ok(Settings { sampling, strategy, gen_length, no_echo, about_defaults })
 }
 
 /// The strategy, once every flag has been found to be of use to it.
