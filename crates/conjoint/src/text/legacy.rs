@@ -71,10 +71,13 @@ pub(super) fn word_piece(folder: &Path, vocab: &Path) -> Result<Tokenizer, TextE
         |role: &str, usual: &'static str| added::content(&config[role]).unwrap_or(usual).to_owned();
     let words = WordPiece::read_bytes(read(vocab)?.as_bytes());
     let words = words.map_err(|error| unreadable(vocab, error))?;
+    // Transformers lowers every text that no flag is said of, so that words with capitals could never be met.
+    let is_cased =
+        words.keys().any(|word| !word.starts_with('[') && word.contains(char::is_uppercase));
     let model = WordPiece::builder().vocab(words);
     let model = model.unk_token(token("unk_token", "[UNK]")).build();
     let mut tokenizer = Tokenizer::new(model.map_err(|error| unreadable(vocab, error))?);
-    let lower = flag("do_lower_case").unwrap_or(true);
+    let lower = flag("do_lower_case").unwrap_or(!is_cased);
     let chinese = flag("tokenize_chinese_chars").unwrap_or(true);
     let normalizer = BertNormalizer::new(true, chinese, flag("strip_accents"), lower);
     tokenizer.with_normalizer(Some(normalizer)).map_err(failed)?;
@@ -188,11 +191,16 @@ mod tests {
         assert_eq!(tokenizer.encode("Unknown CAFÉ! [MASK] x").unwrap(), [5, 6, 7, 8, 4, 1]);
         assert_eq!((tokenizer.before(), tokenizer.after()), ([2].as_slice(), [3].as_slice()));
         assert_eq!(tokenizer.decode(&[5, 6, 7]).unwrap(), "unknown cafe");
-        let cased = folder(&[
-            ("vocab.txt", "[UNK]\n[CLS]\n[SEP]\nÉ\nA\n"),
-            ("tokenizer_config.json", r#"{"do_lower_case": false}"#),
-        ]);
-        let tokenizer = Tokenizer::open(cased.path()).unwrap();
-        assert_eq!(tokenizer.encode("É A a").unwrap(), [3, 4, 0]);
+        for (config, expected) in [
+            (r#"{"do_lower_case": false}"#, [3, 4, 0]),
+            // A vocabulary with capitals is of texts with capitals, unless it is said that it is not.
+            ("{}", [3, 4, 0]),
+            (r#"{"do_lower_case": true}"#, [0, 0, 0]),
+        ] {
+            let words = "[UNK]\n[CLS]\n[SEP]\nÉ\nA\n";
+            let cased = folder(&[("vocab.txt", words), ("tokenizer_config.json", config)]);
+            let tokenizer = Tokenizer::open(cased.path()).unwrap();
+            assert_eq!(tokenizer.encode("É A a").unwrap(), expected, "{config}");
+        }
     }
 }

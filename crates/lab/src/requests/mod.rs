@@ -184,6 +184,7 @@ impl Answering<'_> {
         let in_words = |error: Error| error.to_string();
         if matches!(given, Given::Chat(_)) && self.chat.is_none() {
             sampling.stops.tokens.extend(self.reading.turn_end().map_err(in_words)?);
+            sampling.stops.at_eos |= self.model.denoiser.vocabulary().eos().is_some();
         }
         let is_common = !request.has_settings() && sampling.stops == self.sampling.stops;
         let generator = match is_common {
