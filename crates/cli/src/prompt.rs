@@ -58,25 +58,24 @@ struct GivenArguments {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Chat")]
 struct ChatArguments {
     /// Answer TEXT, the --prompt, each of the --prompts or the --message as a chat, by the checkpoint's own template; the end
     /// of the turn ends the sequence
-    #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", allow_hyphen_values = false,
+    #[arg(long, help_heading = "Chat", value_name = "TEXT", num_args = 0..=1, default_missing_value = "", allow_hyphen_values = false,
           conflicts_with_all = ["prompt_ids", "unconditional", "infill", "infill_ids"])]
     chat: Option<String>,
     /// What the system says first in a chat
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(long, help_heading = "Chat", value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
     /// A message of a chat; may be repeated. An assistant's message that comes last is continued
-    #[arg(long, value_name = "ROLE:TEXT", allow_hyphen_values = true,
+    #[arg(long, help_heading = "Chat", value_name = "ROLE:TEXT", allow_hyphen_values = true,
           conflicts_with_all = ["prompt_ids", "unconditional", "infill", "infill_ids"])]
     message: Vec<RoleAndText>,
     /// A JSON file with the messages of a chat, a list of objects with role and content
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompt_ids", "unconditional", "infill", "infill_ids", "prompts"])]
+    #[arg(long, help_heading = "Chat", value_name = "FILE", conflicts_with_all = ["prompt", "prompt_ids", "unconditional", "infill", "infill_ids", "prompts"])]
     messages: Option<PathBuf>,
     /// A variable of the chat template, such as enable_thinking=false or tools=[...], its value as JSON; may be repeated
-    #[arg(long, value_name = "NAME=JSON")]
+    #[arg(long, help_heading = "Chat", value_name = "NAME=JSON")]
     template_arg: Vec<NameAndJson>,
 }
 
