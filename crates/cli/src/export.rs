@@ -99,7 +99,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     info::print(folder, &manifest)
 }
 
-/// Refuses a folder to write to that is none.
+/// Rejects an output path that is not a folder.
 fn check(arguments: &Arguments) -> Result<(), BadFlag> {
     match &arguments.out {
         Some(out) if out.exists() && !out.is_dir() => {

@@ -104,7 +104,7 @@ impl Flags {
 /// The longest path of most systems.
 const LONGEST_PATH: usize = 4096;
 
-/// A text in which a long value is cut wherever it stands, unless it may be a path, which tells what to do.
+/// A message in which every copy of a long value is cut. Paths are left whole: the user needs them to act.
 fn without(text: String, value: &str) -> String {
     match value.len() > LONGEST_PATH {
         true => text.replace(value, &shown(value)),

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use conjoint::StopText;
 use conjoint::prelude::*;
 use conjoint::trace::{Page, Trace};
-use conjoint_lab::prompt::{Given, Reading};
+use conjoint_lab::prompt::{Given, Reading, comma_separated};
 use conjoint_lab::registry::{
     Line, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused,
 };
@@ -24,7 +24,7 @@ use crate::many::{self, Failed};
 use crate::model::ModelArguments;
 use crate::names;
 use crate::progress::Steps;
-use crate::prompt::{PromptArguments, Source, comma_separated};
+use crate::prompt::{PromptArguments, Source};
 use crate::sampling::SamplingArguments;
 use crate::visible::printed;
 
@@ -85,8 +85,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE.html")]
     trace: Option<PathBuf>,
     /// With --prompts, the file of replies, a JSON object a line as soon as it is there: index, sample, id, prompt_tokens,
-    /// completion, tokens, finish_reason (length, eos, stop, error), denoiser_calls, sampler_calls and error. A run that was
-    /// stopped goes on with the same command; beside it FILE.run has the settings [default: the standard output]
+    /// completion, tokens, finish_reason (length, eos, stop, error), denoiser_calls, sampler_calls and error. The same command
+    /// continues a run that was stopped; FILE.run, beside it, holds the settings [default: the standard output]
     #[arg(long, value_name = "FILE.jsonl", requires = "prompts")]
     out: Option<PathBuf>,
     /// With --prompts, only part I of N; the replies of all parts, one after the other, are those of one run

@@ -7,10 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use conjoint::Tokenizer;
 use conjoint::export::{HeadTop, Manifest, SamplerRows};
+use conjoint_lab::prompt::comma_separated;
 
 use crate::flag::PLAIN;
 use crate::model::needs;
-use crate::prompt::comma_separated;
 
 /// Describe an exported model, and check that it is whole
 ///

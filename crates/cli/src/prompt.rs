@@ -236,9 +236,3 @@ fn read_messages(path: &Path) -> Result<Vec<Message>> {
         Err(error) => Err(error.into()),
     }
 }
-
-/// Ids as the command line takes them.
-pub fn comma_separated(ids: &[TokenId]) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    ids.join(",")
-}

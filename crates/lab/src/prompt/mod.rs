@@ -130,7 +130,9 @@ impl<'m> Reading<'m> {
                 };
                 self.continued(("prompt", text), &ids, length()?)
             }
-            Given::PromptIds(ids) => self.continued(("prompt ids", &shown(ids)), ids, length()?),
+            Given::PromptIds(ids) => {
+                self.continued(("prompt ids", &comma_separated(ids)), ids, length()?)
+            }
             Given::Chat(messages) => {
                 let text = refused("chat", said(messages), self.template()?.prompt(messages))?;
                 let ids = self.model.encode("chat", &text)?;
@@ -145,7 +147,9 @@ impl<'m> Reading<'m> {
                 refused("gen length", length, Canvas::unconditional(length, self.mask()))
             }
             Given::Infill(text) => self.filled(("infill", text), self.with_holes(text)?),
-            Given::InfillIds(ids) => self.filled(("infill ids", &shown(ids)), ids.clone()),
+            Given::InfillIds(ids) => {
+                self.filled(("infill ids", &comma_separated(ids)), ids.clone())
+            }
         }
     }
 
@@ -253,8 +257,8 @@ impl<'m> Reading<'m> {
     }
 }
 
-/// Ids as they are written.
-fn shown(ids: &[TokenId]) -> String {
+/// Token ids as one line.
+pub fn comma_separated(ids: &[TokenId]) -> String {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     ids.join(",")
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -37,6 +38,12 @@ struct Line {
     finish_reason: String,
 }
 
+impl Line {
+    fn place(&self) -> Place {
+        (self.index, self.sample)
+    }
+}
+
 impl ReplyFile {
     /// Begins a file of replies, or continues one: a last line that is not whole is cut off.
     ///
@@ -62,7 +69,10 @@ impl ReplyFile {
         }
         let file = OpenOptions::new().create(true).read(true).append(true).open(path);
         let mut file = file.map_err(|error| refuse(error.to_string()))?;
-        let (done, failed, whole) = read(path, &file)?;
+        let lines = lines(path, &file)?;
+        let whole = lines.last().map_or(0, |(_, range)| range.end);
+        let failed = lines.iter().filter(|(line, _)| line.finish_reason == "error").count();
+        let done = lines.iter().map(|(line, _)| line.place()).collect();
         // What a run was writing when it was killed.
         file.set_len(whole).map_err(Error::io("write", path))?;
         file.seek(SeekFrom::End(0)).map_err(Error::io("write", path))?;
@@ -107,13 +117,12 @@ impl ReplyFile {
     pub fn finish(self) -> Result<(), Error> {
         let path = &self.path;
         self.file.sync_all().map_err(Error::io("write", path))?;
-        let places = places(path)?;
-        if places.is_sorted_by_key(|(place, _)| *place) {
+        let mut source = File::open(path).map_err(Error::io("read", path))?;
+        let mut ordered = lines(path, &source)?;
+        if ordered.is_sorted_by_key(|(line, _)| line.place()) {
             return Ok(());
         }
-        let mut ordered = places;
-        ordered.sort_by_key(|(place, _)| *place);
-        let mut source = File::open(path).map_err(Error::io("read", path))?;
+        ordered.sort_by_key(|(line, _)| line.place());
         let aside = beside(path, "tmp");
         let copied = (|| -> std::io::Result<()> {
             let mut target = std::io::BufWriter::new(File::create(&aside)?);
@@ -173,43 +182,21 @@ fn compare(path: &Path, beside: &Path, settings: &Settings) -> Result<(), Error>
     Err(Error::parameter("out", path.display(), reason))
 }
 
-/// The places of all whole lines, how many of them are errors, and their length together.
-fn read(path: &Path, file: &File) -> Result<(BTreeSet<Place>, usize, u64), Error> {
-    let (mut done, mut failed, mut whole) = (BTreeSet::new(), 0, 0);
+/// All whole lines, each with where it is in the file. What follows the last line end is none.
+fn lines(path: &Path, file: &File) -> Result<Vec<(Line, Range<u64>)>, Error> {
     let mut reader = BufReader::new(file);
-    let mut text = Vec::new();
-    for number in 1.. {
-        text.clear();
-        let length = reader.read_until(b'\n', &mut text).map_err(Error::io("read", path))?;
-        if text.last() != Some(&b'\n') {
-            break;
-        }
-        let line: Line = serde_json::from_slice(&text).map_err(|error| Error::Malformed {
-            path: path.to_owned(),
-            reason: format!("line {number} is no reply: {error}"),
-        })?;
-        failed += usize::from(line.finish_reason == "error");
-        done.insert((line.index, line.sample));
-        whole += length as u64;
-    }
-    Ok((done, failed, whole))
-}
-
-/// The place of each line, and where in the file it is.
-fn places(path: &Path) -> Result<Vec<(Place, std::ops::Range<u64>)>, Error> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let mut reader = BufReader::new(file);
-    let (mut places, mut text, mut at) = (Vec::new(), Vec::new(), 0);
+    let (mut lines, mut text, mut at) = (Vec::new(), Vec::new(), 0);
     loop {
         text.clear();
         let length = reader.read_until(b'\n', &mut text).map_err(Error::io("read", path))? as u64;
-        if length == 0 {
-            return Ok(places);
+        if text.last() != Some(&b'\n') {
+            return Ok(lines);
         }
-        let line: Line = serde_json::from_slice(&text).map_err(|error| {
-            Error::io("read", path)(std::io::Error::new(ErrorKind::InvalidData, error))
+        let line: Line = serde_json::from_slice(&text).map_err(|error| Error::Malformed {
+            path: path.to_owned(),
+            reason: format!("line {} is no reply: {error}", lines.len() + 1),
         })?;
-        places.push(((line.index, line.sample), at..at + length));
+        lines.push((line, at..at + length));
         at += length;
     }
 }

@@ -82,7 +82,7 @@ impl Request {
     }
 }
 
-/// The lines of a file of requests. A line that is none is an error of its own.
+/// The lines of a file of requests. One that cannot be read is an error of that line alone.
 #[derive(Debug, Clone)]
 pub struct Requests {
     /// Each request, or what is wrong with its line, with the number of the line, counted from 1.
