@@ -58,7 +58,7 @@ impl Toy {
             }
             kept.extend(shown.id.map(|id| (id, states)));
         }
-        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits), State::new(())))
     }
 }
 

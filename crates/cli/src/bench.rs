@@ -10,7 +10,7 @@ use conjoint_lab::random_model::{self, Storage};
 use conjoint_lab::registry::Line;
 use conjoint_lab::{Bench, Error};
 
-use crate::flag::{BadFlag, Flags, blame};
+use crate::flag::{Flags, InvalidArgument, with_flag};
 use crate::model::ModelArguments;
 use crate::progress::Bars;
 use crate::sampling::SamplingArguments;
@@ -26,7 +26,7 @@ const FLAGS: Flags = Flags(&[
 ///
 /// Random prompts are continued, in each strategy once to warm up and then --repeats times. Times are
 /// those of the repeat whose time is the median. A step is one full forward with its sampler passes;
-/// `sweep` is filtering rows and computing their statistics, `draw` ranking positions and drawing
+/// `row_kernels` is filtering rows and computing their statistics, `draw` ranking positions and drawing
 /// tokens, `rest` everything else outside of ONNX Runtime.
 ///
 ///     conjoint bench --make-model 512,12,1408,8,2,32768 random
@@ -82,12 +82,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let named = |error: Error| FLAGS.name(error);
     if let Some([sizes, folder]) = arguments.make_model.as_deref() {
-        let parsed = blame("--make-model", sizes, sizes.parse::<random_model::Sizes>())?;
+        let parsed = with_flag("--make-model", sizes, sizes.parse::<random_model::Sizes>())?;
         let folder = Path::new(folder);
         let manifest = random_model::write(&parsed, arguments.dtype, arguments.seed, folder);
         return info::print(folder, &manifest.map_err(named)?);
     }
-    let missing = || BadFlag::missing("--model", "give a model to measure, or --make-model");
+    let missing =
+        || InvalidArgument::missing("--model", "give a model to measure, or --make-model");
     let model = arguments.model.as_ref().ok_or_else(missing)?;
     let json = arguments.json.as_deref().map(|path| files::place("--json", path)).transpose()?;
     let lines = Lines::new(arguments.strategies.clone()).at(arguments.k.clone());

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use conjoint_corpus::{Corpus, Domain, Text};
 
-use crate::flag::BadFlag;
+use crate::flag::InvalidArgument;
 
 /// Print texts of the training corpus, one a line, with \n for a line's end inside a text
 #[derive(Args)]
@@ -36,7 +36,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => Some(text.to_string()),
     };
     if arguments.questions && arguments.domain == Some(Domain::Story) {
-        return Err(BadFlag::new("--domain", Domain::Story, "stories ask no questions").into());
+        return Err(
+            InvalidArgument::new("--domain", Domain::Story, "stories ask no questions").into()
+        );
     }
     let texts = corpus.texts(0..);
     let lines = texts.filter_map(|text| line(&text)).take(arguments.num as usize);

@@ -9,7 +9,7 @@ use conjoint::export::{
     export_observed,
 };
 
-use crate::flag::{BadFlag, PLAIN};
+use crate::flag::{InvalidArgument, PLAIN};
 use crate::info;
 use crate::progress::Bytes;
 
@@ -63,7 +63,7 @@ pub struct Arguments {
     /// name; may be repeated
     #[arg(long, value_name = "ID|TOKEN")]
     eos: Vec<TokenName>,
-    /// How many of the most probable tokens the condensed head gives of each row, at most all; 0 writes no condensed
+    /// How many of the most probable tokens the top-K head gives of each row, at most all; 0 writes no condensed
     /// head
     #[arg(long, value_name = "K", default_value_t = 64)]
     head_top: usize,
@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         quantisation: arguments.quantize,
     };
     let manifest = export_observed(&options, &mut Bytes::default());
-    let manifest = manifest.map_err(|error| blame(arguments, error))?;
+    let manifest = manifest.map_err(|error| with_flag(arguments, error))?;
     if had_sampler && arguments.sampler.is_none() {
         let shown = folder.display();
         eprintln!(
@@ -100,58 +100,58 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Rejects an output path that is not a folder.
-fn check(arguments: &Arguments) -> Result<(), BadFlag> {
+fn check(arguments: &Arguments) -> Result<(), InvalidArgument> {
     match &arguments.out {
         Some(out) if out.exists() && !out.is_dir() => {
-            Err(BadFlag::new("--out", out.display(), "it is a file, expected a folder"))
+            Err(InvalidArgument::new("--out", out.display(), "it is a file, expected a folder"))
         }
         _ => Ok(()),
     }
 }
 
 /// Names the flag that would help.
-fn blame(arguments: &Arguments, error: ExportError) -> anyhow::Error {
+fn with_flag(arguments: &Arguments, error: ExportError) -> anyhow::Error {
     let Arguments { checkpoint, sampler, out, .. } = arguments;
     let text = PLAIN.text(&error.to_string());
     match &error {
         ExportError::NotACheckpoint { path, reason } => {
             let reason = PLAIN.text(reason);
             match (path == checkpoint, sampler.as_ref() == Some(path)) {
-                (true, _) => BadFlag::new("CHECKPOINT_DIR", path.display(), reason).into(),
-                (_, true) => BadFlag::new("--sampler", path.display(), reason).into(),
+                (true, _) => InvalidArgument::new("CHECKPOINT_DIR", path.display(), reason).into(),
+                (_, true) => InvalidArgument::new("--sampler", path.display(), reason).into(),
                 _ => anyhow::Error::msg(text),
             }
         }
         ExportError::SamplerLayer { path, reason } => {
-            BadFlag::new("--sampler", path.display(), reason).into()
+            InvalidArgument::new("--sampler", path.display(), reason).into()
         }
         ExportError::ReadOnly { .. } => match out {
-            Some(out) => BadFlag::new("--out", out.display(), text).into(),
-            None => BadFlag::missing("--out", text).into(),
+            Some(out) => InvalidArgument::new("--out", out.display(), text).into(),
+            None => InvalidArgument::missing("--out", text).into(),
         },
         ExportError::MissingTensor { path, .. }
         | ExportError::TensorShape { path, .. }
         | ExportError::MissingFile { path, .. } => match sampler {
             Some(sampler) if path.starts_with(sampler) && sampler != checkpoint => {
-                BadFlag::new("--sampler", sampler.display(), text).into()
+                InvalidArgument::new("--sampler", sampler.display(), text).into()
             }
             _ => anyhow::Error::msg(text),
         },
-        ExportError::HeadTop { got } => BadFlag::new("--head-top", *got, text).into(),
-        ExportError::ShiftUnknown { .. } => BadFlag::missing("--shift", text).into(),
-        ExportError::UnknownKeys { .. } => BadFlag::missing("--ignore-key", text).into(),
+        ExportError::HeadTop { got } => InvalidArgument::new("--head-top", *got, text).into(),
+        ExportError::ShiftUnknown { .. } => InvalidArgument::missing("--shift", text).into(),
+        ExportError::UnknownKeys { .. } => InvalidArgument::missing("--ignore-key", text).into(),
         ExportError::IgnoredKey { key, .. } => {
-            BadFlag::new("--ignore-key", key.clone(), text).into()
+            InvalidArgument::new("--ignore-key", key.clone(), text).into()
         }
-        ExportError::NoMask { .. } => BadFlag::missing("--mask-id", text).into(),
+        ExportError::NoMask { .. } => InvalidArgument::missing("--mask-id", text).into(),
         ExportError::GivenToken { role, got, expected } => {
             let flag = if *role == "mask" { "--mask-id" } else { "--eos" };
-            BadFlag::new(flag, got, format!("expected {expected}")).into()
+            InvalidArgument::new(flag, got, format!("expected {expected}")).into()
         }
-        ExportError::Unlinkable { .. } => BadFlag::missing("--out", text).into(),
+        ExportError::Unlinkable { .. } => InvalidArgument::missing("--out", text).into(),
         ExportError::NoSpace { path, .. } => {
             let flag = if arguments.out.is_some() { "--out" } else { "CHECKPOINT_DIR" };
-            BadFlag::new(flag, path.display(), text).into()
+            InvalidArgument::new(flag, path.display(), text).into()
         }
         _ => anyhow::Error::msg(text),
     }

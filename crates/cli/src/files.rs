@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use crate::flag::BadFlag;
+use crate::flag::InvalidArgument;
 
 /// The folder and the name of a file that `flag` names, once the folder is found to be there.
-pub fn place<'a>(flag: &'static str, path: &'a Path) -> Result<(&'a Path, &'a str), BadFlag> {
-    let refuse = |reason| BadFlag::new(flag, path.display(), reason);
+pub fn place<'a>(
+    flag: &'static str,
+    path: &'a Path,
+) -> Result<(&'a Path, &'a str), InvalidArgument> {
+    let refuse = |reason| InvalidArgument::new(flag, path.display(), reason);
     let name = path.file_name().and_then(|name| name.to_str()).filter(|_| !path.is_dir());
     let name = name.ok_or_else(|| refuse("expected the name of a file".to_owned()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

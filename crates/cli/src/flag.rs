@@ -3,21 +3,21 @@
 //! Libraries name parameters. [`Flags`] turns their names into flags, here and nowhere else.
 
 use clap::error::ContextValue;
-use conjoint_lab::{Error, shown};
+use conjoint_lab::{Error, abbreviated};
 
 use crate::interrupt::{self, Interrupted};
 
 /// A value of a flag that cannot be used, as often only shows once a model is open.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct BadFlag(String);
+pub struct InvalidArgument(String);
 
-impl BadFlag {
+impl InvalidArgument {
     /// A value that cannot be used.
     pub fn new(flag: &str, value: impl ToString, reason: impl ToString) -> Self {
         let (value, reason) = (value.to_string(), reason.to_string());
         let reason = without(reason, &value);
-        Self(format!("invalid value '{}' for '{flag}': {reason}", shown(&value)))
+        Self(format!("invalid value '{}' for '{flag}': {reason}", abbreviated(&value)))
     }
 
     /// A flag that must be given.
@@ -28,17 +28,17 @@ impl BadFlag {
     /// A flag that would change nothing.
     pub fn unused(flag: &str, value: impl ToString, reason: impl ToString) -> Self {
         let (value, reason) = (value.to_string(), reason.to_string());
-        Self(format!("'{flag} {}' would have no effect: {reason}", shown(&value)))
+        Self(format!("'{flag} {}' would have no effect: {reason}", abbreviated(&value)))
     }
 }
 
 /// Names the flag whose value a library rejected.
-pub fn blame<T, E: ToString>(
+pub fn with_flag<T, E: ToString>(
     flag: &str,
     value: impl ToString,
     result: Result<T, E>,
-) -> Result<T, BadFlag> {
-    result.map_err(|error| BadFlag::new(flag, value, error))
+) -> Result<T, InvalidArgument> {
+    result.map_err(|error| InvalidArgument::new(flag, value, error))
 }
 
 /// The flags of a command, by the names of the parameters that they set: `order temperature` is `--order-temperature`,
@@ -86,13 +86,13 @@ impl Flags {
     pub fn name(self, error: Error) -> anyhow::Error {
         match error {
             Error::Parameter { name, value, reason } => {
-                BadFlag::new(&self.of(name), value, self.text(&reason)).into()
+                InvalidArgument::new(&self.of(name), value, self.text(&reason)).into()
             }
             Error::Missing { name, reason } => {
-                BadFlag::missing(&self.of(name), self.text(&reason)).into()
+                InvalidArgument::missing(&self.of(name), self.text(&reason)).into()
             }
             Error::Unused { name, value, reason } => {
-                BadFlag::unused(&self.of(name), value, self.text(&reason)).into()
+                InvalidArgument::unused(&self.of(name), value, self.text(&reason)).into()
             }
             Error::Lacking(reason) => anyhow::Error::msg(self.text(reason)),
             Error::Export(_) | Error::Onnx(_) => anyhow::Error::msg(self.text(&error.to_string())),
@@ -107,7 +107,7 @@ const LONGEST_PATH: usize = 4096;
 /// A message in which every copy of a long value is cut. Paths are left whole: the user needs them to act.
 fn without(text: String, value: &str) -> String {
     match value.len() > LONGEST_PATH {
-        true => text.replace(value, &shown(value)),
+        true => text.replace(value, &abbreviated(value)),
         false => text,
     }
 }
@@ -129,7 +129,7 @@ pub fn exit(error: &clap::Error) -> ! {
 
 /// What the command exits with: 2 for a flag, as for those that clap rejects, 130 after Ctrl-C, 1 for all else.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<BadFlag>() {
+    if error.is::<InvalidArgument>() {
         2
     } else if error.is::<Interrupted>() {
         interrupt::EXIT_CODE
@@ -145,11 +145,15 @@ mod tests {
     #[test]
     fn long_values_are_cut() {
         let long = "x".repeat(100_000);
-        let named = |error: BadFlag| error.to_string();
+        let named = |error: InvalidArgument| error.to_string();
         for message in [
-            named(BadFlag::new("--prompt", &long, "it is too long")),
-            named(BadFlag::unused("--prompt", &long, "nothing takes it")),
-            named(BadFlag::new("--prompt", &long, format!("there is no token for x in '{long}'"))),
+            named(InvalidArgument::new("--prompt", &long, "it is too long")),
+            named(InvalidArgument::unused("--prompt", &long, "nothing takes it")),
+            named(InvalidArgument::new(
+                "--prompt",
+                &long,
+                format!("there is no token for x in '{long}'"),
+            )),
             PLAIN.name(Error::parameter("prompt", &long, "it is too long")).to_string(),
         ] {
             assert!(message.len() < 700 && message.contains("(100000 characters)"), "{message}");

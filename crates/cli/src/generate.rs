@@ -10,15 +10,15 @@ use clap::{Args, ValueEnum};
 use conjoint::StopText;
 use conjoint::prelude::*;
 use conjoint::trace::{Page, Trace};
-use conjoint_lab::prompt::{Given, Reading, comma_separated};
+use conjoint_lab::prompt::{PromptInput, PromptReader, comma_separated};
 use conjoint_lab::registry::{
     Line, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused,
 };
-use conjoint_lab::requests::{Answering, Shard, completion, finish_reason};
+use conjoint_lab::requests::{RequestRunner, Shard, completion, finish_reason};
 use conjoint_lab::{Error, GenerationConfig, Model, Sampling};
 use serde::Serialize;
 
-use crate::flag::{self, BadFlag, PLAIN};
+use crate::flag::{self, InvalidArgument, PLAIN};
 use crate::interrupt::{self, Interrupted};
 use crate::many::{self, Failed};
 use crate::model::ModelArguments;
@@ -147,7 +147,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Source::One(given) => {
             if settings.gen_length.is_none() && !arguments.prompt.has_holes() {
                 let reason = "say how many tokens to generate";
-                return Err(BadFlag::missing("--gen-length", reason).into());
+                return Err(InvalidArgument::missing("--gen-length", reason).into());
             }
             let page = arguments.trace.as_ref();
             let page = page.map(|path| traced(path, Page::create(path))).transpose()?;
@@ -164,7 +164,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             ] {
                 if is_given {
                     let reason = "--prompts has replies of its own: see --out";
-                    return Err(BadFlag::unused(flag, "", reason).into());
+                    return Err(InvalidArgument::unused(flag, "", reason).into());
                 }
             }
             let requests = many::requests(path)?;
@@ -172,7 +172,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let reading = arguments.prompt.reading(&model);
             settings.settle(chat.is_some(), &model, &reading)?;
             let (unmasker, schedule, reviser) = &settings.strategy;
-            let answering = Answering {
+            let answering = RequestRunner {
                 model: &model,
                 sampling: &settings.sampling,
                 strategy: (unmasker, schedule, reviser.as_ref()),
@@ -190,7 +190,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 impl Settings {
     /// Settles what takes an open model: in a chat, a sequence ends with the turn.
-    fn settle(&mut self, is_chat: bool, model: &Model, reading: &Reading<'_>) -> Result<()> {
+    fn settle(&mut self, is_chat: bool, model: &Model, reading: &PromptReader<'_>) -> Result<()> {
         if let Some(said) = &self.about_defaults {
             eprintln!("{said}");
         }
@@ -298,8 +298,8 @@ fn strategy(
 fn one(
     arguments: &Arguments,
     settings: &Settings,
-    (model, reading): (&Arc<Model>, &Reading<'_>),
-    given: &Given,
+    (model, reading): (&Arc<Model>, &PromptReader<'_>),
+    given: &PromptInput,
     page: Option<Page>,
 ) -> Result<()> {
     let named = |error: Error| PLAIN.name(error);
@@ -404,8 +404,8 @@ fn print(
 }
 
 /// Blames the flag for a page that cannot be written.
-fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, BadFlag> {
-    flag::blame("--trace", path.display(), result)
+fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, InvalidArgument> {
+    flag::with_flag("--trace", path.display(), result)
 }
 
 /// How the sequences were made, for the trace.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use conjoint::CancelToken;
 use conjoint_lab::Error;
-use conjoint_lab::requests::{Answering, Outcome, ReplyFile, Requests, line, remove_aside};
+use conjoint_lab::requests::{Outcome, ReplyFile, RequestRunner, Requests, line, remove_aside};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::files;
@@ -35,7 +35,11 @@ pub fn requests(path: &Path) -> Result<Requests> {
 }
 
 /// Answers all requests, into a file that can be continued or onto the standard output.
-pub fn answer(answering: &Answering<'_>, requests: &Requests, out: Option<&Path>) -> Result<()> {
+pub fn answer(
+    answering: &RequestRunner<'_>,
+    requests: &Requests,
+    out: Option<&Path>,
+) -> Result<()> {
     let cancel = interrupt::token();
     match out {
         None => to_stdout(answering, requests, &cancel),
@@ -43,7 +47,11 @@ pub fn answer(answering: &Answering<'_>, requests: &Requests, out: Option<&Path>
     }
 }
 
-fn to_stdout(answering: &Answering<'_>, requests: &Requests, cancel: &CancelToken) -> Result<()> {
+fn to_stdout(
+    answering: &RequestRunner<'_>,
+    requests: &Requests,
+    cancel: &CancelToken,
+) -> Result<()> {
     let (of, mut failed) = (answering.count(requests), 0);
     let bar = bar(of, 0);
     let mut out = std::io::stdout().lock();
@@ -62,7 +70,7 @@ fn to_stdout(answering: &Answering<'_>, requests: &Requests, cancel: &CancelToke
 }
 
 fn to_file(
-    answering: &Answering<'_>,
+    answering: &RequestRunner<'_>,
     requests: &Requests,
     path: &Path,
     cancel: &CancelToken,

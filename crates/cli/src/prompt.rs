@@ -9,9 +9,9 @@ use clap::Args;
 use conjoint::Message;
 use conjoint::prelude::*;
 use conjoint_lab::Model;
-use conjoint_lab::prompt::{Given, Reading};
+use conjoint_lab::prompt::{PromptInput, PromptReader};
 
-use crate::flag::{BadFlag, blame};
+use crate::flag::{InvalidArgument, with_flag};
 
 #[derive(Args)]
 pub struct PromptArguments {
@@ -117,7 +117,7 @@ impl FromStr for NameAndJson {
 /// What is to be generated.
 pub enum Source<'a> {
     /// Samples of one sequence.
-    One(Given),
+    One(PromptInput),
     /// A file of requests, or the standard input.
     Many(&'a Path),
 }
@@ -126,15 +126,18 @@ impl PromptArguments {
     /// What is to be generated.
     ///
     /// # Errors
-    /// [`BadFlag`] if nothing is given, or what does not go together.
+    /// [`InvalidArgument`] if nothing is given, or what does not go together.
     pub fn source(&self) -> Result<Source<'_>> {
         let (given, chat) = (&self.given, &self.chat);
         if let Some(path) = &given.prompts {
             if chat.chat.as_ref().is_some_and(|text| !text.is_empty()) {
                 let text = chat.chat.as_deref().unwrap_or_default();
-                return Err(
-                    BadFlag::new("--chat", text, "--prompts gives what the user says").into()
-                );
+                return Err(InvalidArgument::new(
+                    "--chat",
+                    text,
+                    "--prompts gives what the user says",
+                )
+                .into());
             }
             return Ok(Source::Many(path));
         }
@@ -142,16 +145,16 @@ impl PromptArguments {
             return self.one_chat(before).map(Source::One);
         }
         let found = [
-            given.prompt.clone().map(Given::Prompt),
-            given.prompt_ids.clone().map(Given::PromptIds),
-            given.infill.clone().map(Given::Infill),
-            given.infill_ids.clone().map(Given::InfillIds),
-            given.unconditional.then_some(Given::Nothing),
+            given.prompt.clone().map(PromptInput::Prompt),
+            given.prompt_ids.clone().map(PromptInput::PromptIds),
+            given.infill.clone().map(PromptInput::Infill),
+            given.infill_ids.clone().map(PromptInput::InfillIds),
+            given.unconditional.then_some(PromptInput::Nothing),
         ];
         let found = found.into_iter().flatten().next().ok_or_else(|| {
             let flags =
                 "or --chat, --prompts, --infill, --unconditional, --prompt-ids or --infill-ids";
-            BadFlag::missing("--prompt", format!("give something to begin with, {flags}"))
+            InvalidArgument::missing("--prompt", format!("give something to begin with, {flags}"))
         })?;
         Ok(Source::One(found))
     }
@@ -159,7 +162,7 @@ impl PromptArguments {
     /// The messages before what the user says last, if it is a chat.
     ///
     /// # Errors
-    /// [`BadFlag`] for a file of messages that cannot be read.
+    /// [`InvalidArgument`] for a file of messages that cannot be read.
     pub fn chat(&self) -> Result<Option<Vec<Message>>> {
         let ChatArguments { chat, system, message, messages, .. } = &self.chat;
         if chat.is_none() && message.is_empty() && messages.is_none() {
@@ -167,43 +170,44 @@ impl PromptArguments {
                 None => Ok(None),
                 Some(text) => {
                     let reason = "without --chat there is no system";
-                    Err(BadFlag::unused("--system", text, reason).into())
+                    Err(InvalidArgument::unused("--system", text, reason).into())
                 }
             };
         }
         let mut all = Vec::new();
         all.extend(system.iter().map(|text| Message::new("system", text)));
         if let Some(path) = messages {
-            all.extend(blame("--messages", path.display(), read_messages(path))?);
+            all.extend(with_flag("--messages", path.display(), read_messages(path))?);
         }
         all.extend(message.iter().map(|RoleAndText(role, text)| Message::new(role, text)));
         Ok(Some(all))
     }
 
-    fn one_chat(&self, before: Vec<Message>) -> Result<Given> {
+    fn one_chat(&self, before: Vec<Message>) -> Result<PromptInput> {
         let said =
             [self.given.prompt.as_ref(), self.chat.chat.as_ref().filter(|text| !text.is_empty())];
         let said: Vec<_> = said.into_iter().flatten().collect();
         let asked = !self.chat.message.is_empty() || self.chat.messages.is_some();
         match said.as_slice() {
-            [] if asked => Ok(Given::Chat(before)),
+            [] if asked => Ok(PromptInput::Chat(before)),
             [] => {
                 let reason =
                     "say what the user says: --chat TEXT, --message user:TEXT or --messages FILE";
-                Err(BadFlag::missing("--chat TEXT", reason).into())
+                Err(InvalidArgument::missing("--chat TEXT", reason).into())
             }
-            [text] => Ok(Given::Prompt((*text).clone()).in_chat(&before)),
+            [text] => Ok(PromptInput::Prompt((*text).clone()).in_chat(&before)),
             [_, text, ..] => {
-                Err(BadFlag::new("--chat", text, "--prompt gives what the user says").into())
+                Err(InvalidArgument::new("--chat", text, "--prompt gives what the user says")
+                    .into())
             }
         }
     }
 
     /// How texts become token ids.
-    pub fn reading<'m>(&self, model: &'m Model) -> Reading<'m> {
+    pub fn reading<'m>(&self, model: &'m Model) -> PromptReader<'m> {
         let arguments = self.chat.template_arg.iter();
         let arguments = arguments.map(|NameAndJson(name, json)| (name.clone(), json.clone()));
-        Reading::new(model)
+        PromptReader::new(model)
             .literal(self.literal)
             .add_special_tokens(self.add_special_tokens)
             .template_arguments(arguments.collect())

@@ -11,7 +11,7 @@ use conjoint::prelude::*;
 use conjoint_lab::{Error, Model, text_files};
 use conjoint_trajectory::{GivenText, Partition, Plan, Sampled, ShardIndex, Source, Store, Texts};
 
-use crate::flag::{BadFlag, PLAIN, blame};
+use crate::flag::{InvalidArgument, PLAIN, with_flag};
 use crate::model::ModelArguments;
 use crate::numbers::count;
 use crate::progress::Steps;
@@ -102,7 +102,7 @@ impl StartArguments {
         model: &Model,
         seed: u64,
         prompts: &[String],
-        drawn: impl Fn(Sampled) -> Result<Sampled, BadFlag>,
+        drawn: impl Fn(Sampled) -> Result<Sampled, InvalidArgument>,
     ) -> Result<Box<dyn Source>> {
         let named = |error: Error| PLAIN.name(error);
         let vocabulary = model.denoiser.vocabulary();
@@ -117,7 +117,7 @@ impl StartArguments {
             let texts = text_files::texts(path).map_err(named)?.into_iter().map(text);
             let texts = texts.collect::<Result<_, Error>>().map_err(named)?;
             let texts = Texts::new(texts, length, vocabulary);
-            return Ok(Box::new(blame("--texts", path.display(), texts)?));
+            return Ok(Box::new(with_flag("--texts", path.display(), texts)?));
         }
         let (name, value, given) = match &self.prompts {
             Some(path) => {
@@ -130,7 +130,7 @@ impl StartArguments {
         let ids = given.iter().map(|prompt| encode_prompt(model, name, prompt));
         let ids = ids.collect::<Result<_, Error>>().map_err(named)?;
         let sampled =
-            blame(&format!("--{name}"), value, Sampled::new(ids, length, seed, vocabulary))?;
+            with_flag(&format!("--{name}"), value, Sampled::new(ids, length, seed, vocabulary))?;
         Ok(Box::new(drawn(sampled)?))
     }
 }
@@ -156,12 +156,12 @@ pub fn make(
 ) -> Result<(Store, (u64, u64))> {
     if folder.exists() && !folder.is_dir() {
         let reason = "it is a file, expected a folder";
-        return Err(BadFlag::new(flag, folder.display(), reason).into());
+        return Err(InvalidArgument::new(flag, folder.display(), reason).into());
     }
     let settings = source.settings().with("model", model.fingerprint());
     let store = Store::claim(folder, settings).map_err(|error| match error {
         conjoint_trajectory::Error::OtherSetting { .. } => {
-            BadFlag::new(flag, folder.display(), error).into()
+            InvalidArgument::new(flag, folder.display(), error).into()
         }
         error => anyhow::Error::from(error),
     })?;
@@ -186,12 +186,12 @@ fn drawing_layer(
     let other = arguments.sampler.as_deref();
     let layer = model.sampler_layer(other).map_err(|error| PLAIN.name(error))?.ok_or_else(|| {
         let reason = "the model was exported without a sampler layer: name an export that has one with --sampler";
-        BadFlag::new("--joint", shown(&arguments.joint), reason)
+        InvalidArgument::new("--joint", listed(&arguments.joint), reason)
     })?;
     Ok(Some((layer, model.layer_fingerprint(other)?)))
 }
 
-fn shown(each: &[usize]) -> String {
+fn listed(each: &[usize]) -> String {
     each.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
@@ -200,24 +200,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let layer = drawing_layer(arguments, &model)?;
     let drawn = |mut sampled: Sampled| {
         if let Some(t) = arguments.temperature {
-            sampled = blame("--temperature", t, sampled.temperature(t))?;
+            sampled = with_flag("--temperature", t, sampled.temperature(t))?;
         }
         if let Some(p) = arguments.top_p {
-            sampled = blame("--top-p", p, sampled.top_p(p))?;
+            sampled = with_flag("--top-p", p, sampled.top_p(p))?;
         }
         if let Some((layer, named)) = &layer {
             let each = arguments.joint.clone();
-            sampled = blame("--joint", shown(&each), sampled.joint(layer.clone(), named, each))?;
+            sampled =
+                with_flag("--joint", listed(&each), sampled.joint(layer.clone(), named, each))?;
         }
         Ok(sampled)
     };
     let from_nothing = [String::new()];
     let source = arguments.start.source(&model, arguments.seed, &from_nothing, drawn)?;
-    let unlimited = || BadFlag::missing("--num", "what is sampled has no end");
+    let unlimited = || InvalidArgument::missing("--num", "what is sampled has no end");
     let count = arguments.num.or(source.len()).ok_or_else(unlimited)?;
     if let Some(most) = source.len().filter(|&most| count > most) {
         let reason = format!("the file of --texts holds {most}");
-        return Err(BadFlag::new("--num", count, reason).into());
+        return Err(InvalidArgument::new("--num", count, reason).into());
     }
     let portions = Partition {
         count,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use conjoint::prelude::*;
-use conjoint_testkit::parting::{Parting, parting};
+use conjoint_testkit::mismatch::{Mismatch, first_mismatch};
 use serde_json::Value;
 
 mod common;
@@ -52,8 +52,8 @@ fn is_tied(case: &Value, model: &Path, ours: &Value) -> bool {
         conjoint::RowStats::of(&top[..50]).map_or(f64::NAN, |row| row.p1 - row.p2)
     };
     let histories = (&*history(ours), &*history(&case["history"]));
-    let parted = parting(&model, &start, histories, margin).unwrap();
-    matches!(parted, Parting::Order { spread, .. } if spread < 1e-6)
+    let parted = first_mismatch(&model, &start, histories, margin).unwrap();
+    matches!(parted, Mismatch::Order { spread, .. } if spread < 1e-6)
 }
 
 #[test]

@@ -35,7 +35,7 @@
 //! | `export` | no | the `export` module: checkpoints to ONNX graphs |
 
 pub use conjoint_core::*;
-/// Arrays of this version stand in the interface: a model of one's own builds its [`Beliefs`] from one.
+/// Arrays of this version stand in the interface: a model of one's own builds its [`DenseRows`] from one.
 pub use ndarray;
 
 #[cfg(feature = "export")]
@@ -43,7 +43,7 @@ pub use conjoint_export as export;
 #[cfg(feature = "onnx")]
 pub use conjoint_onnx::{
     Calls, Error as OnnxError, ExecutionProvider, HeadChoice, OnnxAutoregressive, OnnxDenoiser,
-    OnnxOptions, OnnxSamplerLayer, Spent, available_memory, runtime,
+    OnnxOptions, OnnxSamplerLayer, RuntimeStats, available_memory, runtime,
 };
 #[cfg(feature = "chat")]
 pub use text::{ChatTemplate, Message};
@@ -60,9 +60,9 @@ pub mod trace;
 /// Of types that share a name the more common one is here:
 /// [`Confidence`](crate::unmasker::Confidence) is the unmasker, not the [order](crate::order::Confidence).
 pub mod prelude {
-    pub use crate::condensed::Rows;
     pub use crate::denoiser::{
-        Answer, Changed, Denoiser, Form, Request, SamplerLayer, SequenceId, Session, Shown, State,
+        Answer, Changed, Denoiser, Form, Request, SamplerLayer, SequenceId, SequenceInput, Session,
+        State,
     };
     pub use crate::draw::{Argmax, Categorical, Draw, SeededStream, Stream};
     pub use crate::filter::{Ban, Filter, FilterRow, MinP, Temperature, TopK, TopP};
@@ -76,13 +76,14 @@ pub mod prelude {
         Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Progress, Ranking, Schedule,
         Threshold, TokensPerStep,
     };
+    pub use crate::top_k_rows::Rows;
     pub use crate::unmasker::{
         Branch, Confidence, Control, Drawn, ExactSequential, LearnedJoint, Marginal, Next, Score,
         Unmasker, VerifiedJoint, View,
     };
     pub use crate::{
-        Beliefs, CancelToken, Canvas, Error, Event, FinishReason, Generator, Observation, Output,
-        Question, Row, RowId, Run, StepRequest, TokenId, Vocabulary, presets, strategy,
+        CancelToken, Canvas, DenseRows, Error, Event, FinishReason, Generator, Observation, Output,
+        Query, Row, RowId, Run, StepRequest, TokenId, Vocabulary, presets, strategy,
     };
     #[cfg(feature = "onnx")]
     pub use crate::{ExecutionProvider, OnnxDenoiser, OnnxSamplerLayer};

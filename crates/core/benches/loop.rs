@@ -4,16 +4,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::filter::{Filter, Identity, Temperature, TopP};
 use conjoint_core::schedule::{
     Cosine, DreamLinear, EntropyBound, Factor, Linear, LladaEven, Progress, Threshold,
     TokensPerStep,
 };
+use conjoint_core::top_k_rows::Rows;
 use conjoint_core::unmasker::{LearnedJoint, Marginal};
 use conjoint_core::{
-    Beliefs, Denoiser, Error, Generator, SamplerLayer, Schedule, SeededStream, State, Stream,
+    Denoiser, DenseRows, Error, Generator, SamplerLayer, Schedule, SeededStream, State, Stream,
     Vocabulary,
 };
 use divan::Bencher;
@@ -30,7 +30,7 @@ fn main() {
 /// A model that costs nothing: one answer for every number of rows, each to be had once.
 #[derive(Clone)]
 struct Stock {
-    answers: Arc<Mutex<Vec<Option<Beliefs>>>>,
+    answers: Arc<Mutex<Vec<Option<DenseRows>>>>,
     vocabulary: Vocabulary,
 }
 
@@ -41,7 +41,7 @@ impl Stock {
         let row = Array2::from_shape_simple_fn((1, size), || logit(()));
         let answer = |rows| {
             let all = row.broadcast((rows, size)).expect("one row to many").to_owned();
-            Some(Beliefs::from_logits(all))
+            Some(DenseRows::from_logits(all))
         };
         let answers = Arc::new(Mutex::new((0..=LENGTH).map(answer).collect()));
         let vocabulary = Vocabulary::new(size, size as u32 - 1).expect("the last id is the mask");
@@ -54,7 +54,7 @@ impl Stock {
         Self { answers: Arc::new(Mutex::new(answers)), vocabulary: self.vocabulary.clone() }
     }
 
-    fn answer(&self, rows: usize) -> Result<Beliefs, Error> {
+    fn answer(&self, rows: usize) -> Result<DenseRows, Error> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers[rows].take().ok_or_else(|| Error::model("this answer has been given before"))
     }

@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use conjoint_core::draw::{Argmax, Categorical, Draw};
 use conjoint_core::filter::{Filter, FilterRow, Memory, MinP, Temperature, TopK, TopP};
-use conjoint_core::sweep::Backend;
+use conjoint_core::row_kernels::Backend;
 use conjoint_core::{Canvas, RowStats, SeededStream, Stream};
 use divan::Bencher;
 

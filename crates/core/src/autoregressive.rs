@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Beliefs, Error, RowStats, TokenId};
+use crate::{DenseRows, Error, RowStats, TokenId};
 
 /// Any autoregressive language model over the denoiser's token ids.
 ///
@@ -19,12 +19,12 @@ pub trait Autoregressive: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Model`] if the runtime fails.
-    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<Beliefs, Error>;
+    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<DenseRows, Error>;
 
     /// Σ ln p(x_i | x_<i) over the `positions`, in nats; −∞ for what the model rules out.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `positions` is no range of the tokens, [`Error::BeliefShape`] for a
+    /// [`Error::Parameter`] if `positions` is no range of the tokens, [`Error::DenseShape`] for a
     /// wrong number of rows, [`Error::Model`] for a row with NaN or +∞; those of
     /// [`rows`](Self::rows).
     fn log_likelihood(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<f64, Error> {
@@ -35,7 +35,7 @@ pub trait Autoregressive: Send + Sync {
 }
 
 impl<A: Autoregressive + ?Sized> Autoregressive for Arc<A> {
-    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<Beliefs, Error> {
+    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<DenseRows, Error> {
         (**self).rows(tokens, positions)
     }
 
@@ -46,7 +46,7 @@ impl<A: Autoregressive + ?Sized> Autoregressive for Arc<A> {
 
 /// Rows of a scorer, checked and normalised.
 pub(crate) struct Scores {
-    beliefs: Beliefs,
+    beliefs: DenseRows,
     log_z: Vec<f64>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) mod tests {
     pub(crate) struct Unasked;
 
     impl Autoregressive for Unasked {
-        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
+        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<DenseRows, Error> {
             Err(Error::model("asked"))
         }
     }
@@ -99,10 +99,10 @@ pub(crate) mod tests {
     struct Unigram(Vec<f32>);
 
     impl Autoregressive for Unigram {
-        fn rows(&self, _: &[TokenId], positions: Range<usize>) -> Result<Beliefs, Error> {
+        fn rows(&self, _: &[TokenId], positions: Range<usize>) -> Result<DenseRows, Error> {
             let shape = (positions.len(), self.0.len());
             let rows = Array2::from_shape_vec(shape, self.0.repeat(positions.len()));
-            Ok(Beliefs::from_logits(rows.map_err(Error::model)?))
+            Ok(DenseRows::from_logits(rows.map_err(Error::model)?))
         }
     }
 

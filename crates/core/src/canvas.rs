@@ -182,7 +182,7 @@ impl Canvas {
 
     /// The canvas with `hidden` positions masked too, given ones included. Block and end stay as they are;
     /// positions that do not exist are left out.
-    pub fn hiding(&self, hidden: &[usize]) -> Self {
+    pub fn with_masked(&self, hidden: &[usize]) -> Self {
         let mut canvas = self.clone();
         for &position in hidden.iter().filter(|&&position| position < self.len()) {
             canvas.tokens[position] = self.mask;
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!((canvas.open(), canvas.block()), (1..3, 1..5));
         assert_eq!(canvas.masked().collect::<Vec<_>>(), [1]);
         assert_eq!(canvas.revealed().collect::<Vec<_>>(), [2]);
-        let hidden = canvas.hiding(&[0, 2, 9]);
+        let hidden = canvas.with_masked(&[0, 2, 9]);
         assert_eq!((hidden.open(), hidden.block()), (1..3, 1..5));
         assert_eq!(hidden.masked().collect::<Vec<_>>(), [1, 2]);
         assert!(hidden.is_masked(0) && !hidden.is_given(0));

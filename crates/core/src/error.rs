@@ -7,7 +7,7 @@ use crate::canvas::TokenId;
 #[non_exhaustive]
 pub enum Error {
     /// A parameter is outside its range.
-    #[error("{name} = {value} is out of range: expected {expected}")]
+    #[error("invalid value `{value}` for `{name}`: expected {expected}")]
     Parameter {
         /// The parameter's name as the documentation has it.
         name: &'static str,
@@ -65,7 +65,7 @@ pub enum Error {
 
     /// A request whose settings belong to another model's generator.
     #[error("sequence {sequence}: its settings come from a generator of another model")]
-    OtherModel {
+    ModelMismatch {
         /// Index of the sequence in the request.
         sequence: usize,
     },
@@ -122,7 +122,7 @@ pub enum Error {
         "the model answered {got_rows} rows of {got_columns} logits: \
          expected {rows} rows of {columns}"
     )]
-    BeliefShape {
+    DenseShape {
         /// Rows answered.
         got_rows: usize,
         /// Columns answered.
@@ -133,12 +133,12 @@ pub enum Error {
         columns: usize,
     },
 
-    /// A condensed head answered with arrays of the wrong shape.
+    /// A top-K head answered with arrays of the wrong shape.
     #[error(
-        "the condensed head answered {what} as {} × {}: expected {} × {}",
+        "the top-K head answered {what} as {} × {}: expected {} × {}",
         got.0, got.1, expected.0, expected.1
     )]
-    SummaryShape {
+    TopKShape {
         /// The array.
         what: &'static str,
         /// Its shape.
@@ -182,7 +182,7 @@ pub enum Error {
         "sequence {sequence} is not finished after {steps} denoising steps: \
          the strategy masks as many tokens as it reveals"
     )]
-    Endless {
+    StepLimitExceeded {
         /// Index of the sequence in the request.
         sequence: usize,
         /// Denoising steps taken.

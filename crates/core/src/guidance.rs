@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use crate::condensed::Rows;
-use crate::denoiser::{Answer, Form, Request, Session, Shown};
-use crate::{Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, Vocabulary};
+use crate::denoiser::{Answer, Form, Request, SequenceInput, Session};
+use crate::top_k_rows::Rows;
+use crate::{Canvas, Denoiser, DenseRows, Error, RowId, SamplerLayer, State, Vocabulary};
 
 /// A denoiser whose rows are l_u + (w + 1)(l − l_u), l its logits on the canvas and l_u its logits
 /// with everything given masked.
@@ -117,10 +117,10 @@ struct Twice {
 
 impl Twice {
     fn of(request: &Request<'_>) -> Self {
-        let hide = |shown: &Shown<'_>| {
+        let hide = |shown: &SequenceInput<'_>| {
             let canvas = shown.canvas;
             let given: Vec<usize> = (0..canvas.len()).filter(|&p| canvas.is_given(p)).collect();
-            canvas.hiding(&given)
+            canvas.with_masked(&given)
         };
         let batch = request.batch.len();
         let second = |row: &RowId| RowId { sequence: row.sequence + batch, ..*row };
@@ -130,14 +130,15 @@ impl Twice {
 
     /// Asks for both halves, as dense rows.
     fn ask<T>(&self, request: &Request<'_>, ask: impl FnOnce(&Request<'_>) -> T) -> T {
-        let own = request.batch.iter().map(|shown| Shown::alone(shown.canvas));
-        let batch: Vec<Shown<'_>> = own.chain(self.hidden.iter().map(Shown::alone)).collect();
+        let own = request.batch.iter().map(|shown| SequenceInput::stateless(shown.canvas));
+        let batch: Vec<SequenceInput<'_>> =
+            own.chain(self.hidden.iter().map(SequenceInput::stateless)).collect();
         ask(&Request { batch: &batch, rows: &self.rows, form: Form::Dense, hidden: request.hidden })
     }
 }
 
 /// Combines rows n and N + n of 2N.
-fn combine(beliefs: &Beliefs, rows: usize, scale: f32) -> Result<Beliefs, Error> {
+fn combine(beliefs: &DenseRows, rows: usize, scale: f32) -> Result<DenseRows, Error> {
     let columns = beliefs.logits(0).len();
     beliefs.expect_shape(2 * rows, columns)?;
     let mut logits = Vec::with_capacity(rows * columns);
@@ -146,7 +147,7 @@ fn combine(beliefs: &Beliefs, rows: usize, scale: f32) -> Result<Beliefs, Error>
         logits.extend(with.iter().zip(without).map(|(&l, &u)| guided(l, u, scale)));
     }
     let logits = Array2::from_shape_vec((rows, columns), logits).map_err(Error::model)?;
-    Ok(Beliefs::from_logits(logits))
+    Ok(DenseRows::from_logits(logits))
 }
 
 fn guided(with: f32, without: f32, scale: f32) -> f32 {
@@ -179,7 +180,7 @@ mod tests {
         let mut canvas = Canvas::infill(vec![1, 9, 9, 2], 9).unwrap();
         canvas.reveal(1, 5).unwrap();
         let rows = [RowId { sequence: 0, position: 2 }];
-        let twice = Twice::of(&Request::new(&Shown::once(&[&canvas]), &rows));
+        let twice = Twice::of(&Request::new(&SequenceInput::stateless_batch(&[&canvas]), &rows));
         assert_eq!(twice.hidden[0].tokens(), [9, 5, 9, 9]);
         assert_eq!(twice.rows, [rows[0], RowId { sequence: 1, position: 2 }]);
     }

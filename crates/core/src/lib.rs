@@ -19,9 +19,9 @@
 //! | [`generator`] | [`Generator`], [`Run`] | the loop: batches in lockstep, step by step |
 //! | [`observation`] | [`Observation`], [`StepRequest`] | what is seen of a step, and asked before it |
 //! | [`observer`] | [`Observer`] | what is reported to a progress bar, a trace or a viewer |
-//! | [`beliefs`] | [`Beliefs`], [`RowStats`] | the model's distributions, row by row |
-//! | [`condensed`] | [`Condensed`](condensed::Condensed), [`Rows`](condensed::Rows) | the same, of which only the top has been fetched |
-//! | [`sweep`] | [`Backend`](sweep::Backend) | statistics of a row, on the CPU's vectors |
+//! | [`dense_rows`] | [`DenseRows`], [`RowStats`] | the model's distributions, row by row |
+//! | [`top_k_rows`] | [`TopKRows`](top_k_rows::TopKRows), [`Rows`](top_k_rows::Rows) | the same, of which only the top has been fetched |
+//! | [`row_kernels`] | [`Backend`](row_kernels::Backend) | statistics of a row, on the CPU's vectors |
 //! | [`autoregressive`] | [`Autoregressive`] | how a second model, reading left to right, scores a draft |
 //! | [`span_decoder`] | [`SpanDecoder`](span_decoder::SpanDecoder) | how the tokens of a span go together, given the rows |
 //! | [`influence`] | [`Influence`](influence::Influence) | how strongly masked positions depend on each other |
@@ -31,10 +31,9 @@
 //! All entropies are in nats and all probabilities are those of a softmax over one row of logits.
 
 pub mod autoregressive;
-pub mod beliefs;
 pub mod canvas;
-pub mod condensed;
 pub mod denoiser;
+pub mod dense_rows;
 pub mod draw;
 pub mod error;
 pub mod filter;
@@ -48,23 +47,24 @@ pub mod order;
 pub mod policy;
 pub mod presets;
 pub mod reviser;
+pub mod row_kernels;
 pub mod schedule;
 pub mod span_decoder;
 pub mod stop;
 pub mod strategy;
-pub mod sweep;
+pub mod top_k_rows;
 pub mod unmasker;
 pub mod vocabulary;
 
 pub use autoregressive::Autoregressive;
-pub use beliefs::{Beliefs, RowId, RowStats};
 pub use canvas::{Canvas, TokenId};
 pub use denoiser::{Denoiser, SamplerLayer, State};
+pub use dense_rows::{DenseRows, RowId, RowStats};
 pub use draw::{Draw, SeededStream, Stream};
 pub use error::Error;
 pub use filter::Filter;
 pub use generator::{CancelToken, Event, FinishReason, Generator, Output, Run};
-pub use observation::{Branch, Observation, Question, Row, StepRequest};
+pub use observation::{Branch, Observation, Query, Row, StepRequest};
 pub use observer::Observer;
 pub use order::Order;
 pub use policy::Policy;

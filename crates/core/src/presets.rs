@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use conjoint_core::presets::{Llada, llada};
-//! # use conjoint_core::{Beliefs, Canvas, Denoiser, Error, Generator, RowId, State, Vocabulary};
+//! # use conjoint_core::{DenseRows, Canvas, Denoiser, Error, Generator, RowId, State, Vocabulary};
 //! # fn example(model: impl Denoiser + 'static) -> Result<Generator, Error> {
 //! let generator = llada(model, Llada { steps: 64, cfg_scale: 0.5, ..Llada::default() })?;
 //! # Ok(generator)
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::draw::Argmax;
 use crate::filter::{Temperature, TopK, TopP};
 use crate::guidance::ClassifierFree;
-use crate::order::{Entropy, Margin, Random, Randomised};
+use crate::order::{Entropy, Margin, PlackettLuce, Random};
 use crate::policy::Origin;
 use crate::schedule::{DreamLinear, EntropyBound, LladaEven, Threshold, TokensPerStep};
 use crate::unmasker::{Confidence, LearnedJoint, Marginal, Score};
@@ -138,7 +138,7 @@ pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, E
             let best = Confidence::new(Score::Filtered);
             generator.unmasker(match with.algorithm_temperature {
                 None => best,
-                Some(temperature) => best.randomised(temperature)?,
+                Some(temperature) => best.plackett_luce(temperature)?,
             })
         }
         DreamAlgorithm::Origin => {
@@ -164,7 +164,7 @@ pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, E
 fn by(order: impl Order + 'static, with: Dream) -> Result<Marginal, Error> {
     Ok(match with.algorithm_temperature {
         None => Marginal::new(order),
-        Some(temperature) => Marginal::new(Randomised::new(order, temperature)?),
+        Some(temperature) => Marginal::new(PlackettLuce::new(order, temperature)?),
     })
 }
 

@@ -78,7 +78,7 @@ impl Vocabulary {
     ///
     /// # Errors
     /// [`Error::Parameter`] if there are more than the [size](Self::size), or no token beside the mask.
-    pub fn with_named(mut self, ids: usize) -> Result<Self, Error> {
+    pub fn with_assigned(mut self, ids: usize) -> Result<Self, Error> {
         let fewest = if self.mask == 0 { 2 } else { 1 };
         if !(fewest..=self.size).contains(&ids) {
             let expected = format!("from {fewest} to the {} ids of the vocabulary", self.size);
@@ -132,7 +132,7 @@ impl Vocabulary {
     }
 
     /// The ids that have no token, the mask's left out: they pad the model's tables.
-    pub fn unnamed(&self) -> impl Iterator<Item = TokenId> + '_ {
+    pub fn unassigned(&self) -> impl Iterator<Item = TokenId> + '_ {
         (self.named..self.size).map(|id| id as TokenId).filter(|&id| id != self.mask)
     }
 }
@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn ids_beyond_the_tokens_have_none() {
         let ids = |mask: TokenId, named: usize| {
-            let vocabulary = Vocabulary::new(6, mask).unwrap().with_named(named)?;
-            Ok::<Vec<TokenId>, Error>(vocabulary.unnamed().collect())
+            let vocabulary = Vocabulary::new(6, mask).unwrap().with_assigned(named)?;
+            Ok::<Vec<TokenId>, Error>(vocabulary.unassigned().collect())
         };
         assert_eq!(ids(1, 4).unwrap(), [4, 5]);
         assert_eq!(ids(4, 4).unwrap(), [5], "the mask is a token of its own");

@@ -6,15 +6,15 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{Filter, MinP, Penalty, RepetitionPenalty, Temperature, TopK, TopP};
 use conjoint_core::order::{LeftToRight, Margin, MaxProb, Random, Raw};
 use conjoint_core::schedule::{EntropyBound, Factor, Threshold, TokensPerStep};
+use conjoint_core::top_k_rows::Rows;
 use conjoint_core::unmasker::{Confidence, ExactSequential, LearnedJoint, Marginal, Score};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Observer, SamplerLayer, State, Vocabulary,
+    Canvas, Denoiser, DenseRows, Error, Generator, Observer, SamplerLayer, State, Vocabulary,
 };
 use ndarray::Array2;
 
@@ -61,19 +61,19 @@ const SEQUENCES: usize = 3;
 
 /// Answers made beforehand, one for every number of rows that may be asked for.
 #[derive(Clone)]
-struct Stock(Arc<Mutex<Vec<Option<Beliefs>>>>, Vocabulary);
+struct Stock(Arc<Mutex<Vec<Option<DenseRows>>>>, Vocabulary);
 
 impl Stock {
     fn new() -> Self {
         let logit = |(row, token)| ((row * 31 + token * 17) as f32).sin() * 3.0;
         let answer =
-            |rows| Some(Beliefs::from_logits(Array2::from_shape_fn((rows, VOCABULARY), logit)));
+            |rows| Some(DenseRows::from_logits(Array2::from_shape_fn((rows, VOCABULARY), logit)));
         let answers = (0..=SEQUENCES * LENGTH).map(answer).collect();
         Self(Arc::new(Mutex::new(answers)), Vocabulary::new(VOCABULARY, MASK).unwrap())
     }
 
     /// Each may be asked for once: with every reveal there are fewer rows.
-    fn answer(&self, rows: usize) -> Result<Beliefs, Error> {
+    fn answer(&self, rows: usize) -> Result<DenseRows, Error> {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         answers[rows].take().ok_or_else(|| Error::model("this answer has been given before"))
     }

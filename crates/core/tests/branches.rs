@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::{Answer, Request};
+use conjoint_core::top_k_rows::Rows;
 use conjoint_core::unmasker::{Branch, Control, Drawn};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Next, Output, Row, SamplerLayer, State,
+    Canvas, Denoiser, DenseRows, Error, Generator, Next, Output, Row, SamplerLayer, State,
     StepRequest, TokenId, Unmasker, View, Vocabulary,
 };
 use ndarray::Array2;
@@ -16,8 +16,8 @@ const MASK: TokenId = 4;
 /// Every token is as likely as any other.
 struct Flat(Vocabulary);
 
-fn flat(request: &Request<'_>) -> Beliefs {
-    Beliefs::from_logits(Array2::zeros((request.rows.len(), 5)))
+fn flat(request: &Request<'_>) -> DenseRows {
+    DenseRows::from_logits(Array2::zeros((request.rows.len(), 5)))
 }
 
 impl Denoiser for Flat {
@@ -62,7 +62,7 @@ impl Unmasker for Ahead {
         let is_masked = |&(position, _): &(usize, TokenId)| request.canvas().is_masked(position);
         let is_ahead = self.branch.is_none() || self.tokens.iter().all(is_masked);
         let tokens = if is_ahead { self.tokens.clone() } else { Vec::new() };
-        self.branch = Some(request.ask_ahead(tokens));
+        self.branch = Some(request.query_branch(tokens));
         Ok(())
     }
 
@@ -89,9 +89,9 @@ fn reveal(view: &mut View<'_>, token: TokenId) {
     view.reveal(row, drawn);
 }
 
-fn suppose(view: &mut View<'_>, token: TokenId) {
+fn place_draft(view: &mut View<'_>, token: TokenId) {
     let (row, drawn) = first(token);
-    view.suppose(row, drawn);
+    view.place_draft(row, drawn);
 }
 
 /// Runs a canvas of four positions with a branch that holds `tokens`.
@@ -148,7 +148,7 @@ fn passes_see_what_is_supposed_and_the_state_of_the_branch() {
                 Next::Refine
             }
             _ => {
-                suppose(view, 3);
+                place_draft(view, 3);
                 Next::Refine
             }
         }
@@ -171,7 +171,7 @@ fn moves_that_nobody_may_make_are_errors() {
         if view.round() == 0 {
             reveal(view, 1)
         } else {
-            suppose(view, 1)
+            place_draft(view, 1)
         }
         if view.round() > 1 {
             view.remask(0);
@@ -180,7 +180,7 @@ fn moves_that_nobody_may_make_are_errors() {
     };
     assert!(matches!(moves(&[], after), Error::IllegalMove { position: 0, .. }));
     let only: Decide = |view, _| {
-        suppose(view, 1);
+        place_draft(view, 1);
         Next::EndStep
     };
     assert!(matches!(moves(&[], only), Error::NoProgress { .. }));
@@ -188,7 +188,7 @@ fn moves_that_nobody_may_make_are_errors() {
         if view.round() == 0 {
             reveal(view, 1)
         } else {
-            suppose(view, 9)
+            place_draft(view, 9)
         }
         Next::Refine
     };

@@ -7,9 +7,9 @@ use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::{Draw, Stream};
 use conjoint_core::observer::History;
 use conjoint_core::schedule::{DreamLinear, TokensPerStep};
-use conjoint_core::unmasker::{Drawn, Marginal, Retold};
+use conjoint_core::unmasker::{Drawn, Marginal, TeacherForced};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Next, Row, State, Unmasker, View, Vocabulary,
+    Canvas, Denoiser, DenseRows, Error, Generator, Next, Row, State, Unmasker, View, Vocabulary,
 };
 use ndarray::Array2;
 
@@ -35,7 +35,7 @@ impl Denoiser for Flat {
 
     fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let rows = request.rows;
-        Ok(Answer::new(Beliefs::from_logits(Array2::zeros((rows.len(), 5))), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(Array2::zeros((rows.len(), 5))), State::new(())))
     }
 }
 
@@ -114,7 +114,7 @@ impl Draw for OutOfRange {
 fn strategies_that_misbehave_are_stopped() {
     let run = |generator: Generator| generator.run(canvas(6), &mut ()).unwrap_err();
     let flat = || Generator::new(Flat::new());
-    assert!(matches!(run(flat().unmasker(Sisyphus)), Error::Endless { sequence: 0, .. }));
+    assert!(matches!(run(flat().unmasker(Sisyphus)), Error::StepLimitExceeded { sequence: 0, .. }));
     let forged = run(flat().unmasker(Forger));
     assert!(matches!(forged, Error::UnknownToken { token: 9, position: 0, size: 5, .. }));
     let drawn = run(flat().draw(OutOfRange));
@@ -127,7 +127,7 @@ fn strategies_that_misbehave_are_stopped() {
 #[test]
 fn a_sequence_to_retell_must_fit() {
     let retold = |tokens: &[u32]| {
-        let generator = Generator::new(Flat::new()).unmasker(Retold::new(tokens));
+        let generator = Generator::new(Flat::new()).unmasker(TeacherForced::new(tokens));
         generator.run(canvas(3), &mut ()).map(|mut outputs| outputs.remove(0).tokens)
     };
     assert_eq!(retold(&[2, 0, 1]).unwrap(), [2, 0, 1]);

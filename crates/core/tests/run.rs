@@ -10,7 +10,7 @@ use conjoint_core::policy::{EarlyCommit, Ranked, Selection};
 use conjoint_core::schedule::{LladaEven, TokensPerStep};
 use conjoint_core::unmasker::{Control, Marginal, Next};
 use conjoint_core::{
-    Beliefs, CancelToken, Canvas, Denoiser, Error, Event, FinishReason, Generator, Observation,
+    CancelToken, Canvas, Denoiser, DenseRows, Error, Event, FinishReason, Generator, Observation,
     Policy, Row, State, StepRequest, Unmasker, View, Vocabulary, reviser,
 };
 use ndarray::Array2;
@@ -39,7 +39,7 @@ impl Denoiser for Model {
                 row.fill(f32::NAN);
             }
         }
-        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits), State::new(())))
     }
 }
 
@@ -113,7 +113,7 @@ fn sequences_join_a_run_and_are_as_they_would_be_alone() {
     let stranger = Generator::new(Model::default());
     assert!(matches!(
         run.add_with(canvas(1, 4), &stranger),
-        Err(Error::OtherModel { sequence: 4 })
+        Err(Error::ModelMismatch { sequence: 4 })
     ));
     assert_eq!(events(&mut run).len(), 2);
     assert_eq!(run.take(3).unwrap().unwrap().denoiser_calls, 2);
@@ -220,8 +220,8 @@ fn why_a_sequence_ended() {
 #[test]
 fn settings_that_would_be_ignored_are_refused() {
     /// A model without an end-of-sequence id.
-    struct Endless(Vocabulary);
-    impl Denoiser for Endless {
+    struct StepLimitExceeded(Vocabulary);
+    impl Denoiser for StepLimitExceeded {
         fn vocabulary(&self) -> &Vocabulary {
             &self.0
         }
@@ -229,7 +229,7 @@ fn settings_that_would_be_ignored_are_refused() {
             Err(Error::model("never asked"))
         }
     }
-    let endless = || Generator::new(Endless(Vocabulary::new(5, MASK).unwrap()));
+    let endless = || Generator::new(StepLimitExceeded(Vocabulary::new(5, MASK).unwrap()));
     let error = endless().stop_at_eos(true).check(&[]).unwrap_err().to_string();
     assert!(error.contains("end-of-sequence"), "{error}");
     // A schedule beside the default unmasker, which reveals one position a step.
@@ -421,7 +421,7 @@ struct Hidden {
 impl Policy for Hidden {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         if self.asks {
-            request.ask_hidden();
+            request.request_hidden();
         }
         Ok(())
     }
@@ -542,6 +542,6 @@ impl Denoiser for Skewed {
             let known: u32 = request.batch[id.sequence].canvas.tokens().iter().sum();
             row[(id.position + known as usize) % 4] = 1.0 + id.position as f32 / 8.0;
         }
-        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits), State::new(())))
     }
 }

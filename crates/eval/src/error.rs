@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A parameter is outside its range.
-    #[error("{name} = {value} is out of range: expected {expected}")]
+    #[error("invalid value `{value}` for `{name}`: expected {expected}")]
     Parameter {
         /// The parameter's name as the documentation has it.
         name: &'static str,

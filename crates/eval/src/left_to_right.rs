@@ -46,15 +46,15 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
-    use conjoint_core::{Beliefs, Canvas, TokenId};
+    use conjoint_core::{Canvas, DenseRows, TokenId};
     use ndarray::Array2;
 
     /// ln p(x_i | x_<i) = −(1 + i) of token 1 at position i after a 0, and of token 0 after a 1.
     struct Clock;
 
     impl Autoregressive for Clock {
-        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, conjoint_core::Error> {
-            Ok(Beliefs::from_logits(Array2::zeros((0, 2))))
+        fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<DenseRows, conjoint_core::Error> {
+            Ok(DenseRows::from_logits(Array2::zeros((0, 2))))
         }
 
         fn log_likelihood(

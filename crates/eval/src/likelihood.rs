@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use conjoint_core::observer::Reveal;
 use conjoint_core::order::Entropy;
-use conjoint_core::unmasker::Retold;
+use conjoint_core::unmasker::TeacherForced;
 use conjoint_core::{Canvas, Generator, Observer, Order, TokenId};
 
 use crate::{Bootstrap, Error, Measured};
@@ -89,7 +89,7 @@ pub fn nll(
 }
 
 /// The model's own path: reveals a sample's tokens one a forward, in the model's own order
-/// ([`Retold`]), and adds up what the model gave each of them just before.
+/// ([`TeacherForced`]), and adds up what the model gave each of them just before.
 ///
 /// ln p = Σₛ ln p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁), where π is the order that one-at-a-time
 /// sampling would take on this sequence. Exactly the log-probability with which
@@ -120,7 +120,7 @@ impl Scorer for OwnPath {
     fn log_likelihoods(&self, samples: &[Sample]) -> Result<Vec<f64>, Error> {
         let plain = self.generator.clone().without_strategy();
         let request = |sample: &Sample| {
-            let retold = Retold::new(&sample.tokens[..]).order(self.order.clone());
+            let retold = TeacherForced::new(&sample.tokens[..]).order(self.order.clone());
             (sample.canvas.clone(), plain.clone().unmasker(retold))
         };
         let mut sum = Sum(vec![0.0; samples.len()]);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use conjoint_core::{Autoregressive, Beliefs, Error, TokenId};
+use conjoint_core::{Autoregressive, DenseRows, Error, TokenId};
 use ndarray::Array2;
 
 /// What followed one context.
@@ -100,11 +100,11 @@ impl NGram {
 }
 
 impl Autoregressive for NGram {
-    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<Beliefs, Error> {
+    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<DenseRows, Error> {
         let shape = (positions.len(), self.vocabulary);
         let rows = positions.flat_map(|i| self.row(&tokens[..i]));
         let logits = Array2::from_shape_vec(shape, rows.map(|p| p.ln() as f32).collect());
-        logits.map(Beliefs::from_logits).map_err(Error::model)
+        logits.map(DenseRows::from_logits).map_err(Error::model)
     }
 }
 

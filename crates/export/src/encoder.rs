@@ -1,15 +1,15 @@
 //! The backbone of an encoder of the BERT family.
 
-use crate::blueprint::{NormOrder, Qkv, Sight};
+use crate::blueprint::{AttentionSpan, NormOrder, Qkv};
 use crate::encoder_weights::{EncoderLayer, EncoderWeights, Ffn};
 use crate::graph::{Attribute, Graph, Value};
 use crate::model::{Builder, linear};
 use crate::operators::{Places, Rope, range};
 use crate::weights::Embedding;
 
-/// What all layers with one [`Sight`] share.
+/// What all layers with one [`AttentionSpan`] share.
 struct Frame {
-    sight: Sight,
+    span: AttentionSpan,
     /// Which keys a query sees, in the form that attention takes.
     mask: Value,
     places: Option<Places>,
@@ -40,9 +40,9 @@ impl Builder<'_> {
         let mut x = self.embed_encoder(graph, embed, weights, &ids, &at);
         let mut frames: Vec<Frame> = Vec::new();
         for (number, layer) in weights.layers.iter().enumerate() {
-            let known = frames.iter().position(|frame| frame.sight == layer.sight);
+            let known = frames.iter().position(|frame| frame.span == layer.span);
             let which = known.unwrap_or_else(|| {
-                frames.push(self.frame(graph, layer.sight, &key_mask, &at));
+                frames.push(self.frame(graph, layer.span, &key_mask, &at));
                 frames.len() - 1
             });
             let scope = format!("layers.{number}");
@@ -83,11 +83,17 @@ impl Builder<'_> {
         }
     }
 
-    fn frame(&self, graph: &mut Graph, sight: Sight, key_mask: &Value, at: &Positions) -> Frame {
-        let (name, window, theta) = match sight {
-            Sight::Everything => ("global", None, None),
-            Sight::Rotary(theta) => ("global", None, Some(theta)),
-            Sight::Window { window, theta } => ("local", Some(window), Some(theta)),
+    fn frame(
+        &self,
+        graph: &mut Graph,
+        span: AttentionSpan,
+        key_mask: &Value,
+        at: &Positions,
+    ) -> Frame {
+        let (name, window, theta) = match span {
+            AttentionSpan::Everything => ("global", None, None),
+            AttentionSpan::Rotary(theta) => ("global", None, Some(theta)),
+            AttentionSpan::Window { window, theta } => ("local", Some(window), Some(theta)),
         };
         graph.scope(format!("frame.{name}"));
         let mask = self.operators.mask(graph, key_mask, [&at.range, &at.length], window);
@@ -99,7 +105,7 @@ impl Builder<'_> {
             let rope = Rope { name, theta, head_dim: self.blueprint.head_dim };
             self.operators.rotated(graph, &rope, [&at.range, &at.shape])
         });
-        Frame { sight, mask, places }
+        Frame { span, mask, places }
     }
 
     /// Attention and feed-forward network, each added to what it was given, on rows [B · T, D].

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::blueprint::{Activation, Blueprint, Encoder, NormOrder, Qkv, Sight, Stack};
+use crate::blueprint::{Activation, AttentionSpan, Blueprint, Encoder, NormOrder, Qkv, Stack};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::error::ExportError;
 use crate::weights::{Linear, weight};
@@ -36,7 +36,7 @@ pub(crate) struct EncoderLayer {
     /// None before the first attention where norms come first.
     pub(crate) attention_norm: Option<Norm>,
     pub(crate) qkv: Qkv<Linear>,
-    pub(crate) sight: Sight,
+    pub(crate) span: AttentionSpan,
     pub(crate) o: Linear,
     pub(crate) ffn_norm: Norm,
     pub(crate) ffn: Ffn,
@@ -206,7 +206,7 @@ impl EncoderLayer {
             gated: encoder.gated,
             outer: linear(names.ffn_out, width, ffn, biases.ffn)?,
         };
-        Ok(Self { attention_norm, qkv, sight: encoder.sight(number), o, ffn_norm, ffn })
+        Ok(Self { attention_norm, qkv, span: encoder.attention_span(number), o, ffn_norm, ffn })
     }
 
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {

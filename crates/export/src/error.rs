@@ -22,7 +22,7 @@ pub enum ExportError {
         source: std::io::Error,
     },
 
-    /// A condensed head that would give too few tokens of a row.
+    /// A top-K head that would give too few tokens of a row.
     #[error("head top = {got} is out of range: expected at least 2 tokens of each row")]
     HeadTop {
         /// What was given.

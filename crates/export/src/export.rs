@@ -48,8 +48,8 @@ pub struct ExportOptions {
     pub ignored_keys: Vec<String>,
     /// Special ids where the checkpoint's files do not say them, or say them wrongly.
     pub given_tokens: GivenTokens,
-    /// K, the number of most probable tokens that the condensed head gives of a row, at least 2; a K beyond the
-    /// vocabulary is brought to its size. `None` exports no condensed head.
+    /// K, the number of most probable tokens that the top-K head gives of a row, at least 2; a K beyond the
+    /// vocabulary is brought to its size. `None` exports no top-K head.
     pub head_top: Option<usize>,
     /// In how many bits the matrices are to be stored, in a file of its own beside the graphs, which then do not need the
     /// checkpoint's weights. `None` points into them.
@@ -57,7 +57,7 @@ pub struct ExportOptions {
 }
 
 impl ExportOptions {
-    /// Exports a checkpoint into its own folder, without a sampler layer and a condensed head.
+    /// Exports a checkpoint into its own folder, without a sampler layer and a top-K head.
     pub fn new(checkpoint: impl Into<PathBuf>) -> Self {
         Self {
             checkpoint: checkpoint.into(),
@@ -81,7 +81,7 @@ const SAMPLER: &str = "sampler.onnx";
 const SAMPLER_CONTEXT: &str = "sampler-context.onnx";
 const SAMPLER_ROWS: &str = "sampler-rows.onnx";
 
-/// File name of the condensed head's graph.
+/// File name of the top-K head's graph.
 const HEAD_TOP: &str = "head-top.onnx";
 
 /// Files of a checkpoint that are neither weights nor code.

@@ -1,4 +1,4 @@
-//! The condensed head: what a sampler reads of a row, instead of the row.
+//! The top-K head: what a sampler reads of a row, instead of the row.
 
 use crate::graph::{Attribute, Dim, Graph};
 use crate::model::{Builder, ROWS};
@@ -56,7 +56,7 @@ impl Builder<'_> {
         graph.output(mass, "mass", &measured);
         graph.output(entropy, "entropy", &measured);
         graph.output(whole, "logits", &[Dim::Any("whole"), self.vocabulary()]);
-        self.finish(graph, "Condensed output head: top, mass and entropy of chosen rows.")
+        self.finish(graph, "TopKRows output head: top, mass and entropy of chosen rows.")
     }
 }
 

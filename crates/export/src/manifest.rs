@@ -115,7 +115,7 @@ pub struct Graphs {
     pub backbone: String,
     /// `hidden` f32 [B, T, D], `rows` i64 \[N\] → `logits` f32 [N, V].
     pub head: String,
-    /// The condensed head; absent when none was asked for.
+    /// The top-K head; absent when none was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_top: Option<HeadTop>,
     /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D] → `hidden_next` f32
@@ -151,7 +151,7 @@ impl Graphs {
     }
 }
 
-/// The condensed head: `hidden` f32 [B, T, D], `rows` i64 \[N\], `temperatures` f32 \[C\], `tokens` i64 \[M\],
+/// The top-K head: `hidden` f32 [B, T, D], `rows` i64 \[N\], `temperatures` f32 \[C\], `tokens` i64 \[M\],
 /// `whole` i64 \[W\] → `top` f32 and `ids` i64 [N, K], `asked` f32 [N, M], `mass` and `entropy` f32 [C, N],
 /// `logits` f32 [W, V].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

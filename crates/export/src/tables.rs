@@ -12,7 +12,7 @@ use crate::manifest::Manifest;
 use crate::quantise::{base_file, read_table};
 use crate::sniff;
 use crate::tokens::SpecialTokens;
-use crate::weights::{Embedding, Head, Linear, Parts, weight};
+use crate::weights::{Embedding, Head, Linear, OptionalTensors, weight};
 
 /// The sizes of a decoder layer of a model, and the ids that it marks positions by. An encoder's sampler layer is such a layer
 /// with the sizes of the encoder's layers, with θ = 10,000 and ε = 1e-6.
@@ -120,7 +120,7 @@ impl Tables {
         if quantised.is_none() {
             checkpoint.reject_quantised()?;
         }
-        let parts = Parts::of_base(&blueprint, &checkpoint);
+        let parts = OptionalTensors::of_base(&blueprint, &checkpoint);
         if parts.qk_norm {
             let expected =
                 "a model without norms of queries and keys, to train a sampler layer for";
@@ -189,7 +189,7 @@ fn mapped(rows: &[f32], map: &Linear) -> Result<Vec<f32>, ExportError> {
 }
 
 impl LayerSizes {
-    fn of(blueprint: &Blueprint, parts: Parts, tokens: SpecialTokens) -> Self {
+    fn of(blueprint: &Blueprint, parts: OptionalTensors, tokens: SpecialTokens) -> Self {
         Self {
             vocab_size: blueprint.vocab_size,
             hidden_size: blueprint.hidden_size,

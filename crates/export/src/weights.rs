@@ -204,7 +204,7 @@ fn take_decoder(
     checkpoint: &mut Checkpoint,
 ) -> Result<BodyWeights, ExportError> {
     let prefix = |number| format!("{}{number}.", names.layers);
-    let parts = Parts::of_base(blueprint, checkpoint);
+    let parts = OptionalTensors::of_base(blueprint, checkpoint);
     let layers = (0..blueprint.layers)
         .map(|number| {
             DecoderLayer::take(blueprint, parts, checkpoint, &prefix(number), &names.layer)
@@ -242,7 +242,7 @@ impl SamplerWeights {
             .unwrap_or(blueprint.layer_namings()[0]);
         // At least one, so that a checkpoint without any is told what it lacks.
         let count = (0..).take_while(|&n| has(checkpoint, n, naming)).count().max(1);
-        let parts = Parts::of(blueprint, checkpoint, &prefix(0), naming);
+        let parts = OptionalTensors::of(blueprint, checkpoint, &prefix(0), naming);
         let layers = (0..count)
             .map(|n| DecoderLayer::take(blueprint, parts, checkpoint, &prefix(n), naming))
             .collect::<Result<_, _>>()?;
@@ -331,12 +331,12 @@ fn take_matrix(
 
 /// Which parts the layers of a checkpoint have.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Parts {
+pub(crate) struct OptionalTensors {
     pub(crate) qkv_bias: bool,
     pub(crate) qk_norm: bool,
 }
 
-impl Parts {
+impl OptionalTensors {
     /// Those of the frozen model; of an encoder, those of the decoder layers that go with it.
     pub(crate) fn of_base(blueprint: &Blueprint, checkpoint: &Checkpoint) -> Self {
         match &blueprint.body {
@@ -367,7 +367,7 @@ impl Parts {
 impl DecoderLayer {
     fn take(
         blueprint: &Blueprint,
-        Parts { qkv_bias, qk_norm }: Parts,
+        OptionalTensors { qkv_bias, qk_norm }: OptionalTensors,
         checkpoint: &mut Checkpoint,
         prefix: &str,
         names: &LayerNames,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use conjoint::export::ExportError;
 use conjoint::{OnnxError, TextError};
 
-use crate::shown;
+use crate::abbreviated;
 
 /// Every failure of this crate.
 ///
@@ -15,7 +15,7 @@ use crate::shown;
 #[non_exhaustive]
 pub enum Error {
     /// A parameter's value cannot be used.
-    #[error("invalid value '{}' for `{name}`: {reason}", shown(value))]
+    #[error("invalid value '{}' for `{name}`: {reason}", abbreviated(value))]
     Parameter {
         /// The parameter.
         name: &'static str,
@@ -35,7 +35,7 @@ pub enum Error {
     },
 
     /// A parameter would change nothing.
-    #[error("'{name} {}' would have no effect: {reason}", shown(value))]
+    #[error("'{name} {}' would have no effect: {reason}", abbreviated(value))]
     Unused {
         /// The parameter.
         name: &'static str,

@@ -43,6 +43,7 @@
 //! A parameter that cannot be used is an [`Error`] with its name, its value and what would do. Nothing here prints; work
 //! under way is shown through [`Progress`].
 
+mod abbreviated;
 pub mod bench;
 pub mod comparison;
 mod error;
@@ -56,9 +57,9 @@ pub mod registry;
 pub mod requests;
 mod sampling;
 mod scorer;
-mod shown;
 pub mod text_files;
 
+pub use abbreviated::abbreviated;
 pub use bench::Bench;
 pub use comparison::Comparison;
 pub use error::Error;
@@ -68,4 +69,3 @@ pub use progress::Progress;
 pub use registry::Registry;
 pub use sampling::{Banned, Filters, Sampling, Stops};
 pub use scorer::ScorerSpec;
-pub use shown::shown;

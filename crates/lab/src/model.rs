@@ -83,7 +83,7 @@ impl ModelOptions {
             OnnxError::ProviderNotCompiled { .. } | OnnxError::ProviderAbsent { .. } => {
                 Error::parameter("provider", self.provider, error)
             }
-            OnnxError::NoCondensedHead { .. } => Error::parameter("head", self.head, error),
+            OnnxError::NoTopKHead { .. } => Error::parameter("head", self.head, error),
             error => Error::from(error),
         })?;
         // Token ids need none.
@@ -156,7 +156,7 @@ impl Model {
 
     /// What tells all of the model's files from others, its own sampler layer's included.
     pub fn weights(&self) -> String {
-        shown(&self.denoiser.manifest().provenance.weights)
+        file_list(&self.denoiser.manifest().provenance.weights)
     }
 
     /// The positions of a text: this length, or the most that the model takes.
@@ -191,7 +191,7 @@ impl Model {
     /// the sampler layer's.
     pub fn fingerprint(&self) -> String {
         let files = self.denoiser.manifest().provenance.weights.iter();
-        shown(files.filter(|file| !is_layer(file)))
+        file_list(files.filter(|file| !is_layer(file)))
     }
 
     /// What tells the sampler layer of another export's folder, or the model's own, from others: its files.
@@ -201,7 +201,7 @@ impl Model {
     pub fn layer_fingerprint(&self, other: Option<&Path>) -> Result<String, Error> {
         let other = other.map(Manifest::read).transpose()?;
         let manifest = other.as_ref().unwrap_or(self.denoiser.manifest());
-        Ok(shown(manifest.provenance.weights.iter().filter(|file| is_layer(file))))
+        Ok(file_list(manifest.provenance.weights.iter().filter(|file| is_layer(file))))
     }
 
     /// Encodes a prompt, which the parameter `name` gave: with what the tokenizer puts before every text.
@@ -224,7 +224,7 @@ impl Model {
 /// What tells the files of another export from others; empty where there is none.
 pub(crate) fn weights_of(other: Option<&Path>) -> Result<String, Error> {
     let manifest = other.map(Manifest::read).transpose()?;
-    Ok(manifest.map_or_else(String::new, |manifest| shown(&manifest.provenance.weights)))
+    Ok(manifest.map_or_else(String::new, |manifest| file_list(&manifest.provenance.weights)))
 }
 
 /// Whether a file holds weights of a sampler layer.
@@ -233,7 +233,7 @@ fn is_layer(file: &WeightFile) -> bool {
 }
 
 /// Weight files in one line, by which they can be told from others.
-fn shown<'a>(files: impl IntoIterator<Item = &'a WeightFile>) -> String {
+fn file_list<'a>(files: impl IntoIterator<Item = &'a WeightFile>) -> String {
     let line = |file: &WeightFile| format!("{} {} {}", file.name, file.bytes, file.sha256);
     files.into_iter().map(line).collect::<Vec<_>>().join(", ")
 }

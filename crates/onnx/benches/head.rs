@@ -1,4 +1,4 @@
-//! The condensed head beside the dense one: milliseconds of a call, and bytes that reach the host.
+//! The top-K head beside the dense one: milliseconds of a call, and bytes that reach the host.
 //!
 //! `cargo bench -p conjoint-onnx --bench head [REPEATS]`. The model is one small layer under an output layer with
 //! the vocabulary of a 7B model and random weights; both heads are called in turn, medians are printed. The larger one
@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use conjoint_core::condensed::TopKRequest;
-use conjoint_core::denoiser::{Form, Request, Shown};
+use conjoint_core::denoiser::{Form, Request, SequenceInput};
 use conjoint_core::filter::{Filter, Temperature};
+use conjoint_core::top_k_rows::TopKRequest;
 use conjoint_core::{Canvas, Denoiser, RowId};
 use conjoint_export::{ExportOptions, export};
 use conjoint_onnx::{Calls, ExecutionProvider, HeadChoice, OnnxDenoiser, OnnxOptions, runtime};
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let open = |head| {
             OnnxDenoiser::open(folder.path(), OnnxOptions::new(ExecutionProvider::Cpu).head(head))
         };
-        let models = [open(HeadChoice::Dense)?, open(HeadChoice::Condensed)?];
+        let models = [open(HeadChoice::Dense)?, open(HeadChoice::TopK)?];
         for rows in [1, 16, 96] {
             for temperature in [1.0, 0.7] {
                 race(&models, hidden, rows, temperature, repeats.unwrap_or(REPEATS))?;
@@ -60,21 +60,21 @@ fn race(
     repeats: usize,
 ) -> Result<(), Box<dyn Error>> {
     let canvas = Canvas::unconditional(96, models[0].vocabulary().mask())?;
-    let shown = [Shown::alone(&canvas)];
+    let shown = [SequenceInput::stateless(&canvas)];
     let ids: Vec<RowId> = (0..rows).map(|position| RowId { sequence: 0, position }).collect();
     let mut wanted = TopKRequest::default();
     if temperature != 1.0 {
-        Temperature::new(temperature)?.condense(&mut wanted);
+        Temperature::new(temperature)?.request_top_k(&mut wanted);
     }
     wanted.token(models[0].vocabulary().mask());
     let mut calls: [Vec<Calls>; 2] = [Vec::new(), Vec::new()];
     // The first call of each warms up.
     for _ in 0..=repeats {
         for (model, calls) in models.iter().zip(&mut calls) {
-            let before = model.spent();
+            let before = model.stats();
             let form = Form::TopK(&wanted);
             model.forward(&Request { form, ..Request::new(&shown, &ids) })?;
-            calls.push((model.spent() - before).forwards);
+            calls.push((model.stats() - before).forwards);
         }
     }
     let median = |calls: &[Calls]| {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use conjoint_core::Beliefs;
-use conjoint_core::condensed::{Condensed, Rows, TopKRequest};
+use conjoint_core::DenseRows;
 use conjoint_core::denoiser::Form;
+use conjoint_core::top_k_rows::{Rows, TopKRequest, TopKRows};
 use ort::value::DynValue;
 
 use crate::Error;
@@ -23,7 +23,7 @@ pub(crate) fn rows(
     form: Form<'_>,
 ) -> Result<(Rows, u64), Error> {
     match form {
-        Form::TopK(wanted) if shared.head.condenses() && !rows.is_empty() => {
+        Form::TopK(wanted) if shared.head.is_top_k() && !rows.is_empty() => {
             condensed(shared, hidden, rows, wanted)
         }
         _ => dense(shared, hidden, rows).map(|(beliefs, size)| (beliefs.into(), size)),
@@ -31,13 +31,13 @@ pub(crate) fn rows(
 }
 
 /// Dense rows [N, V], and their size in bytes.
-fn dense(shared: &Shared, hidden: &DynValue, rows: Vec<i64>) -> Result<(Beliefs, u64), Error> {
+fn dense(shared: &Shared, hidden: &DynValue, rows: Vec<i64>) -> Result<(DenseRows, u64), Error> {
     let logits = shared.head.logits(hidden, rows)?;
     let size = bytes::<f32>(logits.len());
-    Ok((Beliefs::from_logits(logits), size))
+    Ok((DenseRows::from_logits(logits), size))
 }
 
-/// Condensed rows that hold what is wanted, from a head that condenses, and their size in bytes. Hidden states are
+/// Top-K rows that hold what is wanted, from a head that is_top_k, and their size in bytes. Hidden states are
 /// kept as long as the rows, so that any can be had whole.
 fn condensed(
     shared: &Arc<Shared>,
@@ -45,7 +45,7 @@ fn condensed(
     rows: Vec<i64>,
     wanted: &TopKRequest,
 ) -> Result<(Rows, u64), Error> {
-    let summary = shared.head.summary(hidden, rows.clone(), wanted)?;
+    let summary = shared.head.top_k(hidden, rows.clone(), wanted)?;
     let floats = [&summary.top, &summary.asked, &summary.mass, &summary.entropy];
     let floats = floats.iter().map(|array| array.len()).sum();
     let size = bytes::<f32>(floats) + bytes::<i64>(summary.ids.len());
@@ -58,6 +58,6 @@ fn condensed(
             Ok(beliefs)
         }
     };
-    let rows = Condensed::new(summary, wanted, shared.vocabulary.size(), source);
-    Ok((rows.map_err(Error::TopKRows)?.into(), size))
+    let rows = TopKRows::new(summary, wanted, shared.vocabulary.size(), source);
+    Ok((rows.map_err(Error::TopKArrays)?.into(), size))
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use conjoint_core::{Autoregressive, Beliefs, TokenId};
+use conjoint_core::{Autoregressive, DenseRows, TokenId};
 use ndarray::{Array2, Axis};
 use ort::value::{DynTensorValueType, DynValue, Tensor};
 
@@ -87,7 +87,7 @@ impl Autoregressive for OnnxAutoregressive {
         &self,
         tokens: &[TokenId],
         positions: Range<usize>,
-    ) -> Result<Beliefs, conjoint_core::Error> {
+    ) -> Result<DenseRows, conjoint_core::Error> {
         // The last token that any of the rows looks at, and at least one, which tells the width.
         let seen = &tokens[..positions.end.saturating_sub(1).min(tokens.len())];
         let start = self.start.into_iter().chain(seen.iter().copied());
@@ -104,6 +104,6 @@ impl Autoregressive for OnnxAutoregressive {
                 row.assign(&after.row(from));
             }
         }
-        Ok(Beliefs::from_logits(rows))
+        Ok(DenseRows::from_logits(rows))
     }
 }

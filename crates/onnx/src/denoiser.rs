@@ -14,7 +14,7 @@ use crate::batch::Batch;
 use crate::head::Head;
 use crate::hidden::Hidden;
 use crate::session::{Graph, Opener, Signature};
-use crate::spent::{Clock, Spent};
+use crate::stats::{Clock, RuntimeStats};
 use crate::{Error, OnnxOptions, OnnxSamplerLayer};
 
 const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outputs: &["hidden"] };
@@ -68,7 +68,7 @@ impl OnnxDenoiser {
     /// # Errors
     /// [`Error::Memory`] if more memory is needed than is available, before anything is loaded;
     /// [`Error::Manifest`] if it is no such folder, [`Error::MissingGraph`], [`Error::Graph`] and
-    /// [`Error::GraphSignature`] if a graph is not usable, [`Error::NoCondensedHead`] if one was asked for and the
+    /// [`Error::GraphSignature`] if a graph is not usable, [`Error::NoTopKHead`] if one was asked for and the
     /// folder has none, [`Error::ProviderNotCompiled`] and
     /// [`Error::ProviderAbsent`] if the provider is not there, and those of
     /// [`runtime::init`](crate::runtime::init).
@@ -105,9 +105,9 @@ impl OnnxDenoiser {
     }
 
     /// Calls of the model and its sampler layers so far, and their time in ONNX Runtime.
-    pub fn spent(&self) -> Spent {
+    pub fn stats(&self) -> RuntimeStats {
         let Shared { forwards, passes, fetches, .. } = &*self.shared;
-        Spent { forwards: forwards.read(), passes: passes.read(), fetches: fetches.read() }
+        RuntimeStats { forwards: forwards.read(), passes: passes.read(), fetches: fetches.read() }
     }
 
     /// The sampler layer that was exported with the model.
@@ -255,7 +255,7 @@ fn vocabulary(manifest: &Manifest) -> Result<Vocabulary, conjoint_core::Error> {
         vocabulary = vocabulary.with_bos(id)?;
     }
     if let Some(named) = ids.named {
-        vocabulary = vocabulary.with_named(named)?;
+        vocabulary = vocabulary.with_assigned(named)?;
     }
     Ok(vocabulary)
 }

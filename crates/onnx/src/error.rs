@@ -217,20 +217,20 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// A condensed head was asked for, and the export has none.
+    /// A top-K head was asked for, and the export has none.
     #[error(
-        "{} holds no condensed head (head-top.onnx): export it anew with `conjoint export --head-top 64`, or \
+        "{} holds no top-K head (head-top.onnx): export it anew with `conjoint export --head-top 64`, or \
          open it with another head",
         folder.display()
     )]
-    NoCondensedHead {
+    NoTopKHead {
         /// The model's folder.
         folder: PathBuf,
     },
 
-    /// A condensed head that does not answer what it was asked.
+    /// A top-K head that does not answer what it was asked.
     #[error("{0}")]
-    TopKRows(#[source] conjoint_core::Error),
+    TopKArrays(#[source] conjoint_core::Error),
 
     /// ONNX Runtime refused to load a graph or to run it.
     #[error("{}: {source}", path.display())]

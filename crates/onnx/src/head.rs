@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use conjoint_core::condensed::{TopKRequest, TopKRows};
+use conjoint_core::top_k_rows::{TopKArrays, TopKRequest};
 use conjoint_export::Manifest;
 use ndarray::Array2;
 
@@ -22,21 +22,21 @@ const CONDENSED: Signature = Signature {
 pub(crate) struct Head {
     graph: Graph,
     vocabulary: usize,
-    /// K of a condensed head.
+    /// K of a top-K head.
     k: Option<usize>,
 }
 
 impl Head {
     /// # Errors
-    /// [`Error::NoCondensedHead`], and those of [`Opener::open`].
+    /// [`Error::NoTopKHead`], and those of [`Opener::open`].
     pub fn open(opener: &Opener, folder: &Path, manifest: &Manifest) -> Result<Self, Error> {
         let vocabulary = manifest.vocab_size;
         let top = manifest.graphs.head_top.as_ref();
         let top = match opener.head() {
             HeadChoice::Dense => None,
             HeadChoice::Auto => top.filter(|_| opener.is_device()),
-            HeadChoice::Condensed => {
-                Some(top.ok_or_else(|| Error::NoCondensedHead { folder: folder.to_owned() })?)
+            HeadChoice::TopK => {
+                Some(top.ok_or_else(|| Error::NoTopKHead { folder: folder.to_owned() })?)
             }
         };
         let (name, signature) = match top {
@@ -48,7 +48,7 @@ impl Head {
     }
 
     /// Whether it can give [summaries](Self::summary).
-    pub fn condenses(&self) -> bool {
+    pub fn is_top_k(&self) -> bool {
         self.k.is_some()
     }
 
@@ -59,7 +59,7 @@ impl Head {
         if rows.is_empty() {
             return Ok(logits);
         }
-        if self.condenses() {
+        if self.is_top_k() {
             let (nothing, whole) = (TopKRequest::default(), (0..rows.len() as i64).collect());
             self.run_condensed(hidden, rows, &nothing, whole, Some(&mut logits))?;
         } else {
@@ -69,19 +69,19 @@ impl Head {
         Ok(logits)
     }
 
-    /// What is wanted of rows \[N\] of the flattened hidden states, from a head that condenses.
-    pub fn summary(
+    /// What is wanted of rows \[N\] of the flattened hidden states, from a head that is_top_k.
+    pub fn top_k(
         &self,
         hidden: &DynValue,
         rows: Vec<i64>,
         wanted: &TopKRequest,
-    ) -> Result<TopKRows, Error> {
+    ) -> Result<TopKArrays, Error> {
         let outputs = self.run_condensed(hidden, rows, wanted, Vec::new(), None)?;
         let [top, ids, asked, mass, entropy, _] = &outputs[..] else {
             let (got, expected) = (vec![outputs.len()], vec![CONDENSED.outputs.len()]);
-            return Err(Error::Shape { what: "the condensed head's outputs", got, expected });
+            return Err(Error::Shape { what: "the top-K head's outputs", got, expected });
         };
-        Ok(TopKRows {
+        Ok(TopKArrays {
             top: self.matrix(top)?,
             // Those outside of the vocabulary are refused with the summary.
             ids: self.matrix(ids)?.mapv(|id: i64| u32::try_from(id).unwrap_or(u32::MAX)),
@@ -122,7 +122,7 @@ impl Head {
         let (shape, values) = self.named(value.try_extract_tensor::<T>())?;
         let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
         let wrong = || Error::Shape {
-            what: "an output of the condensed head",
+            what: "an output of the top-K head",
             got: shape.clone(),
             expected: vec![shape.first().copied().unwrap_or(0), 0],
         };

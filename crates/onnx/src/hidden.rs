@@ -13,7 +13,7 @@ use crate::session::Graph;
 
 /// The state that a denoiser hands to its sampler layer.
 pub(crate) struct Hidden {
-    /// Hidden states [B, T, D], on the graphs' device. Never written to: condensed rows go on reading them.
+    /// Hidden states [B, T, D], on the graphs' device. Never written to: top-K rows go on reading them.
     pub value: Arc<DynValue>,
     /// Length of each sequence [B], padding not counted.
     pub lengths: Vec<usize>,

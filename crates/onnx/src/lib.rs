@@ -41,7 +41,7 @@ mod row_sampler;
 pub mod runtime;
 mod sampler;
 mod session;
-mod spent;
+mod stats;
 
 pub use autoregressive::OnnxAutoregressive;
 pub use conjoint_export::Manifest;
@@ -51,4 +51,4 @@ pub use memory::available as available_memory;
 pub use options::{HeadChoice, OnnxOptions};
 pub use provider::ExecutionProvider;
 pub use sampler::OnnxSamplerLayer;
-pub use spent::{Calls, Spent};
+pub use stats::{Calls, RuntimeStats};

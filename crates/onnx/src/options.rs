@@ -36,8 +36,8 @@ pub enum HeadChoice {
     Auto,
     /// All logits of every row.
     Dense,
-    /// [Condensed rows](conjoint_core::condensed) for whoever can use them, dense ones for others.
-    Condensed,
+    /// [Top-K rows](conjoint_core::condensed) for whoever can use them, dense ones for others.
+    TopK,
 }
 
 impl fmt::Display for HeadChoice {
@@ -45,7 +45,7 @@ impl fmt::Display for HeadChoice {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::Dense => "dense",
-            Self::Condensed => "condensed",
+            Self::TopK => "condensed",
         })
     }
 }
@@ -54,7 +54,7 @@ impl FromStr for HeadChoice {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        [Self::Auto, Self::Dense, Self::Condensed]
+        [Self::Auto, Self::Dense, Self::TopK]
             .into_iter()
             .find(|head| head.to_string().eq_ignore_ascii_case(name.trim()))
             .ok_or_else(|| Error::UnknownHead(name.into()))
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn heads_are_read_as_they_are_written() {
-        for head in [HeadChoice::Auto, HeadChoice::Dense, HeadChoice::Condensed] {
+        for head in [HeadChoice::Auto, HeadChoice::Dense, HeadChoice::TopK] {
             assert_eq!(head.to_string().to_uppercase().parse::<HeadChoice>().unwrap(), head);
         }
         let error = "top".parse::<HeadChoice>().unwrap_err();

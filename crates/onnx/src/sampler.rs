@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::Request;
+use conjoint_core::top_k_rows::Rows;
 use conjoint_core::{Canvas, RowId, SamplerLayer, State};
 use conjoint_export::Manifest;
 use ort::value::DynValue;

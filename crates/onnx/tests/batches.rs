@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{OPERATORS, all_rows, max_difference, opened};
-use conjoint_core::denoiser::{Request, Shown};
+use conjoint_core::denoiser::{Request, SequenceInput};
 use conjoint_core::order::{Entropy, LeftToRight, MaxProb};
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::{ExactSequential, LearnedJoint};
@@ -134,7 +134,7 @@ fn hidden_states_are_given_out_if_asked_for() {
     let (_folder, model) = opened("dream-tiny", None, OPERATORS[0]);
     let canvases = canvases(&model);
     let batch: Vec<_> = canvases.iter().collect();
-    let (shown, rows) = (Shown::once(&batch), all_rows(&batch));
+    let (shown, rows) = (SequenceInput::stateless_batch(&batch), all_rows(&batch));
     let plain = Request::new(&shown, &rows);
     assert!(model.forward(&plain).unwrap().hidden.is_empty());
     let answer = model.forward(&Request { hidden: true, ..plain }).unwrap();

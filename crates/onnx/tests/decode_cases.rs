@@ -13,7 +13,7 @@ use conjoint_core::unmasker::Marginal;
 use conjoint_core::{Canvas, Denoiser, Generator, RowStats, TokenId};
 use conjoint_export::Operators;
 use conjoint_onnx::OnnxDenoiser;
-use conjoint_testkit::parting::{Parting, parting};
+use conjoint_testkit::mismatch::{Mismatch, first_mismatch};
 use serde_json::Value;
 
 fn number(case: &Value, key: &str) -> usize {
@@ -92,8 +92,8 @@ fn is_tied(
         top.sort_by(|a, b| b.total_cmp(a));
         RowStats::of(&top[..50]).map_or(f64::NAN, |row| row.p1 - row.p2)
     };
-    let parted = parting(model, &start, (ours, expected), margin).unwrap();
-    matches!(parted, Parting::Order { spread, .. } if spread < TIE)
+    let parted = first_mismatch(model, &start, (ours, expected), margin).unwrap();
+    matches!(parted, Mismatch::Order { spread, .. } if spread < TIE)
 }
 
 fn cases() -> Vec<Value> {

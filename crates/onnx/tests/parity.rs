@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use common::{OPERATORS, Reference, all_rows, assert_near, canvas, fixture, opened};
-use conjoint_core::{Beliefs, Denoiser, SamplerLayer, State};
+use conjoint_core::{Denoiser, DenseRows, SamplerLayer, State};
 use conjoint_onnx::OnnxDenoiser;
 use ndarray::{Array2, Array3, Axis, Slice};
 use safetensors::SafeTensors;
@@ -19,7 +19,7 @@ fn shifted(raw: &Array3<f32>, shift: bool) -> Array3<f32> {
     raw.select(Axis(1), &rows)
 }
 
-fn rows(beliefs: &Beliefs) -> Vec<f32> {
+fn rows(beliefs: &DenseRows) -> Vec<f32> {
     (0..beliefs.rows()).flat_map(|n| beliefs.logits(n).to_vec()).collect()
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::{OPERATORS, exported_as, max_difference, open};
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::LearnedJoint;
-use conjoint_core::{Beliefs, Canvas, Denoiser, Generator, Order, RowId, SamplerLayer, order};
+use conjoint_core::{Canvas, Denoiser, DenseRows, Generator, Order, RowId, SamplerLayer, order};
 use conjoint_export::{Operators, SamplerForm};
 use conjoint_onnx::{OnnxDenoiser, OnnxSamplerLayer};
 use conjoint_testkit::conformance;
@@ -64,7 +64,7 @@ fn masked_rows<'a>(canvases: impl IntoIterator<Item = &'a Canvas>) -> Vec<RowId>
     canvases.into_iter().enumerate().flat_map(of).collect()
 }
 
-fn logits(beliefs: &Beliefs) -> Vec<Vec<f32>> {
+fn logits(beliefs: &DenseRows) -> Vec<Vec<f32>> {
     (0..beliefs.rows()).map(|n| beliefs.logits(n).to_vec()).collect()
 }
 

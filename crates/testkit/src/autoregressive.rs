@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use conjoint_core::span_decoder::{Span, SpanDecoder};
-use conjoint_core::{Autoregressive, Beliefs, Error as CoreError, TokenId};
+use conjoint_core::{Autoregressive, DenseRows, Error as CoreError, TokenId};
 
 use crate::TabularJoint;
 use crate::oracle::beliefs;
@@ -24,7 +24,7 @@ impl TabularAutoregressive {
 }
 
 impl Autoregressive for TabularAutoregressive {
-    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<Beliefs, CoreError> {
+    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<DenseRows, CoreError> {
         rows(&self.0, positions, |i| {
             let mut seen = tokens.to_vec();
             seen[i..].fill(self.0.mask());
@@ -57,7 +57,7 @@ impl ForgetfulAutoregressive {
 }
 
 impl Autoregressive for ForgetfulAutoregressive {
-    fn rows(&self, _: &[TokenId], positions: Range<usize>) -> Result<Beliefs, CoreError> {
+    fn rows(&self, _: &[TokenId], positions: Range<usize>) -> Result<DenseRows, CoreError> {
         rows(&self.0, positions, |_| self.0.masked())
     }
 }
@@ -72,7 +72,7 @@ fn rows(
     joint: &TabularJoint,
     positions: Range<usize>,
     seen: impl Fn(usize) -> Vec<TokenId>,
-) -> Result<Beliefs, CoreError> {
+) -> Result<DenseRows, CoreError> {
     let rows = positions.map(|i| row(joint, &seen(i), i)).collect::<Result<Vec<_>, _>>()?;
     beliefs(&rows, joint.symbols() + 1)
 }

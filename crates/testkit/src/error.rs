@@ -42,7 +42,7 @@ pub enum Error {
     WeightSum(f64),
 
     /// A parameter outside its range.
-    #[error("{name} = {value} is out of range: expected {expected}")]
+    #[error("invalid value `{value}` for `{name}`: expected {expected}")]
     Parameter {
         /// The parameter's name as the documentation has it.
         name: &'static str,

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`joint`] | [`TabularJoint`] | a joint law small enough to write down, and its conditionals |
 //! | [`oracle`] | [`TabularDenoiser`] | a model that answers those conditionals |
-//! | [`condensing`] | [`Condensing`] | the same model or layer with only the top of each row known at first |
+//! | [`top_k_model`] | [`TopKModel`] | the same model or layer with only the top of each row known at first |
 //! | [`refiner`] | [`ExactRefiner`], [`StaleRefiner`], [`NoisyRefiner`] | sampler layers on top of it, right and wrong |
 //! | [`autoregressive`] | [`TabularAutoregressive`], [`ForgetfulAutoregressive`] | second models that read from left to right, right and wrong |
 //! | [`influence`] | [`TabularInfluence`] | how strongly its positions depend on each other |
@@ -36,21 +36,20 @@
 
 pub mod autoregressive;
 pub mod chi2;
-pub mod condensing;
 pub mod conformance;
 pub mod enumerate;
 pub mod error;
 pub mod influence;
 pub mod joint;
 pub mod law;
+pub mod mismatch;
 mod noise;
 pub mod oracle;
-pub mod parting;
 pub mod refiner;
+pub mod top_k_model;
 
 pub use autoregressive::{ForgetfulAutoregressive, TabularAutoregressive};
 pub use chi2::GoodnessOfFit;
-pub use condensing::Condensing;
 pub use enumerate::{Enumerator, ReplayStream, exact_law};
 pub use error::Error;
 pub use influence::TabularInfluence;
@@ -58,3 +57,4 @@ pub use joint::TabularJoint;
 pub use law::Law;
 pub use oracle::TabularDenoiser;
 pub use refiner::{ExactRefiner, NoisyRefiner, StaleRefiner};
+pub use top_k_model::TopKModel;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error as CoreError, RowId, State, TokenId, Vocabulary,
+    Canvas, Denoiser, DenseRows, Error as CoreError, RowId, State, TokenId, Vocabulary,
 };
 use ndarray::Array2;
 
@@ -146,9 +146,9 @@ pub(crate) struct TabularState {
 }
 
 /// Rows of logits [N, V + 1] as one array.
-pub(crate) fn beliefs(rows: &[Vec<f32>], columns: usize) -> Result<Beliefs, CoreError> {
+pub(crate) fn beliefs(rows: &[Vec<f32>], columns: usize) -> Result<DenseRows, CoreError> {
     let logits = Array2::from_shape_vec((rows.len(), columns), rows.concat());
-    logits.map(Beliefs::from_logits).map_err(CoreError::model)
+    logits.map(DenseRows::from_logits).map_err(CoreError::model)
 }
 
 #[cfg(test)]

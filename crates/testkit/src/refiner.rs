@@ -1,7 +1,7 @@
 //! Sampler layers that know the truth, forget it or blur it.
 
-use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::Request;
+use conjoint_core::top_k_rows::Rows;
 use conjoint_core::{Denoiser, Error as CoreError, RowId, SamplerLayer, State};
 use rand::RngExt;
 

@@ -10,7 +10,7 @@ use conjoint_core::schedule::{Linear, LladaEven};
 use conjoint_core::strategy::{self, Strategy};
 use conjoint_core::unmasker::{PathPlanning, Score};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Observer, RowId, RowStats, State, TokenId,
+    Canvas, Denoiser, DenseRows, Error, Generator, Observer, RowId, RowStats, State, TokenId,
     Vocabulary,
 };
 
@@ -33,7 +33,7 @@ impl<F: Fn(&Canvas, usize) -> [f32; 2] + Send + Sync> Denoiser for Rows<F> {
         };
         let logits: Vec<f32> = rows.iter().flat_map(row).collect();
         let logits = ndarray::Array2::from_shape_vec((rows.len(), 3), logits);
-        Ok(Answer::new(Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits.map_err(Error::model)?), State::new(())))
     }
 }
 

@@ -134,7 +134,7 @@ fn undoing_all_that_was_done() {
         again.into_iter().for_each(|position| view.remask(position));
         leftmost(view)
     };
-    assert!(matches!(verdict(undo), Err(Violation::Endless { .. })));
+    assert!(matches!(verdict(undo), Err(Violation::StepLimitExceeded { .. })));
 }
 
 #[test]
@@ -261,7 +261,10 @@ fn second_thoughts_need_more_moves() {
         }
     }
     let make = || SecondThoughts::default();
-    assert!(matches!(conformance::strategy("twice", make), Err(Violation::Endless { .. })));
+    assert!(matches!(
+        conformance::strategy("twice", make),
+        Err(Violation::StepLimitExceeded { .. })
+    ));
     Suite::default().moves_per_position(2).strategy("twice", make).unwrap();
 }
 

@@ -10,7 +10,7 @@ use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::strategy::{self, Strategy};
 use conjoint_core::unmasker::{LearnedJoint, Marginal};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Next, Observer, Question, RowId, State,
+    Canvas, Denoiser, DenseRows, Error, Generator, Next, Observer, Query, RowId, State,
     StepRequest, TokenId, Unmasker, View, Vocabulary,
 };
 use conjoint_testkit::{ExactRefiner, TabularJoint};
@@ -39,7 +39,7 @@ impl Denoiser for Fickle {
         let row = |id| if wants_one(id) { [0.0, 9.0, 0.0] } else { [9.0, 0.0, 0.0] };
         let logits: Vec<f32> = rows.iter().flat_map(row).collect();
         let logits = ndarray::Array2::from_shape_vec((rows.len(), 3), logits);
-        Ok(Answer::new(Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits.map_err(Error::model)?), State::new(())))
     }
 }
 
@@ -124,12 +124,12 @@ fn held_blocks_may_overlap() {
 
 /// An unmasker of one function that asks for all that stands, and keeps every block open.
 #[derive(Clone)]
-struct Holding(fn(&mut View<'_>, &[Question]) -> Result<Next, Error>, Vec<Question>);
+struct Holding(fn(&mut View<'_>, &[Query]) -> Result<Next, Error>, Vec<Query>);
 
 impl Unmasker for Holding {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         let revealed = request.canvas().revealed();
-        self.1 = revealed.map(|position| request.ask(position)).collect();
+        self.1 = revealed.map(|position| request.query(position)).collect();
         Ok(())
     }
 
@@ -147,13 +147,13 @@ impl Unmasker for Holding {
 fn nobody_holds_on_for_ever() {
     let holding = |decide| Holding(decide, Vec::new());
     let for_ever = holding(|view, asked| {
-        let row = view.answer(asked[0]);
+        let row = view.query_row(asked[0]);
         let new = view.draw(row)?;
         view.replace(view.row(row).position, new);
         view.keep_block_open();
         Ok(Next::EndStep)
     });
-    assert!(matches!(run(&fickle(for_ever), 2), Err(Error::Endless { sequence: 0, .. })));
+    assert!(matches!(run(&fickle(for_ever), 2), Err(Error::StepLimitExceeded { sequence: 0, .. })));
     let idle = holding(|view, _| {
         view.keep_block_open();
         Ok(Next::EndStep)

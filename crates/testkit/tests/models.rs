@@ -6,9 +6,9 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::oracle;
-use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::{Answer, Request};
-use conjoint_core::{Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, Vocabulary};
+use conjoint_core::top_k_rows::Rows;
+use conjoint_core::{Canvas, Denoiser, DenseRows, Error, RowId, SamplerLayer, State, Vocabulary};
 use conjoint_testkit::conformance::{self, Violation};
 use conjoint_testkit::{ExactRefiner, NoisyRefiner, StaleRefiner, TabularDenoiser, TabularJoint};
 use ndarray::Array2;
@@ -55,7 +55,7 @@ impl<F: Fn(&mut Array2<f32>, &[&Canvas], &[RowId]) + Send + Sync> Denoiser for B
         let rows = request.rows;
         let mut logits = Array2::zeros((rows.len(), self.0.size()));
         self.1(&mut logits, batch, rows);
-        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits), State::new(())))
     }
 }
 
@@ -100,7 +100,7 @@ fn broken_denoisers_are_caught() {
         if matches!(*source, Error::NonFinite { sequence: 0, position: 1, token: 2, .. })));
     let narrow = verdict(|logits, _, _| *logits = Array2::zeros((logits.nrows(), 3)));
     assert!(matches!(narrow, Err(Violation::Failed { source, .. })
-        if matches!(*source, Error::BeliefShape { .. })));
+        if matches!(*source, Error::DenseShape { .. })));
 }
 
 /// Logits that differ by rounding pass within a tolerance, and only within it.
@@ -125,7 +125,7 @@ impl<F: Fn(&mut Array2<f32>, &[RowId]) + Send + Sync> SamplerLayer for BrokenLay
             row.iter_mut().zip(exact.logits(n)).for_each(|(to, &from)| *to = from);
         }
         self.0(&mut logits, rows);
-        Ok(Beliefs::from_logits(logits).into())
+        Ok(DenseRows::from_logits(logits).into())
     }
 }
 
@@ -157,7 +157,7 @@ fn a_foreign_state_must_be_refused() {
     impl SamplerLayer for Careless {
         fn pass(&self, _: &mut State, request: &Request<'_>) -> Result<Rows, Error> {
             let rows = request.rows;
-            Ok(Beliefs::from_logits(Array2::zeros((rows.len(), 4))).into())
+            Ok(DenseRows::from_logits(Array2::zeros((rows.len(), 4))).into())
         }
     }
     let verdict = conformance::sampler_layer("careless", &model(), &Careless, &canvases(), 0.0);

@@ -8,7 +8,7 @@ use common::{Reveals, blank, generator, parity};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::Temperature;
 use conjoint_core::order::{
-    CertaintyPrior, Entropy, LeftToRight, Margin, MaxProb, PcSampler, Random, Randomised, Raw,
+    CertaintyPrior, Entropy, LeftToRight, Margin, MaxProb, PcSampler, PlackettLuce, Random, Raw,
 };
 use conjoint_core::strategy::Strategy as Unmasking;
 use conjoint_core::unmasker::{LearnedJoint, Marginal};
@@ -167,7 +167,7 @@ fn a_randomised_order_is_a_lottery_of_scores() {
         (row.iter().map(|p| p * p.ln()).sum::<f64>() / temperature).exp()
     };
     for temperature in [0.2, 1.0] {
-        let randomised = Arc::new(Randomised::new(Entropy, temperature).unwrap());
+        let randomised = Arc::new(PlackettLuce::new(Entropy, temperature).unwrap());
         let law = permutations(randomised);
         let w = rows.each_ref().map(|row| weight(temperature, row));
         for [a, b, c] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
@@ -176,7 +176,7 @@ fn a_randomised_order_is_a_lottery_of_scores() {
             assert!((got - expected).abs() < 1e-6, "{a} {b} {c}: {got}, expected {expected}");
         }
         assert!(law.total_variation(&permutations(Arc::new(Random))) > 0.05);
-        let other = Arc::new(Randomised::new(Margin, temperature).unwrap());
+        let other = Arc::new(PlackettLuce::new(Margin, temperature).unwrap());
         assert!(law.total_variation(&permutations(other)) > 0.01);
     }
 }

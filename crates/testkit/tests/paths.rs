@@ -6,7 +6,7 @@ use conjoint_core::observer::Reveal;
 use conjoint_core::policy::SlowFast;
 use conjoint_core::strategy::{self, Strategy};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, Observer, State, TokenId, Vocabulary,
+    Canvas, Denoiser, DenseRows, Error, Generator, Observer, State, TokenId, Vocabulary,
 };
 use ndarray::Array2;
 
@@ -34,7 +34,7 @@ impl Denoiser for Script {
             row[0] = p.ln() as f32;
             (1..4).for_each(|token| row[token] = ((1.0 - p) / 3.0).ln() as f32);
         }
-        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits), State::new(())))
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 use common::{ZERO, blank, law, oracle};
 use conjoint_core::Generator;
 use conjoint_core::filter::{Filter, Temperature, TopP};
-use conjoint_core::order::{Entropy, Margin, Randomised};
+use conjoint_core::order::{Entropy, Margin, PlackettLuce};
 use conjoint_core::policy::Origin;
 use conjoint_core::presets::{
     self, Adjust, Dream, DreamAlgorithm, FastDllm, Llada, Remasking, adjust, balanced, dream,
@@ -73,10 +73,10 @@ fn presets_are_compositions() {
     let plus = Dream { algorithm: DreamAlgorithm::MaskgitPlus, ..with };
     same(dream(oracle(&joint()), plus), linear.clone().unmasker(Confidence::new(Score::Filtered)));
     let lottery = Dream { algorithm_temperature: Some(0.5), ..with };
-    let order = Randomised::new(Entropy, 0.5).unwrap();
+    let order = PlackettLuce::new(Entropy, 0.5).unwrap();
     same(dream(oracle(&joint()), lottery), linear.clone().unmasker(Marginal::new(order)));
     let lottery = Dream { algorithm_temperature: Some(0.5), ..plus };
-    let drawn = Confidence::new(Score::Filtered).randomised(0.5).unwrap();
+    let drawn = Confidence::new(Score::Filtered).plackett_luce(0.5).unwrap();
     same(dream(oracle(&joint()), lottery), linear.clone().unmasker(drawn));
     let origin = Dream { algorithm: DreamAlgorithm::Origin, ..with };
     let origin_policy = Origin::new(with.steps).unwrap();

@@ -14,7 +14,7 @@ use conjoint_core::schedule::{LladaEven, TokensPerStep};
 use conjoint_core::strategy::{self, Strategy as Revocable};
 use conjoint_core::unmasker::{Confidence, Marginal, PathPlanning, ReMdm, Score};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, State as ModelState, TokenId, Vocabulary,
+    Canvas, Denoiser, DenseRows, Error, Generator, State as ModelState, TokenId, Vocabulary,
 };
 use conjoint_testkit::conformance::Suite;
 use conjoint_testkit::{Law, TabularJoint};
@@ -576,7 +576,7 @@ impl Denoiser for Patchy {
             rows.iter().flat_map(|id| self.row(batch[id.sequence].tokens(), id.position)).collect();
         let shape = (rows.len(), self.vocabulary.size());
         let logits = ndarray::Array2::from_shape_vec(shape, logits).map_err(Error::model)?;
-        Ok(Answer::new(Beliefs::from_logits(logits), ModelState::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits), ModelState::new(())))
     }
 }
 

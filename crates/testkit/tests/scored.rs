@@ -17,8 +17,8 @@ use conjoint_core::unmasker::{
     PrefixAcceptance,
 };
 use conjoint_core::{
-    Autoregressive, Beliefs, Canvas, Denoiser, Error, Generator, Next, Row, SamplerLayer, TokenId,
-    Unmasker, View, reviser,
+    Autoregressive, Canvas, Denoiser, DenseRows, Error, Generator, Next, Row, SamplerLayer,
+    TokenId, Unmasker, View, reviser,
 };
 use conjoint_testkit::conformance::{self, ProbeLayer, ProbeScorer, Suite};
 use conjoint_testkit::{
@@ -51,7 +51,7 @@ fn conformance() {
 struct Failing;
 
 impl Autoregressive for Failing {
-    fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<Beliefs, Error> {
+    fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<DenseRows, Error> {
         Err(Error::model("the second model is down"))
     }
 }
@@ -182,7 +182,7 @@ mod energy_resampling {
     struct WrongSign(TabularAutoregressive, ForgetfulAutoregressive);
 
     impl Autoregressive for WrongSign {
-        fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<Beliefs, Error> {
+        fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<DenseRows, Error> {
             self.0.rows(tokens, positions)
         }
 

@@ -7,7 +7,7 @@ use conjoint_core::denoiser::{Answer, Changed, Request, SequenceId, Session};
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::unmasker::Marginal;
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Generator, State, TokenId, Vocabulary, reviser,
+    Canvas, Denoiser, DenseRows, Error, Generator, State, TokenId, Vocabulary, reviser,
 };
 use conjoint_testkit::conformance::{self, Violation};
 use ndarray::Array2;
@@ -46,7 +46,7 @@ impl Counting {
             row[0] = ones(&tokens[..id.position]);
             row[1] = 0.5 * ones(&tokens[id.position..]) + tokens.len() as f32 * 0.1;
         }
-        Answer::new(Beliefs::from_logits(logits), State::new(()))
+        Answer::new(DenseRows::from_logits(logits), State::new(()))
     }
 }
 

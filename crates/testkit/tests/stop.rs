@@ -19,7 +19,7 @@ use conjoint_core::unmasker::{
     LocalAutoregression, Marginal, PathPlanning, PrefixAcceptance, ReMdm, Score, VerifiedJoint,
 };
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, FinishReason, Generator, Observer, Output, RowId, Schedule,
+    Canvas, Denoiser, DenseRows, Error, FinishReason, Generator, Observer, Output, RowId, Schedule,
     State, Stop, TokenId, Vocabulary,
 };
 use conjoint_testkit::{
@@ -296,7 +296,7 @@ fn a_held_block_cannot_lose_an_end_that_was_reached() {
             };
             let logits: Vec<f32> = rows.iter().flat_map(row).collect();
             let logits = ndarray::Array2::from_shape_vec((rows.len(), 4), logits);
-            Ok(Answer::new(Beliefs::from_logits(logits.map_err(Error::model)?), State::new(())))
+            Ok(Answer::new(DenseRows::from_logits(logits.map_err(Error::model)?), State::new(())))
         }
     }
     let run = |stop: bool| {

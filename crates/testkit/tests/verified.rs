@@ -5,7 +5,6 @@ mod common;
 use std::sync::Arc;
 
 use common::{Squaring, ZERO, blank, cases, distance, oracle, orders, parity};
-use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{CreditDecoding, Filter, RepetitionPenalty, Temperature, TopP};
@@ -13,14 +12,15 @@ use conjoint_core::guidance::ClassifierFree;
 use conjoint_core::order::{Entropy, LeftToRight, Random};
 use conjoint_core::reviser::{Edit, Wino};
 use conjoint_core::schedule::TokensPerStep;
+use conjoint_core::top_k_rows::Rows;
 use conjoint_core::unmasker::{ExactSequential, LearnedJoint, VerifiedJoint};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, Event, Generator, Order, Output, SamplerLayer, State,
+    Canvas, Denoiser, DenseRows, Error, Event, Generator, Order, Output, SamplerLayer, State,
     TokenId, Vocabulary,
 };
 use conjoint_testkit::conformance::{ProbeLayer, Suite};
 use conjoint_testkit::{
-    Condensing, ExactRefiner, Law, NoisyRefiner, StaleRefiner, TabularDenoiser, TabularJoint,
+    ExactRefiner, Law, NoisyRefiner, StaleRefiner, TabularDenoiser, TabularJoint, TopKModel,
     exact_law,
 };
 use proptest::prelude::*;
@@ -69,7 +69,7 @@ impl Denoiser for Inconsistent {
         });
         let shape = (request.rows.len(), self.vocabulary().size());
         let logits = ndarray::Array2::from_shape_vec(shape, rows.collect()).unwrap();
-        Ok(Answer { rows: Beliefs::from_logits(logits).into(), ..answer })
+        Ok(Answer { rows: DenseRows::from_logits(logits).into(), ..answer })
     }
 }
 
@@ -292,7 +292,7 @@ mod runs {
         let joint = TabularJoint::random(5, 4, 0.5, 8).unwrap();
         let canvases = vec![blank(&joint); 50];
         let dense = Generator::new(oracle(&joint));
-        let condensed = Generator::new(Condensing::new(oracle(&joint), 2));
+        let condensed = Generator::new(TopKModel::new(oracle(&joint), 2));
         for settings in [dense, condensed] {
             for (name, order) in orders() {
                 let exact = ExactSequential::new(order.clone());

@@ -5,8 +5,8 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{ZERO, blank, distance, generator, oracle, over, parity};
-use conjoint_core::condensed::Rows;
 use conjoint_core::denoiser::Request;
+use conjoint_core::top_k_rows::Rows;
 use conjoint_core::unmasker::{LearnedJoint, Marginal};
 use conjoint_core::{Error, Generator, Next, Row, SamplerLayer, State, TokenId, Unmasker, View};
 use conjoint_testkit::{ExactRefiner, NoisyRefiner, TabularJoint};

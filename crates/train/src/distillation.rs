@@ -16,7 +16,7 @@ use crate::options::{OptimizerOptions, RunOptions};
 use crate::params;
 use crate::sampler::SamplerModule;
 use crate::tables::Tables;
-use crate::teacher::{Cached, Teacher};
+use crate::teacher::{InMemory, Teacher};
 use crate::trainer::{self, RunSummary};
 use crate::unrolling::Distillation;
 use crate::window::Window;
@@ -228,7 +228,7 @@ fn train_on(
             params::init(layer, options.run.seed).with_gain(options.start_gain)
         }
     };
-    let frozen = Frozen { tables, teacher: &Cached::new(teacher, options.cache_bytes) };
+    let frozen = Frozen { tables, teacher: &InMemory::new(teacher, options.cache_bytes) };
     let others = devices.others.iter().map(|device| frozen.on(device)).collect();
     let objective = Distillation { frozen, others, training, held_out, options };
     trainer::train(layer, &objective, &options.run, devices)

@@ -78,7 +78,7 @@ pub enum TrainError {
     },
     /// The file of the frozen model's answers cannot be used.
     #[error("the frozen model's answers in {}: {source}", path.display())]
-    Kept {
+    TeacherCache {
         /// The file.
         path: PathBuf,
         /// The database's reason.

@@ -35,7 +35,7 @@ impl Teacher for DreamModule {
 /// A teacher that remembers its answers: states of a trajectory come up again and again, and each
 /// costs a forward of the whole frozen model.
 #[derive(Debug)]
-pub struct Cached<T> {
+pub struct InMemory<T> {
     teacher: T,
     /// How many numbers may be kept.
     capacity: usize,
@@ -49,7 +49,7 @@ struct Answers {
     size: usize,
 }
 
-impl<T> Cached<T> {
+impl<T> InMemory<T> {
     /// Remembers up to `bytes` of `teacher`'s answers; once full, it keeps what it has.
     pub fn new(teacher: T, bytes: usize) -> Self {
         Self { teacher, capacity: bytes / size_of::<f32>(), answers: Mutex::default() }
@@ -68,7 +68,7 @@ impl<T> Cached<T> {
     }
 }
 
-impl<T: Teacher> Teacher for Cached<T> {
+impl<T: Teacher> Teacher for InMemory<T> {
     fn hidden(&self, ids: &[i64], _: usize, length: usize) -> Result<Vec<f32>, TrainError> {
         let rows: Vec<&[i64]> = ids.chunks(length.max(1)).collect();
         let mut answers: Vec<_> = rows.iter().map(|row| self.known(row)).collect();
@@ -133,7 +133,7 @@ pub(crate) mod tests {
 
     #[test]
     fn remembered_answers_are_the_teachers_in_order() {
-        let cached = Cached::new(Mirror::default(), 1 << 20);
+        let cached = InMemory::new(Mirror::default(), 1 << 20);
         let asked = |ids: &[i64]| {
             let answer = cached.hidden(ids, ids.len() / 2, 2).unwrap();
             assert_eq!(answer, Mirror::default().hidden(ids, 0, 2).unwrap());
@@ -147,7 +147,7 @@ pub(crate) mod tests {
     #[test]
     fn it_keeps_no_more_than_it_may() {
         // Room for the four numbers of one row.
-        let cached = Cached::new(Mirror::default(), 16);
+        let cached = InMemory::new(Mirror::default(), 16);
         for _ in 0..3 {
             cached.hidden(&[1, 2, 3, 4], 2, 2).unwrap();
         }
@@ -163,7 +163,7 @@ pub(crate) mod tests {
                 Ok(vec![0.0; 3])
             }
         }
-        let answer = Cached::new(Odd, 100).hidden(&[1, 2], 2, 1);
+        let answer = InMemory::new(Odd, 100).hidden(&[1, 2], 2, 1);
         assert!(matches!(answer, Err(TrainError::TeacherShape { got: 3, batch: 2, .. })));
     }
 }

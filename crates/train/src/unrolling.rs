@@ -20,7 +20,7 @@ use crate::masking;
 use crate::sampler::SamplerModule;
 use crate::teacher::Teacher;
 use crate::trainer::Objective;
-use crate::walk::{own_states, told_states};
+use crate::walk::{randomly_masked_states, sampled_states};
 use crate::window::Window;
 
 /// States along trajectories, and how the layer's unrolled passes compare there.
@@ -77,13 +77,13 @@ impl<'a, T: Teacher> Distillation<'a, T> {
             texts.push(trajectory);
         }
         if !starts.is_empty() {
-            chains.extend(told_states(frozen, &texts, starts, depth)?);
+            chains.extend(randomly_masked_states(frozen, &texts, starts, depth)?);
         }
         let own_stream = |row| SeededStream::new(seed ^ OWN, stream(row));
         let (starts, mut streams): (Vec<_>, Vec<_>) =
             of(Kind::Own).map(|row| (along(row, 0), own_stream(row))).unzip();
         if !starts.is_empty() {
-            chains.extend(own_states(frozen, layer, starts, depth, &mut streams)?);
+            chains.extend(sampled_states(frozen, layer, starts, depth, &mut streams)?);
         }
         Ok(chains)
     }

@@ -16,7 +16,7 @@ use crate::teacher::Teacher;
 ///
 /// A layer trained on these states meets its own mistakes. The draws of chain b come from `streams[b]`
 /// alone.
-pub(crate) fn own_states<T: Teacher>(
+pub(crate) fn sampled_states<T: Teacher>(
     frozen: &Frozen<'_, T>,
     layer: &SamplerModule,
     starts: Vec<Chain>,
@@ -39,7 +39,7 @@ pub(crate) fn own_states<T: Teacher>(
 /// Continues `starts`, each a canvas of the text of its trajectory, by `depth` reveals of that text's tokens,
 /// always at the masked position where the frozen model is surest (arXiv 2509.22738, whose x⁰ are texts masked at random).
 /// The frozen model is asked about the states one after the other, and once more where its answers are not kept.
-pub(crate) fn told_states<T: Teacher>(
+pub(crate) fn randomly_masked_states<T: Teacher>(
     frozen: &Frozen<'_, T>,
     texts: &[&Trajectory],
     starts: Vec<Chain>,
@@ -112,7 +112,7 @@ mod tests {
         let start = |t| Chain::along(t, reveals, 0, MASK);
         let mut streams: Vec<_> = (0..40).map(|b| SeededStream::new(seed, b)).collect();
         let starts = trajectories.iter().map(start).collect();
-        own_states(&frozen, layer, starts, 3, &mut streams).unwrap()
+        sampled_states(&frozen, layer, starts, 3, &mut streams).unwrap()
     }
 
     fn layer() -> SamplerModule {
@@ -141,7 +141,7 @@ mod tests {
         let texts: Vec<_> = trajectories.iter().collect();
         let masked = [1, 3, 4, 6];
         let starts = texts.iter().map(|t| Chain::masked_at(t, masked.to_vec(), MASK)).collect();
-        let chains = told_states(&frozen, &texts, starts, 5).unwrap();
+        let chains = randomly_masked_states(&frozen, &texts, starts, 5).unwrap();
         for (chain, text) in chains.iter().zip(&texts) {
             for j in 0..4 {
                 let alone = std::slice::from_ref(chain);

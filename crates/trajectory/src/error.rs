@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A parameter is outside its range.
-    #[error("{name} = {got} is out of range: expected {expected}")]
+    #[error("invalid value `{got}` for `{name}`: expected {expected}")]
     Parameter {
         /// The parameter's name.
         name: &'static str,

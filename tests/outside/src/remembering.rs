@@ -74,10 +74,10 @@ impl Remembering {
             }
             kept.extend(shown.id.map(|id| (id, embeddings)));
         }
-        Ok(Answer::new(Beliefs::from_logits(logits), State::new(())))
+        Ok(Answer::new(DenseRows::from_logits(logits), State::new(())))
     }
 
-    fn update(&self, embeddings: &mut Embeddings, shown: &Shown<'_>) {
+    fn update(&self, embeddings: &mut Embeddings, shown: &SequenceInput<'_>) {
         let tokens = shown.canvas.tokens();
         embeddings.resize(tokens.len(), Vec::new());
         let mut embed = |position: usize| {
@@ -99,7 +99,8 @@ impl Denoiser for Remembering {
 
     fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
         // Nothing is known of any sequence, whatever has changed in it.
-        let batch: Vec<Shown<'_>> = request.canvases().into_iter().map(Shown::alone).collect();
+        let batch: Vec<SequenceInput<'_>> =
+            request.canvases().into_iter().map(SequenceInput::stateless).collect();
         self.answer(&mut HashMap::new(), &Request { batch: &batch, ..*request })
     }
 

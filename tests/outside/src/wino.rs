@@ -43,7 +43,7 @@ pub struct NarrowOut {
     revealed: usize,
     /// How many may be masked again in this step.
     allowed: usize,
-    doubts: BTreeMap<usize, Question>,
+    doubts: BTreeMap<usize, Query>,
 }
 
 impl NarrowOut {
@@ -59,7 +59,7 @@ impl Reviser for NarrowOut {
         self.allowed = std::mem::take(&mut self.revealed).saturating_sub(1);
         if self.allowed > 0 && self.keep > 0.0 {
             for position in request.canvas().revealed() {
-                self.doubts.insert(position, request.ask_without(position, [position]));
+                self.doubts.insert(position, request.query_with_masked(position, [position]));
             }
         }
         Ok(())
@@ -72,7 +72,7 @@ impl Reviser for NarrowOut {
         let mut doubtful = Vec::new();
         for (&position, &question) in &self.doubts {
             let token = revision.canvas().tokens()[position];
-            let probability = revision.raw_probability(revision.answer(question), token)?;
+            let probability = revision.raw_probability(revision.query_row(question), token)?;
             if probability < self.keep {
                 doubtful.push((probability, position));
             }

@@ -7,7 +7,7 @@ use conjoint_train::base::{BaseOptions, train_base};
 use conjoint_train::window::Window;
 
 use super::run::{RunArguments, report};
-use crate::flag::blame;
+use crate::flag::with_flag;
 use crate::numbers::{count, positive, share};
 
 /// Train a small masked diffusion model on the corpus
@@ -64,7 +64,9 @@ pub struct BaseArguments {
 pub fn run(arguments: &BaseArguments) -> Result<()> {
     let default = match &arguments.run.init {
         None => BaseOptions::default(),
-        Some(weights) => blame("--init", weights.display(), BaseOptions::from_weights(weights))?,
+        Some(weights) => {
+            with_flag("--init", weights.display(), BaseOptions::from_weights(weights))?
+        }
     };
     let options = BaseOptions {
         hidden_size: arguments.hidden.unwrap_or(default.hidden_size),

@@ -1,9 +1,9 @@
 //! `conjoint train`.
 
 mod base;
-mod blame;
 mod run;
 mod sampler;
+mod with_flag;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -21,7 +21,7 @@ pub fn run(train: &Train) -> Result<()> {
         Train::Sampler(arguments) => sampler::run(arguments),
     };
     trained.map_err(|error| match error.downcast::<TrainError>() {
-        Ok(refused) => blame::blame(refused),
+        Ok(refused) => with_flag::with_flag(refused),
         Err(other) => other,
     })
 }

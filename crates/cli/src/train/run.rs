@@ -10,7 +10,7 @@ use conjoint_train::devices::DeviceKind;
 use conjoint_train::options::{Decay, Method, OptimizerOptions, RunOptions};
 use conjoint_train::trainer::RunSummary;
 
-use crate::flag::BadFlag;
+use crate::flag::InvalidArgument;
 use crate::numbers::{below_one, count, non_negative, positive};
 
 /// The budget, the folder and the rates of a run.
@@ -124,7 +124,7 @@ impl RunArguments {
         let optimizer = self.rates(default.optimizer);
         if let (Some(rate), Method::AdamW) = (self.muon, optimizer.method) {
             let reason = "AdamW updates all of this run's parameters: give --optimizer muon";
-            return Err(BadFlag::unused("--muon", rate, reason).into());
+            return Err(InvalidArgument::unused("--muon", rate, reason).into());
         }
         let device = match self.device {
             Device::Cpu => DeviceKind::Cpu,

@@ -7,16 +7,16 @@ use clap::{Args, ValueEnum};
 use conjoint::OnnxOptions;
 use conjoint_corpus::Domain;
 use conjoint_lab::Model;
+use conjoint_train::disk_cache::CachedTeacher;
 use conjoint_train::distill::Comparison;
 use conjoint_train::distillation::{SamplerOptions, favour_shallow, train_sampler};
-use conjoint_train::kept::Kept;
 use conjoint_train::onnx_teacher::OnnxTeacher;
 use conjoint_train::options::RunOptions;
 use conjoint_train::window::Window;
 use conjoint_trajectory::{Error, Partition, Store, Trajectory};
 
 use super::run::{RunArguments, report};
-use crate::flag::{BadFlag, blame};
+use crate::flag::{InvalidArgument, with_flag};
 use crate::model::ModelArguments;
 use crate::numbers::{count, non_negative, positive, share};
 use crate::trajectories::{StartArguments, make};
@@ -141,7 +141,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     let run = arguments.run.options(default.run)?;
     if run.dir.join("conjoint.json").exists() {
         let reason = "the folder holds an exported model, which training would overwrite";
-        return Err(BadFlag::new("--dir", run.dir.display(), reason).into());
+        return Err(InvalidArgument::new("--dir", run.dir.display(), reason).into());
     }
     let ModelArguments { model: base, provider, threads, ignore_memory, .. } = &arguments.model;
     let options = SamplerOptions {
@@ -172,13 +172,13 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     };
     if arguments.early_power != 1.0 && arguments.random_share == 1.0 {
         let reason = "all texts are masked at random: give a smaller --random-share";
-        return Err(BadFlag::unused("--early-power", arguments.early_power, reason).into());
+        return Err(InvalidArgument::unused("--early-power", arguments.early_power, reason).into());
     }
     // Before trajectories are made, which may take hours.
     options.validate()?;
     if let Some(count) = arguments.trajectories.filter(|&count| count <= arguments.held_out) {
         let reason = format!("{} of them are held out: see --held-out", arguments.held_out);
-        return Err(BadFlag::new("--trajectories", count, reason).into());
+        return Err(InvalidArgument::new("--trajectories", count, reason).into());
     }
     let model = arguments.model.open()?;
     let trajectories = trajectories(arguments, &model, &options.run)?;
@@ -192,8 +192,8 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         None => train_sampler(&options, &teacher, &trajectories)?,
         Some(file) => {
             let bytes = (arguments.answers_mib as u64) << 20;
-            let kept = Kept::open(teacher, file, &fingerprint, bytes);
-            train_sampler(&options, &blame("--answers", file.display(), kept)?, &trajectories)?
+            let kept = CachedTeacher::open(teacher, file, &fingerprint, bytes);
+            train_sampler(&options, &with_flag("--answers", file.display(), kept)?, &trajectories)?
         }
     };
     report(&summary)
@@ -224,7 +224,8 @@ fn trajectories(
 fn given(folders: &[PathBuf], count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
     let mut all: Vec<Trajectory> = Vec::new();
     for (i, folder) in folders.iter().enumerate() {
-        let bad = |reason: &str| BadFlag::new("--trajectories-dir", folder.display(), reason);
+        let bad =
+            |reason: &str| InvalidArgument::new("--trajectories-dir", folder.display(), reason);
         if folders[..i].contains(folder) {
             return Err(bad("it is given twice: those held out would be trained on").into());
         }
@@ -243,20 +244,20 @@ fn given(folders: &[PathBuf], count: Option<usize>, asked: &str) -> Result<Vec<T
 
 /// The trajectories of one folder, or the first `count` of them.
 fn given_in(folder: &Path, count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
-    let store = blame("--trajectories-dir", folder.display(), Store::open(folder))?;
+    let store = with_flag("--trajectories-dir", folder.display(), Store::open(folder))?;
     let made = store.settings().get("model").unwrap_or("none");
     if made != asked {
         let reason = format!(
             "its trajectories are of another model, {made}, than --model, {asked}: \
              give that model, or make trajectories of this one"
         );
-        return Err(BadFlag::new("--trajectories-dir", folder.display(), reason).into());
+        return Err(InvalidArgument::new("--trajectories-dir", folder.display(), reason).into());
     }
     match (store.read(count.map(|count| count as u64)), count) {
         (Err(error @ Error::Missing { .. }), Some(count)) => {
-            Err(BadFlag::new("--trajectories", count, error).into())
+            Err(InvalidArgument::new("--trajectories", count, error).into())
         }
-        (read, _) => Ok(blame("--trajectories-dir", folder.display(), read)?),
+        (read, _) => Ok(with_flag("--trajectories-dir", folder.display(), read)?),
     }
 }
 

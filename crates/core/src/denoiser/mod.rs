@@ -7,12 +7,12 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::{Beliefs, Canvas, Error, RowId, Vocabulary};
+use crate::{Canvas, DenseRows, Error, RowId, Vocabulary};
 
 mod request;
 mod session;
 
-pub use request::{Answer, Changed, Form, Request, SequenceId, Shown};
+pub use request::{Answer, Changed, Form, Request, SequenceId, SequenceInput};
 pub use session::Session;
 
 /// What a denoiser hands to its sampler layer: the hidden states of a batch, wherever they live.
@@ -76,8 +76,8 @@ pub trait Denoiser: Send + Sync {
     ///
     /// # Errors
     /// Those of [`forward`](Self::forward).
-    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(Beliefs, State), Error> {
-        let shown = Shown::once(batch);
+    fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(DenseRows, State), Error> {
+        let shown = SequenceInput::stateless_batch(batch);
         let answer = self.forward(&Request::new(&shown, rows))?;
         Ok((answer.rows.into_dense()?, answer.state))
     }
@@ -95,7 +95,7 @@ pub trait SamplerLayer: Send + Sync {
         &self,
         state: &mut State,
         request: &Request<'_>,
-    ) -> Result<crate::condensed::Rows, Error>;
+    ) -> Result<crate::top_k_rows::Rows, Error>;
 
     /// Dense logits [N, V] of the `rows` of a batch: [`pass`](Self::pass) for callers outside of a run.
     ///
@@ -106,8 +106,8 @@ pub trait SamplerLayer: Send + Sync {
         state: &mut State,
         batch: &[&Canvas],
         rows: &[RowId],
-    ) -> Result<Beliefs, Error> {
-        self.pass(state, &Request::new(&Shown::once(batch), rows))?.into_dense()
+    ) -> Result<DenseRows, Error> {
+        self.pass(state, &Request::new(&SequenceInput::stateless_batch(batch), rows))?.into_dense()
     }
 }
 
@@ -138,7 +138,7 @@ impl<S: SamplerLayer + ?Sized> SamplerLayer for Arc<S> {
         &self,
         state: &mut State,
         request: &Request<'_>,
-    ) -> Result<crate::condensed::Rows, Error> {
+    ) -> Result<crate::top_k_rows::Rows, Error> {
         (**self).pass(state, request)
     }
 }

@@ -3,8 +3,8 @@ use std::ops::Range;
 use ndarray::Array2;
 
 use super::State;
-use crate::condensed::{Rows, TopKRequest};
-use crate::{Beliefs, Canvas, RowId};
+use crate::top_k_rows::{Rows, TopKRequest};
+use crate::{Canvas, DenseRows, RowId};
 
 /// Identifies a sequence for as long as it is generated. Never used again within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,9 +12,9 @@ pub struct SequenceId(pub u64);
 
 /// One canvas of a [`Request`].
 #[derive(Debug, Clone, Copy)]
-pub struct Shown<'a> {
+pub struct SequenceInput<'a> {
     /// The sequence it belongs to. `None` for a canvas that is shown only once, such as one with positions hidden
-    /// for a [question](crate::StepRequest::ask_without) or tokens [ahead](crate::StepRequest::ask_ahead): a session has nothing to remember of it.
+    /// for a [question](crate::StepRequest::query_with_masked) or tokens [ahead](crate::StepRequest::query_branch): a session has nothing to remember of it.
     pub id: Option<SequenceId>,
     /// The sequence as it stands.
     pub canvas: &'a Canvas,
@@ -23,15 +23,15 @@ pub struct Shown<'a> {
     pub changed: &'a Changed,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> SequenceInput<'a> {
     /// A canvas that is shown only once.
-    pub fn alone(canvas: &'a Canvas) -> Self {
+    pub fn stateless(canvas: &'a Canvas) -> Self {
         Self { id: None, canvas, changed: &Changed::All }
     }
 
     /// A batch of canvases, each shown only once.
-    pub fn once(batch: &[&'a Canvas]) -> Vec<Self> {
-        batch.iter().copied().map(Self::alone).collect()
+    pub fn stateless_batch(batch: &[&'a Canvas]) -> Vec<Self> {
+        batch.iter().copied().map(Self::stateless).collect()
     }
 
     /// The positions being worked on: the canvas's current block, up to its end.
@@ -54,7 +54,7 @@ pub enum Changed {
 pub enum Form<'a> {
     /// All logits of every row.
     Dense,
-    /// [Condensed rows](crate::condensed) that hold this much will do. A model may answer dense rows all the same,
+    /// [Top-K rows](crate::condensed) that hold this much will do. A model may answer dense rows all the same,
     /// but must not let the neighbours in a batch decide which of the two it answers.
     TopK(&'a TopKRequest),
 }
@@ -63,7 +63,7 @@ pub enum Form<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The canvases; their lengths may differ.
-    pub batch: &'a [Shown<'a>],
+    pub batch: &'a [SequenceInput<'a>],
     /// The rows to compute, ascending: sequence by sequence, and from left to right.
     pub rows: &'a [RowId],
     /// How to answer them.
@@ -74,7 +74,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// Dense rows of a batch, without hidden states.
-    pub fn new(batch: &'a [Shown<'a>], rows: &'a [RowId]) -> Self {
+    pub fn new(batch: &'a [SequenceInput<'a>], rows: &'a [RowId]) -> Self {
         Self { batch, rows, form: Form::Dense, hidden: false }
     }
 
@@ -83,11 +83,11 @@ impl<'a> Request<'a> {
         self.batch.iter().map(|shown| shown.canvas).collect()
     }
 
-    /// What condensed rows must hold; `None` if rows are to be dense.
-    pub fn condense(&self) -> Option<&'a TopKRequest> {
+    /// What top-K rows must hold; `None` if rows are to be dense.
+    pub fn top_k(&self) -> Option<&'a TopKRequest> {
         match self.form {
             Form::Dense => None,
-            Form::TopK(condense) => Some(condense),
+            Form::TopK(top_k) => Some(top_k),
         }
     }
 }
@@ -109,8 +109,8 @@ impl Answer {
     }
 }
 
-impl From<(Beliefs, State)> for Answer {
-    fn from((beliefs, state): (Beliefs, State)) -> Self {
+impl From<(DenseRows, State)> for Answer {
+    fn from((beliefs, state): (DenseRows, State)) -> Self {
         Self::new(beliefs, state)
     }
 }

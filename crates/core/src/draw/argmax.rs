@@ -1,5 +1,5 @@
 use super::{Draw, Stream, TopRule};
-use crate::sweep;
+use crate::row_kernels;
 
 /// The most probable token, the lowest id among equals: the limit of temperature 0.
 #[derive(Debug, Clone, Copy, Default)]
@@ -7,7 +7,7 @@ pub struct Argmax;
 
 impl Draw for Argmax {
     fn draw(&self, logits: &[f32], _: &mut dyn Stream) -> usize {
-        sweep::argmax(logits)
+        row_kernels::argmax(logits)
     }
 
     fn top_rule(&self) -> TopRule {

@@ -15,7 +15,7 @@ pub trait Draw: Send + Sync {
     /// The token drawn from logits \[V\]: none is NaN or +∞, and at least one is finite.
     fn draw(&self, logits: &[f32], stream: &mut dyn Stream) -> usize;
 
-    /// What the rule comes to on a [condensed row](crate::condensed), by default that it needs the whole row.
+    /// What the rule comes to on a [top-K row](crate::condensed), by default that it needs the whole row.
     fn top_rule(&self) -> TopRule {
         TopRule::WholeRow
     }

@@ -1,7 +1,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::sweep;
+use crate::row_kernels;
 
 /// The one source of randomness, one a sequence.
 ///
@@ -41,7 +41,7 @@ impl Stream for SeededStream {
     /// long row, whose weights are float32, and within 1e-15 in one below 64 logits. The weights have the
     /// same bits on every CPU.
     fn categorical(&mut self, logits: &[f32]) -> usize {
-        sweep::inverse_cdf(logits, self.0.random::<f64>())
+        row_kernels::inverse_cdf(logits, self.0.random::<f64>())
     }
 
     fn below(&mut self, n: usize) -> usize {

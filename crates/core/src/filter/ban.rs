@@ -1,6 +1,6 @@
 use super::{Filter, FilterRow};
 use crate::TokenId;
-use crate::condensed::{TopKRequest, TopRow};
+use crate::top_k_rows::{TopKRequest, TopRow};
 
 /// Rules out a set of tokens before anything is computed from the row.
 ///
@@ -25,7 +25,7 @@ impl Filter for Ban {
         }
     }
 
-    fn condense(&self, wanted: &mut TopKRequest) -> bool {
+    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
         self.0.iter().for_each(|&token| wanted.token(token));
         true
     }

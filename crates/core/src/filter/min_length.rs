@@ -1,5 +1,5 @@
 use super::{Filter, FilterRow};
-use crate::condensed::{TopKRequest, TopRow};
+use crate::top_k_rows::{TopKRequest, TopRow};
 use crate::{Canvas, TokenId};
 
 /// Rules out the tokens that end a sequence at its first n generated positions.
@@ -40,7 +40,7 @@ impl Filter for MinLength {
         }
     }
 
-    fn condense(&self, wanted: &mut TopKRequest) -> bool {
+    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
         self.ends.iter().for_each(|&token| wanted.token(token));
         true
     }

@@ -1,6 +1,6 @@
 use super::{Filter, FilterRow};
-use crate::condensed::{TopKRequest, TopRow};
-use crate::{Error, sweep};
+use crate::top_k_rows::{TopKRequest, TopRow};
+use crate::{Error, row_kernels};
 
 /// Keeps the tokens with p ≥ m · p₁, p₁ the largest probability of the row.
 ///
@@ -22,14 +22,14 @@ impl MinP {
 
 impl Filter for MinP {
     fn apply(&self, row: &mut FilterRow<'_>) {
-        let edge = sweep::largest(row.logits) + self.0;
+        let edge = row_kernels::largest(row.logits) + self.0;
         for logit in row.logits.iter_mut() {
             // A choice of values, not of writes, so that the loop becomes vectors.
             *logit = if *logit < edge { f32::NEG_INFINITY } else { *logit };
         }
     }
 
-    fn condense(&self, _: &mut TopKRequest) -> bool {
+    fn request_top_k(&self, _: &mut TopKRequest) -> bool {
         true
     }
 

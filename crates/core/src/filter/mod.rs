@@ -10,8 +10,8 @@
 
 use std::sync::Arc;
 
-use crate::condensed::{TopKRequest, TopRow};
-use crate::{Canvas, sweep};
+use crate::top_k_rows::{TopKRequest, TopRow};
+use crate::{Canvas, row_kernels};
 
 mod ban;
 mod constrain;
@@ -74,7 +74,7 @@ impl<'a> FilterRow<'a> {
         self.scratch.clear();
         let floor = floor.max(f32::MIN);
         for (block, first) in self.logits.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
-            if sweep::largest(block) >= floor {
+            if row_kernels::largest(block) >= floor {
                 let tokens = block.iter().zip(first..).filter(|(logit, _)| **logit >= floor);
                 self.scratch.extend(tokens.map(|(&logit, token)| (logit, token)));
             }
@@ -108,9 +108,9 @@ pub trait Filter: Send + Sync {
     /// then reports [`Error::EmptyRow`](crate::Error::EmptyRow).
     fn apply(&self, row: &mut FilterRow<'_>);
 
-    /// Says what the filter must know of a [condensed row](crate::condensed) to be
+    /// Says what the filter must know of a [top-K row](crate::condensed) to be
     /// [applied](Self::apply_top) to it. False, the default, if only the whole row will do.
-    fn condense(&self, wanted: &mut TopKRequest) -> bool {
+    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
         let _ = wanted;
         false
     }
@@ -138,7 +138,7 @@ pub struct Identity;
 impl Filter for Identity {
     fn apply(&self, _: &mut FilterRow<'_>) {}
 
-    fn condense(&self, _: &mut TopKRequest) -> bool {
+    fn request_top_k(&self, _: &mut TopKRequest) -> bool {
         true
     }
 
@@ -160,8 +160,8 @@ impl<A: Filter, B: Filter> Filter for Then<A, B> {
         self.next.apply(row);
     }
 
-    fn condense(&self, wanted: &mut TopKRequest) -> bool {
-        self.first.condense(wanted) && self.next.condense(wanted)
+    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
+        self.first.request_top_k(wanted) && self.next.request_top_k(wanted)
     }
 
     fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
@@ -174,8 +174,8 @@ impl<F: Filter + ?Sized> Filter for Arc<F> {
         (**self).apply(row);
     }
 
-    fn condense(&self, wanted: &mut TopKRequest) -> bool {
-        (**self).condense(wanted)
+    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
+        (**self).request_top_k(wanted)
     }
 
     fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
@@ -189,8 +189,8 @@ impl<F: Filter> Filter for Vec<F> {
         self.iter().for_each(|filter| filter.apply(row));
     }
 
-    fn condense(&self, wanted: &mut TopKRequest) -> bool {
-        self.iter().all(|filter| filter.condense(wanted))
+    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
+        self.iter().all(|filter| filter.request_top_k(wanted))
     }
 
     fn apply_top(&self, row: &mut TopRow<'_>) -> bool {

@@ -1,6 +1,6 @@
 use super::{Filter, FilterRow};
 use crate::Error;
-use crate::condensed::{TopKRequest, TopRow, divided};
+use crate::top_k_rows::{TopKRequest, TopRow, divided};
 
 /// Divides the logits by T: p ∝ exp(logit / T).
 ///
@@ -34,7 +34,7 @@ impl Filter for Temperature {
         }
     }
 
-    fn condense(&self, wanted: &mut TopKRequest) -> bool {
+    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
         wanted.temper(self.0);
         true
     }

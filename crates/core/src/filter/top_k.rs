@@ -1,6 +1,6 @@
 use super::{BLOCK, Filter, FilterRow, most_probable_first};
-use crate::condensed::{TopKRequest, TopRow};
-use crate::{Error, sweep};
+use crate::top_k_rows::{TopKRequest, TopRow};
+use crate::{Error, row_kernels};
 
 /// Keeps the k most probable tokens.
 ///
@@ -29,7 +29,7 @@ impl TopK {
             return f32::NEG_INFINITY;
         }
         row.scratch.clear();
-        row.scratch.extend(blocks.zip(0..).map(|(block, id)| (sweep::largest(block), id)));
+        row.scratch.extend(blocks.zip(0..).map(|(block, id)| (row_kernels::largest(block), id)));
         row.scratch.select_nth_unstable_by(self.0 - 1, most_probable_first).1.0
     }
 }
@@ -44,7 +44,7 @@ impl Filter for TopK {
         row.keep(self.0.min(row.scratch.len()));
     }
 
-    fn condense(&self, _: &mut TopKRequest) -> bool {
+    fn request_top_k(&self, _: &mut TopKRequest) -> bool {
         true
     }
 

@@ -1,6 +1,6 @@
 use super::{Filter, FilterRow, most_probable_first};
-use crate::condensed::{TopKRequest, TopRow};
-use crate::{Error, sweep};
+use crate::top_k_rows::{TopKRequest, TopRow};
+use crate::{Error, row_kernels};
 
 /// Nucleus filter: keeps the fewest most probable tokens whose probabilities sum to more than p.
 ///
@@ -27,11 +27,11 @@ impl Filter for TopP {
         if self.0 >= 1.0 {
             return;
         }
-        let max = sweep::largest(row.logits);
+        let max = row_kernels::largest(row.logits);
         if max == f32::NEG_INFINITY {
             return;
         }
-        let total = sweep::total(row.logits, max);
+        let total = row_kernels::total(row.logits, max);
         // All tokens below the floor together weigh less than half of what may be cut off, so that the
         // nucleus lies above it.
         let floor = 0.5 * (1.0 - self.0) * total / row.logits.len() as f64;
@@ -41,7 +41,7 @@ impl Filter for TopP {
         row.keep(kept);
     }
 
-    fn condense(&self, _: &mut TopKRequest) -> bool {
+    fn request_top_k(&self, _: &mut TopKRequest) -> bool {
         true
     }
 

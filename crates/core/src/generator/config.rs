@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use super::Generator;
 use super::output::FinishReason;
-use crate::condensed::TopKRequest;
 use crate::draw::TopRule;
 use crate::filter::Ban;
 use crate::observation::RowConfig;
 use crate::stop::AtTokens;
+use crate::top_k_rows::TopKRequest;
 use crate::{Error, Filter, Stop, TokenId};
 
 /// The settings that sequences of one generator share.
@@ -78,10 +78,10 @@ impl Config {
             Some(filter) => Arc::new(ban.then(filter.clone())),
             None => Arc::new(ban),
         };
-        let condense = TopKRequest::of(&*filter, vocabulary.mask(), vocabulary.size());
+        let top_k = TopKRequest::of(&*filter, vocabulary.mask(), vocabulary.size());
         Ok(Self {
             rows: RowConfig {
-                condense: condense.filter(|_| generator.draw.top_rule() != TopRule::WholeRow),
+                top_k: top_k.filter(|_| generator.draw.top_rule() != TopRule::WholeRow),
                 filter,
                 draw: generator.draw.clone(),
                 vocabulary_size: vocabulary.size(),

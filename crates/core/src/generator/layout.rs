@@ -1,4 +1,4 @@
-use crate::denoiser::Shown;
+use crate::denoiser::SequenceInput;
 use crate::observation::{Asked, Branch, RowRef};
 use crate::{Canvas, RowId};
 
@@ -6,11 +6,11 @@ use crate::{Canvas, RowId};
 /// used again at every step.
 #[derive(Default)]
 pub(super) struct Layout {
-    /// Canvases beside the sequences' own: those on which questions hide something, and branches.
+    /// Canvases beside the sequences' own: those on which queries hide something, and branches.
     extra: Vec<Canvas>,
     /// The rows wanted, ascending.
     pub rows: Vec<RowId>,
-    /// The rows of each sequence: its masked positions, then the answers to its questions. There may
+    /// The rows of each sequence: its masked positions, then the answers to its queries. There may
     /// be more of these than sequences.
     pub shown: Vec<Vec<RowRef>>,
     /// The branches on which something is masked.
@@ -32,36 +32,36 @@ pub(super) struct BranchRows {
 }
 
 impl Layout {
-    /// Lays out a forward over the sequences of `batch`, each with its questions and its branches.
+    /// Lays out a forward over the sequences of `batch`, each with its queries and its branches.
     pub fn lay_out(
         &mut self,
-        batch: &[Shown<'_>],
-        questions: &[Vec<Asked>],
+        batch: &[SequenceInput<'_>],
+        queries: &[Vec<Asked>],
         ahead: &mut [Vec<Canvas>],
     ) {
         self.extra.clear();
         self.branches.clear();
         self.forwards.clear();
         self.wanted.clear();
-        for (slot, (shown, questions)) in batch.iter().zip(questions).enumerate() {
+        for (slot, (shown, queries)) in batch.iter().zip(queries).enumerate() {
             let canvas = shown.canvas;
             let own = |position| RowId { sequence: slot, position };
             let first = self.wanted.len();
             self.wanted.extend(canvas.masked().map(own));
             let first_extra = self.extra.len();
             let mut hidden: Vec<&[usize]> = Vec::new();
-            for question in questions {
-                let known = hidden.iter().position(|&known| known == question.hidden);
+            for query in queries {
+                let known = hidden.iter().position(|&known| known == query.hidden);
                 let sequence = match known {
-                    _ if question.hidden.is_empty() => slot,
+                    _ if query.hidden.is_empty() => slot,
                     Some(n) => batch.len() + first_extra + n,
                     None => {
-                        self.extra.push(canvas.hiding(&question.hidden));
-                        hidden.push(&question.hidden);
+                        self.extra.push(canvas.with_masked(&query.hidden));
+                        hidden.push(&query.hidden);
                         batch.len() + self.extra.len() - 1
                     }
                 };
-                self.wanted.push(RowId { sequence, position: question.position });
+                self.wanted.push(RowId { sequence, position: query.position });
             }
             self.forwards.push(1 + hidden.len());
             let count = self.wanted.len() - first;
@@ -98,8 +98,8 @@ impl Layout {
     }
 
     /// The canvases of a batch beside the sequences' own.
-    pub fn extra(&self) -> impl Iterator<Item = Shown<'_>> {
-        self.extra.iter().map(Shown::alone)
+    pub fn extra(&self) -> impl Iterator<Item = SequenceInput<'_>> {
+        self.extra.iter().map(SequenceInput::stateless)
     }
 
     /// A branch of a sequence and its canvas, if anything is masked on it.
@@ -131,7 +131,7 @@ impl Layout {
 }
 
 /// A vector's memory, to be filled with references that live for another time.
-pub(super) fn emptied<'a>(mut batch: Vec<Shown<'_>>) -> Vec<Shown<'a>> {
+pub(super) fn emptied<'a>(mut batch: Vec<SequenceInput<'_>>) -> Vec<SequenceInput<'a>> {
     batch.clear();
     // Collected in place.
     batch.into_iter().map_while(|_| None).collect()
@@ -143,21 +143,20 @@ mod tests {
 
     const MASK: u32 = 9;
 
-    fn laid_out(canvases: &[&Canvas], questions: &[Vec<Asked>]) -> Layout {
+    fn laid_out(canvases: &[&Canvas], queries: &[Vec<Asked>]) -> Layout {
         let mut layout = Layout::default();
-        layout.lay_out(&Shown::once(canvases), questions, &mut []);
+        layout.lay_out(&SequenceInput::stateless_batch(canvases), queries, &mut []);
         layout
     }
 
     #[test]
     fn questions_that_hide_the_same_share_a_canvas() {
         let canvas = Canvas::infill(vec![1, MASK, 2, MASK], MASK).unwrap();
-        let question = |position, hidden: &[usize]| Asked { position, hidden: hidden.into() };
-        let questions =
-            vec![question(0, &[]), question(2, &[2]), question(1, &[0, 2]), question(0, &[0, 2])];
-        let layout = laid_out(&[&canvas, &canvas], &[vec![], questions]);
+        let query = |position, hidden: &[usize]| Asked { position, hidden: hidden.into() };
+        let queries = vec![query(0, &[]), query(2, &[2]), query(1, &[0, 2]), query(0, &[0, 2])];
+        let layout = laid_out(&[&canvas, &canvas], &[vec![], queries]);
         assert_eq!(layout.forwards, [1, 3]);
-        let extra: Vec<Shown<'_>> = layout.extra().collect();
+        let extra: Vec<SequenceInput<'_>> = layout.extra().collect();
         assert_eq!(extra[0].canvas.tokens(), [1, MASK, MASK, MASK]);
         assert_eq!(extra[1].canvas.tokens(), [MASK; 4]);
         assert!(extra.iter().all(|shown| shown.id.is_none()));
@@ -177,12 +176,12 @@ mod tests {
         ahead.reveal(1, 5).unwrap();
         let mut full = ahead.clone();
         full.reveal(3, 5).unwrap();
-        let question = Asked { position: 1, hidden: vec![2] };
+        let query = Asked { position: 1, hidden: vec![2] };
         let mut layout = Layout::default();
         let mut branches = [vec![ahead.clone()], vec![full, ahead.clone()]];
-        let shown = Shown::once(&[&canvas, &canvas]);
-        layout.lay_out(&shown, &[vec![], vec![question]], &mut branches);
-        // Each has its own canvas and a branch, one asks a question, and nothing is masked on the full branch.
+        let shown = SequenceInput::stateless_batch(&[&canvas, &canvas]);
+        layout.lay_out(&shown, &[vec![], vec![query]], &mut branches);
+        // Each has its own canvas and a branch, one asks a query, and nothing is masked on the full branch.
         assert_eq!(layout.forwards, [2, 3]);
         assert_eq!(layout.extra().count(), 3);
         for (slot, branch, expected) in [(0, 0, Some(3)), (1, 0, None), (1, 1, Some(4))] {

@@ -57,7 +57,7 @@ impl Generator {
     /// A generator over `model`, with the defaults above.
     pub fn new(model: impl Denoiser + 'static) -> Self {
         let vocabulary = model.vocabulary();
-        let ban = [vocabulary.mask()].into_iter().chain(vocabulary.unnamed()).collect();
+        let ban = [vocabulary.mask()].into_iter().chain(vocabulary.unassigned()).collect();
         Self {
             model: Arc::new(model),
             strategy: ExactSequential::default().into(),
@@ -133,7 +133,7 @@ impl Generator {
     }
 
     /// The tokens ruled out before anything is computed from a row; unless set here, the mask id and the ids that
-    /// [have no token](Vocabulary::unnamed). The list replaces the one before: leave the mask id out, and it is still never drawn, but
+    /// [have no token](Vocabulary::unassigned). The list replaces the one before: leave the mask id out, and it is still never drawn, but
     /// counts in the scores.
     pub fn ban(mut self, tokens: impl IntoIterator<Item = TokenId>) -> Self {
         self.ban = tokens.into_iter().collect();
@@ -269,7 +269,7 @@ impl Generator {
     /// # Errors
     /// [`Error::Combination`], [`Error::NeedsSteps`], [`Error::MaskMismatch`], [`Error::UnknownToken`],
     /// [`Error::TooLong`], [`Error::BlockNotDividing`] or [`Error::StepsNotDivisible`] before anything is run;
-    /// [`Error::NonFinite`], [`Error::EmptyRow`], [`Error::NoProgress`], [`Error::Endless`],
+    /// [`Error::NonFinite`], [`Error::EmptyRow`], [`Error::NoProgress`], [`Error::StepLimitExceeded`],
     /// [`Error::IllegalMove`], [`Error::NoSamplerLayer`] or [`Error::Model`] while running.
     pub fn run(
         &self,
@@ -298,7 +298,7 @@ impl Generator {
     /// clone of this one. They share forwards all the same, in batches of this generator's size.
     ///
     /// # Errors
-    /// [`Error::OtherModel`] if a generator was not cloned from one with the same model; else as
+    /// [`Error::ModelMismatch`] if a generator was not cloned from one with the same model; else as
     /// [`run`](Self::run).
     pub fn run_each(
         &self,
@@ -322,7 +322,7 @@ impl Generator {
     /// As [`start`](Self::start), with settings of its own for every sequence; see [`run_each`](Self::run_each).
     ///
     /// # Errors
-    /// Those of [`start`](Self::start), and [`Error::OtherModel`].
+    /// Those of [`start`](Self::start), and [`Error::ModelMismatch`].
     pub fn start_each(&self, requests: Vec<(Canvas, Generator)>) -> Result<Run, Error> {
         Run::start(self, run::sequences_each(self, requests)?)
     }

@@ -1,4 +1,4 @@
-//! Which settings go together, and the parts of a sequence that follow from them.
+//! Which settings go together, and the roles of a sequence that follow from them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{Error, Order, Policy, Reviser, Unmasker};
 
 /// What a sequence is generated with. Each sequence has its own copy.
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct Roles {
     pub unmasker: Box<dyn DynUnmasker>,
     /// `None` if the unmasker decides alone.
     pub policy: Option<Box<dyn DynPolicy>>,
@@ -20,8 +20,8 @@ pub(super) struct Parts {
     pub steps: Option<usize>,
 }
 
-impl Parts {
-    /// The parts of a generator, if its settings go together: none may be ignored.
+impl Roles {
+    /// The roles of a generator, if its settings go together: none may be ignored.
     pub fn of(generator: &Generator) -> Result<Self, Error> {
         let strategy = &generator.strategy;
         let unmasker = strategy.unmasker.clone();

@@ -1,13 +1,13 @@
 //! Rows on their way into an observation: checked, filtered and swept, whole or by their top.
 
 use super::{Candidate, Observation, Row, RowConfig, RowRef, Scratch, Seen};
-use crate::condensed::TopRow;
 use crate::filter::{FilterRow, Memory};
-use crate::sweep::Backend;
-use crate::{Error, RowStats, Stream, sweep};
+use crate::row_kernels::Backend;
+use crate::top_k_rows::TopRow;
+use crate::{Error, RowStats, Stream, row_kernels};
 
 impl<'a> Observation<'a> {
-    /// Filters and sweeps every row of the sequence. Condensed rows whose top does not suffice are fetched, all at
+    /// Filters and sweeps every row of the sequence. Top-K rows whose top does not suffice are fetched, all at
     /// once.
     pub(crate) fn new(
         seen: Seen<'a>,
@@ -19,7 +19,7 @@ impl<'a> Observation<'a> {
         scratch.rows.clear();
         scratch.reveals.clear();
         scratch.remasks.clear();
-        scratch.supposed.clear();
+        scratch.drafts.clear();
         scratch.window.clear();
         (scratch.keep_open, scratch.kept_by_reviser) = (false, false);
         (scratch.drafted, scratch.narrowed) = (false, false);
@@ -39,7 +39,7 @@ impl<'a> Observation<'a> {
         Ok(this)
     }
 
-    /// Fetches the condensed rows of which there are no statistics.
+    /// Fetches the top-K rows of which there are no statistics.
     fn fetch(&self, tops: &[Option<RowStats>]) -> Result<(), Error> {
         let Some(condensed) = self.seen.answer.condensed() else { return Ok(()) };
         let rows = self.seen.rows.iter().zip(tops).filter(|(_, top)| top.is_none());
@@ -76,7 +76,7 @@ impl<'a> Observation<'a> {
         let logits = self.seen.answer.logits(row)?;
         let scratch = &mut *self.scratch;
         // Before the filters, as they may hide what is wrong with a row.
-        sweep::copy_finite(logits, &mut scratch.row).map_err(|token| Error::NonFinite {
+        row_kernels::copy_finite(logits, &mut scratch.row).map_err(|token| Error::NonFinite {
             sequence: self.seen.sequence,
             position,
             token,

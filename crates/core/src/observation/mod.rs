@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use crate::condensed::{Condensed, Rows, TopKRequest, TopMemory};
 use crate::filter::Memory;
 use crate::schedule::Progress;
+use crate::top_k_rows::{Rows, TopKRequest, TopKRows, TopMemory};
 use crate::{Canvas, Draw, Filter, RowStats, Stream};
 
 mod coupled;
@@ -20,10 +20,10 @@ mod step_request;
 mod view;
 
 pub(crate) use step_request::Asked;
-pub use step_request::{Branch, Question, StepRequest};
+pub use step_request::{Branch, Query, StepRequest};
 pub use view::{Drawn, View};
 
-/// A row of an [`Observation`]: that of a candidate, or one that answers a [`Question`].
+/// A row of an [`Observation`]: that of a candidate, or one that answers a [`Query`].
 ///
 /// Not a position of the sequence, and not a place in a ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,8 +57,8 @@ pub struct Candidate {
 pub(crate) struct RowConfig {
     pub filter: Arc<dyn Filter>,
     pub draw: Arc<dyn Draw>,
-    /// What filter and draw must know of condensed rows; `None` if they need whole rows.
-    pub condense: Option<TopKRequest>,
+    /// What filter and draw must know of top-K rows; `None` if they need whole rows.
+    pub top_k: Option<TopKRequest>,
     /// V.
     pub vocabulary_size: usize,
 }
@@ -101,7 +101,7 @@ pub(crate) struct Scratch {
     pub reveals: Vec<(usize, Drawn)>,
     pub remasks: Vec<usize>,
     /// Tokens for the canvas of the sampler passes alone.
-    pub supposed: Vec<(usize, Drawn)>,
+    pub drafts: Vec<(usize, Drawn)>,
     /// The positions that the step's sampler passes look at, if not all.
     pub window: Vec<usize>,
     /// Whether they look at the window alone, empty or not.
@@ -137,9 +137,9 @@ pub(crate) struct Seen<'a> {
     pub round: usize,
     pub answer: &'a Rows,
     pub hidden: Option<ArrayView2<'a, f32>>,
-    /// Whether condensed rows are read by their top; no neighbour in the batch decides that.
+    /// Whether top-K rows are read by their top; no neighbour in the batch decides that.
     pub by_top: bool,
-    /// The candidates from left to right, then the answers to the questions.
+    /// The candidates from left to right, then the answers to the queries.
     pub rows: &'a [RowRef],
     pub candidates: usize,
 }
@@ -147,7 +147,7 @@ pub(crate) struct Seen<'a> {
 /// What is seen of one sequence after a forward or a sampler pass.
 ///
 /// Rows are numbered: the candidates come first, from left to right, then the answers to what was
-/// [asked](StepRequest::ask) before the forward.
+/// [asked](StepRequest::query) before the forward.
 pub struct Observation<'a> {
     pub(crate) seen: Seen<'a>,
     pub(crate) config: &'a RowConfig,
@@ -168,7 +168,7 @@ impl<'a> Observation<'a> {
     }
 
     /// The sequence as it stands; after a sampler pass with the tokens that are
-    /// [supposed](crate::View::suppose) in this step.
+    /// [supposed](crate::View::place_draft) in this step.
     pub fn canvas(&self) -> &'a Canvas {
         self.seen.canvas
     }
@@ -199,10 +199,10 @@ impl<'a> Observation<'a> {
         (0..self.seen.candidates).map(Row)
     }
 
-    /// The row that answers a question of this step. After the full forward only: sampler passes answer none, and in their
+    /// The row that answers a query of this step. After the full forward only: sampler passes answer none, and in their
     /// rounds there is no such row.
-    pub fn answer(&self, question: Question) -> Row {
-        Row(self.seen.candidates + question.0)
+    pub fn query_row(&self, query: Query) -> Row {
+        Row(self.seen.candidates + query.0)
     }
 
     /// The position of a row and the statistics of the row after the filters.
@@ -219,7 +219,7 @@ impl<'a> Observation<'a> {
     }
 
     /// The hidden states [T, D] of the sequence after the forward, if they were
-    /// [asked for](StepRequest::ask_hidden). Sampler passes do not change them.
+    /// [asked for](StepRequest::request_hidden). Sampler passes do not change them.
     pub fn hidden(&self) -> Option<ArrayView2<'a, f32>> {
         self.seen.hidden
     }
@@ -245,7 +245,7 @@ impl<'a> Observation<'a> {
     }
 
     /// The rows, if they are condensed and read by their top.
-    pub(crate) fn condensed(&self) -> Option<&'a Condensed> {
+    pub(crate) fn condensed(&self) -> Option<&'a TopKRows> {
         self.seen.answer.condensed().filter(|_| self.seen.by_top)
     }
 

@@ -1,11 +1,11 @@
 //! Rows as the model gave them, and after the filters.
 
 use super::{Observation, Row};
-use crate::condensed::TopRow;
+use crate::top_k_rows::TopRow;
 use crate::{Error, RowStats, TokenId};
 
 impl<'a> Observation<'a> {
-    /// The logits \[V\] of a row as the model gave them, before any filter. A condensed row is fetched.
+    /// The logits \[V\] of a row as the model gave them, before any filter. A top-K row is fetched.
     ///
     /// # Errors
     /// [`Error::Model`] if the row cannot be fetched.
@@ -29,7 +29,7 @@ impl<'a> Observation<'a> {
         }
     }
 
-    /// The probability of a token in a row before any filter; 0 if the vocabulary has no such token. A condensed row
+    /// The probability of a token in a row before any filter; 0 if the vocabulary has no such token. A top-K row
     /// is fetched if the token is not in its top.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl<'a> Observation<'a> {
         Ok(logit.map_or(0.0, |(logit, stats)| stats.probability(logit)))
     }
 
-    /// The logits \[V\] of a row after the filters, and the mask id ruled out. A condensed row is fetched.
+    /// The logits \[V\] of a row after the filters, and the mask id ruled out. A top-K row is fetched.
     ///
     /// # Errors
     /// [`Error::EmptyRow`] if only the mask id is possible, [`Error::Model`] if the row cannot be fetched.
@@ -97,7 +97,7 @@ impl<'a> Observation<'a> {
         })
     }
 
-    /// The filtered top of a condensed row whose statistics come from it.
+    /// The filtered top of a top-K row whose statistics come from it.
     pub(crate) fn sufficient_top(&mut self, row: Row) -> Option<TopRow<'_>> {
         self.top(row).filter(|top| top.stats().is_some())
     }

@@ -1,11 +1,11 @@
 use crate::schedule::Progress;
 use crate::{Canvas, Error, Stream, TokenId};
 
-/// A row that was asked for before a forward; [`Observation::answer`](super::Observation::answer) gives its number.
+/// A row that was asked for before a forward; [`Observation::query_row`](super::Observation::query_row) gives its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Question(pub(super) usize);
+pub struct Query(pub(super) usize);
 
-/// A canvas ahead of the sequence, which is in the same forward; see [`StepRequest::ask_ahead`].
+/// A canvas ahead of the sequence, which is in the same forward; see [`StepRequest::query_branch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Branch(pub(crate) usize);
 
@@ -74,36 +74,36 @@ impl<'a> StepRequest<'a> {
 
     /// Asks for the row of `position` on the canvas as it stands, which costs no further forward. For a
     /// revealed position it is what the model would put there, seeing what is there.
-    pub fn ask(&mut self, position: usize) -> Question {
-        self.ask_without(position, [])
+    pub fn query(&mut self, position: usize) -> Query {
+        self.query_with_masked(position, [])
     }
 
     /// Asks for the row of `position` on the canvas with the positions `hidden` masked too, given ones included.
     /// Questions with the same `hidden` share one more forward of this sequence, in the same batch.
-    pub fn ask_without(
+    pub fn query_with_masked(
         &mut self,
         position: usize,
         hidden: impl IntoIterator<Item = usize>,
-    ) -> Question {
+    ) -> Query {
         let mut hidden: Vec<usize> =
             hidden.into_iter().filter(|&p| !self.canvas.is_masked(p)).collect();
         hidden.sort_unstable();
         hidden.dedup();
         self.asked.push(Asked { position, hidden });
-        Question(self.asked.len() - 1)
+        Query(self.asked.len() - 1)
     }
 
     /// Asks for the rows of the sequence as it will stand if these masked positions of its block get these tokens. They
     /// cost one more canvas in the batch. Once the tokens are revealed, [`Next::Follow`](crate::Next::Follow) goes on
     /// with these rows.
-    pub fn ask_ahead(&mut self, tokens: impl IntoIterator<Item = (usize, TokenId)>) -> Branch {
+    pub fn query_branch(&mut self, tokens: impl IntoIterator<Item = (usize, TokenId)>) -> Branch {
         self.ahead.push(tokens.into_iter().collect());
         Branch(self.ahead.len() - 1)
     }
 
     /// Asks for the hidden states of the sequence, which
     /// [`Observation::hidden`](super::Observation::hidden) then gives. On a device they are copied to the host.
-    pub fn ask_hidden(&mut self) {
+    pub fn request_hidden(&mut self) {
         self.hidden = true;
     }
 
@@ -119,7 +119,7 @@ impl Asked {
     pub fn check(&self, canvas: &Canvas) -> Result<(), Error> {
         match self.hidden.iter().chain([&self.position]).find(|&&p| p >= canvas.len()) {
             Some(&position) => {
-                let reason = "a question was asked about it, but the canvas has no such position";
+                let reason = "it was queried, but the canvas has no such position";
                 Err(Error::IllegalMove { position, reason })
             }
             None => Ok(()),

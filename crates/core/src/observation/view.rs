@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use super::rows::rule_out;
 use super::{Observation, Row};
-use crate::condensed::TopMemory;
 use crate::draw::TopRule;
+use crate::top_k_rows::TopMemory;
 use crate::{Error, Order, RowStats, TokenId};
 
 /// A token drawn, and how probable it was in the filtered row.
@@ -19,7 +19,7 @@ pub struct Drawn {
 
 /// An [`Observation`] that can also draw tokens and record moves: what an unmasker works on.
 ///
-/// Rows are numbered as in the observation: the candidates first, from left to right, then the answers to questions.
+/// Rows are numbered as in the observation: the candidates first, from left to right, then the answers to queries.
 pub struct View<'a>(pub(crate) Observation<'a>);
 
 impl<'a> Deref for View<'a> {
@@ -36,7 +36,7 @@ impl<'a> DerefMut for View<'a> {
     }
 }
 
-/// What a condensed row's top says of a draw.
+/// What a top-K row's top says of a draw.
 enum Choice {
     /// This token.
     Token(Drawn),
@@ -94,7 +94,7 @@ impl View<'_> {
 
     /// Draws a token from a filtered row. The mask id is never drawn.
     ///
-    /// From a condensed row it is drawn by its top, and the row is fetched only if the draw falls outside of that:
+    /// From a top-K row it is drawn by its top, and the row is fetched only if the draw falls outside of that:
     /// the same law, with another use of the randomness.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl View<'_> {
         }
     }
 
-    /// Draws a token from each of these filtered rows and appends it to `drawn`. Condensed rows of which the draw falls
+    /// Draws a token from each of these filtered rows and appends it to `drawn`. Top-K rows of which the draw falls
     /// outside of the top are fetched together.
     ///
     /// # Errors
@@ -212,9 +212,9 @@ impl View<'_> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn suppose(&mut self, row: Row, drawn: Drawn) {
+    pub fn place_draft(&mut self, row: Row, drawn: Drawn) {
         let position = self.place(row).position;
-        self.scratch.supposed.push((position, drawn));
+        self.scratch.drafts.push((position, drawn));
     }
 
     /// Records that a revealed position is masked again. Remasks are made before reveals.
@@ -277,7 +277,7 @@ impl View<'_> {
         self.drawn(row, token)
     }
 
-    /// Draws among the tokens outside of a condensed row's top.
+    /// Draws among the tokens outside of a top-K row's top.
     fn draw_rest(&mut self, row: Row) -> Result<Drawn, Error> {
         self.filtered(row)?;
         if let Some(condensed) = self.condensed() {

@@ -13,8 +13,8 @@ mod left_to_right;
 mod margin;
 mod max_prob;
 mod pc_sampler;
+mod plackett_luce;
 mod random;
-mod randomised;
 mod raw;
 
 pub use certainty_prior::CertaintyPrior;
@@ -24,8 +24,8 @@ pub use left_to_right::LeftToRight;
 pub use margin::Margin;
 pub use max_prob::MaxProb;
 pub use pc_sampler::PcSampler;
+pub use plackett_luce::PlackettLuce;
 pub use random::Random;
-pub use randomised::Randomised;
 pub use raw::Raw;
 
 /// Ranks candidates.

@@ -88,7 +88,7 @@ fn choose(influences: &Array2<f64>, ranked: &[Row], bound: f64) -> Vec<Row> {
 impl Policy for Demask {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         if self.bound > 0.0 && self.influence.needs_hidden() {
-            request.ask_hidden();
+            request.request_hidden();
         }
         Ok(())
     }

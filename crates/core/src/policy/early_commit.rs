@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::{DynPolicy, Policy, Row, Selection};
-use crate::{Error, Observation, Question, StepRequest};
+use crate::{Error, Observation, Query, StepRequest};
 
 /// Prophet's early commit: once the answer has settled, everything that is left is selected at once.
 ///
@@ -20,7 +20,7 @@ pub struct EarlyCommit {
     policy: Box<dyn DynPolicy>,
     window: Range<usize>,
     gaps: [f64; 3],
-    asked: Vec<Question>,
+    asked: Vec<Query>,
     committed: bool,
 }
 
@@ -62,8 +62,8 @@ impl EarlyCommit {
 
     /// Whether the answer has settled.
     fn is_settled(&self, rows: &Observation<'_>) -> bool {
-        let gap = |&question: &Question| {
-            let stats = rows.raw_stats(rows.answer(question));
+        let gap = |&query: &Query| {
+            let stats = rows.raw_stats(rows.query_row(query));
             stats.map_or(0.0, |stats| stats.p1.ln() - stats.p2.ln())
         };
         let mean = self.asked.iter().map(gap).sum::<f64>() / self.asked.len() as f64;
@@ -87,7 +87,7 @@ impl Policy for EarlyCommit {
             let expected = format!("a range within 0..{length}, the sequence");
             return Err(Error::parameter("answer window", value, expected));
         }
-        self.asked.extend(self.window.clone().map(|p| request.ask(p)));
+        self.asked.extend(self.window.clone().map(|p| request.query(p)));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 use super::{Reviser, Revision};
 use crate::policy::share;
-use crate::{Error, Question, StepRequest};
+use crate::{Error, Query, StepRequest};
 
 /// LLaDA2.1's edits: replaces what the model has become sure is wrong.
 ///
@@ -22,7 +22,7 @@ pub struct Edit {
     post_steps: usize,
     /// How many steps of the block began with nothing masked.
     full_steps: usize,
-    asked: Vec<(usize, Question)>,
+    asked: Vec<(usize, Query)>,
 }
 
 impl Edit {
@@ -35,7 +35,7 @@ impl Edit {
     }
 
     /// Edits a full block in at most this many further steps instead of 16; with 0 a full block is done.
-    /// As edits may go round in circles, a number far beyond 16 risks [`Error::Endless`].
+    /// As edits may go round in circles, a number far beyond 16 risks [`Error::StepLimitExceeded`].
     pub fn post_steps(self, steps: usize) -> Self {
         Self { post_steps: steps, ..self }
     }
@@ -53,15 +53,15 @@ impl Reviser for Edit {
         self.asked.clear();
         if self.bound < 1.0 {
             let revealed = request.canvas().revealed();
-            self.asked.extend(revealed.map(|position| (position, request.ask(position))));
+            self.asked.extend(revealed.map(|position| (position, request.query(position))));
         }
         Ok(())
     }
 
     fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error> {
         let mut edited = false;
-        for &(position, question) in &self.asked {
-            let new = revision.draw(revision.answer(question))?;
+        for &(position, query) in &self.asked {
+            let new = revision.draw(revision.query_row(query))?;
             if new.probability > self.bound && new.token != revision.canvas().tokens()[position] {
                 revision.replace(position, new);
                 edited = true;

@@ -1,6 +1,6 @@
 use super::{Reviser, Revision};
 use crate::policy::share;
-use crate::{Error, Question, StepRequest};
+use crate::{Error, Query, StepRequest};
 
 /// dInfer's remasking: masks again what the model is no longer sure of anything at.
 ///
@@ -14,7 +14,7 @@ use crate::{Error, Question, StepRequest};
 #[derive(Debug, Clone)]
 pub struct Hierarchical {
     bound: f64,
-    asked: Vec<(usize, Question)>,
+    asked: Vec<(usize, Query)>,
 }
 
 impl Hierarchical {
@@ -39,7 +39,7 @@ impl Reviser for Hierarchical {
         self.asked.clear();
         if self.bound > 0.0 {
             let revealed = request.canvas().revealed();
-            self.asked.extend(revealed.map(|position| (position, request.ask(position))));
+            self.asked.extend(revealed.map(|position| (position, request.query(position))));
         }
         Ok(())
     }
@@ -49,8 +49,8 @@ impl Reviser for Hierarchical {
     }
 
     fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error> {
-        let fresh = |&(position, question): &(usize, Question)| {
-            (revision.row(revision.answer(question)).stats.p1, position)
+        let fresh = |&(position, query): &(usize, Query)| {
+            (revision.row(revision.query_row(query)).stats.p1, position)
         };
         let mut doubted: Vec<(f64, usize)> = self.asked.iter().map(fresh).collect();
         doubted.retain(|&(p1, _)| p1 < self.bound);

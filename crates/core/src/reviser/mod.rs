@@ -3,7 +3,7 @@
 //! A reviser acts once a step, on the rows of the full forward, after the policy has selected and before the unmasker
 //! draws. It may mask revealed positions again, replace their tokens, and change the selection. A step without a reveal is
 //! [`Error::NoProgress`], unless the policy has a total of steps and some are left. A sequence that masks as much as it
-//! reveals fails with [`Error::Endless`] after 64 steps for each of its positions.
+//! reveals fails with [`Error::StepLimitExceeded`] after 64 steps for each of its positions.
 //!
 //! Strategies whose revision cannot be told apart from their choice of positions are unmaskers:
 //! [`PathPlanning`](crate::unmasker::PathPlanning) and the full process of [`ReMdm`](crate::unmasker::ReMdm).

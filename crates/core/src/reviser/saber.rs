@@ -1,6 +1,6 @@
 use super::{Reviser, Revision};
 use crate::observation::Row;
-use crate::{Error, Question, StepRequest};
+use crate::{Error, Query, StepRequest};
 
 /// Saber's backtracking: masks again the tokens of which the model has lost confidence most.
 ///
@@ -17,7 +17,7 @@ pub struct Saber {
     least: usize,
     /// The largest probability of each position's row in the last forward \[T\].
     last: Vec<f64>,
-    asked: Vec<(usize, Question)>,
+    asked: Vec<(usize, Query)>,
 }
 
 impl Saber {
@@ -48,7 +48,7 @@ impl Reviser for Saber {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         let revealed = request.canvas().revealed();
         self.asked.clear();
-        self.asked.extend(revealed.map(|position| (position, request.ask(position))));
+        self.asked.extend(revealed.map(|position| (position, request.query(position))));
         Ok(())
     }
 
@@ -60,8 +60,8 @@ impl Reviser for Saber {
         self.last.resize(revision.canvas().len(), 0.0);
         let selected = revision.selected().to_vec();
         let mut rivals: Vec<(f64, usize, Option<Row>)> = Vec::new();
-        for (position, question) in std::mem::take(&mut self.asked) {
-            let p1 = revision.row(revision.answer(question)).stats.p1;
+        for (position, query) in std::mem::take(&mut self.asked) {
+            let p1 = revision.row(revision.query_row(query)).stats.p1;
             rivals.push((self.rise(position, p1), position, None));
         }
         for candidate in revision.rows() {

@@ -1,6 +1,6 @@
 use super::{Reviser, Revision};
 use crate::policy::share;
-use crate::{Error, Question, StepRequest};
+use crate::{Error, Query, StepRequest};
 
 /// WINO's "narrow out": doubts each revealed token by a row that sees everything but that token.
 ///
@@ -25,7 +25,7 @@ pub struct Wino {
     /// How many tokens the previous step revealed, and this one.
     last: usize,
     now: usize,
-    asked: Vec<(usize, Question)>,
+    asked: Vec<(usize, Query)>,
 }
 
 impl Wino {
@@ -51,7 +51,7 @@ impl Reviser for Wino {
         (self.last, self.now) = (self.now, 0);
         if self.keep > 0.0 && self.last > 1 {
             let revealed = request.canvas().revealed();
-            let ask = |position| (position, request.ask_without(position, [position]));
+            let ask = |position| (position, request.query_with_masked(position, [position]));
             self.asked.extend(revealed.map(ask));
         }
         Ok(())
@@ -62,8 +62,8 @@ impl Reviser for Wino {
             return Ok(());
         }
         let tokens = revision.canvas().tokens();
-        let doubt = |&(position, question): &(usize, Question)| {
-            let row = revision.answer(question);
+        let doubt = |&(position, query): &(usize, Query)| {
+            let row = revision.query_row(query);
             Ok((revision.raw_probability(row, tokens[position])?, position))
         };
         let doubted = self.asked.iter().map(doubt);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Drawn, Next, Unmasker, View};
-use crate::order::{self, Randomised};
+use crate::order::{self, PlackettLuce};
 use crate::{Error, Order};
 
 /// Which probability of the drawn token is its confidence.
@@ -53,12 +53,12 @@ impl Confidence {
     }
 
     /// Draws the positions to keep from softmax(confidence / τ) instead of keeping the best, as Dream's `maskgit_plus`
-    /// does with an `alg_temp`; see [`Randomised`].
+    /// does with an `alg_temp`; see [`PlackettLuce`].
     ///
     /// # Errors
     /// [`Error::Parameter`] unless τ is finite and above 0.
-    pub fn randomised(self, temperature: f64) -> Result<Self, Error> {
-        let lottery = Randomised::new(order::Confidence, temperature)?;
+    pub fn plackett_luce(self, temperature: f64) -> Result<Self, Error> {
+        let lottery = PlackettLuce::new(order::Confidence, temperature)?;
         Ok(Self { lottery: Some(Arc::new(lottery)), ..self })
     }
 }

@@ -4,7 +4,7 @@ use super::{Control, Next, Unmasker, View};
 use crate::autoregressive::Scores;
 use crate::observation::Row;
 use crate::order::LeftToRight;
-use crate::{Autoregressive, Error, Order, Question, StepRequest};
+use crate::{Autoregressive, Error, Order, Query, StepRequest};
 
 /// The least probability that a ratio is taken of.
 const LEAST: f64 = 1e-16;
@@ -33,7 +33,7 @@ pub struct Copula {
     scorer: Arc<dyn Autoregressive>,
     alpha: f64,
     /// The causal row of each candidate.
-    causal: Vec<Question>,
+    causal: Vec<Query>,
 }
 
 impl Copula {
@@ -57,7 +57,7 @@ impl Copula {
     /// The logits of a candidate, ruled out where the filters say so.
     fn logits(&self, view: &mut View<'_>, candidate: Row, ar: &Scores) -> Result<Vec<f32>, Error> {
         let mut logits = view.filtered(candidate)?.to_vec();
-        let causal = view.answer(self.causal[candidate.index()]);
+        let causal = view.query_row(self.causal[candidate.index()]);
         let log_of = |row: Row| -> Result<_, Error> {
             let log_z = view.raw_stats(row).map_or(0.0, |stats| stats.log_z);
             let row = view.logits(row)?;
@@ -80,7 +80,7 @@ impl Unmasker for Copula {
         let canvas = request.canvas();
         self.causal.clear();
         for position in canvas.masked() {
-            self.causal.push(request.ask_without(position, position..canvas.len()));
+            self.causal.push(request.query_with_masked(position, position..canvas.len()));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{Drawn, Next, Unmasker, View};
 use crate::observation::Row;
-use crate::{Autoregressive, Error, Order, Question, StepRequest};
+use crate::{Autoregressive, Error, Order, Query, StepRequest};
 
 /// Draws k whole completions, keeps one that an autoregressive model likes, and reveals K of its
 /// tokens.
@@ -28,7 +28,7 @@ pub struct EnergyResampling {
     completions: usize,
     order: Option<Arc<dyn Order>>,
     /// Masked positions beyond the current block, before the end.
-    beyond: Vec<Question>,
+    beyond: Vec<Query>,
 }
 
 /// More completions than this are taken for a mistake: each costs a draw of every row.
@@ -81,12 +81,12 @@ impl Unmasker for EnergyResampling {
         let canvas = request.canvas();
         let beyond = (canvas.block().end..canvas.end()).filter(|&p| canvas.is_masked(p));
         self.beyond.clear();
-        self.beyond.extend(beyond.map(|position| request.ask(position)));
+        self.beyond.extend(beyond.map(|position| request.query(position)));
         Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let beyond = self.beyond.iter().map(|&question| view.answer(question));
+        let beyond = self.beyond.iter().map(|&query| view.query_row(query));
         let rows: Vec<Row> = view.rows().chain(beyond).collect();
         let mut completions = Vec::new();
         for _ in 0..self.completions {

@@ -39,7 +39,7 @@ mod marginal;
 mod path_planning;
 mod prefix_acceptance;
 mod remdm;
-mod retold;
+mod teacher_forced;
 mod verified_joint;
 
 pub use adaptive_joint::{AdaptiveJoint, Bound};
@@ -54,7 +54,7 @@ pub use marginal::Marginal;
 pub use path_planning::PathPlanning;
 pub use prefix_acceptance::PrefixAcceptance;
 pub use remdm::ReMdm;
-pub use retold::Retold;
+pub use teacher_forced::TeacherForced;
 pub use verified_joint::VerifiedJoint;
 
 pub use crate::observation::{Branch, Candidate, Drawn, View};
@@ -68,7 +68,7 @@ pub enum Next {
     Refine,
     /// Go on with the rows of this branch, which were answered with the forward of the step; sampler passes continue
     /// from its state. As after a forward of its own, the policy selects and the unmasker decides. The step ends
-    /// instead if the sequence does not stand as the branch [supposed](StepRequest::ask_ahead), if nothing is masked on it,
+    /// instead if the sequence does not stand as the branch [supposed](StepRequest::query_branch), if nothing is masked on it,
     /// if the next block opens first, or after a sampler pass.
     Follow(Branch),
 }
@@ -100,7 +100,7 @@ pub enum Control {
 ///
 /// Each decision must reveal at least one token. After a sampler pass, in a full block that was kept open, and while a
 /// schedule with a total has steps left, it may end the step without one. After a sampler pass a token that it
-/// [supposes](View::suppose) will do.
+/// [supposes](View::place_draft) will do.
 pub trait Unmasker: Send + Sync {
     /// Before the forward of a step: asks for rows beside those of the masked positions. By default for none.
     ///

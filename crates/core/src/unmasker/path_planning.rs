@@ -2,7 +2,7 @@ use super::keep_best::{Rival, keep_best};
 use super::{Control, Drawn, Next, Unmasker, View};
 use crate::observation::Row;
 use crate::schedule::Progress;
-use crate::{Error, Question, StepRequest};
+use crate::{Error, Query, StepRequest};
 
 /// Path planning (P2) with the denoiser as its own planner.
 ///
@@ -25,7 +25,7 @@ use crate::{Error, Question, StepRequest};
 pub struct PathPlanning {
     eta: f64,
     /// The revealed positions and their rows.
-    asked: Vec<(usize, Question)>,
+    asked: Vec<(usize, Query)>,
     drawn: Vec<Drawn>,
 }
 
@@ -64,7 +64,7 @@ impl Unmasker for PathPlanning {
             request.skip_while(|progress| Self::masked_after(progress) == progress.masked);
         }
         let revealed = request.canvas().revealed();
-        self.asked.extend(revealed.map(|position| (position, request.ask(position))));
+        self.asked.extend(revealed.map(|position| (position, request.query(position))));
         Ok(())
     }
 
@@ -74,8 +74,8 @@ impl Unmasker for PathPlanning {
         view.draw_all(view.rows(), &mut drawn)?;
         let tokens = view.canvas().tokens();
         let mut rivals = Vec::with_capacity(drawn.len() + self.asked.len());
-        for &(position, question) in &self.asked {
-            let row = view.answer(question);
+        for &(position, query) in &self.asked {
+            let row = view.query_row(query);
             let ln_p = view.probability(row, tokens[position])?.ln();
             // 0 · ln 0 is no score.
             let score = if self.eta == 0.0 { 0.0 } else { self.eta * ln_p.min(0.0) };

@@ -108,11 +108,11 @@ impl VerifiedJoint {
     }
 
     /// Drafts one token by the layer's row.
-    fn suppose(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
+    fn place_draft(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let row = view.ranked(0);
         let mut logits = view.filtered(row)?.to_vec();
         let drawn = view.draw_from(row, &mut logits)?;
-        view.suppose(row, drawn);
+        view.place_draft(row, drawn);
         let position = view.row(row).position;
         self.drafts.push(Draft { position, token: drawn.token, logits });
         Ok(self.next(view))
@@ -137,13 +137,13 @@ impl Unmasker for VerifiedJoint {
         self.branches.clear();
         for count in 1..=self.drafts.len() {
             let tokens = self.drafts[..count].iter().map(|draft| (draft.position, draft.token));
-            self.branches.push(request.ask_ahead(tokens));
+            self.branches.push(request.query_branch(tokens));
         }
         Ok(())
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        if view.round() == 0 { self.settle(view) } else { self.suppose(view) }
+        if view.round() == 0 { self.settle(view) } else { self.place_draft(view) }
     }
 
     fn reveals_selection(&self) -> bool {

@@ -83,7 +83,7 @@ pub(crate) enum Which {
 
 /// What a layer's attention sees, and how positions enter it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Sight {
+pub(crate) enum AttentionSpan {
     /// Everything. Positions are part of the embedding.
     Everything,
     /// Everything, by rotary positions with this θ.
@@ -94,18 +94,18 @@ pub(crate) enum Sight {
 
 impl Encoder {
     /// What the attention of layer `number` sees.
-    pub(crate) fn sight(&self, number: usize) -> Sight {
+    pub(crate) fn attention_span(&self, number: usize) -> AttentionSpan {
         let Stack::Windowed(Windows { window, global_theta, local_theta, which }) = &self.stack
         else {
-            return Sight::Everything;
+            return AttentionSpan::Everything;
         };
         let local = match which {
             Which::AllButEvery(n) => !number.is_multiple_of(*n),
             Which::Local(local) => local.get(number).copied().unwrap_or(false),
         };
         match local {
-            true => Sight::Window { window: *window, theta: *local_theta },
-            false => Sight::Rotary(*global_theta),
+            true => AttentionSpan::Window { window: *window, theta: *local_theta },
+            false => AttentionSpan::Rotary(*global_theta),
         }
     }
 }

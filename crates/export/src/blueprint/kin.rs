@@ -6,7 +6,7 @@ use super::keys::{self, BLOCKS, EXPERTS};
 use crate::config::Config;
 use crate::error::ExportError;
 
-/// Parts of a type or class, in lower case and without signs, with what the model then is. The first that fits counts.
+/// OptionalTensors of a type or class, in lower case and without signs, with what the model then is. The first that fits counts.
 const KIN: [(&str, &str); 16] = [
     ("llada2", "a mixture of experts, which attends block by block"),
     ("sdarmoe", "a mixture of experts, which attends block by block"),

@@ -12,7 +12,7 @@ mod modernbert;
 mod qwen;
 
 pub use encoder::Activation;
-pub(crate) use encoder::{Encoder, NormOrder, Qkv, Sight, Stack};
+pub(crate) use encoder::{AttentionSpan, Encoder, NormOrder, Qkv, Stack};
 
 use serde_json::Value;
 

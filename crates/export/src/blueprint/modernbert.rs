@@ -193,7 +193,7 @@ fn theta(config: &Config, kind: &str, key: &str, absent: f64) -> Result<f32, Exp
 
 #[cfg(test)]
 mod tests {
-    use super::super::encoder::Sight;
+    use super::super::encoder::AttentionSpan;
     use super::*;
 
     fn base() -> Value {
@@ -230,9 +230,13 @@ mod tests {
         let encoder = encoder(base());
         let none = Biases { attention: false, ffn: false, norms: false, head: false, output: true };
         assert_eq!(encoder.biases, none);
-        let local = Sight::Window { window: 64, theta: 1e4 };
-        let sights: Vec<Sight> = (0..4).map(|layer| encoder.sight(layer)).collect();
-        assert_eq!(sights, [Sight::Rotary(1.6e5), local, local, Sight::Rotary(1.6e5)]);
+        let local = AttentionSpan::Window { window: 64, theta: 1e4 };
+        let sights: Vec<AttentionSpan> =
+            (0..4).map(|layer| encoder.attention_span(layer)).collect();
+        assert_eq!(
+            sights,
+            [AttentionSpan::Rotary(1.6e5), local, local, AttentionSpan::Rotary(1.6e5)]
+        );
     }
 
     #[test]
@@ -258,8 +262,8 @@ mod tests {
             "sliding_attention": {"rope_type": "default", "rope_theta": 3e4}
         });
         let encoder = encoder(config.clone());
-        let sights = [Sight::Window { window: 64, theta: 3e4 }, Sight::Rotary(2e5)];
-        assert_eq!([encoder.sight(0), encoder.sight(1)], sights);
+        let sights = [AttentionSpan::Window { window: 64, theta: 3e4 }, AttentionSpan::Rotary(2e5)];
+        assert_eq!([encoder.attention_span(0), encoder.attention_span(1)], sights);
         for (key, value) in [
             ("layer_types", json!(["full_attention"])),
             ("layer_types", json!(["full_attention", "chunked_attention"])),

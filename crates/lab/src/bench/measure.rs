@@ -30,12 +30,12 @@ pub(super) fn measure(
     let bar = progress.working(&format!("{strategy} {setting_name}"));
     let repeat = || -> Result<(Repeat, Vec<Output>), Error> {
         let (canvases, mut observer) = (canvases.to_vec(), watch.clone());
-        let (spent, outside, start) = (model.denoiser.spent(), watch.read(), Instant::now());
+        let (spent, outside, start) = (model.denoiser.stats(), watch.read(), Instant::now());
         let outputs = generator.run(canvases, &mut observer);
         let time = start.elapsed();
         let named = || ("strategies", format!("{strategy} {schedule}"));
         let outputs = outputs.map_err(|error| sampling.explain(named(), error))?;
-        let (spent, outside) = (model.denoiser.spent() - spent, watch.read() - outside);
+        let (spent, outside) = (model.denoiser.stats() - spent, watch.read() - outside);
         Ok((Repeat { time, spent, outside }, outputs))
     };
     let (_, outputs) = repeat()?;

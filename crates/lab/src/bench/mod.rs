@@ -143,7 +143,7 @@ fn prompts(model: &Model, length: usize, n: u32, seed: u64) -> Vec<Vec<TokenId>>
     let vocabulary = model.denoiser.vocabulary();
     let special = [Some(vocabulary.mask()), vocabulary.pad(), vocabulary.bos()];
     let is_plain = |&id: &TokenId| !special.contains(&Some(id)) && !vocabulary.is_eos(id);
-    let unnamed: HashSet<TokenId> = vocabulary.unnamed().collect();
+    let unnamed: HashSet<TokenId> = vocabulary.unassigned().collect();
     let ids = (0..vocabulary.size() as TokenId).filter(is_plain);
     let plain: Vec<TokenId> = ids.filter(|id| !unnamed.contains(id)).collect();
     let prompt = |sequence: u32| {

@@ -2,7 +2,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use conjoint::prelude::TokenId;
-use conjoint::{Calls, Spent};
+use conjoint::{Calls, RuntimeStats};
 use serde::Serialize;
 
 use super::stopwatch::Outside;
@@ -87,7 +87,7 @@ pub struct Milliseconds {
 /// One repeat.
 pub(super) struct Repeat {
     pub time: Duration,
-    pub spent: Spent,
+    pub spent: RuntimeStats,
     pub outside: Outside,
 }
 
@@ -111,7 +111,7 @@ impl Repeat {
 
     /// Time in ONNX Runtime.
     fn inside(&self) -> Duration {
-        let Spent { forwards, passes, .. } = self.spent;
+        let RuntimeStats { forwards, passes, .. } = self.spent;
         forwards.hidden + forwards.head + passes.hidden + passes.head
     }
 
@@ -122,7 +122,7 @@ impl Repeat {
 
     /// One sampler pass in full forwards.
     pub fn pass_per_forward(&self) -> Option<f64> {
-        let Spent { forwards, passes, .. } = self.spent;
+        let RuntimeStats { forwards, passes, .. } = self.spent;
         let one = |calls: Calls| (calls.hidden + calls.head).as_secs_f64() / calls.calls as f64;
         (passes.calls > 0).then(|| one(passes) / one(forwards))
     }
@@ -175,10 +175,10 @@ mod tests {
     }
 
     fn repeat(time: u64) -> Repeat {
-        let spent = Spent {
+        let spent = RuntimeStats {
             forwards: Calls { calls: 2, hidden: ms(40), head: ms(10), bytes: 0 },
             passes: Calls { calls: 6, hidden: ms(12), head: ms(18), bytes: 0 },
-            ..Spent::default()
+            ..RuntimeStats::default()
         };
         Repeat { time: ms(time), spent, outside: Outside { sweep: ms(8), draw: ms(4) } }
     }

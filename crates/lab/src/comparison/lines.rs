@@ -58,9 +58,9 @@ impl Lines {
         let uses: Vec<_> = self.lines.iter().map(Line::uses).collect();
         if let Some(ks) = &self.given {
             if ks.is_empty() || ks.contains(&0) {
-                return Err(Error::parameter("k", shown(ks), "expected numbers of at least 1"));
+                return Err(Error::parameter("k", listed(ks), "expected numbers of at least 1"));
             }
-            reject_unused(("k", shown(ks)), Part::Schedule, &uses)?;
+            reject_unused(("k", listed(ks)), Part::Schedule, &uses)?;
         }
         sampling.check(&uses, order_is_used)
     }
@@ -79,7 +79,7 @@ impl Lines {
     }
 }
 
-fn shown(ks: &[u16]) -> String {
+fn listed(ks: &[u16]) -> String {
     ks.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
 }
 

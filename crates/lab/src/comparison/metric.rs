@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, shown};
+use crate::{Error, abbreviated};
 
 /// What is measured of the texts of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl FromStr for Metric {
         let found = Self::ALL.into_iter().find(|metric| metric.name() == text);
         found.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::Name(format!("'{}' is none of {names}", shown(text)))
+            Error::Name(format!("'{}' is none of {names}", abbreviated(text)))
         })
     }
 }

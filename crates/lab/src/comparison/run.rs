@@ -38,12 +38,12 @@ pub(super) fn run(
                 continue;
             }
             collection.point(&key, || {
-                let (start, spent) = (Instant::now(), model.denoiser.spent());
+                let (start, spent) = (Instant::now(), model.denoiser.stats());
                 let outputs = outputs(&planned.generators, &key, canvases, progress);
                 let named = || ("strategies", format!("{} {}", key.strategy, key.parameter));
                 let outputs = outputs.map_err(|error| sampling.explain(named(), error))?;
                 let seconds = start.elapsed().as_secs_f64();
-                let spent = model.denoiser.spent() - spent;
+                let spent = model.denoiser.stats() - spent;
                 let time = |calls: Calls| calls.hidden + calls.head;
                 let cost = Cost::measured(&outputs, time(spent.forwards), time(spent.passes));
                 let drawn = Drawn { seed, canvases, outputs: &outputs };

@@ -14,7 +14,7 @@ use holes::Part;
 
 /// What is given of a sequence.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Given {
+pub enum PromptInput {
     /// A text to continue.
     Prompt(String),
     /// Token ids to continue.
@@ -29,7 +29,7 @@ pub enum Given {
     InfillIds(Vec<TokenId>),
 }
 
-impl Given {
+impl PromptInput {
     /// A plain prompt as the user's message behind others; all else as it is.
     pub fn in_chat(self, before: &[Message]) -> Self {
         match self {
@@ -43,7 +43,7 @@ impl Given {
 }
 
 /// How texts become token ids.
-pub struct Reading<'m> {
+pub struct PromptReader<'m> {
     model: &'m Model,
     /// Takes special tokens in a prompt or a text with holes for text.
     literal: bool,
@@ -53,7 +53,7 @@ pub struct Reading<'m> {
     template: OnceLock<Result<ChatTemplate, String>>,
 }
 
-impl<'m> Reading<'m> {
+impl<'m> PromptReader<'m> {
     /// As transformers reads texts for this model: special tokens are recognised, and those that the tokenizer adds to every
     /// text are added.
     pub fn new(model: &'m Model) -> Self {
@@ -116,13 +116,13 @@ impl<'m> Reading<'m> {
     ///
     /// # Errors
     /// [`Error::Parameter`] names what was given and what is wrong with it; [`Error::Missing`] if `gen length` is.
-    pub fn canvas(&self, given: &Given, gen_length: Option<u32>) -> Result<Canvas, Error> {
+    pub fn canvas(&self, given: &PromptInput, gen_length: Option<u32>) -> Result<Canvas, Error> {
         let length = || {
             let missing = || Error::missing("gen length", "say how many tokens to generate");
             gen_length.map(|length| length as usize).ok_or_else(missing)
         };
         match given {
-            Given::Prompt(text) => {
+            PromptInput::Prompt(text) => {
                 let ids = self.encode("prompt", text)?;
                 let ids = match self.add_special_tokens {
                     true => self.model.tokenizer("prompt", text)?.prompt(ids),
@@ -130,15 +130,15 @@ impl<'m> Reading<'m> {
                 };
                 self.continued(("prompt", text), &ids, length()?)
             }
-            Given::PromptIds(ids) => {
+            PromptInput::PromptIds(ids) => {
                 self.continued(("prompt ids", &comma_separated(ids)), ids, length()?)
             }
-            Given::Chat(messages) => {
+            PromptInput::Chat(messages) => {
                 let text = refused("chat", said(messages), self.template()?.prompt(messages))?;
                 let ids = self.model.encode("chat", &text)?;
                 self.continued(("chat", &text), &ids, length()?)
             }
-            Given::Nothing => {
+            PromptInput::Nothing => {
                 let (length, longest) = (length()?, self.longest());
                 if length > longest {
                     let reason = format!("the model takes at most {longest} positions");
@@ -146,8 +146,8 @@ impl<'m> Reading<'m> {
                 }
                 refused("gen length", length, Canvas::unconditional(length, self.mask()))
             }
-            Given::Infill(text) => self.filled(("infill", text), self.with_holes(text)?),
-            Given::InfillIds(ids) => {
+            PromptInput::Infill(text) => self.filled(("infill", text), self.with_holes(text)?),
+            PromptInput::InfillIds(ids) => {
                 self.filled(("infill ids", &comma_separated(ids)), ids.clone())
             }
         }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use safetensors::{Dtype, View};
 
-use crate::{Error, shown};
+use crate::{Error, abbreviated};
 
 /// How weights are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +42,9 @@ impl FromStr for Storage {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let found = Self::ALL.into_iter().find(|storage| storage.name() == text);
-        found.ok_or_else(|| Error::Name(format!("'{}' is none of float32, bfloat16", shown(text))))
+        found.ok_or_else(|| {
+            Error::Name(format!("'{}' is none of float32, bfloat16", abbreviated(text)))
+        })
     }
 }
 

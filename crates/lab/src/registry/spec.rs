@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use conjoint::Error as Refused;
 
-use crate::{Error, shown};
+use crate::{Error, abbreviated};
 
 /// How a thing is named: its name, its parameters, and a line for people.
 pub(crate) struct Signature {
@@ -96,7 +96,7 @@ impl Spec {
         let entry =
             entries.iter().find(|entry| signature(entry).name == name).ok_or_else(|| {
                 let names: Vec<_> = entries.iter().map(|entry| signature(entry).name).collect();
-                let (given, all) = (shown(name), names.join(", "));
+                let (given, all) = (abbreviated(name), names.join(", "));
                 Error::Name(match nearest(name, &names) {
                     Some(meant) => format!("'{given}' is none of {all}: did you mean '{meant}'?"),
                     None => format!("'{given}' is none of {all}"),
@@ -110,7 +110,7 @@ impl Spec {
                 Some((key, value)) => (of.parameters.iter().position(|p| p.name == key), value),
             };
             let expected = |what: &str| {
-                Error::Name(format!("'{}' {what}; expected {}", shown(part), of.usage()))
+                Error::Name(format!("'{}' {what}; expected {}", abbreviated(part), of.usage()))
             };
             let slot = index.and_then(|index| values.get_mut(index));
             let slot = slot.ok_or_else(|| expected("is no parameter"))?;
@@ -269,9 +269,9 @@ mod tests {
             ("scale:2:times=3:times=3", "'times=3' gives a parameter a second time"),
             ("scale:2:by=3", "'by=3' gives a parameter a second time"),
             ("scale:2:plus=1:plus=2", "'plus=2' gives a parameter a second time"),
-            ("scale:2:0.5", "times = 0.5 is out of range: expected a whole number"),
-            ("scale:two", "by = two is out of range: expected a number"),
-            ("scale:2:plus=", "plus =  is out of range: expected a number"),
+            ("scale:2:0.5", "invalid value `0.5` for `times`: expected a whole number"),
+            ("scale:two", "invalid value `two` for `by`: expected a number"),
+            ("scale:2:plus=", "invalid value `` for `plus`: expected a number"),
         ] {
             let error = value(text).unwrap_err();
             assert!(error.contains(said), "{error}");

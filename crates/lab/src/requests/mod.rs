@@ -16,7 +16,7 @@ pub use request::{Request, Requests};
 pub use shard::Shard;
 
 use crate::model::Model;
-use crate::prompt::{Given, Reading};
+use crate::prompt::{PromptInput, PromptReader};
 use crate::registry::{ReviserSpec, ScheduleSpec, UnmaskerSpec};
 use crate::{Error, Sampling};
 
@@ -24,7 +24,7 @@ use crate::{Error, Sampling};
 ///
 /// They are taken in batches of the sampling's size, in their order, each batch from its beginning to its end. So a reply
 /// does not depend on what was answered before, to the last bit, and a run that was stopped can be continued.
-pub struct Answering<'a> {
+pub struct RequestRunner<'a> {
     /// The model.
     pub model: &'a Arc<Model>,
     /// What all are sampled with.
@@ -32,7 +32,7 @@ pub struct Answering<'a> {
     /// How.
     pub strategy: (&'a UnmaskerSpec, &'a ScheduleSpec, Option<&'a ReviserSpec>),
     /// How their texts are read.
-    pub reading: &'a Reading<'a>,
+    pub reading: &'a PromptReader<'a>,
     /// Makes a chat of every plain prompt, with these messages before it.
     pub chat: Option<&'a [Message]>,
     /// How many tokens to generate, where a request does not say.
@@ -70,7 +70,7 @@ pub enum Outcome {
     Cancelled,
 }
 
-impl Answering<'_> {
+impl RequestRunner<'_> {
     /// How many replies there will be.
     pub fn count(&self, requests: &Requests) -> usize {
         let (jobs, size) = (self.jobs(requests), self.batch_size());
@@ -182,7 +182,7 @@ impl Answering<'_> {
         }
         let mut sampling = request.sampling(self.sampling);
         let in_words = |error: Error| error.to_string();
-        if matches!(given, Given::Chat(_)) && self.chat.is_none() {
+        if matches!(given, PromptInput::Chat(_)) && self.chat.is_none() {
             sampling.stops.tokens.extend(self.reading.turn_end().map_err(in_words)?);
             sampling.stops.at_eos |= self.model.denoiser.vocabulary().eos().is_some();
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::prompt::Given;
+use crate::prompt::PromptInput;
 use crate::{Error, Sampling};
 
 /// One sequence to generate, as an object of a JSON lines file asks for it. Exactly one of the first five is there.
@@ -48,13 +48,13 @@ impl Request {
     ///
     /// # Errors
     /// A sentence, if it is not exactly one thing.
-    pub fn given(&self) -> Result<Given, String> {
+    pub fn given(&self) -> Result<PromptInput, String> {
         let given = [
-            self.prompt.clone().map(Given::Prompt),
-            self.prompt_ids.clone().map(Given::PromptIds),
-            self.messages.clone().map(Given::Chat),
-            self.infill.clone().map(Given::Infill),
-            self.infill_ids.clone().map(Given::InfillIds),
+            self.prompt.clone().map(PromptInput::Prompt),
+            self.prompt_ids.clone().map(PromptInput::PromptIds),
+            self.messages.clone().map(PromptInput::Chat),
+            self.infill.clone().map(PromptInput::Infill),
+            self.infill_ids.clone().map(PromptInput::InfillIds),
         ];
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
@@ -188,9 +188,9 @@ mod tests {
     #[test]
     fn exactly_one_thing_is_given() {
         let given = |text: &str| serde_json::from_str::<Request>(text).unwrap().given();
-        assert_eq!(given(r#"{"infill": "a"}"#), Ok(Given::Infill("a".into())));
+        assert_eq!(given(r#"{"infill": "a"}"#), Ok(PromptInput::Infill("a".into())));
         let chat = given(r#"{"messages": [{"role": "user", "content": "a"}]}"#);
-        assert_eq!(chat, Ok(Given::Chat(vec![Message::new("user", "a")])));
+        assert_eq!(chat, Ok(PromptInput::Chat(vec![Message::new("user", "a")])));
         for text in ["{}", r#"{"prompt": "a", "infill_ids": [1]}"#] {
             assert!(given(text).unwrap_err().contains("infill_ids"));
         }

@@ -59,7 +59,7 @@ impl Filters {
         (!self.no_ban && self.ban != [Banned::Mask]).then(|| bans.join(","))
     }
 
-    /// The ids never to draw nor count, with those that [have no token](Vocabulary::unnamed).
+    /// The ids never to draw nor count, with those that [have no token](Vocabulary::unassigned).
     ///
     /// # Errors
     /// [`Error::Parameter`] for `ban`.
@@ -67,7 +67,7 @@ impl Filters {
         match self.no_ban {
             true => Ok(Vec::new()),
             false => {
-                let mut ids: Vec<TokenId> = vocabulary.unnamed().collect();
+                let mut ids: Vec<TokenId> = vocabulary.unassigned().collect();
                 for banned in &self.ban {
                     ids.extend(banned.ids(vocabulary)?);
                 }

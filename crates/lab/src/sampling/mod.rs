@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use conjoint::guidance::ClassifierFree;
-use conjoint::order::Randomised;
+use conjoint::order::PlackettLuce;
 use conjoint::prelude::*;
 use conjoint::strategy::Strategy;
 
@@ -261,7 +261,7 @@ impl Sampling {
         let order = self.plain_order();
         Ok(match self.order_temperature {
             None => order,
-            Some(t) => Arc::new(refused("order temperature", t, Randomised::new(order, t))?),
+            Some(t) => Arc::new(refused("order temperature", t, PlackettLuce::new(order, t))?),
         })
     }
 

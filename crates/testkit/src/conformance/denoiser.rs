@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use conjoint_core::{Beliefs, Canvas, Denoiser, Error as CoreError, RowId};
+use conjoint_core::{Canvas, Denoiser, DenseRows, Error as CoreError, RowId};
 
 use super::Violation;
 
@@ -65,7 +65,7 @@ pub(super) fn select<'a>(
 pub(super) fn named_rows(
     run: &str,
     model: &dyn Denoiser,
-    answer: Result<Beliefs, CoreError>,
+    answer: Result<DenseRows, CoreError>,
     slots: &[usize],
     rows: &[RowId],
 ) -> Result<Rows, Violation> {

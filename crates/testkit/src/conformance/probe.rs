@@ -1,13 +1,13 @@
-use conjoint_core::condensed;
 use conjoint_core::denoiser::{Answer, Request};
+use conjoint_core::top_k_rows;
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error as CoreError, SamplerLayer, State, TokenId, Vocabulary,
+    Canvas, Denoiser, DenseRows, Error as CoreError, SamplerLayer, State, TokenId, Vocabulary,
 };
 use ndarray::Array2;
 use rand::RngExt;
 
-use crate::condensing::condense;
 use crate::noise::canvas_rng;
+use crate::top_k_model::to_top_k;
 
 /// The kinds of rows that a strategy must survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(super) struct Probe {
     rows: Rows,
     vocabulary: Vocabulary,
     fault: Option<Fault>,
-    /// Answers condensed rows to whoever can use them.
+    /// Answers top-K rows to whoever can use them.
     condensed: bool,
 }
 
@@ -83,7 +83,7 @@ impl Probe {
         Ok(Self { rows, vocabulary, fault: None, condensed: false })
     }
 
-    /// The same, answering condensed rows of two tokens.
+    /// The same, answering top-K rows of two tokens.
     pub fn condensed(self) -> Self {
         Self { condensed: true, ..self }
     }
@@ -157,7 +157,7 @@ impl Probe {
         }
     }
 
-    fn answer(&self, seed: u64, request: &Request<'_>) -> Result<condensed::Rows, CoreError> {
+    fn answer(&self, seed: u64, request: &Request<'_>) -> Result<top_k_rows::Rows, CoreError> {
         let rows = request.rows;
         let mut logits = Vec::with_capacity(rows.len() * self.vocabulary.size());
         for id in rows {
@@ -168,8 +168,8 @@ impl Probe {
         }
         let shape = (rows.len(), self.vocabulary.size());
         let logits = Array2::from_shape_vec(shape, logits).map_err(CoreError::model)?;
-        let beliefs = Beliefs::from_logits(logits);
-        if self.condensed { condense(beliefs, request, 2) } else { Ok(beliefs.into()) }
+        let beliefs = DenseRows::from_logits(logits);
+        if self.condensed { to_top_k(beliefs, request, 2) } else { Ok(beliefs.into()) }
     }
 }
 
@@ -194,7 +194,11 @@ impl ProbeLayer {
 }
 
 impl SamplerLayer for ProbeLayer {
-    fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<condensed::Rows, CoreError> {
+    fn pass(
+        &self,
+        state: &mut State,
+        request: &Request<'_>,
+    ) -> Result<top_k_rows::Rows, CoreError> {
         state.downcast_mut::<Probe>()?.answer(Self::SEED, request)
     }
 }

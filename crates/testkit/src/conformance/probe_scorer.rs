@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use conjoint_core::span_decoder::{Span, SpanDecoder};
-use conjoint_core::{Autoregressive, Beliefs, Error as CoreError, TokenId};
+use conjoint_core::{Autoregressive, DenseRows, Error as CoreError, TokenId};
 use ndarray::Array2;
 use rand::RngExt;
 
@@ -25,13 +25,13 @@ impl ProbeScorer {
 }
 
 impl Autoregressive for ProbeScorer {
-    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<Beliefs, CoreError> {
+    fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<DenseRows, CoreError> {
         let mut logits = Vec::with_capacity(positions.len() * Self::IDS);
         for position in positions.clone() {
             logits.extend(Self::row(&tokens[..position], position));
         }
         let logits = Array2::from_shape_vec((positions.len(), Self::IDS), logits);
-        logits.map(Beliefs::from_logits).map_err(CoreError::model)
+        logits.map(DenseRows::from_logits).map_err(CoreError::model)
     }
 }
 

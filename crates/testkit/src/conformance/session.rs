@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use conjoint_core::denoiser::{Changed, Request, SequenceId, Session, Shown};
+use conjoint_core::denoiser::{Changed, Request, SequenceId, SequenceInput, Session};
 use conjoint_core::{Canvas, Denoiser, Error as CoreError, RowId, TokenId};
 
 use super::Violation;
@@ -69,8 +69,8 @@ struct Followed {
 }
 
 impl Followed {
-    fn shown(&self) -> Shown<'_> {
-        Shown { id: Some(self.id), canvas: &self.canvas, changed: &self.changed }
+    fn shown(&self) -> SequenceInput<'_> {
+        SequenceInput { id: Some(self.id), canvas: &self.canvas, changed: &self.changed }
     }
 
     /// The model has seen it; then a token is revealed, and now and then one masked again.
@@ -108,7 +108,7 @@ fn compare(
     let rows = sequences.iter().enumerate().flat_map(|(n, s)| rows_of(n, &s.canvas));
     let rows: Vec<RowId> = rows.collect();
     let slots: Vec<usize> = (0..sequences.len()).collect();
-    let batch: Vec<Shown<'_>> = sequences.iter().map(Followed::shown).collect();
+    let batch: Vec<SequenceInput<'_>> = sequences.iter().map(Followed::shown).collect();
     let answer = shared.forward(&Request::new(&batch, &rows));
     let answer = answer.and_then(|answer| answer.rows.into_dense());
     let answered = named_rows(name, &**model, answer, &slots, &rows)?;
@@ -116,8 +116,11 @@ fn compare(
     let reference = Reference { run: name, rows: answered, tolerance };
     for (slot, sequence) in sequences.iter_mut().enumerate() {
         let rows = rows_of(0, &sequence.canvas);
-        let shown =
-            [Shown { id: Some(sequence.id), canvas: &sequence.canvas, changed: &sequence.changed }];
+        let shown = [SequenceInput {
+            id: Some(sequence.id),
+            canvas: &sequence.canvas,
+            changed: &sequence.changed,
+        }];
         let request = Request::new(&shown, &rows);
         let alone = sequence.alone.forward(&request).and_then(|answer| answer.rows.into_dense());
         reference.compare(

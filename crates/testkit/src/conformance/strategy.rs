@@ -76,7 +76,7 @@ impl Suite {
     }
 
     /// Lets a strategy spend forwards beyond one for each step that reveals: one that
-    /// [hides positions](conjoint_core::StepRequest::ask_without) or reveals nothing in a step.
+    /// [hides positions](conjoint_core::StepRequest::query_with_masked) or reveals nothing in a step.
     pub fn extra_forwards(self) -> Self {
         Self { spends_more: true, ..self }
     }
@@ -84,7 +84,7 @@ impl Suite {
     /// Puts a strategy (an unmasker, or one with a policy and a reviser) through every schedule that it takes, in one block,
     /// in short blocks and in overlapping ones, on rows that are plain,
     /// tied, sparse, tempting (the mask and a banned id lead) or of a one-token vocabulary, with
-    /// sampled and argmax draws; and, on plain rows, stopping at an end-of-sequence id, on condensed rows, and with settings
+    /// sampled and argmax draws; and, on plain rows, stopping at an end-of-sequence id, on top-K rows, and with settings
     /// for each sequence. The canvases are of different lengths, with and without prompts and holes.
     ///
     /// `make` makes the strategy anew for each run. One that refines does so with a
@@ -167,7 +167,7 @@ impl Suite {
                 let stops = |generator: Generator| Ok(set(generator)?.stop_at_eos(true));
                 case(run("stopping"), Probe::new(Rows::Plain), &stops)?.check(make)?;
                 let condensed = Probe::new(Rows::Plain).map(Probe::condensed);
-                case(run("condensed rows"), condensed, &set)?.check(make)?;
+                case(run("top-K rows"), condensed, &set)?.check(make)?;
                 case(run("own settings"), Probe::new(Rows::Plain), &set)?.each().check(make)?;
             }
         }

@@ -22,7 +22,7 @@ pub enum Violation {
         "{run}: still not finished after {moves} moves; if positions are masked again on purpose, \
          raise `Suite::moves_per_position`"
     )]
-    Endless {
+    StepLimitExceeded {
         /// The run.
         run: String,
         /// The moves it was allowed.

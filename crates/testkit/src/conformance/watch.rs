@@ -27,7 +27,7 @@ impl Watched {
         if let CoreError::Model(source) = &error
             && let Some(&Overrun(moves)) = source.downcast_ref()
         {
-            return Violation::Endless { run: run.into(), moves };
+            return Violation::StepLimitExceeded { run: run.into(), moves };
         }
         Violation::failed(run, error)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use conjoint_core::observer::Reveal;
 use conjoint_core::order::{
-    CertaintyPrior, Entropy, LeftToRight, Margin, MaxProb, PcSampler, Random, Randomised, Raw,
+    CertaintyPrior, Entropy, LeftToRight, Margin, MaxProb, PcSampler, PlackettLuce, Random, Raw,
 };
 use conjoint_core::policy::DynPolicy;
 use conjoint_core::schedule::TokensPerStep;
@@ -40,7 +40,7 @@ pub fn orders() -> Vec<(&'static str, Arc<dyn Order>)> {
         ("raw max prob", Arc::new(Raw(MaxProb))),
         ("PC-sampler", Arc::new(PcSampler::new(&[5, 1, 0]).unwrap())),
         ("certainty prior", Arc::new(CertaintyPrior::new(1.0).unwrap())),
-        ("entropy, random", Arc::new(Randomised::new(Entropy, 0.5).unwrap())),
+        ("entropy, random", Arc::new(PlackettLuce::new(Entropy, 0.5).unwrap())),
     ]
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::presets::{Adjust, Dream, DreamAlgorithm, FastDllm, Llada};
 use conjoint_core::{
-    Beliefs, Canvas, Denoiser, Error, RowId, SamplerLayer, State, TokenId, Vocabulary,
+    Canvas, Denoiser, DenseRows, Error, RowId, SamplerLayer, State, TokenId, Vocabulary,
 };
 use conjoint_testkit::Law;
 use ndarray::Array2;
@@ -48,11 +48,11 @@ impl Rows {
         (0..=MASK).map(logit).collect()
     }
 
-    fn beliefs(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<Beliefs, Error> {
+    fn beliefs(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<DenseRows, Error> {
         let row = |id: &RowId| self.logits(batch[id.sequence].tokens(), id.position);
         let logits: Vec<f32> = rows.iter().flat_map(row).collect();
         Array2::from_shape_vec((rows.len(), 7), logits)
-            .map(Beliefs::from_logits)
+            .map(DenseRows::from_logits)
             .map_err(Error::model)
     }
 }
@@ -74,7 +74,7 @@ impl SamplerLayer for Rows {
         &self,
         _: &mut State,
         request: &Request<'_>,
-    ) -> Result<conjoint_core::condensed::Rows, Error> {
+    ) -> Result<conjoint_core::top_k_rows::Rows, Error> {
         let batch = &request.canvases()[..];
         let rows = request.rows;
         Ok(self.beliefs(batch, rows)?.into())

@@ -1,7 +1,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use conjoint_core::unmasker::Retold;
+use conjoint_core::unmasker::TeacherForced;
 use conjoint_core::{Canvas, Denoiser, Generator, Observer, TokenId, Vocabulary};
 
 use super::{Source, check, record};
@@ -17,7 +17,7 @@ pub struct GivenText {
     pub prompt_len: usize,
 }
 
-/// Given texts, read as if the frozen model had written them: [`Retold`] reveals their tokens one a
+/// Given texts, read as if the frozen model had written them: [`TeacherForced`] reveals their tokens one a
 /// forward, where the model is surest of what it does not know yet. Nothing is drawn.
 ///
 /// Texts are filled up with end-of-sequence ids to one length, as the model's own are.
@@ -104,7 +104,7 @@ impl Source for Texts {
         let request = |index| {
             let text = &texts[(index - first) as usize];
             let canvas = Canvas::of_length(&text.tokens[..text.prompt_len], self.length, mask)?;
-            Ok((canvas, generator.clone().unmasker(Retold::new(&text.tokens[..]))))
+            Ok((canvas, generator.clone().unmasker(TeacherForced::new(&text.tokens[..]))))
         };
         record(&generator, indices, batch, request, observer)
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Generator;
 use super::config::Config;
 use super::output::{FinishReason, Output};
-use super::resolve::Parts;
+use super::resolve::Roles;
 use super::sequence::Sequence;
 use crate::denoiser::Session;
 use crate::{Canvas, Error, Observer};
@@ -62,9 +62,9 @@ pub(super) fn sequences(
     generator: &Generator,
     canvases: Vec<Canvas>,
 ) -> Result<Vec<Sequence>, Error> {
-    let (parts, config) = (Parts::of(generator)?, Arc::new(Config::of(generator)?));
+    let (roles, config) = (Roles::of(generator)?, Arc::new(Config::of(generator)?));
     let begin = |(index, canvas): (usize, Canvas)| {
-        begin(generator, index, canvas, parts.clone(), config.clone())
+        begin(generator, index, canvas, roles.clone(), config.clone())
     };
     canvases.into_iter().enumerate().map(begin).collect()
 }
@@ -87,16 +87,16 @@ fn begin_with(
     settings: &Generator,
 ) -> Result<Sequence, Error> {
     if !Arc::ptr_eq(&generator.model, &settings.model) {
-        return Err(Error::OtherModel { sequence: index });
+        return Err(Error::ModelMismatch { sequence: index });
     }
-    begin(settings, index, canvas, Parts::of(settings)?, Arc::new(Config::of(settings)?))
+    begin(settings, index, canvas, Roles::of(settings)?, Arc::new(Config::of(settings)?))
 }
 
 fn begin(
     generator: &Generator,
     index: usize,
     canvas: Canvas,
-    parts: Parts,
+    roles: Roles,
     config: Arc<Config>,
 ) -> Result<Sequence, Error> {
     let vocabulary = generator.vocabulary();
@@ -114,7 +114,7 @@ fn begin(
         return Err(Error::UnknownToken { sequence: index, token, position, size });
     }
     let stream = (generator.streams)(index as u64);
-    Sequence::begin(index, canvas, parts, config, stream)
+    Sequence::begin(index, canvas, roles, config, stream)
 }
 
 impl Run {
@@ -164,7 +164,7 @@ impl Run {
     /// Adds a sequence with settings of its own; see [`Generator::run_each`].
     ///
     /// # Errors
-    /// Those of [`add`](Self::add), and [`Error::OtherModel`].
+    /// Those of [`add`](Self::add), and [`Error::ModelMismatch`].
     pub fn add_with(&mut self, canvas: Canvas, settings: &Generator) -> Result<usize, Error> {
         let index = self.count;
         self.waiting.push_back(begin_with(&self.generator, index, canvas, settings)?);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use crate::condensed::{Rows, TopKRequest};
-use crate::denoiser::{Answer, Form, Request, Session, Shown, State};
+use crate::denoiser::{Answer, Form, Request, SequenceInput, Session, State};
 use crate::generator::Generator;
 use crate::generator::layout::{Layout, emptied};
 use crate::generator::sequence::{Answered, Sequence};
 use crate::observation::{Asked, Scratch};
+use crate::top_k_rows::{Rows, TopKRequest};
 use crate::unmasker::Next;
 use crate::{Canvas, Error, Observer};
 
@@ -20,19 +20,19 @@ use crate::{Canvas, Error, Observer};
 pub(super) struct Memory {
     scratch: Scratch,
     layout: Layout,
-    /// What must be known of condensed rows.
-    condense: TopKRequest,
-    questions: Vec<Vec<Asked>>,
+    /// What must be known of top-K rows.
+    top_k: TopKRequest,
+    queries: Vec<Vec<Asked>>,
     /// The branches of each sequence.
     ahead: Vec<Vec<Canvas>>,
     /// Holds nothing between calls of the model.
-    batch: Vec<Shown<'static>>,
+    batch: Vec<SequenceInput<'static>>,
     /// Rows answered, each with the sequences they belong to: a range of `slots`.
     answers: Vec<(Range<usize>, Rows)>,
     /// Hidden states of the forward: those of each sequence, if any asked for them.
     hidden: Vec<Array2<f32>>,
     /// Which sequences asked for hidden states.
-    ask_hidden: Vec<bool>,
+    request_hidden: Vec<bool>,
     slots: Vec<usize>,
     /// Sequences that failed before the forward.
     failed: Vec<Sequence>,
@@ -61,7 +61,7 @@ pub(super) fn step(
         return Ok(());
     };
     for round in 0.. {
-        let Memory { scratch, layout, answers, hidden, ask_hidden, slots, asking, .. } =
+        let Memory { scratch, layout, answers, hidden, request_hidden, slots, asking, .. } =
             &mut *memory;
         asking.clear();
         for (range, rows) in answers.iter() {
@@ -73,7 +73,7 @@ pub(super) fn step(
                 let mut own = &layout.shown[slot];
                 loop {
                     // What a neighbour asked for is not this one's to see.
-                    let hidden = hidden.get(sequence.place(slot)).filter(|_| ask_hidden[slot]);
+                    let hidden = hidden.get(sequence.place(slot)).filter(|_| request_hidden[slot]);
                     let hidden = hidden.map(|h| h.view());
                     let answered = Answered { rows, hidden, own, round };
                     match sequence.decide(&answered, scratch, observer) {
@@ -110,7 +110,7 @@ pub(super) fn step(
     Ok(())
 }
 
-/// The forward of a step for all sequences, with their questions answered. `None` if all have failed before it.
+/// The forward of a step for all sequences, with their queries answered. `None` if all have failed before it.
 fn forward(
     generator: &Generator,
     session: &mut Option<Box<dyn Session>>,
@@ -118,18 +118,18 @@ fn forward(
     memory: &mut Memory,
     observer: &mut dyn Observer,
 ) -> Result<Option<State>, Error> {
-    let Memory { layout, condense, questions, ahead, batch, answers, hidden, .. } = memory;
-    let Memory { ask_hidden, slots, failed, .. } = memory;
-    questions.clear();
+    let Memory { layout, top_k, queries, ahead, batch, answers, hidden, .. } = memory;
+    let Memory { request_hidden, slots, failed, .. } = memory;
+    queries.clear();
     ahead.clear();
-    ask_hidden.clear();
+    request_hidden.clear();
     let mut slot = 0;
     while slot < active.len() {
         match active[slot].plan(observer) {
             Ok(plan) => {
-                questions.push(plan.asked);
+                queries.push(plan.asked);
                 ahead.push(plan.ahead);
-                ask_hidden.push(plan.hidden);
+                request_hidden.push(plan.hidden);
                 slot += 1;
             }
             Err(error) => {
@@ -143,13 +143,13 @@ fn forward(
     if slots.is_empty() {
         return Ok(None);
     }
-    let asks_hidden = ask_hidden.contains(&true);
+    let asks_hidden = request_hidden.contains(&true);
     let mut shown = emptied(mem::take(batch));
     shown.extend(active.iter().map(Sequence::shown));
-    layout.lay_out(&shown, questions, ahead);
+    layout.lay_out(&shown, queries, ahead);
     shown.extend(layout.extra());
-    let form = match condense.unite(active.iter().map(Sequence::condense)) {
-        true => Form::TopK(condense),
+    let form = match top_k.unite(active.iter().map(Sequence::top_k)) {
+        true => Form::TopK(top_k),
         false => Form::Dense,
     };
     let request = Request { batch: &shown, rows: &layout.rows, form, hidden: asks_hidden };
@@ -171,7 +171,7 @@ fn forward(
         }
     } else if asks_hidden {
         hidden.clear();
-        let asked = active.iter_mut().zip(ask_hidden.iter()).filter(|(_, asked)| **asked);
+        let asked = active.iter_mut().zip(request_hidden.iter()).filter(|(_, asked)| **asked);
         asked.for_each(|(sequence, _)| sequence.failed = Some(Error::NoHiddenStates));
     }
     let passes = generator.model.passes();
@@ -189,7 +189,7 @@ fn refine(
     memory: &mut Memory,
     columns: usize,
 ) -> Result<(), Error> {
-    let Memory { layout, condense, batch, answers, slots, asking, left, .. } = memory;
+    let Memory { layout, top_k, batch, answers, slots, asking, left, .. } = memory;
     slots.clear();
     left.clear();
     for &slot in asking.iter() {
@@ -221,9 +221,8 @@ fn refine(
         for &slot in &slots[first..] {
             shown[place(slot)] = active[slot].shown_to_layer();
         }
-        let form = match condense.unite(slots[first..].iter().map(|&slot| active[slot].condense()))
-        {
-            true => Form::TopK(condense),
+        let form = match top_k.unite(slots[first..].iter().map(|&slot| active[slot].top_k())) {
+            true => Form::TopK(top_k),
             false => Form::Dense,
         };
         let request = Request { batch: &shown, rows: &layout.rows, form, hidden: false };

@@ -29,7 +29,7 @@ impl Sequence {
             round,
             answer: answered.rows,
             hidden: answered.hidden,
-            by_top: self.condense().is_some(),
+            by_top: self.top_k().is_some(),
             rows: answered.own,
             candidates,
         };
@@ -37,10 +37,10 @@ impl Sequence {
         let mut view = View(Observation::new(seen, rows, stream, memory, scratch)?);
         observer.on_rows(&view.0);
         let next = match round {
-            0 => self.parts.first_round(&mut view, self.held)?,
-            _ => self.parts.later_round(&mut view, self.left)?,
+            0 => self.roles.first_round(&mut view, self.held)?,
+            _ => self.roles.later_round(&mut view, self.left)?,
         };
-        if let Some(reviser) = &mut self.parts.reviser {
+        if let Some(reviser) = &mut self.roles.reviser {
             for (position, drawn) in &view.0.scratch.reveals {
                 reviser.revealed(*position, view.0.sureness(*position, drawn));
             }
@@ -76,7 +76,7 @@ impl Sequence {
         // masks again.
         let is_done_with = self.keeps == Held::No || !scratch.remasks.is_empty();
         let is_over = ends && (round > 0 || candidates == 0 && is_done_with);
-        let supposes = round > 0 && !scratch.supposed.is_empty();
+        let supposes = round > 0 && !scratch.drafts.is_empty();
         if scratch.reveals.is_empty() && !supposes && !may_wait && !is_over {
             return Err(self.no_progress());
         }
@@ -84,7 +84,7 @@ impl Sequence {
     }
 }
 
-impl super::Parts {
+impl super::Roles {
     /// After the forward.
     fn first_round(&mut self, view: &mut View<'_>, held: Held) -> Result<Next, Error> {
         let Self { unmasker, policy, reviser, .. } = self;

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::output::{FinishReason, Output};
-use super::resolve::Parts;
-use crate::condensed::{Rows, TopKRequest};
-use crate::denoiser::{Changed, SequenceId, Shown};
+use super::resolve::Roles;
+use crate::denoiser::{Changed, SequenceId, SequenceInput};
 use crate::filter::Memory;
 use crate::observation::{Asked, RowRef, Scratch};
 use crate::observer::Reveal;
 use crate::schedule::Progress;
+use crate::top_k_rows::{Rows, TopKRequest};
 use crate::unmasker::{Drawn, Next};
 use crate::{Canvas, Error, Observer, Policy, Reviser, StepRequest, Stream, TokenId, Unmasker};
 
@@ -25,7 +25,7 @@ pub(super) struct Sequence {
     pub canvas: Canvas,
     /// What ended it, if it has failed.
     pub failed: Option<Error>,
-    parts: Parts,
+    roles: Roles,
     config: Arc<Config>,
     stream: Box<dyn Stream>,
     filters: Memory,
@@ -83,7 +83,7 @@ impl Sequence {
     pub fn begin(
         index: usize,
         mut canvas: Canvas,
-        parts: Parts,
+        roles: Roles,
         config: Arc<Config>,
         stream: Box<dyn Stream>,
     ) -> Result<Self, Error> {
@@ -94,7 +94,7 @@ impl Sequence {
             return Err(Error::BlockNotDividing { block, length });
         }
         let blocks = length / block;
-        let steps = parts.steps.unwrap_or(0);
+        let steps = roles.steps.unwrap_or(0);
         if !steps.is_multiple_of(blocks) {
             return Err(Error::StepsNotDivisible { steps, blocks });
         }
@@ -108,7 +108,7 @@ impl Sequence {
             index,
             canvas,
             failed: None,
-            parts,
+            roles,
             config,
             stream,
             filters: Memory::default(),
@@ -136,13 +136,13 @@ impl Sequence {
     }
 
     /// The sequence as a model is shown it.
-    pub fn shown(&self) -> Shown<'_> {
-        Shown { id: Some(self.id()), canvas: &self.canvas, changed: &self.changed }
+    pub fn shown(&self) -> SequenceInput<'_> {
+        SequenceInput { id: Some(self.id()), canvas: &self.canvas, changed: &self.changed }
     }
 
     /// The same in a sampler pass.
-    pub fn shown_to_layer(&self) -> Shown<'_> {
-        Shown { canvas: self.pass_canvas(), ..self.shown() }
+    pub fn shown_to_layer(&self) -> SequenceInput<'_> {
+        SequenceInput { canvas: self.pass_canvas(), ..self.shown() }
     }
 
     /// What the sampler layer is shown: the sequence, with what is supposed of it.
@@ -169,26 +169,26 @@ impl Sequence {
 
     /// The sampler layer of its unmasker.
     pub fn sampler_layer(&self) -> Option<&Arc<dyn crate::SamplerLayer>> {
-        self.parts.unmasker.sampler_layer()
+        self.roles.unmasker.sampler_layer()
     }
 
     /// What must be known of its rows if they are condensed; `None` if they are to be whole.
-    pub fn condense(&self) -> Option<&TopKRequest> {
-        let Parts { unmasker, policy, reviser, .. } = &self.parts;
+    pub fn top_k(&self) -> Option<&TopKRequest> {
+        let Roles { unmasker, policy, reviser, .. } = &self.roles;
         let whole = unmasker.needs_full_rows()
             || policy.as_ref().is_some_and(|policy| policy.needs_full_rows())
             || reviser.as_ref().is_some_and(|reviser| reviser.needs_full_rows());
-        self.config.rows.condense.as_ref().filter(|_| !whole)
+        self.config.rows.top_k.as_ref().filter(|_| !whole)
     }
 
     /// Takes the steps that need no forward. Returns what is asked of the next one that does.
     pub fn plan(&mut self, observer: &mut dyn Observer) -> Result<Plan, Error> {
         loop {
             if self.steps > self.most_steps {
-                return Err(Error::Endless { sequence: self.index, steps: self.steps });
+                return Err(Error::StepLimitExceeded { sequence: self.index, steps: self.steps });
             }
             let mut request = StepRequest::new(&self.canvas, self.progress, self.stream.as_mut());
-            let Parts { unmasker, policy, reviser, .. } = &mut self.parts;
+            let Roles { unmasker, policy, reviser, .. } = &mut self.roles;
             if let Some(policy) = policy.as_mut().filter(|_| self.progress.masked > 0) {
                 policy.plan(&mut request)?;
             }
@@ -256,7 +256,7 @@ impl Sequence {
             observer.on_reveal(&Reveal { sequence, step, round, position, token, probability });
         }
         self.find_end();
-        for &(position, Drawn { token, .. }) in &scratch.supposed {
+        for &(position, Drawn { token, .. }) in &scratch.drafts {
             let ahead = self.ahead.get_or_insert_with(|| self.canvas.clone());
             write(ahead, &self.config, self.index, (position, token))?;
             extent::find_end(ahead, &self.config);

@@ -26,7 +26,7 @@ pub fn entries() -> Vec<UnmaskerEntry> {
                 let best = Confidence::new(score(values)?);
                 Ok(match values.given_number("temperature")? {
                     None => best,
-                    Some(temperature) => best.randomised(temperature)?,
+                    Some(temperature) => best.plackett_luce(temperature)?,
                 })
             },
         )

@@ -1,10 +1,10 @@
 //! Rows of which only the top is known: what a model on a device answers, so that a step moves K tokens a
 //! row instead of a vocabulary.
 //!
-//! A condensed row is its K most probable tokens, the mass and entropy of the whole row at the temperatures
+//! A top-K row is its K most probable tokens, the mass and entropy of the whole row at the temperatures
 //! asked for, and the logits of tokens asked for by id. That is enough for every statistic, for orders and
 //! schedules, for filters whose support lies within the top, and for most draws; whatever else is wanted of a
-//! row is read off the [whole row](Condensed::whole), which is fetched for that. So a condensed row is exact: it
+//! row is read off the [whole row](TopKRows::whole), which is fetched for that. So a top-K row is exact: it
 //! changes what is moved, never a law.
 
 mod request;
@@ -13,30 +13,30 @@ mod top_row;
 
 use ndarray::Array2;
 
-use crate::{Beliefs, Error};
+use crate::{DenseRows, Error};
 
 pub use request::TopKRequest;
-pub use rows::{Condensed, TopKRows};
+pub use rows::{TopKArrays, TopKRows};
 pub use top_row::TopRow;
 pub(crate) use top_row::{TopMemory, divided};
 
 /// Rows as a model answered them.
 pub enum Rows {
     /// All logits of every row.
-    Dense(Beliefs),
+    Dense(DenseRows),
     /// The top of every row, and the whole of it on demand.
-    Condensed(Box<Condensed>),
+    TopK(Box<TopKRows>),
 }
 
 impl Rows {
-    /// Row `n`'s logits \[V\]; a condensed row is fetched if it has not been yet.
+    /// Row `n`'s logits \[V\]; a top-K row is fetched if it has not been yet.
     ///
     /// # Errors
     /// [`Error::Model`] if the row cannot be fetched.
     pub fn logits(&self, n: usize) -> Result<&[f32], Error> {
         match self {
             Self::Dense(beliefs) => Ok(beliefs.logits(n)),
-            Self::Condensed(condensed) => condensed.whole(n),
+            Self::TopK(condensed) => condensed.whole(n),
         }
     }
 
@@ -44,10 +44,10 @@ impl Rows {
     ///
     /// # Errors
     /// [`Error::Model`] if a row cannot be fetched.
-    pub fn into_dense(self) -> Result<Beliefs, Error> {
+    pub fn into_dense(self) -> Result<DenseRows, Error> {
         let condensed = match self {
             Self::Dense(beliefs) => return Ok(beliefs),
-            Self::Condensed(condensed) => condensed,
+            Self::TopK(condensed) => condensed,
         };
         let (rows, columns) = (condensed.rows(), condensed.vocabulary());
         condensed.fetch(&(0..rows).collect::<Vec<_>>())?;
@@ -56,42 +56,42 @@ impl Rows {
             logits.extend_from_slice(condensed.whole(row)?);
         }
         let logits = Array2::from_shape_vec((rows, columns), logits).map_err(Error::model)?;
-        Ok(Beliefs::from_logits(logits))
+        Ok(DenseRows::from_logits(logits))
     }
 
-    /// The condensed rows, if they are that.
-    pub fn condensed(&self) -> Option<&Condensed> {
+    /// The top-K rows, if they are that.
+    pub fn condensed(&self) -> Option<&TopKRows> {
         match self {
             Self::Dense(_) => None,
-            Self::Condensed(condensed) => Some(condensed),
+            Self::TopK(condensed) => Some(condensed),
         }
     }
 
     /// Checks the shape against what was asked for.
     ///
     /// # Errors
-    /// [`Error::BeliefShape`].
+    /// [`Error::DenseShape`].
     pub fn expect_shape(&self, rows: usize, columns: usize) -> Result<(), Error> {
         let condensed = match self {
             Self::Dense(beliefs) => return beliefs.expect_shape(rows, columns),
-            Self::Condensed(condensed) => condensed,
+            Self::TopK(condensed) => condensed,
         };
         let (got_rows, got_columns) = (condensed.rows(), condensed.vocabulary());
         if (got_rows, got_columns) == (rows, columns) {
             return Ok(());
         }
-        Err(Error::BeliefShape { got_rows, got_columns, rows, columns })
+        Err(Error::DenseShape { got_rows, got_columns, rows, columns })
     }
 }
 
-impl From<Beliefs> for Rows {
-    fn from(beliefs: Beliefs) -> Self {
+impl From<DenseRows> for Rows {
+    fn from(beliefs: DenseRows) -> Self {
         Self::Dense(beliefs)
     }
 }
 
-impl From<Condensed> for Rows {
-    fn from(condensed: Condensed) -> Self {
-        Self::Condensed(Box::new(condensed))
+impl From<TopKRows> for Rows {
+    fn from(condensed: TopKRows) -> Self {
+        Self::TopK(Box::new(condensed))
     }
 }

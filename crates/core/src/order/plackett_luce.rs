@@ -10,12 +10,12 @@ use crate::{Error, Observation};
 ///
 /// Exact at one token per forward if the order is. Source: Dream's `alg_temp`, no default (off).
 #[derive(Debug, Clone, Copy)]
-pub struct Randomised<O> {
+pub struct PlackettLuce<O> {
     order: O,
     temperature: f64,
 }
 
-impl<O: Order> Randomised<O> {
+impl<O: Order> PlackettLuce<O> {
     /// Of this order's scores, at temperature τ.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl<O: Order> Randomised<O> {
     }
 }
 
-impl<O: Order> Order for Randomised<O> {
+impl<O: Order> Order for PlackettLuce<O> {
     /// The score of the order within, by which the lottery is weighted.
     fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
         self.order.score(rows, candidate)
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn scores_become_logits() {
-        let order = Randomised::new(Entropy, 0.5).unwrap();
+        let order = PlackettLuce::new(Entropy, 0.5).unwrap();
         let mut logits = vec![9.0];
         order.logits(
             &[-1.0, -3.0, f64::NEG_INFINITY, -1.5],
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn bounds() {
         for bad in [0.0, -1.0, f64::INFINITY, f64::NAN] {
-            assert!(Randomised::new(Entropy, bad).is_err(), "{bad}");
+            assert!(PlackettLuce::new(Entropy, bad).is_err(), "{bad}");
         }
     }
 }

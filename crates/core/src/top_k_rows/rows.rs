@@ -3,11 +3,11 @@ use std::cell::OnceCell;
 use ndarray::Array2;
 
 use super::TopKRequest;
-use crate::{Beliefs, Error, RowStats, TokenId};
+use crate::{DenseRows, Error, RowStats, TokenId};
 
-/// What a model's condensed head computes of N rows: K tokens of each, and C temperatures.
+/// What a model's top-K head computes of N rows: K tokens of each, and C temperatures.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TopKRows {
+pub struct TopKArrays {
     /// The K largest logits of each row [N, K], descending.
     pub top: Array2<f32>,
     /// Their tokens [N, K]; among equals the lower id first.
@@ -21,9 +21,9 @@ pub struct TopKRows {
     pub entropy: Array2<f32>,
 }
 
-/// Condensed rows, and a way to get the whole of any.
-pub struct Condensed {
-    summary: TopKRows,
+/// Top-K rows, and a way to get the whole of any.
+pub struct TopKRows {
+    summary: TopKArrays,
     temperatures: Vec<f32>,
     tokens: Vec<TokenId>,
     vocabulary: usize,
@@ -32,20 +32,20 @@ pub struct Condensed {
 }
 
 /// Answers the whole rows of these numbers, in their order.
-type Source = dyn Fn(&[usize]) -> Result<Beliefs, Error> + Send;
+type Source = dyn Fn(&[usize]) -> Result<DenseRows, Error> + Send;
 
-impl Condensed {
+impl TopKRows {
     /// Rows over a vocabulary of `vocabulary` tokens; `source` answers the logits [n, V] of the n rows
     /// that it is given the numbers of.
     ///
     /// # Errors
-    /// [`Error::SummaryShape`] if the summary is not what `wanted` asked for, K is below 2, or an id is
+    /// [`Error::TopKShape`] if the summary is not what `wanted` asked for, K is below 2, or an id is
     /// outside the vocabulary.
     pub fn new(
-        summary: TopKRows,
+        summary: TopKArrays,
         wanted: &TopKRequest,
         vocabulary: usize,
-        source: impl Fn(&[usize]) -> Result<Beliefs, Error> + Send + 'static,
+        source: impl Fn(&[usize]) -> Result<DenseRows, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let (rows, k) = summary.top.dim();
         let (temperatures, tokens) = (wanted.temperatures().to_vec(), wanted.tokens().to_vec());
@@ -58,12 +58,12 @@ impl Condensed {
             ("entropy", summary.entropy.dim(), measured),
         ] {
             if got != expected {
-                return Err(Error::SummaryShape { what, got, expected });
+                return Err(Error::TopKShape { what, got, expected });
             }
         }
         if let Some(&id) = summary.ids.iter().find(|&&id| id as usize >= vocabulary) {
             let (got, expected) = ((rows, id as usize), (rows, vocabulary));
-            return Err(Error::SummaryShape { what: "ids below the vocabulary", got, expected });
+            return Err(Error::TopKShape { what: "ids below the vocabulary", got, expected });
         }
         let whole = (0..rows).map(|_| OnceCell::new()).collect();
         Ok(Self { summary, temperatures, tokens, vocabulary, whole, source: Box::new(source) })
@@ -113,7 +113,7 @@ impl Condensed {
     /// Fetches those of `rows` that are not here yet, all at once.
     ///
     /// # Errors
-    /// Those of the source, and [`Error::BeliefShape`].
+    /// Those of the source, and [`Error::DenseShape`].
     pub fn fetch(&self, rows: &[usize]) -> Result<(), Error> {
         let absent = |row: &usize| self.whole.get(*row).is_some_and(|cell| cell.get().is_none());
         let mut absent: Vec<usize> = rows.iter().copied().filter(absent).collect();
@@ -148,32 +148,37 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn summary(rows: usize, k: usize) -> TopKRows {
+    fn summary(rows: usize, k: usize) -> TopKArrays {
         let top = Array2::from_shape_fn((rows, k), |(_, i)| -(i as f32));
         let ids = Array2::from_shape_fn((rows, k), |(_, i)| i as TokenId);
         let one = || Array2::ones((1, rows));
-        TopKRows { top, ids, asked: Array2::zeros((rows, 0)), mass: one(), entropy: one() }
+        TopKArrays { top, ids, asked: Array2::zeros((rows, 0)), mass: one(), entropy: one() }
     }
 
-    fn none(_: &[usize]) -> Result<Beliefs, Error> {
+    fn none(_: &[usize]) -> Result<DenseRows, Error> {
         Err(Error::model("nothing is to be fetched"))
     }
 
     #[test]
     fn summaries_must_be_what_was_asked_for() {
         let wanted = TopKRequest::default();
-        assert!(Condensed::new(summary(3, 2), &wanted, 5, none).is_ok());
+        assert!(TopKRows::new(summary(3, 2), &wanted, 5, none).is_ok());
         let mut more = wanted.clone();
         more.token(1);
-        let cut = TopKRows { entropy: Array2::ones((1, 2)), ..summary(3, 2) };
+        let cut = TopKArrays { entropy: Array2::ones((1, 2)), ..summary(3, 2) };
         for (bad, wanted, vocabulary, named) in [
             (summary(3, 1), &wanted, 5, "top"),
             (summary(3, 4), &wanted, 3, "top"),
             (summary(3, 2), &more, 5, "asked"),
             (cut, &wanted, 5, "entropy"),
-            (TopKRows { ids: Array2::from_elem((3, 2), 5), ..summary(3, 2) }, &wanted, 5, "below"),
+            (
+                TopKArrays { ids: Array2::from_elem((3, 2), 5), ..summary(3, 2) },
+                &wanted,
+                5,
+                "below",
+            ),
         ] {
-            let error = Condensed::new(bad, wanted, vocabulary, none).err().unwrap().to_string();
+            let error = TopKRows::new(bad, wanted, vocabulary, none).err().unwrap().to_string();
             assert!(error.contains(named), "{error}");
         }
     }
@@ -185,16 +190,16 @@ mod tests {
         let source = move |rows: &[usize]| {
             counted.fetch_add(1, Ordering::Relaxed);
             let logit = |(n, v)| (10 * rows[n] + v) as f32;
-            Ok(Beliefs::from_logits(Array2::from_shape_fn((rows.len(), 5), logit)))
+            Ok(DenseRows::from_logits(Array2::from_shape_fn((rows.len(), 5), logit)))
         };
-        let rows = Condensed::new(summary(3, 2), &TopKRequest::default(), 5, source).unwrap();
+        let rows = TopKRows::new(summary(3, 2), &TopKRequest::default(), 5, source).unwrap();
         assert_eq!(rows.whole(2).unwrap()[0], 20.0);
         rows.fetch(&[2, 0, 0]).unwrap();
         assert_eq!(rows.whole(0).unwrap()[4], 4.0);
         assert_eq!(calls.load(Ordering::Relaxed), 2);
         assert!(rows.whole(3).unwrap().is_empty());
-        let wrong = |_: &[usize]| Ok(Beliefs::from_logits(Array2::zeros((1, 4))));
-        let rows = Condensed::new(summary(1, 2), &TopKRequest::default(), 5, wrong).unwrap();
-        assert!(matches!(rows.whole(0), Err(Error::BeliefShape { got_columns: 4, .. })));
+        let wrong = |_: &[usize]| Ok(DenseRows::from_logits(Array2::zeros((1, 4))));
+        let rows = TopKRows::new(summary(1, 2), &TopKRequest::default(), 5, wrong).unwrap();
+        assert!(matches!(rows.whole(0), Err(Error::DenseShape { got_columns: 4, .. })));
     }
 }

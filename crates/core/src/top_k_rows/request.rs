@@ -1,6 +1,6 @@
 use crate::{Filter, TokenId};
 
-/// What is asked of condensed rows beside their most probable tokens. [Filters](crate::Filter::condense) say
+/// What is asked of top-K rows beside their most probable tokens. [Filters](crate::Filter::request_top_k) say
 /// what they need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopKRequest {
@@ -23,7 +23,7 @@ impl TopKRequest {
     /// What `filter` needs of rows, and the logit of `mask`; `None` if it needs whole rows.
     pub(crate) fn of(filter: &dyn Filter, mask: TokenId, vocabulary: usize) -> Option<Self> {
         let mut wanted = Self::default();
-        if !filter.condense(&mut wanted) {
+        if !filter.request_top_k(&mut wanted) {
             return None;
         }
         wanted.token(mask);

@@ -13,19 +13,19 @@ use crate::Error;
 /// ```no_run
 /// # use conjoint_onnx::{ExecutionProvider, OnnxDenoiser};
 /// let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
-/// let before = model.spent();
+/// let before = model.stats();
 /// // … generate …
-/// let spent = model.spent() - before;
+/// let spent = model.stats() - before;
 /// println!("{} forwards, {:?} of it in the head", spent.forwards.calls, spent.forwards.head);
 /// # Ok::<(), conjoint_onnx::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spent {
+pub struct RuntimeStats {
     /// Full forwards, each of a whole batch: the backbone, and the head on the rows wanted.
     pub forwards: Calls,
     /// Sampler passes, each of a whole batch: the sampler layer, and the head on the rows wanted.
     pub passes: Calls,
-    /// Rows fetched whole that a condensed head had answered by their top; their time is all in the head.
+    /// Rows fetched whole that a top-K head had answered by their top; their time is all in the head.
     pub fetches: Calls,
 }
 
@@ -42,7 +42,7 @@ pub struct Calls {
     pub bytes: u64,
 }
 
-impl Sub for Spent {
+impl Sub for RuntimeStats {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {

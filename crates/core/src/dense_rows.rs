@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView1};
 
-use crate::sweep::Backend;
+use crate::row_kernels::Backend;
 use crate::{Error, TokenId};
 
 /// A wanted row: one position of one sequence of a batch.
@@ -18,11 +18,11 @@ pub struct RowId {
 
 /// Logits [N, V], one row per wanted position, in the order they were asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Beliefs {
+pub struct DenseRows {
     logits: Array2<f32>,
 }
 
-impl Beliefs {
+impl DenseRows {
     /// Takes logits [N, V] as a model answered them. −∞ stands for probability 0.
     pub fn from_logits(logits: Array2<f32>) -> Self {
         // Rows are read as slices, so they must be contiguous.
@@ -48,13 +48,13 @@ impl Beliefs {
     /// Checks the shape against what was asked for.
     ///
     /// # Errors
-    /// [`Error::BeliefShape`].
+    /// [`Error::DenseShape`].
     pub fn expect_shape(&self, rows: usize, columns: usize) -> Result<(), Error> {
         let (got_rows, got_columns) = self.logits.dim();
         if (got_rows, got_columns) == (rows, columns) || (rows == 0 && got_rows == 0) {
             Ok(())
         } else {
-            Err(Error::BeliefShape { got_rows, got_columns, rows, columns })
+            Err(Error::DenseShape { got_rows, got_columns, rows, columns })
         }
     }
 }
@@ -110,16 +110,16 @@ mod tests {
 
     #[test]
     fn a_missing_row_is_empty() {
-        let beliefs = Beliefs::from_logits(Array2::zeros((1, 3)));
+        let beliefs = DenseRows::from_logits(Array2::zeros((1, 3)));
         assert_eq!(beliefs.logits(0).len(), 3);
         assert!(beliefs.logits(1).is_empty());
-        assert!(matches!(beliefs.expect_shape(2, 3), Err(Error::BeliefShape { .. })));
+        assert!(matches!(beliefs.expect_shape(2, 3), Err(Error::DenseShape { .. })));
     }
 
     #[test]
     fn transposed_logits_keep_their_rows() {
         let logits = Array2::from_shape_vec((2, 3), vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
-        let beliefs = Beliefs::from_logits(logits.reversed_axes());
+        let beliefs = DenseRows::from_logits(logits.reversed_axes());
         assert_eq!(beliefs.logits(1), [1.0, 4.0]);
     }
 

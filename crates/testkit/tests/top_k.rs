@@ -1,10 +1,9 @@
-//! Condensed rows change what is moved, never a law: every strategy and filter samples what it samples from
+//! Top-K rows change what is moved, never a law: every strategy and filter samples what it samples from
 //! dense rows.
 
 mod common;
 
 use common::{ZERO, blank, law, oracle, orders};
-use conjoint_core::condensed::{Condensed, TopKRows};
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{
@@ -14,12 +13,13 @@ use conjoint_core::order::{Entropy, Raw};
 use conjoint_core::policy::Klass;
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::strategy::{self, Strategy};
+use conjoint_core::top_k_rows::{TopKArrays, TopKRows};
 use conjoint_core::unmasker::{
     Confidence, EnergyResampling, ExactSequential, LearnedJoint, Marginal, Score,
 };
-use conjoint_core::{Beliefs, Denoiser, Error, Generator, Output, Vocabulary};
+use conjoint_core::{Denoiser, DenseRows, Error, Generator, Output, Vocabulary};
 use conjoint_testkit::{
-    Condensing, ExactRefiner, StaleRefiner, TabularAutoregressive, TabularDenoiser, TabularJoint,
+    ExactRefiner, StaleRefiner, TabularAutoregressive, TabularDenoiser, TabularJoint, TopKModel,
 };
 use ndarray::Array2;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ fn what_is_exact_stays_exact() {
     for (seed, mask_weight) in [(1, 0.0), (2, 0.3), (3, 30.0)] {
         let joint = joint(seed);
         for top in [2, 5, 6] {
-            let model = Condensing::new(wistful(&joint, mask_weight), top);
-            let layer = Condensing::new(ExactRefiner, top);
+            let model = TopKModel::new(wistful(&joint, mask_weight), top);
+            let layer = TopKModel::new(ExactRefiner, top);
             for (name, order) in orders() {
                 let sequential = ExactSequential::new(order.clone());
                 let refined = LearnedJoint::new(layer.clone()).order(order);
@@ -74,7 +74,7 @@ fn every_kind_of_strategy_keeps_its_law() {
         ("marginal, raw order", 1, Marginal::new(Raw(Entropy)).into()),
         ("confidence, raw", 1, Confidence::new(Score::Raw).into()),
         ("confidence, filtered", 1, Confidence::new(Score::Filtered).into()),
-        ("stale layer", 2, LearnedJoint::new(Condensing::new(StaleRefiner, 2)).into()),
+        ("stale layer", 2, LearnedJoint::new(TopKModel::new(StaleRefiner, 2)).into()),
         ("whole rows", 1, strategy::klass(Klass::default())),
         ("whole rows, scored", 1, EnergyResampling::new(ar).completions(2).unwrap().into()),
         ("questions", 1, strategy::wino(0.3, 0.6).unwrap()),
@@ -85,7 +85,7 @@ fn every_kind_of_strategy_keeps_its_law() {
             let dense = over(wistful(&joint, 0.2), k, strategy.clone()).filter(filter);
             let expected = law(&dense, &joint);
             for top in [2, 4] {
-                let model = Condensing::new(wistful(&joint, 0.2), top);
+                let model = TopKModel::new(wistful(&joint, 0.2), top);
                 let condensed = over(model, k, strategy.clone()).filter(filter);
                 let distance = law(&condensed, &joint).total_variation(&expected);
                 assert!(distance < ZERO, "{name}, T {temperature}, top {top}: {distance}");
@@ -126,7 +126,7 @@ fn every_filter_keeps_its_law() {
             let dense = over(wistful(&joint, 0.2), 1, ExactSequential::default());
             let expected = law(&dense.filter(filter.clone()), &joint);
             for top in 2..=6 {
-                let model = Condensing::new(wistful(&joint, 0.2), top);
+                let model = TopKModel::new(wistful(&joint, 0.2), top);
                 let generator = over(model.clone(), 1, ExactSequential::default());
                 let law = law(&generator.filter(filter.clone()), &joint);
                 let distance = law.total_variation(&expected);
@@ -152,10 +152,10 @@ fn the_same_seed_gives_the_same_tokens_where_the_top_holds_all() {
         [Confidence::default().into(), ExactSequential::default().into()];
     for strategy in strategies {
         let dense = over(oracle(&joint), 1, strategy.clone());
-        let model = |top| Condensing::new(oracle(&joint), top);
+        let model = |top| TopKModel::new(oracle(&joint), top);
         let top_2 = TopK::new(2).unwrap();
         let (two, all) = (model(2), model(6));
-        let condensed = |model: &Condensing<_>| over(model.clone(), 1, strategy.clone());
+        let condensed = |model: &TopKModel<_>| over(model.clone(), 1, strategy.clone());
         for seed in 0..10 {
             let expected = outputs(&dense.clone().seed(seed), &joint);
             assert_eq!(outputs(&condensed(&all).seed(seed), &joint), expected);
@@ -172,7 +172,7 @@ fn the_same_seed_gives_the_same_tokens_where_the_top_holds_all() {
 #[test]
 fn a_sequence_does_not_depend_on_its_batch() {
     let joint = TabularJoint::random(3, 5, 0.7, 10).unwrap();
-    let plain = over(Condensing::new(wistful(&joint, 0.2), 3), 1, ExactSequential::default());
+    let plain = over(TopKModel::new(wistful(&joint, 0.2), 3), 1, ExactSequential::default());
     let hot = plain.clone().filter(Temperature::new(2.0).unwrap());
     let whole = plain.clone().filter(Penalty::new([1], 1.0).unwrap());
     let followed = plain.clone().unmasker(strategy::klass(Klass::default()));
@@ -190,22 +190,22 @@ fn a_sequence_does_not_depend_on_its_batch() {
 /// Answers rows with a flaw.
 struct Flawed<F>(TabularDenoiser, F);
 
-impl<F: Fn(&mut TopKRows) + Send + Sync> Denoiser for Flawed<F> {
+impl<F: Fn(&mut TopKArrays) + Send + Sync> Denoiser for Flawed<F> {
     fn vocabulary(&self) -> &Vocabulary {
         self.0.vocabulary()
     }
 
     fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        let Some(wanted) = request.condense() else { return self.0.forward(request) };
+        let Some(wanted) = request.top_k() else { return self.0.forward(request) };
         let (beliefs, state) = self.0.denoise(&request.canvases(), request.rows)?;
-        let mut summary = conjoint_testkit::condensing::summary(&beliefs, 2, wanted);
+        let mut summary = conjoint_testkit::top_k_model::summary(&beliefs, 2, wanted);
         (self.1)(&mut summary);
         let source = move |rows: &[usize]| {
             let logits: Vec<f32> = rows.iter().flat_map(|&n| beliefs.logits(n).to_vec()).collect();
             let logits = Array2::from_shape_vec((rows.len(), 6), logits).map_err(Error::model)?;
-            Ok(Beliefs::from_logits(logits))
+            Ok(DenseRows::from_logits(logits))
         };
-        Ok(Answer::new(Condensed::new(summary, wanted, 6, source)?, state))
+        Ok(Answer::new(TopKRows::new(summary, wanted, 6, source)?, state))
     }
 }
 
@@ -214,7 +214,7 @@ impl<F: Fn(&mut TopKRows) + Send + Sync> Denoiser for Flawed<F> {
 fn a_wrong_mass_is_another_law() {
     let joint = joint(11);
     let distance = |by: f32| {
-        let model = Flawed(oracle(&joint), move |summary: &mut TopKRows| summary.mass *= by);
+        let model = Flawed(oracle(&joint), move |summary: &mut TopKArrays| summary.mass *= by);
         joint.total_variation(&law(&over(model, 1, ExactSequential::default()), &joint))
     };
     assert!(distance(1.0) < ZERO);
@@ -227,12 +227,12 @@ fn what_is_wrong_with_a_row_is_named() {
     let canvas = blank(&joint);
     let model = |logit: f32| {
         let weight = if logit.is_nan() { 1.0 } else { 0.5 };
-        Flawed(wistful(&joint, weight), move |summary: &mut TopKRows| summary.mass.fill(logit))
+        Flawed(wistful(&joint, weight), move |summary: &mut TopKArrays| summary.mass.fill(logit))
     };
     // Nothing is wrong with the whole rows, so they serve.
     let generator = over(model(f32::NAN), 1, ExactSequential::default());
     assert!(joint.total_variation(&law(&generator, &joint)) < ZERO);
-    let banned = Condensing::new(oracle(&joint), 3);
+    let banned = TopKModel::new(oracle(&joint), 3);
     let generator = over(banned, 1, ExactSequential::default()).ban(0..6);
     let error = generator.run(vec![canvas], &mut ()).unwrap_err();
     assert!(matches!(error, Error::EmptyRow { sequence: 0, position: 0 }), "{error}");

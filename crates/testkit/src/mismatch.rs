@@ -9,7 +9,7 @@ use crate::Error;
 
 /// How two histories, the canvas after each step, come apart.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Parting {
+pub enum Mismatch {
     /// They do not.
     Never,
     /// In this step each reveals positions that the other does not, whose scores differ by at most `spread`.
@@ -31,17 +31,17 @@ pub enum Parting {
 ///
 /// # Errors
 /// The denoiser fails on the canvas before the step in which they part.
-pub fn parting(
+pub fn first_mismatch(
     denoiser: &dyn Denoiser,
     start: &Canvas,
     (ours, reference): (&[Vec<TokenId>], &[Vec<TokenId>]),
     score: impl Fn(&[f32]) -> f64,
-) -> Result<Parting, Error> {
+) -> Result<Mismatch, Error> {
     let both = || ours.iter().zip(reference);
     let Some(step) = both().position(|(ours, reference)| ours != reference) else {
         let step = ours.len().min(reference.len());
         let same = ours.len() == reference.len();
-        return Ok(if same { Parting::Never } else { Parting::Otherwise { step } });
+        return Ok(if same { Mismatch::Never } else { Mismatch::Otherwise { step } });
     };
     let before = if step == 0 { start.tokens() } else { &ours[step - 1] };
     let (ours, reference) = (&ours[step], &reference[step]);
@@ -50,11 +50,11 @@ pub fn parting(
     let differ = |&p: &usize| ours[p] != reference[p];
     let only_where = |&p: &usize| ours[p] == mask || reference[p] == mask;
     if ours.len() != reference.len() || masked(ours) != masked(reference) {
-        return Ok(Parting::Otherwise { step });
+        return Ok(Mismatch::Otherwise { step });
     }
     let positions: Vec<usize> = (0..ours.len()).filter(differ).collect();
     if !positions.iter().all(only_where) {
-        return Ok(Parting::Otherwise { step });
+        return Ok(Mismatch::Otherwise { step });
     }
     let canvas = Canvas::infill(before.to_vec(), mask)?;
     let rows: Vec<_> = positions.iter().map(|&position| RowId { sequence: 0, position }).collect();
@@ -62,7 +62,7 @@ pub fn parting(
     let scores: Vec<f64> = (0..rows.len()).map(|n| score(beliefs.logits(n))).collect();
     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let smallest = scores.iter().copied().fold(f64::INFINITY, f64::min);
-    Ok(Parting::Order { step, spread: largest - smallest })
+    Ok(Mismatch::Order { step, spread: largest - smallest })
 }
 
 #[cfg(test)]
@@ -82,18 +82,18 @@ mod tests {
             let [ours, reference] =
                 [ours, reference].map(|steps| steps.iter().map(|s| s.to_vec()).collect::<Vec<_>>());
             let p1 = |logits: &[f32]| RowStats::of(logits).unwrap().p1;
-            parting(&denoiser, &start, (&ours, &reference), p1).unwrap()
+            first_mismatch(&denoiser, &start, (&ours, &reference), p1).unwrap()
         };
         let left_first = [[0, mask], [0, 0]];
-        assert_eq!(part(&left_first, &left_first), Parting::Never);
-        let Parting::Order { step: 0, spread } = part(&left_first, &[[mask, 0], [0, 0]]) else {
+        assert_eq!(part(&left_first, &left_first), Mismatch::Never);
+        let Mismatch::Order { step: 0, spread } = part(&left_first, &[[mask, 0], [0, 0]]) else {
             panic!("they part in the first step")
         };
         assert!((spread - 0.1).abs() < 1e-6);
         for (other, step) in [([[1, mask], [1, 0]], 0), ([[0, mask], [0, 1]], 1)] {
-            assert_eq!(part(&left_first, &other), Parting::Otherwise { step });
+            assert_eq!(part(&left_first, &other), Mismatch::Otherwise { step });
         }
-        assert_eq!(part(&left_first, &[[0, 0]]), Parting::Otherwise { step: 0 });
-        assert_eq!(part(&left_first, &left_first[..1]), Parting::Otherwise { step: 1 });
+        assert_eq!(part(&left_first, &[[0, 0]]), Mismatch::Otherwise { step: 0 });
+        assert_eq!(part(&left_first, &left_first[..1]), Mismatch::Otherwise { step: 1 });
     }
 }

@@ -1,9 +1,9 @@
 use conjoint_train::TrainError;
 
-use crate::flag::BadFlag;
+use crate::flag::InvalidArgument;
 
 /// Names the flag behind what the trainer refused.
-pub fn blame(error: TrainError) -> anyhow::Error {
+pub fn with_flag(error: TrainError) -> anyhow::Error {
     let (flag, value) = match &error {
         TrainError::Invalid { name, got, .. } => match flag(name) {
             Some(flag) => (flag, got.clone()),
@@ -16,7 +16,7 @@ pub fn blame(error: TrainError) -> anyhow::Error {
         }
         _ => return error.into(),
     };
-    BadFlag::new(flag, value, error).into()
+    InvalidArgument::new(flag, value, error).into()
 }
 
 /// The flag that sets an option of the trainer.

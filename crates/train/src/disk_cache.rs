@@ -23,7 +23,7 @@ const SYNC_EVERY: u64 = 64;
 ///
 /// An answer takes T · D · 4 bytes. A state of Dream-7B at T = 128 is 1.8 MB, so that a file of 1 TB holds the
 /// states of some 4,000 trajectories; the small models that options are tried on fit whole.
-pub struct Kept<T> {
+pub struct CachedTeacher<T> {
     teacher: T,
     path: PathBuf,
     database: Database,
@@ -31,13 +31,13 @@ pub struct Kept<T> {
     writes: AtomicU64,
 }
 
-impl<T: Teacher> Kept<T> {
+impl<T: Teacher> CachedTeacher<T> {
     /// Keeps up to `bytes` of the answers of `teacher`, the model called `model`, in the file `path`; what the file
     /// holds already is not asked for again. Once full, it keeps what it has.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Kept`] if the file is no such database, is open in another process, or cannot be written, and
+    /// [`TrainError::TeacherCache`] if the file is no such database, is open in another process, or cannot be written, and
     /// [`TrainError::OtherAnswers`] if its answers are another model's.
     pub fn open(teacher: T, path: &Path, model: &str, bytes: u64) -> Result<Self, TrainError> {
         let (database, found) = about(path, model).map_err(|source| failed(path, source))?;
@@ -92,7 +92,7 @@ fn about(path: &Path, model: &str) -> Result<(Database, String), redb::Error> {
 }
 
 fn failed(path: &Path, source: redb::Error) -> TrainError {
-    TrainError::Kept { path: path.to_owned(), source: Box::new(source) }
+    TrainError::TeacherCache { path: path.to_owned(), source: Box::new(source) }
 }
 
 fn key(row: &[i64]) -> Vec<u8> {
@@ -104,7 +104,7 @@ fn numbers(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(number).collect()
 }
 
-impl<T: Teacher> Teacher for Kept<T> {
+impl<T: Teacher> Teacher for CachedTeacher<T> {
     fn hidden(&self, ids: &[i64], _: usize, length: usize) -> Result<Vec<f32>, TrainError> {
         let rows: Vec<&[i64]> = ids.chunks(length.max(1)).collect();
         let failed = |source| failed(&self.path, source);
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::teacher::tests::Mirror;
 
-    fn asked(kept: &Kept<Mirror>, ids: &[i64]) -> usize {
+    fn asked(kept: &CachedTeacher<Mirror>, ids: &[i64]) -> usize {
         let answer = kept.hidden(ids, ids.len() / 2, 2).unwrap();
         assert_eq!(answer, Mirror::default().hidden(ids, 0, 2).unwrap());
         kept.teacher.count()
@@ -134,7 +134,7 @@ mod tests {
     fn the_next_run_asks_for_nothing_that_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("answers.redb");
-        let open = || Kept::open(Mirror::default(), &path, "tiny", 1 << 20).unwrap();
+        let open = || CachedTeacher::open(Mirror::default(), &path, "tiny", 1 << 20).unwrap();
         let first = open();
         assert_eq!((asked(&first, &[1, 2, 3, 4]), asked(&first, &[3, 4, 1, 2])), (2, 2));
         // The second write is one of those that need not outlast a loss of power.
@@ -149,7 +149,8 @@ mod tests {
     fn a_full_file_keeps_what_it_has() {
         let dir = tempfile::tempdir().unwrap();
         // Room for the four numbers of one row.
-        let kept = Kept::open(Mirror::default(), &dir.path().join("a"), "tiny", 16).unwrap();
+        let kept =
+            CachedTeacher::open(Mirror::default(), &dir.path().join("a"), "tiny", 16).unwrap();
         assert_eq!(asked(&kept, &[1, 2, 3, 4]), 2);
         assert_eq!(asked(&kept, &[1, 2, 3, 4]), 3);
     }
@@ -158,10 +159,11 @@ mod tests {
     fn files_that_do_not_fit_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("answers.redb");
-        let open = |path: &Path, model: &str| Kept::open(Mirror::default(), path, model, 1 << 20);
+        let open =
+            |path: &Path, model: &str| CachedTeacher::open(Mirror::default(), path, model, 1 << 20);
         let first = open(&path, "tiny").unwrap();
         let twice = open(&path, "tiny").err().unwrap();
-        assert!(matches!(twice, TrainError::Kept { .. }), "{twice}");
+        assert!(matches!(twice, TrainError::TeacherCache { .. }), "{twice}");
         drop(first);
         let other = open(&path, "large").err().unwrap();
         assert!(matches!(&other, TrainError::OtherAnswers { old, .. } if old == "tiny"), "{other}");

@@ -1,7 +1,7 @@
-use super::Condensed;
+use super::TopKRows;
 use crate::{Canvas, RowStats, TokenId};
 
-/// A condensed row being filtered: its top, and what is known of the rest.
+/// A top-K row being filtered: its top, and what is known of the rest.
 ///
 /// A filter that cannot tell from this what it would do to the whole row answers false, and the row is
 /// then fetched and filtered whole.
@@ -10,7 +10,7 @@ pub struct TopRow<'a> {
     pub position: usize,
     /// The sequence as it stands.
     pub canvas: &'a Canvas,
-    rows: &'a Condensed,
+    rows: &'a TopKRows,
     row: usize,
     memory: &'a mut TopMemory,
     /// What the logits have been divided by.
@@ -40,7 +40,7 @@ struct Rest {
 
 impl<'a> TopRow<'a> {
     pub(crate) fn new(
-        rows: &'a Condensed,
+        rows: &'a TopKRows,
         row: usize,
         (position, canvas): (usize, &'a Canvas),
         memory: &'a mut TopMemory,

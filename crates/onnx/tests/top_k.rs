@@ -1,29 +1,29 @@
-//! The condensed head: right numbers, the same tokens, a small part of the bytes.
+//! The top-K head: right numbers, the same tokens, a small part of the bytes.
 
 mod common;
 
 use std::sync::Arc;
 
 use common::{ENCODERS, OPERATORS, all_rows, fixture, max_difference};
-use conjoint_core::condensed::{Condensed, Rows, TopKRequest, TopKRows};
-use conjoint_core::denoiser::{Form, Request, Shown};
+use conjoint_core::denoiser::{Form, Request, SequenceInput};
 use conjoint_core::draw::Argmax;
 use conjoint_core::filter::{Filter, Temperature, TopK, TopP};
 use conjoint_core::schedule::TokensPerStep;
 use conjoint_core::strategy::Strategy;
+use conjoint_core::top_k_rows::{Rows, TopKArrays, TopKRequest, TopKRows};
 use conjoint_core::unmasker::{Confidence, LearnedJoint};
-use conjoint_core::{Beliefs, Canvas, Denoiser, Generator, Output, RowId, SamplerLayer, State};
+use conjoint_core::{Canvas, Denoiser, DenseRows, Generator, Output, RowId, SamplerLayer, State};
 use conjoint_export::{ExportOptions, Manifest, Operators, export};
 use conjoint_onnx::{
-    Error, ExecutionProvider, HeadChoice, OnnxDenoiser, OnnxOptions, Spent, runtime,
+    Error, ExecutionProvider, HeadChoice, OnnxDenoiser, OnnxOptions, RuntimeStats, runtime,
 };
-use conjoint_testkit::{condensing::summary, conformance};
+use conjoint_testkit::{conformance, top_k_model::summary};
 use tempfile::TempDir;
 
 /// Sums of exponentials in float32, against the definition in float64.
 const ROUNDING: f32 = 2e-5;
 
-/// A fixture, exported with a condensed head of K tokens, opened with one head and with the other.
+/// A fixture, exported with a top-K head of K tokens, opened with one head and with the other.
 fn both(name: &str, k: usize, operators: Operators) -> (TempDir, [Arc<OnnxDenoiser>; 2]) {
     let folder = tempfile::tempdir().unwrap();
     let sampler = (name == "dream-tiny").then(|| fixture("adjust-dream-tiny"));
@@ -31,7 +31,7 @@ fn both(name: &str, k: usize, operators: Operators) -> (TempDir, [Arc<OnnxDenois
     let options = ExportOptions::new(fixture(name));
     export(&ExportOptions { sampler, out, head_top, operators, ..options }).unwrap();
     let open = |head| Arc::new(open(&folder, head).unwrap());
-    let models = [HeadChoice::Dense, HeadChoice::Condensed].map(open);
+    let models = [HeadChoice::Dense, HeadChoice::TopK].map(open);
     (folder, models)
 }
 
@@ -52,30 +52,30 @@ fn canvases(model: &OnnxDenoiser) -> Vec<Canvas> {
 /// What the generator wants of rows behind these filters.
 fn wanted() -> TopKRequest {
     let mut wanted = TopKRequest::default();
-    assert!(Temperature::new(0.6).unwrap().condense(&mut wanted));
+    assert!(Temperature::new(0.6).unwrap().request_top_k(&mut wanted));
     [3, 90].into_iter().for_each(|token| wanted.token(token));
     wanted
 }
 
 /// The rows of a forward that may answer condensed ones, and its state.
 fn by_top(model: &OnnxDenoiser, batch: &[&Canvas], rows: &[RowId]) -> (Rows, State) {
-    let (shown, wanted) = (Shown::once(batch), wanted());
+    let (shown, wanted) = (SequenceInput::stateless_batch(batch), wanted());
     let request = Request { form: Form::TopK(&wanted), ..Request::new(&shown, rows) };
     let answer = model.forward(&request).unwrap();
     (answer.rows, answer.state)
 }
 
-fn condensed(rows: Rows) -> Box<Condensed> {
+fn condensed(rows: Rows) -> Box<TopKRows> {
     match rows {
-        Rows::Condensed(condensed) => condensed,
+        Rows::TopK(condensed) => condensed,
         Rows::Dense(_) => panic!("dense rows"),
     }
 }
 
-/// Asserts that condensed rows are those of `beliefs`.
-fn assert_condensed(what: &str, rows: &Condensed, beliefs: &Beliefs, k: usize) {
+/// Asserts that top-K rows are those of `dense_rows`.
+fn assert_condensed(what: &str, rows: &TopKRows, beliefs: &DenseRows, k: usize) {
     let wanted = wanted();
-    let TopKRows { top, ids, asked, mass, entropy } = summary(beliefs, k, &wanted);
+    let TopKArrays { top, ids, asked, mass, entropy } = summary(beliefs, k, &wanted);
     assert_eq!(rows.rows(), beliefs.rows(), "{what}");
     for row in 0..beliefs.rows() {
         let (logits, tokens): (Vec<f32>, Vec<u32>) = rows.top(row).unzip();
@@ -135,7 +135,7 @@ fn the_sampler_layer() {
     let some: Vec<_> = rows.iter().copied().filter(|row| row.sequence != 1).collect();
     let refined = layers[0].refine(&mut state, &batch, &some).unwrap();
     let mut pass = |rows: &[RowId]| {
-        let (shown, wanted) = (Shown::once(&batch), wanted());
+        let (shown, wanted) = (SequenceInput::stateless_batch(&batch), wanted());
         let request = Request { form: Form::TopK(&wanted), ..Request::new(&shown, rows) };
         layers[1].pass(&mut condensed_state, &request).unwrap()
     };
@@ -161,7 +161,7 @@ fn the_same_tokens_where_the_top_holds_all() {
                 .map(|strategy| generator.clone().unmasker(strategy))
         });
         let [dense, condensed] = generators;
-        let before = models[1].spent();
+        let before = models[1].stats();
         for (dense, condensed) in dense.into_iter().zip(condensed) {
             for seed in 0..4 {
                 let [dense, condensed] =
@@ -181,7 +181,7 @@ fn the_same_tokens_where_the_top_holds_all() {
                 }
             }
         }
-        assert_eq!((models[1].spent() - before).fetches.calls, 0, "K {k}");
+        assert_eq!((models[1].stats() - before).fetches.calls, 0, "K {k}");
     }
 }
 
@@ -191,15 +191,15 @@ fn bytes_are_counted() {
     const K: usize = 7;
     let (_folder, models) = both("dream-tiny", K, OPERATORS[0]);
     let vocabulary = models[0].vocabulary().size();
-    let spent = |model: &Arc<OnnxDenoiser>, argmax: bool| -> Spent {
+    let spent = |model: &Arc<OnnxDenoiser>, argmax: bool| -> RuntimeStats {
         let layer = LearnedJoint::new(model.sampler_layer().unwrap());
         let generator = Generator::new(model.clone()).unmasker(layer);
         let generator = generator.schedule(TokensPerStep::new(2).unwrap());
         let generator = if argmax { generator.draw(Argmax) } else { generator };
-        let before = model.spent();
+        let before = model.stats();
         let canvas = Canvas::unconditional(6, model.vocabulary().mask()).unwrap();
         generator.run(vec![canvas], &mut ()).unwrap();
-        model.spent() - before
+        model.stats() - before
     };
     // Forwards see 6, 4 and 2 masked positions, passes 5, 3 and 1.
     let (forwards, passes) = (12, 9);
@@ -240,7 +240,7 @@ fn which_head_is_opened() {
     assert_eq!(Manifest::read(folder.path()).unwrap().graphs.head_top, None);
     assert!(!folder.path().join("head-top.onnx").exists());
     assert!(!is_condensed(&open(&folder, HeadChoice::Auto).unwrap()));
-    let error = open(&folder, HeadChoice::Condensed).err().unwrap();
-    assert!(matches!(error, Error::NoCondensedHead { .. }), "{error}");
+    let error = open(&folder, HeadChoice::TopK).err().unwrap();
+    assert!(matches!(error, Error::NoTopKHead { .. }), "{error}");
     assert!(error.to_string().contains("export --head-top"), "{error}");
 }

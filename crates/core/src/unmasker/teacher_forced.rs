@@ -12,12 +12,12 @@ use crate::{Error, Order, TokenId};
 /// Σₛ ln p is the log-probability of that, and π is the path along which a text that the model did
 /// not write is looked at as if it had.
 #[derive(Clone)]
-pub struct Retold {
+pub struct TeacherForced {
     tokens: Arc<[TokenId]>,
     order: Option<Arc<dyn Order>>,
 }
 
-impl Retold {
+impl TeacherForced {
     /// Reveals these tokens \[T\], given ones included, lowest entropy first.
     pub fn new(tokens: impl Into<Arc<[TokenId]>>) -> Self {
         Self { tokens: tokens.into(), order: None }
@@ -30,7 +30,7 @@ impl Retold {
     }
 }
 
-impl Unmasker for Retold {
+impl Unmasker for TeacherForced {
     /// # Errors
     /// [`Error::IllegalMove`] at a position for which there is no token, and [`Error::UnknownToken`].
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {

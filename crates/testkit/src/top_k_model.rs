@@ -1,37 +1,37 @@
-//! A model and a sampler layer that answer condensed rows, made of ones that answer dense rows.
+//! A model and a sampler layer that answer top-K rows, made of ones that answer dense rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use conjoint_core::condensed::{Condensed, Rows, TopKRequest, TopKRows};
 use conjoint_core::denoiser::{Answer, Form, Request};
+use conjoint_core::top_k_rows::{Rows, TopKArrays, TopKRequest, TopKRows};
 use conjoint_core::{
-    Beliefs, Denoiser, Error as CoreError, SamplerLayer, State, TokenId, Vocabulary,
+    Denoiser, DenseRows, Error as CoreError, SamplerLayer, State, TokenId, Vocabulary,
 };
 use ndarray::Array2;
 
 /// Answers the rows of a model, or of a sampler layer, condensed to their K most probable tokens, by the
-/// definition and in float64: what a condensed head has to compute.
+/// definition and in float64: what a top-K head has to compute.
 ///
 /// Whoever asks for dense rows is given those.
 ///
 /// ```
 /// use conjoint_core::{Canvas, Generator};
-/// use conjoint_testkit::{Condensing, TabularDenoiser, TabularJoint, exact_law};
+/// use conjoint_testkit::{TopKModel, TabularDenoiser, TabularJoint, exact_law};
 /// let joint = TabularJoint::random(2, 5, 1.0, 7)?;
-/// let model = Condensing::new(TabularDenoiser::new(joint.clone())?, 2);
+/// let model = TopKModel::new(TabularDenoiser::new(joint.clone())?, 2);
 /// let law = exact_law(&Generator::new(model), &Canvas::unconditional(2, joint.mask())?)?;
 /// assert!(joint.total_variation(&law) < 1e-6);
 /// # Ok::<(), conjoint_testkit::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Condensing<M> {
+pub struct TopKModel<M> {
     inner: M,
     k: usize,
     fetched: Arc<AtomicUsize>,
 }
 
-impl<M> Condensing<M> {
+impl<M> TopKModel<M> {
     /// Condenses to K tokens, at least 2 and at most the vocabulary.
     pub fn new(inner: M, k: usize) -> Self {
         Self { inner, k, fetched: Arc::default() }
@@ -43,28 +43,28 @@ impl<M> Condensing<M> {
     }
 
     fn condensed(&self, rows: Rows, request: &Request<'_>) -> Result<Rows, CoreError> {
-        let Some(wanted) = request.condense() else { return Ok(rows) };
+        let Some(wanted) = request.top_k() else { return Ok(rows) };
         let fetched = self.fetched.clone();
-        condensed_rows(rows.into_dense()?, wanted, self.k, move |rows| {
+        top_k_rows(rows.into_dense()?, wanted, self.k, move |rows| {
             fetched.fetch_add(rows, Ordering::Relaxed);
         })
     }
 }
 
 /// Dense rows in the form of a request, condensed to `k` tokens if that will do.
-pub(crate) fn condense(
-    beliefs: Beliefs,
+pub(crate) fn to_top_k(
+    beliefs: DenseRows,
     request: &Request<'_>,
     k: usize,
 ) -> Result<Rows, CoreError> {
-    match request.condense() {
+    match request.top_k() {
         None => Ok(beliefs.into()),
-        Some(wanted) => condensed_rows(beliefs, wanted, k, |_| {}),
+        Some(wanted) => top_k_rows(beliefs, wanted, k, |_| {}),
     }
 }
 
-fn condensed_rows(
-    beliefs: Beliefs,
+fn top_k_rows(
+    beliefs: DenseRows,
     wanted: &TopKRequest,
     k: usize,
     fetched: impl Fn(usize) + Send + 'static,
@@ -78,12 +78,12 @@ fn condensed_rows(
         fetched(rows.len());
         let logits = rows.iter().flat_map(|&row| beliefs.logits(row).to_vec()).collect();
         let logits = Array2::from_shape_vec((rows.len(), vocabulary), logits);
-        logits.map(Beliefs::from_logits).map_err(CoreError::model)
+        logits.map(DenseRows::from_logits).map_err(CoreError::model)
     };
-    Condensed::new(summary, wanted, vocabulary, source).map(Rows::from)
+    TopKRows::new(summary, wanted, vocabulary, source).map(Rows::from)
 }
 
-impl<D: Denoiser> Denoiser for Condensing<D> {
+impl<D: Denoiser> Denoiser for TopKModel<D> {
     fn vocabulary(&self) -> &Vocabulary {
         self.inner.vocabulary()
     }
@@ -103,7 +103,7 @@ impl<D: Denoiser> Denoiser for Condensing<D> {
     }
 }
 
-impl<S: SamplerLayer> SamplerLayer for Condensing<S> {
+impl<S: SamplerLayer> SamplerLayer for TopKModel<S> {
     fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, CoreError> {
         let dense = Request { form: Form::Dense, ..*request };
         self.condensed(self.inner.pass(state, &dense)?, request)
@@ -111,7 +111,7 @@ impl<S: SamplerLayer> SamplerLayer for Condensing<S> {
 }
 
 /// The summary of dense rows by its definition, in float64: their K most probable tokens, and what is wanted beside.
-pub fn summary(beliefs: &Beliefs, k: usize, wanted: &TopKRequest) -> TopKRows {
+pub fn summary(beliefs: &DenseRows, k: usize, wanted: &TopKRequest) -> TopKArrays {
     let n = beliefs.rows();
     let mut top = Array2::zeros((n, k));
     let mut ids = Array2::zeros((n, k));
@@ -137,5 +137,5 @@ pub fn summary(beliefs: &Beliefs, k: usize, wanted: &TopKRequest) -> TopKRows {
             entropy[(at, row)] = (sum.ln() - weighted / sum) as f32;
         }
     }
-    TopKRows { top, ids, asked, mass, entropy }
+    TopKArrays { top, ids, asked, mass, entropy }
 }
