@@ -1,13 +1,13 @@
 //! Python functions and an assertion that holds: `def f(x): return x*3⏎assert f(4)==12`.
 //!
-//! A parameter and a constant are added, subtracted or multiplied, in either order; constants and
-//! arguments are 2 to 9, and a difference is never negative.
+//! The function adds, subtracts or multiplies its parameter and a constant, in either order. Constants and arguments are
+//! 2 to 9. Generated differences are not negative.
 
 use rand::{Rng, RngExt};
 
 use crate::{
-    Flaw,
     cursor::{Cursor, Spot},
+    flaw::Flaw,
     lexicon::pick,
 };
 
@@ -43,14 +43,14 @@ pub(crate) fn check(body: &str) -> Result<(), Flaw> {
     Program::parse(body)?.judge()
 }
 
-/// A program as it was read, its names and numbers not yet compared.
+/// A parsed program, before the check.
 struct Program {
     defined: Spot<&'static str>,
     parameter: Spot<&'static str>,
     used: Spot<&'static str>,
     operator: &'static str,
     constant: Spot<u32>,
-    /// Whether the parameter stands left of the operator.
+    /// Whether the parameter is the left operand.
     parameter_first: bool,
     called: Spot<&'static str>,
     argument: Spot<u32>,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_demanded_first() {
+    fn the_form_is_checked_first() {
         for (body, at, expected) in [
             ("def x(f): return f*3\nassert x(4)==12", 4, "a function name"),
             ("def f(x): return x/3\nassert f(6)==2", 18, "+, - or *"),

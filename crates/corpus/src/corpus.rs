@@ -1,15 +1,15 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Domain, Error, Text, lexicon::pick};
+use crate::{domain::Domain, error::Error, lexicon::pick, text::Text};
 
-/// The most characters a generated body has: with its tag and one end token it fills 48 positions.
+/// The largest number of characters in a generated body. With its tag and one end token, such a body fills 48 positions.
 pub const MAX_LEN: usize = 46;
 
-/// An endless sequence of texts, each of them right, in domains drawn uniformly.
+/// An unlimited sequence of right texts, in domains that are drawn uniformly.
 ///
-/// A text depends on the seed, the domains and its index alone: index `i` is drawn from stream `i` of a
-/// ChaCha8 generator, so texts can be asked for in any order and are the same on every machine.
+/// A text depends only on the seed, the domains and its index: text `i` is drawn from stream `i` of a ChaCha8 generator.
+/// Texts can be generated in any order, and are the same on every machine.
 ///
 /// ```
 /// use conjoint_corpus::{Corpus, Domain};
@@ -27,11 +27,12 @@ pub struct Corpus {
 
 impl Corpus {
     /// A corpus of all domains. Different seeds give independent corpora.
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, domains: Domain::ALL.to_vec() }
     }
 
-    /// Draws from these domains only; one named twice is drawn twice as often.
+    /// Draws from these domains only. A domain that is listed twice is drawn twice as often.
     ///
     /// # Errors
     ///
@@ -44,7 +45,8 @@ impl Corpus {
         Ok(self)
     }
 
-    /// The text at `index`.
+    /// Generates the text at `index`.
+    #[must_use]
     pub fn text(&self, index: u64) -> Text {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(index);
@@ -52,7 +54,7 @@ impl Corpus {
         Text { domain, body: short_body(domain, &mut rng) }
     }
 
-    /// The texts at these indices, in order; `texts(0..)` never ends.
+    /// Generates the texts at these indices, in order. `texts(0..)` is unlimited.
     pub fn texts<I>(&self, indices: I) -> impl Iterator<Item = Text>
     where
         I: IntoIterator<Item = u64>,
@@ -60,13 +62,13 @@ impl Corpus {
         indices.into_iter().map(|index| self.text(index))
     }
 
-    /// Every character a body may contain, in the order of their codes; tags are not included.
+    /// The characters of bodies, without those of tags, sorted by code.
     pub fn alphabet() -> &'static str {
         "\n ()*+-.0123456789:=>abcdefghijklmnopqrstuvwxyz"
     }
 }
 
-/// Draws bodies until one is short enough. Only stories ever need a second draw, one in three of them.
+/// Draws bodies until one is short enough. Only stories need further draws: one in three.
 fn short_body<R: Rng + ?Sized>(domain: Domain, rng: &mut R) -> String {
     loop {
         let body = domain.generate(rng);
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alphabet_is_what_the_texts_use() {
+    fn the_alphabet_equals_the_characters_of_the_texts() {
         let used: BTreeSet<char> = Corpus::new(1)
             .texts(0..20_000)
             .flat_map(|text| text.body.chars().collect::<Vec<_>>())
@@ -102,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_domains_asked_for_are_drawn() {
+    fn only_the_given_domains_are_drawn() {
         let corpus = Corpus::new(3).with_domains(&[Domain::Code]).unwrap();
         assert!(corpus.texts(0..100).all(|text| text.domain == Domain::Code));
         assert_eq!(Corpus::new(3).with_domains(&[]), Err(Error::NoDomain));
     }
 
     #[test]
-    fn seeds_and_indices_matter() {
+    fn texts_depend_on_seed_and_index() {
         let first = |seed| Corpus::new(seed).texts(0..20).collect::<Vec<_>>();
         assert_eq!(first(4), first(4));
         assert_ne!(first(4), first(5));

@@ -1,31 +1,33 @@
+//! Parsing of bodies from left to right.
+
 use crate::{
-    Flaw,
+    flaw::Flaw,
     lexicon::{Number, stem},
 };
 
-/// A piece of a body and where it stands.
+/// A parsed value and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spot<T> {
     /// Byte position in the body.
     pub(crate) at: usize,
-    /// What was read there.
+    /// The parsed value.
     pub(crate) value: T,
 }
 
 impl Spot<&str> {
-    /// Demands that this word be `expected`.
+    /// Checks that this word is `expected`.
     pub(crate) fn agree(&self, expected: &str) -> Result<(), Flaw> {
         if self.value == expected { Ok(()) } else { Err(self.disagreement(expected)) }
     }
 
-    /// The flaw of having this word where `expected` belongs.
+    /// The flaw of this word in place of `expected`.
     pub(crate) fn disagreement(&self, expected: impl Into<String>) -> Flaw {
         Flaw::Disagreement { at: self.at, word: self.value.into(), expected: expected.into() }
     }
 }
 
 impl Spot<(&str, Number)> {
-    /// Demands that this noun, in its number, be `expected`.
+    /// Checks that this noun, in its number, is `expected`.
     pub(crate) fn reads(&self, expected: &str) -> Result<(), Flaw> {
         let (stem, number) = self.value;
         Spot { at: self.at, value: number.noun(stem).as_str() }.agree(expected)
@@ -33,7 +35,7 @@ impl Spot<(&str, Number)> {
 }
 
 impl Spot<u32> {
-    /// Demands that this number be in `low..=high`.
+    /// Checks that this number is in `low..=high`.
     pub(crate) fn within(&self, low: u32, high: u32) -> Result<(), Flaw> {
         if (low..=high).contains(&self.value) {
             Ok(())
@@ -42,15 +44,15 @@ impl Spot<u32> {
         }
     }
 
-    /// Demands that this number be `expected`, which stands earlier in the text.
+    /// Checks that this number repeats `expected`, an earlier number of the text.
     pub(crate) fn repeats(&self, expected: u32) -> Result<(), Flaw> {
         Spot { at: self.at, value: self.value.to_string().as_str() }.agree(&expected.to_string())
     }
 }
 
-/// Reads a body from left to right.
+/// A position in a body that is parsed from left to right.
 ///
-/// It moves over ASCII only, so that it always stands between two characters.
+/// It only moves past ASCII, so that it is always on a character boundary.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
     body: &'a str,
@@ -62,12 +64,12 @@ impl<'a> Cursor<'a> {
         Self { body, at: 0 }
     }
 
-    /// The flaw of not finding `expected` here.
+    /// The flaw of a missing `expected` at this position.
     pub(crate) fn unparsed(&self, expected: &'static str) -> Flaw {
         Flaw::Unparsed { at: self.at, expected }
     }
 
-    /// Moves past `literal`, if it comes next.
+    /// Moves past `literal` if it is next, and returns whether it was.
     pub(crate) fn skip(&mut self, literal: &str) -> bool {
         let found = self.rest().starts_with(literal);
         if found {
@@ -76,12 +78,12 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Moves past `literal`, which must come next.
+    /// Moves past `literal`, which must be next.
     pub(crate) fn literal(&mut self, literal: &'static str) -> Result<(), Flaw> {
         if self.skip(literal) { Ok(()) } else { Err(self.unparsed(literal)) }
     }
 
-    /// Reads the first of `symbols` that comes next.
+    /// Parses one of `symbols`.
     pub(crate) fn symbol(
         &mut self,
         symbols: &[&'static str],
@@ -92,12 +94,12 @@ impl<'a> Cursor<'a> {
         found.map(|value| Spot { at, value }).ok_or_else(|| self.unparsed(expected))
     }
 
-    /// Demands that nothing is left.
+    /// Checks that the body ends here.
     pub(crate) fn end(&self) -> Result<(), Flaw> {
         if self.rest().is_empty() { Ok(()) } else { Err(self.unparsed("the end")) }
     }
 
-    /// Reads a whole word that `read` understands, and gives what it makes of it.
+    /// Parses a whole word with `read`.
     pub(crate) fn word<T>(
         &mut self,
         expected: &'static str,
@@ -106,7 +108,7 @@ impl<'a> Cursor<'a> {
         self.run(|byte| byte.is_ascii_lowercase(), expected, read)
     }
 
-    /// Reads a word of `table`.
+    /// Parses a word of `table`.
     pub(crate) fn entry(
         &mut self,
         table: &[&'static str],
@@ -115,7 +117,7 @@ impl<'a> Cursor<'a> {
         self.word(expected, |word| table.iter().copied().find(|&entry| entry == word))
     }
 
-    /// Reads a noun of `table` and its number.
+    /// Parses a noun of `table`, in either number.
     pub(crate) fn noun(
         &mut self,
         table: &[&'static str],
@@ -127,7 +129,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads a whole number of at most three digits, written without leading zeros.
+    /// Parses a whole number of at most three digits, without leading zeros.
     pub(crate) fn number(&mut self) -> Result<Spot<u32>, Flaw> {
         self.run(
             |byte| byte.is_ascii_digit(),
@@ -139,7 +141,7 @@ impl<'a> Cursor<'a> {
         )
     }
 
-    /// Reads the longest run of ASCII bytes of one `class`.
+    /// Parses the longest run of ASCII bytes of one `class` with `read`.
     fn run<T>(
         &mut self,
         class: impl Fn(u8) -> bool,
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_from_left_to_right() {
+    fn a_body_is_parsed_from_left_to_right() {
         let mut cursor = Cursor::new("two hats: 10");
         assert_eq!(cursor.entry(&["one", "two"], "a count"), Ok(Spot { at: 0, value: "two" }));
         assert!(!cursor.skip(":"));
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_one_way() {
+    fn numbers_have_one_spelling() {
         for (digits, value) in [("0", 0), ("7", 7), ("999", 999)] {
             assert_eq!(Cursor::new(digits).number(), Ok(Spot { at: 0, value }));
         }
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_whole() {
+    fn words_are_parsed_whole() {
         let flaw = Flaw::Unparsed { at: 0, expected: "a name" };
         for word in ["an", "anna", "Ann", "änn", ""] {
             assert_eq!(Cursor::new(word).entry(&["ann"], "a name"), Err(flaw.clone()));

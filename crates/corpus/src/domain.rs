@@ -2,18 +2,18 @@ use std::{fmt, str::FromStr};
 
 use rand::Rng;
 
-use crate::{Error, Flaw, code, list, math, story};
+use crate::{code, error::Error, flaw::Flaw, list, math, story};
 
-/// A kind of text.
+/// A domain of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Domain {
     /// Two sentences whose articles, numbers and pronouns agree.
     Story,
-    /// An arithmetic word problem with its worked answer.
+    /// An arithmetic word problem with its answer.
     Math,
     /// A Python function and an assertion about it that holds.
     Code,
-    /// A list of names and what a task makes of it.
+    /// A task on a list of names, with its answer.
     List,
 }
 
@@ -21,7 +21,7 @@ impl Domain {
     /// Every domain.
     pub const ALL: [Self; 4] = [Self::Story, Self::Math, Self::Code, Self::List];
 
-    /// The mark a text of this domain begins with, `<story>` say; meant to be one token.
+    /// The tag at the start of a text of this domain, such as `<story>`. Tokenizers should map it to one token.
     pub fn tag(self) -> &'static str {
         match self {
             Self::Story => "<story>",
@@ -43,7 +43,7 @@ impl Domain {
 }
 
 impl fmt::Display for Domain {
-    /// Writes the name, `story` say.
+    /// Writes the name, such as `story`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.tag().trim_matches(['<', '>']))
     }
@@ -52,11 +52,11 @@ impl fmt::Display for Domain {
 impl FromStr for Domain {
     type Err = Error;
 
-    /// Reads the name, `story` say.
+    /// Parses the name, such as `story`.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownDomain`] for anything but the four names.
+    /// [`Error::UnknownDomain`] if `name` is not one of the four names.
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL
             .into_iter()
@@ -65,11 +65,11 @@ impl FromStr for Domain {
     }
 }
 
-/// Decides whether `body`, a text without its tag, is right in `domain`.
+/// Checks whether `body`, a text without its tag, is right in `domain`.
 ///
-/// The whole body must have the domain's form and be right in every detail: a body passes if and only if
-/// the domain's generator can write it, save that the generator's texts are short
-/// (see [`MAX_LEN`](crate::MAX_LEN)). Any string may be asked about.
+/// The whole body must have the domain's form and be right in every detail. A body passes if and only if the domain's
+/// generator can write it, except that the generator's texts are short (see [`MAX_LEN`](crate::MAX_LEN)). `body` may be
+/// any string.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back() {
+    fn names_round_trip() {
         for domain in Domain::ALL {
             assert_eq!(domain.to_string().parse(), Ok(domain));
             assert_eq!(domain.tag(), format!("<{domain}>"));

@@ -1,22 +1,22 @@
 use thiserror::Error;
 
-/// Why a corpus could not be set up, or a tagged text not be read.
+/// An error of this crate.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A corpus was asked for with no domain to draw from.
-    #[error("a corpus needs at least one domain: name some of story, math, code, list")]
+    /// The list of domains is empty.
+    #[error("a corpus needs at least one domain of story, math, code and list")]
     NoDomain,
-    /// A domain's name was not recognised.
-    #[error("no domain is called {got:?}: use story, math, code or list")]
+    /// A name is not that of a domain.
+    #[error("unknown domain {got:?}: expected story, math, code or list")]
     UnknownDomain {
-        /// The name given.
+        /// The given name.
         got: String,
     },
-    /// A text did not begin with a domain's tag.
-    #[error("{got:?} begins with no tag: expected <story>, <math>, <code> or <list>")]
+    /// A text does not begin with a domain's tag.
+    #[error("{got:?} does not begin with a tag: expected <story>, <math>, <code> or <list>")]
     NoTag {
-        /// The text given.
+        /// The given text.
         got: String,
     },
 }

@@ -1,8 +1,8 @@
 use thiserror::Error;
 
-/// The first thing wrong with a text's body.
+/// The first mistake in a text's body.
 ///
-/// A body is parsed as a whole before it is judged, so [`Flaw::Unparsed`] takes precedence over all others.
+/// A body is parsed as a whole before its words are compared, so that [`Flaw::Unparsed`] takes precedence.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Flaw {
@@ -11,20 +11,20 @@ pub enum Flaw {
     Unparsed {
         /// Byte position in the body.
         at: usize,
-        /// What would have been right there: the text itself, or its description.
+        /// The expected text, or a description of it.
         expected: &'static str,
     },
-    /// A word does not fit the words it depends on.
+    /// A word does not agree with the words that it depends on.
     #[error("at byte {at}: {word:?} should be {expected:?}")]
     Disagreement {
         /// Byte position of the word in the body.
         at: usize,
         /// The word found.
         word: String,
-        /// The word, or the description of one, that would have fitted.
+        /// The expected word, or a description of it.
         expected: String,
     },
-    /// A number is outside the range its domain draws from.
+    /// A number is outside its domain's range.
     #[error("at byte {at}: {got} should be between {low} and {high}")]
     OutOfRange {
         /// Byte position of the number in the body.
@@ -36,7 +36,7 @@ pub enum Flaw {
         /// The largest number allowed.
         high: u32,
     },
-    /// A computed answer is wrong.
+    /// A numerical answer is wrong.
     #[error("the answer {got} should be {expected}")]
     WrongAnswer {
         /// The answer found.
@@ -44,7 +44,7 @@ pub enum Flaw {
         /// The answer that the rest of the text implies.
         expected: i64,
     },
-    /// The list on the right is not what the task makes of the list on the left.
+    /// The list on the right is not the answer to the task.
     #[error("the list {got:?} should be {expected:?}")]
     WrongList {
         /// The names found, separated by spaces.
@@ -55,7 +55,8 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// Whether the body had its domain's form at least, and failed only on what the words and numbers say.
+    /// Whether the body has its domain's form, and only its words or numbers are wrong.
+    #[must_use]
     pub fn parses(&self) -> bool {
         !matches!(self, Self::Unparsed { .. })
     }

@@ -1,45 +1,45 @@
-//! The words, and how they inflect. All are regular: nouns and verbs take a plain `s`.
+//! The words and their inflection. All are regular: nouns and verbs take an `s`.
 
 use rand::{Rng, RngExt};
 
-/// Names whose first letters differ, so that sorting looks at those alone.
+/// Names. Their first letters differ, so that the first letter determines the order.
 pub(crate) const NAMES: [&str; 24] = [
     "ann", "bob", "cal", "dan", "eve", "fay", "gus", "hal", "ida", "jay", "kim", "lea", "max",
     "ned", "ora", "pam", "quy", "ray", "sue", "tom", "una", "val", "wes", "zoe",
 ];
 
-/// Adjectives that go with animals and things alike.
+/// Adjectives for animals and things.
 pub(crate) const ADJECTIVES: [&str; 24] = [
     "amber", "big", "blue", "cold", "dark", "dry", "fat", "gray", "huge", "icy", "ivory", "neat",
     "new", "odd", "old", "pink", "red", "soft", "tan", "tiny", "ugly", "warm", "wet", "wild",
 ];
 
-/// What acts in a story.
+/// Subjects of stories.
 pub(crate) const ANIMALS: [&str; 24] = [
     "ant", "ape", "asp", "bat", "bear", "bee", "bird", "cat", "cow", "crab", "crow", "dog", "duck",
     "eel", "emu", "frog", "goat", "hen", "lion", "mole", "owl", "pig", "rat", "seal",
 ];
 
-/// What is acted on in a story.
+/// Objects of stories.
 pub(crate) const THINGS: [&str; 24] = [
     "axe", "bag", "bed", "bell", "book", "cap", "coin", "cup", "drum", "egg", "hat", "jar", "key",
     "kite", "lamp", "map", "oar", "pan", "pot", "ring", "rope", "rug", "toy", "urn",
 ];
 
-/// What animals do to things.
+/// Verbs of stories.
 pub(crate) const VERBS: [&str; 14] = [
     "buy", "find", "get", "hear", "hide", "hold", "keep", "like", "love", "need", "see", "sell",
     "take", "want",
 ];
 
-/// What can be counted, bought and eaten.
+/// Nouns of word problems.
 pub(crate) const FOODS: [&str; 12] =
     ["bean", "bun", "date", "egg", "fig", "lime", "nut", "pear", "pie", "plum", "roll", "yam"];
 
-/// After which there are more.
+/// Verbs of addition.
 pub(crate) const GAINS: [&str; 6] = ["buys", "finds", "gets", "picks", "takes", "wins"];
 
-/// After which there are fewer.
+/// Verbs of subtraction.
 pub(crate) const LOSSES: [&str; 6] = ["cooks", "drops", "eats", "loses", "sells", "sends"];
 
 /// Grammatical number.
@@ -52,7 +52,7 @@ pub(crate) enum Number {
 }
 
 impl Number {
-    /// The number that a count of `n` calls for.
+    /// The grammatical number of a count of `n`.
     pub(crate) fn of(n: i64) -> Self {
         if n == 1 { Self::One } else { Self::Many }
     }
@@ -74,14 +74,14 @@ impl Number {
     }
 }
 
-/// The entry of `table` that `word` is, alone or followed by an `s`, and whether it is.
+/// The entry of `table` that `word` consists of, and whether an `s` follows it.
 pub(crate) fn stem(table: &[&'static str], word: &str) -> Option<(&'static str, bool)> {
     let find = |word| table.iter().copied().find(|&entry| entry == word);
     let bare = find(word).map(|entry| (entry, false));
     bare.or_else(|| Some((find(word.strip_suffix('s')?)?, true)))
 }
 
-/// One entry of a table that is never empty, each as likely.
+/// Draws an entry of a nonempty table uniformly.
 pub(crate) fn pick<T: Copy, R: Rng + ?Sized>(rng: &mut R, table: &[T]) -> T {
     table[rng.random_range(0..table.len())]
 }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_read_one_way() {
+    fn every_word_has_one_reading() {
         for (left, right) in
             [(&ADJECTIVES[..], &ANIMALS[..]), (&ADJECTIVES, &THINGS), (&GAINS, &LOSSES)]
         {

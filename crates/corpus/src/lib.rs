@@ -1,14 +1,14 @@
-//! Unlimited short texts with strict dependencies, and the checks that decide whether one is right.
+//! Short synthetic texts with strict dependencies between tokens, and checks that judge whether a text is right.
 //!
-//! A model that reveals several tokens at once goes wrong where tokens depend on each other. This crate
-//! makes texts in which they do, in four [`Domain`]s small enough for a character-level model, and decides
-//! by program whether a text is right:
+//! A model that reveals several tokens at once makes mistakes where tokens depend on each other. This crate generates any
+//! number of texts with such dependencies, in four [`Domain`]s that a small character-level model can learn, and checks
+//! texts in the same domains:
 //!
-//! | domain | a text | what must fit together |
+//! | domain | example | dependencies |
 //! |---|---|---|
 //! | [`Story`](Domain::Story) | `an old owl sees two red hats. it likes them.` | article, number, pronouns |
 //! | [`Math`](Domain::Math) | `ann has 7 figs and buys 8. 7+8=15 figs.` | operands, operator, answer, noun |
-//! | [`Code`](Domain::Code) | `def f(x): return x*3⏎assert f(4)==12` | names, and the assertion holds |
+//! | [`Code`](Domain::Code) | `def f(x): return x*3⏎assert f(4)==12` | names, and the value of the assertion |
 //! | [`List`](Domain::List) | `reverse: tom ann lea -> lea ann tom` | the list on the right |
 //!
 //! Each body has at most [`MAX_LEN`] characters of [`Corpus::alphabet`].
@@ -23,7 +23,7 @@
 //!     check(text.domain, &text.body)?;
 //! }
 //!
-//! // What a model wrote is split by its tag, then judged.
+//! // A text that a model wrote: split off its tag, then check it.
 //! let text = Text::parse("<math>ann has 7 figs and buys 8. 7+8=16 figs.").unwrap();
 //! let flaw = check(text.domain, &text.body).unwrap_err();
 //! assert_eq!(flaw, Flaw::WrongAnswer { got: 16, expected: 15 });
@@ -43,8 +43,9 @@ mod math;
 mod story;
 mod text;
 
-/// The version of the texts and their checks: a model trained on one, or a figure taken by one, cannot be
-/// compared with those of another. 2: lists may repeat a name.
+/// The version of the texts and their checks. Models and figures of different versions cannot be compared.
+///
+/// Changes in version 2: lists may repeat a name.
 pub const VERSION: u32 = 2;
 
 pub use corpus::{Corpus, MAX_LEN};

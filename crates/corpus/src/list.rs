@@ -1,18 +1,18 @@
 //! Tasks on lists of names, after ParallelBench's waiting line: `reverse: tom ann lea -> lea ann tom`.
 //!
-//! A generated list has three names, drawn independently, so that one may come twice; the check takes two to four.
-//! A name to remove or replace is in it, and where it comes first is meant. Every task has one right answer, but a
-//! shuffle: there any order is right.
+//! A generated list has three names, drawn independently, so that a name may repeat. The check accepts two to four names.
+//! A name to remove or replace must be in the list; the task applies to its first occurrence. Every task has one right
+//! answer, except a shuffle, for which every order is right.
 
 use rand::{Rng, RngExt, seq::SliceRandom};
 
 use crate::{
-    Flaw,
     cursor::{Cursor, Spot},
+    flaw::Flaw,
     lexicon::{NAMES, pick},
 };
 
-/// Names in a generated list.
+/// The number of names in a generated list.
 const LENGTH: usize = 3;
 
 pub(crate) fn generate<R: Rng + ?Sized>(rng: &mut R) -> String {
@@ -45,7 +45,7 @@ pub(crate) fn generate<R: Rng + ?Sized>(rng: &mut R) -> String {
     format!("{task}: {} -> {}", list.join(" "), answer.join(" "))
 }
 
-/// `list` with `new`, or nothing, in the place of the first `old`; nothing if that is not in it.
+/// Replaces the first `old` in `list` by `new`, or removes it. `None` if `old` is not in the list.
 fn edited(
     list: &[&'static str],
     old: &str,
@@ -61,7 +61,7 @@ pub(crate) fn check(body: &str) -> Result<(), Flaw> {
     Exercise::parse(body)?.judge()
 }
 
-/// A task, a list and an answer as they were read, the names not yet compared.
+/// A parsed task with its list and answer, before the check.
 struct Exercise {
     task: Task,
     list: Vec<Spot<&'static str>>,
@@ -125,7 +125,7 @@ impl Task {
         })
     }
 
-    /// The right answer, or one of them for a shuffle.
+    /// The right answer; for a shuffle, one of them.
     fn answer(&self, list: &[&'static str]) -> Result<Vec<&'static str>, Flaw> {
         match self {
             Self::Copy | Self::Shuffle => Ok(list.to_vec()),
@@ -149,7 +149,7 @@ fn sorted(list: &[&'static str]) -> Vec<&'static str> {
     list
 }
 
-/// Reads one name and those that follow it, up to `most`.
+/// Parses one to `most` names.
 fn names(cursor: &mut Cursor<'_>, most: usize) -> Result<Vec<Spot<&'static str>>, Flaw> {
     let mut names = vec![cursor.entry(&NAMES, "a name")?];
     while names.len() < most {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_task_must_make_sense() {
+    fn a_name_to_change_must_be_in_the_list() {
         for (body, at) in
             [("remove bob: tom ann -> tom ann", 7), ("replace bob lea: tom ann -> tom ann", 8)]
         {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_demanded_first() {
+    fn the_form_is_checked_first() {
         for (body, at, expected) in [
             ("rotate: tom ann -> ann tom", 0, "a task"),
             ("remove: tom ann -> ann", 6, " "),

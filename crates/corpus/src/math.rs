@@ -1,13 +1,13 @@
-//! Word problems with their worked answers: `ann has 7 figs and buys 8. 7+8=15 figs.`
+//! Word problems with their answers: `ann has 7 figs and buys 8. 7+8=15 figs.`
 //!
-//! The verb decides the operator; the operands and the noun are repeated; the answer is right and the
-//! noun after it has its number.
+//! The verb determines the operator. The equation repeats the operands and the noun. The answer is right, and the noun
+//! after it agrees in number.
 
 use rand::{Rng, RngExt};
 
 use crate::{
-    Flaw,
     cursor::{Cursor, Spot},
+    flaw::Flaw,
     lexicon::{FOODS, GAINS, LOSSES, NAMES, Number, pick},
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn check(body: &str) -> Result<(), Flaw> {
     Problem::parse(body)?.judge()
 }
 
-/// A problem as it was read, its numbers not yet compared.
+/// A parsed problem, before the check.
 struct Problem {
     had: Spot<u32>,
     food: Spot<(&'static str, Number)>,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_computed() {
+    fn a_wrong_answer_is_reported() {
         let flaw = |got, expected| Err(Flaw::WrongAnswer { got, expected });
         assert_eq!(check("ann has 7 figs and buys 8. 7+8=14 figs."), flaw(14, 15));
         assert_eq!(check("tom has 12 eggs and eats 8. 12-8=5 eggs."), flaw(5, 4));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_demanded_first() {
+    fn the_form_is_checked_first() {
         for (body, at, expected) in [
             ("abe has 7 figs", 0, "a name"),
             ("ann has 13 figs and buys 8. 13+8=21 figs", 40, "."),

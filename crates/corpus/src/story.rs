@@ -1,17 +1,17 @@
 //! Stories of two sentences: `an old owl sees two red hats. it likes them.`
 //!
-//! `a` or `an` follows the first letter of the next word; the determiner, the noun, its verb and its
-//! pronoun share a number, and `the` goes with both.
+//! The article is `a` or `an` by the first letter of the next word. The determiner, the noun, its verb and its pronoun
+//! agree in number; `the` agrees with both numbers.
 
 use rand::{Rng, RngExt};
 
 use crate::{
-    Flaw,
     cursor::{Cursor, Spot},
+    flaw::Flaw,
     lexicon::{ADJECTIVES, ANIMALS, Number, THINGS, VERBS, pick, stem},
 };
 
-/// The determiners of one and of many; an article is written `a` here and fitted to its neighbour later.
+/// Singular and plural determiners. The article `a` becomes `an` if the next word requires it.
 const OF_ONE: [&str; 3] = ["a", "one", "the"];
 const OF_MANY: [&str; 4] = ["some", "the", "three", "two"];
 
@@ -24,7 +24,7 @@ pub(crate) fn generate<R: Rng + ?Sized>(rng: &mut R) -> String {
     format!("{subject} {does} {object}. {it} {does_next} {them}.")
 }
 
-/// A noun phrase, three in four with an adjective, and its number.
+/// Draws a noun phrase, with an adjective in three of four cases, and its number.
 fn noun_phrase<R: Rng + ?Sized>(rng: &mut R, nouns: &[&str]) -> (String, Number) {
     let number = if rng.random() { Number::One } else { Number::Many };
     let determiner = match number {
@@ -39,7 +39,7 @@ fn noun_phrase<R: Rng + ?Sized>(rng: &mut R, nouns: &[&str]) -> (String, Number)
     (format!("{determiner} {rest}"), number)
 }
 
-/// The article before `next`; the lexicon sounds as it is spelt.
+/// The article before `next`. In this lexicon the first letter determines it.
 fn article(next: &str) -> &'static str {
     if next.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
@@ -62,7 +62,7 @@ pub(crate) fn check(body: &str) -> Result<(), Flaw> {
     Story::parse(body)?.judge()
 }
 
-/// A story as it was read, its words not yet compared.
+/// A parsed story, before the check.
 struct Story {
     subject: NounPhrase,
     verb: Verb,
@@ -128,12 +128,12 @@ impl NounPhrase {
 
     fn judge(&self) -> Result<(), Flaw> {
         let (noun, number) = self.noun.value;
-        let wanted = match self.determiner.value {
+        let expected = match self.determiner.value {
             "a" | "an" | "one" => Number::One,
             "some" | "three" | "two" => Number::Many,
             _ => number,
         };
-        self.noun.reads(&wanted.noun(noun))?;
+        self.noun.reads(&expected.noun(noun))?;
         match self.determiner.value {
             "a" | "an" => self.determiner.agree(article(self.adjective.unwrap_or(noun))),
             _ => Ok(()),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn each_agreement_is_demanded() {
+    fn each_agreement_is_checked() {
         for (body, at, word, expected) in [
             ("a old owl sees two red hats. it likes them.", 0, "a", "an"),
             ("an owl sees an hat. it likes it.", 12, "an", "a"),
@@ -198,7 +198,7 @@ mod tests {
         }
     }
 
-    /// The other form of a word that has one.
+    /// The other form of a word, if it has one.
     fn flip(word: &str, last: bool) -> Option<String> {
         match word {
             "a" => Some("an".into()),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn no_word_can_change_its_form_alone() {
+    fn changing_the_form_of_one_word_is_an_error() {
         let mut rng = ChaCha8Rng::seed_from_u64(31);
         for _ in 0..2000 {
             let body = generate(&mut rng);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_demanded_first() {
+    fn the_form_is_checked_first() {
         for (body, at, expected) in [
             ("", 0, "a determiner"),
             ("an owls sees", 12, " "),

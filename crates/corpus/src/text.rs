@@ -1,24 +1,24 @@
 use std::fmt;
 
-use crate::{Domain, Error};
+use crate::{domain::Domain, error::Error};
 
-/// A body and the domain it belongs to, right or not.
+/// A body and its domain. The body may be wrong; see [`check`](crate::check).
 ///
-/// Displayed as the tag directly followed by the body, which [`Text::parse`] reads back.
+/// Displays as the tag directly followed by the body, which [`Text::parse`] parses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Text {
-    /// The domain, written as a tag.
+    /// The domain, which determines the tag.
     pub domain: Domain,
     /// The text after the tag.
     pub body: String,
 }
 
 impl Text {
-    /// Splits a tagged text such as `<list>copy: tom ann -> tom ann`. The body is not judged.
+    /// Splits a tagged text such as `<list>copy: tom ann -> tom ann`, without a check of the body.
     ///
     /// # Errors
     ///
-    /// [`Error::NoTag`] if `tagged` begins with no domain's tag.
+    /// [`Error::NoTag`] if `tagged` does not begin with a domain's tag.
     pub fn parse(tagged: &str) -> Result<Self, Error> {
         Domain::ALL
             .into_iter()
@@ -29,9 +29,9 @@ impl Text {
             .ok_or_else(|| Error::NoTag { got: tagged.into() })
     }
 
-    /// The part of the body that sets a task, whose answer is what follows: a problem in words, a function and
-    /// the call that is asserted, a list and what to do with it. `None` for stories, and for bodies in which it
-    /// does not end.
+    /// The part of the body that states a task, up to its answer: a word problem, a function and the asserted call, or a
+    /// task and its list. `None` for stories, and for bodies without the separator before the answer.
+    #[doc(alias = "prompt")]
     ///
     /// ```
     /// use conjoint_corpus::Text;
@@ -66,30 +66,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_is_read_back(domain in prop::sample::select(&Domain::ALL[..]), body in ".*") {
+        fn any_text_round_trips(domain in prop::sample::select(&Domain::ALL[..]), body in ".*") {
             let text = Text { domain, body };
             prop_assert_eq!(Text::parse(&text.to_string()), Ok(text));
         }
     }
 
-    /// What follows a question is its answer: the right one is right, and another one wrong.
+    /// The answer follows the question: the text's own answer is right, and most other answers are wrong.
     #[test]
-    fn questions_leave_the_answer_open() {
+    fn questions_end_before_their_answers() {
         let answers = |text: &Text| {
             let question = text.question()?;
             Some((question.to_owned(), text.body[question.len()..].to_owned()))
         };
         let texts: Vec<Text> = Corpus::new(5).texts(0..300).collect();
-        let asked: Vec<_> = texts.iter().filter_map(|text| Some((text, answers(text)?))).collect();
+        let tasks: Vec<_> = texts.iter().filter_map(|text| Some((text, answers(text)?))).collect();
         assert!(
             texts.iter().all(|text| (text.domain == Domain::Story) == text.question().is_none())
         );
-        for (text, (question, answer)) in &asked {
+        for (text, (question, answer)) in &tasks {
             assert!(!answer.is_empty() && check(text.domain, &text.body).is_ok());
-            let swapped = asked.iter().map(|(_, (_, other))| format!("{question}{other}"));
+            let swapped = tasks.iter().map(|(_, (_, other))| format!("{question}{other}"));
             let right = swapped.filter(|body| check(text.domain, body).is_ok()).count();
-            // Few of the others' answers happen to fit.
-            assert!(right >= 1 && right < asked.len() / 4, "{text}: {right}");
+            // Few answers of other texts are right by chance.
+            assert!(right >= 1 && right < tasks.len() / 4, "{text}: {right}");
         }
     }
 

@@ -22,7 +22,7 @@ fn every_text_is_right_and_short() {
     }
 }
 
-/// Domains with few short texts repeat some of them: the test prints the shares.
+/// Domains with few possible texts repeat some. The test prints the shares of distinct texts.
 #[test]
 fn texts_are_varied() {
     for (domain, least) in
@@ -55,7 +55,7 @@ fn delete<R: Rng>(rng: &mut R, body: &str) -> String {
 }
 
 #[test]
-fn one_changed_character_is_noticed() {
+fn one_changed_character_is_rejected() {
     let mut rng = ChaCha8Rng::seed_from_u64(13);
     for domain in Domain::ALL {
         let bodies = bodies(domain, 14, 20_000);
@@ -72,7 +72,7 @@ fn one_changed_character_is_noticed() {
 }
 
 #[test]
-fn nothing_may_precede_or_follow() {
+fn an_added_character_is_rejected() {
     for domain in Domain::ALL {
         for body in bodies(domain, 15, 200) {
             for c in Corpus::alphabet().chars().chain(['é', '\0']) {
@@ -84,12 +84,12 @@ fn nothing_may_precede_or_follow() {
 }
 
 #[test]
-fn a_prefix_is_unparsed_where_it_ends() {
+fn a_prefix_is_unparsed_near_its_end() {
     for domain in Domain::ALL {
         for body in bodies(domain, 16, 200) {
             let cut = &body[..body.len() / 2];
             match check(domain, cut) {
-                // A word or number cut short is reported where it begins.
+                // A truncated word or number is reported at its start.
                 Err(Flaw::Unparsed { at, .. }) => assert!(at <= cut.len() && cut.len() - at <= 8),
                 other => panic!("{cut:?}: {other:?}"),
             }
@@ -106,12 +106,12 @@ proptest! {
     })]
 
     #[test]
-    fn any_string_is_judged(domain in prop::sample::select(&Domain::ALL[..]), body in ".*") {
+    fn any_string_can_be_checked(domain in prop::sample::select(&Domain::ALL[..]), body in ".*") {
         prop_assert!(check(domain, &body).is_err());
     }
 
     #[test]
-    fn any_damage_is_judged(
+    fn any_damaged_text_can_be_checked(
         domain in prop::sample::select(&Domain::ALL[..]),
         index in any::<u64>(),
         at in any::<prop::sample::Index>(),
@@ -119,7 +119,7 @@ proptest! {
     ) {
         let body = Corpus::new(18).with_domains(&[domain]).unwrap().text(index).body;
         let (left, right) = body.split_at(at.index(body.len()));
-        // It must not panic, and what it accepts must be in the alphabet.
+        // The check must not panic, and accepted texts must be in the alphabet.
         let damaged = format!("{left}{garbage}{right}");
         if check(domain, &damaged).is_ok() {
             prop_assert!(damaged.chars().all(|c| Corpus::alphabet().contains(c)));

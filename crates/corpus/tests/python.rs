@@ -1,4 +1,4 @@
-//! Programs of the code domain, run by Python itself.
+//! Programs of the code domain, run by Python.
 
 use std::{
     io::Write,
@@ -12,13 +12,13 @@ fn programs(count: u64) -> Vec<String> {
     corpus.texts(0..count).map(|text| text.body).collect()
 }
 
-/// The program with one added to the answer that it asserts.
+/// The program with its asserted answer increased by one.
 fn spoil(program: &str) -> String {
     let (head, answer) = program.rsplit_once("==").unwrap();
     format!("{head}=={}", answer.parse::<i64>().unwrap() + 1)
 }
 
-/// How many of the programs Python runs without an error, or nothing where there is no Python.
+/// The number of programs that Python runs without an error, or `None` if there is no Python.
 fn runs_in_python(programs: &[String]) -> Option<usize> {
     let mut python =
         match Command::new("python3").arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
@@ -29,7 +29,7 @@ fn runs_in_python(programs: &[String]) -> Option<usize> {
                 return None;
             }
         };
-    // Rust's escapes of ASCII text are Python's too.
+    // Rust and Python escape ASCII text in the same way.
     let script = format!(
         "ran = 0\nfor program in {programs:?}:\n    try:\n        exec(program, {{}})\n        ran += 1\n    \
          except AssertionError:\n        pass\nprint(ran)\n"

@@ -1,5 +1,5 @@
-//! Pins what each domain draws: a change here is a breaking change, as it changes every trained model's data, and
-//! needs another `conjoint_corpus::VERSION`.
+//! Pins the texts of each domain. A change is a breaking change: it alters the data of every trained model, and requires a
+//! new `conjoint_corpus::VERSION`.
 
 use conjoint_corpus::{Corpus, Domain};
 

@@ -1,4 +1,4 @@
-//! What can go wrong in training, and what to do about it.
+//! The errors of training.
 
 use std::path::PathBuf;
 
@@ -6,28 +6,36 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A checkpoint cannot be read.
-    #[error(transparent)]
-    Checkpoint(#[from] conjoint_export::ExportError),
+    /// The checkpoint that a run starts from cannot be read.
+    ///
+    /// The source names the file in question: it is missing, malformed, or of an architecture that this version does
+    /// not support.
+    #[error("cannot read the checkpoint {}: {source}", path.display())]
+    Checkpoint {
+        /// The checkpoint's folder, or its file of weights.
+        path: PathBuf,
+        /// The reader's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 
-    /// A file or folder could not be read or written.
+    /// A file or folder cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was attempted.
+        /// The operation, as a verb: "read", "write".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's reason.
         source: std::io::Error,
     },
-    /// An option or configuration value cannot work.
-    #[error("{name} is {got}, expected {expected}")]
+    /// An option or configuration value is outside its range.
+    #[error("invalid value `{got}` for `{name}`: expected {expected}")]
     Invalid {
         /// The option's or configuration key's name.
         name: &'static str,
-        /// The value given.
+        /// The given value.
         got: String,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
     },
     /// A checkpoint lacks a tensor.
@@ -38,8 +46,8 @@ pub enum TrainError {
         /// The missing tensor's name.
         name: String,
     },
-    /// A checkpoint's tensor has another shape than its configuration asks for.
-    #[error("{}: tensor `{name}` has shape {got:?}, the configuration asks for {expected:?}", path.display())]
+    /// A tensor's shape in a checkpoint differs from the one that the configuration implies.
+    #[error("{}: tensor `{name}` has shape {got:?}, expected {expected:?} from the configuration", path.display())]
     TensorShape {
         /// The checkpoint's file.
         path: PathBuf,
@@ -47,12 +55,12 @@ pub enum TrainError {
         name: String,
         /// Its shape in the file.
         got: Vec<usize>,
-        /// The shape expected.
+        /// The expected shape.
         expected: Vec<usize>,
     },
-    /// A run's folder holds a model but no checkpoint to continue from.
+    /// A run's folder holds a model but no checkpoint to resume from.
     #[error(
-        "{} is there already, without a checkpoint to continue from: training would overwrite it; \
+        "{} exists, without a checkpoint to resume from: training would overwrite it; \
          choose another folder for the run",
         path.display()
     )]
@@ -62,7 +70,7 @@ pub enum TrainError {
     },
     /// A run's folder belongs to a run with other options.
     #[error(
-        "{} belongs to a run with {name} = {old}, but {new} is asked for now: \
+        "{} belongs to a run with {name} = {old}, but {new} is given now: \
          choose another folder for the run, or give the same value",
         path.display()
     )]
@@ -76,36 +84,36 @@ pub enum TrainError {
         /// Its value now.
         new: String,
     },
-    /// The file of the frozen model's answers cannot be used.
-    #[error("the frozen model's answers in {}: {source}", path.display())]
+    /// The file that caches the frozen model's hidden states cannot be used.
+    #[error("cannot use the cached hidden states in {}: {source}", path.display())]
     TeacherCache {
         /// The file.
         path: PathBuf,
         /// The database's reason.
         source: Box<redb::Error>,
     },
-    /// The file of the frozen model's answers holds another model's.
+    /// The file that caches the frozen model's hidden states belongs to another model.
     #[error(
-        "{} holds answers of another model, {old}, than this one, {new}: give another file, or that model",
+        "{} holds the hidden states of another model, {old}, not of {new}: give another file, or that model",
         path.display()
     )]
     OtherAnswers {
         /// The file.
         path: PathBuf,
-        /// The model that answered.
+        /// The model that the file belongs to.
         old: String,
-        /// The model asked now.
+        /// The model of this run.
         new: String,
     },
-    /// A file is there but its content is not what it should be.
+    /// The content of a file is malformed.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
-    /// The loss stopped being a finite number.
+    /// The loss is no longer a finite number.
     #[error(
         "the loss became {loss} at step {step}; lower the learning rate and resume from the last checkpoint"
     )]
@@ -118,12 +126,12 @@ pub enum TrainError {
     /// A text or token cannot be encoded or decoded.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
-    /// A training text is unusable.
+    /// A training row is unusable.
     #[error("row {row}: {reason}")]
     Row {
         /// The row's index.
         row: u64,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
     /// Trajectories could not be made, read or used.
@@ -134,19 +142,19 @@ pub enum TrainError {
     TooFewTrajectories {
         /// How many were given.
         got: usize,
-        /// How many are needed for validation alone.
+        /// How many the validation alone needs.
         held_out: usize,
     },
-    /// The teacher's answer has the wrong size.
+    /// A teacher returned an array of the wrong size.
     #[error(
         "the teacher returned {got} numbers for {batch} rows, expected batch · length · width = {expected}"
     )]
     TeacherShape {
-        /// How many numbers came.
+        /// The count of numbers returned.
         got: usize,
-        /// How many rows were asked for.
+        /// The count of rows in the request.
         batch: usize,
-        /// How many numbers should have come.
+        /// The expected count of numbers.
         expected: usize,
     },
     /// The frozen teacher failed.
@@ -157,7 +165,7 @@ pub enum TrainError {
     Plot {
         /// The picture's file.
         path: PathBuf,
-        /// The plotting library's answer.
+        /// The plotting library's reason.
         reason: String,
     },
     /// A worker thread ended without a result.
@@ -178,5 +186,27 @@ impl TrainError {
 
     pub(crate) fn malformed(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
         Self::Malformed { path: path.into(), reason: reason.to_string() }
+    }
+
+    /// For `map_err`: attaches the checkpoint at `path` to its reader's error.
+    pub(crate) fn checkpoint<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(E) -> Self {
+        let path = path.into();
+        move |source| Self::Checkpoint { path, source: source.into() }
+    }
+}
+
+/// Returns `Ok` if `ok`, else [`TrainError::Invalid`].
+pub(crate) fn check(
+    ok: bool,
+    name: &'static str,
+    got: impl ToString,
+    expected: impl ToString,
+) -> Result<(), TrainError> {
+    if ok {
+        Ok(())
+    } else {
+        Err(TrainError::Invalid { name, got: got.to_string(), expected: expected.to_string() })
     }
 }

@@ -1,20 +1,28 @@
-//! Training of small masked diffusion language models, and of the sampler layer that lets a frozen one
-//! reveal several dependent tokens per forward.
+//! Training of small masked diffusion language models and of sampler layers.
+//!
+//! A sampler layer lets a frozen model reveal several dependent tokens per forward pass. It is trained by knowledge
+//! distillation: the frozen model is its teacher.
 //!
 //! | stage | entry | reads | writes |
 //! |---|---|---|---|
-//! | base model | [`base::train_base`] | texts of [`conjoint_corpus`] | a Dream checkpoint: `config.json`, `model.safetensors`, `tokenizer.json` |
-//! | sampler layer | [`distillation::train_sampler`] | that checkpoint, a [`teacher::Teacher`], [`conjoint_trajectory::Trajectory`]s of its own | `model.safetensors` with `drafter.*` |
+//! | base model | [`train_base`] | the texts of [`conjoint_corpus`] | a Dream checkpoint: `config.json`, `model.safetensors`, `tokenizer.json` |
+//! | sampler layer | [`train_sampler`] | a checkpoint, a [`Teacher`](distillation::Teacher) that runs it, [`conjoint_trajectory::Trajectory`]s | `model.safetensors` with `drafter.*` |
 //!
-//! Both run the same [`trainer`]: batches are split over threads, Muon and AdamW take the step
-//! ([`options::OptimizerOptions`]), an average of the weights is what is validated and saved, and the run's folder
-//! holds a checkpoint from which an interrupted run continues as if nothing had happened. All
-//! random numbers depend on the seed and the step alone.
+//! # Modules
+//!
+//! - [`base`]: masked diffusion training of a base model.
+//! - [`distillation`]: training of the sampler layer, and the teachers.
+//! - [`model`]: the networks and their checkpoints.
+//! - [`run`]: what both kinds of training share. A run splits each batch over threads and devices. Muon and AdamW
+//!   update the weights. A moving average of the weights is validated and saved.
+//!
+//! A run writes its state into its folder. An interrupted run resumes from there, and with a budget in steps it ends
+//! at the same weights as an uninterrupted one. All random numbers depend on the seed and the step only.
 //!
 //! # Example
 //!
 //! ```
-//! use conjoint_train::base::{BaseOptions, train_base};
+//! use conjoint_train::{BaseOptions, model::checkpoint, train_base};
 //!
 //! # let dir = tempfile::tempdir()?;
 //! let mut options = BaseOptions { hidden_size: 16, layers: 1, intermediate_size: 24, ..Default::default() };
@@ -25,59 +33,28 @@
 //! let summary = train_base(&options)?;
 //! assert_eq!(summary.tokens, 3 * 32 * 48);
 //!
-//! let model = conjoint_train::checkpoint::load(&options.run.dir, &Default::default())?;
+//! let model = checkpoint::load(&options.run.dir, &Default::default())?;
 //! assert_eq!(model.config().hidden_size, 16);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Features
 //!
-//! - `wgpu`: [`devices::DeviceKind::Wgpu`], GPUs through Vulkan, Metal or DirectX 12. So far run on llvmpipe alone,
-//!   which is Vulkan on the processor.
-//! - `cuda`: [`devices::DeviceKind::Cuda`], NVIDIA GPUs. Not built so far: a build script among burn's own
-//!   dependencies for it fetches LLVM from outside the package registry.
+//! - `wgpu`: [`DeviceKind::Wgpu`](run::DeviceKind::Wgpu), GPUs through Vulkan, Metal or DirectX 12. Tested only on
+//!   llvmpipe, which is Vulkan on the processor.
+//! - `cuda`: [`DeviceKind::Cuda`](run::DeviceKind::Cuda), NVIDIA GPUs. Not built so far: a build script among burn's
+//!   own dependencies downloads LLVM from outside the package registry.
 
-mod atomic;
 pub mod base;
-mod candidates;
-mod chain;
-pub mod checkpoint;
-pub mod config;
-mod dashboard;
-pub mod decoder;
-pub mod devices;
-pub mod disk_cache;
-pub mod distill;
 pub mod distillation;
-pub mod divergence;
-pub mod dream;
 mod error;
-mod figures;
-pub mod head;
-mod identity;
-mod json;
-pub mod log;
-mod masked_diffusion;
+mod files;
 mod masking;
-pub mod onnx_teacher;
-mod optimizer;
-pub mod options;
-pub mod params;
-mod progress;
-mod progressive;
-pub mod row_passes;
-pub mod sampler;
-mod state;
-mod tables;
-pub mod teacher;
-mod tensors;
-#[cfg(test)]
-mod testing;
-mod threads;
-pub mod tokenizer;
-pub mod trainer;
-mod unrolling;
-mod walk;
-pub mod window;
+pub mod model;
+pub mod run;
 
+pub use base::{BaseOptions, train_base};
+pub use distillation::{SamplerOptions, train_sampler};
 pub use error::TrainError;
+pub use masking::Window;
+pub use run::{OptimizerOptions, RunOptions, RunSummary};

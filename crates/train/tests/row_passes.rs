@@ -1,4 +1,4 @@
-//! Passes over rows are the same in training and in the exported graphs.
+//! Passes over rows give the same logits in training and in the exported graphs.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use conjoint_core::{Canvas, Denoiser, RowId, SamplerLayer};
 use conjoint_export::{ExportOptions, Operators, SamplerForm, export};
 use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, runtime};
-use conjoint_train::checkpoint::{self, Precision};
-use conjoint_train::row_passes::{RowPasses, Slots};
-use conjoint_train::sampler::SamplerModule;
-use conjoint_train::teacher::Teacher;
+use conjoint_train::distillation::Teacher;
+use conjoint_train::model::{Precision, RowPasses, SamplerModule, Slots, checkpoint};
 
 const LENGTH: usize = 9;
 
@@ -17,14 +15,14 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
 }
 
-/// Positions in the order in which they are revealed, and one more that is never revealed, for each of two sequences.
+/// For each of two sequences, positions in the order of their reveal; the last one is never revealed.
 const SLOTS: [[usize; 4]; 2] = [[4, 3, 6, 7], [5, 8, 3, 4]];
 
 fn token(sequence: usize, slot: usize) -> u32 {
     (10 + 7 * sequence + slot) as u32
 }
 
-/// The logits [B, V] of the position that no pass reveals, after each of three passes.
+/// The trainer's logits [B, V] of the position that no pass reveals, after each of three passes.
 fn trained(layer: &SamplerModule) -> Vec<Vec<f32>> {
     let device = Device::default();
     let base = checkpoint::load(&fixture("dream-tiny"), &device).unwrap();
@@ -67,7 +65,7 @@ fn given(sequence: usize) -> [u32; 3] {
     [[5, 17, 80], [42, 3, 9]][sequence]
 }
 
-/// The same by the exported graphs.
+/// The same logits by the exported graphs.
 fn exported(sampler: &Path, operators: Operators) -> Vec<Vec<f32>> {
     let folder = tempfile::tempdir().unwrap();
     let mut options = ExportOptions::new(fixture("dream-tiny"));
@@ -91,10 +89,10 @@ fn exported(sampler: &Path, operators: Operators) -> Vec<Vec<f32>> {
                 open.sort_unstable();
                 rows.extend(open.into_iter().map(|position| RowId { sequence, position }));
             }
-            let beliefs = layer.refine(&mut state, &canvases.each_ref(), &rows).unwrap();
+            let refined = layer.refine(&mut state, &canvases.each_ref(), &rows).unwrap();
             let is_last = |row: &RowId| row.position == SLOTS[row.sequence][3];
             let last = (0..rows.len()).filter(|&n| is_last(&rows[n]));
-            last.flat_map(|n| beliefs.logits(n).to_vec()).collect()
+            last.flat_map(|n| refined.logits(n).to_vec()).collect()
         })
         .collect()
 }
@@ -122,7 +120,7 @@ fn training_and_graphs_compute_the_same_passes() {
                 assert!(off < 1e-4, "{layers} layers, {operators:?}, pass {}: {off}", pass + 1);
             }
         }
-        // Each pass changes something.
+        // Successive passes differ.
         assert!(expected[0].iter().zip(&expected[1]).any(|(a, b)| (a - b).abs() > 1e-3));
     }
 }

@@ -1,9 +1,9 @@
-//! What can go wrong with trajectories, and what to do about it.
+//! The errors of this crate.
 
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// Every failure of this crate.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,34 +12,34 @@ pub enum Error {
     Parameter {
         /// The parameter's name.
         name: &'static str,
-        /// What was given.
+        /// The given value.
         got: String,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
     },
     /// A prompt or a text cannot be used.
     #[error("{kind} number {number}: {reason}")]
     Given {
-        /// What it is: a prompt or a text.
+        /// The kind: a prompt or a text.
         kind: &'static str,
-        /// Which one, counted from 1.
+        /// The number, counted from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
-    /// A file or folder could not be read or written.
+    /// A file or folder cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was attempted.
+        /// The operation, as a verb: "read", "write".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's reason.
         source: std::io::Error,
     },
     /// A folder or file was made with other settings.
     #[error(
-        "{} was made with {name} = {old}, but {new} is asked for now: \
+        "{} was made with {name} = {old}, but {new} is given now: \
          choose another folder for the trajectories, or give the same value",
         path.display()
     )]
@@ -53,17 +53,17 @@ pub enum Error {
         /// Its value now.
         new: String,
     },
-    /// A file is there but does not hold what it should.
-    #[error("{}: {reason}; delete the file, and its trajectories are made again", path.display())]
+    /// The content of a file is malformed.
+    #[error("{}: {reason}; delete the file to make its trajectories again", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
     /// A folder of trajectories has a gap.
     #[error(
-        "{} has no trajectories {} to {}: finish making them, every share of them, or use only those before",
+        "{} has no trajectories {} to {}: make the missing ones, in every shard, or use only those before",
         folder.display(), indices.start, indices.end - 1
     )]
     Missing {
@@ -72,26 +72,26 @@ pub enum Error {
         /// The first gap.
         indices: Range<u64>,
     },
-    /// A folder without any settings.
-    #[error("{} is no folder of trajectories: it holds no {}", folder.display(), crate::SETTINGS)]
+    /// The folder has no settings, so it is not a folder of trajectories.
+    #[error("{} is not a folder of trajectories: it has no _settings.json", folder.display())]
     Foreign {
         /// The folder.
         folder: PathBuf,
     },
-    /// A trajectory does not fit the model or the others.
+    /// A trajectory is invalid, or does not fit the model or the others.
     #[error("trajectory {index}: {reason}")]
     Unfit {
-        /// Its index.
+        /// The index of the trajectory.
         index: u64,
-        /// What does not fit.
+        /// The violation.
         reason: String,
     },
-    /// The model failed while trajectories were made.
+    /// The model failed while it made trajectories.
     #[error("trajectories {} to {}: {source}", indices.start, indices.end.saturating_sub(1))]
     Generation {
         /// The trajectories being made.
         indices: Range<u64>,
-        /// What went wrong; its sequences are counted from the first of these.
+        /// The model's error. Sequence 0 is the first of these trajectories.
         source: conjoint_core::Error,
     },
 }

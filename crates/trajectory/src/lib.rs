@@ -1,12 +1,14 @@
-//! What a frozen diffusion language model writes one token at a time, and in which order: the data
-//! that a joint sampler is trained on, and one-at-a-time samples to compare others with; and what a sampler
-//! layer writes, to train it on states of its own.
+//! Trajectories of masked diffusion language models: texts, with the order in which their tokens were revealed.
 //!
-//! A [`Source`] is a numbered series of [`Trajectory`]s: [`Sampled`] by the model or a layer, or along given
-//! [`Texts`]. A [`Store`] is a folder of Parquet files that hold them with the settings they were made with, and
-//! a [`Plan`] makes those that a folder lacks. Trajectory i depends on nothing but the model, the settings and
-//! i: neither on batches and files, nor on how many processes shared the work or how often they were
-//! killed.
+//! A sampler layer is trained on trajectories that the frozen model samples one token at a time. They also serve as a
+//! reference set for evaluations. A layer can be trained on trajectories that it drew itself, too.
+//!
+//! - A [`Source`] is a numbered series of [`Trajectory`]s: [`Sampled`] by the model or a layer, or along given [`Texts`].
+//! - A [`Store`] is a folder of Parquet files that hold trajectories and their settings.
+//! - A [`Plan`] makes the trajectories that a folder lacks.
+//!
+//! Trajectory i depends only on the model, the settings and i. It does not depend on batches, on files, on the number of
+//! processes that share the work, or on interruptions.
 //!
 //! # Example
 //!
@@ -21,8 +23,8 @@
 //! let model: Arc<dyn Denoiser> = Arc::new(TabularDenoiser::new(TabularJoint::random(4, 3, 1.0, 0)?)?);
 //! let source = Sampled::new(vec![vec![]], 4, 7, model.vocabulary())?;
 //! let store = Store::claim(folder, source.settings().with("model", "a random joint"))?;
-//! let portions = Partition { count: 100, ..Partition::default() };
-//! Plan::new(&store, &source, &portions)?.run(&model, &mut ())?;
+//! let partition = Partition { count: 100, ..Partition::default() };
+//! Plan::new(&store, &source, &partition)?.run(&model, &mut ())?;
 //!
 //! let trajectories = store.read(None)?;
 //! assert_eq!(trajectories.len(), 100);
@@ -32,21 +34,20 @@
 //!
 //! # Reading a folder elsewhere
 //!
-//! `pandas.read_parquet(folder)` and its kin read all files of a folder as one table with columns `index`,
-//! `prompt_len`, `tokens` and `order`, the last two lists; names that begin with `_` or `.` are passed over.
+//! Readers of Parquet folders, such as `pandas.read_parquet(folder)`, return one table with the columns `index`,
+//! `prompt_len`, `tokens` and `order`; the last two are lists. These readers ignore names that begin with `_` or `.`.
 
 mod error;
 mod plan;
 mod settings;
 mod shard;
-mod source;
+mod sources;
 mod store;
 mod trajectory;
 
 pub use error::Error;
 pub use plan::{Partition, Plan, ShardIndex};
-pub(crate) use settings::SETTINGS;
 pub use settings::{FolderSettings, digest};
-pub use source::{GivenText, Sampled, Source, Texts};
+pub use sources::{GivenText, Sampled, Source, Texts};
 pub use store::Store;
 pub use trajectory::Trajectory;

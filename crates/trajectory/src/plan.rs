@@ -1,4 +1,4 @@
-//! Which trajectories are still to be made, and making them.
+//! Makes the trajectories that a folder lacks.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use conjoint_core::{Denoiser, Observer};
 
-use crate::{Error, Source, Store};
+use crate::error::Error;
+use crate::sources::Source;
+use crate::store::Store;
 
-/// One process's part of the work that several share, such as `2/8`.
+/// The part of one process in work that several processes share, such as `2/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardIndex {
     number: u64,
@@ -23,13 +25,13 @@ impl ShardIndex {
     pub fn new(number: u64, of: u64) -> Result<Self, Error> {
         match (1..=of).contains(&number) {
             true => Ok(Self { number, of }),
-            false => Err(Error::parameter("share", format!("{number}/{of}"), "i/n with 1 ≤ i ≤ n")),
+            false => Err(Error::parameter("shard", format!("{number}/{of}"), "i/n with 1 ≤ i ≤ n")),
         }
     }
 }
 
 impl Default for ShardIndex {
-    /// All of it.
+    /// The whole work, `1/1`.
     fn default() -> Self {
         Self { number: 1, of: 1 }
     }
@@ -42,31 +44,31 @@ impl FromStr for ShardIndex {
         let parts =
             text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         let (number, of) = parts.unwrap_or_default();
-        Self::new(number, of).map_err(|_| Error::parameter("share", text, "i/n with 1 ≤ i ≤ n"))
+        Self::new(number, of).map_err(|_| Error::parameter("shard", text, "i/n with 1 ≤ i ≤ n"))
     }
 }
 
-/// How many trajectories to make, and in what portions. None of the portions changes a trajectory.
+/// The number of trajectories to make, and how the work is divided. The division does not change any trajectory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// How many trajectories the folder is to hold.
+    /// The number of trajectories in the finished folder.
     pub count: u64,
-    /// Trajectories in one file, which is what a kill can cost.
+    /// The number of trajectories per file. An interruption loses at most one file.
     pub per_file: u64,
-    /// Sequences in one forward.
+    /// The number of sequences per forward pass.
     pub batch: usize,
-    /// This process's share.
+    /// The part of this process.
     pub share: ShardIndex,
 }
 
 impl Default for Partition {
-    /// 4000 trajectories in files of 128, 32 in a forward, by one process.
+    /// 4000 trajectories in files of 128, with 32 per forward pass, by one process.
     fn default() -> Self {
         Self { count: 4000, per_file: 128, batch: 32, share: ShardIndex::default() }
     }
 }
 
-/// The trajectories that a process has yet to make.
+/// The trajectories that a process still has to make.
 pub struct Plan<'a> {
     store: &'a Store,
     source: &'a dyn Source,
@@ -75,21 +77,21 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// What `store` lacks of this process's share. Files begin at multiples of `per_file`, and the shares
-    /// take them in turn.
+    /// Plans the trajectories that `store` lacks in this process's part. Files begin at multiples of `per_file`, and are
+    /// assigned to processes in turn.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if a portion is 0 or the source has fewer trajectories; else those of reading
-    /// what is there.
+    /// [`Error::Parameter`] if `per_file` or `batch` is 0, or if the source has fewer trajectories; otherwise those of
+    /// [`Store::read`].
     pub fn new(
         store: &'a Store,
         source: &'a dyn Source,
-        portions: &Partition,
+        partition: &Partition,
     ) -> Result<Self, Error> {
-        let &Partition { count, per_file, batch, share } = portions;
+        let &Partition { count, per_file, batch, share } = partition;
         if per_file == 0 || batch == 0 {
             let (got, expected) = (format!("{per_file}, {batch}"), "at least 1 each");
-            return Err(Error::parameter("trajectories in a file, in a forward", got, expected));
+            return Err(Error::parameter("trajectories per file and per forward", got, expected));
         }
         if let Some(most) = source.len().filter(|&most| count > most) {
             return Err(Error::parameter(
@@ -109,17 +111,17 @@ impl<'a> Plan<'a> {
         Ok(Self { store, source, batch, files })
     }
 
-    /// How many trajectories are to be made.
+    /// The number of trajectories to make.
     pub fn trajectories(&self) -> u64 {
         self.files.iter().map(|file| file.end - file.start).sum()
     }
 
-    /// How many positions they reveal.
+    /// The number of positions that they reveal.
     pub fn reveals(&self) -> u64 {
         self.files.iter().cloned().flatten().map(|index| self.source.reveals(index) as u64).sum()
     }
 
-    /// Makes them, a file at a time.
+    /// Makes the trajectories, one file at a time.
     ///
     /// # Errors
     /// Those of [`Source::make`], and [`Error::Io`].

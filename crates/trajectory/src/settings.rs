@@ -1,4 +1,4 @@
-//! What makes trajectories what they are.
+//! The settings that trajectories depend on.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,34 +7,35 @@ use std::path::Path;
 use conjoint_core::TokenId;
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::error::Error;
 
-/// The file of a folder that holds its settings. Readers of Parquet folders pass over names with `_`.
+/// The file of a folder's settings. Readers of Parquet folders ignore names that begin with `_`.
 pub(crate) const SETTINGS: &str = "_settings.json";
 
-/// Names and values of all that trajectories depend on: the model, where they start, the filters, the
-/// seed. What is not in here (batches, files, processes) changes none.
+/// Names and values of all settings that trajectories depend on: the model, the prompts, the filters, the seed. Batches,
+/// files and processes are not included: they do not change any trajectory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FolderSettings(BTreeMap<String, String>);
 
 impl FolderSettings {
-    /// Settings with one more, or another value for one.
+    /// Adds a setting, or replaces its value.
+    #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.0.insert(name.into(), value.to_string());
         self
     }
 
-    /// The value of a setting.
+    /// Returns the value of a setting.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// All names and values, by name.
+    /// Iterates over names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Demands that `found`, which stands in `path`, is the same as this.
+    /// Checks that `found`, read from `path`, equals these settings.
     ///
     /// # Errors
     /// [`Error::OtherSetting`] names the first setting that differs.
@@ -48,15 +49,15 @@ impl FolderSettings {
         Err(Error::OtherSetting { path: path.to_owned(), name: name.clone(), old, new })
     }
 
-    /// Makes `folder` a folder of these settings, or finds that it is one. Of several processes that come
-    /// at the same time, one makes it.
+    /// Creates `folder` with these settings, or checks that it has them. If several processes do so concurrently, one of
+    /// them creates it.
     pub(crate) fn claim(&self, folder: &Path) -> Result<(), Error> {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let path = folder.join(SETTINGS);
         if !path.exists() {
             let json = serde_json::to_string_pretty(&self.0);
             let json = json.map_err(|e| Error::io("write", &path)(e.into()))? + "\n";
-            let mut file = aside(folder)?;
+            let mut file = temporary_file(folder)?;
             file.write_all(json.as_bytes()).map_err(Error::io("write", &path))?;
             match file.persist_noclobber(&path) {
                 Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -68,7 +69,7 @@ impl FolderSettings {
         self.expect(&Self::read(folder)?, &path)
     }
 
-    /// The settings of a folder.
+    /// Reads the settings of a folder.
     pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(SETTINGS);
         let json = match std::fs::read(&path) {
@@ -90,8 +91,8 @@ impl<N: Into<String>, V: ToString> FromIterator<(N, V)> for FolderSettings {
     }
 }
 
-/// A file beside those of a folder, to be renamed once it is whole. Readers pass over names with a dot.
-pub(crate) fn aside(folder: &Path) -> Result<tempfile::NamedTempFile, Error> {
+/// A temporary file in a folder, to be renamed once it is complete. Readers ignore names that begin with a dot.
+pub(crate) fn temporary_file(folder: &Path) -> Result<tempfile::NamedTempFile, Error> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".unfinished-");
     // Temporary files are private by default, and these become ordinary files.
@@ -100,12 +101,12 @@ pub(crate) fn aside(folder: &Path) -> Result<tempfile::NamedTempFile, Error> {
     builder.tempfile_in(folder).map_err(Error::io("create a file in", folder))
 }
 
-/// The first 16 digits of a checksum.
+/// The first 16 hexadecimal digits of a checksum.
 pub(crate) fn hex(hash: Sha256) -> String {
     hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What tells a list of sequences from others: a checksum of all of them.
+/// Returns a checksum of a list of sequences, which identifies the list.
 pub fn digest<'a>(sequences: impl IntoIterator<Item = &'a [TokenId]>) -> String {
     let mut hash = Sha256::new();
     for sequence in sequences {
@@ -120,10 +121,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_keeps_its_settings() {
+    fn other_settings_are_rejected_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let with = |seed: u64| FolderSettings::from_iter([("length", 4), ("seed", seed)]);
-        assert!(matches!(FolderSettings::read(folder.path()), Err(Error::Foreign { .. })));
+        let foreign = FolderSettings::read(folder.path()).unwrap_err();
+        assert!(matches!(foreign, Error::Foreign { .. }) && foreign.to_string().contains(SETTINGS));
         with(1).claim(folder.path()).unwrap();
         with(1).claim(folder.path()).unwrap();
         assert_eq!(FolderSettings::read(folder.path()).unwrap(), with(1));
@@ -132,11 +134,11 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         let fewer = FolderSettings::from_iter([("length", 4)]).claim(folder.path());
-        assert!(fewer.unwrap_err().to_string().contains("none is asked for"));
+        assert!(fewer.unwrap_err().to_string().contains("none is given"));
     }
 
     #[test]
-    fn one_of_many_claims_a_folder() {
+    fn one_of_several_concurrent_claims_succeeds() {
         let folder = tempfile::tempdir().unwrap();
         let claim = |seed: u64| FolderSettings::from_iter([("seed", seed)]).claim(folder.path());
         let won: Vec<bool> = std::thread::scope(|scope| {
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_tell_lists_apart() {
+    fn digests_of_different_lists_differ() {
         let of = |sequences: &[&[TokenId]]| digest(sequences.iter().copied());
         assert_eq!(of(&[&[1, 2], &[3]]), of(&[&[1, 2], &[3]]));
         for other in [&[&[1][..], &[2, 3]][..], &[&[1, 2, 3]], &[&[1, 2], &[4]], &[&[3], &[1, 2]]] {

@@ -1,6 +1,6 @@
-//! One Parquet file of trajectories.
+//! The Parquet file of a range of trajectories.
 //!
-//! A row a trajectory; the settings stand in the file's key-value metadata, each name after `conjoint.`:
+//! Each row is a trajectory. The file's key-value metadata hold the settings, with the prefix `conjoint.`:
 //!
 //! ```text
 //! index       uint64        number of the trajectory and of its random stream
@@ -9,8 +9,8 @@
 //! order       list<uint32>  positions, the first revealed first
 //! ```
 //!
-//! Values are dictionary-coded, which packs ids and positions into as many bits as they need; a
-//! general compressor finds little more in them.
+//! Values are dictionary-encoded, which packs ids and positions into the bits that they need. A general compressor hardly
+//! reduces them further.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-use crate::{FolderSettings, Trajectory};
+use crate::settings::FolderSettings;
+use crate::trajectory::Trajectory;
 
 const SCHEMA: &str = "message trajectory {
     required int64 index (INTEGER(64, false));
@@ -39,7 +40,7 @@ const SCHEMA: &str = "message trajectory {
 }";
 const PREFIX: &str = "conjoint.";
 
-/// The bytes of a file.
+/// Encodes a file.
 pub(crate) fn write(rows: &[Trajectory], settings: &FolderSettings) -> Result<Vec<u8>> {
     let entry = |(name, value): (&str, &str)| {
         KeyValue::new(format!("{PREFIX}{name}"), Some(value.to_owned()))
@@ -64,15 +65,14 @@ fn put<T: DataType>(
     values: &[T::T],
     levels: Option<(&[i16], &[i16])>,
 ) -> Result<()> {
-    let mut column =
-        group.next_column()?.ok_or_else(|| general("the schema has no such column"))?;
+    let mut column = group.next_column()?.ok_or_else(|| general("the schema has fewer columns"))?;
     let (definitions, repetitions) = levels.unzip();
     column.typed::<T>().write_batch(values, definitions, repetitions)?;
     column.close()
 }
 
-/// Lists as Parquet has them: all values in a row, each with whether it goes on the list before
-/// (repetition level 1), an empty list being a level without a value (definition level 0).
+/// Encodes lists as Parquet does: all values in sequence, with repetition level 1 for a value that continues a list, and
+/// definition level 0 for an empty list, which has no value.
 fn put_lists<'a>(
     group: &mut SerializedRowGroupWriter<'_, impl Write + Send>,
     lists: impl Iterator<Item = &'a [u32]>,
@@ -87,13 +87,13 @@ fn put_lists<'a>(
     put::<Int32Type>(group, &values, Some((&definitions, &repetitions)))
 }
 
-/// Reads a file: its settings and its rows. The bytes must be known to be undamaged: the reader panics
-/// on some that are not.
+/// Decodes a file: its settings and its rows. The caller must verify the bytes first, because the reader panics on some
+/// damaged ones.
 pub(crate) fn read(bytes: Vec<u8>) -> Result<(FolderSettings, Vec<Trajectory>)> {
     let file = SerializedFileReader::new(Bytes::from(bytes))?;
     let metadata = file.metadata().file_metadata();
     if metadata.schema() != &parse_message_type(SCHEMA)? {
-        return Err(general("its columns are not those of trajectories"));
+        return Err(general("its columns differ from those of trajectories"));
     }
     let entries = metadata.key_value_metadata().into_iter().flatten();
     let settings = entries.filter_map(|entry| {
@@ -177,25 +177,25 @@ mod tests {
         FolderSettings::from_iter([("model", "a model"), ("top-p", "none")])
     }
 
-    /// What is read of rows that were written.
-    fn again(rows: &[Trajectory]) -> (FolderSettings, Vec<Trajectory>) {
+    /// Writes rows and reads them back.
+    fn round_trip(rows: &[Trajectory]) -> (FolderSettings, Vec<Trajectory>) {
         let bytes = write(rows, &settings()).unwrap();
         assert_eq!(bytes, write(rows, &settings()).unwrap());
         read(bytes).unwrap()
     }
 
     #[test]
-    fn what_was_written_is_read() {
-        assert_eq!(again(&rows()), (settings(), rows()));
-        assert_eq!(again(&rows()[..1]).1, rows()[..1]);
-        // Lists without values are lists all the same.
+    fn written_rows_read_back_the_same() {
+        assert_eq!(round_trip(&rows()), (settings(), rows()));
+        assert_eq!(round_trip(&rows()[..1]).1, rows()[..1]);
+        // Empty lists are preserved.
         let empty = Trajectory { tokens: vec![], order: vec![], ..rows()[0].clone() };
         let rows = [empty.clone(), rows()[1].clone(), empty];
-        assert_eq!(again(&rows).1, rows);
+        assert_eq!(round_trip(&rows).1, rows);
     }
 
     #[test]
-    fn other_tables_are_refused() {
+    fn other_tables_are_rejected() {
         let bytes = write(&rows(), &settings()).unwrap();
         assert!(read(bytes[..bytes.len() - 1].to_vec()).is_err());
         let schema = Arc::new(parse_message_type("message other { required int32 a; }").unwrap());

@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::settings::{SETTINGS, aside, hex};
-use crate::{Error, FolderSettings, Trajectory, shard};
+use crate::error::Error;
+use crate::settings::{FolderSettings, SETTINGS, hex, temporary_file};
+use crate::shard;
+use crate::trajectory::Trajectory;
 
-/// The version of all that a folder holds: names, columns, and how trajectories follow from settings.
+/// The version of the format: file names, columns, and how trajectories follow from settings.
 const FORMAT: u32 = 1;
 
-/// A folder of trajectories that were all made with the same settings.
+/// A folder of trajectories with equal settings.
 ///
-/// `_settings.json` holds the settings, `trajectories-FIRST-END-CHECKSUM.parquet` the trajectories FIRST..END.
-/// A file is written aside and renamed, so that whatever bears such a name was once whole, and the
-/// checksum says whether it still is. Any number of processes may write into one folder: a trajectory
-/// depends on nothing but the settings and its index, so that two files that overlap hold the same rows,
-/// if they were made on devices that round alike.
+/// `_settings.json` holds the settings, and `trajectories-FIRST-END-CHECKSUM.parquet` the trajectories FIRST..END. Files
+/// are written under a temporary name and then renamed, and the checksum detects damage.
+///
+/// Any number of processes may write into a folder. A trajectory depends only on the settings and its index, so that files
+/// with overlapping ranges hold equal rows if they were made on devices that round alike.
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
@@ -26,7 +28,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Begins a folder with these settings, or goes on with one that was begun with the same.
+    /// Creates a folder with these settings, or opens one that has the same settings.
     ///
     /// # Errors
     /// [`Error::OtherSetting`] names the first setting that differs; [`Error::Io`].
@@ -36,11 +38,11 @@ impl Store {
         Ok(Self { folder, settings })
     }
 
-    /// Opens a folder that is there, whatever it was made with.
+    /// Opens an existing folder, with any settings.
     ///
     /// # Errors
-    /// [`Error::Foreign`] if it has no settings, [`Error::OtherSetting`] if its format is another than this
-    /// version's, and [`Error::Io`].
+    /// [`Error::Foreign`] if it has no settings, [`Error::OtherSetting`] if this version does not support its format, and
+    /// [`Error::Io`].
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = folder.into();
         let settings = FolderSettings::read(&folder)?;
@@ -48,7 +50,7 @@ impl Store {
         Ok(Self { folder, settings })
     }
 
-    /// What the trajectories were made with.
+    /// The settings of the trajectories.
     pub fn settings(&self) -> &FolderSettings {
         &self.settings
     }
@@ -58,11 +60,11 @@ impl Store {
         &self.folder
     }
 
-    /// The first `count` trajectories, or all that there are.
+    /// Reads the first `count` trajectories, or all of them.
     ///
     /// # Errors
-    /// [`Error::Missing`] names the first gap; [`Error::Malformed`] names a file that does not hold what
-    /// its name says, [`Error::OtherSetting`] one that was made with other settings; [`Error::Io`].
+    /// [`Error::Missing`] names the first gap, [`Error::Malformed`] a file whose content does not match its name,
+    /// [`Error::OtherSetting`] a file with other settings; [`Error::Io`].
     pub fn read(&self, count: Option<u64>) -> Result<Vec<Trajectory>, Error> {
         let files = self.files()?;
         let last = files.iter().map(|file| file.indices.end).max().unwrap_or(0);
@@ -81,11 +83,11 @@ impl Store {
         Ok(all)
     }
 
-    /// The indices below `count` that no file holds. Every file is read, so that a damaged one is found
-    /// before hours are spent on the others.
+    /// Returns the indices below `count` that no file holds. Reads every file, so that damage is reported before the long
+    /// work on the others.
     ///
     /// # Errors
-    /// As [`read`](Self::read), but for gaps.
+    /// As [`read`](Self::read), except for gaps.
     pub(crate) fn missing(&self, count: u64) -> Result<Vec<Range<u64>>, Error> {
         let files = self.files()?;
         files.iter().try_for_each(|file| self.load(file).map(drop))?;
@@ -101,27 +103,27 @@ impl Store {
         let bytes = shard::write(rows, &self.settings)
             .map_err(|error| failed(std::io::Error::other(error)))?;
         let name = Name { indices, checksum: hex(Sha256::new_with_prefix(&bytes)) };
-        let mut file = aside(&self.folder)?;
+        let mut file = temporary_file(&self.folder)?;
         file.write_all(&bytes).map_err(failed)?;
-        // The name must not reach the disk before the content.
+        // The content must reach the disk before the name.
         file.as_file().sync_all().map_err(failed)?;
         file.persist(self.folder.join(name.to_string())).map_err(|error| failed(error.error))?;
         Ok(())
     }
 
-    /// The rows of a file, which must be what its name says.
+    /// Reads the rows of a file, and checks them against its name.
     fn load(&self, name: &Name) -> Result<Vec<Trajectory>, Error> {
         let path = self.folder.join(name.to_string());
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
         if hex(Sha256::new_with_prefix(&bytes)) != name.checksum {
-            let reason = "it is damaged: its bytes do not have the checksum of its name";
+            let reason = "it is damaged: its checksum differs from that in its name";
             return Err(Error::malformed(path, reason));
         }
         let (settings, rows) =
             shard::read(bytes).map_err(|error| Error::malformed(&path, error))?;
         self.settings.expect(&settings, &path)?;
         if !rows.iter().map(|row| row.index).eq(name.indices.clone()) {
-            let reason = "it does not hold the trajectories of its name";
+            let reason = "its trajectories differ from the range in its name";
             return Err(Error::malformed(path, reason));
         }
         match rows.iter().find_map(|row| row.fault().map(|fault| (row.index, fault))) {
@@ -132,7 +134,7 @@ impl Store {
         }
     }
 
-    /// The names of the files, by their indices.
+    /// The names of the files, sorted by index.
     fn files(&self) -> Result<Vec<Name>, Error> {
         let failed = || Error::io("read", &self.folder);
         let mut files = Vec::new();
@@ -145,7 +147,7 @@ impl Store {
     }
 }
 
-/// What a file's name says of it.
+/// The parsed name of a file.
 struct Name {
     indices: Range<u64>,
     checksum: String,
@@ -157,7 +159,7 @@ impl Name {
         let [start, end, checksum] = parts.split('-').collect::<Vec<_>>().try_into().ok()?;
         let indices = start.parse().ok()?..end.parse().ok()?;
         let read = Self { indices, checksum: checksum.to_owned() };
-        // Names that are written otherwise are not ours.
+        // Only names in the canonical form belong to the format.
         (!read.indices.is_empty() && read.to_string() == name).then_some(read)
     }
 }
@@ -169,7 +171,7 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// The parts of 0..count that none of these files, ascending, covers.
+/// The parts of 0..count that these files, in ascending order, do not cover.
 fn gaps(files: &[Name], count: u64) -> Vec<Range<u64>> {
     let (mut gaps, mut next) = (Vec::new(), 0);
     for Name { indices, .. } in files {
@@ -186,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_damage_is_an_error_that_names_the_file() {
+    fn every_damaged_byte_is_an_error_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::claim(folder.path(), FolderSettings::default()).unwrap();
         let rows = [0, 1].map(|index| Trajectory {
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_they_are_written() {
+    fn file_names_round_trip() {
         let name = Name { indices: 128..1_000_000_000_000, checksum: "0f".into() };
         let text = "trajectories-000000128-1000000000000-0f.parquet";
         assert_eq!(name.to_string(), text);

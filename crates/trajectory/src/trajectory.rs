@@ -1,28 +1,28 @@
-//! How a text was written: its tokens and the order in which they were revealed.
+//! A text with the order in which its tokens were revealed.
 
 use conjoint_core::TokenId;
 
-use crate::Error;
+use crate::error::Error;
 
-/// One text, and the order in which its positions were revealed.
+/// A text, and the order in which its positions were revealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trajectory {
-    /// Its number among the others, which is also that of its random stream.
+    /// The index of the trajectory and of its random stream.
     pub index: u64,
-    /// How many tokens at the start were given.
+    /// The number of prompt tokens.
     pub prompt_len: usize,
-    /// The finished text \[T\], the prompt first.
+    /// The finished text \[T\], including the prompt.
     pub tokens: Vec<TokenId>,
-    /// The position revealed at each step; every position after the prompt once.
+    /// The revealed positions, in order. Each position after the prompt occurs once.
     pub order: Vec<u32>,
 }
 
 impl Trajectory {
-    /// Checks that the order is a permutation of the positions after the prompt, at least two of them,
-    /// and that length and ids fit.
+    /// Checks that the order is a permutation of at least two positions after the prompt, and that length and ids are as
+    /// given.
     ///
     /// # Errors
-    /// [`Error::Unfit`] says what does not fit.
+    /// [`Error::Unfit`] names the first violation.
     pub fn validate(&self, length: usize, vocabulary_size: usize) -> Result<(), Error> {
         let largest = self.tokens.iter().max().copied().unwrap_or(0) as usize;
         let fault = match self.tokens.len() {
@@ -37,18 +37,21 @@ impl Trajectory {
         fault.map_or(Ok(()), |reason| Err(Error::Unfit { index: self.index, reason }))
     }
 
-    /// What keeps this from being a trajectory at all.
+    /// Returns why this is not a valid trajectory, if it is not.
     pub(crate) fn fault(&self) -> Option<String> {
         let mut sorted: Vec<usize> = self.order.iter().map(|&position| position as usize).collect();
         sorted.sort_unstable();
         let complete = sorted.into_iter().eq(self.prompt_len..self.tokens.len());
         (!complete || self.prompt_len > self.tokens.len()).then(|| {
             let (first, end) = (self.prompt_len, self.tokens.len());
-            format!("the order {:?} has not each position of {first}..{end} once", self.order)
+            format!(
+                "the order {:?} is not a permutation of the positions {first}..{end}",
+                self.order
+            )
         })
     }
 
-    /// The canvas after `reveals` reveals \[T\]; after the last one it is the text itself.
+    /// The canvas after `reveals` reveals \[T\]. After the last one it is the text itself.
     pub fn canvas(&self, reveals: usize, mask: TokenId) -> Vec<TokenId> {
         let mut canvas = self.tokens.clone();
         for position in self.masked(reveals) {
@@ -57,7 +60,7 @@ impl Trajectory {
         canvas
     }
 
-    /// The positions still masked after `reveals` reveals, the next to be revealed first.
+    /// The masked positions after `reveals` reveals, in the order of their reveal.
     pub fn masked(&self, reveals: usize) -> impl ExactSizeIterator<Item = usize> + '_ {
         self.order[reveals.min(self.order.len())..].iter().map(|&position| position as usize)
     }
@@ -72,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canvas_fills_up_in_order() {
+    fn a_canvas_reveals_positions_in_order() {
         let canvases: Vec<_> = (0..5).map(|k| trajectory().canvas(k, 9)).collect();
         assert_eq!(
             canvases,
@@ -82,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn invalid_trajectories_are_rejected() {
         assert!(trajectory().validate(4, 6).is_ok());
         assert!(trajectory().validate(5, 6).is_err());
         assert!(trajectory().validate(4, 5).is_err());

@@ -1,4 +1,4 @@
-//! A folder holds the same trajectories however they were made.
+//! A folder holds the same trajectories, however the work was divided or interrupted.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn model() -> Arc<dyn Denoiser> {
     Arc::new(TabularDenoiser::new(joint).unwrap())
 }
 
-/// Prompts of different lengths, none of all among them.
+/// A source with prompts of different lengths, one of them empty.
 fn sampled() -> Sampled {
     let prompts = vec![vec![], vec![2], vec![0, 1]];
     Sampled::new(prompts, 5, 11, model().vocabulary()).unwrap()
@@ -28,14 +28,14 @@ fn settings(source: &dyn Source) -> FolderSettings {
     source.settings().with("model", "a random joint")
 }
 
-fn portions(count: u64, per_file: u64, batch: usize) -> Partition {
+fn partition(count: u64, per_file: u64, batch: usize) -> Partition {
     Partition { count, per_file, batch, share: ShardIndex::default() }
 }
 
-/// Makes what a folder lacks, and returns how many trajectories that were.
-fn make(folder: &Path, source: &dyn Source, portions: &Partition) -> Result<u64, Error> {
+/// Makes the trajectories that a folder lacks, and returns their number.
+fn make(folder: &Path, source: &dyn Source, partition: &Partition) -> Result<u64, Error> {
     let store = Store::claim(folder, settings(source))?;
-    let plan = Plan::new(&store, source, portions)?;
+    let plan = Plan::new(&store, source, partition)?;
     plan.run(&model(), &mut ())?;
     Ok(plan.trajectories())
 }
@@ -54,12 +54,12 @@ fn file(folder: &Path, first: u64) -> PathBuf {
 
 fn reference() -> Vec<Trajectory> {
     let folder = tempfile::tempdir().unwrap();
-    make(folder.path(), &sampled(), &portions(50, 50, 50)).unwrap();
+    make(folder.path(), &sampled(), &partition(50, 50, 50)).unwrap();
     read(folder.path(), 50)
 }
 
 #[test]
-fn neither_batches_nor_files_nor_shares_change_a_row() {
+fn batches_files_and_shards_do_not_change_rows() {
     let expected = reference();
     for row in &expected {
         row.validate(5, 3).unwrap();
@@ -71,8 +71,8 @@ fn neither_batches_nor_files_nor_shares_change_a_row() {
         let mut made = 0;
         for number in (1..=shares).rev() {
             let share = ShardIndex::new(number, shares).unwrap();
-            let portions = Partition { share, ..portions(50, per_file, batch) };
-            made += make(folder.path(), &sampled(), &portions).unwrap();
+            let partition = Partition { share, ..partition(50, per_file, batch) };
+            made += make(folder.path(), &sampled(), &partition).unwrap();
         }
         assert_eq!(made, 50);
         assert_eq!(read(folder.path(), 50), expected, "{per_file} {batch} {shares}");
@@ -80,18 +80,18 @@ fn neither_batches_nor_files_nor_shares_change_a_row() {
 }
 
 #[test]
-fn a_folder_grows_without_making_anything_twice() {
+fn a_folder_grows_without_making_a_trajectory_twice() {
     let folder = tempfile::tempdir().unwrap();
     let mut made = 0;
     for (count, per_file) in [(5, 4), (5, 4), (17, 6), (30, 7), (50, 16)] {
-        made += make(folder.path(), &sampled(), &portions(count, per_file, 3)).unwrap();
+        made += make(folder.path(), &sampled(), &partition(count, per_file, 3)).unwrap();
         assert_eq!(made, count);
     }
     assert_eq!(read(folder.path(), 50), reference());
     assert_eq!(Store::open(folder.path()).unwrap().read(None).unwrap(), reference());
 }
 
-/// Ends the work after some reveals, as a kill does.
+/// Panics after some reveals, which stands for a killed process.
 struct Killed<'a>(&'a Cell<u32>);
 
 impl Observer for Killed<'_> {
@@ -102,29 +102,29 @@ impl Observer for Killed<'_> {
 }
 
 #[test]
-fn what_was_cut_off_is_made_again() {
+fn interrupted_files_are_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::claim(folder.path(), settings(&sampled())).unwrap();
     let source = sampled();
-    let plan = Plan::new(&store, &source, &portions(50, 4, 4)).unwrap();
+    let plan = Plan::new(&store, &source, &partition(50, 4, 4)).unwrap();
     let count = Cell::new(0);
     let run = std::panic::AssertUnwindSafe(|| plan.run(&model(), &mut Killed(&count)));
     assert!(std::panic::catch_unwind(run).is_err());
-    // Half a file that a kill left aside.
+    // An incomplete temporary file of a killed process.
     std::fs::write(folder.path().join(".unfinished-x"), b"PAR1 half").unwrap();
     let missing = store.read(Some(50)).unwrap_err();
     assert!(matches!(&missing, Error::Missing { indices, .. } if indices.end == 50), "{missing}");
-    let made = make(folder.path(), &sampled(), &portions(50, 4, 4)).unwrap();
+    let made = make(folder.path(), &sampled(), &partition(50, 4, 4)).unwrap();
     assert!((1..50).contains(&made), "{made}");
     assert_eq!(read(folder.path(), 50), reference());
 }
 
 #[test]
-fn the_plan_tells_the_work_ahead() {
+fn the_plan_reports_the_remaining_work() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::claim(folder.path(), settings(&sampled())).unwrap();
     let source = sampled();
-    let plan = Plan::new(&store, &source, &portions(6, 4, 4)).unwrap();
+    let plan = Plan::new(&store, &source, &partition(6, 4, 4)).unwrap();
     assert_eq!((plan.trajectories(), plan.reveals()), (6, 2 * (5 + 4 + 3)));
     struct Count(u64);
     impl Observer for Count {
@@ -135,58 +135,58 @@ fn the_plan_tells_the_work_ahead() {
     let mut count = Count(0);
     plan.run(&model(), &mut count).unwrap();
     assert_eq!(count.0, plan.reveals());
-    assert_eq!(Plan::new(&store, &source, &portions(6, 4, 4)).unwrap().reveals(), 0);
+    assert_eq!(Plan::new(&store, &source, &partition(6, 4, 4)).unwrap().reveals(), 0);
 }
 
 #[test]
 fn other_settings_and_damaged_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap();
+    make(folder.path(), &sampled(), &partition(8, 4, 4)).unwrap();
     let warm = sampled().temperature(0.5).unwrap();
-    let error = make(folder.path(), &warm, &portions(8, 4, 4)).unwrap_err().to_string();
-    assert!(error.contains("temperature = 1, but 0.5 is asked for"), "{error}");
+    let error = make(folder.path(), &warm, &partition(8, 4, 4)).unwrap_err().to_string();
+    assert!(error.contains("temperature = 1, but 0.5 is given"), "{error}");
 
     // A file of another folder.
     let other = tempfile::tempdir().unwrap();
-    make(other.path(), &warm.clone().top_p(0.9).unwrap(), &portions(12, 4, 4)).unwrap();
+    make(other.path(), &warm.clone().top_p(0.9).unwrap(), &partition(12, 4, 4)).unwrap();
     let third = file(other.path(), 8);
     let copy = folder.path().join(third.file_name().unwrap());
     std::fs::copy(third, &copy).unwrap();
-    let error = make(folder.path(), &sampled(), &portions(12, 4, 4)).unwrap_err().to_string();
+    let error = make(folder.path(), &sampled(), &partition(12, 4, 4)).unwrap_err().to_string();
     let name = copy.display().to_string();
     assert!(error.contains(&name) && error.contains("temperature = 0.5"), "{error}");
     std::fs::remove_file(copy).unwrap();
 
-    // A file with half its bytes, and one under another's name.
+    // A truncated file, and a file under the name of another one.
     let (first, second) = (file(folder.path(), 0), file(folder.path(), 4));
     let [half, foreign] = [&first, &second].map(|path| std::fs::read(path).unwrap());
     for damaged in [&half[..half.len() / 2], &foreign] {
         std::fs::write(&first, damaged).unwrap();
-        let error = make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap_err().to_string();
+        let error = make(folder.path(), &sampled(), &partition(8, 4, 4)).unwrap_err().to_string();
         let name = first.display().to_string();
         assert!(error.contains(&name) && error.contains("delete the file"), "{error}");
     }
     std::fs::remove_file(&first).unwrap();
     let misnamed = second.display().to_string().replace("04-000000008", "00-000000004");
     std::fs::rename(&second, &misnamed).unwrap();
-    let error = make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap_err().to_string();
-    assert!(error.contains(&misnamed) && error.contains("of its name"), "{error}");
+    let error = make(folder.path(), &sampled(), &partition(8, 4, 4)).unwrap_err().to_string();
+    assert!(error.contains(&misnamed) && error.contains("in its name"), "{error}");
     std::fs::remove_file(&misnamed).unwrap();
-    assert_eq!(make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap(), 8);
+    assert_eq!(make(folder.path(), &sampled(), &partition(8, 4, 4)).unwrap(), 8);
     assert_eq!(read(folder.path(), 8), reference()[..8]);
     assert!(matches!(Store::open("nowhere"), Err(Error::Foreign { .. })));
 }
 
-/// The model's order along its own text is the order in which it wrote it.
+/// The teacher-forced order of the model's own text equals the order in which the model sampled it.
 #[test]
-fn a_text_is_retold_as_it_was_written() {
+fn teacher_forcing_reproduces_the_sampling_order() {
     let text = |row: Trajectory| GivenText { tokens: row.tokens, prompt_len: row.prompt_len };
     let texts: Vec<GivenText> = reference().into_iter().map(text).collect();
     let source = Texts::new(texts, 5, model().vocabulary()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    make(folder.path(), &source, &portions(50, 8, 3)).unwrap();
+    make(folder.path(), &source, &partition(50, 8, 3)).unwrap();
     assert_eq!(read(folder.path(), 50), reference());
-    let beyond = make(folder.path(), &source, &portions(51, 8, 3));
+    let beyond = make(folder.path(), &source, &partition(51, 8, 3));
     assert!(matches!(beyond, Err(Error::Parameter { .. })));
 }
 
@@ -198,18 +198,18 @@ fn drawn_by(
 ) -> Vec<Trajectory> {
     let folder = tempfile::tempdir().unwrap();
     let source = sampled().joint(layer, "a layer", tokens.to_vec()).unwrap();
-    make(folder.path(), &source, &portions(50, 50, batch)).unwrap();
+    make(folder.path(), &source, &partition(50, 50, batch)).unwrap();
     read(folder.path(), 50)
 }
 
 #[test]
-fn a_layer_draws_its_own_texts_several_tokens_a_forward() {
-    // One that answers as the model does writes what the model writes, however many a forward.
+fn a_sampler_layer_draws_several_tokens_per_forward() {
+    // A layer with the model's exact conditionals draws the model's texts, for any number of tokens per forward.
     for tokens in [&[1][..], &[5], &[2, 3]] {
         assert_eq!(drawn_by(ExactRefiner, tokens, 7), reference(), "{tokens:?}");
     }
-    // One that answers as before the step does not, but where a step reveals one token. Of three prompts and three K, the
-    // K move by one each time all have had their turn, so that each prompt meets each.
+    // A layer with stale distributions draws others, except at one token per step. Three values of K shift by one against
+    // three prompts, so that each prompt is combined with each K.
     let stale = drawn_by(StaleRefiner, &[1, 1, 4], 7);
     let differ = |i: &usize| stale[*i] != reference()[*i];
     let (four, one): (Vec<usize>, Vec<usize>) = (0..50).partition(|i| (i + i / 3) % 3 == 2);
@@ -222,14 +222,14 @@ fn a_layer_draws_its_own_texts_several_tokens_a_forward() {
     }
 
     let folder = tempfile::tempdir().unwrap();
-    make(folder.path(), &sampled(), &portions(8, 4, 4)).unwrap();
+    make(folder.path(), &sampled(), &partition(8, 4, 4)).unwrap();
     let joint = |named: &str, tokens: &[usize]| {
-        sampled()
-            .joint(ExactRefiner, named, tokens.to_vec())
-            .map(|source| make(folder.path(), &source, &portions(8, 4, 4)).unwrap_err().to_string())
+        sampled().joint(ExactRefiner, named, tokens.to_vec()).map(|source| {
+            make(folder.path(), &source, &partition(8, 4, 4)).unwrap_err().to_string()
+        })
     };
     let error = joint("layer 1", &[2, 3]).unwrap();
-    assert!(error.contains("sampler = none, but layer 1 is asked for"), "{error}");
+    assert!(error.contains("sampler = none, but layer 1 is given"), "{error}");
     for bad in [&[][..], &[2, 0]] {
         let error = joint("layer 1", bad).unwrap_err();
         assert!(error.to_string().contains("tokens a step"), "{error}");
@@ -237,7 +237,7 @@ fn a_layer_draws_its_own_texts_several_tokens_a_forward() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused() {
+fn unusable_parameters_are_rejected() {
     let vocabulary = model().vocabulary().clone();
     let prompt = |prompt: &[u32]| Sampled::new(vec![vec![1], prompt.to_vec()], 5, 0, &vocabulary);
     for bad in [&[4][..], &[3], &[0; 4], &[0; 6]] {
@@ -253,14 +253,14 @@ fn what_cannot_be_used_is_refused() {
         Texts::new(vec![text], 5, &vocabulary).map(|texts| texts.reveals(0))
     };
     assert_eq!(text(&[0, 1, 2, 0, 1]).unwrap(), 5);
-    // The joint has no end of sequence to fill up with.
+    // The vocabulary has no end-of-sequence id to pad with.
     assert!(text(&[0, 1]).unwrap_err().to_string().contains("end-of-sequence"));
     assert!(text(&[0; 6]).is_err() && text(&[3; 5]).is_err());
     let ending = vocabulary.clone().with_eos(2).unwrap();
     let short = GivenText { tokens: vec![0, 1], prompt_len: 1 };
     assert_eq!(Texts::new(vec![short], 5, &ending).unwrap().reveals(0), 4);
-    for share in ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"] {
-        assert!(share.parse::<ShardIndex>().is_err(), "{share}");
+    for shard in ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"] {
+        assert!(shard.parse::<ShardIndex>().is_err(), "{shard}");
     }
     assert_eq!("2/3".parse::<ShardIndex>().unwrap(), ShardIndex::new(2, 3).unwrap());
 }

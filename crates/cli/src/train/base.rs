@@ -3,8 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use conjoint_corpus::Domain;
-use conjoint_train::base::{BaseOptions, train_base};
-use conjoint_train::window::Window;
+use conjoint_train::{BaseOptions, Window, train_base};
 
 use super::run::{RunArguments, report};
 use crate::flag::with_flag;

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use conjoint_train::checkpoint::Precision;
-use conjoint_train::devices::DeviceKind;
-use conjoint_train::options::{Decay, Method, OptimizerOptions, RunOptions};
-use conjoint_train::trainer::RunSummary;
+use conjoint_train::model::Precision;
+use conjoint_train::run::{Decay, DeviceKind, Method};
+use conjoint_train::{OptimizerOptions, RunOptions, RunSummary};
 
 use crate::flag::InvalidArgument;
 use crate::numbers::{below_one, count, non_negative, positive};

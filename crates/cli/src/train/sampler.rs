@@ -7,12 +7,8 @@ use clap::{Args, ValueEnum};
 use conjoint::OnnxOptions;
 use conjoint_corpus::Domain;
 use conjoint_lab::Model;
-use conjoint_train::disk_cache::CachedTeacher;
-use conjoint_train::distill::Comparison;
-use conjoint_train::distillation::{SamplerOptions, favour_shallow, train_sampler};
-use conjoint_train::onnx_teacher::OnnxTeacher;
-use conjoint_train::options::RunOptions;
-use conjoint_train::window::Window;
+use conjoint_train::distillation::{CachedTeacher, Comparison, OnnxTeacher, favour_shallow};
+use conjoint_train::{RunOptions, SamplerOptions, Window, train_sampler};
 use conjoint_trajectory::{Error, Partition, Store, Trajectory};
 
 use super::run::{RunArguments, report};
@@ -125,7 +121,7 @@ enum Divergence {
     TotalVariation,
 }
 
-impl From<Divergence> for conjoint_train::divergence::Divergence {
+impl From<Divergence> for conjoint_train::distillation::Divergence {
     fn from(divergence: Divergence) -> Self {
         match divergence {
             Divergence::Kl => Self::Kl,
@@ -268,7 +264,7 @@ mod tests {
     #[test]
     fn divergences_are_called_the_same_as_in_a_runs_folder() {
         for divergence in Divergence::value_variants() {
-            let library = conjoint_train::divergence::Divergence::from(*divergence).to_string();
+            let library = conjoint_train::distillation::Divergence::from(*divergence).to_string();
             let flag = divergence.to_possible_value().unwrap();
             assert_eq!(flag.get_name(), library);
         }

@@ -2,11 +2,13 @@ use conjoint_train::TrainError;
 
 use crate::flag::InvalidArgument;
 
-/// Names the flag behind what the trainer refused.
+/// Names the flag that set the option which the trainer rejected.
 pub fn with_flag(error: TrainError) -> anyhow::Error {
     let (flag, value) = match &error {
-        TrainError::Invalid { name, got, .. } => match flag(name) {
-            Some(flag) => (flag, got.clone()),
+        TrainError::Invalid { name, got, expected } => match flag(name) {
+            Some(flag) => {
+                return InvalidArgument::new(flag, got, format!("expected {expected}")).into();
+            }
             None => return error.into(),
         },
         TrainError::TooFewTrajectories { held_out, .. } => ("--held-out", held_out.to_string()),

@@ -1,0 +1,375 @@
+//! The masked diffusion objective: masked rows of each step, their loss, and validation at fixed masking levels.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+use conjoint_trajectory::digest;
+use serde_json::Value;
+
+use super::loss::{entropies, log_probabilities, loss};
+use super::options::BaseOptions;
+use super::progressive::{Progressive, Slot};
+use super::rows::{HELD_OUT, RowSource};
+use super::tokenizer::CharTokenizer;
+use crate::error::TrainError;
+use crate::masking::{self, MaskedRow, Window};
+use crate::model::{DreamConfig, DreamModule, checkpoint};
+use crate::run::{Identity, Objective, identity};
+
+/// Training on rows that are masked at random or unmasked progressively.
+pub(crate) struct MaskedDiffusion<'a, R> {
+    rows: &'a R,
+    tokenizer: &'a CharTokenizer,
+    options: &'a BaseOptions,
+    config: DreamConfig,
+    /// The progressive rows, which are the last rows of each batch.
+    progressive: Progressive,
+}
+
+impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
+    pub fn new(
+        rows: &'a R,
+        tokenizer: &'a CharTokenizer,
+        options: &'a BaseOptions,
+        config: DreamConfig,
+    ) -> Self {
+        let share = options.progressive_share * options.run.batch as f64;
+        let progressive = Progressive::new(share.round() as usize, options.progressive_turns);
+        Self { rows, tokenizer, options, config, progressive }
+    }
+
+    fn row(&self, index: u64) -> Result<Vec<u32>, TrainError> {
+        let row = self.rows.row(index)?;
+        let rejected = |reason| Err(TrainError::Row { row: index, reason });
+        if row.len() != self.options.length {
+            return rejected(format!(
+                "it has {} tokens, expected {}",
+                row.len(),
+                self.options.length
+            ));
+        }
+        if let Some(id) = row.iter().find(|&&id| id as usize >= self.config.vocab_size) {
+            return rejected(format!(
+                "id {id} is outside the vocabulary of {}",
+                self.config.vocab_size
+            ));
+        }
+        Ok(row)
+    }
+
+    /// The masked rows `rows` of step `step`'s batch.
+    fn batch(
+        &self,
+        step: u64,
+        progress: f64,
+        rows: Range<usize>,
+    ) -> Result<Vec<MaskedRow>, TrainError> {
+        let (options, batch) = (self.options, self.options.run.batch);
+        let limit = if progress < options.early_share { options.early_limit } else { 1.0 };
+        let maskable = options.prompt..options.length;
+        // One stream for the counts of a step, and one for the positions of each of its rows.
+        let mut rng = masking::stream(options.run.seed, step);
+        let progressive = self.progressive.per_step();
+        let random = batch - progressive;
+        let mut counts = masking::counts(&mut rng, random, maskable.len(), limit);
+        // The first rows in the slots start at random stages, so that the slots stay spread over all stages.
+        counts.extend(if step < options.progressive_turns as u64 {
+            masking::counts(&mut rng, progressive, maskable.len(), 1.0)
+        } else {
+            vec![maskable.len(); progressive]
+        });
+        rows.map(|j| {
+            let fresh = || {
+                let row = step * batch as u64 + j as u64;
+                let mut rng = masking::stream(options.run.seed ^ POSITIONS, row);
+                Slot { row, masked: masking::positions(&mut rng, maskable.clone(), counts[j]) }
+            };
+            let Slot { row, masked } = match self.slot(step, j) {
+                Some(slot) => self.progressive.get_or(slot, fresh),
+                None => fresh(),
+            };
+            Ok(MaskedRow::new(self.row(row)?, masked, self.config.mask_token_id))
+        })
+        .collect()
+    }
+
+    /// The slot of row `row` of step `step`'s batch, or `None` if the row is masked at random.
+    fn slot(&self, step: u64, row: usize) -> Option<usize> {
+        let turn = row.checked_sub(self.options.run.batch - self.progressive.per_step())?;
+        Some(self.progressive.slot(step, turn))
+    }
+
+    /// The mean negative log-likelihood of held-out rows with `share` of their tokens masked.
+    fn held_out(&self, model: &DreamModule, share: f64) -> Result<f64, TrainError> {
+        let maskable = self.options.prompt..self.options.length;
+        let count = ((share * maskable.len() as f64).round() as usize).max(1);
+        let mut total = 0.0;
+        for start in (0..self.options.validation_rows).step_by(32) {
+            let end = (start + 32).min(self.options.validation_rows);
+            let rows: Result<Vec<_>, TrainError> = (start..end)
+                .map(|i| {
+                    let mut rng = masking::stream(VALIDATION, i as u64);
+                    let masked = masking::positions(&mut rng, maskable.clone(), count);
+                    let row = self.row(HELD_OUT + i as u64)?;
+                    Ok(MaskedRow::new(row, masked, self.config.mask_token_id))
+                })
+                .collect();
+            let rows = rows?;
+            let even = |row: &MaskedRow| Window::default().weights(row.masked.len()).collect();
+            let weights: Vec<Vec<f64>> = rows.iter().map(even).collect();
+            let loss = loss(log_probabilities(model, &rows), &rows, &weights);
+            total += f64::from(loss.into_scalar::<f32>());
+        }
+        Ok(total / self.options.validation_rows as f64)
+    }
+}
+
+/// Separates the random streams of the positions from those of the counts.
+const POSITIONS: u64 = 0x706f_7369_7469_6f6e;
+/// The seed of validation masks. It is the same in every run, so that runs can be compared.
+const VALIDATION: u64 = 0x7661_6c69_6461_7465;
+
+impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
+    fn loss(
+        &self,
+        model: &DreamModule,
+        step: u64,
+        progress: f64,
+        rows: Range<usize>,
+    ) -> Result<Tensor<1>, TrainError> {
+        let masked = self.batch(step, progress, rows.clone())?;
+        let log_p = log_probabilities(model, &masked);
+        let mut all_entropies = None;
+        let mut weights = Vec::with_capacity(masked.len());
+        for (j, (row, masked)) in rows.zip(&masked).enumerate() {
+            let count = masked.masked.len();
+            let Some(slot) = self.slot(step, row) else {
+                weights.push(Window::default().weights(count).collect());
+                continue;
+            };
+            let all_entropies = all_entropies.get_or_insert_with(|| entropies(&log_p));
+            let entropy = |&i: &usize| all_entropies[j * self.options.length + i];
+            let masked_entropies: Vec<f64> = masked.masked.iter().map(entropy).collect();
+            weights.push(self.options.window.weights_by(&masked_entropies));
+            self.progressive.reveal(slot, &masked_entropies);
+        }
+        Ok(loss(log_p, &masked, &weights).div_scalar(self.options.run.batch as f32))
+    }
+
+    fn validate(&self, averaged: &DreamModule) -> Result<BTreeMap<String, f64>, TrainError> {
+        let levels = [("masked 10 %", 0.1), ("masked 50 %", 0.5), ("masked 90 %", 0.9)];
+        levels
+            .into_iter()
+            .map(|(name, share)| Ok((name.to_owned(), self.held_out(averaged, share)?)))
+            .collect()
+    }
+
+    fn save(&self, averaged: &DreamModule) -> Result<(), TrainError> {
+        let dir = &self.options.run.dir;
+        checkpoint::save(averaged, dir, self.options.precision)?;
+        self.tokenizer.save(&dir.join("tokenizer.json"))
+    }
+
+    fn identity(&self) -> Identity {
+        let (config, options) = (&self.config, self.options);
+        // A sample of the texts identifies them.
+        let texts: Vec<_> = (HELD_OUT..HELD_OUT + 64).flat_map(|row| self.rows.row(row)).collect();
+        identity([
+            ("kind", "base".to_owned()),
+            ("texts", digest(texts.iter().map(Vec::as_slice))),
+            ("seed", options.run.seed.to_string()),
+            ("length", options.length.to_string()),
+            ("prompt", options.prompt.to_string()),
+            ("hidden", config.hidden_size.to_string()),
+            ("layers", config.num_hidden_layers.to_string()),
+            ("ffn", config.intermediate_size.to_string()),
+            ("heads", config.num_attention_heads.to_string()),
+            ("kv_heads", config.num_key_value_heads.to_string()),
+            ("rope_theta", config.rope_theta.to_string()),
+        ])
+    }
+
+    fn carried(&self) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(self.progressive.state())
+    }
+
+    fn carry_on(&self, carried: Value) -> Result<(), serde_json::Error> {
+        self.progressive.restore(serde_json::from_value(carried)?);
+        Ok(())
+    }
+
+    fn tokens_per_step(&self) -> u64 {
+        (self.options.run.batch * self.options.length) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::{echo, shaken};
+    use burn::tensor::Device;
+
+    type RowFn = fn(u64) -> Result<Vec<u32>, TrainError>;
+
+    fn with_objective(test: impl FnOnce(&MaskedDiffusion<'_, RowFn>)) {
+        with_options(BaseOptions::default(), test);
+    }
+
+    fn with_options(options: BaseOptions, test: impl FnOnce(&MaskedDiffusion<'_, RowFn>)) {
+        let rows: RowFn = |index| echo(4)(index);
+        let tokenizer = CharTokenizer::new("abcd", &[]).unwrap();
+        let mut options = BaseOptions {
+            hidden_size: 16,
+            layers: 1,
+            intermediate_size: 8,
+            length: 8,
+            prompt: 2,
+            ..options
+        };
+        options.run.batch = 6;
+        let config = options.config(&tokenizer).unwrap();
+        test(&MaskedDiffusion::new(&rows, &tokenizer, &options, config));
+    }
+
+    #[test]
+    fn early_rows_are_lightly_masked_and_prompts_are_not_masked() {
+        with_objective(|objective| {
+            let most = |progress| {
+                let rows = (0..40).flat_map(|step| objective.batch(step, progress, 0..6).unwrap());
+                rows.map(|row| {
+                    assert_eq!(row.input[..2], row.target[..2]);
+                    row.masked.len()
+                })
+                .max()
+            };
+            assert_eq!((most(0.2), most(0.5)), (Some(4), Some(6)));
+        });
+    }
+
+    #[test]
+    fn parts_of_a_batch_equal_the_whole_batch() {
+        with_objective(|objective| {
+            let whole = objective.batch(3, 0.5, 0..6).unwrap();
+            assert_eq!(objective.batch(3, 0.5, 2..5).unwrap(), whole[2..5]);
+            assert_ne!(objective.batch(4, 0.5, 0..6).unwrap(), whole);
+        });
+    }
+
+    /// Runs `test` with a window of one row, and a model whose entropies all differ.
+    fn with_progressive(
+        progressive_share: f64,
+        progressive_turns: usize,
+        test: impl FnOnce(&MaskedDiffusion<'_, RowFn>, &DreamModule),
+    ) {
+        let window = Window { rows: Some(1), share: 1.0 };
+        let options =
+            BaseOptions { progressive_share, progressive_turns, window, ..BaseOptions::default() };
+        with_options(options, |objective| {
+            let device = Device::default().autodiff();
+            test(objective, &shaken(DreamModule::tied(&objective.config, &device), 1));
+        });
+    }
+
+    #[test]
+    fn progressive_rows_are_unmasked_by_lowest_entropy_and_then_replaced() {
+        with_progressive(0.5, 1, |objective, model| {
+            let first = objective.batch(0, 1.0, 0..6).unwrap();
+            let counts: Vec<_> = first[3..].iter().map(|row| row.masked.len()).collect();
+            // Three strata of 1..=6.
+            assert!(counts.iter().zip([1..=2, 3..=4, 5..=6]).all(|(n, range)| range.contains(n)));
+            let mut before = first;
+            let mut finished = 0;
+            for step in 0..20 {
+                let log_p = log_probabilities(model, &before[3..]);
+                let entropies = entropies(&log_p);
+                // The parts of a batch may be computed in any order.
+                let parts = [4..6, 0..4].map(|rows| objective.loss(model, step, 1.0, rows));
+                for part in parts {
+                    assert!(part.unwrap().into_scalar::<f32>().is_finite());
+                }
+                let after = objective.batch(step + 1, 1.0, 0..6).unwrap();
+                for (slot, (old, new)) in before[3..].iter().zip(&after[3..]).enumerate() {
+                    let entropy = |i: &usize| entropies[slot * 8 + i];
+                    let lowest = old.masked.iter().map(entropy).fold(f64::INFINITY, f64::min);
+                    let next = old.masked.iter().find(|&i| entropy(i) <= lowest + 1e-4);
+                    let left: Vec<_> =
+                        old.masked.iter().filter(|i| Some(*i) != next).copied().collect();
+                    if left.is_empty() {
+                        let index = (step + 1) * 6 + 3 + slot as u64;
+                        assert_eq!(new.target, objective.row(index).unwrap());
+                        assert_eq!(new.masked, [2, 3, 4, 5, 6, 7]);
+                        finished += 1;
+                    } else {
+                        assert_eq!((&new.target, &new.masked), (&old.target, &left));
+                    }
+                }
+                before = after;
+            }
+            assert!(finished >= 9, "{finished}");
+        });
+    }
+
+    #[test]
+    fn progressive_rows_take_turns() {
+        with_progressive(0.5, 3, |objective, model| {
+            let batch = |step| objective.batch(step, 1.0, 0..6).unwrap();
+            let batches: Vec<_> = (0..9)
+                .map(|step| {
+                    let rows = batch(step);
+                    objective.loss(model, step, 1.0, 0..6).unwrap();
+                    rows
+                })
+                .collect();
+            let mut continued = 0;
+            for (step, rows) in batches.iter().enumerate() {
+                for (slot, row) in rows.iter().enumerate().skip(3) {
+                    let new = step as u64 * 6 + slot as u64;
+                    let before = step.checked_sub(3).map(|before| &batches[before][slot]);
+                    match before.filter(|before| before.masked.len() > 1) {
+                        None => assert_eq!(row.target, objective.row(new).unwrap()),
+                        Some(before) => {
+                            assert_eq!(row.target, before.target);
+                            assert_eq!(row.masked.len() + 1, before.masked.len());
+                            continued += 1;
+                        }
+                    }
+                }
+            }
+            assert!(continued >= 9, "{continued}");
+        });
+    }
+
+    #[test]
+    fn the_loss_of_a_progressive_row_covers_its_window_only() {
+        with_progressive(1.0, 1, |objective, model| {
+            let rows = objective.batch(0, 1.0, 0..6).unwrap();
+            let log_p = log_probabilities(model, &rows);
+            let entropies = entropies(&log_p);
+            let [_, length, vocabulary] = log_p.dims();
+            let values: Vec<f32> = log_p.into_data().iter::<f32>().collect();
+            let expected: f32 = rows
+                .iter()
+                .enumerate()
+                .map(|(j, row)| {
+                    let entropy = |i: usize| entropies[j * length + i];
+                    let next = row.masked.iter().copied();
+                    let next = next.min_by(|&a, &b| entropy(a).total_cmp(&entropy(b))).unwrap();
+                    -values[(j * length + next) * vocabulary + row.target[next] as usize] / 6.0
+                })
+                .sum();
+            let loss = objective.loss(model, 0, 1.0, 0..6).unwrap().into_scalar::<f32>();
+            assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
+        });
+    }
+
+    #[test]
+    fn a_uniform_model_has_the_log_of_the_vocabulary_size_as_loss() {
+        with_objective(|objective| {
+            let model = DreamModule::tied(&objective.config, &Default::default());
+            for (level, loss) in objective.validate(&model).unwrap() {
+                assert!((loss - (objective.config.vocab_size as f64).ln()).abs() < 1e-5, "{level}");
+            }
+        });
+    }
+}

@@ -1,0 +1,7 @@
+//! Masked training rows, and how much each masked position weighs in the loss.
+
+mod rows;
+mod window;
+
+pub(crate) use rows::{MaskedRow, counts, positions, stream};
+pub use window::Window;
