@@ -139,7 +139,7 @@ fn a_sampler_layer_draws_as_in_generate() {
     assert_eq!(own, made(copy.path(), &folder.path().join("own"), 3, "--length 8 --joint 3"));
     assert_ne!(own, made(bare.path(), &folder.path().join("exact"), 3, "--length 8"));
     let exact = make(copy.path(), &out, "--num 3 --length 8");
-    common::refused(&exact, &["--out", "sampler = sampler", "none is asked for"]);
+    common::refused(&exact, &["--out", "sampler = sampler", "none is given"]);
     let other =
         make(&tiny(), &folder.path().join("joint"), "--num 4 --prompt <list> --seed 3 --joint 8,4");
     common::refused(&other, &["--out", "tokens a step = [8]", "[8, 4]"]);

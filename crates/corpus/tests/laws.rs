@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use conjoint_corpus::{Corpus, Domain, Flaw, MAX_LEN, check};
+use conjoint_corpus::{Corpus, Domain, Flaw, MAX_LEN, Text, check};
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -94,6 +94,25 @@ fn a_prefix_is_unparsed_near_its_end() {
                 other => panic!("{cut:?}: {other:?}"),
             }
         }
+    }
+}
+
+/// The answer follows the question: the text's own answer is right, and most other answers are wrong.
+#[test]
+fn questions_end_before_their_answers() {
+    let answers = |text: &Text| {
+        let question = text.question()?;
+        Some((question.to_owned(), text.body[question.len()..].to_owned()))
+    };
+    let texts: Vec<Text> = Corpus::new(5).texts(0..300).collect();
+    let tasks: Vec<_> = texts.iter().filter_map(|text| Some((text, answers(text)?))).collect();
+    assert!(texts.iter().all(|text| (text.domain == Domain::Story) == text.question().is_none()));
+    for (text, (question, answer)) in &tasks {
+        assert!(!answer.is_empty() && check(text.domain, &text.body).is_ok());
+        let swapped = tasks.iter().map(|(_, (_, other))| format!("{question}{other}"));
+        let right = swapped.filter(|body| check(text.domain, body).is_ok()).count();
+        // Few answers of other texts are right by chance.
+        assert!(right >= 1 && right < tasks.len() / 4, "{text}: {right}");
     }
 }
 

@@ -1,14 +1,14 @@
 use crate::{Bootstrap, Error, Measured, Share};
 
-/// AUP, accuracy under parallelism: one number for a strategy's accuracies y (%) at rising tokens
-/// per denoiser-equivalent forward ρ.
+/// AUP, accuracy under parallelism: summarises a strategy's accuracies y (%) at increasing tokens per denoiser-equivalent
+/// forward, ρ.
 ///
-/// ρ₁ y₁ + Σ ½ (ρᵢ − ρᵢ₋₁) (yᵢ W(yᵢ) + yᵢ₋₁ W(yᵢ₋₁)) with W(y) = min(exp(−α (1 − y / y_max)), 1),
-/// over the points by rising ρ. α = 3; y_max is the best accuracy of *all* strategies compared;
-/// points more than 5 percentage points below y₁, the accuracy at the lowest ρ, are left out.
+/// ρ₁ y₁ + Σ ½ (ρᵢ − ρᵢ₋₁) (yᵢ W(yᵢ) + yᵢ₋₁ W(yᵢ₋₁)) with W(y) = min(exp(−α (1 − y / y_max)), 1), over the points by
+/// increasing ρ. α = 3. y_max is the best accuracy of *all* compared strategies. Points more than 5 percentage points below
+/// y₁, the accuracy at the lowest ρ, are omitted.
 ///
-/// Source: d3LLM, arXiv 2601.07568, and its code, which refuses a strategy whose *last* point is
-/// left out; here it is left out like any other.
+/// Source: d3LLM, arXiv 2601.07568, and its code. That code rejects a strategy whose *last* point is omitted; this one
+/// omits it like any other.
 ///
 /// ```
 /// use conjoint_eval::Aup;
@@ -24,10 +24,10 @@ pub struct Aup {
 }
 
 impl Aup {
-    /// With y_max, in percent.
+    /// AUP with the given y_max, in percent.
     ///
     /// # Errors
-    /// [`Error::Parameter`] unless it is above 0 and at most 100.
+    /// [`Error::Parameter`] unless `best` is above 0 and at most 100.
     pub fn new(best: f64) -> Result<Self, Error> {
         if !(best > 0.0 && best <= 100.0) {
             return Err(Error::parameter("y_max", best, "above 0 and at most 100"));
@@ -35,10 +35,10 @@ impl Aup {
         Ok(Self { best, alpha: 3.0, slack: 5.0 })
     }
 
-    /// The weight's sharpness α.
+    /// Sets α, the sharpness of the weight.
     ///
     /// # Errors
-    /// [`Error::Parameter`] unless it is a finite number above 0.
+    /// [`Error::Parameter`] unless `alpha` is finite and above 0.
     pub fn alpha(mut self, alpha: f64) -> Result<Self, Error> {
         self.alpha = crate::error::positive("alpha", alpha)?;
         Ok(self)
@@ -67,8 +67,8 @@ impl Aup {
         Ok(rho * y + points.windows(2).map(trapezium).sum::<f64>())
     }
 
-    /// AUP of points (ρ, tasks passed), the tasks of each point drawn anew for the interval; `n` is
-    /// the smallest number of tasks. y_max is taken as known.
+    /// AUP of points (ρ, tasks passed). The interval resamples the tasks of each point, and treats y_max as exact. `n` is the
+    /// smallest number of tasks.
     ///
     /// # Errors
     /// Those of [`of`](Self::of).
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Computed with the reference's `get_aup`.
+    /// The expected value was computed with the reference's `get_aup`.
     #[test]
     fn agrees_with_the_reference() {
         let points = [(1.0, 72.6), (2.77, 70.0), (5.14, 66.4), (9.11, 69.2)];
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn by_hand() {
+    fn values_match_those_computed_by_hand() {
         let aup = Aup::new(50.0).unwrap();
         assert_eq!(aup.of(&[(1.0, 50.0)]).unwrap(), 50.0);
         assert_eq!(aup.of(&[(3.0, 50.0), (1.0, 50.0)]).unwrap(), 150.0);
@@ -115,12 +115,12 @@ mod tests {
         assert_eq!(aup.of(&[(1.0, 50.0), (3.0, 44.0)]).unwrap(), 50.0);
         let kept = 50.0 + 0.5 * 2.0 * (50.0 + 45.0 * (-0.3_f64).exp());
         assert!((aup.of(&[(1.0, 50.0), (3.0, 45.0)]).unwrap() - kept).abs() < 1e-9);
-        // Better than the best counts in full, not more.
+        // A point above y_max has weight 1.
         assert_eq!(aup.of(&[(1.0, 50.0), (2.0, 60.0)]).unwrap(), 105.0);
     }
 
     #[test]
-    fn bad_points_are_refused() {
+    fn unusable_points_are_rejected() {
         let aup = Aup::new(50.0).unwrap();
         assert!(matches!(aup.of(&[]), Err(Error::Empty(_))));
         for bad in [(0.0, 50.0), (f64::NAN, 50.0), (1.0, 101.0), (1.0, f64::NAN)] {
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn more_accuracy_never_scores_less(
+        fn higher_accuracies_do_not_lower_the_score(
             rho in prop::collection::vec(0.1f64..10.0, 2..6),
             y in 20.0f64..90.0,
             more in 0.0f64..5.0,

@@ -3,20 +3,20 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{Error, Measured};
 
-/// The bootstrap: 95 % intervals of any statistic, from the data alone.
+/// The bootstrap, which estimates the 95 % confidence interval of any statistic.
 ///
-/// A statistic of a sample of n is computed anew on B samples of n drawn from it with replacement;
-/// the interval reaches from the 2.5 % to the 97.5 % quantile of the B replicates. Several samples
-/// are each drawn from for themselves. The same seed gives the same interval on every machine.
+/// The statistic is computed on B resamples, each of n items drawn with replacement from the sample of n. The interval is
+/// that of the 2.5 % and 97.5 % quantiles of the B replicates. Several samples are resampled independently. Equal seeds
+/// give equal intervals on every machine.
 ///
-/// A *plug-in* statistic of histograms (MAUVE, a divergence) is biased by sampling noise, and a
-/// replicate carries that noise twice, so that the percentile interval may miss the value itself.
-/// [`recentred`](Self::recentred) moves the interval by the difference of the value and the
-/// replicates' median. It is then one for the statistic's expectation *at this n*, which is the
-/// right thing to compare with a ceiling or another strategy measured at the same n.
+/// Sampling noise biases a *plug-in* statistic of histograms, such as MAUVE or a divergence. A replicate has that noise
+/// twice, so that the percentile interval may not contain the value. [`recentred`](Self::recentred) shifts the interval by
+/// the difference of the value and the replicates' median. It is then an interval of the statistic's expectation *at this
+/// n*, which can be compared with other measurements at the same n.
 ///
 /// Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7
 /// (1979).
+#[doc(alias = "confidence interval")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bootstrap {
     seed: u64,
@@ -25,15 +25,16 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// B = 1000 resamples.
+    /// A bootstrap with B = 1000 resamples.
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, resamples: 1000, recentred: false }
     }
 
-    /// B resamples.
+    /// Sets B, the number of resamples.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if there are fewer than 100, too few to show the outer 2.5 %.
+    /// [`Error::Parameter`] below 100, which is too few for the outer 2.5 %.
     pub fn resamples(mut self, resamples: usize) -> Result<Self, Error> {
         if resamples < 100 {
             return Err(Error::parameter("resamples", resamples, "at least 100"));
@@ -42,7 +43,8 @@ impl Bootstrap {
         Ok(self)
     }
 
-    /// Moves the interval so that the replicates' median falls on the value.
+    /// Shifts the interval so that the replicates' median equals the value.
+    #[must_use]
     pub fn recentred(mut self) -> Self {
         self.recentred = true;
         self
@@ -53,7 +55,7 @@ impl Bootstrap {
         self.seed
     }
 
-    /// A statistic of one sample.
+    /// Measures a statistic of one sample.
     ///
     /// # Errors
     /// [`Error::Empty`] and [`Error::NotANumber`].
@@ -65,7 +67,7 @@ impl Bootstrap {
         self.replicates(sample.len(), statistic(sample), |draw| statistic(&draw.sample(sample)))
     }
 
-    /// A statistic of two independent samples; `n` of the result is the first one's.
+    /// Measures a statistic of two independent samples. `n` of the result is the size of the first one.
     ///
     /// # Errors
     /// [`Error::Empty`] and [`Error::NotANumber`].
@@ -84,7 +86,7 @@ impl Bootstrap {
         })
     }
 
-    /// A statistic of anything: its value on the data, and one replicate of it on data drawn anew.
+    /// Measures any statistic, given its value and a function that computes it on resampled data.
     ///
     /// # Errors
     /// [`Error::Empty`] if n is 0, and [`Error::NotANumber`].
@@ -113,27 +115,27 @@ impl Bootstrap {
     }
 }
 
-/// What a replicate is made with.
+/// The source of resampled data.
 pub struct Resampler(ChaCha8Rng);
 
 impl Resampler {
-    /// As many items as there are, drawn with replacement.
+    /// Draws as many items as the sample has, with replacement.
     pub fn sample<T: Clone>(&mut self, sample: &[T]) -> Vec<T> {
         sample.iter().map(|_| sample[self.below(sample.len())].clone()).collect()
     }
 
-    /// An index uniform on 0..n. `n` must be at least 1.
+    /// Draws an index uniformly from 0..n. `n` must be at least 1.
     pub fn below(&mut self, n: usize) -> usize {
         self.0.random_range(0..n.max(1) as u64) as usize
     }
 
-    /// How many of `n` pass, each with probability `p`.
+    /// Draws the number of successes in `n` trials of probability `p`.
     pub fn binomial(&mut self, n: u64, p: f64) -> u64 {
         (0..n).map(|_| u64::from(self.0.random::<f64>() < p)).sum()
     }
 }
 
-/// The quantile of ascending numbers, interpolated between neighbours.
+/// A quantile of ascending numbers, interpolated linearly.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = share * sorted.len().saturating_sub(1) as f64;
     let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_of_known_numbers() {
+    fn quantiles_match_known_values() {
         let numbers = [0.0, 1.0, 2.0, 3.0, 4.0];
         assert_eq!(quantile(&numbers, 0.5), 2.0);
         assert!((quantile(&numbers, 0.025) - 0.1).abs() < 1e-12);
@@ -162,7 +164,7 @@ mod tests {
 
     /// The mean of n numbers of variance σ² has the interval ±1.96 σ / √n.
     #[test]
-    fn the_interval_of_a_mean_is_the_textbooks() {
+    fn the_interval_of_a_mean_matches_theory() {
         let sample: Vec<f64> = (0..400).map(|i| f64::from(i % 20)).collect();
         let expected = 1.96 * (399.0_f64 / 12.0).sqrt() / 400.0_f64.sqrt();
         let bootstrap = Bootstrap::new(3).resamples(4000).unwrap();
@@ -188,10 +190,10 @@ mod tests {
         assert!((half / expected - 1.0).abs() < 0.06, "{half} {expected}");
     }
 
-    /// Samples of a biased coin: the interval holds the truth about 95 times in 100, and one of
-    /// half its width does not. False-alarm rate below 10⁻³ for each bound, seeds fixed.
+    /// Samples of a biased coin: the interval contains the truth in about 95 of 100 cases, and one of half its width does
+    /// not. The false-alarm rate is below 10⁻³ for each bound; seeds are fixed.
     #[test]
-    fn intervals_cover_as_often_as_they_say() {
+    fn intervals_have_their_nominal_coverage() {
         let (truth, runs) = (0.3, 400);
         let mut coins = Resampler(ChaCha8Rng::seed_from_u64(11));
         let (mut covered, mut halved) = (0, 0);
@@ -210,8 +212,8 @@ mod tests {
     }
 
     #[test]
-    fn recentring_undoes_the_shift_of_a_biased_statistic() {
-        // Distinct values: a resample always has fewer, so the plain interval lies below the value.
+    fn recentring_removes_the_shift_of_a_biased_statistic() {
+        // A resample has fewer distinct values, so the plain interval is below the value.
         let sample: Vec<u32> = (0..50).collect();
         let distinct = |sample: &[u32]| sample.iter().collect::<BTreeSet<_>>().len() as f64;
         let plain = Bootstrap::new(1).one(&sample, distinct).unwrap();
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_is_said() {
+    fn unusable_samples_and_statistics_are_errors() {
         let none: [f64; 0] = [];
         assert!(matches!(Bootstrap::new(0).one(&none, mean), Err(Error::Empty(_))));
         assert!(matches!(Bootstrap::new(0).two(&[1.0], &none, |_, _| 0.0), Err(Error::Empty(_))));

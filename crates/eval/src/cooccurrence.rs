@@ -5,39 +5,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Bootstrap, Error, Measured};
 
-/// How differently two tokens at a distance go together in two sets of texts, beside what chance
-/// does.
+/// The divergence between the pair frequencies of two sets of texts, at a distance d between the tokens of a pair.
 ///
-/// P_d(a, b) is the share of pairs (x_i, x_{i+d}), over all texts and all positions i, that are (a,
-/// b); d = 1 are neighbours. The divergence of two sets is Jensen and Shannon's, in nats, 0 to ln
-/// 2:
+/// P_d(a, b) is the share of pairs (x_i, x_{i+d}) that equal (a, b), over all texts and positions i; d = 1 are neighbours.
+/// The divergence of two sets is that of Jensen and Shannon, in nats, from 0 to ln 2:
 ///
 /// JS(P, Q) = ½ KL(P ‖ M) + ½ KL(Q ‖ M), M = ½ (P + Q).
 ///
-/// Finite samples of one law differ as well, by about (cells − 1) / 4n. So that the same bias is in
-/// both figures, all tables come from h = ⌊min(reference, samples) / 2⌋ texts: the divergence is
-/// the mean of JS(first h of the reference, first h samples) and JS(second h of the reference,
-/// second h samples), the floor is JS(first h, second h of the reference). What is above the floor
-/// is the samples' own fault. Texts of each half are drawn anew for the
-/// [recentred](Bootstrap::recentred) intervals; `n` is 2h for the divergence and for the floor.
+/// Finite samples of one distribution differ, too, by about (cells − 1) / 4n. Both figures have the same bias, since all
+/// tables come from h = ⌊min(reference, samples) / 2⌋ texts:
 ///
-/// Cut texts after their end first: pairs of padding tell nothing.
+/// - the divergence is the mean of JS(first h of the reference, first h samples) and JS(second h of the reference, second
+///   h samples);
+/// - the floor is JS(first h, second h of the reference). Only a divergence above the floor is evidence of a difference.
+///
+/// The [recentred](Bootstrap::recentred) intervals resample the texts of each half. `n` is 2h for both figures.
+///
+/// Truncate texts at their end first: pairs of padding carry no information.
+#[doc(alias = "Jensen-Shannon")]
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CoOccurrence {
-    /// d.
+    /// d, the distance between the two tokens.
     pub distance: usize,
-    /// Between the samples and the reference.
+    /// The divergence between the samples and the reference.
     pub divergence: Measured,
-    /// Between two halves of the reference.
+    /// The divergence between two halves of the reference.
     pub floor: Measured,
 }
 
 impl CoOccurrence {
-    /// Of two sets of texts at distance d.
+    /// Compares two sets of texts at distance d.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if d is 0, [`Error::Empty`] if a set has fewer than two texts or no
-    /// text of a half is longer than d, and [`Error::NotANumber`] if a resample has no such text.
+    /// [`Error::Parameter`] if d is 0, [`Error::Empty`] if a set has fewer than two texts or no text of a half is longer
+    /// than d, and [`Error::NotANumber`] if a resample has no such text.
     pub fn between<S: AsRef<[TokenId]>>(
         reference: &[S],
         samples: &[S],
@@ -84,12 +85,12 @@ impl CoOccurrence {
     }
 }
 
-/// Pairs of tokens, numbered as they are met.
+/// Pairs of tokens, numbered in the order of their first occurrence.
 #[derive(Default)]
 struct Cells(BTreeMap<(TokenId, TokenId), usize>);
 
 impl Cells {
-    /// The pairs at a distance in one text.
+    /// The pairs at a distance in a text.
     fn pairs(&mut self, text: &[TokenId], distance: usize) -> Vec<usize> {
         let pairs = text.iter().zip(text.iter().skip(distance));
         let number = |(&a, &b): (&TokenId, &TokenId)| {
@@ -100,7 +101,7 @@ impl Cells {
     }
 }
 
-/// The share of each cell; NaN if there is no pair at all.
+/// The share of each cell; NaN if there are no pairs.
 fn shares<'a>(texts: impl Iterator<Item = &'a Vec<usize>>, cells: usize) -> Vec<f64> {
     let (mut counts, mut total) = (vec![0.0; cells], 0.0);
     for &cell in texts.flatten() {
@@ -125,7 +126,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     #[test]
-    fn divergence_by_hand() {
+    fn the_divergence_matches_values_computed_by_hand() {
         assert_eq!(jensen_shannon(&[0.5, 0.5], &[0.5, 0.5]), 0.0);
         assert!((jensen_shannon(&[1.0, 0.0], &[0.0, 1.0]) - 2.0_f64.ln()).abs() < 1e-12);
         // M = (3/4, 1/4): ½ ln(4/3) + ½ (½ ln(2/3) + ½ ln 2).
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_dependence_shows_at_its_distance_alone() {
+    fn a_lost_dependence_shows_at_its_distance_only() {
         let (reference, independent) = (texts(800, 0.9, 1), texts(800, 0.0, 2));
         let at = |samples: &[Vec<TokenId>], distance| {
             CoOccurrence::between(&reference, samples, distance, &Bootstrap::new(3)).unwrap()
@@ -175,7 +176,7 @@ mod tests {
     /// Halves of 400 texts with 7 pairs each over 16 equally likely cells: about 15 / (4 · 2800)
     /// nats.
     #[test]
-    fn the_floor_is_what_theory_says() {
+    fn the_floor_matches_theory() {
         let divergence = |seed| {
             let (reference, samples) = (texts(800, 0.0, seed), texts(800, 0.0, 100 + seed));
             let bootstrap = Bootstrap::new(1).resamples(100).unwrap();
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_said() {
+    fn unusable_sets_are_rejected() {
         let bootstrap = Bootstrap::new(0);
         let texts = texts(4, 0.0, 0);
         assert!(CoOccurrence::between(&texts, &texts, 0, &bootstrap).is_err());

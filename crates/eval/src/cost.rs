@@ -3,30 +3,30 @@ use std::time::Duration;
 use conjoint_core::Output;
 use serde::{Deserialize, Serialize};
 
-/// What generating took: calls, and what a sampler pass costs beside a full forward.
+/// The cost of generation: numbers of calls, and the cost of a sampler pass relative to a full forward pass.
 ///
-/// A *denoiser-equivalent forward* is the price of one full forward of the frozen model; a sampler
-/// pass counts as the share of it that was measured, so that a strategy cannot hide work in its
-/// sampler layer. What an autoregressive scorer does is not counted.
+/// A *denoiser-equivalent forward* is the cost of one full forward pass of the frozen model. A sampler pass counts as its
+/// measured share of that, so that work in the sampler layer is included. The work of an autoregressive scorer is not.
+#[doc(alias = "NFE")]
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Full forwards of the denoiser: one for each canvas.
+    /// Full forward passes of the denoiser, one per canvas.
     pub denoiser_calls: f64,
-    /// Denoising steps. Each takes one forward of the batch, in which a sequence may have several canvases, unless it
-    /// is skipped. 0 in reports of earlier versions.
+    /// Denoising steps. Each takes one forward pass of the batch, unless it is skipped; a sequence may have several canvases
+    /// in it. 0 in reports of earlier versions.
     #[serde(default)]
     pub rounds: f64,
     /// Passes of the sampler layer.
     pub sampler_calls: f64,
-    /// One sampler pass in forwards; the paper's is about 0.12.
+    /// The cost of a sampler pass, in forwards. The paper's is about 0.12.
     pub sampler_cost: f64,
 }
 
 impl Cost {
-    /// The calls of all outputs, and a sampler pass at what it took beside a forward in the same run: `forwards` and `passes`
-    /// are the time spent in each. How much a pass computes depends on the strategy, so that its cost is measured with each.
+    /// Sums the calls of all outputs, and computes the cost of a sampler pass from the time spent in `forwards` and `passes`
+    /// of the same run. The cost of a pass depends on the strategy, so it is measured for each.
     ///
-    /// Both are calls of a single sequence, of which a batch makes many at once.
+    /// Calls are counted per sequence; a batch makes many at once.
     pub fn measured(outputs: &[Output], forwards: Duration, passes: Duration) -> Self {
         let sum = |calls: fn(&Output) -> usize| outputs.iter().map(calls).sum::<usize>() as f64;
         let denoiser_calls = sum(|output| output.denoiser_calls);
@@ -44,12 +44,12 @@ impl Cost {
         self.denoiser_calls + self.sampler_calls * self.sampler_cost
     }
 
-    /// ρ: tokens a denoiser-equivalent forward.
+    /// ρ, the tokens per denoiser-equivalent forward.
     pub fn tokens_per_forward(&self, tokens: u64) -> f64 {
         tokens as f64 / self.forwards()
     }
 
-    /// Denoiser-equivalent forwards a token.
+    /// Denoiser-equivalent forwards per token.
     pub fn forwards_per_token(&self, tokens: u64) -> f64 {
         self.forwards() / tokens as f64
     }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sampler_pass_counts_as_its_share() {
+    fn a_sampler_pass_counts_at_its_measured_cost() {
         let ms = Duration::from_millis;
         // 10 ms a forward, 1.25 ms a pass.
         let cost =

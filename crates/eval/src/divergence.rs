@@ -1,4 +1,4 @@
-//! How far two laws over whole sequences are apart; for models small enough to write down.
+//! Divergences between two distributions over whole sequences, for models that are small enough to enumerate.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use conjoint_core::TokenId;
 
 use crate::{Bootstrap, Error, Measured};
 
-/// Probabilities of sequences; one that is not listed has probability 0.
+/// A distribution over sequences. Sequences that are not listed have probability 0.
 pub type Law = BTreeMap<Vec<TokenId>, f64>;
 
-/// The empirical law of samples: each sequence with the share of samples that it makes up.
+/// The empirical distribution of samples.
 pub fn empirical<S: AsRef<[TokenId]>>(samples: &[S]) -> Law {
     let mut law = Law::new();
     for sample in samples {
@@ -18,7 +18,8 @@ pub fn empirical<S: AsRef<[TokenId]>>(samples: &[S]) -> Law {
     law
 }
 
-/// Total variation ½ Σ |p(x) − q(x)|: 0 for equal laws, 1 for laws that share nothing.
+/// Total variation ½ Σ |p(x) − q(x)|: 0 for equal distributions, 1 for disjoint ones.
+#[doc(alias = "TV")]
 pub fn total_variation(p: &Law, q: &Law) -> f64 {
     let of = |law: &Law, x: &Vec<TokenId>| law.get(x).copied().unwrap_or(0.0);
     let here: f64 = p.iter().map(|(x, p)| (p - of(q, x)).abs()).sum();
@@ -26,17 +27,18 @@ pub fn total_variation(p: &Law, q: &Law) -> f64 {
     0.5 * (here + only_there)
 }
 
-/// Kullback–Leibler divergence KL(p ‖ q) = Σ p(x) ln(p(x) / q(x)) in nats; +∞ if q rules out what p
-/// does not.
+/// Kullback–Leibler divergence KL(p ‖ q) = Σ p(x) ln(p(x) / q(x)) in nats; +∞ if q is 0 where p is not.
+#[doc(alias = "KL")]
+#[doc(alias = "relative entropy")]
 pub fn kl(p: &Law, q: &Law) -> f64 {
     let term = |(x, &p): (&Vec<TokenId>, &f64)| p * (p / q.get(x).copied().unwrap_or(0.0)).ln();
     p.iter().filter(|(_, p)| **p > 0.0).map(term).sum()
 }
 
-/// Total variation of samples to an exact law, with its [recentred](Bootstrap::recentred) interval.
+/// Total variation between samples and an exact distribution, with its [recentred](Bootstrap::recentred) interval.
 ///
-/// Samples of the law itself are about √(cells / n) away from it, so compare with as many of those;
-/// where a strategy's exact law can be enumerated, [`total_variation`] of that has no such floor.
+/// Samples of the distribution itself have a total variation of about √(cells / n). Compare with as many of those. If a
+/// strategy's exact distribution can be enumerated, use [`total_variation`], which has no such floor.
 ///
 /// # Errors
 /// [`Error::Empty`].
@@ -49,8 +51,8 @@ pub fn sampled_total_variation<S: AsRef<[TokenId]> + Clone>(
     Ok(bootstrap.recentred().one(samples, statistic)?.clamped(0.0, 1.0))
 }
 
-/// KL of samples' empirical law to an exact law in nats, with its [recentred](Bootstrap::recentred)
-/// interval; the floor is about (cells − 1) / 2n.
+/// KL divergence of samples' empirical distribution from an exact one, in nats, with its
+/// [recentred](Bootstrap::recentred) interval. The floor is about (cells − 1) / 2n.
 ///
 /// # Errors
 /// [`Error::Empty`].
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_by_hand() {
+    fn divergences_match_values_computed_by_hand() {
         let (p, q) = (law(&[0.5, 0.5]), law(&[0.25, 0.75]));
         assert_eq!(total_variation(&p, &q), 0.25);
         assert!((kl(&p, &q) - 0.5 * (4.0_f64 / 3.0).ln()).abs() < 1e-12);
@@ -85,13 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn samples_become_shares() {
+    fn the_empirical_distribution_counts_samples() {
         let samples = [[1, 2], [1, 2], [0, 0], [1, 2]];
         assert_eq!(empirical(&samples), Law::from([(vec![0, 0], 0.25), (vec![1, 2], 0.75)]));
     }
 
-    /// Two coins that always agree, thrown independently: off by one half and by ln 2, known
-    /// exactly.
+    /// Independent draws of two coins that always agree: the total variation is ½, and the KL is ln 2.
     #[test]
     fn independent_draws_of_dependent_coins() {
         let coins = TabularJoint::new(2, 2, &[0.5, 0.0, 0.0, 0.5]).unwrap();

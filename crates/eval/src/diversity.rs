@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Bootstrap, Error, Measured, Share};
 
-/// How many of the texts differ from all texts before them. A strategy that prefers what is probable writes the same texts
-/// again.
+/// The share of texts that differ from all earlier ones. Strategies that favour probable tokens repeat texts.
 ///
-/// The share falls with n: compare it at equal n.
+/// The share decreases with n. Compare it at equal n.
+#[doc(alias = "uniqueness")]
 pub fn distinct<T: Ord>(texts: &[T]) -> Share {
     let mut seen = BTreeSet::new();
     let mut share = Share::default();
@@ -13,10 +13,10 @@ pub fn distinct<T: Ord>(texts: &[T]) -> Share {
     share
 }
 
-/// The entropy of the words of all texts together, in nats: −Σ f ln f over the words' frequencies f. Words are what is between
-/// spaces and punctuation, and each character that is neither a letter, a digit nor a space.
+/// The entropy of the words of all texts, in nats: −Σ f ln f over the frequencies f of the words. A word is a run of letters
+/// and digits, or any other single character except space.
 ///
-/// A plug-in statistic, whose bias falls with n: compare it at equal n. The interval is that of texts drawn anew.
+/// This is a plug-in statistic, whose bias decreases with n. Compare it at equal n. The interval resamples texts.
 ///
 /// # Errors
 /// [`Error::Empty`] if there is no text.
@@ -64,20 +64,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeats_are_counted_once() {
+    fn repeated_texts_count_once() {
         assert_eq!(distinct(&["a", "b", "a", "a"]), Share { passed: 2, n: 4 });
         assert_eq!(distinct::<&str>(&[]), Share::default());
     }
 
     #[test]
-    fn words_and_marks() {
+    fn words_and_punctuation_are_separated() {
         let found: Vec<&str> = words("one hen, two  f(x)").collect();
         assert_eq!(found, ["one", "hen", ",", "two", "f", "(", "x", ")"]);
         assert_eq!(words("Ünïcode… ").collect::<Vec<_>>(), ["Ünïcode", "…"]);
     }
 
     #[test]
-    fn the_entropy_of_equal_words_is_the_logarithm_of_their_number() {
+    fn the_entropy_of_equally_frequent_words_is_the_log_of_their_number() {
         let texts = ["a b", "c d", "a b", "c d"];
         let found = word_entropy(&texts, &Bootstrap::new(1)).unwrap();
         assert!((found.value - 4.0_f64.ln()).abs() < 1e-12, "{found}");

@@ -1,38 +1,38 @@
-//! What can go wrong in an evaluation, with what was got and what was expected.
+//! The errors of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// Every failure of this crate.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A parameter is outside its range.
     #[error("invalid value `{value}` for `{name}`: expected {expected}")]
     Parameter {
-        /// The parameter's name as the documentation has it.
+        /// The parameter's name in the documentation.
         name: &'static str,
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
     },
 
-    /// A sample without anything in it, of which nothing can be said.
-    #[error("{0} is empty: nothing can be measured of it")]
+    /// A sample is empty.
+    #[error("{0} is empty: there is nothing to measure")]
     Empty(&'static str),
 
-    /// Two arrays that do not go together.
+    /// Two arrays have incompatible shapes.
     #[error("{what} is {got}, expected {expected}")]
     Shape {
-        /// What differs.
+        /// The quantity that differs.
         what: &'static str,
-        /// Its size.
+        /// Its value.
         got: usize,
-        /// The size that would fit.
+        /// The expected value.
         expected: usize,
     },
 
-    /// A feature that is NaN or infinite.
+    /// A feature is NaN or infinite.
     #[error("row {row} of {what}: feature {column} is {value}, expected a finite number")]
     NonFinite {
         /// The set of features.
@@ -41,26 +41,26 @@ pub enum Error {
         row: usize,
         /// The feature's index.
         column: usize,
-        /// The offending value.
+        /// The value of the feature.
         value: f32,
     },
 
-    /// A statistic that is not a number.
+    /// A statistic is NaN.
     #[error("the statistic of {0} is not a number")]
     NotANumber(&'static str),
 
-    /// A finished sequence that does not belong to the canvas it is said to have come from.
+    /// A finished sequence does not fit its canvas.
     #[error("position {position} of a sample: {reason}")]
     Sample {
         /// The position.
         position: usize,
-        /// What does not fit.
+        /// The mismatch.
         reason: &'static str,
     },
 
-    /// A folder of points that was begun with another setting.
+    /// A folder of points has other settings.
     #[error(
-        "{} was begun with {name} = {old}, but {new} is asked for now: \
+        "{} was created with {name} = {old}, but {new} is given now: \
          choose another folder, or give the same value",
         path.display()
     )]
@@ -75,27 +75,27 @@ pub enum Error {
         new: String,
     },
 
-    /// A file is there, but its content is not what it should be.
+    /// The content of a file is malformed.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
 
-    /// The operating system refused to read or write a file.
+    /// A file or folder cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb: "read", "write".
+        /// The operation, as a verb: "read", "write".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The system's own reason.
+        /// The operating system's reason.
         source: std::io::Error,
     },
 
-    /// A plot that could not be drawn.
+    /// A plot could not be drawn.
     #[error("cannot draw the plot: {0}")]
     Plot(String),
 
@@ -106,9 +106,9 @@ pub enum Error {
     /// A featuriser, or a scorer outside this crate, failed.
     #[error("{name} failed: {source}")]
     Outside {
-        /// What it is called.
+        /// Its name.
         name: String,
-        /// Its own reason.
+        /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -122,7 +122,7 @@ impl Error {
         Self::Parameter { name, value: value.to_string(), expected: expected.into() }
     }
 
-    /// For `map_err`: attaches what was tried on which file.
+    /// For `map_err`: attaches the operation and the file.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
@@ -133,7 +133,7 @@ impl Error {
     }
 }
 
-/// `value`, if it is finite and above 0.
+/// Checks that `value` is finite and above 0.
 pub(crate) fn positive(name: &'static str, value: f64) -> Result<f64, Error> {
     match value.is_finite() && value > 0.0 {
         true => Ok(value),

@@ -3,12 +3,12 @@ use ndarray::Array2;
 
 use crate::Error;
 
-/// Turns texts into feature vectors, which [`Mauve`](crate::Mauve) compares.
+/// Computes feature vectors of texts, which [`Mauve`](crate::Mauve) compares.
 pub trait Featuriser {
-    /// What it is called in reports: figures of different featurisers cannot be compared.
+    /// The name in reports. Figures of different featurisers cannot be compared.
     fn name(&self) -> &str;
 
-    /// One row of features [n, d] for each text.
+    /// Returns features [n, d], one row per text.
     ///
     /// # Errors
     /// [`Error::Outside`] if the model behind it fails, and [`Error::Shape`].
@@ -17,9 +17,9 @@ pub trait Featuriser {
 
 /// A function as a [`Featuriser`].
 ///
-/// The default for a model on ONNX Runtime is the mean of the frozen model's final hidden states
-/// over a text's positions, `OnnxDenoiser::mean_hidden` of `conjoint-onnx`: `Named::new("mean
-/// hidden state", |texts| model.mean_hidden(texts))`.
+/// For a model on ONNX Runtime, the default features are the frozen model's final hidden states, averaged over a text's
+/// positions: `Named::new("mean hidden state", |texts| model.mean_hidden(texts))`, with `OnnxDenoiser::mean_hidden` of
+/// `conjoint-onnx`.
 ///
 /// ```
 /// use conjoint_core::TokenId;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_keep_the_name_and_the_reason() {
+    fn errors_hold_the_name_and_the_reason() {
         let broken = Named::new("broken", |_: &[Vec<TokenId>]| Err("out of memory"));
         let error = broken.features(&[vec![1]]).unwrap_err().to_string();
         assert_eq!(error, "broken failed: out of memory");

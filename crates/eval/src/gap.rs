@@ -1,12 +1,12 @@
 use crate::Measured;
 
-/// How much of the way from a floor to a ceiling a figure has come: (x − floor) / (ceiling − floor).
+/// The share of the gap between a floor and a ceiling that a figure closes: (x − floor) / (ceiling − floor).
 ///
-/// With independent draws as the floor and one-at-a-time sampling as the ceiling it is the share of
-/// the damage done by drawing several tokens at once that a strategy repairs: 0 repairs nothing, 1 all.
-/// Works for figures where less is better too. The interval propagates those of the three figures, taken
-/// as independent, to first order. `None` where floor and ceiling differ by no more than their
-/// intervals' sides together, so that there is no gap to speak of.
+/// The floor is usually independent sampling, and the ceiling one-at-a-time sampling. A share of 0 closes nothing, and 1
+/// the whole gap. Lower figures may be better, too.
+///
+/// The interval propagates those of the three figures to first order, as if they were independent. Returns `None` if the
+/// gap is not larger than the combined half-widths of the floor's and the ceiling's intervals.
 ///
 /// ```
 /// use conjoint_eval::{Measured, gap_closed};
@@ -42,12 +42,12 @@ mod tests {
     }
 
     #[test]
-    fn shares_by_hand() {
+    fn shares_match_those_computed_by_hand() {
         let closed = |x, floor, ceiling| {
             gap_closed(&exactly(x), &exactly(floor), &exactly(ceiling)).map(|share| share.value)
         };
         assert_eq!(closed(0.75, 0.5, 1.0), Some(0.5));
-        // Less is better.
+        // Lower is better.
         assert_eq!(closed(1.0, 3.0, 1.0), Some(1.0));
         assert_eq!(closed(3.5, 3.0, 1.0), Some(-0.25));
         assert_eq!(closed(0.5, 1.0, 1.0), None);
@@ -55,9 +55,9 @@ mod tests {
         assert_eq!(closed(1.0, f64::INFINITY, 2.0), None);
     }
 
-    /// The interval covers what repeating the whole measurement gives.
+    /// The interval covers the truth in about 95 % of repeated measurements.
     #[test]
-    fn the_interval_has_the_size_of_what_repeating_scatters() {
+    fn the_interval_has_its_nominal_coverage() {
         let (means, n) = ([0.8, 0.4, 1.0], 400);
         let once = |seed: u64| {
             let figure = |i: usize| {

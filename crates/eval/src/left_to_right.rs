@@ -4,14 +4,14 @@ use conjoint_core::Autoregressive;
 
 use crate::{Error, Sample, Scorer};
 
-/// Any autoregressive model as a judge: Σ ln p(x_i | x_<i) over the drawn tokens, what was given being read but
-/// not counted.
+/// Scores samples with any autoregressive model: Σ ln p(x_i | x_<i) over the drawn tokens. Given tokens serve as context
+/// only.
 ///
 /// ```
 /// use conjoint_core::Canvas;
 /// use conjoint_eval::{Bootstrap, LeftToRight, NGram, Sample, nll};
 /// # use std::sync::Arc;
-/// // After 0 comes 1 in two of three texts.
+/// // 1 follows 0 in two of three texts.
 /// let scorer = NGram::fit(2, 3, vec![vec![0, 1], vec![0, 1], vec![0, 2]])?;
 /// let sample = Sample::new(Canvas::new(&[0], 1, 3)?, vec![0, 1])?;
 /// let nats = nll(&[sample], &LeftToRight::new(Arc::new(scorer)), &Bootstrap::new(1))?;
@@ -22,7 +22,7 @@ use crate::{Error, Sample, Scorer};
 pub struct LeftToRight(Arc<dyn Autoregressive>);
 
 impl LeftToRight {
-    /// Under this model.
+    /// A scorer with this model.
     pub fn new(model: Arc<dyn Autoregressive>) -> Self {
         Self(model)
     }
@@ -32,7 +32,7 @@ impl Scorer for LeftToRight {
     fn log_likelihoods(&self, samples: &[Sample]) -> Result<Vec<f64>, Error> {
         let one = |sample: &Sample| {
             let drawn: Vec<usize> = sample.canvas().masked().collect();
-            // Runs of neighbouring drawn positions, each one question.
+            // One call per run of adjacent drawn positions.
             let runs = drawn.chunk_by(|a, b| a + 1 == *b);
             runs.map(|run| self.0.log_likelihood(sample.tokens(), run[0]..run[0] + run.len()))
                 .sum::<Result<f64, _>>()
@@ -49,7 +49,7 @@ mod tests {
     use conjoint_core::{Canvas, DenseRows, TokenId};
     use ndarray::Array2;
 
-    /// ln p(x_i | x_<i) = −(1 + i) of token 1 at position i after a 0, and of token 0 after a 1.
+    /// A model with ln p(x_i | x_<i) = −(1 + i) at every position i.
     struct Clock;
 
     impl Autoregressive for Clock {
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn only_drawn_tokens_count_in_runs() {
+    fn only_drawn_tokens_are_scored() {
         let scorer = LeftToRight::new(Arc::new(Clock));
         let canvas = Canvas::infill(vec![0, 9, 9, 1, 9], 9).unwrap();
         let sample = Sample::new(canvas, vec![0, 1, 0, 1, 0]).unwrap();

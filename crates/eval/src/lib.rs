@@ -1,18 +1,18 @@
-//! How good generated texts are, what they cost, and how sure one can be of it.
+//! Evaluation of generated texts: quality, cost, and confidence intervals.
 //!
-//! | question | instrument |
+//! | question | item |
 //! |---|---|
-//! | how near is a set of texts to the model's own? | [`Mauve`] on the features of a [`Featuriser`] |
-//! | how likely are texts? | [`nll`] under [`OwnPath`], the model's one-at-a-time path, under any other model by [`LeftToRight`], or any [`Scorer`] |
-//! | what would a second, autoregressive model say? | [`NGram`], where there is no better one |
-//! | do two tokens go together as they should? | [`CoOccurrence`] |
-//! | how far is a law from the true joint? | [`divergence`], where the joint can be written down |
-//! | what share of texts is right? | [`Validity`], [`Share`] |
-//! | how different are the texts from each other? | [`distinct`], [`word_entropy`] |
-//! | how accurate for how much work? | [`Cost`], [`Report::front`], [`Aup`] |
-//! | how much of the damage does a strategy repair? | [`gap_closed`], [`Report::gaps`] |
-//! | how sure is a figure? | [`Bootstrap`], [`Measured`] |
-//! | what came out? | [`Point`], [`Report`], [`Plot`], kept in a [`Collection`] |
+//! | How close is a set of texts to the model's own texts? | [`Mauve`] on the features of a [`Featuriser`] |
+//! | How likely are texts? | [`nll`] under [`OwnPath`] (the model's one-at-a-time path), [`LeftToRight`] (an autoregressive model), or any [`Scorer`] |
+//! | Which autoregressive model scores texts? | [`NGram`], if there is no better one |
+//! | Do pairs of tokens occur together as often as they should? | [`CoOccurrence`] |
+//! | How far is a distribution over sequences from the true joint? | [`divergence`], for joints that can be enumerated |
+//! | What share of texts is right? | [`Validity`], [`Share`] |
+//! | How diverse are the texts? | [`distinct`], [`word_entropy`] |
+//! | What accuracy does a strategy reach at what cost? | [`Cost`], [`Report::front`], [`Aup`] |
+//! | What share of the gap between independent and exact sampling does a strategy close? | [`gap_closed`], [`Report::gaps`] |
+//! | How uncertain is a figure? | [`Bootstrap`], [`Measured`] |
+//! | How are results stored and shown? | [`Point`], [`Report`], [`Plot`], [`Collection`] |
 //!
 //! Every figure is a [`Measured`]: a value with a 95 % interval, the number of texts and a seed.
 
@@ -27,12 +27,14 @@ mod featurise;
 mod gap;
 mod left_to_right;
 mod likelihood;
+mod markdown;
 mod mauve;
 mod measured;
 mod ngram;
 mod plot;
 mod report;
 mod run;
+mod seeds;
 mod share;
 mod summary;
 mod surprise;

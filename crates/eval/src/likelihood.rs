@@ -1,5 +1,4 @@
-//! How likely samples are: under the frozen model's own one-at-a-time path, or under any other
-//! scorer.
+//! The likelihood of samples under the frozen model's own one-at-a-time path, or under any other scorer.
 
 use std::sync::Arc;
 
@@ -10,8 +9,7 @@ use conjoint_core::{Canvas, Generator, Observer, Order, TokenId};
 
 use crate::{Bootstrap, Error, Measured};
 
-/// A finished sequence, and the canvas that it was generated on: what was given, and what was
-/// drawn.
+/// A finished sequence with its canvas, which separates given tokens from drawn ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     canvas: Canvas,
@@ -19,11 +17,10 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Tokens \[T\] that fill the holes of a canvas.
+    /// A sample of `tokens` \[T\], which must fill the masked positions of `canvas`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the lengths differ, and [`Error::Sample`] if a given token was changed
-    /// or a hole was left.
+    /// [`Error::Shape`] if the lengths differ, and [`Error::Sample`] if a given token was changed or a mask remains.
     pub fn new(canvas: Canvas, tokens: Vec<TokenId>) -> Result<Self, Error> {
         if tokens.len() != canvas.len() {
             let (got, expected) = (tokens.len(), canvas.len());
@@ -40,36 +37,40 @@ impl Sample {
         Ok(Self { canvas, tokens })
     }
 
-    /// What was given.
+    /// The canvas, with the given tokens.
     pub fn canvas(&self) -> &Canvas {
         &self.canvas
     }
 
-    /// All tokens, given and drawn \[T\].
+    /// All tokens \[T\], given and drawn.
     pub fn tokens(&self) -> &[TokenId] {
         &self.tokens
     }
 
-    /// How many tokens were drawn.
+    /// The number of drawn tokens.
     pub fn drawn(&self) -> usize {
         self.canvas.masked().count()
     }
 }
 
-/// Says how likely samples are. Implement it for a language model of one's own.
+/// A model that scores samples by their likelihood. Implement it for your own language model.
 pub trait Scorer {
-    /// ln p(drawn tokens | given tokens) of each sample, in nats, in their order.
+    /// Returns ln p(drawn tokens | given tokens) of each sample, in nats, in the same order.
     ///
     /// # Errors
-    /// Whatever keeps the scorer from answering.
+    /// The scorer's own errors.
     fn log_likelihoods(&self, samples: &[Sample]) -> Result<Vec<f64>, Error>;
 }
 
-/// Negative log-likelihood in nats a token: −Σ ln p / Σ drawn tokens, sequences drawn anew for
-/// the interval.
+/// Negative log-likelihood in nats per token: −Σ ln p / Σ drawn tokens. The interval resamples sequences.
+///
+/// The exponential of the value is the perplexity.
 ///
 /// # Errors
-/// Those of the scorer, [`Error::Shape`] if it answers too few or too many, and [`Error::Empty`].
+/// Those of the scorer, [`Error::Shape`] if it returns another number of scores, and [`Error::Empty`].
+#[doc(alias = "perplexity")]
+#[doc(alias = "negative log-likelihood")]
+#[doc(alias = "cross-entropy")]
 pub fn nll(
     samples: &[Sample],
     scorer: &dyn Scorer,
@@ -88,15 +89,16 @@ pub fn nll(
     })
 }
 
-/// The model's own path: reveals a sample's tokens one a forward, in the model's own order
-/// ([`TeacherForced`]), and adds up what the model gave each of them just before.
+/// The likelihood under the model's own path: reveals a sample's tokens one per forward pass, in the model's own order
+/// ([`TeacherForced`]), and sums their log-probabilities.
 ///
-/// ln p = Σₛ ln p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁), where π is the order that one-at-a-time
-/// sampling would take on this sequence. Exactly the log-probability with which
-/// [`ExactSequential`](conjoint_core::unmasker::ExactSequential) draws the sample, if the
-/// generator's filter, bans and blocks are those of the sampling: its own unmasker, order, schedule, draw
-/// and seed are not used. It must have no policy and no reviser but those of its strategy. Costs one forward a token, in batches. A token that the filter rules out
-/// makes ln p = −∞.
+/// ln p = Σₛ ln p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁), where π is the order of one-at-a-time sampling on this sequence.
+/// This is the log-probability with which [`ExactSequential`](conjoint_core::unmasker::ExactSequential) draws the sample,
+/// if the generator has the same filter, bans and blocks.
+///
+/// The generator's unmasker, order, schedule, draw and seed are ignored. It must have no policy and no reviser except those
+/// of its strategy. A token that the filter excludes gives ln p = −∞. The cost is one forward pass per token, in batches.
+#[doc(alias = "teacher forcing")]
 #[derive(Clone)]
 pub struct OwnPath {
     generator: Generator,
@@ -104,12 +106,12 @@ pub struct OwnPath {
 }
 
 impl OwnPath {
-    /// Under this generator's model, lowest entropy first.
+    /// The path of this generator's model, lowest entropy first.
     pub fn new(generator: Generator) -> Self {
         Self { generator, order: Arc::new(Entropy) }
     }
 
-    /// In another order, which must look only at the rows.
+    /// Sets another order, which must depend on the rows only.
     pub fn order(mut self, order: impl Order + 'static) -> Self {
         self.order = Arc::new(order);
         self
@@ -120,15 +122,15 @@ impl Scorer for OwnPath {
     fn log_likelihoods(&self, samples: &[Sample]) -> Result<Vec<f64>, Error> {
         let plain = self.generator.clone().without_strategy();
         let request = |sample: &Sample| {
-            let retold = TeacherForced::new(&sample.tokens[..]).order(self.order.clone());
-            (sample.canvas.clone(), plain.clone().unmasker(retold))
+            let forced = TeacherForced::new(&sample.tokens[..]).order(self.order.clone());
+            (sample.canvas.clone(), plain.clone().unmasker(forced))
         };
         let mut sum = Sum(vec![0.0; samples.len()]);
         let outputs = self.generator.run_each(samples.iter().map(request).collect(), &mut sum)?;
         for (output, sample) in outputs.iter().zip(samples) {
             let changed = output.tokens.iter().zip(&sample.tokens).position(|(a, b)| a != b);
             if let Some(position) = changed {
-                let reason = "it is not the padding that the generator puts after an end";
+                let reason = "it differs from the generator's padding after the end of the text";
                 return Err(Error::Sample { position, reason });
             }
         }
@@ -172,7 +174,7 @@ mod tests {
         law.iter().map(sample).unzip()
     }
 
-    /// Whatever the order, a consistent model's conditionals multiply to its joint.
+    /// In any order, a consistent model's conditionals multiply to its joint.
     #[test]
     fn the_path_multiplies_to_the_joint() {
         let (samples, law) = all();
@@ -185,14 +187,14 @@ mod tests {
         // Not the product of the marginals.
         let apart = joint().product_of_marginals();
         let scores = OwnPath::new(generator()).log_likelihoods(&samples).unwrap();
-        let off = samples.iter().zip(&scores);
+        let pairs = samples.iter().zip(&scores);
         let off =
-            off.map(|(sample, score)| (score - apart.probability(sample.tokens()).ln()).abs());
+            pairs.map(|(sample, score)| (score - apart.probability(sample.tokens()).ln()).abs());
         assert!(off.fold(0.0, f64::max) > 0.1);
     }
 
     #[test]
-    fn what_is_given_is_not_scored() {
+    fn given_tokens_are_not_scored() {
         let joint = joint();
         let canvas = Canvas::infill(vec![joint.mask(), 1, joint.mask()], joint.mask()).unwrap();
         let sample = Sample::new(canvas.clone(), vec![0, 1, 2]).unwrap();
@@ -203,12 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn filters_change_the_path_as_they_change_sampling() {
+    fn filters_apply_to_the_path() {
         let (samples, _) = all();
         let cold = generator().filter(Temperature::new(0.5).unwrap());
         let scores = OwnPath::new(cold).log_likelihoods(&samples).unwrap();
         let total: f64 = scores.iter().map(|score| score.exp()).sum();
-        assert!((total - 1.0).abs() < 1e-5, "a law still: {total}");
+        assert!((total - 1.0).abs() < 1e-5, "the total probability is {total}");
         let first = |path: OwnPath| path.log_likelihoods(&samples).unwrap()[0];
         let warm = first(OwnPath::new(generator()));
         assert!((scores[0] - warm).abs() > 1e-3);
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_change_nothing() {
+    fn the_batch_size_does_not_change_scores() {
         let (samples, _) = all();
         let scores = |size| {
             let generator = generator().batch_size(size).unwrap();
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_generator_would_reveal_in_a_step_is_not_used() {
+    fn the_generators_schedule_and_unmasker_are_ignored() {
         let (samples, _) = all();
         let plain = OwnPath::new(generator()).log_likelihoods(&samples).unwrap();
         let three = generator().order(LeftToRight).schedule(TokensPerStep::new(3).unwrap());
@@ -238,8 +240,7 @@ mod tests {
         assert_eq!(OwnPath::new(marginal).log_likelihoods(&samples).unwrap(), plain);
     }
 
-    /// −ln p of a long run of samples comes near the joint's entropy, and the interval says how
-    /// near.
+    /// The mean of −ln p of the joint's samples is its entropy, within the interval.
     #[test]
     fn nll_of_own_samples_is_the_entropy() {
         let canvas = Canvas::unconditional(3, joint().mask()).unwrap();
@@ -267,13 +268,13 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn errors_name_unusable_samples() {
         let canvas = Canvas::new(&[1], 2, 3).unwrap();
-        let refused =
+        let rejected =
             |tokens: &[TokenId]| Sample::new(canvas.clone(), tokens.to_vec()).unwrap_err();
-        assert!(matches!(refused(&[1, 2]), Error::Shape { got: 2, expected: 3, .. }));
-        assert!(matches!(refused(&[0, 2, 2]), Error::Sample { position: 0, .. }));
-        assert!(matches!(refused(&[1, 2, 3]), Error::Sample { position: 2, .. }));
+        assert!(matches!(rejected(&[1, 2]), Error::Shape { got: 2, expected: 3, .. }));
+        assert!(matches!(rejected(&[0, 2, 2]), Error::Sample { position: 0, .. }));
+        assert!(matches!(rejected(&[1, 2, 3]), Error::Sample { position: 2, .. }));
         let (samples, _) = all();
         assert!(matches!(nll(&samples, &Short, &Bootstrap::new(0)), Err(Error::Shape { .. })));
         assert!(matches!(

@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Share;
 
-/// A figure with its 95 % interval, the number of sequences it comes from and the seed behind both.
+/// A figure with its 95 % confidence interval, the number of sequences and the seed.
 ///
-/// Prints as `0.871 [0.858, 0.884]`. A figure may be infinite, as a divergence can be; it is then
-/// written as a word, for which JSON has no number.
+/// Displays as `0.871 [0.858, 0.884]`. A figure may be infinite, as some divergences are; JSON then holds a string, since
+/// it has no infinite numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// The figure.
@@ -17,28 +17,30 @@ pub struct Measured {
     /// The upper end of the interval.
     #[serde(with = "number")]
     pub high: f64,
-    /// Sequences (or other units) that were drawn anew to find the interval.
+    /// The number of sequences, or other units, that were resampled for the interval.
     pub n: usize,
-    /// The seed of what was drawn.
+    /// The seed of the draws.
     pub seed: u64,
 }
 
 impl Measured {
-    /// A proportion with its Wilson interval. The seed is the one that the texts were made with.
+    /// A proportion with its Wilson interval. `seed` is the seed of the texts.
     pub fn share(share: Share, seed: u64) -> Self {
         let (low, high) = share.interval();
         Self { value: share.value(), low, high, n: share.n as usize, seed }
     }
 
-    /// The same figure within bounds that it cannot leave.
+    /// Clamps the figure and its interval to a range.
+    #[must_use]
     pub fn clamped(self, least: f64, most: f64) -> Self {
         let within = |x: f64| x.max(least).min(most);
         Self { low: within(self.low), high: within(self.high), value: within(self.value), ..self }
     }
 
-    /// The mean of independent measurements of one thing, such as runs from several seeds; `None`
-    /// of none. Each side of its interval is √(Σ side²) / m of the m measurements' own; n is their
-    /// sum and the seed the first one's.
+    /// The mean of m independent measurements of one quantity, such as runs with several seeds; `None` if m is 0.
+    ///
+    /// Each side of the interval is √(Σ side²) / m over the sides of the measurements. n is their sum, and the seed that of
+    /// the first one.
     pub fn mean(of: &[Measured]) -> Option<Self> {
         let (first, m) = (of.first()?, of.len() as f64);
         let value = of.iter().map(|one| one.value).sum::<f64>() / m;
@@ -58,7 +60,7 @@ impl std::fmt::Display for Measured {
     }
 }
 
-/// Numbers as JSON has them, and infinities as words.
+/// Serialises finite numbers as JSON numbers, and infinities as strings.
 mod number {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_json_even_if_infinite() {
+    fn json_round_trips_infinite_figures() {
         let far = Measured { value: f64::INFINITY, high: f64::INFINITY, ..ONE };
         for measured in [ONE, far] {
             let json = serde_json::to_string(&measured).unwrap();
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_of_independent_runs_is_surer_than_one() {
+    fn the_mean_of_independent_runs_has_a_narrower_interval() {
         let two = Measured::mean(&[ONE, Measured { value: 0.8, low: 0.79, high: 0.82, ..ONE }]);
         let two = two.unwrap();
         assert!((two.value - 0.8356).abs() < 1e-12);
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_brings_its_own_interval() {
+    fn a_share_has_its_wilson_interval() {
         let share = Share { passed: 5, n: 10 };
         let measured = Measured::share(share, 3);
         assert_eq!((measured.value, measured.n, measured.seed), (0.5, 10, 3));
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn clamping_touches_only_what_is_outside() {
+    fn clamping_changes_only_values_outside_the_range() {
         let wide = Measured { value: 0.98, low: 0.9, high: 1.1, n: 1, seed: 0 };
         assert_eq!(wide.clamped(0.0, 1.0), Measured { high: 1.0, ..wide });
     }

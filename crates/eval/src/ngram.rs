@@ -1,4 +1,4 @@
-//! A small autoregressive model that needs nothing but counted texts.
+//! A small autoregressive model of n-gram counts.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use conjoint_core::{Autoregressive, DenseRows, Error, TokenId};
 use ndarray::Array2;
 
-/// What followed one context.
+/// The counts of tokens after one context.
 #[derive(Debug, Clone, Default)]
 struct Counts {
     total: u64,
@@ -19,10 +19,11 @@ struct Counts {
 /// p(w | h) = (c(h w) + T(h) p(w | h')) / (c(h) + T(h))
 /// ```
 ///
-/// with c the counts in the texts, T(h) the number of different tokens that followed the context h, h'
-/// the context without its first token, and 1/V at the end of that chain. No token has probability 0. It
-/// serves as the autoregressive scorer of energy resampling, copula and prefix-acceptance strategies
-/// where no better one is at hand.
+/// Here c are the counts in the texts, T(h) is the number of different tokens after the context h, and h' is the context
+/// without its first token. The recursion ends with 1/V, so that no token has probability 0.
+///
+/// Energy resampling, copula and prefix-acceptance strategies can use the model as their autoregressive scorer if there is
+/// no better one.
 ///
 /// Source: Witten and Bell, "The zero-frequency problem", IEEE Transactions on Information Theory 37
 /// (1991); interpolated as in Chen and Goodman (1998).
@@ -31,7 +32,7 @@ struct Counts {
 /// use conjoint_core::Autoregressive;
 /// use conjoint_eval::NGram;
 /// let model = NGram::fit(2, 3, [vec![0, 1, 0, 1]])?;
-/// // After 0 came 1 twice: c = 2, T = 1; 1 itself was seen 2 of 4 times, of 2 kinds of 3.
+/// // 1 follows 0 twice: c = 2, T = 1. As a unigram, 1 has 2 of 4 counts, with 2 of 3 tokens present.
 /// let unigram: f64 = (2.0 + 2.0 / 3.0) / (4.0 + 2.0);
 /// let expected = ((2.0 + unigram) / 3.0).ln();
 /// assert!((model.log_likelihood(&[0, 1], 1..2)? - expected).abs() < 1e-6);
@@ -41,36 +42,36 @@ struct Counts {
 pub struct NGram {
     order: usize,
     vocabulary: usize,
-    /// By context, the longest being of `order` − 1 tokens.
+    /// Counts by context, of at most `order` − 1 tokens.
     contexts: HashMap<Vec<TokenId>, Counts>,
 }
 
 impl NGram {
-    /// Counts the n-grams of up to `order` tokens in token sequences over V = `vocabulary` ids.
+    /// Fits a model of order `order` to token sequences over V = `vocabulary` ids.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `order` or the vocabulary is 0, or a token is outside it.
+    /// [`Error::Parameter`] if `order` or `vocabulary` is 0, or a token is outside the vocabulary.
     pub fn fit(
         order: usize,
         vocabulary: usize,
         texts: impl IntoIterator<Item = Vec<TokenId>>,
     ) -> Result<Self, Error> {
-        let bad = |name, value: usize, expected: &str| Error::Parameter {
+        let invalid = |name, value: usize, expected: &str| Error::Parameter {
             name,
             value: value.to_string(),
             expected: expected.to_owned(),
         };
         if order == 0 {
-            return Err(bad("n-gram order", order, "at least 1"));
+            return Err(invalid("n-gram order", order, "at least 1"));
         }
         if vocabulary == 0 {
-            return Err(bad("vocabulary size", vocabulary, "at least 1"));
+            return Err(invalid("vocabulary size", vocabulary, "at least 1"));
         }
         let mut contexts: HashMap<Vec<TokenId>, Counts> = HashMap::new();
         for text in texts {
             for (i, &token) in text.iter().enumerate() {
                 if token as usize >= vocabulary {
-                    return Err(bad("token", token as usize, "an id of the vocabulary"));
+                    return Err(invalid("token", token as usize, "an id of the vocabulary"));
                 }
                 for length in 0..order.min(i + 1) {
                     let counts = contexts.entry(text[i - length..i].to_vec()).or_default();
@@ -114,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_context_never_seen_falls_back_to_a_shorter_one() {
+    fn an_unseen_context_falls_back_to_a_shorter_one() {
         let model = NGram::fit(3, 3, [vec![0, 1, 2]]).unwrap();
         assert_eq!(model.row(&[2, 2]), model.row(&[]));
         assert_eq!(model.row(&[2, 0]), model.row(&[0]));
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_counted_is_refused() {
+    fn unusable_parameters_are_rejected() {
         assert!(NGram::fit(0, 3, [vec![0]]).is_err());
         assert!(NGram::fit(2, 0, [vec![]]).is_err());
         assert!(NGram::fit(2, 3, [vec![3]]).is_err());
@@ -130,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_a_law_without_zeros(
+        fn every_row_is_a_distribution_without_zeros(
             texts in prop::collection::vec(prop::collection::vec(0u32..4, 0..12), 0..6),
             before in prop::collection::vec(0u32..4, 0..5),
             order in 1usize..4,
@@ -141,7 +142,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_seen_more_often_is_more_likely(seen in 1usize..20) {
+        fn frequent_tokens_are_more_likely(seen in 1usize..20) {
             let text: Vec<u32> = std::iter::repeat_n(1, seen).chain([0]).collect();
             let row = NGram::fit(1, 2, [text]).unwrap().row(&[]);
             prop_assert!(seen == 1 || row[1] > row[0]);

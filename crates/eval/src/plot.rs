@@ -1,4 +1,4 @@
-//! Quality against cost, as SVG.
+//! Plots of quality against cost, as SVG.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -6,12 +6,12 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::{Error, Measured, Point, Report};
 
-/// What a plot has along its horizontal axis.
+/// The quantity on the horizontal axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Axis {
-    /// Tokens a full forward of the model, sampler passes not counted.
+    /// Tokens per full forward pass of the model, without sampler passes.
     TokensPerForward,
-    /// Denoiser-equivalent forwards a token, sampler passes counted at their measured cost.
+    /// Denoiser-equivalent forwards per token, with sampler passes at their measured cost.
     ForwardsPerToken,
 }
 
@@ -31,11 +31,11 @@ impl Axis {
     }
 }
 
-/// A metric against what it costs: a line for each strategy, with 95 % error bars.
+/// A plot of a metric against cost, with a line per strategy and 95 % error bars.
 ///
-/// Points that differ only in their seed become their [mean](Measured::mean). Strategies differ in
-/// colour (those of Okabe and Ito, which colour-blind readers tell apart) and in the shape of their
-/// marks; ink and paper follow the reader's light or dark theme.
+/// Points that differ only in their seed are [averaged](Measured::mean). Strategies differ in the shape of their marks and
+/// in colour; the palette is Okabe and Ito's, which suits colour-blind readers. Text and background follow the reader's
+/// light or dark theme.
 ///
 /// ```
 /// # use conjoint_eval::{Axis, Cost, Measured, Plot, Point, Report};
@@ -59,12 +59,12 @@ const SIZE: (u32, u32) = (860, 460);
 const LEGEND_WIDTH: u32 = 180;
 const FONT: &str = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
 
-/// The colours of a light theme, as they are drawn, and what they become in a dark one.
+/// Colours in the light theme, as drawn, and in the dark theme.
 const PAPER: (RGBColor, &str) = (RGBColor(255, 255, 255), "#0D1117");
 const INK: (RGBColor, &str) = (RGBColor(31, 35, 40), "#E6EDF3");
 const GRID: (RGBColor, &str) = (RGBColor(225, 228, 232), "#2B3138");
 
-/// Okabe and Ito's, without the yellow and the black that one of the themes would swallow.
+/// Okabe and Ito's palette, without the yellow and the black, which have too little contrast in one of the themes.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -74,7 +74,7 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
-/// Corners of the marks, in pixels from their centres.
+/// Corners of the marks, in pixels relative to their centres.
 const MARKS: [&[(i32, i32)]; 5] = [
     &[(4, 0), (3, 3), (0, 4), (-3, 3), (-4, 0), (-3, -3), (0, -4), (3, -3)],
     &[(-3, -3), (3, -3), (3, 3), (-3, 3)],
@@ -83,10 +83,10 @@ const MARKS: [&[(i32, i32)]; 5] = [
     &[(0, 5), (5, -4), (-5, -4)],
 ];
 
-/// The points of each setting, one a seed.
+/// The points of each setting, one per seed.
 type BySetting<'a> = Vec<(&'a str, Vec<&'a Point>)>;
 
-/// One strategy: what its line looks like, and where it goes.
+/// The line of a strategy.
 struct Line<'a> {
     name: &'a str,
     colour: RGBColor,
@@ -95,22 +95,23 @@ struct Line<'a> {
 }
 
 impl<'a> Plot<'a> {
-    /// Of a metric, by its name in the report.
+    /// A plot of the metric with this name in the report.
+    #[must_use]
     pub fn new(metric: &'a str, axis: Axis) -> Self {
         Self { metric, unit: "", axis }
     }
 
-    /// The metric's unit, or what its values mean; it follows the metric's name on the vertical
-    /// axis.
+    /// Sets the metric's unit, or a note on its values, which follows its name on the vertical axis.
+    #[must_use]
     pub fn unit(mut self, unit: &'a str) -> Self {
         self.unit = unit;
         self
     }
 
-    /// Draws the report. Points without the metric, and infinite ones, are left out.
+    /// Draws the report. Points without the metric and infinite values are omitted.
     ///
     /// # Errors
-    /// [`Error::Empty`] if nothing is left, and [`Error::Plot`].
+    /// [`Error::Empty`] if no point remains, and [`Error::Plot`].
     pub fn svg(&self, report: &Report) -> Result<String, Error> {
         let lines = self.lines(report);
         if lines.is_empty() {
@@ -121,7 +122,7 @@ impl<'a> Plot<'a> {
         Ok(themed(&svg))
     }
 
-    /// A line for each strategy, in the report's order, its points from left to right.
+    /// The line of each strategy, in the report's order, with its points from left to right.
     fn lines<'r>(&self, report: &'r Report) -> Vec<Line<'r>> {
         let mut groups: Vec<(&str, BySetting<'_>)> = Vec::new();
         for point in &report.points {
@@ -142,7 +143,7 @@ impl<'a> Plot<'a> {
         groups.into_iter().enumerate().map(line).collect()
     }
 
-    /// The mean of a setting's seeds.
+    /// The mean over the seeds of a setting.
     fn mean(&self, seeds: &[&Point]) -> Option<(f64, Measured)> {
         let x = seeds.iter().map(|point| self.axis.of(point)).sum::<f64>() / seeds.len() as f64;
         let figures: Vec<Measured> =
@@ -202,7 +203,7 @@ impl<'a> Plot<'a> {
     }
 }
 
-/// The legend: a piece of each line beside its name.
+/// Draws the legend.
 fn key(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
     lines: &[Line<'_>],
@@ -222,7 +223,7 @@ fn key(
     Ok(())
 }
 
-/// The value of a name, added if it is new.
+/// The value of a name, inserted if absent.
 fn entry<'m, 'n, T: Default>(pairs: &'m mut Vec<(&'n str, T)>, name: &'n str) -> &'m mut T {
     let at = pairs.iter().position(|(other, _)| *other == name).unwrap_or_else(|| {
         pairs.push((name, T::default()));
@@ -231,7 +232,7 @@ fn entry<'m, 'n, T: Default>(pairs: &'m mut Vec<(&'n str, T)>, name: &'n str) ->
     &mut pairs[at].1
 }
 
-/// From the least to the most, with some room.
+/// The range of the values, with a margin.
 fn range(values: impl Iterator<Item = f64> + Clone) -> std::ops::Range<f64> {
     let least = values.clone().fold(f64::INFINITY, f64::min);
     let most = values.fold(f64::NEG_INFINITY, f64::max);
@@ -246,7 +247,7 @@ fn short(number: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// Lets the reader's theme choose ink and paper.
+/// Adds a style sheet that selects the colours of the reader's theme.
 fn themed(svg: &str) -> String {
     let rule = |(light, dark): (RGBColor, &str)| {
         let RGBColor(r, g, b) = light;
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_says_what_it_shows() {
+    fn the_plot_has_its_labels_and_marks() {
         let plot = Plot::new("MAUVE", Axis::TokensPerForward).unit("<1 is equal>");
         let svg = plot.svg(&report()).unwrap();
         for text in ["energy resampling", "tokens per full forward", "prefers-color-scheme: dark"] {
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_drawn_is_left_out() {
+    fn missing_and_infinite_values_are_omitted() {
         let plot = Plot::new("NLL", Axis::TokensPerForward);
         assert!(matches!(plot.svg(&report()), Err(Error::Empty(_))));
         let mut infinite = Report { points: vec![point("joint", 2, 1, 0.5)] };

@@ -1,4 +1,4 @@
-//! A comparison that can be interrupted: a folder with one file for each finished point.
+//! A comparison that can be interrupted: a folder with one file per finished point.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::{Error, Point, Report};
 
-/// Names and values of what makes a comparison what it is: model, texts, filters, featuriser.
+/// Names and values of the settings of a comparison: model, texts, filters, featuriser.
 pub type Settings = BTreeMap<String, String>;
 
-/// What sets one point of a comparison apart from the others.
+/// The identity of a point within a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// The strategy's name.
@@ -25,9 +25,8 @@ pub struct Key {
 
 /// The folder of a comparison.
 ///
-/// Each point is measured once and kept in a file of its own, written aside and then renamed, so
-/// that a comparison that was killed goes on where it was, and none of its files is ever half a
-/// file. `settings.json` holds the settings that the folder was begun with; others are refused.
+/// Each point is measured once and stored in its own file, so that an interrupted comparison resumes. Files are written
+/// atomically. `settings.json` holds the settings of the folder; opening it with other settings is an error.
 ///
 /// ```
 /// use conjoint_eval::{Collection, Key, Settings};
@@ -38,7 +37,7 @@ pub struct Key {
 /// let collection = Collection::open(folder, &settings)?;
 /// let key = Key { strategy: "joint".into(), parameter: "K = 4".into(), seed: 1 };
 /// let measure = || {
-///     // … generates and measures for an hour
+///     // … a long measurement
 /// #     let cost = Cost { denoiser_calls: 1.0, rounds: 1.0, sampler_calls: 3.0, sampler_cost: 0.1 };
 /// #     let (texts, tokens, seconds) = (1, 4, 3600.0);
 /// #     let (strategy, parameter, metrics) = ("joint".into(), "K = 4".into(), Default::default());
@@ -46,7 +45,7 @@ pub struct Key {
 ///     Ok::<_, conjoint_eval::Error>(point)
 /// };
 /// let point = collection.point(&key, measure)?;
-/// // The second time the file answers.
+/// // The second call reads the file.
 /// assert_eq!(collection.point(&key, || -> Result<_, conjoint_eval::Error> { panic!() })?, point);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -56,7 +55,7 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Begins a folder with these settings, or goes on with one that was begun with the same.
+    /// Creates a folder with these settings, or opens one that has the same settings.
     ///
     /// # Errors
     /// [`Error::OtherSetting`] names the first setting that differs; [`Error::Malformed`] and
@@ -73,7 +72,7 @@ impl Collection {
         Ok(Self { folder })
     }
 
-    /// The point of this key: from its file, or measured now and kept.
+    /// Returns the point of this key from its file, or measures and stores it.
     ///
     /// # Errors
     /// Those of [`find`](Self::find), those of `measure`, and [`Error::Io`].
@@ -92,10 +91,10 @@ impl Collection {
         Ok(point)
     }
 
-    /// The point of this key, if it has been measured.
+    /// Returns the point of this key, if it is stored.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if its file does not hold that point, and [`Error::Io`].
+    /// [`Error::Malformed`] if its file holds another point, and [`Error::Io`].
     pub fn find(&self, key: &Key) -> Result<Option<Point>, Error> {
         let path = self.path(key);
         if !path.exists() {
@@ -106,7 +105,7 @@ impl Collection {
         Ok(Some(point))
     }
 
-    /// The points of these keys that have been measured, in their order.
+    /// Returns the stored points of these keys, in the same order.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
@@ -115,8 +114,8 @@ impl Collection {
         Ok(Report { points: points.collect::<Result<_, _>>()? })
     }
 
-    /// Whatever is not a letter, a digit or a point becomes its code, so that no two keys share a
-    /// file.
+    /// The file of a key. All bytes other than letters, digits and points are escaped, so that different keys have
+    /// different files.
     fn path(&self, key: &Key) -> PathBuf {
         let plain = |text: &str| -> String {
             let byte = |byte: u8| match byte {
@@ -130,7 +129,7 @@ impl Collection {
     }
 }
 
-/// Demands that a folder's settings are these.
+/// Checks that a folder has these settings.
 fn same(path: &Path, settings: &Settings) -> Result<(), Error> {
     let found: Settings = read(path)?;
     let none = || "nothing".to_owned();
@@ -145,7 +144,7 @@ fn same(path: &Path, settings: &Settings) -> Result<(), Error> {
     }
 }
 
-/// Demands that a point is the one that its file is named for.
+/// Checks that a point belongs to the key of its file.
 fn belongs(path: &Path, point: &Point, key: &Key) -> Result<(), Error> {
     let Key { strategy, parameter, seed } = key;
     let is = (&point.strategy, &point.parameter, point.seed);
@@ -166,7 +165,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
     serde_json::from_slice(&json).map_err(|reason| Error::malformed(path, reason))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file atomically.
 fn write(path: &Path, content: &impl Serialize) -> Result<(), Error> {
     let json =
         serde_json::to_vec_pretty(content).map_err(|reason| Error::malformed(path, reason))?;
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_comparison_repeats_no_point() {
+    fn a_resumed_comparison_measures_no_point_twice() {
         let folder = tempfile::tempdir().unwrap();
         let keys = [key("joint", 2, 1), key("joint", 4, 1), key("a/b", 4, 1)];
         let mut measured = Vec::new();
@@ -205,7 +204,7 @@ mod tests {
             let collection = Collection::open(folder.path(), &settings(500))?;
             for (i, key) in keys.iter().enumerate() {
                 collection.point(key, || {
-                    // Killed when the budget is spent.
+                    // Interrupted once the budget is used up.
                     let k = if i == 0 { 2 } else { 4 };
                     let done = measured.len();
                     measured.push(i);
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_setting_is_named() {
+    fn other_settings_are_rejected_by_name() {
         let folder = tempfile::tempdir().unwrap();
         Collection::open(folder.path(), &settings(500)).unwrap();
         let error = Collection::open(folder.path(), &settings(400)).unwrap_err().to_string();
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_hold_something_else_are_refused() {
+    fn files_with_another_content_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let collection = Collection::open(folder.path(), &settings(1)).unwrap();
         let wrong =
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_keys_share_a_file() {
+    fn different_keys_have_different_files() {
         let collection = Collection { folder: PathBuf::new() };
         let of = |strategy: &str, parameter: &str| {
             let key = Key { strategy: strategy.into(), parameter: parameter.into(), seed: 1 };

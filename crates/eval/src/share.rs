@@ -1,16 +1,16 @@
 use serde::Serialize;
 
-/// A proportion: how many of `n` passed.
+/// A proportion: `passed` out of `n`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Share {
-    /// How many passed.
+    /// The number that passed.
     pub passed: u64,
-    /// How many there were.
+    /// The total number.
     pub n: u64,
 }
 
 impl Share {
-    /// Counts one more.
+    /// Counts one more item.
     pub fn count(&mut self, passed: bool) {
         self.passed += u64::from(passed);
         self.n += 1;
@@ -23,8 +23,10 @@ impl Share {
 
     /// The 95 % Wilson score interval; (0, 1) if nothing was counted.
     ///
+    ///
     /// Source: Wilson, "Probable inference, the law of succession, and statistical inference",
     /// Journal of the American Statistical Association 22 (1927).
+    #[doc(alias = "Wilson")]
     pub fn interval(&self) -> (f64, f64) {
         if self.n == 0 {
             return (0.0, 1.0);
@@ -46,7 +48,7 @@ impl std::ops::AddAssign for Share {
 }
 
 impl std::fmt::Display for Share {
-    /// As `0.712 [0.671, 0.750]`.
+    /// Writes `0.712 [0.671, 0.750]`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (low, high) = self.interval();
         write!(f, "{:.3} [{low:.3}, {high:.3}]", self.value())
@@ -59,7 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn known_intervals() {
+    fn intervals_match_known_values() {
         // Brown, Cai and DasGupta (2001) tabulate Wilson's interval; these are computed by hand.
         let half = Share { passed: 5, n: 10 };
         let (low, high) = half.interval();
@@ -72,7 +74,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_interval_holds_the_value(n in 1u64..5000, share in 0.0f64..=1.0) {
+        fn the_interval_contains_the_value(n in 1u64..5000, share in 0.0f64..=1.0) {
             let share = Share { passed: (share * n as f64) as u64, n };
             let (low, high) = share.interval();
             prop_assert!(0.0 <= low && low <= share.value() + 1e-12);

@@ -1,57 +1,46 @@
+//! Figures that follow from all points of a report: gaps closed, AUP and Pareto fronts.
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::{Aup, Bootstrap, Error, Measured, Point, Report, Share, gap_closed};
 
-/// The strategy that draws independently: the floor of [`Report::gaps`].
+/// The strategy of independent draws, which is the floor of [`Report::gaps`].
 const FLOOR: &str = "marginal";
-/// The strategy that reveals one token per forward: the ceiling.
+/// The strategy of one token per forward, which is the ceiling.
 const CEILING: &str = "exact";
 
-/// The share of one figure's gap between independent and one-at-a-time sampling that a point closes.
+/// The share of a figure's gap between independent and one-at-a-time sampling that a point closes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Gap {
     /// The strategy.
     pub strategy: String,
-    /// Its setting, at which `marginal` was measured too.
+    /// Its setting, which equals that of `marginal`.
     pub parameter: String,
     /// The figure.
     pub metric: String,
-    /// See [`gap_closed`].
+    /// The closed share; see [`gap_closed`].
     pub closed: Measured,
 }
 
-/// Which values of a figure are good.
+/// The direction in which a figure improves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
-    /// High ones, as of the share of right texts.
+    /// Higher is better, as for the share of right texts.
     Higher,
-    /// Low ones, as of a likelihood's negative logarithm.
+    /// Lower is better, as for the negative log-likelihood.
     Lower,
 }
 
 impl Report {
-    /// The seeds of each strategy and setting taken together: figures are [means](Measured::mean), calls and
-    /// seconds sums; a figure that some seed lacks is left out. The seed is the first one's.
-    pub fn over_seeds(&self) -> Report {
-        let mut points: Vec<Vec<&Point>> = Vec::new();
-        for point in &self.points {
-            match points.iter_mut().find(|seeds| seeds[0].is_same_setting(point)) {
-                Some(seeds) => seeds.push(point),
-                None => points.push(vec![point]),
-            }
-        }
-        let points = points.iter().map(|seeds| together(seeds)).collect();
-        Report { points }
-    }
-
-    /// What every point closes of each figure's gap, seeds taken together, where both ends were measured.
+    /// The share of each figure's gap that every point closes, averaged over seeds. Figures without both ends are omitted.
     pub fn gaps(&self) -> Vec<Gap> {
         let Report { points, .. } = self.over_seeds();
         let of = |strategy: &str, parameter: Option<&str>| {
             points.iter().find(|p| {
-                p.strategy == strategy && parameter.is_none_or(|wanted| p.parameter == wanted)
+                p.strategy == strategy && parameter.is_none_or(|parameter| p.parameter == parameter)
             })
         };
         let mut gaps = Vec::new();
@@ -73,9 +62,33 @@ impl Report {
         gaps
     }
 
-    /// [`Aup`] of every strategy in the figure `metric`, a share of texts; seeds taken together. Every
-    /// strategy's points include one-at-a-time sampling, where that was measured: its first one, unless the strategy
-    /// spends more than a forward on a token. y_max is the best of all.
+    /// The report as indented JSON.
+    ///
+    /// `points` can be read back as a report. `means` ([`Report::over_seeds`]), `gaps` ([`Report::gaps`]) and `aup`
+    /// ([`Report::aup`] of the share of `right` texts) follow from them.
+    ///
+    /// # Errors
+    /// Those of [`Report::aup`].
+    pub fn json(&self) -> Result<String, Error> {
+        #[derive(Serialize)]
+        struct WithSummary<'r> {
+            #[serde(flatten)]
+            report: &'r Report,
+            means: Vec<Point>,
+            gaps: Vec<Gap>,
+            aup: BTreeMap<String, Measured>,
+        }
+        let (means, gaps) = (self.over_seeds().points, self.gaps());
+        let all = WithSummary { report: self, means, gaps, aup: self.aup("right")? };
+        // Serialisation of strings and numbers cannot fail.
+        Ok(serde_json::to_string_pretty(&all).unwrap_or_default() + "\n")
+    }
+
+    /// [`Aup`] of every strategy in the figure `metric`, a share of texts, averaged over seeds.
+    ///
+    /// The points of each strategy include one-at-a-time sampling, if it was measured. That is the first point, unless the
+    /// strategy takes more than one forward per token. y_max is the best share of all points.
+    #[doc(alias = "accuracy under parallelism")]
     ///
     /// # Errors
     /// Those of [`Aup::measure`].
@@ -109,8 +122,9 @@ impl Report {
         scored.collect()
     }
 
-    /// The Pareto front of a figure against cost, seeds taken together: the points than which no other has both fewer
-    /// [forwards per token](Point::forwards_per_token) and a better figure; the cheapest first.
+    /// The Pareto front of a figure against cost, averaged over seeds, cheapest first. No other point has both fewer
+    /// [forwards per token](Point::forwards_per_token) and a better figure than a point of the front.
+    #[doc(alias = "Pareto")]
     pub fn front(&self, metric: &str, better: Better) -> Vec<Point> {
         let Report { points } = self.over_seeds();
         let of = |point: &Point| {
@@ -132,8 +146,8 @@ impl Report {
         measured.into_iter().map(|(.., point)| point.clone()).collect()
     }
 
-    /// The fronts of `right` and `NLL`, the gaps and the AUP of the share of `right` texts, as Markdown; empty where none
-    /// can be told.
+    /// The fronts of `right` and `NLL`, the gaps, and the AUP of the share of `right` texts, as Markdown. Sections without
+    /// data are omitted.
     ///
     /// # Errors
     /// Those of [`aup`](Self::aup).
@@ -176,29 +190,6 @@ impl Report {
     }
 }
 
-/// The points of several seeds as one.
-fn together(seeds: &[&Point]) -> Point {
-    let first = seeds[0];
-    let figure = |name: &String| {
-        let all: Option<Vec<Measured>> =
-            seeds.iter().map(|point| point.metrics.get(name).copied()).collect();
-        Some((name.clone(), Measured::mean(&all?)?))
-    };
-    let sum = |of: fn(&Point) -> f64| seeds.iter().map(|point| of(point)).sum::<f64>();
-    let mut point =
-        Point { metrics: first.metrics.keys().filter_map(figure).collect(), ..first.clone() };
-    point.texts = seeds.iter().map(|point| point.texts).sum();
-    point.tokens = seeds.iter().map(|point| point.tokens).sum();
-    point.cost.denoiser_calls = sum(|point| point.cost.denoiser_calls);
-    point.cost.rounds = sum(|point| point.cost.rounds);
-    point.cost.sampler_calls = sum(|point| point.cost.sampler_calls);
-    let passes = sum(|point| point.cost.sampler_calls * point.cost.sampler_cost);
-    point.cost.sampler_cost =
-        if passes > 0.0 { passes / point.cost.sampler_calls } else { first.cost.sampler_cost };
-    point.seconds = sum(|point| point.seconds);
-    point
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,21 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn seeds_are_taken_together() {
-        let report = report().over_seeds();
-        let names: Vec<_> = report.points.iter().map(|p| (&*p.strategy, &*p.parameter)).collect();
-        let expected =
-            [("exact", "K = 1"), ("marginal", "K = 4"), ("joint", "K = 4"), ("joint", "K = 8")];
-        assert_eq!(names, expected);
-        let joint = &report.points[2];
-        assert!((joint.metrics["right"].value - 0.55).abs() < 1e-12);
-        assert_eq!((joint.texts, joint.tokens, joint.seconds), (1000, 64_000, 32.0));
-        assert_eq!(joint.metrics["right"].n, 1000);
-        assert_eq!(report.points[3], right("joint", 8, 1, 0.3));
-        assert_eq!(joint.forwards_per_token(), right("joint", 4, 1, 0.5).forwards_per_token());
-    }
-
-    #[test]
     fn gaps_need_both_ends_at_the_same_setting() {
         let gaps = report().gaps();
         assert_eq!(gaps.len(), 1, "{gaps:?}");
@@ -252,11 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_aup_starts_one_at_a_time() {
+    fn the_aup_of_every_strategy_includes_one_at_a_time_sampling() {
         let aup = report().aup("right").unwrap();
         let by_hand = |points: &[(f64, f64)]| Aup::new(70.0).unwrap().of(points).unwrap();
         assert!((aup["exact"].value - by_hand(&[(1.0, 70.0)])).abs() < 1e-9);
-        // 20 % is more than 5 below 70 % and left out, as are 55 % and 30 %.
+        // 20 % is more than 5 points below 70 % and omitted, as are 55 % and 30 %.
         assert!((aup["marginal"].value - 70.0).abs() < 1e-9);
         let mut near = report();
         near.points.push(right("near", 4, 1, 0.68));
@@ -267,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_tells_both() {
+    fn the_summary_lists_gaps_and_aup() {
         let text = report().summary().unwrap();
         assert!(text.contains("| joint | K = 4 | right | 0.70 ["), "{text}");
         assert!(text.contains("| exact | 70.0 ["), "{text}");
@@ -275,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_front_has_the_points_that_none_beats() {
+    fn the_front_holds_the_undominated_points() {
         let mut points = vec![
             right("exact", 1, 0, 0.9),
             right("joint", 4, 0, 0.8),
@@ -295,5 +271,13 @@ mod tests {
         assert_eq!(names(Better::Lower), [pair("marginal", "K = 4")]);
         assert!(report.summary().unwrap().contains("Front of right against cost"));
         assert!(report.front("NLL", Better::Lower).is_empty());
+    }
+
+    #[test]
+    fn json_round_trips() {
+        let mut report =
+            Report { points: vec![point("joint", 2, 1, 0.97), point("exact", 1, 1, 0.99)] };
+        report.points[0].metrics.get_mut("MAUVE").unwrap().value = f64::INFINITY;
+        assert_eq!(serde_json::from_str::<Report>(&report.json().unwrap()).unwrap(), report);
     }
 }

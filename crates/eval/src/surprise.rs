@@ -1,4 +1,4 @@
-//! Features that see what does not fit: how improbable each token is, given the others.
+//! Surprise profiles: how improbable each token of a text is, given the others.
 
 use std::sync::Arc;
 
@@ -9,14 +9,15 @@ use crate::{Error, Sample};
 
 /// The *surprise profile* of a sample under a frozen model, a feature vector for [`Mauve`](crate::Mauve).
 ///
-/// The drawn positions are masked in F interleaved folds, the n-th of them in fold n mod F, and each fold is read off in
-/// one forward: feature i is −ln p(xᵢ | x without the fold of i), in nats and at most [`LIMIT`](Self::LIMIT). Positions
-/// that were given have surprise 0.
+/// The drawn positions are divided into F interleaved folds, the n-th of them in fold n mod F. One forward pass per fold
+/// masks the fold. Feature i is −ln p(xᵢ | x without the fold of i), in nats and at most [`LIMIT`](Self::LIMIT). Given
+/// positions have surprise 0.
 ///
-/// Hidden states averaged over a text tell what it is about, hardly whether its tokens go together;
-/// and a masked diffusion model is trained on no state but those of masked positions. A profile is all
-/// about that: it grows where tokens do not go together. One flaw stands out, so that figures lie far below those on
-/// mean hidden states; compare only figures on equal features. Evidence of one kind: it is the frozen model that judges.
+/// Mean hidden states describe the topic of a text, but hardly whether its tokens are consistent, and a masked diffusion
+/// model is trained on the states of masked positions only. A surprise profile grows where tokens are inconsistent. A
+/// single flaw stands out, so that MAUVE on profiles is far below MAUVE on mean hidden states. Compare only figures on
+/// equal features. The judge is the frozen model itself, which is not independent evidence.
+#[doc(alias = "pseudo-perplexity")]
 #[derive(Clone)]
 pub struct Surprise {
     denoiser: Arc<dyn Denoiser>,
@@ -24,20 +25,20 @@ pub struct Surprise {
 }
 
 impl Surprise {
-    /// The largest surprise, in nats; what the model holds impossible has this one.
+    /// The largest surprise, in nats. Tokens of probability 0 have this surprise.
     pub const LIMIT: f64 = 20.0;
-    /// Canvases of one forward.
+    /// The number of canvases per forward pass.
     const BATCH: usize = 32;
 
-    /// Under this model, with 8 folds.
+    /// Profiles under this model, with 8 folds.
     pub fn new(denoiser: impl Denoiser + 'static) -> Self {
         Self { denoiser: Arc::new(denoiser), folds: 8 }
     }
 
-    /// F: in how many forwards a sample is read. More of them leave more of the text in sight.
+    /// Sets F, the number of forward passes per sample. More folds leave more of the text visible.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if it is below 2.
+    /// [`Error::Parameter`] if `folds` is below 2.
     pub fn folds(mut self, folds: usize) -> Result<Self, Error> {
         if folds < 2 {
             return Err(Error::parameter("folds", folds, "at least 2"));
@@ -49,7 +50,7 @@ impl Surprise {
     /// The profiles [N, T] of samples of equal length.
     ///
     /// # Errors
-    /// [`Error::Empty`] without samples, [`Error::Shape`] if lengths differ, and the model's as [`Error::Outside`].
+    /// [`Error::Empty`] without samples, [`Error::Shape`] if lengths differ, and [`Error::Outside`] with the model's error.
     pub fn profiles(&self, samples: &[Sample]) -> Result<Array2<f32>, Error> {
         let length = samples.first().ok_or(Error::Empty("the set of samples"))?.tokens().len();
         if let Some(other) = samples.iter().map(|s| s.tokens().len()).find(|&got| got != length) {
@@ -64,37 +65,37 @@ impl Surprise {
         Ok(profiles)
     }
 
-    /// One forward of (sample, fold)s.
+    /// Runs one forward pass on a batch of (sample, fold) pairs.
     fn read(
         &self,
         samples: &[Sample],
         batch: &[(usize, usize)],
         profiles: &mut Array2<f32>,
     ) -> Result<(), Error> {
-        let (mut canvases, mut rows, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut canvases, mut rows, mut origins) = (Vec::new(), Vec::new(), Vec::new());
         for &(n, fold) in batch {
             let (canvas, tokens) = (samples[n].canvas(), samples[n].tokens());
-            let hidden: Vec<usize> = canvas.masked().skip(fold).step_by(self.folds).collect();
-            if hidden.is_empty() {
+            let masked: Vec<usize> = canvas.masked().skip(fold).step_by(self.folds).collect();
+            if masked.is_empty() {
                 continue;
             }
-            let mut seen = tokens.to_vec();
-            for &position in &hidden {
-                seen[position] = canvas.mask();
+            let mut visible = tokens.to_vec();
+            for &position in &masked {
+                visible[position] = canvas.mask();
                 rows.push(RowId { sequence: canvases.len(), position });
-                read.push((n, position));
+                origins.push((n, position));
             }
-            canvases.push(Canvas::infill(seen, canvas.mask()).map_err(outside)?);
+            canvases.push(Canvas::infill(visible, canvas.mask()).map_err(outside)?);
         }
         if canvases.is_empty() {
             return Ok(());
         }
         let batch: Vec<&Canvas> = canvases.iter().collect();
-        let (beliefs, _) = self.denoiser.denoise(&batch, &rows).map_err(outside)?;
+        let (answer, _) = self.denoiser.denoise(&batch, &rows).map_err(outside)?;
         let vocabulary = self.denoiser.vocabulary().size();
-        beliefs.expect_shape(rows.len(), vocabulary).map_err(outside)?;
-        for (row, (n, position)) in read.into_iter().enumerate() {
-            let logits = beliefs.logits(row);
+        answer.expect_shape(rows.len(), vocabulary).map_err(outside)?;
+        for (row, (n, position)) in origins.into_iter().enumerate() {
+            let logits = answer.logits(row);
             let stats = RowStats::of(logits).ok_or(Error::NotANumber("a row of logits"))?;
             let logit = logits.get(samples[n].tokens()[position] as usize);
             let probability = logit.map_or(0.0, |&logit| stats.probability(logit));
@@ -128,18 +129,18 @@ mod tests {
         Generator::new(TabularDenoiser::new(joint.clone()).unwrap())
     }
 
-    /// With as many folds as positions it is the conditional of each token given all others.
+    /// With as many folds as positions, features are the conditionals of each token given all others.
     #[test]
-    fn a_profile_is_the_conditionals_of_the_joint() {
+    fn profiles_are_the_conditionals_of_the_joint() {
         let joint = TabularJoint::random(4, 3, 1.0, 5).unwrap();
         let surprise = Surprise::new(TabularDenoiser::new(joint.clone()).unwrap());
         let texts = samples(&joint, one_at_a_time(&joint).seed(1), 30);
         let whole = surprise.clone().folds(4).unwrap().profiles(&texts).unwrap();
         let halves = surprise.folds(2).unwrap().profiles(&texts).unwrap();
-        let conditional = |text: &[TokenId], hidden: &[usize], position: usize| {
-            let mut seen = text.to_vec();
-            hidden.iter().for_each(|&i| seen[i] = joint.mask());
-            let law = joint.given(&seen).unwrap();
+        let conditional = |text: &[TokenId], masked: &[usize], position: usize| {
+            let mut visible = text.to_vec();
+            masked.iter().for_each(|&i| visible[i] = joint.mask());
+            let law = joint.given(&visible).unwrap();
             let p: f64 =
                 law.iter().filter(|(x, _)| x[position] == text[position]).map(|(_, p)| p).sum();
             -p.ln()
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_is_not_asked_for() {
+    fn given_positions_have_no_surprise() {
         let joint = TabularJoint::random(3, 3, 1.0, 5).unwrap();
         let canvas = Canvas::infill(vec![joint.mask(), 1, joint.mask()], joint.mask()).unwrap();
         let sample = Sample::new(canvas, vec![0, 1, 2]).unwrap();
@@ -164,9 +165,9 @@ mod tests {
         assert!(profile[(0, 0)] > 0.0 && profile[(0, 1)] == 0.0 && profile[(0, 2)] > 0.0);
     }
 
-    /// Independent draws have the right marginals, so that any feature of single tokens is blind to them.
+    /// Independent draws have the right marginals, so that features of single tokens cannot detect them.
     #[test]
-    fn independent_draws_are_told_from_the_joint() {
+    fn independent_draws_score_below_the_joint() {
         let joint = TabularJoint::random(4, 3, 0.3, 11).unwrap();
         let surprise = Surprise::new(TabularDenoiser::new(joint.clone()).unwrap());
         let exact = |seed| samples(&joint, one_at_a_time(&joint).seed(seed), 600);
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn errors_name_unusable_samples() {
         let joint = TabularJoint::random(3, 3, 1.0, 5).unwrap();
         let surprise = Surprise::new(TabularDenoiser::new(joint.clone()).unwrap());
         let sample = |length: usize| {

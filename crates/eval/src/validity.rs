@@ -5,20 +5,21 @@ use serde::Serialize;
 
 use crate::Share;
 
-/// What share of texts pass the corpus' own checks.
+/// The shares of texts that pass the corpus's checks.
+#[doc(alias = "accuracy")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Validity {
-    /// Texts that are right in everything: grammar, agreement, answers, lists.
+    /// Texts that are right in every detail: grammar, agreement, answers, lists.
     pub right: Share,
-    /// Texts that at least parse.
+    /// Texts that parse, right or wrong.
     pub parses: Share,
     /// Right texts by domain.
     pub by_domain: BTreeMap<String, Share>,
 }
 
 impl Validity {
-    /// Judges one text that begins with its domain's tag, as `<story>a red fox …`. A text
-    /// without a tag neither parses nor is right.
+    /// Counts a text, which should begin with its domain's tag, as `<story>a red fox …`. A text without a tag neither parses
+    /// nor is right.
     pub fn judge(&mut self, text: &str) {
         let Ok(Text { domain, body, .. }) = Text::parse(text) else {
             self.right.count(false);
@@ -42,7 +43,7 @@ mod tests {
     use conjoint_corpus::Corpus;
 
     #[test]
-    fn corpus_texts_are_right_and_damaged_ones_are_told_apart() {
+    fn corpus_texts_are_right_and_damaged_ones_are_not() {
         let mut validity = Validity::default();
         Corpus::new(3).texts(0..400).for_each(|text| validity.judge(&text.to_string()));
         assert_eq!(validity.right, Share { passed: 400, n: 400 });

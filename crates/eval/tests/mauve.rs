@@ -1,4 +1,4 @@
-//! MAUVE agrees with the package `mauve-text` on equal features, and its interval covers.
+//! MAUVE agrees with the package `mauve-text` on equal features, and its interval contains the package's mean.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use half::f16;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde_json::Value;
 
-/// Agreement with the package, whose clusterings are the same but for rounding.
+/// The tolerance of agreement with the package, whose clusterings are equal within rounding.
 const TOLERANCE: f64 = 0.01;
 
 struct Set {
@@ -26,7 +26,7 @@ impl Set {
         self.features.view().split_at(Axis(0), self.p).1
     }
 
-    /// Seeds, and what the package says for each of them.
+    /// Seeds, and the package's figure for each.
     fn expected(&self, metric: &str) -> Vec<(u64, f64)> {
         let list = |name: &str| self.values[name].as_array().unwrap().iter();
         let seeds = list("seeds").map(|seed| seed.as_u64().unwrap());

@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# The choices of sampler training, one at a time: each variant differs from the baseline in one thing, with the same
-# start, trajectories, seed and number of steps. Writes ablations.json and ablations.md.
+# Ablations of sampler training. Each variant differs from the baseline in one choice, with the same start, trajectories,
+# seed and number of steps. Writes ablations.json and ablations.md.
 #
-#   bench/ablations.sh [VARIANT ...]     all of them by default, about STEPS / 2 seconds each on two cores,
-#                                        the last three half as long again
+#   crates/train/ablations/run.sh [VARIANT ...]   all variants by default; STEPS / 2 seconds each on two cores, and
+#                                                 3 STEPS / 4 seconds for each of the last three
 #
-#   OUT           folder of the runs, which go on where they were interrupted   (target/ablations)
+#   OUT           folder of the runs; interrupted runs resume                  (target/ablations)
 #   MODEL         an exported base model                                       (models/tiny)
-#   INIT          the layer that each goes on from, or "fresh": a layer that is the identity takes thousands of
-#                 steps to part from it                                        (MODEL/sampler.safetensors)
+#   INIT          the layer that every run starts from, or "fresh" for a layer that starts as the identity, which
+#                 needs thousands of steps                                     (MODEL/sampler.safetensors)
 #   STEPS         steps of each run                                            (600)
-#   TRAJECTORIES  a folder of `conjoint trajectories`                          (made if not given)
-#   OWN           a folder of `conjoint trajectories --joint`, for own-trajectories (made if not given, by MODEL's layer)
-#   NUM           how many of each are made, from domains' tags                (6000)
-#   SAMPLES       texts a point                                                (512)
+#   TRAJECTORIES  a folder of `conjoint trajectories`                          (made if unset)
+#   OWN           a folder of `conjoint trajectories --joint`, for own-trajectories (made with MODEL's layer if unset)
+#   NUM           number of trajectories to make, from the domains' tags       (6000)
+#   SAMPLES       texts per point                                              (512)
 #   METRICS       figures of the texts                                         (right,parses,nll)
-#   SEED          of weights and states                                        (0)
-#   CONJOINT      the command                                                  (built if not given)
+#   SEED          seed of weights and states                                   (0)
+#   CONJOINT      the command                                                  (built if unset)
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 out=${OUT:-target/ablations}
 model=${MODEL:-models/tiny}
 init=${INIT:-$model/sampler.safetensors}
@@ -64,7 +64,7 @@ order=(baseline another-seed one-depth three-passes eleven-passes no-window wind
     own-trajectories own-half random-masks)
 start=(--init "$init")
 if [ "$init" = fresh ]; then
-    # Weights that are given have a gain of their own.
+    # The gain of the last norm applies to fresh layers only.
     order=(start-gain "${order[@]}")
     start=()
 fi
@@ -73,7 +73,7 @@ for name in "${order[@]}"; do
     [ -n "${variants[$name]:-}" ] || { echo "no variant $name; there are: ${!variants[*]}" >&2; exit 2; }
 done
 
-# Both ends of the gap that a layer may close.
+# The floor and the ceiling of the gap.
 measure=(--num-samples "${SAMPLES:-512}" --batch-size 32 --metrics "${METRICS:-right,parses,nll}")
 "$CONJOINT" eval --model "$model" --unmaskers exact,marginal --k 2,4,8 "${measure[@]}" --out "$out/ends"
 if [ "$init" = "$model/sampler.safetensors" ]; then
@@ -88,10 +88,10 @@ if [ -z "${TRAJECTORIES:-}" ]; then
     trajectories --seed "$seed" --out "$TRAJECTORIES"
 fi
 for name in "${order[@]}"; do
-    # States that are met once are not worth keeping.
+    # These variants visit each state once, so that a cache on disk does not help.
     answers=(--answers "$out/answers" --cache-mib 6000)
     case $name in own-half | random-masks) answers=(--cache-mib 6000) ;; esac
-    # How far chance alone moves a figure; the trajectories stay.
+    # Another seed with the same trajectories shows the variation by chance.
     own_seed=$seed
     [ "$name" = another-seed ] && own_seed=$((seed + 1))
     read -ra flags <<<"${variants[$name]}"
@@ -103,7 +103,7 @@ for name in "${order[@]}"; do
         "${start[@]}" "${answers[@]}" --steps "$steps" --seed "$own_seed" --batch 24 "${flags[@]}"
     rm -rf "$out/$name/model"
     "$CONJOINT" export "$model" --sampler "$out/$name/run" --out "$out/$name/model"
-    # More steps make another layer, whose figures belong into another folder.
+    # Layers of different numbers of steps have separate folders of figures.
     "$CONJOINT" eval --model "$out/$name/model" --unmaskers joint --k 2,4,8 "${measure[@]}" --out "$out/$name/eval-$steps"
-    python3 bench/ablations.py "$out" "$steps" "${order[@]}"
+    python3 crates/train/ablations/table.py "$out" "$steps" "${order[@]}"
 done

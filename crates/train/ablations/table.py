@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The table of bench/ablations.sh: python3 bench/ablations.py FOLDER STEPS VARIANT ...
+"""The table of run.sh: python3 crates/train/ablations/table.py FOLDER STEPS VARIANT ...
 
-Writes FOLDER/ablations.json and FOLDER/ablations.md from the runs that are there."""
+Writes FOLDER/ablations.json and FOLDER/ablations.md from the finished runs."""
 import json
 import math
 import sys
@@ -17,7 +17,7 @@ def points(report):
 
 
 def variant(folder, steps):
-    """The validation of a run after that many steps and its points, or None if it is not there."""
+    """The validation and the points of a run after `steps` steps, or None if it is not finished."""
     log, report = folder / "run/log.jsonl", folder / f"eval-{steps}/report.json"
     if not (log.exists() and report.exists()):
         return None
@@ -27,13 +27,12 @@ def variant(folder, steps):
 
 
 def figures(report):
-    """The figures of a report by setting, all of one strategy."""
+    """The figures of a report with one strategy, by setting."""
     return {setting: found for (_, setting), found in points(report).items()}
 
 
 def closed(figure, floor, ceiling):
-    """The share of the gap closed and the half of its 95 % interval, the three figures taken as independent; as
-    conjoint_eval::gap_closed."""
+    """The closed share of the gap and the half-width of its 95 % interval, as conjoint_eval::gap_closed."""
     half = lambda of: (of["high"] - of["low"]) / 2
     if any(isinstance(of[end], str) for of in (figure, floor, ceiling) for end in ("value", "low", "high")):
         return "–"  # infinite

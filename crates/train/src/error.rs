@@ -142,7 +142,7 @@ pub enum TrainError {
     TooFewTrajectories {
         /// How many were given.
         got: usize,
-        /// How many the validation alone needs.
+        /// How many are held out for validation.
         held_out: usize,
     },
     /// A teacher returned an array of the wrong size.

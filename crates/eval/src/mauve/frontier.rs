@@ -13,13 +13,13 @@ pub(super) fn frontier(p: &[f64], q: &[f64], points: usize, scale: f64) -> Vec<(
     std::iter::once((1.0, 0.0)).chain(inner).chain([(0.0, 1.0)]).collect()
 }
 
-/// The area under the frontier by trapezia. Along it x falls and y rises, so that the area over x
-/// equals the area over y, and their mean, which the reference takes, is either.
+/// The area under the frontier, by the trapezoidal rule. Along the frontier x decreases and y increases, so that the areas
+/// over x and over y are equal. The reference takes their mean.
 pub(super) fn area(frontier: &[(f64, f64)]) -> f64 {
     frontier.windows(2).map(|pair| 0.5 * (pair[0].0 - pair[1].0) * (pair[0].1 + pair[1].1)).sum()
 }
 
-/// KL(p ‖ r) = Σ p ln(p / r) in nats; never below 0, whatever rounding says.
+/// KL(p ‖ r) = Σ p ln(p / r) in nats, at least 0 in spite of rounding.
 fn kl(p: &[f64], r: &[f64]) -> f64 {
     let terms = p.iter().zip(r).filter(|(p, _)| **p > 0.0).map(|(p, r)| p * (p / r).ln());
     terms.sum::<f64>().max(0.0)
@@ -35,23 +35,23 @@ mod tests {
     }
 
     #[test]
-    fn equal_laws_have_all_the_area() {
+    fn equal_histograms_have_area_one() {
         for p in [vec![1.0], vec![0.25, 0.75], vec![0.1, 0.2, 0.3, 0.4]] {
             assert!((mauve(&p, &p) - 1.0).abs() < 1e-9);
         }
     }
 
-    /// Laws that share nothing: r rules nothing out, KL(q ‖ r) = −ln(1 − w) and KL(p ‖ r) = −ln w,
+    /// Disjoint histograms: r is positive everywhere, KL(q ‖ r) = −ln(1 − w) and KL(p ‖ r) = −ln w,
     /// so the frontier is ((1 − w)⁵, w⁵), whose area is 5 ∫ w⁵ (1 − w)⁴ dw = 5 B(6, 5) = 1/252.
     #[test]
-    fn laws_that_share_nothing_have_a_known_area() {
+    fn disjoint_histograms_have_a_known_area() {
         let area = area(&frontier(&[1.0, 0.0], &[0.0, 1.0], 20_001, 5.0));
         assert!((area - 1.0 / 252.0).abs() < 1e-7, "{area}");
         assert!(mauve(&[0.5, 0.5, 0.0], &[0.0, 0.0, 1.0]) < 0.01);
     }
 
     #[test]
-    fn divergence_by_hand() {
+    fn the_divergence_matches_values_computed_by_hand() {
         assert!((kl(&[0.5, 0.5], &[0.25, 0.75]) - 0.5 * (4.0_f64 / 3.0).ln()).abs() < 1e-12);
         assert_eq!(kl(&[1.0, 0.0], &[0.0, 1.0]), f64::INFINITY);
     }
@@ -78,7 +78,7 @@ mod tests {
 
         /// Over x and over y, each sorted, as the reference computes it.
         #[test]
-        fn both_areas_are_one(p in law(), q in law()) {
+        fn both_areas_are_equal(p in law(), q in law()) {
             let curve = frontier(&p, &q, 25, 5.0);
             let mut over_y: Vec<(f64, f64)> = curve.iter().map(|&(x, y)| (y, x)).collect();
             over_y.reverse();

@@ -1,25 +1,26 @@
-//! Lloyd's k-means as the library `faiss` runs it.
+//! Lloyd's k-means, as in the library `faiss`.
 //!
-//! `mauve-text` clusters with faiss, and single clusterings scatter by more than 0.01 in MAUVE.
-//! This module therefore makes the same choices from the same Mersenne twister: the first centroids
-//! are k points drawn without replacement, a cluster that runs empty takes half of another one, and
-//! the best of several runs is kept. For one seed both find the same clusters, but for rounding.
+//! `mauve-text` clusters with faiss, and single clusterings differ by more than 0.01 in MAUVE. This module therefore makes
+//! the same choices with the same Mersenne twister: the first centroids are k points drawn without replacement, an empty
+//! cluster takes half of another one, and the best of several runs is kept. Equal seeds give the same clusters, within
+//! rounding.
+//!
 //! Source: faiss 1.15, `Clustering.cpp` and `ClusteringHelpers.cpp`.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand_mt::Mt;
 
-/// Apart by this in the seed are the runs of one clustering.
+/// The difference between the seeds of successive runs.
 const RUN_STRIDE: u64 = 15_486_557;
-/// The points that are clustered at most, for each centroid.
+/// The largest number of points per centroid that are clustered.
 const POINTS_PER_CENTROID: usize = 256;
-/// By this share the halves of a divided cluster are moved apart.
+/// The relative distance by which the halves of a split cluster are moved apart.
 const NUDGE: f32 = 1.0 / 1024.0;
-/// The seed of the choices by which clusters are divided.
-const DIVIDING_SEED: u32 = 1234;
+/// The seed of the choice of clusters to split.
+const SPLIT_SEED: u32 = 1234;
 
-/// k clusters, the best of `runs`, each of at most `iterations`.
+/// k-means with k clusters: the best of `runs` runs, each of at most `iterations` iterations.
 pub(super) struct KMeans {
     pub clusters: usize,
     pub runs: usize,
@@ -36,7 +37,7 @@ impl KMeans {
         Assignment::of(points.view(), &centroids).labels
     }
 
-    /// Those of the run whose points lie nearest to them.
+    /// The centroids of the run with the smallest objective.
     fn centroids(&self, points: &Array2<f32>) -> Array2<f32> {
         if points.nrows() <= self.clusters {
             return points.clone();
@@ -52,7 +53,7 @@ impl KMeans {
         best.1
     }
 
-    /// Lloyd's iterations until the sum of squared distances changes no more.
+    /// Lloyd's iterations until the sum of squared distances is constant.
     fn run(&self, points: &Array2<f32>, seed: u64) -> (f64, Array2<f32>) {
         let first = permutation(points.nrows(), seed);
         let mut centroids = points.select(Axis(0), &first[..self.clusters]);
@@ -70,7 +71,7 @@ impl KMeans {
     }
 }
 
-/// Every point with its nearest centroid.
+/// The assignment of points to their nearest centroids.
 struct Assignment {
     labels: Vec<usize>,
     /// The sum of squared distances.
@@ -78,7 +79,7 @@ struct Assignment {
 }
 
 impl Assignment {
-    /// ‖x − c‖² = ‖x‖² + ‖c‖² − 2 x·c, all products in one multiplication of matrices.
+    /// Computes ‖x − c‖² = ‖x‖² + ‖c‖² − 2 x·c, with all products in one matrix multiplication.
     fn of(points: ArrayView2<'_, f32>, centroids: &Array2<f32>) -> Self {
         let squares = |rows: ArrayView2<'_, f32>| -> Array1<f32> {
             rows.rows().into_iter().map(|row| row.dot(&row)).collect()
@@ -99,8 +100,8 @@ impl Assignment {
         Self { labels, objective }
     }
 
-    /// Moves each centroid to the mean of its points, and returns how many it has; one without any
-    /// goes to the origin.
+    /// Moves each centroid to the mean of its points, and returns the number of points. A centroid without points moves to
+    /// the origin.
     fn means(&self, points: &Array2<f32>, centroids: &mut Array2<f32>) -> Vec<f32> {
         let mut sizes = vec![0.0_f32; centroids.nrows()];
         centroids.fill(0.0);
@@ -118,27 +119,27 @@ impl Assignment {
     }
 }
 
-/// Gives every empty cluster half of one chosen with a probability that grows with its size.
+/// Gives every empty cluster half of another one, which is drawn with a probability that increases with its size.
 fn fill_empty(points: usize, sizes: &mut [f32], centroids: &mut Array2<f32>) {
-    let mut twister = Mt::new(DIVIDING_SEED);
+    let mut twister = Mt::new(SPLIT_SEED);
     for empty in 0..sizes.len() {
         if sizes[empty] > 0.0 {
             continue;
         }
-        let giver = giver(points, sizes, &mut twister);
+        let donor = donor(points, sizes, &mut twister);
         for column in 0..centroids.ncols() {
             let nudge = if column % 2 == 0 { NUDGE } else { -NUDGE };
-            let centre = centroids[(giver, column)];
+            let centre = centroids[(donor, column)];
             centroids[(empty, column)] = centre * (1.0 + nudge);
-            centroids[(giver, column)] = centre * (1.0 - nudge);
+            centroids[(donor, column)] = centre * (1.0 - nudge);
         }
-        sizes[empty] = sizes[giver] / 2.0;
-        sizes[giver] -= sizes[empty];
+        sizes[empty] = sizes[donor] / 2.0;
+        sizes[donor] -= sizes[empty];
     }
 }
 
-/// A cluster that can spare points: the largest, should chance find none in 10 k trials.
-fn giver(points: usize, sizes: &[f32], twister: &mut Mt) -> usize {
+/// Draws the cluster to split, or returns the largest one after 10 k failed trials.
+fn donor(points: usize, sizes: &[f32], twister: &mut Mt) -> usize {
     let (clusters, spare) = (sizes.len(), points.saturating_sub(sizes.len()) as f32);
     let chance = |cluster: &usize| {
         let p = (sizes[*cluster] - 1.0) / spare;
@@ -152,7 +153,7 @@ fn giver(points: usize, sizes: &[f32], twister: &mut Mt) -> usize {
     (0..10 * clusters).map(|trial| trial % clusters).find(chance).unwrap_or_else(largest)
 }
 
-/// The numbers 0..n in an order drawn by the twister; its seeds have 32 bits.
+/// A random permutation of 0..n. The twister's seeds have 32 bits.
 fn permutation(n: usize, seed: u64) -> Vec<usize> {
     let mut twister = Mt::new(seed as u32);
     let mut order: Vec<usize> = (0..n).collect();
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn well_apart_groups_are_found() {
+    fn well_separated_groups_are_found() {
         let points =
             array![[0.0, 0.1], [5.0, 5.0], [0.1, 0.0], [5.1, 4.9], [-4.0, 9.0], [0.0, 0.0]];
         let labels = kmeans(3).labels(&points);
@@ -184,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn as_many_clusters_as_points_leave_each_alone() {
+    fn with_as_many_clusters_as_points_each_is_alone() {
         let points = array![[1.0], [2.0], [5.0]];
         assert_eq!(kmeans(3).labels(&points), [0, 1, 2]);
     }
 
     #[test]
-    fn equal_points_are_no_obstacle() {
+    fn equal_points_can_be_clustered() {
         let labels = kmeans(4).labels(&Array2::from_elem((9, 2), 1.5));
         assert!(labels.iter().all(|&label| label < 4));
     }
@@ -209,14 +210,14 @@ mod tests {
 
     /// `faiss.rand_perm` with seed 28, as faiss 1.15 draws it.
     #[test]
-    fn the_permutation_is_that_of_faiss() {
+    fn the_permutation_equals_that_of_faiss() {
         assert_eq!(permutation(12, 28), [5, 4, 0, 9, 8, 2, 11, 10, 1, 3, 6, 7]);
     }
 
     proptest! {
-        /// In the end no point is nearer to another cluster's mean than to its own cluster's.
+        /// No point is nearer to another cluster's mean than to its own cluster's.
         #[test]
-        fn it_ends_where_lloyd_stops(
+        fn the_result_is_a_fixed_point_of_lloyds_iteration(
             numbers in prop::collection::vec(-3.0f32..3.0, 60), seed in any::<u64>(),
         ) {
             let points = Array2::from_shape_vec((30, 2), numbers).unwrap();

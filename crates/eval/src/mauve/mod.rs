@@ -1,4 +1,4 @@
-//! MAUVE: how close two sets of texts are, from one feature vector a text.
+//! MAUVE: the closeness of two sets of texts, from one feature vector per text.
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 
@@ -12,20 +12,18 @@ use kmeans::KMeans;
 
 /// MAUVE as its authors define it and their package `mauve-text` computes it.
 ///
-/// The features of both sets are scaled to length 1 and projected on the principal components that
-/// explain 90 % of their variance; k-means cuts the space into n/10 cells (n the smaller set),
-/// which turns the sets into histograms p and q. With the mixtures r = w p + (1 − w) q, MAUVE is
-/// the area under the curve of (exp(−c KL(q ‖ r)), exp(−c KL(p ‖ r))), c = 5: 1 for equal
-/// histograms, near 0 for histograms that share nothing.
+/// The features of both sets are scaled to length 1 and projected on the principal components that explain 90 % of their
+/// variance. k-means divides the space into n/10 cells, where n is the size of the smaller set. This gives histograms p
+/// and q. With the mixtures r = w p + (1 − w) q, MAUVE is the area under the curve of (exp(−c KL(q ‖ r)),
+/// exp(−c KL(p ‖ r))), c = 5. It is 1 for equal histograms, and near 0 for disjoint ones.
 ///
-/// The first centroids are drawn as faiss draws them, so that for the same seed the figure is the
-/// package's, within rounding. One clustering scatters: over seeds the standard deviation is about
-/// 0.015 at n = 800 and MAUVE 0.93. [`clusterings`](Self::clusterings) averages over several.
+/// The first centroids are drawn as faiss draws them, so that equal seeds give the package's figure within rounding. A
+/// single clustering has a standard deviation of about 0.015 over seeds, at n = 800 and MAUVE 0.93.
+/// [`clusterings`](Self::clusterings) averages over several.
 ///
-/// The figure depends on n, on the number of cells and on the features, so only figures with all of
-/// these equal can be compared; report the ceiling, a second set of the reference, beside them. Where texts
-/// spread evenly over the n/10 cells, ten of each set in a cell, even two sets of one distribution score 0.964 on
-/// average, at any n; with n/40 cells 0.997.
+/// The figure depends on n, on the number of cells and on the features. Compare only figures with all of these equal, and
+/// report the ceiling, which is the figure of a second reference set. If texts spread evenly over the n/10 cells, with ten
+/// of each set in a cell, two sets of one distribution score 0.964 on average, at any n. With n/40 cells they score 0.997.
 ///
 /// Source: Pillutla et al., arXiv 2102.01454 and arXiv 2212.14578 (MAUVE*); `mauve-text` 0.4.0.
 ///
@@ -50,16 +48,17 @@ pub struct Mauve {
 
 /// MAUVE of two sets of features.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct MauveScore {
     /// MAUVE.
     pub mauve: f64,
-    /// MAUVE*: with ½ added to every cell of both histograms (Krichevsky and Trofimov).
+    /// MAUVE*, with ½ added to every cell of both histograms (Krichevsky and Trofimov).
     pub smoothed: f64,
-    /// Cells of the histograms.
+    /// The number of cells of the histograms.
     pub cells: usize,
 }
 
-/// The package's: runs of k-means, iterations at most, points on the curve.
+/// The package's settings: runs of k-means, the most iterations, and points on the curve.
 const RUNS: usize = 5;
 const ITERATIONS: usize = 500;
 const POINTS: usize = 25;
@@ -72,16 +71,17 @@ impl Default for Mauve {
 }
 
 impl Mauve {
-    /// The seed of the first clustering; the others follow it.
+    /// Sets the seed of the first clustering. Further clusterings use the next seeds.
+    #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Averages over this many clusterings, with seeds one after the other.
+    /// Averages over this many clusterings, with consecutive seeds.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if it is 0.
+    /// [`Error::Parameter`] if `clusterings` is 0.
     pub fn clusterings(mut self, clusterings: usize) -> Result<Self, Error> {
         if clusterings == 0 {
             return Err(Error::parameter("clusterings", clusterings, "at least 1"));
@@ -90,10 +90,10 @@ impl Mauve {
         Ok(self)
     }
 
-    /// The number of cells, instead of n/10.
+    /// Sets the number of cells, instead of n/10.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if it is below 2.
+    /// [`Error::Parameter`] if `cells` is below 2.
     pub fn cells(mut self, cells: usize) -> Result<Self, Error> {
         if cells < 2 {
             return Err(Error::parameter("cells", cells, "at least 2"));
@@ -102,10 +102,10 @@ impl Mauve {
         Ok(self)
     }
 
-    /// The share of variance that the principal components must explain.
+    /// Sets the share of variance that the principal components must explain.
     ///
     /// # Errors
-    /// [`Error::Parameter`] unless it is between 0 and 1.
+    /// [`Error::Parameter`] unless `share` is above 0 and below 1.
     pub fn explained(mut self, share: f64) -> Result<Self, Error> {
         if !(share > 0.0 && share < 1.0) {
             return Err(Error::parameter("explained variance", share, "above 0 and below 1"));
@@ -114,10 +114,10 @@ impl Mauve {
         Ok(self)
     }
 
-    /// The scale c of the divergences.
+    /// Sets c, the scale of the divergences.
     ///
     /// # Errors
-    /// [`Error::Parameter`] unless it is a finite number above 0.
+    /// [`Error::Parameter`] unless `scale` is finite and above 0.
     pub fn scale(mut self, scale: f64) -> Result<Self, Error> {
         self.scale = crate::error::positive("scale", scale)?;
         Ok(self)
@@ -126,8 +126,8 @@ impl Mauve {
     /// MAUVE of features p [n, d] and q [m, d].
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::Shape`] if the widths differ or there are fewer points than
-    /// cells, and [`Error::NonFinite`].
+    /// [`Error::Empty`], [`Error::Shape`] if the widths differ or there are fewer points than cells, and
+    /// [`Error::NonFinite`].
     pub fn score(
         &self,
         p: ArrayView2<'_, f32>,
@@ -141,9 +141,8 @@ impl Mauve {
         Ok(MauveScore { mauve: mean(0.0), smoothed: mean(0.5), cells: cuts[0].cells })
     }
 
-    /// MAUVE of p [n, d] and q [m, d], with the [recentred](Bootstrap::recentred) interval of the
-    /// texts' own sampling noise: texts are drawn anew while the cells stay as they are. `n` of the
-    /// result is p's.
+    /// MAUVE of p [n, d] and q [m, d], with a [recentred](Bootstrap::recentred) interval of the sampling noise. The interval
+    /// resamples texts, but keeps the cells. `n` of the result is p's.
     ///
     /// # Errors
     /// Those of [`score`](Self::score).
@@ -169,7 +168,7 @@ impl Mauve {
         })
     }
 
-    /// The cells of all texts, one clustering after the other.
+    /// The cells of all texts in each clustering.
     fn cut(&self, p: ArrayView2<'_, f32>, q: ArrayView2<'_, f32>) -> Result<Vec<Cut>, Error> {
         check("p", p)?;
         check("q", q)?;
@@ -178,14 +177,14 @@ impl Mauve {
             return Err(Error::Shape { what: "the width of q", got, expected });
         }
         let smaller = p.nrows().min(q.nrows());
-        // Halves go to the even number, as Python rounds.
+        // Rounds half to even, as Python does.
         let auto = (smaller as f64 / 10.0).round_ties_even().max(2.0) as usize;
         let cells = self.cells.unwrap_or(auto);
         if p.nrows() + q.nrows() < cells {
             let got = p.nrows() + q.nrows();
             return Err(Error::Shape { what: "the number of texts", got, expected: cells });
         }
-        // q comes first, as in the package: which points begin as centroids depends on it.
+        // q comes first, as in the package, because the first centroids depend on the order.
         let points = pca::project(unit_rows(&q, &p), self.explained).mapv(|x| x as f32);
         let cut = |seed: u64| {
             let kmeans = KMeans { clusters: cells, runs: RUNS, iterations: ITERATIONS, seed };
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_features_are_named() {
+    fn errors_name_unusable_features() {
         let (good, mauve) = (waves(40, 0.0), Mauve::default());
         let mut bad = good.clone();
         bad[(3, 1)] = f32::NAN;
@@ -298,20 +297,20 @@ mod tests {
     }
 
     #[test]
-    fn equal_sets_score_one_and_opposite_sets_near_nothing() {
+    fn equal_sets_score_one_and_opposite_sets_near_zero() {
         let (near, far) = (waves(120, 2.0), waves(120, -2.0));
         let same = Mauve::default().score(near.view(), near.view()).unwrap();
         assert!(same.mauve > 1.0 - 1e-9 && same.smoothed > 1.0 - 1e-9);
         let apart = Mauve::default().score(near.view(), far.view()).unwrap();
         assert!(apart.mauve < 0.005, "{apart:?}");
         assert!(apart.smoothed > apart.mauve);
-        // Rows are scaled to length 1: their lengths say nothing.
+        // Rows are scaled to length 1, so that their lengths do not matter.
         let longer = near.mapv(|x| 4.0 * x);
         assert!(Mauve::default().score(near.view(), longer.view()).unwrap().mauve > 1.0 - 1e-9);
     }
 
     #[test]
-    fn averages_are_averages() {
+    fn clusterings_are_averaged() {
         let (p, q) = (waves(200, 0.0), waves(150, 0.4));
         let one = |seed| Mauve::default().seed(seed).score(p.view(), q.view()).unwrap().mauve;
         let three = Mauve::default().seed(4).clusterings(3).unwrap();
@@ -322,7 +321,8 @@ mod tests {
         assert!(measured.low < mean && mean < measured.high && measured.n == 200);
     }
 
-    /// Two sets of n texts from one law, spread evenly over n/10 cells: more texts do not raise the ceiling, fewer cells do.
+    /// Two sets of n texts from one distribution, spread evenly over n/10 cells. Fewer cells raise the ceiling; more texts do
+    /// not.
     #[test]
     fn the_ceiling_is_below_one_at_any_n() {
         let mut rng = ChaCha8Rng::seed_from_u64(6);
@@ -342,9 +342,8 @@ mod tests {
         assert!((coarse - 0.997).abs() < 0.003, "{coarse}");
     }
 
-    /// Two sets of 300 texts over 30 equally likely cells. The interval holds the mean over many
-    /// such pairs about 95 times in 100; without recentring it lies below and misses it nearly
-    /// always.
+    /// Two sets of 300 texts over 30 equally likely cells. The interval contains the mean over many such pairs in about 95 of
+    /// 100 cases. Without recentring it is below the mean in nearly all cases.
     #[test]
     fn intervals_cover_the_expectation_at_this_n() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);

@@ -3,11 +3,11 @@
 use nalgebra::{DMatrix, SymmetricEigen};
 use ndarray::{Array2, Axis, Slice};
 
-/// Projects rows [n, d] on the fewest leading principal components that together explain at least
-/// the share `explained` of the variance; at least one.
+/// Projects rows [n, d] on the fewest leading principal components that explain at least the share `explained` of the
+/// variance; at least one.
 ///
-/// Components come from whichever is smaller of the covariance [d, d] and the Gram matrix [n, n] of
-/// the centred rows X: with X Xᵀ = U Λ Uᵀ the projections are U √Λ. Signs are arbitrary.
+/// The components come from the smaller one of the covariance [d, d] and the Gram matrix [n, n] of the centred rows X. With
+/// X Xᵀ = U Λ Uᵀ the projections are U √Λ. Signs are arbitrary.
 pub(super) fn project(mut rows: Array2<f64>, explained: f64) -> Array2<f64> {
     if let Some(mean) = rows.mean_axis(Axis(0)) {
         rows -= &mean;
@@ -28,7 +28,7 @@ pub(super) fn project(mut rows: Array2<f64>, explained: f64) -> Array2<f64> {
     projections
 }
 
-/// How many of the eigenvalues, largest first, sum to at least the share `explained` of them all.
+/// The number of eigenvalues, largest first, that sum to at least the share `explained` of the total.
 fn leading(values: &[f64], explained: f64) -> usize {
     let total: f64 = values.iter().sum();
     let mut sum = 0.0;
@@ -36,11 +36,11 @@ fn leading(values: &[f64], explained: f64) -> usize {
         sum += value / total;
         sum >= explained
     });
-    // Rows that are all equal have no variance to explain.
+    // Equal rows have no variance.
     reached.map_or(1, |last| last + 1)
 }
 
-/// Eigenvalues, none negative, in descending order, and the eigenvectors as columns.
+/// Nonnegative eigenvalues in descending order, and the eigenvectors as columns.
 fn descending(symmetric: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
     let size = symmetric.nrows();
     let entries = symmetric.iter().copied();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     proptest! {
-        /// With everything explained nothing is lost, whichever of the two matrices is smaller.
+        /// All components preserve distances, with either of the two matrices.
         #[test]
         fn all_components_keep_all_distances(
             numbers in prop::collection::vec(-3.0f64..3.0, 24), wide in any::<bool>(),

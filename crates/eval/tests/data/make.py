@@ -1,4 +1,4 @@
-"""Makes the feature sets of the MAUVE test, and what the package `mauve-text` says of them.
+"""Makes the feature sets of the MAUVE test, with the figures of the package `mauve-text`.
 
     pip install mauve-text==0.4.0 faiss-cpu scikit-learn && python make.py
 

@@ -21,6 +21,8 @@ use crate::run::{RunSummary, train};
 /// # Errors
 ///
 /// As [`train_on`].
+#[doc(alias = "pretraining")]
+#[doc(alias = "MDLM")]
 pub fn train_base(options: &BaseOptions) -> Result<RunSummary, TrainError> {
     let tags: Vec<_> = Domain::ALL.iter().map(|domain| domain.tag()).collect();
     let tokenizer = CharTokenizer::new(Corpus::alphabet(), &tags)?;

@@ -146,9 +146,9 @@ mod tests {
         let chains = randomly_masked_states(&frozen, &texts, starts, 5).unwrap();
         for (chain, text) in chains.iter().zip(&texts) {
             for j in 0..4 {
-                let alone = std::slice::from_ref(chain);
-                let hidden = frozen.hidden_at(alone, j).unwrap();
-                let options = distributions(&frozen, alone, j, &hidden);
+                let single = std::slice::from_ref(chain);
+                let hidden = frozen.hidden_at(single, j).unwrap();
+                let options = distributions(&frozen, single, j, &hidden);
                 let least = options.iter().min_by(|a, b| a.entropy.total_cmp(&b.entropy)).unwrap();
                 let mut next = chain.canvas(j).to_vec();
                 next[least.position] = text.tokens[least.position];

@@ -23,6 +23,8 @@ use crate::error::TrainError;
 /// shift. The published samplers have one decoder layer.
 ///
 /// Source: approximate joint sampling, arXiv 2509.22738.
+#[doc(alias = "drafter")]
+#[doc(alias = "self-speculation")]
 #[derive(Module, Debug)]
 pub struct SamplerModule {
     /// Norm of the embeddings.

@@ -13,6 +13,7 @@ use crate::files;
 
 /// The number format of written weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Precision {
     /// 32 bits per weight.
     #[default]

@@ -28,6 +28,7 @@ pub struct RunOptions {
     pub workers: usize,
     /// The most rows in one backward pass of a thread; `None` for its whole part of the batch. A thread sums the
     /// gradients of several passes if its part is larger. Fewer rows need less memory for the same gradient.
+    #[doc(alias = "gradient accumulation")]
     pub micro_batch: Option<usize>,
     /// Minutes between checkpoints.
     pub checkpoint_minutes: f64,
@@ -35,10 +36,13 @@ pub struct RunOptions {
     pub checkpoint_steps: Option<u64>,
     /// Early stopping: end the run after this many consecutive checkpoints without a better validation, and keep the
     /// model of the best one. `None` uses the whole budget and keeps the last model.
+    #[doc(alias = "early stopping")]
     pub patience: Option<u32>,
     /// Steps between lines of the log.
     pub log_every: u64,
     /// Decay per step of the moving average of the weights. The averaged weights are saved as the model.
+    #[doc(alias = "EMA")]
+    #[doc(alias = "exponential moving average")]
     pub average_decay: f64,
     /// The seed of weights, texts and masks.
     pub seed: u64,
