@@ -112,7 +112,7 @@ impl<S: SamplerLayer> SamplerLayer for TopKModel<S> {
 
 /// Computes the top-K arrays of dense rows from their definition, in float64.
 ///
-/// They hold the K most probable tokens of each row, and the values that `request` asks for.
+/// They hold the K most probable tokens of each row, and the further values that `request` lists.
 pub fn top_k_arrays(dense: &DenseRows, k: usize, request: &TopKRequest) -> TopKArrays {
     let n = dense.rows();
     let mut top = Array2::zeros((n, k));

@@ -75,7 +75,7 @@ pub fn scheduled(generator: &Generator, schedule: impl Schedule + 'static) -> Ge
     }
 }
 
-/// The perfect denoiser of `joint`.
+/// The exact denoiser of `joint`.
 pub fn oracle(joint: &TabularJoint) -> TabularDenoiser {
     TabularDenoiser::new(joint.clone()).unwrap()
 }

@@ -21,8 +21,8 @@ proptest! {
         }
         let reach = if near { 1 } else { 3 };
         let repeated = |p: f64, token: TokenId, position: usize, tokens: &[TokenId]| {
-            let stands = (0..3).any(|i: usize| i.abs_diff(position) <= reach && tokens[i] == token);
-            if stands { p.powf(f64::from(theta as f32)) } else { p }
+            let is_known = (0..3).any(|i: usize| i.abs_diff(position) <= reach && tokens[i] == token);
+            if is_known { p.powf(f64::from(theta as f32)) } else { p }
         };
         let law = filtered(&joint, filter, backwards);
         prop_assert!(law.total_variation(&product(&joint, backwards, repeated)) < ZERO);

@@ -56,7 +56,7 @@ pub fn product(
     known.into_iter().collect()
 }
 
-/// The joint given that token 0 or 1 stands at `position`.
+/// The joint given that `position` holds token 0 or 1.
 pub fn given_low(joint: &TabularJoint, position: usize) -> Law {
     let table = joint.law();
     let holds = |x: &[TokenId]| x[position] < 2;

@@ -122,7 +122,7 @@ impl Unmasker for KeepsOpen {
 #[test]
 fn a_block_cannot_be_kept_open_for_ever() {
     let keeps_open = |decide| KeepsOpen(decide, Vec::new());
-    let for_ever = keeps_open(|view, queries| {
+    let edits_without_end = keeps_open(|view, queries| {
         let row = view.query_row(queries[0]);
         let new = view.draw(row)?;
         view.replace(view.row(row).position, new);
@@ -130,16 +130,19 @@ fn a_block_cannot_be_kept_open_for_ever() {
         Ok(Next::EndStep)
     });
     assert!(matches!(
-        run(&undecided(for_ever), 2),
+        run(&undecided(edits_without_end), 2),
         Err(Error::StepLimitExceeded { sequence: 0, .. })
     ));
-    let idle = keeps_open(|view, _| {
+    let changes_nothing = keeps_open(|view, _| {
         view.keep_block_open();
         Ok(Next::EndStep)
     });
-    assert!(matches!(run(&undecided(idle), 2), Err(Error::NoProgress { sequence: 0, step: 2 })));
-    let content = keeps_open(|_, _| Ok(Next::EndStep));
-    assert_eq!(run(&undecided(content), 2).unwrap().steps, 3);
+    assert!(matches!(
+        run(&undecided(changes_nothing), 2),
+        Err(Error::NoProgress { sequence: 0, step: 2 })
+    ));
+    let lets_go = keeps_open(|_, _| Ok(Next::EndStep));
+    assert_eq!(run(&undecided(lets_go), 2).unwrap().steps, 3);
 }
 
 /// Given tokens stay, and a sequence with an open block does not delay its batch.

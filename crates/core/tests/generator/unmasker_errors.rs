@@ -71,8 +71,8 @@ fn are_reported() {
     assert!(matches!(forged, Error::UnknownToken { token: 9, position: 0, size: 5, .. }));
     let drawn = run(flat().draw(OutOfRange));
     assert!(matches!(drawn, Error::UnknownToken { token: 6, .. }), "{drawn}");
-    let idle = run(flat().unmasker(RefinesWithoutLayer { reveals: false }));
-    assert!(matches!(idle, Error::NoProgress { sequence: 0, step: 0 }));
+    let no_reveal = run(flat().unmasker(RefinesWithoutLayer { reveals: false }));
+    assert!(matches!(no_reveal, Error::NoProgress { sequence: 0, step: 0 }));
     assert!(matches!(
         run(flat().unmasker(RefinesWithoutLayer { reveals: true })),
         Error::NoSamplerLayer

@@ -6,7 +6,7 @@ use conjoint_core::order::CertaintyPrior;
 #[test]
 fn follows_its_definition() {
     let order = CertaintyPrior::new(2.0).unwrap();
-    assert_leftmost_first(order.clone());
+    assert_leftmost_first(order);
     assert_follows(order, |position, row, seen| {
         let mut density = 0.0;
         for distance in -20..=20_i32 {

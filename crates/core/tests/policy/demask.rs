@@ -51,8 +51,8 @@ fn sub_additive(joint: &TabularJoint, positions: &[usize]) -> bool {
         let (before, j) = (&positions[..k], positions[k]);
         let split = |x: &[TokenId]| before.iter().map(|&i| x[i]).collect::<Vec<_>>();
         let both = joint.law().map(|x| [split(x), vec![x[j]]].concat());
-        let apart = joint.law().map(split);
-        let product = apart
+        let before_alone = joint.law().map(split);
+        let product = before_alone
             .iter()
             .flat_map(|(x, p)| {
                 let row = joint.marginal(j).unwrap();
@@ -141,9 +141,9 @@ proptest! {
     ) {
         let joint = TabularJoint::random(2, 3, alpha, seed).unwrap();
         let law = distance(&generator(&joint, 1, demask(exact(&joint), bound)), &joint, &[3, 3]);
-        let apart = distance_of(&joint, &[0, 1]);
-        let expected = if apart < bound { apart } else { 0.0 };
-        prop_assert!((law - expected).abs() < ZERO, "{} {}", law, apart);
+        let pair = distance_of(&joint, &[0, 1]);
+        let expected = if pair < bound { pair } else { 0.0 };
+        prop_assert!((law - expected).abs() < ZERO, "{} {}", law, pair);
     }
 }
 

@@ -20,7 +20,7 @@ struct KlassLaw {
     tau: f64,
     epsilon: f64,
     steps: u64,
-    /// Reads the largest probability of the row instead of that of the drawn token.
+    /// Reads the largest probability of the row instead of the probability of the drawn token.
     reads_the_largest: bool,
     /// KL(pₜ₋₁ ‖ pₜ) instead of KL(pₜ ‖ pₜ₋₁).
     swaps_divergence: bool,

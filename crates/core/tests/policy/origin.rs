@@ -96,7 +96,7 @@ impl Unmasker for Coins {
     }
 }
 
-/// In which step each position was revealed.
+/// The step in which each position was revealed.
 struct Times(Vec<TokenId>);
 
 impl Observer for Times {
@@ -105,7 +105,7 @@ impl Observer for Times {
     }
 }
 
-/// The law of the steps in which positions are revealed and of what is revealed, together.
+/// The joint law of the steps in which positions are revealed and of their tokens.
 fn timed_law(generator: &Generator, joint: &TabularJoint) -> Law {
     let law = Enumerator::default().law_of(|stream| {
         let replaying = generator.clone().streams(move |_| Box::new(stream.clone()));

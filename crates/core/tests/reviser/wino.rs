@@ -10,22 +10,22 @@ use conjoint_core::{Canvas, strategy};
 use conjoint_testkit::{Law, TabularJoint};
 use proptest::prelude::*;
 
-/// WINO from its definition; the step before revealed `recall(0)` tokens.
+/// WINO from its definition. `recall(0)` is the number of tokens that the step before revealed.
 fn wino_law(joint: &TabularJoint, reveal: f64, keep: f64) -> Law {
     let step = |_: usize, state: &State| {
         let (masked, known) = split(joint, &state.tokens);
         let after = |(drawn, p): (Vec<Draw>, f64)| {
             let mut next = state.clone();
             let revealed = above(&drawn, reveal);
-            let doubt = |&position: &usize| {
+            let with_probability = |&position: &usize| {
                 (probability_given_others(joint, &state.tokens, position), position)
             };
-            let mut doubted: Vec<_> =
-                known.iter().map(doubt).filter(|&(shadow, _)| shadow < keep).collect();
-            doubted.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            let mut improbable: Vec<_> =
+                known.iter().map(with_probability).filter(|&(p, _)| p < keep).collect();
+            improbable.sort_by(|a, b| a.partial_cmp(b).unwrap());
             let most = state.recall(0) as usize;
             if revealed.len() > 1 {
-                for &(_, position) in doubted.iter().take(most.saturating_sub(1)) {
+                for &(_, position) in improbable.iter().take(most.saturating_sub(1)) {
                     next.tokens[position] = joint.mask();
                 }
             }

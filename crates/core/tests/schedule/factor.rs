@@ -28,7 +28,7 @@ fn short_of_the_mode(joint: &TabularJoint, schedule: Factor) -> (f64, usize) {
     (short, most)
 }
 
-/// Above f = 1 it does not.
+/// Above f = 1 the step may miss the most probable combination.
 #[test]
 fn a_factor_of_one_finds_the_mode() {
     let (mut several, mut broken) = (0, 0.0_f64);

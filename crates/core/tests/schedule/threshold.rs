@@ -31,7 +31,7 @@ fn a_rule_that_checks_the_best_candidate_only_is_detected() {
     assert!(from_joint(&joint, Threshold::new(0.5).unwrap(), Marginal::new(MaxProb)) > 0.4);
 }
 
-/// Two fair coins that agree, before them one that is certain.
+/// A certain coin, then two fair coins that always agree.
 fn certain_and_coins() -> TabularJoint {
     TabularJoint::new(3, 2, &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]).unwrap()
 }

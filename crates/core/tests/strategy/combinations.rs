@@ -161,8 +161,8 @@ fn valid_combinations_pass_and_the_others_are_rejected() {
         }
     }
     println!("{passed} combinations of policy, unmasker and reviser pass, {rejected} are rejected");
-    // 8 unmaskers take a policy. All 19 policies go with the 6 revisers that need no total number of steps, of which the
-    // unmasker that may stop early takes 3. The 5 policies that have a total go with the reviser that needs it.
+    // 8 unmaskers take a policy. All 19 policies go with the 6 revisers that need no total number of steps, but
+    // the unmasker that may stop early takes only 3 of these. The 5 policies with a total go with the reviser that needs it.
     let expected = 7 * (19 * 6 + 5) + (19 * 3 + 5);
     assert_eq!((passed, rejected), (expected, 19 * 15 * 7 - expected));
 }

@@ -15,14 +15,14 @@ use conjoint_core::unmasker::{
 use conjoint_core::{Order, strategy};
 use conjoint_testkit::conformance::{ProbeLayer, ProbeScorer, Suite};
 
-/// A strategy's name, its suite, and how it is made.
+/// A strategy's name, its suite, and a function that creates it.
 type Line<Make> = (&'static str, Suite, Make);
 
 type Ordered = fn(Arc<dyn Order>) -> Strategy;
 
 type Unordered = fn() -> Strategy;
 
-/// Every strategy that takes an order, one line each.
+/// Every strategy that takes an order.
 fn ordered() -> [Line<Ordered>; 6] {
     let suite = Suite::default;
     [
@@ -39,7 +39,7 @@ fn ordered() -> [Line<Ordered>; 6] {
     ]
 }
 
-/// Every strategy that does not, one line each.
+/// Every strategy without an order.
 fn unordered() -> [Line<Unordered>; 10] {
     let suite = Suite::default;
     [

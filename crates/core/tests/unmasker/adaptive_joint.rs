@@ -9,7 +9,7 @@ use conjoint_core::{Error, Next, SamplerLayer, TokenId, Unmasker, View};
 use conjoint_testkit::{ExactRefiner, NoisyRefiner, StaleRefiner, TabularJoint};
 use proptest::prelude::*;
 
-/// A joint of 3 bits, some of whose sequences are impossible, so that some positions are certain.
+/// A joint of 3 bits with impossible sequences, which make some positions certain.
 fn with_certainties() -> impl Strategy<Value = TabularJoint> {
     let weight = prop_oneof![2 => Just(0.0), 3 => 0.1f64..1.0];
     let weights = prop::collection::vec(weight, 8);
@@ -85,13 +85,13 @@ fn at_its_ends_it_is_learned_joint_and_sequential() {
 }
 
 /// A stale layer draws independently, and the bound says which tokens. Two bits that agree are 0 with probability 0.9,
-/// two further ones with 0.5.
+/// two further bits with 0.5.
 #[test]
 fn a_bound_limits_the_harm_of_a_bad_layer() {
     let mut weights = [0.0; 16];
     (weights[0b0000], weights[0b0011], weights[0b1100], weights[0b1111]) = (0.45, 0.45, 0.05, 0.05);
     let joint = TabularJoint::new(4, 2, &weights).unwrap();
-    // Independent, the first two agree with probability .81 + .01, the others with .5.
+    // Independent draws of the first two agree with probability 0.81 + 0.01, those of the others with 0.5.
     for (bound, expected) in [(0.0, 1.0 - 0.82 * 0.5), (0.8, 1.0 - 0.82), (1.0, 0.0)] {
         let adaptive = AdaptiveJoint::new(StaleRefiner, Bound::Confidence(bound)).unwrap();
         let distance = distance(&generator(&joint, 4, adaptive), &joint, &joint.masked());

@@ -32,7 +32,7 @@ proptest! {
         prop_assert!(clipped.total_variation(&plain) < ZERO);
     }
 
-    /// At K = 2, whatever the layer.
+    /// At K = 2, for any layer.
     #[test]
     fn never_more_than_twice_as_far_off(
         alpha in 0.2f64..2.0, seed: u64, scale in 0.0f32..6.0, length in 2usize..=3,

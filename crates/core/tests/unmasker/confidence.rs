@@ -8,8 +8,8 @@ use conjoint_core::unmasker::{Confidence, Marginal, Score};
 use conjoint_testkit::{Law, TabularJoint, exact_law};
 use proptest::prelude::*;
 
-/// "Draw everywhere, keep the most confident, leftmost among equals", one token a step, from the
-/// definition: every combination of draws at every canvas.
+/// The law of drawing everywhere and keeping the most confident token, the leftmost of equals, one token a step. It is
+/// computed over every combination of draws at every canvas.
 fn confidence_law(joint: &TabularJoint) -> Law {
     let mut law = Law::default();
     keep_most_confident(joint, joint.masked(), 1.0, &mut law);
@@ -56,7 +56,7 @@ proptest! {
         }
     }
 
-    /// With argmax draws the two coincide: one branch, one sequence.
+    /// With argmax draws both have the same single sequence.
     #[test]
     fn with_argmax_draws_it_is_max_prob_order(alpha in 0.2f64..2.0, seed: u64, k in 1usize..=3) {
         let joint = TabularJoint::random(3, 3, alpha, seed).unwrap();

@@ -45,7 +45,7 @@ proptest! {
 
 /// Noise on the refined logits moves the law away from the joint.
 #[test]
-fn a_noisier_layer_is_further_off() {
+fn a_noisier_layer_is_further_from_the_joint() {
     let joint = TabularJoint::random(3, 3, 0.5, 5).unwrap();
     let distances: Vec<f64> = [0.0, 0.3, 3.0]
         .map(|scale| {
@@ -87,7 +87,7 @@ fn one_token_a_step_is_exact_sequential_with_any_layer() {
     }
 }
 
-/// With a perfect layer K changes the cost but no token, because the same stream draws from the
+/// With an exact layer K changes the cost but no token, because the same stream draws from the
 /// same rows in the same order.
 #[test]
 fn an_exact_layer_gives_the_same_tokens_for_every_k() {

@@ -59,7 +59,7 @@ proptest! {
         let part = spans(exact(&joint), length).bound(bound).unwrap();
         let part = generator(&joint, 1, part);
         prop_assert!(distance(&part, &joint, &tokens) < ZERO);
-        // Any one position known, the others holes on both sides of it.
+        // One known position with holes on both sides.
         tokens[known] = likely[known];
         prop_assert!(distance(&part, &joint, &tokens) < ZERO);
         prop_assert!(distance(&whole, &joint, &tokens) < ZERO);
@@ -75,7 +75,7 @@ proptest! {
 
 /// A decoder that ignores the tokens it drew is far from the joint.
 #[test]
-fn a_decoder_that_forgets_is_detected() {
+fn a_decoder_that_ignores_its_tokens_is_detected() {
     let coins = TabularJoint::new(2, 2, &[1.0, 0.0, 0.0, 1.0]).unwrap();
     for (length, expected) in [(1, 0.0), (2, 0.5)] {
         let product = generator(&coins, 1, spans(marginals(&coins), length));
@@ -119,7 +119,7 @@ fn the_most_certain_span_is_first_and_a_bound_shortens_it() {
     // Means of the left-hand parts of the whole: .69, .60, .51, .39.
     assert_eq!(within(4, 0.38), [[3], [2], [1], [0]]);
     assert_eq!(within(4, 0.45), [[0, 1, 2, 3]]);
-    // Only the mean of 2 and 3 is within, then nothing.
+    // Only the mean of 2 and 3 is within the bound.
     assert_eq!(within(2, 0.3), [vec![2, 3], vec![1], vec![0]]);
 }
 

@@ -18,8 +18,8 @@ fn entropy(p: &[f64]) -> f64 {
     -p.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>()
 }
 
-/// Two tokens a step over three positions in entropy order, from sums over the table alone: the two
-/// positions of least entropy from their marginals, the third from its conditional given both.
+/// The law of two tokens a step over three positions in entropy order, from sums over the table. The two positions of least
+/// entropy have their marginals, and the third its conditional given both.
 fn two_then_one_law(joint: &TabularJoint) -> Law {
     let table = joint.law();
     let sum = |agrees: &dyn Fn(&[TokenId]) -> bool| -> f64 {

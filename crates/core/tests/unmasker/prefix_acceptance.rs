@@ -85,7 +85,7 @@ fn the_second_model_brings_the_law_nearer_the_joint() {
     assert!(means.is_sorted() && means[0] > 0.01 && means[1] < 0.9 * means[2], "{means:?}");
 }
 
-/// The marginals say 0, 0; after a 0 the second is more likely 1.
+/// The most probable tokens of the marginals are 0, 0. After a 0 the second token is more probably 1.
 #[test]
 fn greedy_compares_the_most_probable_tokens() {
     let joint = TabularJoint::new(2, 2, &[0.25, 0.30, 0.45, 0.0]).unwrap();

@@ -134,10 +134,10 @@ proptest! {
 /// (1 − 1/S) joint + (1/S) product of marginals.
 fn ancestral_of_two(joint: &TabularJoint, steps: usize) -> Law {
     let together = 1.0 / steps as f64;
-    let apart = joint.law();
-    let apart = apart.iter().map(|(x, p)| (x.to_vec(), (1.0 - together) * p));
+    let law = joint.law();
+    let law = law.iter().map(|(x, p)| (x.to_vec(), (1.0 - together) * p));
     let product = joint.product_of_marginals();
-    apart.chain(product.iter().map(|(x, p)| (x.to_vec(), together * p))).collect()
+    law.chain(product.iter().map(|(x, p)| (x.to_vec(), together * p))).collect()
 }
 
 #[test]

@@ -63,14 +63,15 @@ fn wino_law(joint: &TabularJoint, reveal: f64, keep: f64) -> Law {
         let after = |(drawn, p): (Vec<Draw>, f64)| {
             let mut next = state.clone();
             let revealed = above(&drawn, reveal);
-            let doubt = |&position: &usize| {
+            let with_probability = |&position: &usize| {
                 (probability_given_others(joint, &state.tokens, position), position)
             };
-            let mut doubted: Vec<_> = known.iter().map(doubt).filter(|d| d.0 < keep).collect();
-            doubted.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            let mut improbable: Vec<_> =
+                known.iter().map(with_probability).filter(|d| d.0 < keep).collect();
+            improbable.sort_by(|a, b| a.partial_cmp(b).unwrap());
             let most = (state.recall(0) as usize).saturating_sub(1);
             let most = if revealed.len() > 1 { most } else { 0 };
-            doubted.iter().take(most).for_each(|&(_, i)| next.tokens[i] = joint.mask());
+            improbable.iter().take(most).for_each(|&(_, i)| next.tokens[i] = joint.mask());
             revealed.iter().for_each(|draw| next.tokens[draw.position] = draw.token);
             next.remember(0, revealed.len() as f64);
             (next, p)

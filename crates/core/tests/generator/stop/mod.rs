@@ -22,7 +22,7 @@ fn end_of(tokens: &[TokenId], is_given: impl Fn(usize) -> bool) -> Option<usize>
     (0..tokens.len()).find(|&i| tokens[i] == EOS && !is_given(i))
 }
 
-/// The sequence with all that follows its first generated end replaced, but for what was given.
+/// The sequence with padding behind its first generated end. Given tokens stay.
 fn padded(tokens: &[TokenId], is_given: impl Fn(usize) -> bool) -> Vec<TokenId> {
     let end = end_of(tokens, &is_given).unwrap_or(tokens.len());
     (0..tokens.len()).map(|i| if i > end && !is_given(i) { PAD } else { tokens[i] }).collect()

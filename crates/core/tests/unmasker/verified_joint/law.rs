@@ -84,7 +84,7 @@ fn sharpened() -> impl Filter + Clone {
 proptest! {
     #![proptest_config(cases(16))]
 
-    /// Any model has a law of one token a forward, consistent or not.
+    /// Every model has a law of one token a forward, even if its conditionals are not those of a joint.
     #[test]
     fn exact_order_is_exact_sequential(
         length in 2usize..=4, alpha in 0.2f64..2.0, seed: u64, filtered: bool,
@@ -107,7 +107,7 @@ proptest! {
         assert_sequential(&settings, &blank(&joint), Entropy);
     }
 
-    /// With conditionals of one joint both modes sample it, given a prompt or not.
+    /// With the conditionals of a joint both modes sample it, with and without a prompt.
     #[test]
     fn both_modes_sample_the_joint(alpha in 0.2f64..2.0, seed: u64, given in 0u32..=2) {
         let joint = TabularJoint::random(4, 2, alpha, seed).unwrap();

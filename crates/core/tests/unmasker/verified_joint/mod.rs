@@ -8,7 +8,6 @@ mod law;
 mod run;
 
 /// A layer that is always wrong in the same way.
-
 pub fn noisy() -> NoisyRefiner {
     NoisyRefiner::new(1.5, 1).unwrap()
 }
