@@ -1,6 +1,6 @@
-//! Once warm, the loop allocates nothing: neither the generator, nor the strategies, filters, orders and
-//! draws below. Counted with an allocator that counts, over a model that made all its answers beforehand.
-#![allow(unsafe_code)] // an allocator cannot be written without
+//! After its first step a run allocates nothing: neither the generator, nor the strategies, filters, orders and draws
+//! below. An allocator counts, over a model that prepares all its answers.
+#![allow(unsafe_code)] // an allocator needs it
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -30,22 +30,22 @@ fn count() {
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting neither allocates nor unwinds.
+// SAFETY: every call is forwarded to the system's allocator unchanged. Counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller's guarantees are the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller's guarantees are the same.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller's guarantees are the same.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -53,17 +53,17 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Longer than a piece of the sweep, with an end that fills no block.
+/// More than one block of the row kernels, with an incomplete last block.
 const VOCABULARY: usize = 1500;
 const MASK: u32 = 1499;
 const LENGTH: usize = 12;
 const SEQUENCES: usize = 3;
 
-/// Answers made beforehand, one for every number of rows that may be asked for.
+/// Prepared answers, one for every number of rows.
 #[derive(Clone)]
-struct Stock(Arc<Mutex<Vec<Option<DenseRows>>>>, Vocabulary);
+struct PreparedAnswers(Arc<Mutex<Vec<Option<DenseRows>>>>, Vocabulary);
 
-impl Stock {
+impl PreparedAnswers {
     fn new() -> Self {
         let logit = |(row, token)| ((row * 31 + token * 17) as f32).sin() * 3.0;
         let answer =
@@ -72,33 +72,33 @@ impl Stock {
         Self(Arc::new(Mutex::new(answers)), Vocabulary::new(VOCABULARY, MASK).unwrap())
     }
 
-    /// Each may be asked for once: with every reveal there are fewer rows.
+    /// Each answer is used once, because every reveal reduces the number of rows.
     fn answer(&self, rows: usize) -> Result<DenseRows, Error> {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answers[rows].take().ok_or_else(|| Error::model("this answer has been given before"))
+        answers[rows].take().ok_or_else(|| Error::model("this answer was used before"))
     }
 }
 
-impl Denoiser for Stock {
+impl Denoiser for PreparedAnswers {
     fn vocabulary(&self) -> &Vocabulary {
         &self.1
     }
 
     fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let rows = request.rows;
-        // Nothing is allocated for a state without a size.
+        // A state of size 0 needs no allocation.
         Ok(Answer::new(self.answer(rows.len())?, State::new(())))
     }
 }
 
-impl SamplerLayer for Stock {
+impl SamplerLayer for PreparedAnswers {
     fn pass(&self, _: &mut State, request: &Request<'_>) -> Result<Rows, Error> {
         let rows = request.rows;
         Ok(self.answer(rows.len())?.into())
     }
 }
 
-/// The allocations made by the end of each step of the first sequence.
+/// The total of allocations at the end of each step of the first sequence.
 struct Steps(Vec<usize>);
 
 impl Observer for Steps {
@@ -109,7 +109,7 @@ impl Observer for Steps {
     }
 }
 
-/// How many allocations each step after the first made.
+/// The number of allocations of each step after the first.
 fn allocations(generator: &Generator) -> Vec<usize> {
     let mut steps = Steps(Vec::with_capacity(LENGTH));
     let canvas = || Canvas::new(&[1, 2], LENGTH, MASK).unwrap();
@@ -123,15 +123,15 @@ fn assert_none(name: &str, steps: usize, generator: Generator) {
 }
 
 fn generator() -> Generator {
-    Generator::new(Stock::new())
+    Generator::new(PreparedAnswers::new())
 }
 
 #[test]
-fn a_warm_step_allocates_nothing() {
+fn a_step_after_the_first_allocates_nothing() {
     assert_none("one at a time", LENGTH, generator());
     let k = |k| TokensPerStep::new(k).unwrap();
     assert_none("marginal", 4, generator().unmasker(Marginal::default()).schedule(k(3)));
-    let stock = Stock::new();
+    let stock = PreparedAnswers::new();
     let joint = LearnedJoint::new(stock.clone());
     assert_none("joint", 4, Generator::new(stock).unmasker(joint).schedule(k(3)));
     for score in [Score::Raw, Score::Filtered] {
@@ -147,7 +147,7 @@ fn orders_schedules_and_draws_allocate_nothing() {
     assert_none("raw", LENGTH, generator().unmasker(ExactSequential::new(Raw(MaxProb))));
     assert_none("margin", LENGTH, generator().unmasker(ExactSequential::new(Margin)));
     assert_none("argmax", LENGTH, generator().draw(Argmax));
-    // Flat rows: one token a step, by rules that look at all of them.
+    // Uniform rows: one token a step, by rules that read all rows.
     let sure = Threshold::new(0.9).unwrap();
     assert_none("threshold", LENGTH, generator().unmasker(Marginal::default()).schedule(sure));
     let factor = Factor::new(0.1).unwrap();
@@ -166,24 +166,24 @@ fn filters_allocate_nothing() {
         .then(TopP::new(0.9).unwrap())
         .then(MinP::new(0.01).unwrap());
     assert_none("filters", LENGTH, generator().filter(filter));
-    // More tokens than blocks of the vocabulary.
+    // More tokens than the vocabulary has blocks.
     assert_none("wide", LENGTH, generator().filter(TopK::new(900).unwrap()));
 }
 
 #[test]
-fn an_allocation_would_be_counted() {
-    /// Keeps every canvas it sees.
-    struct Hoarder(Vec<Vec<u32>>, Steps);
+fn an_allocation_is_counted() {
+    /// Stores the tokens of every canvas.
+    struct StoresTokens(Vec<Vec<u32>>, Steps);
 
-    impl Observer for Hoarder {
+    impl Observer for StoresTokens {
         fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
             self.0.push(canvas.tokens().to_vec());
             self.1.on_step(sequence, step, canvas);
         }
     }
 
-    let mut hoarder = Hoarder(Vec::with_capacity(LENGTH), Steps(Vec::with_capacity(LENGTH)));
+    let mut observer = StoresTokens(Vec::with_capacity(LENGTH), Steps(Vec::with_capacity(LENGTH)));
     let canvas = Canvas::new(&[1, 2], LENGTH, MASK).unwrap();
-    generator().run(vec![canvas], &mut hoarder).unwrap();
-    assert!(hoarder.1.0.windows(2).all(|pair| pair[1] - pair[0] == 1));
+    generator().run(vec![canvas], &mut observer).unwrap();
+    assert!(observer.1.0.windows(2).all(|pair| pair[1] - pair[0] == 1));
 }

@@ -17,7 +17,7 @@ use conjoint_export::{ExportOptions, Manifest, Operators, export};
 use conjoint_onnx::{
     Error, ExecutionProvider, HeadChoice, OnnxDenoiser, OnnxOptions, RuntimeStats, runtime,
 };
-use conjoint_testkit::{conformance, top_k_model::summary};
+use conjoint_testkit::{conformance, top_k_model::top_k_arrays};
 use tempfile::TempDir;
 
 /// Sums of exponentials in float32, against the definition in float64.
@@ -75,7 +75,7 @@ fn condensed(rows: Rows) -> Box<TopKRows> {
 /// Asserts that top-K rows are those of `dense_rows`.
 fn assert_condensed(what: &str, rows: &TopKRows, beliefs: &DenseRows, k: usize) {
     let wanted = wanted();
-    let TopKArrays { top, ids, asked, mass, entropy } = summary(beliefs, k, &wanted);
+    let TopKArrays { top, ids, asked, mass, entropy } = top_k_arrays(beliefs, k, &wanted);
     assert_eq!(rows.rows(), beliefs.rows(), "{what}");
     for row in 0..beliefs.rows() {
         let (logits, tokens): (Vec<f32>, Vec<u32>) = rows.top(row).unzip();

@@ -1,4 +1,4 @@
-//! Autoregressive models that know the truth, or part of it.
+//! Autoregressive models of a tabular joint: the exact one, and one that ignores its context.
 
 use std::ops::Range;
 
@@ -6,13 +6,14 @@ use conjoint_core::span_decoder::{Span, SpanDecoder};
 use conjoint_core::{Autoregressive, DenseRows, Error as CoreError, TokenId};
 
 use crate::TabularJoint;
-use crate::oracle::beliefs;
+use crate::oracle::dense_rows;
 
-/// The perfect autoregressive model of a [`TabularJoint`]: row i is ln p(x_i = · | x_<i) by the
-/// chain rule [N, V + 1], the mask's logit being −∞. Masked positions to the left of i count as
-/// unknown.
+/// The exact autoregressive model of a [`TabularJoint`].
 ///
-/// As a [`SpanDecoder`] it knows the rest of the canvas too, on both sides of the span.
+/// Row i is ln p(x_i = · | x_<i) by the chain rule \[N, V + 1\]. The mask's logit is −∞. Masked
+/// positions to the left of i count as unknown.
+///
+/// As a [`SpanDecoder`] it also reads the known tokens on both sides of the span.
 #[derive(Debug, Clone)]
 pub struct TabularAutoregressive(TabularJoint);
 
@@ -42,27 +43,27 @@ impl SpanDecoder for TabularAutoregressive {
     }
 }
 
-/// An autoregressive model that forgets everything: row i is ln p(x_i = ·). Whatever takes it for
-/// the truth is wrong by as much as the positions depend on each other.
+/// An autoregressive model that ignores its context: row i is ln p(x_i = ·).
 ///
-/// As a [`SpanDecoder`] it forgets the tokens of the span, and goes by their marginals.
+/// Use it to show that a test detects a wrong second model. As a [`SpanDecoder`] it ignores the
+/// tokens of the span, and returns the marginals that it is given.
 #[derive(Debug, Clone)]
-pub struct ForgetfulAutoregressive(TabularJoint);
+pub struct MarginalAutoregressive(TabularJoint);
 
-impl ForgetfulAutoregressive {
+impl MarginalAutoregressive {
     /// The marginals of one joint.
     pub fn new(joint: TabularJoint) -> Self {
         Self(joint)
     }
 }
 
-impl Autoregressive for ForgetfulAutoregressive {
+impl Autoregressive for MarginalAutoregressive {
     fn rows(&self, _: &[TokenId], positions: Range<usize>) -> Result<DenseRows, CoreError> {
         rows(&self.0, positions, |_| self.0.masked())
     }
 }
 
-impl SpanDecoder for ForgetfulAutoregressive {
+impl SpanDecoder for MarginalAutoregressive {
     fn row(&self, span: &Span<'_>, before: &[TokenId]) -> Result<Vec<f32>, CoreError> {
         Ok(span.marginals.row(before.len()).iter().map(|p| p.ln()).collect())
     }
@@ -74,7 +75,7 @@ fn rows(
     seen: impl Fn(usize) -> Vec<TokenId>,
 ) -> Result<DenseRows, CoreError> {
     let rows = positions.map(|i| row(joint, &seen(i), i)).collect::<Result<Vec<_>, _>>()?;
-    beliefs(&rows, joint.symbols() + 1)
+    dense_rows(&rows, joint.symbols() + 1)
 }
 
 fn row(joint: &TabularJoint, seen: &[TokenId], position: usize) -> Result<Vec<f32>, CoreError> {
@@ -87,22 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_rule_gives_the_joint_and_forgetting_the_product() {
+    fn likelihoods_are_those_of_the_joint_and_of_the_product() {
         let joint = TabularJoint::random(3, 3, 0.5, 1).unwrap();
         let product = joint.product_of_marginals();
-        let (exact, forgetful) = (
-            TabularAutoregressive::new(joint.clone()),
-            ForgetfulAutoregressive::new(joint.clone()),
-        );
+        let (exact, marginal) =
+            (TabularAutoregressive::new(joint.clone()), MarginalAutoregressive::new(joint.clone()));
         for (tokens, p) in joint.law().iter() {
             let log_p = |scorer: &dyn Autoregressive| scorer.log_likelihood(tokens, 0..3).unwrap();
             assert!((log_p(&exact) - p.ln()).abs() < 1e-5);
-            assert!((log_p(&forgetful) - product.probability(tokens).ln()).abs() < 1e-5);
+            assert!((log_p(&marginal) - product.probability(tokens).ln()).abs() < 1e-5);
         }
     }
 
     #[test]
-    fn nothing_to_the_right_is_looked_at() {
+    fn tokens_on_the_right_are_ignored() {
         let scorer = TabularAutoregressive::new(TabularJoint::random(3, 2, 0.5, 2).unwrap());
         let rows = |tokens: [TokenId; 3]| scorer.rows(&tokens, 1..2).unwrap();
         assert_eq!(rows([0, 0, 1]), rows([0, 1, 0]));

@@ -1,4 +1,4 @@
-//! Pearson's χ² test: whether samples may come from a law.
+//! Pearson's χ² test of samples against a law.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 use crate::{Error, Law};
 
-/// The fewest samples a cell must expect for the statistic to be near its limiting law.
+/// The least expected count of a cell for which the statistic is near its limiting law.
 const LEAST_EXPECTED: f64 = 5.0;
 
-/// What a χ² test found.
+/// The result of a χ² test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GoodnessOfFit {
     /// χ² = Σ (observed − expected)² / expected over the cells; +∞ if an impossible outcome was
-    /// seen.
+    /// observed.
     pub statistic: f64,
-    /// Cells after pooling, less one.
+    /// The number of cells after pooling, minus one.
     pub degrees_of_freedom: usize,
-    /// The probability of a statistic at least this large if the samples do come from the law.
+    /// The probability of a statistic at least this large if the samples come from the law.
     pub p_value: f64,
-    /// The false-alarm rate α that was asked for.
+    /// The false-alarm rate α of the test.
     pub alpha: f64,
 }
 
 impl GoodnessOfFit {
-    /// Tests independent `samples` against `law`: a right sampler is rejected with probability
+    /// Tests independent `samples` against `law`. A right sampler is rejected with probability
     /// `alpha`, the false-alarm rate.
     ///
-    /// Outcomes that expect fewer than 5 samples are pooled into one cell, and that cell with the
-    /// least likely other one if it still expects too few. An outcome the law rules out rejects at
-    /// once. Source: Pearson 1900; Cochran 1954 for the pooling.
+    /// Outcomes with an expected count below 5 are pooled into one cell. If that cell still expects
+    /// fewer than 5, it joins the least probable of the other cells. A sample to which the law gives
+    /// probability 0 rejects at once. Source: Pearson 1900; Cochran 1954 for the pooling.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 < `alpha` < 1; [`Error::TooFewCells`] if fewer than two cells
-    /// are left.
+    /// remain.
     pub fn test<S: AsRef<[TokenId]>>(
         samples: impl IntoIterator<Item = S>,
         law: &Law,
@@ -46,20 +46,20 @@ impl GoodnessOfFit {
         }
         let mut counts: BTreeMap<&[TokenId], u64> =
             law.iter().filter(|&(_, p)| p > 0.0).map(|(tokens, _)| (tokens, 0)).collect();
-        let (mut samples_seen, mut impossible) = (0, false);
+        let (mut sample_count, mut impossible) = (0, false);
         for sample in samples {
-            samples_seen += 1;
+            sample_count += 1;
             match counts.get_mut(sample.as_ref()) {
                 Some(count) => *count += 1,
                 None => impossible = true,
             }
         }
-        let n = samples_seen as f64;
+        let n = sample_count as f64;
         let expected = |tokens: &[TokenId]| n * law.probability(tokens) / law.total();
         let cells = counts.iter().map(|(tokens, &count)| (count as f64, expected(tokens)));
         let cells = pool(cells.collect());
         if cells.len() < 2 {
-            return Err(Error::TooFewCells { cells: cells.len(), samples: samples_seen });
+            return Err(Error::TooFewCells { cells: cells.len(), samples: sample_count });
         }
         let pearson: f64 =
             cells.iter().map(|(seen, expected)| (seen - expected).powi(2) / expected).sum();
@@ -75,7 +75,7 @@ impl GoodnessOfFit {
     }
 }
 
-/// Joins (observed, expected) cells until each expects enough samples.
+/// Joins (observed, expected) cells until each has a sufficient expected count.
 fn pool(mut cells: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     cells.sort_by(|a, b| b.1.total_cmp(&a.1));
     let kept = cells.partition_point(|cell| cell.1 >= LEAST_EXPECTED);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_textbook_die() {
+    fn the_statistic_of_a_textbook_die() {
         // 60 throws: χ² = (25 + 4 + 1 + 4 + 0 + 100) / 10 = 13.4 on 5 degrees of freedom.
         let die = samples(&[5, 8, 9, 8, 10, 20]);
         let fit = GoodnessOfFit::test(die, &law(&[1.0 / 6.0; 6]), 0.05).unwrap();
@@ -130,7 +130,7 @@ mod tests {
         let rare = law(&[0.50, 0.44, 0.03, 0.02, 0.01]);
         let fit = GoodnessOfFit::test(samples(&[50, 44, 0, 0, 6]), &rare, 0.05).unwrap();
         assert_eq!((fit.statistic, fit.degrees_of_freedom), (0.0, 2));
-        // Expected 50, 46, 4: what is rare joins the least likely other cell.
+        // Expected 50, 46, 4: the rare outcome joins the least probable other cell.
         let fit = GoodnessOfFit::test(samples(&[50, 50]), &law(&[0.5, 0.46, 0.04]), 0.05).unwrap();
         assert_eq!((fit.statistic, fit.degrees_of_freedom), (0.0, 1));
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_to_compare_is_an_error() {
+    fn fewer_than_two_cells_are_an_error() {
         let one = GoodnessOfFit::test(samples(&[100]), &law(&[1.0]), 0.05);
         assert!(matches!(one, Err(Error::TooFewCells { cells: 1, samples: 100 })));
         let few = GoodnessOfFit::test(samples(&[4, 4]), &law(&[0.5, 0.5]), 0.05);
@@ -154,23 +154,23 @@ mod tests {
         }
     }
 
-    /// α is what it says: of 2000 tests of a right sampler 200 are rejected, within four standard
-    /// deviations of 13.4 each. Its twin, tested against another law, is rejected nearly always.
+    /// At α = 0.1, 200 of 2000 tests of a right sampler are rejected, within four standard
+    /// deviations of 13.4 each. Tests against another law are rejected nearly always.
     #[test]
     fn false_alarms_come_at_the_stated_rate() {
         let logits = [0.0, 0.5, 1.0, -1.0];
         let weights = logits.map(|l: f32| f64::from(l).exp());
         let right = law(&weights.map(|w| w / weights.iter().sum::<f64>()));
-        let bent = law(&[0.25; 4]);
-        let (mut alarms, mut caught) = (0, 0);
+        let other = law(&[0.25; 4]);
+        let (mut alarms, mut detected) = (0, 0);
         for sequence in 0..2000 {
             let mut stream = SeededStream::new(11, sequence);
             let drawn: Vec<_> =
                 (0..400).map(|_| [stream.categorical(&logits) as TokenId]).collect();
             alarms += usize::from(GoodnessOfFit::test(&drawn, &right, 0.1).unwrap().rejects());
-            caught += usize::from(GoodnessOfFit::test(&drawn, &bent, 0.1).unwrap().rejects());
+            detected += usize::from(GoodnessOfFit::test(&drawn, &other, 0.1).unwrap().rejects());
         }
         assert!((146..=254).contains(&alarms), "{alarms}");
-        assert!(caught > 1990, "{caught}");
+        assert!(detected > 1990, "{detected}");
     }
 }

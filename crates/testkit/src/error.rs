@@ -1,12 +1,12 @@
-//! What can go wrong in a test's set-up, with what was got and what was expected.
+//! Errors of this crate.
 
 use conjoint_core::TokenId;
 
-/// Every failure of this crate but a [`Violation`](crate::conformance::Violation).
+/// Every failure of this crate except a [`Violation`](crate::conformance::Violation).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A joint that is too large to enumerate, or has no cell.
+    /// A joint that is too large to enumerate, or has no cells.
     #[error(
         "{symbols}^{length} cells: expected at least 1 position, 1 symbol and at most {max} cells"
     )]
@@ -19,7 +19,7 @@ pub enum Error {
         max: usize,
     },
 
-    /// A joint given too many or too few weights.
+    /// A number of weights other than the number of sequences.
     #[error("{got} weights: expected {expected}, one for each sequence")]
     WeightCount {
         /// Weights given.
@@ -28,7 +28,7 @@ pub enum Error {
         expected: usize,
     },
 
-    /// A weight that is negative or not finite, or a sum of weights that is.
+    /// A weight that is negative or not finite.
     #[error("weight {weight} at index {index}: expected a finite number, at least 0")]
     BadWeight {
         /// Index of the sequence.
@@ -37,23 +37,25 @@ pub enum Error {
         weight: f64,
     },
 
-    /// Weights that sum to nothing.
+    /// Weights whose sum is not positive or not finite.
     #[error("the weights sum to {0}: expected a positive, finite number")]
     WeightSum(f64),
 
     /// A parameter outside its range.
     #[error("invalid value `{value}` for `{name}`: expected {expected}")]
     Parameter {
-        /// The parameter's name as the documentation has it.
+        /// The parameter's name in the documentation.
         name: &'static str,
-        /// What was given.
+        /// The given value.
         value: f64,
-        /// What would be accepted.
+        /// The accepted values.
         expected: &'static str,
     },
 
-    /// A sequence that no joint at hand is over.
-    #[error("a sequence of {got} positions: the oracle has joints over {expected:?} positions")]
+    /// A sequence whose length no joint has.
+    #[error(
+        "unsupported sequence length {got}: expected one of {expected:?}, the lengths of the joints"
+    )]
     Length {
         /// Positions of the sequence.
         got: usize,
@@ -61,8 +63,8 @@ pub enum Error {
         expected: Vec<usize>,
     },
 
-    /// A row asked of a sequence that is not in the batch.
-    #[error("a row of sequence {sequence} was asked for in a batch of {batch}")]
+    /// A requested row of a sequence that is not in the batch.
+    #[error("invalid row of sequence {sequence}: the batch has {batch} sequences")]
     Sequence {
         /// Index of the sequence.
         sequence: usize,
@@ -71,7 +73,7 @@ pub enum Error {
     },
 
     /// A position outside the joint.
-    #[error("position {position}: the joint is over {length} positions")]
+    #[error("invalid position {position}: the joint has {length} positions")]
     Position {
         /// The position.
         position: usize,
@@ -79,8 +81,8 @@ pub enum Error {
         length: usize,
     },
 
-    /// A token that the joint does not know.
-    #[error("token {token}: the joint is over symbols 0 to {mask}, {mask} being the mask")]
+    /// A token that is neither a symbol of the joint nor the mask.
+    #[error("invalid token {token}: expected a symbol below {mask}, or the mask {mask}")]
     Symbol {
         /// The token.
         token: TokenId,
@@ -88,9 +90,9 @@ pub enum Error {
         mask: TokenId,
     },
 
-    /// Joints over different symbols, or two of one length, in one oracle.
+    /// A further joint with other symbols than the first, or with a length that another joint has.
     #[error(
-        "a second joint over {length} positions and {symbols} symbols: \
+        "a further joint over {length} positions and {symbols} symbols: \
          expected another length and {expected} symbols"
     )]
     JointMismatch {
@@ -102,11 +104,11 @@ pub enum Error {
         expected: usize,
     },
 
-    /// A condition that the joint rules out.
-    #[error("the joint gives probability 0 to the tokens {0:?}: there is no law given them")]
+    /// A condition of probability 0.
+    #[error("the joint gives probability 0 to the tokens {0:?}: no conditional law exists")]
     Impossible(Vec<TokenId>),
 
-    /// More branches than the enumerator may walk.
+    /// More branches than the limit of the enumerator.
     #[error(
         "more than {limit} branches: use fewer positions, symbols or random choices, \
          or raise the limit with `Enumerator::max_branches`"
@@ -116,32 +118,32 @@ pub enum Error {
         limit: usize,
     },
 
-    /// A sampler that made other choices when its choices were replayed.
+    /// A sampler that made other choices when a branch was replayed.
     #[error(
-        "branch {branch} did not repeat its own choices: \
-         the sampler uses randomness or memory besides its stream"
+        "branch {branch} cannot be replayed: \
+         the sampler uses randomness or memory other than its stream"
     )]
     NotReplayable {
         /// Index of the branch.
         branch: usize,
     },
 
-    /// A stream asked to choose among nothing, or by a row with NaN or +∞.
-    #[error("branch {branch}: the stream was asked to choose among nothing")]
+    /// A choice without a possible outcome, or from a row with NaN or +∞.
+    #[error("branch {branch}: a choice has no possible outcome")]
     NothingToChoose {
         /// Index of the branch.
         branch: usize,
     },
 
-    /// A χ² test without two cells to compare.
+    /// A χ² test with fewer than two cells.
     #[error(
-        "{cells} cell(s) expect at least 5 samples each: \
-         draw more than {samples} samples, or compare a law with more outcomes"
+        "{cells} cell(s) with an expected count of at least 5: expected 2 or more; \
+         draw more than {samples} samples, or use a law with more outcomes"
     )]
     TooFewCells {
         /// Cells after pooling.
         cells: usize,
-        /// Samples given.
+        /// The number of samples.
         samples: u64,
     },
 

@@ -1,4 +1,4 @@
-//! Influences that are the truth.
+//! The true influences of a tabular joint.
 
 use conjoint_core::influence::Influence;
 use conjoint_core::{Canvas, Error as CoreError, Observation};
@@ -26,8 +26,8 @@ impl TabularInfluence {
             if p > 0.0 {
                 tokens[i] = token;
                 let after = self.0.conditional(&tokens, j)?;
-                let moved: f64 = after.iter().zip(&before).map(|(a, b)| (a - b).abs()).sum();
-                influence += p * 0.5 * moved;
+                let change: f64 = after.iter().zip(&before).map(|(a, b)| (a - b).abs()).sum();
+                influence += p * 0.5 * change;
             }
         }
         Ok(influence)
@@ -52,20 +52,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_influence_of_two_is_what_the_product_of_their_marginals_is_off_by() {
+    fn the_influence_of_two_is_the_distance_of_the_product_of_marginals() {
         for seed in 0..8 {
             let joint = TabularJoint::random(2, 3, 0.5, seed).unwrap();
-            let off = joint.total_variation(&joint.product_of_marginals());
+            let distance = joint.total_variation(&joint.product_of_marginals());
             let canvas = Canvas::unconditional(2, joint.mask()).unwrap();
             let truth = TabularInfluence::new(joint);
             for (i, j) in [(0, 1), (1, 0)] {
-                assert!((truth.between(&canvas, i, j).unwrap() - off).abs() < 1e-12);
+                assert!((truth.between(&canvas, i, j).unwrap() - distance).abs() < 1e-12);
             }
         }
     }
 
     #[test]
-    fn what_is_known_already_changes_it() {
+    fn known_tokens_change_the_influence() {
         // The last bit is the parity of the others.
         let joint = TabularJoint::new(3, 2, &[1., 0., 0., 1., 0., 1., 1., 0.]).unwrap();
         let truth = TabularInfluence::new(joint);

@@ -1,4 +1,4 @@
-//! A law over finished sequences, and how far two laws are apart.
+//! Probability laws of finished sequences, and distances between them.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use conjoint_core::TokenId;
 /// ```
 /// use conjoint_testkit::Law;
 /// let fair: Law = [(vec![0], 0.5), (vec![1], 0.5)].into_iter().collect();
-/// let bent: Law = [(vec![0], 0.8), (vec![2], 0.2)].into_iter().collect();
-/// assert!((fair.total_variation(&bent) - 0.5).abs() < 1e-12);
+/// let other: Law = [(vec![0], 0.8), (vec![2], 0.2)].into_iter().collect();
+/// assert!((fair.total_variation(&other) - 0.5).abs() < 1e-12);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Law(BTreeMap<Vec<TokenId>, f64>);
@@ -41,21 +41,21 @@ impl Law {
         self.0.is_empty()
     }
 
-    /// The sum of all probabilities: 1, but for rounding, for a whole law.
+    /// The sum of all probabilities. For a complete law it is 1 up to rounding.
     pub fn total(&self) -> f64 {
         self.0.values().sum()
     }
 
-    /// Total variation ½ Σ |p(x) − q(x)|: 0 for equal laws, 1 for laws that share nothing.
+    /// Total variation ½ Σ |p(x) − q(x)|: 0 for equal laws, 1 for laws without a common sequence.
     pub fn total_variation(&self, other: &Law) -> f64 {
         let shared: f64 = self.iter().map(|(x, p)| (p - other.probability(x)).abs()).sum();
-        let theirs: f64 =
+        let only_other: f64 =
             other.iter().filter(|(x, _)| !self.0.contains_key(*x)).map(|(_, q)| q.abs()).sum();
-        0.5 * (shared + theirs)
+        0.5 * (shared + only_other)
     }
 
-    /// Kullback–Leibler divergence KL(self ‖ other) = Σ p(x) ln(p(x) / q(x)) in nats; +∞ if `other`
-    /// rules out what `self` does not.
+    /// Kullback–Leibler divergence KL(self ‖ other) = Σ p(x) ln(p(x) / q(x)) in nats. It is +∞ if
+    /// `other` gives probability 0 to a possible sequence of `self`.
     pub fn kl(&self, other: &Law) -> f64 {
         let term = |(x, p): (&[TokenId], f64)| p * (p / other.probability(x)).ln();
         self.iter().filter(|&(_, p)| p > 0.0).map(term).sum()
@@ -67,7 +67,7 @@ impl Law {
     }
 }
 
-/// Probabilities of a sequence listed twice add up.
+/// Adds the probabilities of a sequence listed twice.
 impl FromIterator<(Vec<TokenId>, f64)> for Law {
     fn from_iter<I: IntoIterator<Item = (Vec<TokenId>, f64)>>(pairs: I) -> Self {
         let mut law = Law::default();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn laws_that_share_nothing() {
+    fn distances_of_laws_without_a_common_sequence() {
         let (p, q) = (law(&[1.0]), law(&[0.0, 1.0]));
         assert_eq!(p.total_variation(&q), 1.0);
         assert_eq!(q.total_variation(&p), 1.0);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn mapping_adds_up_what_falls_together() {
+    fn mapping_adds_the_probabilities_of_equal_images() {
         let mapped = law(&[0.5, 0.25, 0.25]).map(|x| vec![x[0] / 2]);
         assert_eq!(mapped, law(&[0.75, 0.25]));
         assert_eq!((mapped.len(), mapped.total()), (2, 1.0));

@@ -1,23 +1,23 @@
-//! Randomness that is a function of what a model sees, so that a made-up model is a model.
+//! Random numbers that are a function of a model's input, so a random model is deterministic.
 
 use conjoint_core::{Canvas, TokenId};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// A generator that depends on the seed, the canvas' tokens and the position, and on nothing else.
+/// A random generator seeded by the seed, the canvas's tokens and the position.
 pub(crate) fn canvas_rng(seed: u64, canvas: &Canvas, position: usize) -> ChaCha8Rng {
     tokens_rng(seed, canvas.tokens(), position)
 }
 
-/// The same for tokens that are no canvas.
+/// The same for tokens without a canvas.
 pub(crate) fn tokens_rng(seed: u64, tokens: &[TokenId], position: usize) -> ChaCha8Rng {
     let words = tokens.iter().map(|&token| u64::from(token));
     let words = words.chain([tokens.len() as u64, position as u64]);
     ChaCha8Rng::seed_from_u64(words.fold(seed, |hash, word| mix(hash ^ word)))
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): each bit of the input stirs all
-/// others.
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014). Each input bit changes all output
+/// bits.
 fn mix(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,7 +31,7 @@ mod tests {
     use rand::RngExt;
 
     #[test]
-    fn every_token_position_and_seed_counts() {
+    fn every_token_the_position_and_the_seed_change_it() {
         let draw = |seed, tokens: &[u32], position| -> u64 {
             let canvas = Canvas::infill(tokens.to_vec(), 9).unwrap();
             canvas_rng(seed, &canvas, position).random()

@@ -1,4 +1,4 @@
-//! A denoiser that knows the truth.
+//! The exact denoiser of a tabular joint.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,16 +11,17 @@ use ndarray::Array2;
 
 use crate::{Error, TabularJoint};
 
-/// The perfect denoiser of a [`TabularJoint`]: a row's logits are ln p(x_i = · | the tokens
-/// revealed), computed in float64 and rounded to float32. At a revealed position it is the law given
-/// all the *other* tokens revealed.
+/// The exact denoiser of a [`TabularJoint`].
 ///
-/// The vocabulary is the joint's symbols 0..V and the mask V, so a row is [V + 1]. The mask's logit
-/// is −∞ unless it is [given a weight](Self::with_mask_weight).
+/// A row's logits are ln p(x_i = · | revealed tokens), computed in float64 and rounded to float32.
+/// The row of a revealed position is conditioned on all *other* revealed tokens.
 ///
-/// A joint over T positions serves canvases of exactly T positions, and what a canvas was given (a
-/// prompt, or the known tokens of an infilling) conditions it as revealed tokens do. Joints over
-/// further lengths may be [added](Self::and), so that a batch may hold canvases of several lengths.
+/// The vocabulary is the joint's symbols 0..V and the mask V, so a row is \[V + 1\]. The mask's
+/// logit is −∞ unless the mask has a [weight](Self::with_mask_weight).
+///
+/// A joint over T positions accepts canvases of exactly T positions. Given tokens (a prompt, or the
+/// known tokens of an infilling) condition it like revealed tokens. For batches of several lengths,
+/// [add](Self::and) further joints.
 ///
 /// ```
 /// use conjoint_core::{Canvas, Generator};
@@ -39,7 +40,7 @@ pub struct TabularDenoiser {
 }
 
 impl TabularDenoiser {
-    /// The oracle of one joint.
+    /// The denoiser of one joint.
     ///
     /// # Errors
     /// Those of [`Vocabulary::new`].
@@ -49,10 +50,10 @@ impl TabularDenoiser {
         Ok(Self { joints, vocabulary, mask_logit: f32::NEG_INFINITY })
     }
 
-    /// Serves canvases of another length too.
+    /// Adds a joint, for canvases of another length.
     ///
     /// # Errors
-    /// [`Error::JointMismatch`] if the joint has other symbols, or a length that is served already.
+    /// [`Error::JointMismatch`] if the joint has other symbols, or the length of an earlier one.
     pub fn and(mut self, joint: TabularJoint) -> Result<Self, Error> {
         let (length, symbols) = (joint.length(), joint.symbols());
         let expected = self.vocabulary.size() - 1;
@@ -63,8 +64,9 @@ impl TabularDenoiser {
         Ok(self)
     }
 
-    /// Gives the mask id the logit ln `weight`, beside symbols whose weights sum to 1. A large
-    /// weight makes the model "want" the mask, which must never be drawn all the same.
+    /// Sets the mask's logit to ln `weight`. The weights of the symbols sum to 1.
+    ///
+    /// With a large weight the model prefers the mask, which must never be drawn.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless the weight is finite and at least 0.
@@ -95,7 +97,7 @@ impl TabularDenoiser {
         Ok(self)
     }
 
-    /// The logits [V + 1] of one row.
+    /// The logits of one row \[V + 1\].
     fn row(&self, batch: &[&Canvas], id: RowId) -> Result<Vec<f32>, Error> {
         let RowId { sequence, position } = id;
         let canvas = batch.get(sequence).ok_or(Error::Sequence { sequence, batch: batch.len() })?;
@@ -112,7 +114,7 @@ impl TabularDenoiser {
         Ok(row.iter().map(|p| p.ln() as f32).chain([self.mask_logit]).collect())
     }
 
-    /// The logits of the rows wanted, in their order.
+    /// The logits of the requested rows, in their order.
     pub(crate) fn rows(
         &self,
         batch: &[&Canvas],
@@ -132,21 +134,21 @@ impl Denoiser for TabularDenoiser {
         let batch = &request.canvases()[..];
         let rows = request.rows;
         let logits = self.rows(batch, rows)?;
-        let answer = beliefs(&logits, self.vocabulary.size())?;
+        let answer = dense_rows(&logits, self.vocabulary.size())?;
         let first = rows.iter().copied().zip(logits).collect();
         Ok(Answer::new(answer, State::new(TabularState { oracle: self.clone(), first })))
     }
 }
 
-/// What the sampler layers of [`refiner`](crate::refiner) continue from: the oracle, and the rows
-/// it answered.
+/// The state that the sampler layers of [`refiner`](crate::refiner) continue: the denoiser, and the
+/// rows of its forward.
 pub(crate) struct TabularState {
     pub oracle: TabularDenoiser,
     pub first: BTreeMap<RowId, Vec<f32>>,
 }
 
-/// Rows of logits [N, V + 1] as one array.
-pub(crate) fn beliefs(rows: &[Vec<f32>], columns: usize) -> Result<DenseRows, CoreError> {
+/// Collects rows of logits into one array \[N, V + 1\].
+pub(crate) fn dense_rows(rows: &[Vec<f32>], columns: usize) -> Result<DenseRows, CoreError> {
     let logits = Array2::from_shape_vec((rows.len(), columns), rows.concat());
     logits.map(DenseRows::from_logits).map_err(CoreError::model)
 }
@@ -177,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn joints_that_do_not_fit_are_refused() {
+    fn joints_that_do_not_fit_are_rejected() {
         let joint = |length, symbols| TabularJoint::random(length, symbols, 1.0, 0).unwrap();
         assert!(matches!(coins().and(joint(2, 2)), Err(Error::JointMismatch { .. })));
         assert!(matches!(coins().and(joint(3, 3)), Err(Error::JointMismatch { .. })));
         let canvas = Canvas::unconditional(3, 2).unwrap();
         let error = coins().denoise(&[&canvas], &[id(0, 0)]).err().unwrap();
-        assert!(error.to_string().contains("3 positions"), "{error}");
+        assert!(error.to_string().contains("length 3"), "{error}");
         assert!(coins().with_mask_weight(f64::NAN).is_err());
     }
 }

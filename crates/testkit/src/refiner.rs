@@ -1,4 +1,4 @@
-//! Sampler layers that know the truth, forget it or blur it.
+//! Sampler layers of a tabular joint: the exact one, one that ignores new tokens, and a noisy one.
 
 use conjoint_core::denoiser::Request;
 use conjoint_core::top_k_rows::Rows;
@@ -9,10 +9,11 @@ use crate::Error;
 #[cfg(doc)]
 use crate::TabularDenoiser;
 use crate::noise::canvas_rng;
-use crate::oracle::{TabularState, beliefs};
+use crate::oracle::{TabularState, dense_rows};
 
-/// The perfect sampler layer of a [`TabularDenoiser`]: answers the true conditionals of the canvas
-/// as it now stands. With it, joint sampling is exact for every K.
+/// The exact sampler layer of a [`TabularDenoiser`].
+///
+/// It returns the true conditionals of the present canvas, so joint sampling is exact for every K.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExactRefiner;
 
@@ -21,12 +22,13 @@ impl SamplerLayer for ExactRefiner {
         let batch = &request.canvases()[..];
         let rows = request.rows;
         let oracle = &state.downcast_mut::<TabularState>()?.oracle;
-        Ok(beliefs(&oracle.rows(batch, rows)?, oracle.vocabulary().size())?.into())
+        Ok(dense_rows(&oracle.rows(batch, rows)?, oracle.vocabulary().size())?.into())
     }
 }
 
-/// A sampler layer that learnt nothing: answers the rows of the [`TabularDenoiser`]'s forward
-/// again. With it, joint sampling is independent sampling.
+/// A sampler layer that ignores the tokens revealed since the forward of the [`TabularDenoiser`].
+///
+/// It returns the rows of that forward again, so joint sampling is independent sampling.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StaleRefiner;
 
@@ -36,13 +38,14 @@ impl SamplerLayer for StaleRefiner {
         let state = state.downcast_mut::<TabularState>()?;
         let row = |id: &RowId| state.first.get(id).cloned().unwrap_or_default();
         let logits: Vec<Vec<f32>> = rows.iter().map(row).collect();
-        Ok(beliefs(&logits, state.oracle.vocabulary().size())?.into())
+        Ok(dense_rows(&logits, state.oracle.vocabulary().size())?.into())
     }
 }
 
-/// An imperfect sampler layer of a [`TabularDenoiser`]: adds noise to the true logits, uniform on
-/// ±scale and the same each time for the same tokens. At scale 0 it is exact, at a large scale
-/// garbage.
+/// A sampler layer of a [`TabularDenoiser`] with noise on the true logits.
+///
+/// The noise is uniform on ±scale, and always the same for the same tokens. At scale 0 the layer is
+/// exact.
 #[derive(Debug, Clone, Copy)]
 pub struct NoisyRefiner {
     scale: f32,
@@ -73,7 +76,7 @@ impl SamplerLayer for NoisyRefiner {
             let mut rng = canvas_rng(self.seed, batch[id.sequence], id.position);
             row.iter_mut().for_each(|logit| *logit += self.scale * rng.random_range(-1.0..=1.0));
         }
-        Ok(beliefs(&logits, oracle.vocabulary().size())?.into())
+        Ok(dense_rows(&logits, oracle.vocabulary().size())?.into())
     }
 }
 
@@ -84,7 +87,7 @@ mod tests {
     use conjoint_core::Canvas;
 
     #[test]
-    fn refiners_answer_the_canvas_as_it_stands_or_as_it_stood() {
+    fn the_exact_layer_reads_the_present_canvas_and_the_stale_one_does_not() {
         // Two fair coins that always agree; 2 is the mask.
         let joint = TabularJoint::new(2, 2, &[1.0, 0.0, 0.0, 1.0]).unwrap();
         let oracle = TabularDenoiser::new(joint).unwrap().with_mask_weight(1.0).unwrap();
@@ -92,20 +95,20 @@ mod tests {
         let mut canvas = Canvas::unconditional(2, 2).unwrap();
         let (_, mut state) = oracle.denoise(&[&canvas], &[id(0), id(1)]).unwrap();
         canvas.reveal(0, 1).unwrap();
-        let mut ask = |layer: &dyn SamplerLayer| {
+        let mut refine = |layer: &dyn SamplerLayer| {
             layer.refine(&mut state, &[&canvas], &[id(1)]).unwrap().logits(0).to_vec()
         };
         let half = 0.5f32.ln();
-        assert_eq!(ask(&ExactRefiner), [f32::NEG_INFINITY, 0.0, 0.0]);
-        assert_eq!(ask(&StaleRefiner), [half, half, 0.0]);
+        assert_eq!(refine(&ExactRefiner), [f32::NEG_INFINITY, 0.0, 0.0]);
+        assert_eq!(refine(&StaleRefiner), [half, half, 0.0]);
         let noisy = NoisyRefiner::new(0.5, 3).unwrap();
-        let row = ask(&noisy);
-        assert_eq!(row, ask(&noisy));
+        let row = refine(&noisy);
+        assert_eq!(row, refine(&noisy));
         assert!(row[0] == f32::NEG_INFINITY && row[1].abs() <= 0.5 && row[1] != 0.0, "{row:?}");
     }
 
     #[test]
-    fn noise_has_a_scale() {
+    fn invalid_scales_are_rejected() {
         for bad in [-1.0, f32::NAN, f32::INFINITY] {
             assert!(NoisyRefiner::new(bad, 0).is_err());
         }

@@ -1,4 +1,4 @@
-//! A model and a sampler layer that answer top-K rows, made of ones that answer dense rows.
+//! Top-K rows computed from the dense rows of a model or a sampler layer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use conjoint_core::{
 };
 use ndarray::Array2;
 
-/// Answers the rows of a model, or of a sampler layer, condensed to their K most probable tokens, by the
-/// definition and in float64: what a top-K head has to compute.
+/// A model, or a sampler layer, whose rows are reduced to their K most probable tokens.
 ///
-/// Whoever asks for dense rows is given those.
+/// The top-K rows are computed from the definition, in float64, as a top-K head has to compute them. A request for dense
+/// rows gets dense rows.
 ///
 /// ```
 /// use conjoint_core::{Canvas, Generator};
@@ -32,55 +32,55 @@ pub struct TopKModel<M> {
 }
 
 impl<M> TopKModel<M> {
-    /// Condenses to K tokens, at least 2 and at most the vocabulary.
+    /// Wraps a model or a layer. K is clamped to 2 … the size of the vocabulary.
     pub fn new(inner: M, k: usize) -> Self {
         Self { inner, k, fetched: Arc::default() }
     }
 
-    /// How many rows have been fetched whole; clones count together.
+    /// The number of rows fetched in full so far, by this model and its clones.
     pub fn fetched(&self) -> usize {
         self.fetched.load(Ordering::Relaxed)
     }
 
-    fn condensed(&self, rows: Rows, request: &Request<'_>) -> Result<Rows, CoreError> {
-        let Some(wanted) = request.top_k() else { return Ok(rows) };
+    fn reduce(&self, rows: Rows, request: &Request<'_>) -> Result<Rows, CoreError> {
+        let Some(top_k) = request.top_k() else { return Ok(rows) };
         let fetched = self.fetched.clone();
-        top_k_rows(rows.into_dense()?, wanted, self.k, move |rows| {
+        top_k_rows(rows.into_dense()?, top_k, self.k, move |rows| {
             fetched.fetch_add(rows, Ordering::Relaxed);
         })
     }
 }
 
-/// Dense rows in the form of a request, condensed to `k` tokens if that will do.
+/// Converts dense rows to the form of a request: top-K rows of `k` tokens if it accepts them.
 pub(crate) fn to_top_k(
-    beliefs: DenseRows,
+    dense: DenseRows,
     request: &Request<'_>,
     k: usize,
 ) -> Result<Rows, CoreError> {
     match request.top_k() {
-        None => Ok(beliefs.into()),
-        Some(wanted) => top_k_rows(beliefs, wanted, k, |_| {}),
+        None => Ok(dense.into()),
+        Some(top_k) => top_k_rows(dense, top_k, k, |_| {}),
     }
 }
 
 fn top_k_rows(
-    beliefs: DenseRows,
-    wanted: &TopKRequest,
+    dense: DenseRows,
+    request: &TopKRequest,
     k: usize,
     fetched: impl Fn(usize) + Send + 'static,
 ) -> Result<Rows, CoreError> {
-    if beliefs.rows() == 0 {
-        return Ok(beliefs.into());
+    if dense.rows() == 0 {
+        return Ok(dense.into());
     }
-    let vocabulary = beliefs.logits(0).len();
-    let summary = summary(&beliefs, k.clamp(2, vocabulary), wanted);
+    let vocabulary = dense.logits(0).len();
+    let arrays = top_k_arrays(&dense, k.clamp(2, vocabulary), request);
     let source = move |rows: &[usize]| {
         fetched(rows.len());
-        let logits = rows.iter().flat_map(|&row| beliefs.logits(row).to_vec()).collect();
+        let logits = rows.iter().flat_map(|&row| dense.logits(row).to_vec()).collect();
         let logits = Array2::from_shape_vec((rows.len(), vocabulary), logits);
         logits.map(DenseRows::from_logits).map_err(CoreError::model)
     };
-    TopKRows::new(summary, wanted, vocabulary, source).map(Rows::from)
+    TopKRows::new(arrays, request, vocabulary, source).map(Rows::from)
 }
 
 impl<D: Denoiser> Denoiser for TopKModel<D> {
@@ -99,29 +99,31 @@ impl<D: Denoiser> Denoiser for TopKModel<D> {
     fn forward(&self, request: &Request<'_>) -> Result<Answer, CoreError> {
         let dense = Request { form: Form::Dense, ..*request };
         let answer = self.inner.forward(&dense)?;
-        Ok(Answer { rows: self.condensed(answer.rows, request)?, ..answer })
+        Ok(Answer { rows: self.reduce(answer.rows, request)?, ..answer })
     }
 }
 
 impl<S: SamplerLayer> SamplerLayer for TopKModel<S> {
     fn pass(&self, state: &mut State, request: &Request<'_>) -> Result<Rows, CoreError> {
         let dense = Request { form: Form::Dense, ..*request };
-        self.condensed(self.inner.pass(state, &dense)?, request)
+        self.reduce(self.inner.pass(state, &dense)?, request)
     }
 }
 
-/// The summary of dense rows by its definition, in float64: their K most probable tokens, and what is wanted beside.
-pub fn summary(beliefs: &DenseRows, k: usize, wanted: &TopKRequest) -> TopKArrays {
-    let n = beliefs.rows();
+/// Computes the top-K arrays of dense rows from their definition, in float64.
+///
+/// They hold the K most probable tokens of each row, and the further values that `request` lists.
+pub fn top_k_arrays(dense: &DenseRows, k: usize, request: &TopKRequest) -> TopKArrays {
+    let n = dense.rows();
     let mut top = Array2::zeros((n, k));
     let mut ids = Array2::zeros((n, k));
-    let measured = (wanted.temperatures().len(), n);
+    let measured = (request.temperatures().len(), n);
     let (mut mass, mut entropy) = (Array2::zeros(measured), Array2::zeros(measured));
-    let asked = Array2::from_shape_fn((n, wanted.tokens().len()), |(row, column)| {
-        beliefs.logits(row)[wanted.tokens()[column] as usize]
+    let asked = Array2::from_shape_fn((n, request.tokens().len()), |(row, column)| {
+        dense.logits(row)[request.tokens()[column] as usize]
     });
     for row in 0..n {
-        let logits = beliefs.logits(row);
+        let logits = dense.logits(row);
         let mut sorted: Vec<usize> = (0..logits.len()).collect();
         sorted.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
         for (place, &token) in sorted.iter().take(k).enumerate() {
@@ -129,7 +131,7 @@ pub fn summary(beliefs: &DenseRows, k: usize, wanted: &TopKRequest) -> TopKArray
             ids[(row, place)] = token as TokenId;
         }
         let max = f64::from(logits[sorted[0]]);
-        for (at, &temperature) in wanted.temperatures().iter().enumerate() {
+        for (at, &temperature) in request.temperatures().iter().enumerate() {
             let z = logits.iter().map(|&l| (f64::from(l) - max) / f64::from(temperature));
             let sum: f64 = z.clone().map(f64::exp).sum();
             let weighted: f64 = z.filter(|&z| z > f64::NEG_INFINITY).map(|z| z * z.exp()).sum();

@@ -4,23 +4,23 @@ use conjoint_core::unmasker::Marginal;
 use conjoint_core::{Canvas, Denoiser, Error as CoreError, Generator, Output, SeededStream};
 
 use super::Violation;
+use super::move_limit::MoveLimited;
 use super::probe::{Probe, Rows};
 use super::replay::Replay;
-use super::watch::Watched;
 
-/// One setting, over all canvases.
+/// One combination of settings, run on all canvases.
 pub(super) struct Case {
     run: String,
     probe: Probe,
     generator: Generator,
     canvases: Vec<Canvas>,
-    spends_more: bool,
-    /// Whether every sequence comes with settings of its own, and beside others with another strategy.
-    each: bool,
+    extra_forwards: bool,
+    /// Whether each sequence has its own settings, beside sequences with another strategy.
+    own_settings: bool,
 }
 
 impl Case {
-    /// A setting by its name, its model and what it sets on a generator.
+    /// A case by its name, its model and the settings of its generator.
     pub fn new(
         run: String,
         probe: Result<Probe, CoreError>,
@@ -29,33 +29,33 @@ impl Case {
         let parts = || {
             let probe = probe?;
             let mut generator = Generator::new(probe.clone());
-            if probe.rows() == Rows::Tempting {
-                // The mask is left off the list: it must not be drawn even so.
+            if probe.rows() == Rows::ForbiddenFirst {
+                // The mask is not on the list. It must not be drawn anyway.
                 generator = generator.ban(probe.banned());
             }
             let canvases = probe.canvases()?;
             Ok((probe, set(generator)?, canvases))
         };
         let (probe, generator, canvases) = parts().map_err(|e| Violation::failed(&run, e))?;
-        Ok(Self { run, probe, generator, canvases, spends_more: false, each: false })
+        Ok(Self { run, probe, generator, canvases, extra_forwards: false, own_settings: false })
     }
 
-    /// Lets the strategy spend more forwards than there are steps that reveal.
-    pub fn spends_more(self, spends_more: bool) -> Self {
-        Self { spends_more, ..self }
+    /// Allows more forwards than steps that reveal.
+    pub fn extra_forwards(self, extra_forwards: bool) -> Self {
+        Self { extra_forwards, ..self }
     }
 
-    /// Gives every sequence settings of its own, and neighbours with another strategy, which must not change it.
-    pub fn each(self) -> Self {
-        Self { each: true, ..self }
+    /// Gives each sequence its own settings, and neighbours with another strategy. These must not change the output.
+    pub fn own_settings(self) -> Self {
+        Self { own_settings: true, ..self }
     }
 
-    /// Whether the settings go together with a strategy, and what is wrong with them if they do not.
-    pub fn allows(&self, strategy: Strategy) -> Result<(), CoreError> {
+    /// Checks the settings with a strategy.
+    pub fn check_settings(&self, strategy: Strategy) -> Result<(), CoreError> {
         self.generator.clone().unmasker(strategy).check(&[])
     }
 
-    /// Runs it in every batch there is and compares.
+    /// Runs the case in batches of every size and compares the outputs.
     pub fn check(&self, make: &impl Fn() -> Strategy) -> Result<(), Violation> {
         let mut replay = Replay::new(self.probe.vocabulary().eos_ids());
         let all = || self.canvases.clone();
@@ -63,13 +63,13 @@ impl Case {
         let vocabulary = self.probe.vocabulary();
         let banned = self.probe.banned();
         for (sequence, output) in expected.iter().enumerate() {
-            replay.check(&self.run, sequence, output, self.spends_more, |token| {
+            replay.check(&self.run, sequence, output, self.extra_forwards, |token| {
                 (token as usize) < vocabulary.size()
                     && token != vocabulary.mask()
                     && !banned.contains(&token)
             })?;
         }
-        for (batch, how) in [(16, "the same again"), (1, "one at a time"), (2, "in batches of 2")] {
+        for (batch, how) in [(16, "run again"), (1, "one at a time"), (2, "in batches of 2")] {
             let outputs = self.outputs(make(), all(), 0, batch, &mut Replay::new(&[]))?;
             for (sequence, pair) in outputs.iter().zip(&expected).enumerate() {
                 self.same(sequence, how, pair)?;
@@ -100,7 +100,7 @@ impl Case {
             .unmasker(strategy)
             .streams(move |sequence| Box::new(SeededStream::new(5, first_stream + sequence)))
             .batch_size(batch);
-        let run = |generator: Generator| match self.each {
+        let run = |generator: Generator| match self.own_settings {
             false => generator.run(canvases, replay),
             true => {
                 let count = canvases.len();
@@ -114,7 +114,7 @@ impl Case {
                 Ok(outputs)
             }
         };
-        generator.and_then(run).map_err(|error| Watched::violation(&self.run, error))
+        generator.and_then(run).map_err(|error| MoveLimited::violation(&self.run, error))
     }
 
     fn same(

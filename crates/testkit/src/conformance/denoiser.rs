@@ -4,14 +4,15 @@ use conjoint_core::{Canvas, Denoiser, DenseRows, Error as CoreError, RowId};
 
 use super::Violation;
 
-/// Puts a denoiser through the suite: every row of a batch equals that row alone.
+/// Checks that every row of a denoiser's batch equals that row alone.
 ///
-/// Give it canvases of several lengths, some partly revealed, all within what it accepts. Checked
-/// are: it answers as many rows of as many logits as were asked for, none of them NaN or +∞; and
-/// each row is the same, within `tolerance` on each logit, when the batch is asked again, in
-/// reverse order, one sequence at a time, and one row at a time. 0 is the tolerance of a model that
-/// computes each sequence on its own; a runtime that picks its kernels by the batch's size needs
-/// more.
+/// Pass canvases of several lengths, some of them partly revealed. The suite checks that the
+/// denoiser returns the requested rows, with logits that are not NaN or +∞. It checks that each row
+/// is the same, within `tolerance` on each logit, when the batch is run again, in reverse order, one
+/// sequence at a time, and one row at a time.
+///
+/// Use a tolerance of 0 for a model that computes each sequence on its own. A runtime that selects
+/// its kernels by the size of the batch needs more.
 ///
 /// # Errors
 /// The first [`Violation`] found.
@@ -21,47 +22,47 @@ pub fn denoiser(
     canvases: &[Canvas],
     tolerance: f32,
 ) -> Result<(), Violation> {
-    let ask = |slots: &[usize], wanted: &dyn Fn(usize, usize) -> bool| {
-        let (batch, rows) = select(canvases, slots, wanted);
-        let answer = model.denoise(&batch, &rows).map(|(beliefs, _)| beliefs);
+    let run = |slots: &[usize], selects: &dyn Fn(usize, usize) -> bool| {
+        let (batch, rows) = select(canvases, slots, selects);
+        let answer = model.denoise(&batch, &rows).map(|(rows, _)| rows);
         named_rows(name, model, answer, slots, &rows)
     };
     let slots: Vec<usize> = (0..canvases.len()).collect();
-    let whole = Reference { run: name, rows: ask(&slots, &|_, _| true)?, tolerance };
+    let whole = Reference { run: name, rows: run(&slots, &|_, _| true)?, tolerance };
     if whole.rows.is_empty() {
         return Err(Violation::failed(name, CoreError::NothingMasked("no canvas to test with")));
     }
-    whole.compare("asked again", ask(&slots, &|_, _| true)?)?;
+    whole.compare("run again", run(&slots, &|_, _| true)?)?;
     let reversed: Vec<usize> = slots.iter().rev().copied().collect();
-    whole.compare("in reverse order", ask(&reversed, &|_, _| true)?)?;
+    whole.compare("in reverse order", run(&reversed, &|_, _| true)?)?;
     for &slot in &slots {
-        whole.compare("alone", ask(&[slot], &|_, _| true)?)?;
+        whole.compare("alone", run(&[slot], &|_, _| true)?)?;
         for position in canvases[slot].masked() {
-            whole.compare("as the only row", ask(&[slot], &|_, p| p == position)?)?;
+            whole.compare("as the only row", run(&[slot], &|_, p| p == position)?)?;
         }
     }
     Ok(())
 }
 
-/// Logits by sequence among the canvases given, and position.
+/// Logits by the index of the canvas, and position.
 pub(super) type Rows = BTreeMap<(usize, usize), Vec<f32>>;
 
-/// The batch made of the canvases in `slots`, and those of its masked rows that are wanted, by slot
-/// and position.
+/// The batch of the canvases in `slots`, and those of its masked rows that `selects` accepts, by
+/// slot and position.
 pub(super) fn select<'a>(
     canvases: &'a [Canvas],
     slots: &[usize],
-    wanted: &dyn Fn(usize, usize) -> bool,
+    selects: &dyn Fn(usize, usize) -> bool,
 ) -> (Vec<&'a Canvas>, Vec<RowId>) {
     let mut rows = Vec::new();
     for (sequence, &slot) in slots.iter().enumerate() {
-        let positions = canvases[slot].masked().filter(|&position| wanted(slot, position));
+        let positions = canvases[slot].masked().filter(|&position| selects(slot, position));
         rows.extend(positions.map(|position| RowId { sequence, position }));
     }
     (slots.iter().map(|&slot| &canvases[slot]).collect(), rows)
 }
 
-/// Checks an answer and files its rows under the canvases given.
+/// Checks the rows of an answer and returns them by canvas and position.
 pub(super) fn named_rows(
     run: &str,
     model: &dyn Denoiser,
@@ -70,11 +71,11 @@ pub(super) fn named_rows(
     rows: &[RowId],
 ) -> Result<Rows, Violation> {
     let failed = |error| Violation::failed(run, error);
-    let beliefs = answer.map_err(failed)?;
-    beliefs.expect_shape(rows.len(), model.vocabulary().size()).map_err(failed)?;
+    let answer = answer.map_err(failed)?;
+    answer.expect_shape(rows.len(), model.vocabulary().size()).map_err(failed)?;
     let mut named = Rows::new();
     for (n, &RowId { sequence, position }) in rows.iter().enumerate() {
-        let (sequence, logits) = (slots[sequence], beliefs.logits(n).to_vec());
+        let (sequence, logits) = (slots[sequence], answer.logits(n).to_vec());
         let bad = |(_, l): &(usize, &f32)| l.is_nan() || **l == f32::INFINITY;
         if let Some((token, &value)) = logits.iter().enumerate().find(bad) {
             return Err(failed(CoreError::NonFinite { sequence, position, token, value }));
@@ -84,7 +85,7 @@ pub(super) fn named_rows(
     Ok(named)
 }
 
-/// The rows of the whole batch, which all others are compared with.
+/// The rows of the whole batch, with which all others are compared.
 pub(super) struct Reference<'a> {
     pub run: &'a str,
     pub rows: Rows,
@@ -96,7 +97,7 @@ impl Reference<'_> {
         for ((sequence, position), row) in rows {
             let reference = self.rows.get(&(sequence, position)).map_or(&[][..], Vec::as_slice);
             for (token, (&got, &expected)) in row.iter().zip(reference).enumerate() {
-                // −∞ equals only itself, and is infinitely far from all else.
+                // −∞ equals only itself.
                 let difference = if got == expected { 0.0 } else { (got - expected).abs() };
                 if difference > self.tolerance {
                     let (run, how, tolerance) = (self.run.into(), how.into(), self.tolerance);

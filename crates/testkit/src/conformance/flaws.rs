@@ -4,11 +4,11 @@ use conjoint_core::{Error as CoreError, Generator, Output};
 use super::Violation;
 use super::probe::{Fault, Flaw, Probe, Rows};
 
-/// The row that is spoilt.
+/// The changed row.
 const SEQUENCE: usize = 1;
 const POSITION: usize = 3;
 
-/// A row that cannot be drawn from must be an error that names it.
+/// Checks that a row without a possible draw is an error that names the row.
 pub(super) fn flawed_rows(
     name: &str,
     set: &dyn Fn(Generator) -> Generator,
@@ -19,7 +19,7 @@ pub(super) fn flawed_rows(
         if !is_reported(flaw, &outcome) {
             let error = if flaw.is_empty() { "EmptyRow" } else { "NonFinite" };
             return Err(Violation::MissedError {
-                run: format!("{name}, a row spoilt: {flaw:?}"),
+                run: format!("{name}, one row with {flaw:?}"),
                 expected: format!("{error} naming sequence {SEQUENCE}, position {POSITION}"),
                 got: outcome.map_or_else(|e| e.to_string(), |_| "finished outputs".into()),
             });
@@ -37,20 +37,20 @@ fn run_with(
     let canvases = probe.canvases()?;
     let fault = Fault { length: canvases[SEQUENCE].len(), position: POSITION, flaw };
     let generator = Generator::new(probe.with_fault(fault)).unmasker(strategy);
-    // Without a ban it is for the draw to refuse the mask.
+    // Without a ban the draw has to exclude the mask.
     let generator = if flaw == Flaw::OnlyMask { generator.ban([]) } else { generator };
     set(generator).run(canvases, &mut ())
 }
 
 fn is_reported(flaw: Flaw, outcome: &Result<Vec<Output>, CoreError>) -> bool {
     match outcome {
-        // A strategy that never refines never meets the flaw.
-        Ok(outputs) => flaw == Flaw::Refined && outputs[SEQUENCE].sampler_calls == 0,
+        // A strategy that never refines never reads the flawed rows.
+        Ok(outputs) => flaw == Flaw::LayerNan && outputs[SEQUENCE].sampler_calls == 0,
         Err(CoreError::EmptyRow { sequence, position }) => {
             flaw.is_empty() && (*sequence, *position) == (SEQUENCE, POSITION)
         }
         Err(CoreError::NonFinite { sequence, position, .. }) => {
-            let named = *sequence == SEQUENCE && (*position == POSITION || flaw == Flaw::Refined);
+            let named = *sequence == SEQUENCE && (*position == POSITION || flaw == Flaw::LayerNan);
             named && !flaw.is_empty()
         }
         Err(_) => false,
@@ -73,7 +73,7 @@ mod tests {
         for flaw in Flaw::ALL {
             assert_eq!(is_reported(flaw, &empty(1, 3)), flaw.is_empty(), "{flaw:?}");
             assert_eq!(is_reported(flaw, &non_finite(1, 3)), !flaw.is_empty(), "{flaw:?}");
-            assert_eq!(is_reported(flaw, &non_finite(1, 4)), flaw == Flaw::Refined, "{flaw:?}");
+            assert_eq!(is_reported(flaw, &non_finite(1, 4)), flaw == Flaw::LayerNan, "{flaw:?}");
             for other in [empty(0, 3), empty(1, 2), non_finite(0, 3), Err(CoreError::EmptyPrompt)] {
                 assert!(!is_reported(flaw, &other), "{flaw:?}");
             }
@@ -81,14 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn a_strategy_that_refines_meets_the_flaw_of_its_layer() {
+    fn a_strategy_that_refines_reads_the_flawed_rows() {
         let three = |generator: Generator| generator.schedule(TokensPerStep::new(3).unwrap());
-        let refines = run_with(Flaw::Refined, &three, LearnedJoint::new(ProbeLayer).into());
+        let refines = run_with(Flaw::LayerNan, &three, LearnedJoint::new(ProbeLayer).into());
         assert!(matches!(refines, Err(CoreError::NonFinite { sequence: SEQUENCE, .. })));
-        let outputs = run_with(Flaw::Refined, &three, Marginal::default().into());
-        assert!(is_reported(Flaw::Refined, &outputs));
+        let outputs = run_with(Flaw::LayerNan, &three, Marginal::default().into());
+        assert!(is_reported(Flaw::LayerNan, &outputs));
         let mut outputs = outputs.unwrap();
         outputs[SEQUENCE].sampler_calls = 1;
-        assert!(!is_reported(Flaw::Refined, &Ok(outputs)));
+        assert!(!is_reported(Flaw::LayerNan, &Ok(outputs)));
     }
 }

@@ -1,21 +1,22 @@
-//! The laws that every strategy and every model must obey, as one call each.
+//! Conformance suites: the requirements on every strategy and every model, with one call each.
 //!
 //! ```
 //! use conjoint_core::unmasker::{LearnedJoint, Marginal};
 //! use conjoint_testkit::conformance;
 //!
 //! conformance::strategy("marginal", Marginal::default)?;
-//! // A strategy that refines brings the suite's own sampler layer.
+//! // A strategy that refines uses the sampler layer of the suite.
 //! conformance::strategy("learned joint", || LearnedJoint::new(conformance::ProbeLayer))?;
 //! # Ok::<(), conformance::Violation>(())
 //! ```
 //!
-//! The suites find what is *broken*, not what is *biased*: which law a strategy samples is for
-//! [`exact_law`](crate::exact_law) to say.
+//! A suite detects a broken strategy, not a biased one. Use [`exact_law`](crate::exact_law) to
+//! compute the law of a strategy.
 
 mod case;
 mod denoiser;
 mod flaws;
+mod move_limit;
 mod probe;
 mod probe_scorer;
 mod replay;
@@ -23,7 +24,6 @@ mod sampler_layer;
 mod session;
 mod strategy;
 mod violation;
-mod watch;
 
 pub use denoiser::denoiser;
 pub use probe::ProbeLayer;

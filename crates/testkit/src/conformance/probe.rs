@@ -9,7 +9,7 @@ use rand::RngExt;
 use crate::noise::canvas_rng;
 use crate::top_k_model::to_top_k;
 
-/// The kinds of rows that a strategy must survive.
+/// The kinds of rows that every strategy must handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rows {
     /// Random logits.
@@ -18,28 +18,28 @@ pub(super) enum Rows {
     Tied,
     /// Most logits −∞.
     Sparse,
-    /// The mask has by far the highest logit, then token 0, which is to be banned.
-    Tempting,
-    /// A vocabulary of one token beside the mask.
+    /// The mask has by far the highest logit, then token 0, which is banned.
+    ForbiddenFirst,
+    /// A vocabulary of the mask and one token.
     OneToken,
 }
 
 impl Rows {
     pub const ALL: [Rows; 5] =
-        [Rows::Plain, Rows::Tied, Rows::Sparse, Rows::Tempting, Rows::OneToken];
+        [Rows::Plain, Rows::Tied, Rows::Sparse, Rows::ForbiddenFirst, Rows::OneToken];
 }
 
-/// What is wrong with one row, or with all rows of the sampler layer.
+/// A flaw of one row, or of all rows of the sampler layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Flaw {
     /// One logit of the row has this value.
     Logit(f32),
     /// Every logit of the row is −∞.
     Empty,
-    /// Every logit of the row but the mask's is −∞.
+    /// Every logit of the row except the mask's is −∞.
     OnlyMask,
-    /// Every row of the sampler layer, and none of the denoiser, holds NaN.
-    Refined,
+    /// Every row of the sampler layer holds NaN. The rows of the denoiser do not.
+    LayerNan,
 }
 
 impl Flaw {
@@ -48,16 +48,16 @@ impl Flaw {
         Flaw::Logit(f32::INFINITY),
         Flaw::Empty,
         Flaw::OnlyMask,
-        Flaw::Refined,
+        Flaw::LayerNan,
     ];
 
-    /// Whether the row has no token to draw, rather than a logit that is none.
+    /// Whether the row has no possible token. The other flaws are logits of NaN or +∞.
     pub fn is_empty(self) -> bool {
         matches!(self, Flaw::Empty | Flaw::OnlyMask)
     }
 }
 
-/// A row to be spoilt: that of one position in canvases of one length.
+/// A flaw of the row of one position, in canvases of one length.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fault {
     pub length: usize,
@@ -65,35 +65,35 @@ pub(super) struct Fault {
     pub flaw: Flaw,
 }
 
-/// A made-up denoiser: its logits are random, but a function of the canvas and the position.
+/// A denoiser whose logits are random, but a function of the canvas and the position.
 #[derive(Debug, Clone)]
 pub(super) struct Probe {
     rows: Rows,
     vocabulary: Vocabulary,
     fault: Option<Fault>,
-    /// Answers top-K rows to whoever can use them.
-    condensed: bool,
+    /// Whether it returns top-K rows if the request accepts them.
+    top_k: bool,
 }
 
 impl Probe {
     pub fn new(rows: Rows) -> Result<Self, CoreError> {
-        // The mask is amidst the other ids, so that no strategy may take it for the last one.
+        // The mask is between the other ids, so a strategy cannot assume that it is the last.
         let (size, mask) = if rows == Rows::OneToken { (2, 0) } else { (7, 3) };
         let vocabulary = Vocabulary::new(size, mask)?.with_eos(1)?;
-        Ok(Self { rows, vocabulary, fault: None, condensed: false })
+        Ok(Self { rows, vocabulary, fault: None, top_k: false })
     }
 
-    /// The same, answering top-K rows of two tokens.
-    pub fn condensed(self) -> Self {
-        Self { condensed: true, ..self }
+    /// Returns top-K rows of two tokens.
+    pub fn top_k(self) -> Self {
+        Self { top_k: true, ..self }
     }
 
     pub fn with_fault(self, fault: Fault) -> Self {
         Self { fault: Some(fault), ..self }
     }
 
-    /// Canvases of different lengths, each with an even number of positions to generate: nothing
-    /// given, a short and a long prompt, and holes between given tokens.
+    /// Canvases of different lengths, each with an even number of positions to generate: without
+    /// given tokens, with a short and a long prompt, and with holes between given tokens.
     pub fn canvases(&self) -> Result<Vec<Canvas>, CoreError> {
         let mask = self.vocabulary.mask();
         let known: Vec<TokenId> =
@@ -113,9 +113,9 @@ impl Probe {
         self.rows
     }
 
-    /// The ids that must not be drawn beside the mask, and are to be banned.
+    /// The ids to ban.
     pub fn banned(&self) -> Vec<TokenId> {
-        if self.rows == Rows::Tempting { vec![0] } else { Vec::new() }
+        if self.rows == Rows::ForbiddenFirst { vec![0] } else { Vec::new() }
     }
 
     fn logits(&self, seed: u64, canvas: &Canvas, position: usize) -> Vec<f32> {
@@ -133,7 +133,7 @@ impl Probe {
                     }
                 }
             }
-            Rows::Tempting => {
+            Rows::ForbiddenFirst => {
                 row[mask] = 20.0;
                 row[0] = 10.0;
             }
@@ -141,8 +141,8 @@ impl Probe {
         row
     }
 
-    /// Spoils the row if it is the one, and the layer's rows if they are.
-    fn spoil(&self, row: &mut [f32], seed: u64, canvas: &Canvas, position: usize) {
+    /// Applies the flaw if it concerns this row.
+    fn apply_fault(&self, row: &mut [f32], seed: u64, canvas: &Canvas, position: usize) {
         let Some(fault) = self.fault.filter(|fault| fault.length == canvas.len()) else { return };
         let here = position == fault.position;
         match fault.flaw {
@@ -152,7 +152,7 @@ impl Probe {
                 row.fill(f32::NEG_INFINITY);
                 row[self.vocabulary.mask() as usize] = 0.0;
             }
-            Flaw::Refined if seed == ProbeLayer::SEED => row[0] = f32::NAN,
+            Flaw::LayerNan if seed == ProbeLayer::SEED => row[0] = f32::NAN,
             _ => {}
         }
     }
@@ -163,13 +163,13 @@ impl Probe {
         for id in rows {
             let canvas = request.batch[id.sequence].canvas;
             let mut row = self.logits(seed, canvas, id.position);
-            self.spoil(&mut row, seed, canvas, id.position);
+            self.apply_fault(&mut row, seed, canvas, id.position);
             logits.extend(row);
         }
         let shape = (rows.len(), self.vocabulary.size());
         let logits = Array2::from_shape_vec(shape, logits).map_err(CoreError::model)?;
-        let beliefs = DenseRows::from_logits(logits);
-        if self.condensed { to_top_k(beliefs, request, 2) } else { Ok(beliefs.into()) }
+        let dense = DenseRows::from_logits(logits);
+        if self.top_k { to_top_k(dense, request, 2) } else { Ok(dense.into()) }
     }
 }
 
@@ -183,9 +183,9 @@ impl Denoiser for Probe {
     }
 }
 
-/// The sampler layer of the suite's made-up models, for strategies that refine.
+/// The sampler layer of the suite, for strategies that refine.
 ///
-/// Its rows are garbage, though always the same garbage for the same tokens.
+/// Its rows are random, but always the same for the same tokens.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProbeLayer;
 
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_what_they_are_called() {
+    fn every_kind_of_rows_is_as_documented() {
         for rows in Rows::ALL {
             let probe = Probe::new(rows).unwrap();
             for canvas in probe.canvases().unwrap() {
@@ -220,7 +220,7 @@ mod tests {
                         Rows::Plain => assert_eq!(possible, 7),
                         Rows::Tied => assert_eq!(spread, 0.0),
                         Rows::Sparse => assert!((1..=7).contains(&possible)),
-                        Rows::Tempting => assert_eq!((row[3], row[0]), (20.0, 10.0)),
+                        Rows::ForbiddenFirst => assert_eq!((row[3], row[0]), (20.0, 10.0)),
                         Rows::OneToken => assert_eq!(row.len(), 2),
                     }
                 }

@@ -7,15 +7,15 @@ use rand::RngExt;
 
 use crate::noise::tokens_rng;
 
-/// The second model of the suite, for strategies that score drafts with one or decode spans with one.
+/// The second model of the suite, for strategies that score drafts or decode spans with one.
 ///
-/// Its rows are garbage, though always the same garbage for the same tokens on the left.
+/// Its rows are random, but always the same for the same tokens on the left.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProbeScorer;
 
 impl ProbeScorer {
     const SEED: u64 = 2;
-    /// As many ids as the largest of the made-up vocabularies has.
+    /// The size of the largest vocabulary of the suite.
     const IDS: usize = 7;
 
     fn row(left: &[TokenId], position: usize) -> impl Iterator<Item = f32> {

@@ -5,45 +5,45 @@ use conjoint_core::{Canvas, Observer, Output, TokenId};
 
 use super::Violation;
 
-/// Plays every event back on a canvas of its own, and keeps what was revealed.
+/// Replays the events of each sequence on its own canvas, and records the reveals.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    /// The id behind which a sequence that stops is filled up without a word.
+    /// End-of-sequence ids. Positions behind them are filled without an event.
     eos: Vec<TokenId>,
     sequences: BTreeMap<usize, Trace>,
 }
 
 #[derive(Debug)]
 struct Trace {
-    begun: Canvas,
+    start: Canvas,
     canvas: Canvas,
     reveals: Vec<Reveal>,
     steps: usize,
-    /// Forwards and sampler passes that were told.
+    /// Reported forwards and sampler passes.
     calls: (usize, usize),
     /// The forwards that the output counts.
-    spent: Option<usize>,
-    disagrees: Option<&'static str>,
+    denoiser_calls: Option<usize>,
+    mismatch: Option<&'static str>,
 }
 
 impl Trace {
-    /// Takes over what was filled in behind an end-of-sequence id that was generated.
+    /// Copies the tokens that were filled in behind a generated end-of-sequence id.
     fn fill_behind(&mut self, eos: &[TokenId], canvas: &Canvas) {
         let is_end = |&p: &usize| eos.contains(&canvas.tokens()[p]) && !canvas.is_given(p);
         let Some(end) = (0..canvas.len()).find(is_end).filter(|_| canvas.is_done()) else { return };
         for position in end + 1..canvas.len() {
-            // Fails where a token stands already, which is then compared.
+            // Fails where a token was revealed before. Such tokens are compared later.
             let _ = self.canvas.reveal(position, canvas.tokens()[position]);
         }
     }
 
     fn expect(&mut self, holds: bool, what: &'static str) {
         if !holds {
-            self.disagrees.get_or_insert(what);
+            self.mismatch.get_or_insert(what);
         }
     }
 
-    /// Steps in which the denoiser's rows were revealed from.
+    /// The number of steps with a reveal.
     fn forwards(&self) -> usize {
         let mut steps: Vec<usize> = self.reveals.iter().map(|reveal| reveal.step).collect();
         steps.dedup();
@@ -53,15 +53,15 @@ impl Trace {
 
 impl Observer for Replay {
     fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
-        let (begun, canvas) = (canvas.clone(), canvas.clone());
+        let (start, canvas) = (canvas.clone(), canvas.clone());
         let trace = Trace {
-            begun,
+            start,
             canvas,
             reveals: Vec::new(),
             steps: 0,
             calls: (0, 0),
-            spent: None,
-            disagrees: None,
+            denoiser_calls: None,
+            mismatch: None,
         };
         self.sequences.insert(sequence, trace);
     }
@@ -84,7 +84,10 @@ impl Observer for Replay {
         if let Some(trace) = self.sequences.get_mut(&reveal.sequence) {
             let allowed = trace.canvas.reveal(reveal.position, reveal.token).is_ok();
             trace.expect(allowed, "a reveal of a position that is not masked");
-            trace.expect((0.0..=1.0 + 1e-9).contains(&reveal.probability), "no probability");
+            trace.expect(
+                (0.0..=1.0 + 1e-9).contains(&reveal.probability),
+                "a reveal with a probability outside 0..=1",
+            );
             trace.reveals.push(*reveal);
         }
     }
@@ -98,7 +101,7 @@ impl Observer for Replay {
 
     fn on_step(&mut self, sequence: usize, step: usize, canvas: &Canvas) {
         if let Some(trace) = self.sequences.get_mut(&sequence) {
-            trace.expect(step == trace.steps, "a step skipped or told twice");
+            trace.expect(step == trace.steps, "a step is missing or reported twice");
             trace.fill_behind(&self.eos, canvas);
             trace.expect(trace.canvas.tokens() == canvas.tokens(), "the canvas after a step");
             trace.steps += 1;
@@ -111,38 +114,43 @@ impl Observer for Replay {
             trace.expect(trace.steps == output.steps, "the number of steps");
             let counted = (output.denoiser_calls, output.sampler_calls);
             trace.expect(trace.calls == counted, "the forwards and sampler passes");
-            trace.spent = Some(output.denoiser_calls);
+            trace.denoiser_calls = Some(output.denoiser_calls);
         }
     }
 }
 
 impl Replay {
-    /// For runs that may stop at this id.
+    /// A replay of runs that may stop at these ids.
     pub fn new(eos: &[TokenId]) -> Self {
         Self { eos: eos.to_vec(), sequences: BTreeMap::new() }
     }
 
-    /// Checks one sequence's events and output. `spends_more` lets it count more forwards than there are
-    /// steps that reveal; `known` says which ids may be drawn.
+    /// Checks the events and the output of one sequence.
+    ///
+    /// `extra_forwards` allows more forwards than steps that reveal. `is_allowed` accepts the ids that may be drawn.
     pub fn check(
         &self,
         run: &str,
         sequence: usize,
         output: &Output,
-        spends_more: bool,
-        known: impl Fn(TokenId) -> bool,
+        extra_forwards: bool,
+        is_allowed: impl Fn(TokenId) -> bool,
     ) -> Result<(), Violation> {
         let run = || run.to_owned();
         let Some(trace) = self.sequences.get(&sequence) else {
-            return Err(Violation::EventsDisagree { run: run(), sequence, what: "none was told" });
+            return Err(Violation::EventsDisagree {
+                run: run(),
+                sequence,
+                what: "no event was reported",
+            });
         };
-        if let Some(reveal) = trace.reveals.iter().find(|reveal| !known(reveal.token)) {
+        if let Some(reveal) = trace.reveals.iter().find(|reveal| !is_allowed(reveal.token)) {
             let &Reveal { position, token, .. } = reveal;
             return Err(Violation::ForbiddenToken { run: run(), sequence, position, token });
         }
-        for (position, &given) in trace.begun.tokens().iter().enumerate() {
+        for (position, &given) in trace.start.tokens().iter().enumerate() {
             let got = output.tokens.get(position).copied();
-            if trace.begun.is_given(position) && got != Some(given) {
+            if trace.start.is_given(position) && got != Some(given) {
                 return Err(Violation::PromptChanged {
                     run: run(),
                     sequence,
@@ -152,12 +160,12 @@ impl Replay {
                 });
             }
         }
-        let (spent, needed) = (trace.spent.unwrap_or(0), trace.forwards());
-        if spent < needed || (spent > needed && !spends_more) {
-            let what = "a forward for each step that reveals, and no other";
+        let (counted, needed) = (trace.denoiser_calls.unwrap_or(0), trace.forwards());
+        if counted < needed || (counted > needed && !extra_forwards) {
+            let what = "expected one forward for each step that reveals";
             return Err(Violation::EventsDisagree { run: run(), sequence, what });
         }
-        match trace.disagrees {
+        match trace.mismatch {
             Some(what) => Err(Violation::EventsDisagree { run: run(), sequence, what }),
             None => Ok(()),
         }
@@ -183,7 +191,7 @@ mod tests {
         }
     }
 
-    /// The verdict on an output, if token `token` was told at position 1 of a prompt 5.
+    /// The verdict on an output after a reported reveal of `token` at position 1, behind the prompt 5.
     fn verdict(token: TokenId, output: &Output) -> Result<(), Violation> {
         let mut canvas = Canvas::new(&[5], 1, MASK).unwrap();
         let mut replay = Replay::default();
@@ -204,21 +212,21 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_run_is_named() {
+    fn every_wrong_run_is_detected() {
         let forbidden = verdict(7, &output(&[5, 7]));
         assert!(matches!(forbidden, Err(Violation::ForbiddenToken { position: 1, token: 7, .. })));
         let changed = verdict(3, &output(&[4, 3]));
         assert!(matches!(changed, Err(Violation::PromptChanged { given: 5, got: Some(4), .. })));
-        let lost = verdict(3, &output(&[]));
-        assert!(matches!(lost, Err(Violation::PromptChanged { got: None, .. })));
+        let missing_tokens = verdict(3, &output(&[]));
+        assert!(matches!(missing_tokens, Err(Violation::PromptChanged { got: None, .. })));
         let other = verdict(3, &output(&[5, 2]));
         assert!(matches!(other, Err(Violation::EventsDisagree { what: "the tokens", .. })));
-        let idle = verdict(3, &Output { denoiser_calls: 2, ..output(&[5, 3]) });
-        assert!(matches!(idle, Err(Violation::EventsDisagree { .. })));
-        let untold = verdict(3, &Output { sampler_calls: 1, ..output(&[5, 3]) });
-        let what = "the forwards and sampler passes";
+        let extra = verdict(3, &Output { denoiser_calls: 2, ..output(&[5, 3]) });
+        assert!(matches!(extra, Err(Violation::EventsDisagree { .. })));
+        let unreported = verdict(3, &Output { sampler_calls: 1, ..output(&[5, 3]) });
+        let expected = "the forwards and sampler passes";
         assert!(
-            matches!(untold, Err(Violation::EventsDisagree { what: told, .. }) if told == what)
+            matches!(unreported, Err(Violation::EventsDisagree { what, .. }) if what == expected)
         );
         let missing = Replay::default().check("test", 0, &output(&[5, 3]), false, |_| true);
         assert!(matches!(missing, Err(Violation::EventsDisagree { .. })));

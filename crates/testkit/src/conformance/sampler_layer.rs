@@ -3,14 +3,13 @@ use conjoint_core::{Canvas, Denoiser, Error as CoreError, SamplerLayer, State, T
 use super::Violation;
 use super::denoiser::{Reference, Rows, named_rows, select};
 
-/// Puts a sampler layer through the suite, on top of its denoiser.
+/// Checks a sampler layer together with its denoiser.
 ///
-/// In each canvas the first masked position is revealed after the forward; give it canvases with at
-/// least two masked positions, of several lengths. Checked are: its rows are as many and as wide as
-/// asked for, none of them NaN or +∞; each row is the same, within `tolerance` on each logit, when
-/// its sequence is alone, and when only some sequences take part in a pass and the others in a
-/// later one (their state must have been left as it was); the state of another denoiser is an
-/// error.
+/// Pass canvases of several lengths, each with at least two masked positions. The suite reveals the
+/// first of them after the forward. It checks that the layer returns the requested rows, with logits
+/// that are not NaN or +∞. Each row must be the same, within `tolerance` on each logit, when its
+/// sequence is alone, and when the sequences take part in different passes. A pass must leave the
+/// state of the other sequences unchanged. The state of another denoiser must be an error.
 ///
 /// # Errors
 /// The first [`Violation`] found.
@@ -21,23 +20,23 @@ pub fn sampler_layer(
     canvases: &[Canvas],
     tolerance: f32,
 ) -> Result<(), Violation> {
-    let bench = Bench::new(name, model, layer, canvases)?;
+    let setup = Setup::new(name, model, layer, canvases)?;
     let slots: Vec<usize> = (0..canvases.len()).collect();
-    let rows = bench.pass(&mut bench.forward(&slots)?, &slots, &|_| true)?;
+    let rows = setup.pass(&mut setup.forward(&slots)?, &slots, &|_| true)?;
     if rows.is_empty() {
         return Err(Violation::failed(name, CoreError::NothingMasked("no canvas to test with")));
     }
     let whole = Reference { run: name, rows, tolerance };
     for &slot in &slots {
-        let alone = bench.pass(&mut bench.forward(&[slot])?, &[slot], &|_| true)?;
+        let alone = setup.pass(&mut setup.forward(&[slot])?, &[slot], &|_| true)?;
         whole.compare("alone", alone)?;
     }
-    let mut state = bench.forward(&slots)?;
+    let mut state = setup.forward(&slots)?;
     for part in [0, 1] {
-        let rows = bench.pass(&mut state, &slots, &|slot| slot % 2 == part)?;
+        let rows = setup.pass(&mut state, &slots, &|slot| slot % 2 == part)?;
         whole.compare("when others take part in another pass", rows)?;
     }
-    let (batch, rows) = select(&bench.revealed, &slots, &|_, _| true);
+    let (batch, rows) = select(&setup.revealed, &slots, &|_, _| true);
     match layer.refine(&mut State::new(Foreign), &batch, &rows) {
         Err(CoreError::ForeignState { .. }) => Ok(()),
         other => Err(Violation::MissedError {
@@ -48,10 +47,10 @@ pub fn sampler_layer(
     }
 }
 
-/// A state that no sampler layer knows.
+/// A state of an unknown denoiser.
 struct Foreign;
 
-struct Bench<'a> {
+struct Setup<'a> {
     run: &'a str,
     model: &'a dyn Denoiser,
     layer: &'a dyn SamplerLayer,
@@ -59,7 +58,7 @@ struct Bench<'a> {
     revealed: Vec<Canvas>,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Setup<'a> {
     fn new(
         run: &'a str,
         model: &'a dyn Denoiser,
@@ -77,21 +76,21 @@ impl<'a> Bench<'a> {
         Ok(Self { run, model, layer, masked, revealed })
     }
 
-    /// The state after a forward of the canvases in `slots`, nothing revealed yet.
+    /// The state after a forward of the canvases in `slots`, before the reveals.
     fn forward(&self, slots: &[usize]) -> Result<State, Violation> {
         let (batch, rows) = select(self.masked, slots, &|_, _| true);
         let answer = self.model.denoise(&batch, &rows);
         answer.map(|(_, state)| state).map_err(|e| Violation::failed(self.run, e))
     }
 
-    /// The rows of one pass in which the wanted sequences take part.
+    /// The rows of one pass of the sequences that `selects` accepts.
     fn pass(
         &self,
         state: &mut State,
         slots: &[usize],
-        wanted: &dyn Fn(usize) -> bool,
+        selects: &dyn Fn(usize) -> bool,
     ) -> Result<Rows, Violation> {
-        let (batch, rows) = select(&self.revealed, slots, &|slot, _| wanted(slot));
+        let (batch, rows) = select(&self.revealed, slots, &|slot, _| selects(slot));
         let answer = self.layer.refine(state, &batch, &rows);
         named_rows(self.run, self.model, answer, slots, &rows)
     }

@@ -9,12 +9,12 @@ use super::denoiser::{Reference, named_rows};
 /// Steps in which each sequence is changed.
 const STEPS: usize = 12;
 
-/// Puts a model's [session](Denoiser::open_session) through the suite.
+/// Checks a model's [session](Denoiser::open_session).
 ///
-/// Give it canvases of several lengths with at least three masked positions each. Over a dozen steps tokens are revealed
-/// and masked again, and sequences sit out, change places in the batch and end. Checked are: a row is the same, within
-/// `tolerance` on each logit, when its sequence has a session of its own; and the same as that of a full forward, unless
-/// the session [declares](Session::is_exact) that it approximates.
+/// Pass canvases of several lengths with at least three masked positions each. During 12 steps tokens are revealed and
+/// masked again, and sequences pause, change places in the batch and end. The suite checks that a row is the same, within
+/// `tolerance` on each logit, when its sequence has its own session. It must also equal that of a full forward, unless the
+/// session [declares](Session::is_exact) that it approximates.
 ///
 /// # Errors
 /// The first [`Violation`] found; a model that opens no session fails.
@@ -25,19 +25,19 @@ pub fn session(
     tolerance: f32,
 ) -> Result<(), Violation> {
     let mut shared = open(name, model)?;
-    let followed = |(index, canvas): (usize, &Canvas)| {
+    let test_sequence = |(index, canvas): (usize, &Canvas)| {
         let (alone, canvas) = (open(name, model)?, canvas.clone());
         let id = SequenceId(index as u64);
-        Ok(Followed { id, canvas, changed: Changed::All, alone })
+        Ok(TestSequence { id, canvas, changed: Changed::All, alone })
     };
-    let followed = canvases.iter().enumerate().map(followed);
-    let mut sequences = followed.collect::<Result<Vec<_>, Violation>>()?;
+    let sequences = canvases.iter().enumerate().map(test_sequence);
+    let mut sequences = sequences.collect::<Result<Vec<_>, Violation>>()?;
     let mut compared = 0;
     for step in 0..STEPS {
         let places = sequences.len().max(1);
         sequences.rotate_left(1 % places);
-        // Each sits out every fourth step.
-        let takes_part = |sequence: &Followed| (step as u64 + sequence.id.0) % 4 != 3;
+        // Each sequence pauses every fourth step.
+        let takes_part = |sequence: &TestSequence| (step as u64 + sequence.id.0) % 4 != 3;
         let (mut part, rest): (Vec<_>, Vec<_>) = sequences.into_iter().partition(takes_part);
         compared += compare(name, model, &mut *shared, &mut part, tolerance)?;
         for sequence in &mut part {
@@ -60,20 +60,20 @@ fn open(name: &str, model: &Arc<dyn Denoiser>) -> Result<Box<dyn Session>, Viola
     session.ok_or_else(|| failed(CoreError::model("the model opens no session")))
 }
 
-/// A sequence, and a session that sees nothing else.
-struct Followed {
+/// A sequence, and a session for it alone.
+struct TestSequence {
     id: SequenceId,
     canvas: Canvas,
     changed: Changed,
     alone: Box<dyn Session>,
 }
 
-impl Followed {
-    fn shown(&self) -> SequenceInput<'_> {
+impl TestSequence {
+    fn input(&self) -> SequenceInput<'_> {
         SequenceInput { id: Some(self.id), canvas: &self.canvas, changed: &self.changed }
     }
 
-    /// The model has seen it; then a token is revealed, and now and then one masked again.
+    /// Reveals a token, and in every third step masks one again.
     fn change(&mut self, step: usize) -> Result<(), CoreError> {
         let mut changed = Vec::new();
         let masked: Vec<usize> = self.canvas.masked().collect();
@@ -93,12 +93,12 @@ impl Followed {
     }
 }
 
-/// Asks for all masked rows of the sequences; returns how many were compared.
+/// Requests all masked rows of the sequences; returns the number of rows compared.
 fn compare(
     name: &str,
     model: &Arc<dyn Denoiser>,
     shared: &mut dyn Session,
-    sequences: &mut [Followed],
+    sequences: &mut [TestSequence],
     tolerance: f32,
 ) -> Result<usize, Violation> {
     let rows_of = |sequence: usize, canvas: &Canvas| {
@@ -108,7 +108,7 @@ fn compare(
     let rows = sequences.iter().enumerate().flat_map(|(n, s)| rows_of(n, &s.canvas));
     let rows: Vec<RowId> = rows.collect();
     let slots: Vec<usize> = (0..sequences.len()).collect();
-    let batch: Vec<SequenceInput<'_>> = sequences.iter().map(Followed::shown).collect();
+    let batch: Vec<SequenceInput<'_>> = sequences.iter().map(TestSequence::input).collect();
     let answer = shared.forward(&Request::new(&batch, &rows));
     let answer = answer.and_then(|answer| answer.rows.into_dense());
     let answered = named_rows(name, &**model, answer, &slots, &rows)?;
@@ -116,12 +116,12 @@ fn compare(
     let reference = Reference { run: name, rows: answered, tolerance };
     for (slot, sequence) in sequences.iter_mut().enumerate() {
         let rows = rows_of(0, &sequence.canvas);
-        let shown = [SequenceInput {
+        let input = [SequenceInput {
             id: Some(sequence.id),
             canvas: &sequence.canvas,
             changed: &sequence.changed,
         }];
-        let request = Request::new(&shown, &rows);
+        let request = Request::new(&input, &rows);
         let alone = sequence.alone.forward(&request).and_then(|answer| answer.rows.into_dense());
         reference.compare(
             "in a session of its own",

@@ -11,13 +11,13 @@ use conjoint_core::{Draw, Error as CoreError, Generator, Schedule};
 use super::Violation;
 use super::case::Case;
 use super::flaws::flawed_rows;
+use super::move_limit::MoveLimited;
 use super::probe::{Probe, Rows};
-use super::watch::Watched;
 
-/// A schedule and what it is called.
+/// A schedule and its name.
 type Named = (String, Arc<dyn Schedule>);
 
-/// Puts a strategy through the suite with its defaults; see [`Suite::strategy`].
+/// Runs the suite with its defaults on a strategy; see [`Suite::strategy`].
 ///
 /// # Errors
 /// The first [`Violation`] found.
@@ -25,27 +25,27 @@ pub fn strategy<S: Into<Strategy>>(name: &str, make: impl Fn() -> S) -> Result<(
     Suite::default().strategy(name, make)
 }
 
-/// The conformance suite of strategies, and what it may be told.
+/// The conformance suite of strategies, and its settings.
 #[derive(Clone)]
 pub struct Suite {
     schedules: Vec<Named>,
     moves_per_position: usize,
-    spends_more: bool,
+    extra_forwards: bool,
 }
 
 impl Default for Suite {
     /// The schedules of `conjoint-core`, and one move for each position to generate.
     fn default() -> Self {
-        Self { schedules: Vec::new(), moves_per_position: 1, spends_more: false }
+        Self { schedules: Vec::new(), moves_per_position: 1, extra_forwards: false }
     }
 }
 
-/// How the positions to generate are divided.
+/// The division of the positions to generate into blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blocks {
     One,
     Of(usize),
-    /// Of 2, each opened when half of the one before is known.
+    /// Of 2, each opened when half of the previous one is known.
     Overlapping,
 }
 
@@ -62,60 +62,68 @@ impl Blocks {
 }
 
 impl Suite {
-    /// Tests with one more schedule. A schedule with a total number of steps should have 8, so that
-    /// they divide over the blocks.
+    /// Adds a schedule. If it has a total number of steps, use 8, which divide over the blocks.
     pub fn schedule(mut self, name: &str, schedule: impl Schedule + 'static) -> Self {
         self.schedules.push((name.to_owned(), Arc::new(schedule)));
         self
     }
 
-    /// How many moves a strategy may make for each position to generate before it is taken to be
-    /// endless. More than 1 is for strategies that mask positions again.
+    /// Sets how many moves a strategy may make for each position to generate. The default is 1.
+    ///
+    /// A run with more moves counts as endless. Strategies that mask positions again need more than 1.
     pub fn moves_per_position(self, moves: usize) -> Self {
         Self { moves_per_position: moves, ..self }
     }
 
-    /// Lets a strategy spend forwards beyond one for each step that reveals: one that
-    /// [hides positions](conjoint_core::StepRequest::query_with_masked) or reveals nothing in a step.
+    /// Allows more forwards than steps that reveal.
+    ///
+    /// A strategy needs this if it [queries rows with masked positions](conjoint_core::StepRequest::query_with_masked), or
+    /// if a step may reveal nothing.
     pub fn extra_forwards(self) -> Self {
-        Self { spends_more: true, ..self }
+        Self { extra_forwards: true, ..self }
     }
 
-    /// Puts a strategy (an unmasker, or one with a policy and a reviser) through every schedule that it takes, in one block,
-    /// in short blocks and in overlapping ones, on rows that are plain,
-    /// tied, sparse, tempting (the mask and a banned id lead) or of a one-token vocabulary, with
-    /// sampled and argmax draws; and, on plain rows, stopping at an end-of-sequence id, on top-K rows, and with settings
-    /// for each sequence. The canvases are of different lengths, with and without prompts and holes.
+    /// Checks a strategy: an unmasker, or an unmasker with a policy and a reviser.
     ///
-    /// `make` makes the strategy anew for each run. One that refines does so with a
+    /// `make` creates the strategy for each run. A strategy that refines must use a
     /// [`ProbeLayer`](super::ProbeLayer).
     ///
-    /// Checked are: every step with a forward reveals a token; it ends within its
-    /// [moves](Self::moves_per_position); the mask, banned and unknown ids are never revealed;
-    /// given tokens stay; the events reported rebuild the output; the same seed gives the same output,
-    /// in batches of 1, 2 and 16 and alone; a row with NaN or +∞, and a row without a possible
-    /// token, is an error that names its sequence and position.
+    /// The suite runs every schedule that the strategy takes, in one block, in short blocks and in
+    /// overlapping ones, with sampled and argmax draws. The rows are random, tied, sparse, with the mask
+    /// and a banned id first, or of a vocabulary of one token. On random rows it also runs with an
+    /// end-of-sequence id, on top-K rows, and with settings for each sequence. The canvases have
+    /// different lengths, with and without prompts and holes.
+    ///
+    /// It checks that
+    /// - every step with a forward reveals a token, and the run ends within its
+    ///   [moves](Self::moves_per_position);
+    /// - the mask, banned ids and unknown ids are never revealed, and given tokens stay;
+    /// - the reported events give the output;
+    /// - the same seed gives the same output, in batches of 1, 2 and 16 and alone;
+    /// - a row with NaN or +∞, or without a possible token, is an error that names its sequence and
+    ///   position.
     ///
     /// # Errors
-    /// The first [`Violation`] found. A strategy that no schedule goes with fails with the reason.
+    /// The first [`Violation`] found. If the strategy takes no schedule, the reason is returned.
     pub fn strategy<S: Into<Strategy>>(
         &self,
         name: &str,
         make: impl Fn() -> S,
     ) -> Result<(), Violation> {
         let failed = |e| Violation::failed(name, e);
-        let make = || make().into().around(|inner| Watched::new(inner, self.moves_per_position));
+        let make =
+            || make().into().around(|inner| MoveLimited::new(inner, self.moves_per_position));
         let mut tested = Vec::new();
-        let mut refused = None;
+        let mut rejection = None;
         for (schedule_name, schedule) in self.all_schedules().map_err(failed)? {
             let set = |generator: Generator| match &schedule {
                 Some(schedule) => generator.schedule(schedule.clone()),
                 None => generator,
             };
-            let alone = Case::new(name.to_owned(), Probe::new(Rows::Plain), |g| Ok(set(g)))?;
-            match alone.allows(make()) {
+            let case = Case::new(name.to_owned(), Probe::new(Rows::Plain), |g| Ok(set(g)))?;
+            match case.check_settings(make()) {
                 Err(error @ (CoreError::Combination { .. } | CoreError::NeedsSteps { .. })) => {
-                    refused = Some(error);
+                    rejection = Some(error);
                     continue;
                 }
                 other => other.map_err(failed)?,
@@ -126,8 +134,8 @@ impl Suite {
             tested.push(schedule);
         }
         let Some(schedule) = tested.pop() else {
-            // Every schedule was refused, so there is a reason.
-            return Err(failed(refused.unwrap_or(CoreError::NothingMasked("no schedule"))));
+            // Every schedule was rejected, so there is a reason.
+            return Err(failed(rejection.unwrap_or(CoreError::NothingMasked("no schedule"))));
         };
         let several: Arc<dyn Schedule> = match schedule.as_ref().and_then(|s| s.steps()) {
             Some(_) => Arc::new(Linear::new(2).map_err(failed)?),
@@ -140,7 +148,7 @@ impl Suite {
         flawed_rows(name, &set, make)
     }
 
-    /// Every block length, kind of rows and draw, and the settings beside.
+    /// Runs every block length, kind of rows and draw, and the further settings.
     fn check(
         &self,
         run: &str,
@@ -151,7 +159,7 @@ impl Suite {
         let draws: [(&str, Arc<dyn Draw>); 2] =
             [("categorical", Arc::new(Categorical)), ("argmax", Arc::new(Argmax))];
         let case = |run: String, probe, set: &dyn Fn(Generator) -> Result<Generator, CoreError>| {
-            Case::new(run, probe, set).map(|case| case.spends_more(self.spends_more))
+            Case::new(run, probe, set).map(|case| case.extra_forwards(self.extra_forwards))
         };
         for blocks in Blocks::ALL {
             if blocks == Blocks::Overlapping && (is_finite || !overlaps(set, make)) {
@@ -166,9 +174,11 @@ impl Suite {
                 }
                 let stops = |generator: Generator| Ok(set(generator)?.stop_at_eos(true));
                 case(run("stopping"), Probe::new(Rows::Plain), &stops)?.check(make)?;
-                let condensed = Probe::new(Rows::Plain).map(Probe::condensed);
-                case(run("top-K rows"), condensed, &set)?.check(make)?;
-                case(run("own settings"), Probe::new(Rows::Plain), &set)?.each().check(make)?;
+                let top_k = Probe::new(Rows::Plain).map(Probe::top_k);
+                case(run("top-K rows"), top_k, &set)?.check(make)?;
+                case(run("own settings"), Probe::new(Rows::Plain), &set)?
+                    .own_settings()
+                    .check(make)?;
             }
         }
         Ok(())
@@ -178,8 +188,8 @@ impl Suite {
         let built_in: [(&str, Arc<dyn Schedule>); 12] = [
             ("1 token per step", Arc::new(TokensPerStep::new(1)?)),
             ("3 tokens per step", Arc::new(TokensPerStep::new(3)?)),
-            ("a schedule that wants none", Arc::new(Careless(0))),
-            ("a schedule that wants more than there are", Arc::new(Careless(usize::MAX))),
+            ("a quota of 0", Arc::new(FixedQuota(0))),
+            ("a quota of usize::MAX", Arc::new(FixedQuota(usize::MAX))),
             ("Dream's linear schedule", Arc::new(DreamLinear::new(8)?)),
             ("LLaDA's even schedule", Arc::new(LladaEven::new(8)?)),
             ("linear schedule", Arc::new(Linear::new(8)?)),
@@ -196,10 +206,10 @@ impl Suite {
     }
 }
 
-/// A schedule by its name; none leaves it out.
+/// A schedule by its name, or no schedule.
 type NamedSchedule = (String, Option<Arc<dyn Schedule>>);
 
-/// Whether a strategy whose policy may have a total of steps takes overlapping blocks.
+/// Whether the strategy takes overlapping blocks. A policy with a total number of steps does not.
 fn overlaps(set: &dyn Fn(Generator) -> Generator, make: &impl Fn() -> Strategy) -> bool {
     let check = || {
         let generator = set(Generator::new(Probe::new(Rows::Plain)?)).unmasker(make());
@@ -209,11 +219,10 @@ fn overlaps(set: &dyn Fn(Generator) -> Generator, make: &impl Fn() -> Strategy) 
     !matches!(check(), Err(CoreError::Parameter { .. }))
 }
 
-/// A schedule that wants this many tokens, whatever is left. It is for the generator to keep the
-/// answer within reason.
-struct Careless(usize);
+/// A schedule with a fixed quota, which the generator has to clamp to the masked positions.
+struct FixedQuota(usize);
 
-impl Schedule for Careless {
+impl Schedule for FixedQuota {
     fn plan(&self, _: &Progress) -> usize {
         self.0
     }

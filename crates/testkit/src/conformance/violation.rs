@@ -1,31 +1,30 @@
 use conjoint_core::{Error as CoreError, Output, TokenId};
 
-/// A law that does not hold, and the run that shows it.
+/// A failed check of a conformance suite.
 ///
-/// `run` names what was tested and its setting: the schedule, block length, rows and draw.
+/// `run` names the strategy or model and its settings: the schedule, block length, rows and draw.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A run that should succeed failed: no progress, a move that is not allowed, a missing
-    /// sampler layer, a row it could not handle.
+    /// A run failed: no progress, an illegal move, a missing sampler layer, an error on a row.
     #[error("{run}: {source}")]
     Failed {
         /// The run.
         run: String,
-        /// How it failed.
+        /// The error.
         #[source]
         source: Box<CoreError>,
     },
 
-    /// A strategy was asked for more moves than it may need: it does not end.
+    /// A strategy made more moves than allowed, so it may not end.
     #[error(
-        "{run}: still not finished after {moves} moves; if positions are masked again on purpose, \
+        "{run}: not finished after {moves} moves; if the strategy masks positions again on purpose, \
          raise `Suite::moves_per_position`"
     )]
     StepLimitExceeded {
         /// The run.
         run: String,
-        /// The moves it was allowed.
+        /// The moves allowed.
         moves: usize,
     },
 
@@ -51,14 +50,14 @@ pub enum Violation {
         sequence: usize,
         /// The position.
         position: usize,
-        /// The token given.
+        /// The given token.
         given: TokenId,
         /// The token in the output; `None` if the position is missing.
         got: Option<TokenId>,
     },
 
-    /// What the observer was told does not add up to the output.
-    #[error("{run}: sequence {sequence}: the events told do not rebuild the output: {what}")]
+    /// The events reported to the observer do not give the output.
+    #[error("{run}: sequence {sequence}: the reported events do not give the output: {what}")]
     EventsDisagree {
         /// The run.
         run: String,
@@ -75,7 +74,7 @@ pub enum Violation {
         run: String,
         /// Index of the sequence.
         sequence: usize,
-        /// What was done differently: nothing at all, or the batch.
+        /// What differs from the first run: nothing, or the batch.
         how: String,
         /// The output.
         got: Box<Output>,
@@ -83,18 +82,18 @@ pub enum Violation {
         expected: Box<Output>,
     },
 
-    /// A row that cannot be drawn from was not reported, or not by its sequence and position.
+    /// An error was not returned, or does not name the sequence and position.
     #[error("{run}: expected {expected}, got {got}")]
     MissedError {
         /// The run.
         run: String,
-        /// The error that names the row.
+        /// The expected error.
         expected: String,
-        /// What came instead.
+        /// The result instead.
         got: String,
     },
 
-    /// A row of a model changed with the batch it was asked in.
+    /// A row of a model depends on its batch.
     #[error(
         "{run}: sequence {sequence}, position {position}, {how}: \
          the logit of token {token} is {got}, expected {expected} ± {tolerance}"
@@ -102,11 +101,11 @@ pub enum Violation {
     RowChanged {
         /// The run.
         run: String,
-        /// Index of the sequence among the canvases given.
+        /// Index of the sequence among the canvases.
         sequence: usize,
         /// The position.
         position: usize,
-        /// What was done differently.
+        /// What differs from the first run.
         how: String,
         /// The token.
         token: usize,
@@ -114,7 +113,7 @@ pub enum Violation {
         got: f32,
         /// Its logit in the whole batch.
         expected: f32,
-        /// The difference allowed.
+        /// The allowed difference.
         tolerance: f32,
     },
 }

@@ -1,4 +1,4 @@
-//! The exact law of a sampler, by walking through every branch of its randomness.
+//! The exact law of a sampler, computed over every branch of its random choices.
 
 use conjoint_core::{Canvas, Error as CoreError, Generator, TokenId};
 
@@ -8,7 +8,7 @@ mod replay;
 
 pub use replay::ReplayStream;
 
-/// The law of what `generator` makes of `canvas`, with at most a million branches.
+/// Computes the law of the output of `generator` on `canvas`, over at most a million branches.
 ///
 /// # Errors
 /// Those of [`Enumerator::law`].
@@ -16,12 +16,12 @@ pub fn exact_law(generator: &Generator, canvas: &Canvas) -> Result<Law, Error> {
     Enumerator::default().law(generator, canvas)
 }
 
-/// Walks depth-first through every branch of a sampler's randomness and adds up its law.
+/// Computes the law of a sampler by running every branch of its random choices, depth first.
 ///
 /// All randomness comes from a [`Stream`](conjoint_core::Stream), as choices among finitely many
-/// branches with known probabilities. The sampler is run once for each combination of choices; the
-/// probability of that run is the product of its choices' probabilities, in float64. Branches of
-/// probability 0 are left out.
+/// outcomes with known probabilities. The enumerator runs the sampler once for each combination of
+/// choices. The probability of a run is the product of the probabilities of its choices, in float64.
+/// Choices of probability 0 are skipped.
 #[derive(Debug, Clone, Copy)]
 pub struct Enumerator {
     max_branches: usize,
@@ -35,12 +35,12 @@ impl Default for Enumerator {
 }
 
 impl Enumerator {
-    /// Gives up after this many branches. A random order of n positions alone makes n! of them.
+    /// Sets the largest number of branches. A random order of n positions alone has n! branches.
     pub fn max_branches(self, max_branches: usize) -> Self {
         Self { max_branches }
     }
 
-    /// The law of what `generator` makes of `canvas`.
+    /// Computes the law of the output of `generator` on `canvas`.
     ///
     /// # Errors
     /// Those of [`law_of`](Self::law_of).
@@ -52,7 +52,7 @@ impl Enumerator {
         })
     }
 
-    /// The law of any sampler that takes all its randomness from the stream it is handed.
+    /// Computes the law of any sampler that takes all its randomness from the given stream.
     ///
     /// ```
     /// use conjoint_core::Stream;
@@ -66,8 +66,8 @@ impl Enumerator {
     ///
     /// # Errors
     /// [`Error::TooManyBranches`]; [`Error::NotReplayable`] if the sampler has other randomness;
-    /// [`Error::NothingToChoose`] if it asks for a choice among nothing; [`Error::Sampler`] if it
-    /// fails on any branch.
+    /// [`Error::NothingToChoose`] if a choice has no possible outcome; [`Error::Sampler`] if the
+    /// sampler fails on any branch.
     pub fn law_of(
         &self,
         mut sample: impl FnMut(ReplayStream) -> Result<Vec<TokenId>, CoreError>,
@@ -93,7 +93,7 @@ mod tests {
     use conjoint_core::Stream;
 
     #[test]
-    fn every_branch_is_walked_once_and_weighed() {
+    fn every_branch_runs_once_and_has_its_probability() {
         let mut runs = 0;
         let law = Enumerator::default()
             .law_of(|mut stream| {
@@ -126,23 +126,23 @@ mod tests {
     }
 
     #[test]
-    fn other_randomness_is_found_out() {
+    fn other_randomness_is_detected() {
         let mut calls = 0;
-        let wandering = Enumerator::default().law_of(|mut stream| {
+        let random = Enumerator::default().law_of(|mut stream| {
             calls += 1;
             Ok(vec![stream.below(1 + calls) as TokenId])
         });
-        assert!(matches!(wandering, Err(Error::NotReplayable { branch: 1 })));
+        assert!(matches!(random, Err(Error::NotReplayable { branch: 1 })));
         let mut calls = 0;
-        let forgetful = Enumerator::default().law_of(|mut stream| {
+        let with_memory = Enumerator::default().law_of(|mut stream| {
             calls += 1;
             Ok(if calls == 1 { vec![stream.below(2) as TokenId] } else { vec![0] })
         });
-        assert!(matches!(forgetful, Err(Error::NotReplayable { branch: 1 })));
+        assert!(matches!(with_memory, Err(Error::NotReplayable { branch: 1 })));
     }
 
     #[test]
-    fn a_choice_among_nothing_is_an_error() {
+    fn a_choice_without_an_outcome_is_an_error() {
         for logits in [&[][..], &[f32::NEG_INFINITY], &[f32::NAN, 0.0], &[f32::INFINITY, 0.0]] {
             let law = Enumerator::default()
                 .law_of(|mut stream| Ok(vec![stream.categorical(logits) as TokenId]));

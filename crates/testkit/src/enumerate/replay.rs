@@ -4,15 +4,15 @@ use conjoint_core::Stream;
 
 use crate::Error;
 
-/// A stream that repeats the choices of the branch being walked and, past their end, always takes
-/// the first branch that is possible. Clones share one branch.
+/// A stream that repeats the choices of the current branch, and then always takes the first possible
+/// outcome. Clones share one branch.
 #[derive(Debug, Clone, Default)]
 pub struct ReplayStream(Arc<Mutex<Path>>);
 
 impl ReplayStream {
-    /// The branch as it stands, locked.
+    /// The current branch, locked.
     pub(super) fn path(&self) -> MutexGuard<'_, Path> {
-        // The path is whole between any two statements, so a panic elsewhere leaves it usable.
+        // The path is consistent after each statement, so a panic elsewhere leaves it usable.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -29,12 +29,12 @@ impl Stream for ReplayStream {
     }
 }
 
-/// One branch: the choices made so far in this run, and those to repeat.
+/// One branch: the choices of this run so far, and those to repeat.
 #[derive(Debug, Default)]
 pub(super) struct Path {
     choices: Vec<Choice>,
     made: usize,
-    trouble: Option<Trouble>,
+    error: Option<ReplayError>,
 }
 
 #[derive(Debug)]
@@ -44,23 +44,23 @@ struct Choice {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Trouble {
+enum ReplayError {
     Diverged,
     NothingToChoose,
 }
 
 impl Path {
-    /// The branch to take at the next choice of the run, with probability ∝ weight.
+    /// Makes the next choice of the run, with probability ∝ weight.
     fn choose(&mut self, weights: Vec<f64>) -> usize {
         let total: f64 = weights.iter().sum();
         if !(total > 0.0 && total.is_finite()) {
-            self.trouble = Some(Trouble::NothingToChoose);
+            self.error = Some(ReplayError::NothingToChoose);
             return 0;
         }
         let probabilities: Vec<f64> = weights.iter().map(|w| w / total).collect();
         match self.choices.get(self.made) {
             Some(choice) if choice.probabilities != probabilities => {
-                self.trouble = Some(Trouble::Diverged);
+                self.error = Some(ReplayError::Diverged);
                 return 0;
             }
             Some(_) => {}
@@ -73,23 +73,23 @@ impl Path {
         self.choices[self.made - 1].taken
     }
 
-    /// Whether the run made the choices it was to repeat, and every one among something.
+    /// Checks that the run repeated its choices, and that each had a possible outcome.
     pub fn check(&self, branch: usize) -> Result<(), Error> {
-        match self.trouble {
-            Some(Trouble::NothingToChoose) => Err(Error::NothingToChoose { branch }),
-            Some(Trouble::Diverged) => Err(Error::NotReplayable { branch }),
+        match self.error {
+            Some(ReplayError::NothingToChoose) => Err(Error::NothingToChoose { branch }),
+            Some(ReplayError::Diverged) => Err(Error::NotReplayable { branch }),
             None if self.made < self.choices.len() => Err(Error::NotReplayable { branch }),
             None => Ok(()),
         }
     }
 
-    /// Π of the probabilities of the branches taken.
+    /// The product of the probabilities of the choices.
     pub fn probability(&self) -> f64 {
         self.choices.iter().map(|choice| choice.probabilities[choice.taken]).product()
     }
 
-    /// Moves to the next branch: the last choice that has one left takes it, and all choices after
-    /// it are forgotten. False if there is none.
+    /// Moves to the next branch: the last choice with a further outcome takes it, and all later
+    /// choices are dropped. Returns false if there is none.
     pub fn advance(&mut self) -> bool {
         self.made = 0;
         while let Some(choice) = self.choices.last_mut() {

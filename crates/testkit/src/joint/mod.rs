@@ -1,4 +1,4 @@
-//! A joint distribution small enough to write down.
+//! A joint distribution given as a table.
 
 use conjoint_core::TokenId;
 
@@ -11,8 +11,8 @@ const MAX_CELLS: usize = 4096;
 
 /// A probability p(x) for each of the V^T sequences x of T tokens over V symbols.
 ///
-/// Its conditionals are what a perfect denoiser would answer. Symbols are 0..V and V itself is the
-/// mask: a sequence in which some positions hold V stands for the tokens revealed so far.
+/// Its conditionals are the rows of an exact denoiser. Symbols are 0..V, and V is the mask: a
+/// sequence with masked positions stands for the tokens revealed so far.
 ///
 /// ```
 /// use conjoint_testkit::TabularJoint;
@@ -32,8 +32,8 @@ pub struct TabularJoint {
 }
 
 impl TabularJoint {
-    /// The joint with p(x) ∝ weight, for sequences in ascending order, the last position varying
-    /// fastest [V^T].
+    /// The joint with p(x) ∝ weight \[V^T\]. Sequences are in ascending order; the last position
+    /// varies fastest.
     ///
     /// # Errors
     /// [`Error::TableSize`], [`Error::WeightCount`], [`Error::BadWeight`] or [`Error::WeightSum`].
@@ -63,20 +63,20 @@ impl TabularJoint {
         self.symbols
     }
 
-    /// The id that stands for an unknown token: V.
+    /// The mask id, V.
     pub fn mask(&self) -> TokenId {
         self.symbols as TokenId
     }
 
-    /// All T positions unknown.
+    /// A sequence with all T positions masked.
     pub fn masked(&self) -> Vec<TokenId> {
         vec![self.mask(); self.length]
     }
 
-    /// The V probabilities p(x_position = · | the tokens revealed), by summing the table.
+    /// The V probabilities p(x_position = · | revealed tokens), summed from the table.
     ///
-    /// Where the revealed tokens are impossible together there is no such law; the answer is then
-    /// uniform, as something has to be answered to a sampler that has gone astray.
+    /// If the revealed tokens have probability 0, the conditional law does not exist. The result is
+    /// then uniform, so a sampler that reached such tokens can continue.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Symbol`] or [`Error::Position`].
@@ -96,12 +96,12 @@ impl TabularJoint {
         self.conditional(&self.masked(), position)
     }
 
-    /// The whole table, sequences of probability 0 left out.
+    /// The whole table, without sequences of probability 0.
     pub fn law(&self) -> Law {
         self.compatible(&self.masked()).map(|(cell, p)| (self.tokens(cell), p)).collect()
     }
 
-    /// The law of the whole sequence given the tokens revealed.
+    /// The law of the whole sequence given the revealed tokens.
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Symbol`], or [`Error::Impossible`] if they have probability 0.
@@ -114,7 +114,7 @@ impl TabularJoint {
         Ok(self.compatible(tokens).map(|(cell, p)| (self.tokens(cell), p / total)).collect())
     }
 
-    /// The law Π p(x_i) of positions drawn on their own.
+    /// The law Π p(x_i) of independent draws at all positions.
     pub fn product_of_marginals(&self) -> Law {
         let marginals: Vec<Vec<f64>> =
             (0..self.length).map(|position| self.row(&self.masked(), position)).collect();
@@ -149,7 +149,7 @@ impl TabularJoint {
         }
     }
 
-    /// [`conditional`](Self::conditional), for tokens and a position that are known to be right.
+    /// [`conditional`](Self::conditional) for checked tokens and a checked position.
     fn row(&self, tokens: &[TokenId], position: usize) -> Vec<f64> {
         let mut sums = vec![0.0; self.symbols];
         for (cell, p) in self.compatible(tokens) {
@@ -162,7 +162,7 @@ impl TabularJoint {
         sums.into_iter().map(|sum| sum / total).collect()
     }
 
-    /// The cells with positive probability that agree with the tokens revealed.
+    /// The cells of positive probability that agree with the revealed tokens.
     fn compatible(&self, tokens: &[TokenId]) -> impl Iterator<Item = (usize, f64)> {
         let agrees = move |cell: usize| {
             tokens.iter().enumerate().all(|(position, &token)| {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_tables_are_refused() {
+    fn invalid_tables_are_rejected() {
         for (length, symbols) in [(0, 2), (2, 0), (13, 2), (5000, 1), (usize::MAX, 2)] {
             let error = TabularJoint::new(length, symbols, &[1.0]);
             assert!(matches!(error, Err(Error::TableSize { .. })), "{length} {symbols}");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_questions_are_refused() {
+    fn invalid_conditions_are_rejected() {
         let joint = TabularJoint::new(2, 2, &[1.0, 0.0, 0.0, 1.0]).unwrap();
         assert!(matches!(joint.conditional(&[0], 0), Err(Error::Length { .. })));
         assert!(matches!(joint.conditional(&[0, 3], 0), Err(Error::Symbol { token: 3, mask: 2 })));

@@ -6,11 +6,11 @@ use super::{TabularJoint, cells};
 use crate::Error;
 
 impl TabularJoint {
-    /// A joint drawn from the symmetric Dirichlet(α) law over all joints: near 0 a few sequences
-    /// hold all the probability, α = 1 is uniform over joints, and a large α is near independence.
+    /// A joint drawn from the symmetric Dirichlet(α) law over all joints.
     ///
-    /// Made of independent Gamma(α, 1) weights; the same seed gives the same joint, but for
-    /// rounding.
+    /// With α near 0 a few sequences have nearly all probability. α = 1 is uniform over joints. With a
+    /// large α positions are nearly independent. The weights are independent Gamma(α, 1) variables.
+    /// The same seed gives the same joint, up to rounding.
     ///
     /// # Errors
     /// [`Error::TableSize`], [`Error::Parameter`] unless α is finite and above 0, and
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_concentrations_are_refused() {
+    fn invalid_concentrations_are_rejected() {
         for alpha in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(TabularJoint::random(2, 2, alpha, 0).is_err(), "{alpha}");
         }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     /// A component of Dirichlet(α) over n cells has mean 1/n and variance (n − 1) / (n² (nα + 1));
-    /// over 4000 joints both come out within five standard errors.
+    /// over 4000 joints both are within five standard errors.
     #[test]
     fn moments_are_those_of_the_dirichlet_law() {
         let alpha = 0.5;
