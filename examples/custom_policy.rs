@@ -1,12 +1,11 @@
-//! A scheduling policy of one's own with the learned joint sampler: a struct with one method says where, and the sampler
-//! layer draws the tokens.
+//! A custom policy: one method selects the positions of a step. It works with every unmasker that takes a policy.
 //!
 //!     cargo run --release --example custom_policy
 //!
-//! Both lines take the same forwards. The second costs sampler passes, and its words fit together more often.
+//! TODO
 use conjoint::prelude::*;
 
-/// Selects every `gap`-th masked position: neighbours depend on each other most.
+/// Selects every `gap`-th masked position: adjacent positions depend on each other most.
 #[derive(Clone)]
 struct Spread {
     gap: usize,
@@ -23,19 +22,21 @@ impl Policy for Spread {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
-    let (sampler, tokenizer) = (model.sampler_layer()?, Tokenizer::open("models/tiny")?);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
+    let tokenizer = Tokenizer::open(folder)?;
+    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let layer = model.sampler_layer()?;
     let prompt = tokenizer.encode("<story>the old")?;
     let generator = Generator::new(model).policy(Spread { gap: 4 }).seed(7);
     let independent = generator.clone().unmasker(Marginal::default());
-    let joint = generator.unmasker(LearnedJoint::new(sampler));
+    let joint = generator.unmasker(LearnedJoint::new(layer));
     for (name, generator) in [("independent", independent), ("joint", joint)] {
-        let out = generator.generate(&prompt, 48 - prompt.len())?;
-        let (forwards, passes) = (out.denoiser_calls, out.sampler_calls);
-        let text = tokenizer.decode(&out.tokens)?;
-        println!("{name}, {forwards} forwards, {passes} sampler passes: {text}");
+        let output = generator.generate(&prompt, 48 - prompt.len())?;
+        let (forwards, passes) = (output.denoiser_calls, output.sampler_calls);
+        println!("{name}: {forwards} forwards, {passes} sampler passes");
+        println!("    {}", tokenizer.decode(&output.tokens)?.replace("<eos>", ""));
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
-//! Filling holes: whatever is not masked is given, left and right, and stays.
+//! Infilling: generates the masked positions between given tokens, which stay as they are.
 //!
 //!     cargo run --release --example infilling
+//!
+//! TODO
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
@@ -8,9 +10,9 @@ fn main() -> anyhow::Result<()> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
     let tokenizer = Tokenizer::open(folder)?;
     let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
-    let sampler = model.sampler_layer()?;
+    let layer = model.sampler_layer()?;
     let generator = Generator::new(model)
-        .unmasker(LearnedJoint::new(sampler))
+        .unmasker(LearnedJoint::new(layer))
         .schedule(TokensPerStep::new(2)?)
         .seed(1);
 
