@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release --example check_strategy
 //!
-//! What to see: `Pairs` passes the suite with and without a sampler layer, so neither is broken. The law of the first is
-//! wrong all the same, since it draws two dependent tokens independently. The third line is a violation.
+//! What to see: `Pairs` passes the suite with and without a sampler layer, so neither is broken. Without the layer it is
+//! biased by 0.321, since it draws two dependent tokens independently; with an exact layer by 0. The third strategy is
+//! broken, and the violation says how.
 use std::sync::Arc;
 
 use conjoint::prelude::*;

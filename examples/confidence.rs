@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release --example confidence
 //!
-//! TODO
+//! What to see: 18 forwards for 38 tokens, and here a correct sum. Keeping confident tokens favours likely texts, so the
+//! samples vary less than the model's distribution.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {

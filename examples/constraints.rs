@@ -2,7 +2,9 @@
 //!
 //!     cargo run --release --example constraints
 //!
-//! TODO
+//! What to see: every text obeys its rule, but words suffer. A filter cuts one row at a time, so it does not sample the model
+//! given the rule: the letters drawn before the `q` do not know that it comes (`qrog`), and `egg` becomes `agg`.
+//! See the law of `Constrain`.
 use conjoint::filter::{Constrain, MinLength};
 use conjoint::prelude::*;
 

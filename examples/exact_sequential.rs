@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release --example exact_sequential
 //!
-//! TODO
+//! What to see: as many forwards as tokens, so this is the slowest strategy. The sort is wrong, which shows the model's own
+//! errors: `models/tiny` sorts badly, and an exact sample repeats its mistakes.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {

@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release --example infilling
 //!
-//! TODO
+//! What to see: the given words stay, and the two holes agree: the noun is the same and the sum is right. A hole has a fixed
+//! length.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
@@ -20,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     let mut tokens = tokenizer.encode("<math>tom has 7 ")?;
     tokens.extend([mask; 4]);
     tokens.extend(tokenizer.encode(" and buys 5. ")?);
-    tokens.extend([mask; 11]);
+    tokens.extend([mask; 12]);
     tokens.resize(48, eos.unwrap_or(mask));
     let canvas = Canvas::infill(tokens, mask)?;
     for output in generator.run(vec![canvas; 3], &mut ())? {

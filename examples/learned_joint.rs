@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release --example learned_joint
 //!
-//! TODO
+//! What to see: 10 forwards for 37 tokens, and 27 cheap sampler passes. The code is well-formed, but the assertion is wrong:
+//! the small model often errs in arithmetic.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {

@@ -3,7 +3,8 @@
 //!
 //!     cargo run --release --example quickstart ["<story>the old"]
 //!
-//! TODO
+//! What to see: exact sampling takes 40 forwards and writes the best texts. Independent draws take 10 forwards and break
+//! words. The learned joint sampler takes about as many forwards, and a few sampler passes, and repairs most words.
 use std::sync::Arc;
 use std::time::Instant;
 
