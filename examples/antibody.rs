@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example antibody -- MODEL_DIR
 //!
-//! The model is an exported AntiBERTy; `models/README.md` says how to make one. Without a sampler layer in the folder, the
-//! example draws one residue per forward.
+//! The model is an exported AntiBERTy; `models/README.md` says how to make one. Without a sampler layer in
+//! the folder, the example draws one residue per forward.
 //!
 //! What to see: five designs of 11 residues and their cost. The layer's designs take 3 forwards instead of 11.
 use anyhow::Context;

@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release --example batch_settings
 //!
-//! What to see: the sequences take 40, 39 and 10 forwards, and the batch takes 40, not their sum: they share forwards.
+//! What to see: the sequences take 40, 39 and 10 forwards, and the batch takes 40, not their sum: they share
+//! forwards.
 use std::sync::Arc;
 
 use conjoint::prelude::*;

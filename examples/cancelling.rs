@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release --example cancelling
 //!
-//! What to see: a cancelled sequence keeps the tokens revealed so far (`░` is a masked position), and its finish reason says
-//! why it ended. The other sequence of the first run is complete. How far the last two runs get depends on the machine.
+//! What to see: a cancelled sequence keeps the tokens revealed so far (`░` is a masked position), and its
+//! finish reason says why it ended. The other sequence of the first run is complete. How far the last two
+//! runs get depends on the machine.
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release --example check_model
 //!
-//! What to see: the model and the layer pass their suites. The same model with a common bug fails: it scales logits by the
-//! longest sequence of the batch. The violation names the row that changed when its sequence was alone in the batch.
+//! What to see: the model and the layer pass their suites. The same model with a common bug fails: it scales
+//! logits by the longest sequence of the batch. The violation names the row that changed when its sequence
+//! was alone in the batch.
 use conjoint::ndarray::Array2;
 use conjoint::prelude::*;
 use conjoint_testkit::conformance;

@@ -2,16 +2,16 @@
 //!
 //!     cargo run --release --example check_strategy
 //!
-//! What to see: `Pairs` passes the suite with and without a sampler layer, so neither is broken. Without the layer it is
-//! biased by 0.321, since it draws two dependent tokens independently; with an exact layer by 0. The third strategy is
-//! broken, and the violation says how.
+//! What to see: `Pairs` passes the suite with and without a sampler layer, so neither is broken. Without the
+//! layer it is biased by 0.321, since it draws two dependent tokens independently; with an exact layer by 0.
+//! The third strategy is broken, and the violation says how.
 use std::sync::Arc;
 
 use conjoint::prelude::*;
 use conjoint_testkit::{ExactRefiner, TabularDenoiser, TabularJoint, conformance, exact_law};
 
-/// Reveals the two positions of lowest entropy in each step. With a sampler layer, a sampler pass conditions the second
-/// token on the first.
+/// Reveals the two positions of lowest entropy in each step. With a sampler layer, a sampler pass conditions
+/// the second token on the first.
 #[derive(Clone)]
 struct Pairs {
     layer: Option<Arc<dyn SamplerLayer>>,

@@ -1,11 +1,14 @@
-//! Compares a custom policy with the built-in strategies: it is registered under a name, then measured like the others.
+//! Compares a custom policy with the built-in strategies: it is registered under a name, then measured like
+//! the others.
 //!
 //!     cargo run --release -p conjoint-lab --example compare_own [runs/compare-own]
 //!
-//! What to see: at the same bound, `joint+low-entropy` has more texts right than `marginal+low-entropy` (0.69 against 0.42),
-//! since the positions selected together depend on each other. `exact` has 0.70 right, at twice the cost (forwards per token).
+//! What to see: at the same bound, `joint+low-entropy` has more texts right than `marginal+low-entropy` (0.69
+//! against 0.42), since the positions selected together depend on each other. `exact` has 0.70 right, at
+//! twice the cost (forwards per token).
 //!
-//! The folder keeps the results: a second run prints them at once. After a change of the policy, choose another folder.
+//! The folder keeps the results: a second run prints them at once. After a change of the policy, choose
+//! another folder.
 use conjoint::Error;
 use conjoint::prelude::*;
 use conjoint_lab::Model;

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example confidence
 //!
-//! What to see: 18 forwards for 38 tokens, and here a correct sum. Keeping confident tokens favours likely texts, so the
-//! samples vary less than the model's distribution.
+//! What to see: 18 forwards for 39 tokens, and here a correct sum. Keeping confident tokens favours likely
+//! texts, so samples vary less than the model's distribution does.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {

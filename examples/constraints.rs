@@ -2,9 +2,9 @@
 //!
 //!     cargo run --release --example constraints
 //!
-//! What to see: every text obeys its rule, but words suffer. A filter cuts one row at a time, so it does not sample the model
-//! given the rule: the letters drawn before the `q` do not know that it comes (`qrog`), and `egg` becomes `agg`.
-//! See the law of `Constrain`.
+//! What to see: every text obeys its rule. Without `e` words break (`agg` for `egg`), which is the weakness of
+//! filters: they cut one row at a time, and tokens drawn before do not take the rule into account. The law of
+//! `Constrain` says when the result is exact. The first letter is such a case: its position is revealed first.
 use conjoint::filter::{Constrain, MinLength};
 use conjoint::prelude::*;
 
@@ -16,11 +16,11 @@ fn main() -> anyhow::Result<()> {
     let eos = generator.vocabulary().eos_ids().to_vec();
     let prompt = tokenizer.encode("<story>the ")?;
 
-    // The first generated character is a `q`. Positions count from the start, the prompt included.
-    let first = Constrain::new([(prompt.len(), tokenizer.encode("q")?)])?;
+    // The first generated character is a `c`. Positions count from the start, the prompt included.
+    let first = Constrain::new([(prompt.len(), tokenizer.encode("c")?)])?;
     let variants = [
         ("free", generator.clone()),
-        ("begins with q", generator.clone().filter(first)),
+        ("begins with c", generator.clone().filter(first)),
         ("no e", generator.clone().filter(Ban::new(tokenizer.encode("e")?))),
         ("at least 36 tokens", generator.filter(MinLength::new(36, eos))),
     ];

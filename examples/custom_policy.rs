@@ -1,9 +1,11 @@
-//! A custom policy: one method selects the positions of a step. It works with every unmasker that takes a policy.
+//! A custom policy: one method selects the positions of a step. It works with every unmasker that takes a
+//! policy.
 //!
 //!     cargo run --release --example custom_policy
 //!
-//! What to see: both unmaskers take about 20 forwards for 40 tokens. Independent draws break words, since the positions
-//! selected together depend on each other. The sampler layer takes 18 passes more and repairs most words.
+//! What to see: both unmaskers take about 20 forwards for 40 tokens. Independent draws break words, since the
+//! positions selected together depend on each other. The sampler layer takes 18 passes more and repairs most
+//! words.
 use conjoint::prelude::*;
 
 /// Selects the position of lowest entropy, and all others whose entropy is at most `bound` nats.

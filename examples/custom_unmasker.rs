@@ -2,9 +2,10 @@
 //!
 //!     cargo run --release --example custom_unmasker
 //!
-//! This one reveals the best position, and every other one whose entropy is below a bound. It chooses positions itself and
-//! declares so by `Control::Alone`: an order or a schedule set on the generator is then an error. A rule about positions
-//! alone, such as this one, can be a `Policy` instead, which works with any unmasker: see `custom_policy.rs`.
+//! This one reveals the best position, and every other one whose entropy is below a bound. It chooses
+//! positions itself and declares so by `Control::Alone`: an order or a schedule set on the generator is then
+//! an error. A rule about positions alone, such as this one, can be a `Policy` instead, which works with any
+//! unmasker: see `custom_policy.rs`.
 //!
 //! What to see: 38 forwards for 47 tokens. A higher bound takes fewer forwards and makes more errors.
 use conjoint::prelude::*;

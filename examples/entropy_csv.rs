@@ -1,9 +1,11 @@
-//! Records how certain the model is in each step, as CSV for a plot: an `Observer` that reads the rows of a step.
+//! Records how certain the model is in each step, as CSV for a plot: an `Observer` that reads the rows of a
+//! step.
 //!
 //!     cargo run --release --example entropy_csv > entropy.csv
 //!
-//! What to see: one line a forward, entropies in nats over the masked positions. The mean falls slowly from 2.2, and only the
-//! last steps reach 0. The minimum, which is revealed next, is near 0 within a word and high where a new word begins.
+//! What to see: one line a forward, entropies in nats over the masked positions. The mean falls slowly from
+//! 2.2, and only the last steps reach 0. The minimum, which is revealed next, is near 0 within a word and
+//! high where a new word begins.
 use conjoint::prelude::*;
 
 /// Prints the entropies of the masked positions after every forward.

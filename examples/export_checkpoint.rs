@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p conjoint --features export --example export_checkpoint [CHECKPOINT [SAMPLER]]
 //!
-//! What to see: the files of the export, and token ids. The default checkpoint is a test fixture with random weights, so
-//! the ids mean nothing.
+//! What to see: the files of the export, and token ids. The default checkpoint is a test fixture with random
+//! weights, so the ids mean nothing.
 use std::path::PathBuf;
 
 use conjoint::export::{ExportOptions, export};

@@ -2,9 +2,9 @@
 //!
 //!     cargo run --release --example guidance
 //!
-//! What to see: guidance doubles the forwards of a sequence. Here it also shows its weakness: texts become more alike as the
-//! scale grows, and at 4 all four are the same broken one. `models/tiny` is small, so its predictions without the prompt are
-//! of little use.
+//! What to see: guidance doubles the forwards of a sequence. Here it also shows its weakness: texts become
+//! more alike as the scale grows, and at 4 all four are the same broken one. `models/tiny` is small, so its
+//! predictions without the prompt are of little use.
 use std::sync::Arc;
 
 use conjoint::guidance::ClassifierFree;

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example infilling
 //!
-//! What to see: the given words stay, and the two holes agree: the noun is the same and the sum is right. A hole has a fixed
-//! length.
+//! What to see: the given words stay, and the two holes agree: the noun is the same and the sum is right. A
+//! hole has a fixed length.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {

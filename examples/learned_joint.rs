@@ -1,9 +1,10 @@
-//! The learned joint sampler (arXiv 2509.22738): four tokens per step, from one full forward and three sampler passes.
+//! The learned joint sampler (arXiv 2509.22738): four tokens per step, from one full forward and three
+//! sampler passes.
 //!
 //!     cargo run --release --example learned_joint
 //!
-//! What to see: 10 forwards for 37 tokens, and 27 cheap sampler passes. The code is well-formed, but the assertion is wrong:
-//! the small model often errs in arithmetic.
+//! What to see: 10 forwards for 37 tokens, and 27 cheap sampler passes. The code is well-formed, but the
+//! assertion is wrong: the small model often errs in arithmetic.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example marginal
 //!
-//! What to see: 12 forwards for 41 tokens, and a list that is not a sort of the input: its names are mixed up, since the
-//! tokens of one step do not know of each other. See `learned_joint.rs` for the remedy.
+//! What to see: 12 forwards for 41 tokens, and a list that is not a sort of the input: its names are mixed
+//! up, since the tokens of one step are drawn independently. `learned_joint.rs` shows the remedy.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {

@@ -2,11 +2,11 @@
 //!
 //!     cargo run --release --example own_model
 //!
-//! In this toy, a state runs through the tokens from left to right. A row depends on the state at its position and on the
-//! next token. A session recomputes states from the leftmost change only.
+//! In this toy, a state runs through the tokens from left to right. A row depends on the state at its
+//! position and on the next token. A session recomputes states from the leftmost change only.
 //!
-//! What to see: the tokens are the same, and the session computes 165 states instead of 256 from left to right. It saves
-//! less (189) where the four changes of a step are spread over the sequence.
+//! What to see: the tokens are the same, and the session computes 165 states instead of 256 from left to
+//! right. It saves less (189) where the four changes of a step are spread over the sequence.
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

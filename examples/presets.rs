@@ -2,9 +2,10 @@
 //!
 //!     cargo run --release --example presets
 //!
-//! What to see: the cost of each preset. The published loops run at temperature 0 and reveal one token per forward, or all
-//! above a threshold (`fast_dllm`); with half the steps, LLaDA's loop breaks words. The presets of the sampler layer draw at
-//! temperature 1. `fast` takes 4 forwards for 39 tokens and 31 sampler passes, which are cheaper.
+//! What to see: the cost of each preset. The published loops run at temperature 0 and reveal one token per
+//! forward, or all above a threshold (`fast_dllm`); with half the steps, LLaDA's loop breaks words. The
+//! presets of the sampler layer draw at temperature 1. `fast` takes 4 forwards for 39 tokens and 31 sampler
+//! passes, which are cheaper.
 use std::sync::Arc;
 
 use conjoint::prelude::*;

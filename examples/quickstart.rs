@@ -1,10 +1,11 @@
-//! One prompt, unmasked in three ways: one token per forward, four independent tokens per forward, and several tokens per
-//! forward with the learned joint sampler.
+//! One prompt, unmasked in three ways: one token per forward, four independent tokens per forward, and
+//! several tokens per forward with the learned joint sampler.
 //!
 //!     cargo run --release --example quickstart ["<story>the old"]
 //!
-//! What to see: exact sampling takes 40 forwards and writes the best texts. Independent draws take 10 forwards and break
-//! words. The learned joint sampler takes about as many forwards, and a few sampler passes, and repairs most words.
+//! What to see: exact sampling takes 40 forwards and writes the best texts. Independent draws take 10
+//! forwards and break words. The learned joint sampler takes about as many forwards, and a few sampler
+//! passes, and repairs most words.
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -1,9 +1,11 @@
-//! Remasking: WINO reveals many tokens at once, then masks those again that have become improbable in their context.
+//! Remasking: WINO reveals many tokens at once, then masks those again that have become improbable in their
+//! context.
 //!
 //!     cargo run --release --example revocable
 //!
-//! What to see: the weakness of this strategy. One text of 47 tokens costs 195 forwards, since WINO computes every revealed
-//! token again with its position masked, one forward for each. 69 tokens were revealed, and 22 masked again.
+//! What to see: the weakness of this strategy. One text of 47 tokens costs 195 forwards, since WINO computes
+//! every revealed token again with its position masked, one forward for each. 69 tokens were revealed, and 22
+//! masked again.
 use conjoint::prelude::*;
 
 /// Counts the tokens revealed and masked again.

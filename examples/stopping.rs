@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release --example stopping
 //!
-//! What to see: the same text, and 37, 26, 11 and 17 forwards. Positions after the end are filled, not computed. With the
-//! default order (lowest entropy first) the saving is smaller, since tokens before the end are still masked when it appears.
+//! What to see: the same text, and 37, 26, 11 and 17 forwards. Positions after the end are filled, not
+//! computed. With the default order (lowest entropy first) the saving is smaller, since tokens before the end
+//! are still masked when it appears.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {

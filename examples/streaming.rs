@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example streaming ["<story>the old"]
 //!
-//! What to see: in a terminal, one line that fills up; elsewhere, one line a step. 40 forwards, one token each. Ctrl-C ends the
-//! run, keeps the text so far, and makes the finish reason `Cancelled`.
+//! What to see: in a terminal, one line that fills up; elsewhere, one line a step. 40 forwards, one token
+//! each. Ctrl-C ends the run, keeps the text so far, and makes the finish reason `Cancelled`.
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example threads
 //!
-//! What to see: the texts are those of one thread (an assertion checks it). ONNX Runtime already uses several cores for one
-//! forward, so threads save little time on a small machine; a batch saves more.
+//! What to see: the texts are those of one thread (an assertion checks it). ONNX Runtime already uses several
+//! cores for one forward, so threads save little time on a small machine; a batch saves more.
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;

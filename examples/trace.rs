@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --example trace [trace.html]
 //!
-//! What to see: the path of the page. Open it in a browser; it loads nothing from the network. Each frame is one call: a
-//! forward or a sampler pass, the tokens it revealed, and their probabilities.
+//! What to see: the path of the page. Open it in a browser; it loads nothing from the network. Each frame is
+//! one call: a forward or a sampler pass, the tokens it revealed, and their probabilities.
 use std::path::PathBuf;
 
 use conjoint::prelude::*;

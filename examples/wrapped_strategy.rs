@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release --example wrapped_strategy
 //!
-//! What to see: WINO reveals 2 to 10 tokens in each of its first 8 steps, and one in most of the others. The sum is 54 for 40
-//! positions, since WINO masks tokens again. The wrapper changes nothing: the outputs are equal (an assertion checks it).
+//! What to see: WINO reveals 2 to 10 tokens in each of its first 8 steps, and one in most of the others. The
+//! sum is 54 for 40 positions, since WINO masks tokens again. The wrapper changes nothing: the outputs are
+//! equal (an assertion checks it).
 use std::sync::{Arc, Mutex};
 
 use conjoint::prelude::*;

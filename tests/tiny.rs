@@ -1,5 +1,5 @@
-//! The shipped model `models/tiny` through the public API: every strategy fills every prompt, and one token per step makes
-//! the learned joint sampler exact.
+//! The shipped model `models/tiny` through the public API: every strategy fills every prompt, and one token
+//! per step makes the learned joint sampler exact.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use conjoint::ndarray::{Array2, ArrayViewMut1};
 use conjoint::prelude::*;
 
-/// A toy model with a cache. Every token has an embedding, and a row is the sum of all embeddings, weighted by distance.
+/// A toy model with a cache. Every token has an embedding, and a row is the sum of all embeddings, weighted
+/// by distance.
 ///
-/// A session caches the embeddings of a sequence, and computes only those of positions that have changed. Rows are the
-/// same with and without a session.
+/// A session caches the embeddings of a sequence, and computes only those of positions that have changed.
+/// Rows are the same with and without a session.
 pub struct CachedModel {
     vocabulary: Vocabulary,
     has_sessions: bool,

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use conjoint::prelude::*;
 
-/// Approximate joint sampling (arXiv 2509.22738): runs a sampler pass before every token of a step but the first.
+/// Approximate joint sampling (arXiv 2509.22738): runs a sampler pass before every token of a step but the
+/// first.
 #[derive(Clone)]
 pub struct Joint {
     layer: Arc<dyn SamplerLayer>,

@@ -8,8 +8,8 @@ use crate::Drafts;
 
 /// KLASS (arXiv 2511.05664): reveals every position that is confident and stable.
 ///
-/// Confident: the confidence is above τ. Stable: KL(pₜ ‖ pₜ₋₁) was below ε in each of the last n steps. If no position is
-/// both, the most confident positions are revealed, as many as a schedule says.
+/// Confident: the confidence is above τ. Stable: KL(pₜ ‖ pₜ₋₁) was below ε in each of the last n steps. If no
+/// position is both, the most confident positions are revealed, as many as a schedule says.
 #[derive(Clone)]
 pub struct KlassRule {
     tau: f64,

@@ -1,7 +1,7 @@
 //! Parts of a sampler, written outside the workspace with public items of `conjoint` only.
 //!
-//! KLASS, WINO and the learned joint sampler are also built in. This crate implements them again from their papers and the
-//! documentation. Its tests compare both implementations token for token.
+//! KLASS, WINO and the learned joint sampler are also built in. This crate implements them again from their
+//! papers and the documentation. Its tests compare both implementations token for token.
 
 mod cached_model;
 mod drafts;

@@ -33,10 +33,11 @@ impl Schedule for WideIn {
     }
 }
 
-/// WINO's narrow-out (arXiv 2507.18578): masks a token again if its probability with its position masked is below τ₂.
+/// WINO's narrow-out (arXiv 2507.18578): masks a token again if its probability with its position masked is
+/// below τ₂.
 ///
-/// A step masks fewer tokens than the step before revealed, the least probable first. A step that reveals one position
-/// masks none.
+/// A step masks fewer tokens than the step before revealed, the least probable first. A step that reveals one
+/// position masks none.
 #[derive(Clone, Default)]
 pub struct NarrowOut {
     keep: f64,

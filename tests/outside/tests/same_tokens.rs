@@ -1,4 +1,5 @@
-//! The implementations of KLASS, WINO and the learned joint sampler in this crate draw the same tokens as the built-in ones.
+//! The implementations of KLASS, WINO and the learned joint sampler in this crate draw the same tokens as the
+//! built-in ones.
 
 mod common;
 
@@ -14,8 +15,8 @@ use conjoint_testkit::{ExactRefiner, NoisyRefiner};
 
 const SEEDS: u64 = 20;
 
-/// Compares the outputs of both for all seeds: with categorical and argmax draws, and in blocks of four. Returns the number
-/// of tokens and of denoising steps over all runs.
+/// Compares the outputs of both for all seeds: with categorical and argmax draws, and in blocks of four.
+/// Returns the number of tokens and of denoising steps over all runs.
 fn assert_same(
     name: &str,
     own: impl Fn(Generator) -> Generator,

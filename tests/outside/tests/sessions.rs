@@ -35,8 +35,8 @@ fn run(
     (generator.run(canvases(), &mut ()).unwrap(), counts)
 }
 
-/// Runs a strategy with and without sessions and compares the outputs. Returns the share of embeddings that are still
-/// computed with sessions.
+/// Runs a strategy with and without sessions and compares the outputs. Returns the share of embeddings that
+/// are still computed with sessions.
 fn computed_share(name: &str, set: impl Fn(Generator) -> Generator) -> f64 {
     let (expected, all) = run(model().without_sessions(), 16, &set);
     let mut most = 0;
@@ -69,7 +69,8 @@ fn sessions_save_work_and_keep_the_tokens() {
     assert!(computed_share("KLASS", |g| g.unmasker(settled())) < 0.3);
 }
 
-/// A remasked position counts as changed. The canvases of WINO's queries have no sequence id and leave the cache alone.
+/// A remasked position counts as changed. The canvases of WINO's queries have no sequence id and leave the
+/// cache alone.
 #[test]
 fn remasking_strategies_keep_the_tokens() {
     let wino = || wino(0.2, 0.6);
