@@ -1,6 +1,9 @@
-//! LLaDA's way: draw everywhere, keep the most confident tokens, block by block.
+//! LLaDA's sampler: drafts a token at every masked position and keeps the most confident ones, block by block.
 //!
 //!     cargo run --release --example confidence
+//!
+//! What to see: 18 forwards for 39 tokens, and here a correct sum. Keeping confident tokens favours likely
+//! texts, so samples vary less than the model's distribution does.
 use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
@@ -10,7 +13,7 @@ fn main() -> anyhow::Result<()> {
     let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
     let generator = Generator::new(model)
         .unmasker(Confidence::new(Score::Raw))
-        .schedule(LladaEven::new(18)?)
+        .schedule(LladaEven::new(18)?) // 18 steps over 3 blocks
         .block_length(13)?
         .filter(Temperature::new(0.7)?)
         .seed(1);
@@ -18,6 +21,6 @@ fn main() -> anyhow::Result<()> {
     let prompt = tokenizer.encode("<math>tom has ")?;
     let output = generator.generate(&prompt, 48 - prompt.len())?;
     println!("{}", tokenizer.decode(&output.tokens)?.replace("<eos>", ""));
-    println!("{} forwards, {} sampler passes", output.denoiser_calls, output.sampler_calls);
+    println!("{} forwards for {} tokens", output.denoiser_calls, output.generated.len());
     Ok(())
 }

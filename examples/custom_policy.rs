@@ -1,41 +1,51 @@
-//! A scheduling policy of one's own with the learned joint sampler: a struct with one method says where, and the sampler
-//! layer draws the tokens.
+//! A custom policy: one method selects the positions of a step. It works with every unmasker that takes a
+//! policy.
 //!
 //!     cargo run --release --example custom_policy
 //!
-//! Both lines take the same forwards. The second costs sampler passes, and its words fit together more often.
+//! What to see: both unmaskers take about 20 forwards for 40 tokens. Independent draws break words, since the
+//! positions selected together depend on each other. The sampler layer takes 18 passes more and repairs most
+//! words.
 use conjoint::prelude::*;
 
-/// Selects every `gap`-th masked position: neighbours depend on each other most.
+/// Selects the position of lowest entropy, and all others whose entropy is at most `bound` nats.
 #[derive(Clone)]
-struct Spread {
-    gap: usize,
+struct LowEntropy {
+    bound: f64,
 }
 
-impl Policy for Spread {
+impl Policy for LowEntropy {
     fn select(
         &mut self,
         rows: &mut Observation<'_>,
         selection: &mut Selection,
     ) -> Result<(), Error> {
-        selection.all_of(rows.rows().step_by(self.gap));
+        Entropy.rank(rows, &mut selection.ranked)?;
+        let is_low = |row: &&Row| rows.row(**row).stats.entropy <= self.bound;
+        let count = selection.ranked.iter().take_while(is_low).count().max(1);
+        selection.ranked.truncate(count);
+        selection.count = count;
         Ok(())
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
-    let (sampler, tokenizer) = (model.sampler_layer()?, Tokenizer::open("models/tiny")?);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
+    let tokenizer = Tokenizer::open(folder)?;
+    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let layer = model.sampler_layer()?;
     let prompt = tokenizer.encode("<story>the old")?;
-    let generator = Generator::new(model).policy(Spread { gap: 4 }).seed(7);
+    let generator = Generator::new(model).policy(LowEntropy { bound: 1.0 }).seed(7);
     let independent = generator.clone().unmasker(Marginal::default());
-    let joint = generator.unmasker(LearnedJoint::new(sampler));
+    let joint = generator.unmasker(LearnedJoint::new(layer));
     for (name, generator) in [("independent", independent), ("joint", joint)] {
-        let out = generator.generate(&prompt, 48 - prompt.len())?;
-        let (forwards, passes) = (out.denoiser_calls, out.sampler_calls);
-        let text = tokenizer.decode(&out.tokens)?;
-        println!("{name}, {forwards} forwards, {passes} sampler passes: {text}");
+        let outputs = generator.generate_batch(&[&prompt; 4], 48 - prompt.len())?;
+        let (forwards, passes) = (outputs[0].denoiser_calls, outputs[0].sampler_calls);
+        println!("{name}: {forwards} forwards, {passes} sampler passes");
+        for output in &outputs {
+            println!("    {}", tokenizer.decode(&output.tokens)?.replace("<eos>", ""));
+        }
     }
     Ok(())
 }

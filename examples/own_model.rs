@@ -1,11 +1,12 @@
-//! A model of one's own that remembers: what it has computed of a sequence it keeps from one forward to the next.
-//!
-//! A toy: a state runs through the tokens from left to right, and a row comes from the state before its position and
-//! the tokens around it. So a change at a position leaves all states up to it as they were. Look at the numbers: the
-//! session reads on from the leftmost change, which saves a third from left to right, and less where the four changes of a
-//! step are spread over the sequence. The tokens are the same.
+//! A custom model with a cache: a `Session` keeps what was computed of a sequence from one forward to the next.
 //!
 //!     cargo run --release --example own_model
+//!
+//! In this toy, a state runs through the tokens from left to right. A row depends on the state at its
+//! position and on the next token. A session recomputes states from the leftmost change only.
+//!
+//! What to see: the tokens are the same, and the session computes 165 states instead of 256 from left to
+//! right. It saves less (189) where the four changes of a step are spread over the sequence.
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,48 +16,47 @@ use conjoint::prelude::*;
 
 struct Toy {
     vocabulary: Vocabulary,
-    remembers: bool,
+    has_session: bool,
     /// How many states were computed.
     computed: AtomicUsize,
 }
 
-/// Scrambles a number: this toy's only weights.
-fn mix(x: u64) -> u64 {
+/// Hashes a number: the only weights of this toy.
+fn hash(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
 
-/// The states of each sequence: one before each position, from the token before it.
-type Kept = HashMap<SequenceId, Vec<u64>>;
+/// The states of each sequence: one for each position, from the tokens before it.
+type Cache = HashMap<SequenceId, Vec<u64>>;
 
 impl Toy {
-    /// Answers a request with the states there are, and keeps those it had to compute.
-    fn answer(&self, kept: &mut Kept, request: &Request<'_>) -> Result<Answer, Error> {
+    /// Computes the requested rows. Reads cached states and updates them.
+    fn compute(&self, cache: &mut Cache, request: &Request<'_>) -> Result<Answer, Error> {
         let mut logits = Array2::zeros((request.rows.len(), self.vocabulary.size()));
-        for (sequence, shown) in request.batch.iter().enumerate() {
-            let tokens = shown.canvas.tokens();
-            let mut states = shown.id.and_then(|id| kept.remove(&id)).unwrap_or_default();
-            match shown.changed {
+        for (sequence, input) in request.batch.iter().enumerate() {
+            let tokens = input.canvas.tokens();
+            let mut states = input.id.and_then(|id| cache.remove(&id)).unwrap_or_default();
+            match input.changed {
                 Changed::All => states.clear(),
                 Changed::Positions(p) => states.truncate(p.first().map_or(tokens.len(), |p| p + 1)),
             }
             for position in states.len()..tokens.len() {
-                let before = position.checked_sub(1).map(|i| states[i] ^ u64::from(tokens[i] + 1));
-                states.push(mix(before.unwrap_or(1)));
+                let left = position.checked_sub(1).map(|i| states[i] ^ u64::from(tokens[i] + 1));
+                states.push(hash(left.unwrap_or(1)));
                 self.computed.fetch_add(1, Ordering::Relaxed);
             }
             for (id, mut row) in request.rows.iter().zip(logits.rows_mut()) {
-                let nearby = id.position.saturating_sub(2)..(id.position + 3).min(tokens.len());
                 if id.sequence == sequence {
-                    let bag: u64 = tokens[nearby].iter().map(|&token| u64::from(token)).sum();
+                    let right = tokens.get(id.position + 1).map_or(0, |&token| u64::from(token));
                     for (token, logit) in row.iter_mut().enumerate() {
-                        let hash = mix(states[id.position] ^ mix(bag << 32 | token as u64));
-                        *logit = 4.0 * (hash >> 40) as f32 / (1 << 24) as f32;
+                        let bits = hash(states[id.position] ^ hash(right << 32 | token as u64));
+                        *logit = 4.0 * (bits >> 40) as f32 / (1 << 24) as f32;
                     }
                 }
             }
-            kept.extend(shown.id.map(|id| (id, states)));
+            cache.extend(input.id.map(|id| (id, states)));
         }
         Ok(Answer::new(DenseRows::from_logits(logits), State::new(())))
     }
@@ -68,49 +68,49 @@ impl Denoiser for Toy {
     }
 
     fn forward(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        self.answer(&mut Kept::new(), request)
+        self.compute(&mut Cache::new(), request)
     }
 
     fn open_session(self: Arc<Self>) -> Result<Option<Box<dyn Session>>, Error> {
-        let memory = || Box::new(Memory { model: self.clone(), kept: Kept::new() });
-        Ok(self.remembers.then(|| memory() as _))
+        let open = || Box::new(ToySession { model: self.clone(), cache: Cache::new() });
+        Ok(self.has_session.then(|| open() as _))
     }
 }
 
-/// What is kept during one run.
-struct Memory {
+/// The cache of one run.
+struct ToySession {
     model: Arc<Toy>,
-    kept: Kept,
+    cache: Cache,
 }
 
-impl Session for Memory {
+impl Session for ToySession {
     fn forward(&mut self, request: &Request<'_>) -> Result<Answer, Error> {
-        self.model.answer(&mut self.kept, request)
+        self.model.compute(&mut self.cache, request)
     }
 
     fn end(&mut self, sequence: SequenceId) {
-        self.kept.remove(&sequence);
+        self.cache.remove(&sequence);
     }
 }
 
-/// Generates 32 tokens, four a step, without and with a session.
-fn compare(name: &str, order: impl Order + Copy + 'static) -> Result<(), Error> {
-    let outcomes = [false, true].map(|remembers| {
-        let (vocabulary, computed) = (Vocabulary::new(20, 19)?, AtomicUsize::new(0));
-        let model = Arc::new(Toy { vocabulary, remembers, computed });
-        let generator = Generator::new(model.clone()).unmasker(Marginal::new(order));
-        let generator = generator.schedule(TokensPerStep::new(4)?);
-        let outputs = generator.run(vec![Canvas::unconditional(32, 19)?], &mut ())?;
-        Ok::<_, Error>((outputs, model.computed.load(Ordering::Relaxed)))
-    });
-    let [plain, remembered] = outcomes;
-    let ((plain, all), (remembered, few)) = (plain?, remembered?);
-    println!("{name}: {few} states computed with a session, {all} without");
-    assert_eq!(remembered, plain);
-    Ok(())
+/// Generates 32 tokens, 4 a step. Returns them and the number of states computed.
+fn run(order: impl Order + 'static, has_session: bool) -> Result<(Vec<Output>, usize), Error> {
+    let (vocabulary, computed) = (Vocabulary::new(20, 19)?, AtomicUsize::new(0));
+    let model = Arc::new(Toy { vocabulary, has_session, computed });
+    let generator = Generator::new(model.clone()).unmasker(Marginal::new(order));
+    let generator = generator.schedule(TokensPerStep::new(4)?);
+    let outputs = generator.run(vec![Canvas::unconditional(32, 19)?], &mut ())?;
+    Ok((outputs, model.computed.load(Ordering::Relaxed)))
 }
 
 fn main() -> Result<(), Error> {
-    compare("left to right", LeftToRight)?;
-    compare("lowest entropy first", Entropy)
+    let orders: [(&str, Arc<dyn Order>); 2] =
+        [("left to right", Arc::new(LeftToRight)), ("lowest entropy first", Arc::new(Entropy))];
+    for (name, order) in orders {
+        let (expected, without) = run(order.clone(), false)?;
+        let (outputs, with) = run(order, true)?;
+        assert_eq!(outputs, expected);
+        println!("{name}: {with} states computed with a session, {without} without");
+    }
+    Ok(())
 }

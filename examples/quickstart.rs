@@ -1,7 +1,12 @@
-//! One prompt, three ways to unmask it: one token per forward, four independent tokens per
-//! forward, and several with the learned joint sampler.
+//! One prompt, unmasked in three ways: one token per forward, four independent tokens per forward, and
+//! several tokens per forward with the learned joint sampler.
 //!
 //!     cargo run --release --example quickstart ["<story>the old"]
+//!
+//! What to see: exact sampling takes 40 forwards and writes the best texts. Independent draws take 10
+//! forwards and break words. The learned joint sampler takes about as many forwards, and a few sampler
+//! passes, and repairs most words.
+use std::sync::Arc;
 use std::time::Instant;
 
 use conjoint::prelude::*;
@@ -13,23 +18,22 @@ fn main() -> anyhow::Result<()> {
     let tokenizer = Tokenizer::open(folder)?;
     let text = std::env::args().nth(1).unwrap_or_else(|| "<story>the old".to_owned());
     let prompt = tokenizer.encode(&text)?;
-    let model = std::sync::Arc::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
+    let model = Arc::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
     let gen_length = model.max_length().unwrap_or(48).saturating_sub(prompt.len());
 
     let exact = Generator::new(model.clone()).seed(7);
     let marginal = exact.clone().unmasker(Marginal::new(Entropy)).schedule(TokensPerStep::new(4)?);
     let joint = presets::balanced(model.clone(), model.sampler_layer()?)?.seed(7);
-    let ways = [
+    let generators = [
         ("exact sequential, 1 token per forward", exact),
         ("marginal, 4 tokens per forward", marginal),
         ("learned joint, preset `balanced`", joint),
     ];
-    for (name, generator) in ways {
+    for (name, generator) in generators {
         let start = Instant::now();
         let outputs = generator.generate_batch(&[&prompt; 6], gen_length)?;
         let seconds = start.elapsed().as_secs_f64();
-        let forwards = outputs[0].denoiser_calls;
-        let passes = outputs[0].sampler_calls;
+        let (forwards, passes) = (outputs[0].denoiser_calls, outputs[0].sampler_calls);
         println!(
             "{name}: {forwards} forwards, {passes} sampler passes, {seconds:.2} s for 6 texts"
         );

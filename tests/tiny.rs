@@ -1,5 +1,5 @@
-//! The shipped model, through the facade: every strategy runs, and one token per step makes the
-//! learned joint sampler exact.
+//! The shipped model `models/tiny` through the public API: every strategy fills every prompt, and one token
+//! per step makes the learned joint sampler exact.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn one_token_per_step_makes_joint_exact() {
 }
 
 #[test]
-fn a_batch_equals_its_sequences_alone() {
+fn a_batch_gives_the_same_outputs_as_single_sequences() {
     let (model, tokenizer) = (model(), Tokenizer::open(folder()).unwrap());
     let prompts = prompts(&tokenizer);
     let joint = LearnedJoint::new(model.sampler_layer().unwrap());
@@ -72,7 +72,7 @@ fn a_batch_equals_its_sequences_alone() {
 }
 
 #[test]
-fn the_folder_is_small_and_its_tokenizer_loses_nothing() {
+fn the_folder_is_small_and_its_tokenizer_is_lossless() {
     let bytes: u64 = std::fs::read_dir(folder())
         .unwrap()
         .map(|file| file.unwrap().metadata().unwrap().len())

@@ -1,6 +1,6 @@
 use conjoint::prelude::*;
 
-/// Draws a token at every masked position, and keeps those that the policy selects.
+/// Drafts a token at every masked position and reveals those that the policy selects.
 #[derive(Clone, Default)]
 pub struct Drafts {
     raw: bool,
@@ -8,12 +8,12 @@ pub struct Drafts {
 }
 
 impl Drafts {
-    /// The policy goes by the probability of a token in the filtered row.
+    /// The confidence of a token is its probability in the filtered row.
     pub fn filtered() -> Self {
         Self::default()
     }
 
-    /// The policy goes by the probability of a token in the row as the model gave it.
+    /// The confidence of a token is its probability in the model's row, before any filter.
     pub fn raw() -> Self {
         Self { raw: true, ..Self::default() }
     }
@@ -24,11 +24,11 @@ impl Unmasker for Drafts {
         self.tokens.clear();
         for candidate in view.rows() {
             let drawn = view.draw(candidate)?;
-            let sureness = match self.raw {
+            let confidence = match self.raw {
                 true => view.raw_probability(candidate, drawn.token)?,
                 false => view.probability(candidate, drawn.token)?,
             };
-            view.set_confidence(candidate, sureness);
+            view.set_confidence(candidate, confidence);
             self.tokens.push(drawn);
         }
         Ok(())

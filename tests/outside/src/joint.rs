@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use conjoint::prelude::*;
 
-/// Approximate joint sampling (arXiv 2509.22738): a sampler pass before every further token of a step.
+/// Approximate joint sampling (arXiv 2509.22738): runs a sampler pass before every token of a step but the
+/// first.
 #[derive(Clone)]
 pub struct Joint {
     layer: Arc<dyn SamplerLayer>,
@@ -11,17 +12,17 @@ pub struct Joint {
 }
 
 impl Joint {
-    /// With this sampler layer.
+    /// Uses this sampler layer.
     pub fn new(layer: impl SamplerLayer + 'static) -> Self {
         Self { layer: Arc::new(layer), order: None, window: None }
     }
 
-    /// In this order.
+    /// Reveals in this order.
     pub fn order(self, order: impl Order + 'static) -> Self {
         Self { order: Some(Arc::new(order)), ..self }
     }
 
-    /// Passes look at `w` candidates for each token of a step.
+    /// Restricts sampler passes to `w` candidates for each token of a step.
     pub fn window(self, w: usize) -> Self {
         Self { window: Some(w), ..self }
     }
@@ -29,14 +30,14 @@ impl Joint {
 
 impl Unmasker for Joint {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        let wanted = view.quota();
+        let quota = view.quota();
         if let (0, Some(w)) = (view.round(), self.window) {
-            view.narrow_to_best(w * wanted);
+            view.narrow_to_best(w * quota);
         }
         let first = view.ranked(0);
         let drawn = view.draw(first)?;
         view.reveal(first, drawn);
-        Ok(if wanted > 1 { Next::Refine } else { Next::EndStep })
+        Ok(if quota > 1 { Next::Refine } else { Next::EndStep })
     }
 
     fn order(&self) -> Option<Arc<dyn Order>> {

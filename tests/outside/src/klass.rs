@@ -6,29 +6,29 @@ use conjoint::strategy::Strategy;
 
 use crate::Drafts;
 
-/// KLASS (arXiv 2511.05664): reveals every position that is sure and whose distribution has come to rest.
+/// KLASS (arXiv 2511.05664): reveals every position that is confident and stable.
 ///
-/// Sure is a confidence above τ. At rest is a distribution that moved by less than ε in each of the last n steps, in
-/// KL(pₜ ‖ pₜ₋₁). Where no position is both, the most confident are revealed, as many as a schedule says.
+/// Confident: the confidence is above τ. Stable: KL(pₜ ‖ pₜ₋₁) was below ε in each of the last n steps. If no
+/// position is both, the most confident positions are revealed, as many as a schedule says.
 #[derive(Clone)]
 pub struct KlassRule {
     tau: f64,
     epsilon: f64,
     steps: usize,
-    otherwise: Arc<dyn Schedule>,
-    followed: HashMap<usize, Followed>,
+    fallback: Arc<dyn Schedule>,
+    tracked: HashMap<usize, Tracked>,
 }
 
-/// What is known of the distribution at one position.
+/// The recent distributions at one position.
 #[derive(Clone)]
-struct Followed {
+struct Tracked {
     last: Vec<f64>,
-    /// How far it moved in each step, the latest behind; n at most.
-    moves: VecDeque<f64>,
+    /// KL(pₜ ‖ pₜ₋₁) of at most the last n steps, the latest at the back.
+    divergences: VecDeque<f64>,
 }
 
 impl KlassRule {
-    /// With τ, ε and n; `otherwise` says how many are revealed where none is sure and at rest.
+    /// Uses τ, ε and n. `fallback` says how many positions are revealed if none is confident and stable.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ τ ≤ 1 and n is at least 1.
@@ -36,7 +36,7 @@ impl KlassRule {
         tau: f64,
         epsilon: f64,
         steps: usize,
-        otherwise: impl Schedule + 'static,
+        fallback: impl Schedule + 'static,
     ) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&tau) {
             return Err(Error::parameter("tau", tau, "a number from 0 to 1"));
@@ -44,41 +44,41 @@ impl KlassRule {
         if steps == 0 {
             return Err(Error::parameter("steps", steps, "at least 1"));
         }
-        let (otherwise, followed) = (Arc::new(otherwise), HashMap::new());
-        Ok(Self { tau, epsilon, steps, otherwise, followed })
+        let (fallback, tracked) = (Arc::new(fallback), HashMap::new());
+        Ok(Self { tau, epsilon, steps, fallback, tracked })
     }
 
-    /// Takes in this step's distributions, and forgets positions that are no candidates any more.
-    fn follow(&mut self, rows: &mut Observation<'_>) -> Result<(), Error> {
-        let mut before = std::mem::take(&mut self.followed);
+    /// Adds the distributions of this step, and drops positions that are not candidates any more.
+    fn track(&mut self, rows: &mut Observation<'_>) -> Result<(), Error> {
+        let mut before = std::mem::take(&mut self.tracked);
         for candidate in rows.rows() {
             let position = rows.row(candidate).position;
             let now = distribution(rows.filtered(candidate)?);
-            let followed = match before.remove(&position) {
-                None => Followed { last: now, moves: VecDeque::new() },
-                Some(Followed { last, mut moves }) => {
-                    moves.push_back(divergence(&now, &last));
-                    if moves.len() > self.steps {
-                        moves.pop_front();
+            let tracked = match before.remove(&position) {
+                None => Tracked { last: now, divergences: VecDeque::new() },
+                Some(Tracked { last, mut divergences }) => {
+                    divergences.push_back(divergence(&now, &last));
+                    if divergences.len() > self.steps {
+                        divergences.pop_front();
                     }
-                    Followed { last: now, moves }
+                    Tracked { last: now, divergences }
                 }
             };
-            self.followed.insert(position, followed);
+            self.tracked.insert(position, tracked);
         }
         Ok(())
     }
 
-    fn is_at_rest(&self, position: usize) -> bool {
-        self.followed.get(&position).is_some_and(|followed| {
-            followed.moves.len() == self.steps && followed.moves.iter().all(|&kl| kl < self.epsilon)
+    fn is_stable(&self, position: usize) -> bool {
+        self.tracked.get(&position).is_some_and(|Tracked { divergences, .. }| {
+            divergences.len() == self.steps && divergences.iter().all(|&kl| kl < self.epsilon)
         })
     }
 }
 
 impl Policy for KlassRule {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
-        request.skip_while(|progress| self.otherwise.plan(progress) == 0);
+        request.skip_while(|progress| self.fallback.plan(progress) == 0);
         Ok(())
     }
 
@@ -87,12 +87,12 @@ impl Policy for KlassRule {
         rows: &mut Observation<'_>,
         selection: &mut Selection,
     ) -> Result<(), Error> {
-        self.follow(rows)?;
-        let settled = |&row: &Row| {
+        self.track(rows)?;
+        let is_settled = |&row: &Row| {
             let candidate = rows.row(row);
-            candidate.confidence > self.tau && self.is_at_rest(candidate.position)
+            candidate.confidence > self.tau && self.is_stable(candidate.position)
         };
-        let settled: Vec<Row> = rows.rows().filter(settled).collect();
+        let settled: Vec<Row> = rows.rows().filter(is_settled).collect();
         if !settled.is_empty() {
             selection.all_of(settled);
             return Ok(());
@@ -101,13 +101,13 @@ impl Policy for KlassRule {
         let mut ranked: Vec<Row> = rows.rows().collect();
         ranked.sort_by(|a, b| confidence(b).total_cmp(&confidence(a)));
         let in_order = Ranking::new(rows.candidates(), &ranked);
-        let wanted = self.otherwise.quota(rows.progress(), in_order);
-        selection.all_of(ranked.into_iter().take(wanted.max(1)));
+        let count = self.fallback.quota(rows.progress(), in_order);
+        selection.all_of(ranked.into_iter().take(count.max(1)));
         Ok(())
     }
 
     fn steps(&self) -> Option<usize> {
-        self.otherwise.steps()
+        self.fallback.steps()
     }
 
     fn needs_full_rows(&self) -> bool {
@@ -115,12 +115,12 @@ impl Policy for KlassRule {
     }
 }
 
-/// KLASS over drafted tokens.
+/// KLASS with drafted tokens.
 pub fn klass(rule: KlassRule) -> Strategy {
     Strategy::new(Drafts::filtered()).policy(rule)
 }
 
-/// The softmax of logits, the largest of which is finite.
+/// The softmax of logits. The largest must be finite.
 fn distribution(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> = logits.iter().map(|&l| f64::from(l - largest).exp()).collect();
@@ -128,7 +128,7 @@ fn distribution(logits: &[f32]) -> Vec<f64> {
     weights.into_iter().map(|weight| weight / sum).collect()
 }
 
-/// KL(p ‖ q) in nats: infinite where something became possible that was not.
+/// KL(p ‖ q) in nats: infinite if p allows a token that q rules out.
 fn divergence(p: &[f64], q: &[f64]) -> f64 {
     p.iter().zip(q).filter(|(p, _)| **p > 0.0).map(|(p, q)| p * (p / q).ln()).sum()
 }

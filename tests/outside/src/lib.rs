@@ -1,18 +1,18 @@
-//! Parts of a sampler, written by somebody who knows only the public items of `conjoint`.
+//! Parts of a sampler, written outside the workspace with public items of `conjoint` only.
 //!
-//! KLASS, WINO and the learned joint sampler are built in as well: here they are written anew, from what their papers and
-//! the documentation say. The tests of this crate compare both, token for token.
+//! KLASS, WINO and the learned joint sampler are also built in. This crate implements them again from their
+//! papers and the documentation. Its tests compare both implementations token for token.
 
+mod cached_model;
 mod drafts;
 mod joint;
 mod klass;
 mod outermost;
-mod remembering;
 mod wino;
 
+pub use cached_model::{CachedModel, Counts};
 pub use drafts::Drafts;
 pub use joint::Joint;
 pub use klass::{KlassRule, klass};
 pub use outermost::Outermost;
-pub use remembering::{Counts, Remembering};
 pub use wino::{NarrowOut, WideIn, wino};

@@ -1,6 +1,6 @@
 use conjoint::prelude::*;
 
-/// A policy of its own: selects the leftmost and the rightmost candidate, the left one first.
+/// A policy that selects the leftmost and the rightmost candidate, in this order.
 #[derive(Clone, Copy, Default)]
 pub struct Outermost;
 

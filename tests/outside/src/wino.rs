@@ -8,9 +8,9 @@ use conjoint::strategy::Strategy;
 
 use crate::Drafts;
 
-/// WINO's wide in (arXiv 2507.18578): reveals every token above τ₁, the best one in any case.
+/// WINO's wide-in (arXiv 2507.18578): reveals every token with a confidence above τ₁, and always the best one.
 ///
-/// At most 70 % of the masked positions, though no cap is below 5 or above 20.
+/// It reveals at most 70 % of the masked positions. This cap is at least 5 and at most 20.
 #[derive(Clone, Copy)]
 pub struct WideIn {
     /// τ₁.
@@ -28,26 +28,28 @@ impl Schedule for WideIn {
             ..5 => 5,
             _ => 20,
         };
-        let bold = ranked.iter().take_while(|candidate| candidate.confidence > self.reveal);
-        bold.take(cap).count().max(1)
+        let confident = ranked.iter().take_while(|candidate| candidate.confidence > self.reveal);
+        confident.take(cap).count().max(1)
     }
 }
 
-/// WINO's narrow out (arXiv 2507.18578): masks a token again whose probability is below τ₂ once it is hidden.
+/// WINO's narrow-out (arXiv 2507.18578): masks a token again if its probability with its position masked is
+/// below τ₂.
 ///
-/// Fewer in a step than the step before revealed, the least probable first; none in a step that reveals one position.
+/// A step masks fewer tokens than the step before revealed, the least probable first. A step that reveals one
+/// position masks none.
 #[derive(Clone, Default)]
 pub struct NarrowOut {
     keep: f64,
-    /// How many tokens were revealed since the last plan.
+    /// How many tokens were revealed since the last `plan`.
     revealed: usize,
     /// How many may be masked again in this step.
     allowed: usize,
-    doubts: BTreeMap<usize, Query>,
+    queries: BTreeMap<usize, Query>,
 }
 
 impl NarrowOut {
-    /// With τ₂ = `keep`.
+    /// Uses τ₂ = `keep`.
     pub fn new(keep: f64) -> Self {
         Self { keep, ..Self::default() }
     }
@@ -55,11 +57,11 @@ impl NarrowOut {
 
 impl Reviser for NarrowOut {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
-        self.doubts.clear();
+        self.queries.clear();
         self.allowed = std::mem::take(&mut self.revealed).saturating_sub(1);
         if self.allowed > 0 && self.keep > 0.0 {
             for position in request.canvas().revealed() {
-                self.doubts.insert(position, request.query_with_masked(position, [position]));
+                self.queries.insert(position, request.query_with_masked(position, [position]));
             }
         }
         Ok(())
@@ -69,17 +71,17 @@ impl Reviser for NarrowOut {
         if revision.selected().len() < 2 {
             return Ok(());
         }
-        let mut doubtful = Vec::new();
-        for (&position, &question) in &self.doubts {
+        let mut improbable = Vec::new();
+        for (&position, &query) in &self.queries {
             let token = revision.canvas().tokens()[position];
-            let probability = revision.raw_probability(revision.query_row(question), token)?;
+            let probability = revision.raw_probability(revision.query_row(query), token)?;
             if probability < self.keep {
-                doubtful.push((probability, position));
+                improbable.push((probability, position));
             }
         }
-        // A stable sort: the leftmost of equals comes first.
-        doubtful.sort_by(|a, b| a.0.total_cmp(&b.0));
-        for (_, position) in doubtful.into_iter().take(self.allowed) {
+        // The sort is stable: the leftmost of equals comes first.
+        improbable.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (_, position) in improbable.into_iter().take(self.allowed) {
             revision.remask(position);
         }
         Ok(())
@@ -90,7 +92,7 @@ impl Reviser for NarrowOut {
     }
 }
 
-/// WINO over drafted tokens.
+/// WINO with drafted tokens.
 pub fn wino(reveal: f64, keep: f64) -> Strategy {
     let wide = Ranked::new(order::Confidence, WideIn { reveal });
     Strategy::new(Drafts::raw()).policy(wide).reviser(NarrowOut::new(keep))

@@ -1,4 +1,4 @@
-//! Parts of one's own, registered by name, are compared with the built-in ones on a real model.
+//! Compares custom parts, registered by name, with the built-in ones on a real model.
 
 use conjoint::strategy::Strategy;
 use conjoint_lab::comparison::{Beginnings, Comparison, Lines, Metric, Texts};
@@ -7,14 +7,15 @@ use conjoint_lab::{Model, Registry};
 use conjoint_outside::{Joint, KlassRule, NarrowOut, Outermost, klass, wino};
 
 fn registry() -> Registry {
-    let own_klass = UnmaskerEntry::new("own-klass", "KLASS, written anew", |values, context| {
-        let (tau, epsilon) = (values.number("tau")?, values.number("epsilon")?);
-        Ok(klass(KlassRule::new(tau, epsilon, 2, context.schedule())?))
-    });
-    let own_wino = UnmaskerEntry::new("own-wino", "WINO, written anew", |values, _| {
+    let own_klass =
+        UnmaskerEntry::new("own-klass", "KLASS, implemented again", |values, context| {
+            let (tau, epsilon) = (values.number("tau")?, values.number("epsilon")?);
+            Ok(klass(KlassRule::new(tau, epsilon, 2, context.schedule())?))
+        });
+    let own_wino = UnmaskerEntry::new("own-wino", "WINO, implemented again", |values, _| {
         Ok(wino(values.number("reveal")?, values.number("keep")?))
     });
-    let own_joint = UnmaskerEntry::new("own-joint", "joint, written anew", |_, context| {
+    let own_joint = UnmaskerEntry::new("own-joint", "joint, implemented again", |_, context| {
         Ok(Joint::new(context.layer()?))
     });
     let ends = UnmaskerEntry::new("ends", "joint from both ends", |_, context| {
@@ -64,10 +65,7 @@ fn a_comparison_with_parts_of_ones_own() {
     let out = tempfile::tempdir().unwrap();
     let report = comparison.run(&model, out.path(), &()).unwrap();
 
-    let point = |name: &str| {
-        let is_it = |strategy: &str| strategy == name;
-        report.points.iter().find(|point| is_it(&point.strategy)).expect(name)
-    };
+    let point = |name: &str| report.points.iter().find(|point| point.strategy == name).expect(name);
     for [built_in, own] in pairs {
         let (built_in, own) = (point(built_in), point(own));
         assert_eq!(own.metrics, built_in.metrics, "{}", own.strategy);

@@ -1,4 +1,5 @@
-//! KLASS, WINO and the learned joint sampler, written anew, draw the tokens of those built in.
+//! The implementations of KLASS, WINO and the learned joint sampler in this crate draw the same tokens as the
+//! built-in ones.
 
 mod common;
 
@@ -14,9 +15,9 @@ use conjoint_testkit::{ExactRefiner, NoisyRefiner};
 
 const SEEDS: u64 = 20;
 
-/// Runs both for all seeds, with categorical and with argmax draws, in one block and in blocks of four. Returns how many
-/// tokens were drawn, and how many denoising steps taken, over all runs.
-fn same(
+/// Compares the outputs of both for all seeds: with categorical and argmax draws, and in blocks of four.
+/// Returns the number of tokens and of denoising steps over all runs.
+fn assert_same(
     name: &str,
     own: impl Fn(Generator) -> Generator,
     built_in: impl Fn(Generator) -> Generator,
@@ -38,8 +39,8 @@ fn same(
     (drawn, steps)
 }
 
-/// How many tokens a strategy reveals and masks again with seed 0.
-fn moves(strategy: Strategy) -> [usize; 2] {
+/// How many tokens a strategy reveals, and how many it masks again, with seed 0.
+fn count_moves(strategy: Strategy) -> [usize; 2] {
     let mut run = Generator::new(model()).unmasker(strategy).start(canvases()).unwrap();
     let mut moves = [0; 2];
     while !run.is_done() {
@@ -59,14 +60,14 @@ fn schedules() -> Vec<(&'static str, Arc<dyn Schedule>)> {
         ("one", Arc::new(TokensPerStep::ONE)),
         ("two", Arc::new(TokensPerStep::new(2).unwrap())),
         ("linear", Arc::new(Linear::new(6).unwrap())),
-        ("cosine with idle steps", Arc::new(Cosine::new(16).unwrap())),
+        ("cosine with skipped steps", Arc::new(Cosine::new(16).unwrap())),
         ("threshold", Arc::new(Threshold::new(0.7).unwrap())),
         ("entropy bound", Arc::new(EntropyBound::new(0.5).unwrap())),
     ]
 }
 
 #[test]
-fn klass_written_anew() {
+fn klass_draws_the_same_tokens() {
     for (name, schedule) in schedules() {
         let (mut drawn, mut steps) = (0, 0);
         for (tau, epsilon, n) in [(0.9, 0.01, 2), (0.6, 0.05, 1), (0.3, 2.0, 2), (1.0, 0.1, 1)] {
@@ -76,42 +77,43 @@ fn klass_written_anew() {
                 strategy::klass(rule)
             };
             let name = format!("KLASS {tau} {epsilon} {n}, {name}");
-            let done = same(&name, |g| g.unmasker(own()), |g| g.unmasker(built_in()));
-            (drawn, steps) = (drawn + done.0, steps + done.1);
+            let (more_drawn, more_steps) =
+                assert_same(&name, |g| g.unmasker(own()), |g| g.unmasker(built_in()));
+            (drawn, steps) = (drawn + more_drawn, steps + more_steps);
         }
-        // Something has settled, so that the rule was put to use.
+        // Positions have settled: fewer steps than tokens.
         assert!(name != "one" || steps < drawn, "{name}: {drawn} tokens in {steps} steps");
     }
 }
 
 #[test]
-fn klass_written_anew_without_drafts() {
+fn klass_without_drafts() {
     let own = KlassRule::new(0.5, 0.5, 1, TokensPerStep::ONE).unwrap();
     let built_in = Klass::new(0.5, 0.5, 1).unwrap();
     let with = |policy: Box<dyn DynPolicy>| {
         move |g: Generator| g.unmasker(LearnedJoint::new(ExactRefiner)).policy(policy.clone())
     };
     let (drawn, steps) =
-        same("KLASS with a sampler layer", with(own.boxed()), with(built_in.boxed()));
+        assert_same("KLASS with a sampler layer", with(own.boxed()), with(built_in.boxed()));
     assert!(steps < drawn, "{drawn} tokens in {steps} steps");
 }
 
 #[test]
-fn wino_written_anew() {
+fn wino_draws_the_same_tokens() {
     for (reveal, keep) in [(0.6, 0.9), (0.3, 0.5), (0.0, 0.9), (0.5, 0.0), (1.0, 1.0)] {
         let name = format!("WINO {reveal} {keep}");
         let built_in = || strategy::wino(reveal, keep).unwrap();
-        same(&name, |g| g.unmasker(wino(reveal, keep)), |g| g.unmasker(built_in()));
+        assert_same(&name, |g| g.unmasker(wino(reveal, keep)), |g| g.unmasker(built_in()));
     }
-    let [revealed, masked_again] = moves(wino(0.0, 0.9));
-    assert!(masked_again > 0, "{revealed} reveals");
+    let [revealed, remasked] = count_moves(wino(0.0, 0.9));
+    assert!(remasked > 0, "{revealed} reveals");
 }
 
-/// The two halves of WINO, each beside parts that it was not written for.
+/// Each half of WINO also works with other parts.
 #[test]
-fn the_halves_of_wino_apart() {
+fn the_halves_of_wino_work_separately() {
     let wide = conjoint::schedule::WideThreshold::new(0.4).unwrap();
-    same(
+    assert_same(
         "wide in, marginal",
         |g| g.unmasker(Marginal::new(Margin)).schedule(WideIn { reveal: 0.4 }),
         |g| g.unmasker(Marginal::new(Margin)).schedule(wide),
@@ -123,11 +125,11 @@ fn the_halves_of_wino_apart() {
         }
     };
     let built_in = Wino::new(0.8).unwrap().boxed();
-    same("narrow out, learned joint", with(NarrowOut::new(0.8).boxed()), with(built_in));
+    assert_same("narrow out, learned joint", with(NarrowOut::new(0.8).boxed()), with(built_in));
 }
 
 #[test]
-fn the_learned_joint_written_anew() {
+fn the_learned_joint_draws_the_same_tokens() {
     let noisy = NoisyRefiner::new(0.7, 5).unwrap();
     let layers: [(&str, Arc<dyn SamplerLayer>); 2] =
         [("exact", Arc::new(ExactRefiner)), ("noisy", Arc::new(noisy))];
@@ -141,7 +143,7 @@ fn the_learned_joint_written_anew() {
         ];
         for (name, schedule) in schedules() {
             for (kind, own, built_in) in &pairs {
-                same(
+                assert_same(
                     &format!("joint by the {layer_name} layer, {kind}, {name}"),
                     |g| g.unmasker(own.clone()).schedule(schedule.clone()),
                     |g| g.unmasker(built_in.clone()).schedule(schedule.clone()),

@@ -1,25 +1,25 @@
-//! A run that is taken step by step: what it reports, and how it is ended from outside.
+//! Runs taken step by step: the events they report, and how to end them early.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use conjoint::prelude::*;
-use conjoint_outside::{Remembering, wino};
+use conjoint_outside::{CachedModel, wino};
 
 const SIZE: usize = 12;
 const MASK: TokenId = SIZE as TokenId - 1;
 
-fn model() -> Arc<Remembering> {
-    Arc::new(Remembering::new(SIZE).unwrap())
+fn model() -> Arc<CachedModel> {
+    Arc::new(CachedModel::new(SIZE).unwrap())
 }
 
 fn canvas(length: usize) -> Canvas {
     Canvas::new(&[1, 2, 3], length, MASK).unwrap()
 }
 
-/// A model that takes its time.
-struct Slow(Arc<Remembering>);
+/// A model whose forwards take at least 2 ms.
+struct Slow(Arc<CachedModel>);
 
 impl Denoiser for Slow {
     fn vocabulary(&self) -> &Vocabulary {
@@ -32,44 +32,43 @@ impl Denoiser for Slow {
     }
 }
 
-/// A run of 500 steps of 2 ms at least.
-fn slow() -> Run {
+/// A run of 500 steps of at least 2 ms each.
+fn slow_run() -> Run {
     Generator::new(Slow(model())).start(vec![canvas(500)]).unwrap()
 }
 
-fn masked(output: &Output) -> usize {
+fn masked_count(output: &Output) -> usize {
     output.tokens.iter().filter(|&&token| token == MASK).count()
 }
 
-/// The outcome of a run that was ended early: it keeps what it has revealed.
-fn early(mut run: Run, reason: FinishReason) {
+/// Checks the output of a run that was ended early: it keeps the tokens revealed so far.
+fn assert_ended_early(mut run: Run, reason: FinishReason) {
     let output = run.take(0).unwrap().unwrap();
     assert_eq!(output.finish, reason);
     assert!(output.finish.is_early());
-    assert_eq!(masked(&output), 500 - output.steps);
+    assert_eq!(masked_count(&output), 500 - output.steps);
     assert!((1..500).contains(&output.steps), "{output:?}");
     assert!(run.take(0).is_none());
 }
 
-/// Whoever follows the events knows the sequences without looking at them.
 #[test]
-fn events_tell_all() {
+fn events_rebuild_the_sequences() {
     let generator = Generator::new(model()).unmasker(wino(0.2, 0.6)).seed(3);
     let canvases: Vec<Canvas> = [20, 8, 14].map(canvas).to_vec();
     let expected = generator.run(canvases.clone(), &mut ()).unwrap();
     let mut run = generator.batch_size(2).unwrap().start(canvases.clone()).unwrap();
-    let mut followed = canvases;
-    let (mut begun, mut taken_back, mut outputs) = (0, 0, [None, None, None]);
+    let mut rebuilt = canvases;
+    let (mut begun, mut remasked, mut outputs) = (0, 0, [None, None, None]);
     while !run.is_done() {
         for event in run.step().unwrap().to_vec() {
             match event {
                 Event::Begin { .. } => begun += 1,
                 Event::Reveal(Reveal { sequence, position, token, .. }) => {
-                    followed[sequence].reveal(position, token).unwrap();
+                    rebuilt[sequence].reveal(position, token).unwrap();
                 }
                 Event::Remask { sequence, position } => {
-                    followed[sequence].remask(position).unwrap();
-                    taken_back += 1;
+                    rebuilt[sequence].remask(position).unwrap();
+                    remasked += 1;
                 }
                 Event::Finish { sequence } => {
                     outputs[sequence] = Some(run.take(sequence).unwrap().unwrap());
@@ -77,26 +76,26 @@ fn events_tell_all() {
                 event => panic!("{event:?}"),
             }
         }
-        for (sequence, followed) in followed.iter().enumerate() {
-            let now = run.canvas(sequence).map_or(followed.tokens(), Canvas::tokens);
-            assert_eq!(now, followed.tokens());
+        for (sequence, rebuilt) in rebuilt.iter().enumerate() {
+            let now = run.canvas(sequence).map_or(rebuilt.tokens(), Canvas::tokens);
+            assert_eq!(now, rebuilt.tokens());
         }
     }
     assert_eq!(begun, 3);
-    assert!(taken_back > 0);
-    for (output, followed) in outputs.iter().flatten().zip(&followed) {
-        assert_eq!(output.tokens, followed.tokens());
+    assert!(remasked > 0);
+    for (output, rebuilt) in outputs.iter().flatten().zip(&rebuilt) {
+        assert_eq!(output.tokens, rebuilt.tokens());
     }
     assert_eq!(outputs.map(Option::unwrap).to_vec(), expected);
 }
 
 #[test]
-fn a_token_of_another_thread_cancels_a_run() {
+fn another_thread_cancels_a_run() {
     let token = CancelToken::new();
-    let (tell, told) = mpsc::channel();
-    let mut run = slow().cancelled_by(token.clone());
+    let (sender, receiver) = mpsc::channel();
+    let mut run = slow_run().cancelled_by(token.clone());
     let other = thread::spawn(move || {
-        let first: Reveal = told.recv().unwrap();
+        let first: Reveal = receiver.recv().unwrap();
         token.cancel();
         first
     });
@@ -105,27 +104,27 @@ fn a_token_of_another_thread_cancels_a_run() {
         for event in run.step().unwrap() {
             if let Event::Reveal(reveal) = event {
                 revealed.push(*reveal);
-                let _ = tell.send(*reveal); // nobody listens any more once it is cancelled
+                let _ = sender.send(*reveal); // fails once the receiver has cancelled the run
             }
         }
     }
     assert_eq!(other.join().unwrap(), revealed[0]);
-    early(run, FinishReason::Cancelled);
+    assert_ended_early(run, FinishReason::Cancelled);
 }
 
 #[test]
 fn a_deadline_ends_a_run() {
     let at = Instant::now() + Duration::from_millis(50);
-    let mut run = slow().deadline(at);
+    let mut run = slow_run().deadline(at);
     while !run.is_done() {
         run.step().unwrap();
     }
     assert!(Instant::now() >= at);
-    early(run, FinishReason::Deadline);
+    assert_ended_early(run, FinishReason::Deadline);
 }
 
 #[test]
-fn one_sequence_is_cancelled_and_the_others_never_know() {
+fn cancelling_one_sequence_leaves_the_others_unchanged() {
     let generator = Generator::new(model()).seed(8);
     let canvases: Vec<Canvas> = [9, 9, 9].map(canvas).to_vec();
     let expected = generator.run(canvases.clone(), &mut ()).unwrap();
@@ -135,7 +134,7 @@ fn one_sequence_is_cancelled_and_the_others_never_know() {
     }
     run.cancel(1).unwrap();
     let cancelled = run.take(1).unwrap().unwrap();
-    assert_eq!((cancelled.finish, masked(&cancelled)), (FinishReason::Cancelled, 9 - 4));
+    assert_eq!((cancelled.finish, masked_count(&cancelled)), (FinishReason::Cancelled, 9 - 4));
     let others = run.finish_all(&mut ()).unwrap();
     let others: Vec<Output> = others.into_iter().map(Result::unwrap).collect();
     assert_eq!(others, [expected[0].clone(), expected[2].clone()]);

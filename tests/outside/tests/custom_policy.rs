@@ -1,4 +1,4 @@
-//! A policy of one's own goes with the learned joint sampler, built in or written anew, and leaves it exact.
+//! A custom policy works with both implementations of the learned joint sampler and keeps them exact.
 
 mod common;
 
@@ -8,8 +8,8 @@ use conjoint::strategy::Strategy;
 use conjoint_outside::{Joint, Outermost};
 use conjoint_testkit::{ExactRefiner, TabularDenoiser, exact_law};
 
-/// The total variation between what a strategy samples and the model's own law.
-fn distance(strategy: impl Into<Strategy>) -> f64 {
+/// The total variation between the law of a strategy and that of the model.
+fn bias(strategy: impl Into<Strategy>) -> f64 {
     let joint = joint(4, 3);
     let model = TabularDenoiser::new(joint.clone()).unwrap();
     let generator = Generator::new(model).unmasker(strategy).policy(Outermost);
@@ -18,11 +18,11 @@ fn distance(strategy: impl Into<Strategy>) -> f64 {
 }
 
 #[test]
-fn exact_with_an_exact_layer() {
-    assert!(distance(LearnedJoint::new(ExactRefiner)) < 1e-6);
-    assert!(distance(Joint::new(ExactRefiner)) < 1e-6);
-    // Independent draws have another law.
-    assert!(distance(Marginal::default()) > 0.01);
+fn an_exact_layer_makes_the_joint_sampler_exact() {
+    assert!(bias(LearnedJoint::new(ExactRefiner)) < 1e-6);
+    assert!(bias(Joint::new(ExactRefiner)) < 1e-6);
+    // Independent draws are biased.
+    assert!(bias(Marginal::default()) > 0.01);
 }
 
 /// The reveals of the first sequence.
@@ -36,24 +36,24 @@ impl Observer for Reveals {
 }
 
 #[test]
-fn it_says_where() {
+fn the_policy_selects_the_positions() {
     let generator = Generator::new(model()).unmasker(Joint::new(ExactRefiner)).policy(Outermost);
     let mut reveals = Reveals::default();
     let outputs = generator.run(canvases(), &mut reveals).unwrap();
     assert_eq!(outputs.iter().map(|output| output.steps).collect::<Vec<_>>(), [4, 2, 3]);
-    let places: Vec<_> = reveals.0.iter().map(|r| (r.step, r.position)).collect();
-    assert_eq!(places, [(0, 0), (0, 7), (1, 1), (1, 6), (2, 2), (2, 5), (3, 3), (3, 4)]);
+    let revealed: Vec<_> = reveals.0.iter().map(|r| (r.step, r.position)).collect();
+    assert_eq!(revealed, [(0, 0), (0, 7), (1, 1), (1, 6), (2, 2), (2, 5), (3, 3), (3, 4)]);
 }
 
 #[test]
-fn settings_that_it_would_ignore_are_refused() {
+fn settings_that_would_be_ignored_are_rejected() {
     let generator = Generator::new(model()).policy(Outermost);
-    let refused = |generator: Generator| {
+    let is_rejected = |generator: Generator| {
         matches!(generator.check(&canvases()), Err(Error::Combination { .. }))
     };
     assert!(generator.check(&canvases()).is_err(), "the default strategy reveals in an order");
     let marginal = generator.unmasker(Marginal::default());
     assert!(marginal.check(&canvases()).is_ok());
-    assert!(refused(marginal.clone().schedule(TokensPerStep::ONE)));
-    assert!(refused(marginal.order(Entropy)));
+    assert!(is_rejected(marginal.clone().schedule(TokensPerStep::ONE)));
+    assert!(is_rejected(marginal.order(Entropy)));
 }

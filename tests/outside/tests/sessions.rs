@@ -1,16 +1,16 @@
-//! A model of one's own with memory: it computes less, and what is generated stays the same.
+//! A custom model with a cache computes less and generates the same tokens.
 
 use std::sync::Arc;
 
 use conjoint::prelude::*;
 use conjoint::strategy::{self, Strategy};
-use conjoint_outside::{Counts, KlassRule, NarrowOut, Remembering, klass, wino};
+use conjoint_outside::{CachedModel, Counts, KlassRule, NarrowOut, klass, wino};
 use conjoint_testkit::conformance;
 
 const SIZE: usize = 12;
 
-fn model() -> Remembering {
-    Remembering::new(SIZE).unwrap()
+fn model() -> CachedModel {
+    CachedModel::new(SIZE).unwrap()
 }
 
 /// Twenty sequences of several lengths, with prompts and with holes.
@@ -24,9 +24,9 @@ fn canvases() -> Vec<Canvas> {
     (0..10).flat_map(|n| [prompted(n), holes(n)]).collect()
 }
 
-/// The outputs in batches of this size, and what the model has done.
+/// The outputs in batches of this size, and the model's counts.
 fn run(
-    model: Remembering,
+    model: CachedModel,
     batch: usize,
     set: impl Fn(Generator) -> Generator,
 ) -> (Vec<Output>, Counts) {
@@ -35,21 +35,22 @@ fn run(
     (generator.run(canvases(), &mut ()).unwrap(), counts)
 }
 
-/// Compares a strategy with and without memory; returns the share of embeddings that memory leaves to be computed.
-fn share(name: &str, set: impl Fn(Generator) -> Generator) -> f64 {
-    let (expected, all) = run(model().forgetful(), 16, &set);
+/// Runs a strategy with and without sessions and compares the outputs. Returns the share of embeddings that
+/// are still computed with sessions.
+fn computed_share(name: &str, set: impl Fn(Generator) -> Generator) -> f64 {
+    let (expected, all) = run(model().without_sessions(), 16, &set);
     let mut most = 0;
     for batch in [1, 2, 16] {
         let (outputs, counts) = run(model(), batch, &set);
         assert_eq!(outputs, expected, "{name} in batches of {batch}");
-        assert_eq!(counts.remembered(), 0, "{name} in batches of {batch}");
-        most = most.max(counts.computed());
+        assert_eq!(counts.cached_sequences(), 0, "{name} in batches of {batch}");
+        most = most.max(counts.embeddings());
     }
-    most as f64 / all.computed() as f64
+    most as f64 / all.embeddings() as f64
 }
 
 /// How many positions are masked again.
-fn masked_again(set: impl Fn(Generator) -> Generator) -> usize {
+fn remasked(set: impl Fn(Generator) -> Generator) -> usize {
     let mut run = set(Generator::new(model()).seed(4)).start(canvases()).unwrap();
     let mut count = 0;
     while !run.is_done() {
@@ -60,49 +61,50 @@ fn masked_again(set: impl Fn(Generator) -> Generator) -> usize {
 }
 
 #[test]
-fn the_same_tokens_with_less_work() {
+fn sessions_save_work_and_keep_the_tokens() {
     let two = || TokensPerStep::new(2).unwrap();
-    assert!(share("one token a step", |g| g) < 0.2);
-    assert!(share("two", |g| g.unmasker(Marginal::default()).schedule(two())) < 0.3);
+    assert!(computed_share("one token a step", |g| g) < 0.2);
+    assert!(computed_share("two", |g| g.unmasker(Marginal::default()).schedule(two())) < 0.3);
     let settled = || klass(KlassRule::new(0.6, 0.1, 1, TokensPerStep::ONE).unwrap());
-    assert!(share("KLASS", |g| g.unmasker(settled())) < 0.3);
+    assert!(computed_share("KLASS", |g| g.unmasker(settled())) < 0.3);
 }
 
-/// A token that is masked again has changed as much as one that is revealed. What WINO asks with positions hidden is of
-/// no sequence, and leaves its memory alone.
+/// A remasked position counts as changed. The canvases of WINO's queries have no sequence id and leave the
+/// cache alone.
 #[test]
-fn the_same_tokens_where_some_are_taken_back() {
+fn remasking_strategies_keep_the_tokens() {
     let wino = || wino(0.2, 0.6);
-    assert!(masked_again(|g| g.unmasker(wino())) > 0);
-    assert!(share("WINO", |g| g.unmasker(wino())) < 1.0);
+    assert!(remasked(|g| g.unmasker(wino())) > 0);
+    assert!(computed_share("WINO", |g| g.unmasker(wino())) < 1.0);
     let narrow_out = |g: Generator| {
         let g = g.unmasker(Marginal::default()).reviser(NarrowOut::new(0.6));
         g.schedule(TokensPerStep::new(3).unwrap())
     };
-    assert!(masked_again(narrow_out) > 0);
-    assert!(share("narrow out", narrow_out) < 1.0);
+    assert!(remasked(narrow_out) > 0);
+    assert!(computed_share("narrow out", narrow_out) < 1.0);
     let rcr = |g: Generator| {
         let rcr: Strategy = strategy::rcr(conjoint::unmasker::Score::Filtered);
         g.unmasker(rcr).schedule(Threshold::new(0.5).unwrap())
     };
-    assert!(share("RCR", rcr) < 1.0);
+    assert!(computed_share("RCR", rcr) < 1.0);
 }
 
 #[test]
-fn it_conforms() {
-    conformance::denoiser("remembering", &model(), &canvases(), 0.0).unwrap();
-    conformance::denoiser("forgetful", &model().forgetful(), &canvases(), 0.0).unwrap();
+fn the_model_conforms() {
+    conformance::denoiser("with sessions", &model(), &canvases(), 0.0).unwrap();
+    conformance::denoiser("without sessions", &model().without_sessions(), &canvases(), 0.0)
+        .unwrap();
 }
 
 #[test]
-fn a_sequence_that_is_cancelled_is_forgotten() {
+fn the_cache_drops_cancelled_sequences() {
     let model = Arc::new(model());
     let mut run = Generator::new(model.clone()).start(canvases()).unwrap();
     run.step().unwrap();
-    assert_eq!(model.counts().remembered(), 16);
+    assert_eq!(model.counts().cached_sequences(), 16);
     run.cancel(0).unwrap();
     run.cancel(1).unwrap();
-    assert_eq!(model.counts().remembered(), 14);
+    assert_eq!(model.counts().cached_sequences(), 14);
     drop(run);
-    assert_eq!(model.counts().remembered(), 0);
+    assert_eq!(model.counts().cached_sequences(), 0);
 }
