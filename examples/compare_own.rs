@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     let registry = Registry::builtin().with_schedule(own.parameter("bound", "0.05"));
 
     conjoint::runtime::ensure()?;
-    let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny"))?;
+    let model = Model::open(conjoint_models::tiny())?;
     let lines = ["exact", "marginal+low-entropy:0.5", "joint+low-entropy:0.5"];
     let lines = lines.into_iter().map(|line| registry.line(line)).collect::<Result<Vec<_>, _>>()?;
     let metrics = vec![Metric::Right, Metric::Nll];

@@ -25,8 +25,8 @@ impl Policy for Spread {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     conjoint::runtime::ensure()?;
-    let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
-    let (sampler, tokenizer) = (model.sampler_layer()?, Tokenizer::open("models/tiny")?);
+    let model = OnnxDenoiser::open(conjoint_models::tiny(), ExecutionProvider::Cpu)?;
+    let (sampler, tokenizer) = (model.sampler_layer()?, Tokenizer::open(conjoint_models::tiny())?);
     let prompt = tokenizer.encode("<story>the old")?;
     let generator = Generator::new(model).policy(Spread { gap: 4 }).seed(7);
     let independent = generator.clone().unmasker(Marginal::default());

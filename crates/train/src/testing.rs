@@ -20,7 +20,7 @@ use crate::tokenizer::CharTokenizer;
 
 /// A folder of the reference fixtures.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    conjoint_models::fixture(name)
 }
 
 /// A float tensor of a safetensors file.

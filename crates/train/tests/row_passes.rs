@@ -14,7 +14,7 @@ use conjoint_train::teacher::Teacher;
 const LENGTH: usize = 9;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    conjoint_models::fixture(name)
 }
 
 /// Positions in the order in which they are revealed, and one more that is never revealed, for each of two sequences.
