@@ -81,3 +81,7 @@ mod walk;
 pub mod window;
 
 pub use error::TrainError;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

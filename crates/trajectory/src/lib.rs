@@ -50,3 +50,7 @@ pub use settings::{FolderSettings, digest};
 pub use source::{GivenText, Sampled, Source, Texts};
 pub use store::Store;
 pub use trajectory::Trajectory;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
