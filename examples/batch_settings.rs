@@ -10,9 +10,9 @@ use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = Arc::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = Arc::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?);
     let four = TokensPerStep::new(4)?;
 
     // Each is a changed clone of one generator, and so has the same model.

@@ -12,9 +12,9 @@ use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let generator = Generator::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let generator = Generator::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?);
     let mask = generator.vocabulary().mask();
     let print = |output: &Output| -> anyhow::Result<()> {
         let known: Vec<TokenId> = output.tokens.iter().copied().filter(|&t| t != mask).collect();

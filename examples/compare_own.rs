@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
     let registry = Registry::builtin().with_schedule(low_entropy.parameter("bound", "0.05"));
 
     conjoint::runtime::ensure()?;
-    let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny"))?;
+    let model = Model::open(conjoint_models::tiny())?;
     let names = ["exact", "marginal+low-entropy:0.5", "joint+low-entropy:0.5"];
     let lines = names.into_iter().map(|name| registry.line(name)).collect::<Result<Vec<_>, _>>()?;
     let metrics = vec![Metric::Right, Metric::Nll];

@@ -10,9 +10,9 @@ use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let generator = Generator::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?).seed(1);
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let generator = Generator::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?).seed(1);
     let eos = generator.vocabulary().eos_ids().to_vec();
     let prompt = tokenizer.encode("<story>the ")?;
 

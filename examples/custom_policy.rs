@@ -31,9 +31,9 @@ impl Policy for LowEntropy {
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?;
     let layer = model.sampler_layer()?;
     let prompt = tokenizer.encode("<story>the old")?;
     let generator = Generator::new(model).policy(LowEntropy { bound: 1.0 }).seed(7);

@@ -37,9 +37,9 @@ impl Unmasker for LowEntropy {
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?;
     let generator = Generator::new(model).unmasker(LowEntropy { bound: 0.05 }).seed(3);
 
     let prompt = tokenizer.encode("<story>")?;

@@ -26,9 +26,9 @@ impl Observer for EntropyCsv {
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let generator = Generator::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?).seed(1);
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let generator = Generator::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?).seed(1);
     let prompt = tokenizer.encode("<story>the old")?;
     let canvas = Canvas::of_length(&prompt, 48, generator.vocabulary().mask())?;
     println!("step,masked,mean,min,max");

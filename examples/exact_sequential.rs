@@ -8,9 +8,9 @@ use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?;
     let generator = Generator::new(model).unmasker(ExactSequential::new(Entropy)).seed(1);
 
     let prompt = tokenizer.encode("<list>sort: ")?;

@@ -11,7 +11,7 @@ use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures"));
+    let fixtures = conjoint_models::fixtures();
     let mut arguments = std::env::args().skip(1).map(PathBuf::from);
     let (checkpoint, sampler) = match arguments.next() {
         Some(checkpoint) => (checkpoint, arguments.next()),

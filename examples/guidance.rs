@@ -12,9 +12,9 @@ use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = Arc::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = Arc::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?);
     let prompt = tokenizer.encode("<math>tom has 7 eggs")?;
     for scale in [0.0, 1.0, 4.0] {
         let guided = ClassifierFree::new(model.clone(), scale)?;

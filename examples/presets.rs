@@ -13,9 +13,9 @@ use presets::{Dream, FastDllm, Llada};
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = Arc::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = Arc::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?);
     let layer = || model.sampler_layer();
 
     let prompt = tokenizer.encode("<story>the old ")?;

@@ -14,11 +14,11 @@ use conjoint::prelude::*;
 fn main() -> anyhow::Result<()> {
     // Finds ONNX Runtime, or fetches it once.
     println!("ONNX Runtime: {}\n", conjoint::runtime::ensure()?.display());
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
     let text = std::env::args().nth(1).unwrap_or_else(|| "<story>the old".to_owned());
     let prompt = tokenizer.encode(&text)?;
-    let model = Arc::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
+    let model = Arc::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?);
     let gen_length = model.max_length().unwrap_or(48).saturating_sub(prompt.len());
 
     let exact = Generator::new(model.clone()).seed(7);

@@ -27,9 +27,9 @@ impl Observer for Counts {
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?;
     let generator = Generator::new(model).unmasker(strategy::wino(0.6, 0.9)?).seed(2);
 
     let prompt = tokenizer.encode("<story>")?;

@@ -9,9 +9,9 @@ use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?;
     let prompt = tokenizer.encode("<code>def f(x): ")?;
 
     let all = Generator::new(model).unmasker(ExactSequential::new(LeftToRight)).seed(1);

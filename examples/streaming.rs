@@ -21,9 +21,9 @@ fn line(tokenizer: &Tokenizer, tokens: &[TokenId], mask: TokenId) -> anyhow::Res
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let generator = Generator::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?).seed(1);
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let generator = Generator::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?).seed(1);
     let text = std::env::args().nth(1).unwrap_or_else(|| "<story>the old".to_owned());
     let mask = generator.vocabulary().mask();
     let canvas = Canvas::of_length(&tokenizer.encode(&text)?, 48, mask)?;

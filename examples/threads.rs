@@ -12,9 +12,9 @@ use conjoint::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = Arc::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?);
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = Arc::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?);
     // Clones of a generator share its model.
     let generator = Generator::new(model.clone());
     let prompts = ["<story>the old", "<math>tom has ", "<code>def f(x): ", "<list>sort: "];

@@ -11,9 +11,9 @@ use conjoint::trace::Trace;
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
-    let model = OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?;
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
+    let model = OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?;
     let sampler = model.sampler_layer()?;
     let generator = Generator::new(model)
         .unmasker(LearnedJoint::new(sampler))

@@ -40,10 +40,10 @@ impl Unmasker for Recorded {
 
 fn main() -> anyhow::Result<()> {
     conjoint::runtime::ensure()?;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny");
-    let tokenizer = Tokenizer::open(folder)?;
+    let folder = conjoint_models::tiny();
+    let tokenizer = Tokenizer::open(&folder)?;
     let prompt = tokenizer.encode("<story>the old")?;
-    let generator = Generator::new(OnnxDenoiser::open(folder, ExecutionProvider::Cpu)?).seed(2);
+    let generator = Generator::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?).seed(2);
 
     // `around` keeps the policy and the reviser of the strategy.
     let quotas = Arc::new(Mutex::new(Vec::new()));

@@ -1,13 +1,13 @@
 //! The shipped model `models/tiny` through the public API: every strategy fills every prompt, and one token
 //! per step makes the learned joint sampler exact.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use conjoint::prelude::*;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny")
+    conjoint_models::tiny()
 }
 
 fn model() -> Arc<OnnxDenoiser> {

@@ -183,7 +183,7 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     for part in ["'66' for '--trajectories'", "no trajectories 65 to 65"] {
         assert!(stderr(&missing).contains(part), "{}", stderr(&missing));
     }
-    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+    let tiny = conjoint_models::tiny();
     let other = sampler(&tiny, &layer, &format!("--steps 2 --trajectories-dir {}", own.display()));
     assert_eq!(other.status.code(), Some(2));
     assert!(stderr(&other).contains("another model"), "{}", stderr(&other));

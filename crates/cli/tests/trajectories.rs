@@ -29,7 +29,7 @@ fn made(model: &Path, out: &Path, count: u64, more: &str) -> Vec<Trajectory> {
 }
 
 fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny")
+    conjoint_models::tiny()
 }
 
 fn parquet_files(folder: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {

@@ -90,3 +90,7 @@ pub mod prelude {
     #[cfg(feature = "text")]
     pub use crate::{StopText, TextError, Tokenizer};
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

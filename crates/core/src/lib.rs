@@ -73,3 +73,7 @@ pub use schedule::Schedule;
 pub use stop::Stop;
 pub use unmasker::{Next, Unmasker, View};
 pub use vocabulary::Vocabulary;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

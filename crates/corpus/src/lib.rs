@@ -53,3 +53,7 @@ pub use domain::{Domain, check};
 pub use error::Error;
 pub use flaw::Flaw;
 pub use text::Text;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -60,3 +60,7 @@ pub use share::Share;
 pub use summary::{Better, Gap};
 pub use surprise::Surprise;
 pub use validity::Validity;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

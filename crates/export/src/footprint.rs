@@ -105,7 +105,7 @@ mod tests {
     use crate::{ExportOptions, Quantisation, export};
 
     fn footprint(checkpoint: &str, quantisation: Option<Quantisation>) -> Footprint {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+        let fixtures = conjoint_models::fixtures();
         let out = tempfile::tempdir().unwrap();
         let options = ExportOptions::new(fixtures.join(checkpoint));
         let sampler = (checkpoint == "dream-tiny").then(|| fixtures.join("adjust-dream-tiny"));
@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn fewer_bits_take_less_memory() {
         let kinds = [None, Some(Quantisation::Int8), Some(Quantisation::Int4)];
-        let [plain, eight, four] = kinds.map(|kind| footprint("../../models/tiny", kind).model);
+        let tiny = conjoint_models::tiny();
+        let [plain, eight, four] = kinds.map(|kind| footprint(tiny.to_str().unwrap(), kind).model);
         assert!(plain > 3 * eight && eight > four, "{plain} {eight} {four}");
         let [plain, eight, _] = kinds.map(|kind| footprint("dream-tiny", kind));
         assert!(plain.sampler > eight.sampler && eight.sampler > 0);
@@ -140,7 +141,7 @@ mod tests {
     /// 4 heads and 48 positions of a batch of 2, and what is linear in the rows.
     #[test]
     fn scores_grow_with_the_square_of_the_length() {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+        let fixtures = conjoint_models::fixtures();
         let out = tempfile::tempdir().unwrap();
         let options = ExportOptions::new(fixtures.join("dream-tied-bf16-sharded"));
         let options = ExportOptions { out: Some(out.path().to_owned()), ..options };

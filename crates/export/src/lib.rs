@@ -136,3 +136,7 @@ pub use sampler_form::SamplerForm;
 pub use tables::{HeadTables, HeadTransform, LayerSizes, Tables};
 pub use tokens::{GivenTokens, SpecialTokens, TokenName};
 pub use weight_file::WeightFile;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

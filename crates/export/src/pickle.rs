@@ -91,7 +91,7 @@ mod tests {
     use std::sync::LazyLock;
 
     fn fixture(name: &str) -> Vec<u8> {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/bert-tiny");
+        let fixtures = conjoint_models::fixture("bert-tiny");
         fs::read(fixtures.join(name)).unwrap()
     }
 

@@ -10,7 +10,7 @@ use crate::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto, element};
 use crate::{ExportOptions, Operators, Quantisation, SamplerForm, export};
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    conjoint_models::fixture(name)
 }
 
 /// Both kinds of operators, and all kinds of weights.

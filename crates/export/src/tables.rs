@@ -229,7 +229,7 @@ mod tests {
     use half::{bf16, f16};
 
     fn read(name: &str) -> Tables {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+        let fixtures = conjoint_models::fixtures();
         Tables::read(&fixtures.join(name)).unwrap()
     }
 

@@ -67,7 +67,7 @@ fn sound_exports_have_no_problem() {
         manifest["graphs"]["sampler_rows"]["context"] = json!("sampler-rows.onnx");
     });
     only_problem(out.path(), &["head_dim", "sampler-rows.onnx"]);
-    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+    let tiny = conjoint_models::tiny();
     assert_eq!(problems(&tiny), [""; 0]);
 }
 

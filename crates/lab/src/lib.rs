@@ -69,3 +69,7 @@ pub use progress::Progress;
 pub use registry::Registry;
 pub use sampling::{Banned, Filters, Sampling, Stops};
 pub use scorer::ScorerSpec;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -34,7 +34,7 @@ fn registry() -> Registry {
 
 fn tiny() -> Arc<Model> {
     conjoint::runtime::ensure().unwrap();
-    Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny")).unwrap()
+    Model::open(conjoint_models::tiny()).unwrap()
 }
 
 fn lines<const N: usize>(names: [&str; N]) -> Lines {

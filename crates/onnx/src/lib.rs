@@ -52,3 +52,7 @@ pub use options::{HeadChoice, OnnxOptions};
 pub use provider::ExecutionProvider;
 pub use sampler::OnnxSamplerLayer;
 pub use stats::{Calls, RuntimeStats};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

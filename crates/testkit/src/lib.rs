@@ -116,3 +116,7 @@ pub use law::Law;
 pub use oracle::TabularDenoiser;
 pub use refiner::{ExactRefiner, NoisyRefiner, StaleRefiner};
 pub use top_k_model::TopKModel;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

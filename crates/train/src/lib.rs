@@ -58,3 +58,7 @@ pub use distillation::{SamplerOptions, train_sampler};
 pub use error::TrainError;
 pub use masking::Window;
 pub use run::{OptimizerOptions, RunOptions, RunSummary};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

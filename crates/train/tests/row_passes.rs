@@ -12,7 +12,7 @@ use conjoint_train::model::{Precision, RowPasses, SamplerModule, Slots, checkpoi
 const LENGTH: usize = 9;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    conjoint_models::fixture(name)
 }
 
 /// For each of two sequences, positions in the order of their reveal; the last one is never revealed.

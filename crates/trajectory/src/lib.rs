@@ -51,3 +51,7 @@ pub use settings::{FolderSettings, digest};
 pub use sources::{GivenText, Sampled, Source, Texts};
 pub use store::Store;
 pub use trajectory::Trajectory;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 pub fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+    conjoint_models::fixtures()
 }
 
 /// The trained model of this repository.
 pub fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny")
+    conjoint_models::tiny()
 }
 
 pub fn conjoint<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {

@@ -59,7 +59,6 @@ fn is_sampler(folder: &Path) -> bool {
 mod tests {
     use std::fs;
 
-    use super::*;
     use crate::sniff::checkpoint;
 
     #[test]
@@ -86,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_sampler_layer_by_itself_is_told() {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+        let fixtures = conjoint_models::fixtures();
         let message = checkpoint(&fixtures.join("adjust-dream-tiny")).unwrap_err().to_string();
         assert!(message.contains("sampler layer by itself"), "{message}");
     }

@@ -15,7 +15,7 @@ pub type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 /// A fixture's folder. Never written to.
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    conjoint_models::fixture(name)
 }
 
 /// A copy of a fixture's checkpoint that a test may change.

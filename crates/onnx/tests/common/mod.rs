@@ -21,7 +21,7 @@ pub const ENCODERS: [&str; 5] =
 pub const TOLERANCE: f32 = 1e-4;
 
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    conjoint_models::fixture(name)
 }
 
 /// A fixture's checkpoint, exported to a folder of its own.

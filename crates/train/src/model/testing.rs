@@ -14,7 +14,7 @@ use crate::error::TrainError;
 
 /// A folder of the reference fixtures.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    conjoint_models::fixture(name)
 }
 
 /// A float tensor of a safetensors file.
