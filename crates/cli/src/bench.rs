@@ -22,12 +22,12 @@ const FLAGS: Flags = Flags(&[
     ("folder", "--make-model"),
 ]);
 
-/// Measure how fast strategies generate, and where each millisecond of a step goes
+/// Measure how fast strategies generate, and where the time of a step goes
 ///
-/// Random prompts are continued, in each strategy once to warm up and then --repeats times. Times are
-/// those of the repeat whose time is the median. A step is one full forward with its sampler passes;
-/// `row_kernels` is filtering rows and computing their statistics, `draw` ranking positions and drawing
-/// tokens, `rest` everything else outside of ONNX Runtime.
+/// Each strategy continues random prompts, once to warm up and then --repeats times. The table has the repeat with the median
+/// time. A step is one full forward with its sampler passes. Its time is split into `backbone` and `sampler`, each with its
+/// head, `sweep` (filtering rows and computing their statistics), `draw` (ranking positions and drawing tokens) and `rest`
+/// (everything else outside of ONNX Runtime).
 ///
 ///     conjoint bench --make-model 512,12,1408,8,2,32768 random
 ///     conjoint bench --model random --strategies exact,marginal,joint --k 4,8 --threads 2
@@ -36,15 +36,16 @@ const FLAGS: Flags = Flags(&[
 pub struct Arguments {
     #[command(flatten)]
     model: Option<ModelArguments>,
-    /// Write an exported model of these sizes with random weights and a random sampler layer, instead
-    /// of measuring: D,LAYERS,FFN,HEADS,KV,VOCAB and the folder
+    /// Write an exported model with random weights and a random sampler layer, instead of measuring. Takes the sizes
+    /// D,LAYERS,FFN,HEADS,KV,VOCAB and a new folder
     #[arg(long, num_args = 2, value_names = ["SIZES", "DIR"], conflicts_with_all = ["model", "strategies", "k", "prompt_length", "gen_length", "num_samples", "repeats", "json"])]
     make_model: Option<Vec<String>>,
-    /// How such a model's weights are stored
+    /// Number format of the weights of --make-model
     #[arg(long, value_name = "TYPE", default_value = "float32", conflicts_with = "model",
           value_parser = names::storage())]
     dtype: Storage,
-    /// The strategies, each UNMASKER or UNMASKER+SCHEDULE (`conjoint strategies` lists both)
+    /// Strategies, separated by commas: UNMASKER, UNMASKER+SCHEDULE or a preset, each optionally followed by /REVISER
+    /// (`conjoint strategies` lists all)
     #[arg(
         long,
         value_name = "LIST",
@@ -53,34 +54,34 @@ pub struct Arguments {
         value_parser = names::line
     )]
     strategies: Vec<Line>,
-    /// Tokens per step, where a strategy has that choice [default: 4,8]
+    /// K: tokens per step, separated by commas, for strategies that take a K [default: 4,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
     k: Option<Vec<u16>>,
-    /// Tokens of a prompt
+    /// Tokens of each prompt
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     prompt_length: u32,
     /// Tokens to generate
     #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     gen_length: u32,
-    /// Sequences, of as many prompts
+    /// Number of sequences, each with a prompt of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     num_samples: u32,
-    /// Times that each strategy is measured
+    /// Measured runs of each strategy
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeats: u32,
-    /// Seed of prompts and draws, or of the weights of --make-model
+    /// Seed of the prompts and the draws, or of the weights of --make-model
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
     sampling: SamplingArguments,
-    /// Write what was measured as JSON, prompts and generated tokens included
+    /// Write the measurements to this file as JSON, with prompts and generated tokens
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let named = |error: Error| FLAGS.name(error);
+    let named = |error: Error| FLAGS.error(error);
     if let Some([sizes, folder]) = arguments.make_model.as_deref() {
         let parsed = with_flag("--make-model", sizes, sizes.parse::<random_model::Sizes>())?;
         let folder = Path::new(folder);
@@ -88,7 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return info::print(folder, &manifest.map_err(named)?);
     }
     let missing =
-        || InvalidArgument::missing("--model", "give a model to measure, or --make-model");
+        || InvalidArgument::missing("--model", "give a model to measure, or use --make-model");
     let model = arguments.model.as_ref().ok_or_else(missing)?;
     let json = arguments.json.as_deref().map(|path| files::place("--json", path)).transpose()?;
     let lines = Lines::new(arguments.strategies.clone()).at(arguments.k.clone());

@@ -12,13 +12,14 @@ use crate::names;
 const FLAGS: Flags =
     Flags(&[("unmasker", "--strategies"), ("schedule", "--strategies"), ("k", "--k")]);
 
-/// Compare strategies: quality against denoiser-equivalent forwards, a line a strategy
+/// Compare strategies in quality and cost
 ///
-/// A sampler pass counts at its measured cost. Every point is kept once it is measured, so that an
-/// interrupted comparison goes on where it stopped. Writes report.json, report.md and one SVG a figure.
+/// Cost is in denoiser-equivalent forwards per token: a sampler pass counts at its measured time. Writes report.json,
+/// report.md and one SVG per metric. Points are written as they are measured. The same command resumes an interrupted
+/// comparison.
 ///
-/// A strategy is UNMASKER or UNMASKER+SCHEDULE, either with /REVISER behind it, or a preset (`conjoint strategies` lists them).
-/// Without a schedule it is run at each of --k, where it has such a choice.
+/// A strategy is UNMASKER or UNMASKER+SCHEDULE, either of them followed by /REVISER, or a preset (`conjoint strategies`
+/// lists all). Without a schedule it runs at each of --k, if it takes a K.
 ///
 ///     conjoint compare --model models/tiny --strategies exact,marginal,joint,joint+klass:0.8,joint/wino
 ///         --k 2,4,8 --out runs/compare
@@ -27,7 +28,7 @@ const FLAGS: Flags =
 pub struct Arguments {
     #[command(flatten)]
     comparison: ComparisonArguments,
-    /// The strategies, a line each
+    /// Strategies, separated by commas. Each is a line of the plots
     #[arg(
         long,
         value_name = "LIST",
@@ -36,11 +37,11 @@ pub struct Arguments {
         value_parser = names::line
     )]
     strategies: Vec<Line>,
-    /// Tokens per step [default: 2,4,8]
+    /// K: tokens per step, separated by commas [default: 2,4,8]
     #[arg(long, alias = "steps", value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
     k: Option<Vec<u16>>,
-    /// What is measured
+    /// Metrics, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "right,parses,nll",
           value_parser = names::metric())]
     metrics: Vec<Metric>,

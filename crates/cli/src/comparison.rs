@@ -1,4 +1,4 @@
-//! What `conjoint compare` and `conjoint eval` share.
+//! The arguments of `conjoint compare` and `conjoint eval`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,53 +21,52 @@ pub struct ComparisonArguments {
     model: ModelArguments,
     #[command(flatten)]
     texts: TextArguments,
-    /// Texts a point
+    /// Texts per point
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
     num_samples: u32,
-    /// Seeds; each makes a point of its own, and plots show their mean
+    /// Seeds, separated by commas. Each makes a point of its own; plots show their mean
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0")]
     seeds: Vec<u64>,
     #[command(flatten)]
     sampling: SamplingArguments,
     #[command(flatten)]
     external: ExternalArguments,
-    /// The folder of the comparison: report.json, report.md and one SVG a figure. A comparison found
-    /// there goes on where it stopped
+    /// Folder for report.json, report.md and one SVG per metric. A comparison found there is resumed
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
-/// What the texts of a comparison begin with.
+/// The beginnings and the length of a comparison's texts.
 #[derive(Args)]
 pub struct TextArguments {
-    /// Texts of these domains of the corpus, given nothing but the domain's tag [default: all four]
+    /// Begin texts with the tags of these domains of the corpus: story, math, code, list [default: all four]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     domain: Vec<Domain>,
-    /// Texts that continue these prompts, taken in turn: one a line, \n standing for a line's end, or the
-    /// "prompt" of each object of a .jsonl file
+    /// Begin texts with the prompts of this file, in turn: one per line, with \n for a line break, or the "prompt" of each
+    /// object of a .jsonl file
     #[arg(long, value_name = "FILE", conflicts_with = "domain")]
     prompts: Option<PathBuf>,
-    /// Texts that answer tasks of the corpus, a new one each: problems in words, calls of functions, lists to be
-    /// changed. `right` is then the accuracy; --domain chooses among math, code and list
+    /// Begin each text with a new task of the corpus: a word problem, a call of a function, or a list to change. The metric
+    /// `right` is then the accuracy. --domain selects among math, code and list
     #[arg(long, conflicts_with = "prompts")]
     tasks: bool,
-    /// Texts that continue nothing, as those of `conjoint trajectories` without prompts do
+    /// Begin texts with nothing, as `conjoint trajectories` without prompts does
     #[arg(long, conflicts_with_all = ["domain", "prompts", "tasks"])]
     unconditional: bool,
-    /// Positions of a text, its prompt included [default: the model's longest]
+    /// Positions of a text, its prompt included [default: the model's largest length]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(2..))]
     length: Option<u32>,
 }
 
-/// A language model that has no part in the sampling, to judge texts by.
+/// A language model that evaluates texts and takes no part in the sampling.
 #[derive(Args)]
 pub struct ExternalArguments {
-    /// The judge of the figure external-nll: ngram:N:FILE as for --scorer, or onnx:FILE for a causal language
-    /// model (input_ids → logits, exported without past keys), onnx:FILE@ID if it wants the token ID before every text
+    /// Language model of the metric external-nll: ngram:N:FILE as with --scorer, or onnx:FILE for a causal language model
+    /// (input_ids → logits, exported without past keys). onnx:FILE@ID puts the token ID before every text
     #[arg(long, value_name = "SCORER")]
     external: Option<ScorerSpec>,
-    /// Folder of the judge's tokenizer.json [default: the judge's own folder if there is one, otherwise the
-    /// model's token ids are taken as the judge's]
+    /// Folder of the tokenizer.json of --external [default: the folder of its model; without a tokenizer it reads the
+    /// sampled model's token ids]
     #[arg(long, value_name = "DIR", requires = "external")]
     external_tokenizer: Option<PathBuf>,
 }
@@ -85,7 +84,7 @@ impl TextArguments {
     }
 }
 
-/// Runs every line at every K, writes the report and prints its table.
+/// Runs a comparison, and prints the table of its report.
 pub fn run(
     arguments: &ComparisonArguments,
     lines: Lines,
@@ -102,7 +101,7 @@ pub fn run(
         metrics: metrics.to_vec(),
         external: External { scorer: external.clone(), tokenizer: external_tokenizer.clone() },
     };
-    let named = |error: Error| flags.name(error);
+    let named = |error: Error| flags.error(error);
     comparison.check().map_err(named)?;
     let model = arguments.model.open()?;
     let report = comparison.run(&model, &arguments.out, &Bars).map_err(named)?;

@@ -8,16 +8,16 @@ use conjoint_corpus::{Corpus, Domain, Text};
 
 use crate::flag::InvalidArgument;
 
-/// Print texts of the training corpus, one a line, with \n for a line's end inside a text
+/// Print texts of the built-in training corpus, one per line, with \n for a line break
 #[derive(Args)]
 pub struct Arguments {
-    /// How many texts
+    /// Number of texts
     #[arg(long, value_name = "N", default_value_t = 10)]
     num: u64,
-    /// Only this domain: story, math, code or list
+    /// Print only this domain: story, math, code or list [default: all]
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
-    /// Print only the part that sets a task (math, code and list texts), as prompts
+    /// Print only the task of each text, for use as a prompt. Math, code and list texts have tasks
     #[arg(long)]
     questions: bool,
     /// Seed of the corpus
@@ -36,9 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => Some(text.to_string()),
     };
     if arguments.questions && arguments.domain == Some(Domain::Story) {
-        return Err(
-            InvalidArgument::new("--domain", Domain::Story, "stories ask no questions").into()
-        );
+        return Err(InvalidArgument::new("--domain", Domain::Story, "stories have no tasks").into());
     }
     let texts = corpus.texts(0..);
     let lines = texts.filter_map(|text| line(&text)).take(arguments.num as usize);

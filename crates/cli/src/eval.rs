@@ -13,17 +13,19 @@ const FLAGS: Flags = Flags(&[("strategies", "--unmaskers"), ("unmasker", "--unma
 
 /// Measure how close strategies come to one-at-a-time sampling, the model's own joint
 ///
-/// For each strategy and K: MAUVE against one-at-a-time samples (that of `exact` is the ceiling: a second
-/// such set against the first), the likelihood of the texts under the model's own path, the divergence of
-/// neighbouring tokens, and the share of texts that pass the corpus' checks. Every figure has a
-/// 95 % interval. Every point is kept once it is measured, so that an interrupted evaluation goes on
-/// where it stopped.
+/// Measures for each strategy and K: MAUVE against one-at-a-time samples, the likelihood of the texts under the model's own
+/// path, the divergence of neighbouring tokens, and the share of texts that pass the corpus' checks. Each value has a 95 %
+/// interval. The MAUVE of `exact` is the ceiling: it compares two sets of one-at-a-time samples.
+///
+/// Points are written as they are measured. The same command resumes an interrupted evaluation.
+///
+/// Example: conjoint eval --model models/tiny --unmaskers exact,marginal,joint --k 2,4 --out runs/eval
 #[derive(Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Arguments {
     #[command(flatten)]
     comparison: ComparisonArguments,
-    /// The strategies (`conjoint strategies` lists all)
+    /// Strategies, separated by commas (`conjoint strategies` lists all)
     #[arg(
         long,
         value_name = "LIST",
@@ -32,11 +34,11 @@ pub struct Arguments {
         value_parser = names::unmasker
     )]
     unmaskers: Vec<UnmaskerSpec>,
-    /// Tokens per step; `exact` always takes 1 [default: 2,3,4,8]
+    /// K: tokens per step, separated by commas; `exact` always takes 1 [default: 2,3,4,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..))]
     k: Option<Vec<u16>>,
-    /// What is measured
+    /// Metrics, separated by commas
     #[arg(
         long,
         value_name = "LIST",

@@ -13,58 +13,56 @@ use crate::flag::{InvalidArgument, PLAIN};
 use crate::info;
 use crate::progress::Bytes;
 
-/// Write ONNX graphs beside a checkpoint's own weights
+/// Export a checkpoint to ONNX graphs
 ///
-/// Reads a Hugging Face checkpoint of Dream, LLaDA, a Qwen-based masked diffusion model, or a BERT, ALBERT or
-/// ModernBERT for masked language modelling (config.json and .safetensors files) and writes backbone.onnx,
-/// head.onnx, head-top.onnx, conjoint.json and, with a sampler checkpoint, sampler.onnx. Weights are not copied:
-/// the graphs point into the .safetensors files. A pytorch_model.bin is converted to such a file first. With
-/// --quantize they get a file of their own, model-int8.safetensors or model-int4.safetensors, and the graphs need
-/// no other:
+/// Reads config.json and the .safetensors files of a Hugging Face checkpoint: Dream, LLaDA, a Qwen-based masked diffusion
+/// model, or BERT, ALBERT or ModernBERT for masked language modelling. A pytorch_model.bin is converted first.
+///
+/// Writes backbone.onnx, head.onnx, head-top.onnx, conjoint.json and, with --sampler, the graphs of the sampler layer. Weights
+/// are not copied: the graphs point into the .safetensors files. With --quantize the weights get a new file,
+/// model-int8.safetensors or model-int4.safetensors, and the graphs need no other:
 ///
 ///     conjoint export llada-8b --quantize int8 --out llada-8b-int8    # 8 GB, and as much memory to run
 ///     conjoint export llada-8b --quantize int4 --out llada-8b-int4    # 5 GB, further from the model
 ///
-/// docs/quantisation.md has what each costs in quality and saves in time and memory.
+/// docs/quantisation.md has the quality, speed and memory of each.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// Folder of the checkpoint
     #[arg(value_name = "CHECKPOINT_DIR")]
     checkpoint: PathBuf,
-    /// Folder of a sampler layer's checkpoint
+    /// Folder of a sampler layer's checkpoint, such as that of `conjoint train sampler`
     #[arg(long, value_name = "SAMPLER_DIR")]
     sampler: Option<PathBuf>,
-    /// Which rows a sampler pass computes: of the whole sequence, the published form, or only those that a step looks at,
-    /// which costs a fraction of it [default: as the layer was trained, and sequence for published ones]
+    /// Rows that a sampler pass computes: sequence (all, the published form) or rows (only those that a step uses, at a fraction
+    /// of the cost) [default: the form that the layer was trained in; sequence for published layers]
     #[arg(long, value_name = "FORM", requires = "sampler")]
     passes: Option<SamplerForm>,
-    /// Where to write; weights are hard-linked there, or copied to another file system [default: the checkpoint's folder]
+    /// Folder to write to. Weights are hard-linked, or copied to another file system [default: the checkpoint's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Store matrices in 8 or 4 bits, for less memory and faster products on a CPU, at a loss of quality: int8 or int4
+    /// Store matrices as int8 or int4, for less memory and faster products on a CPU, at a loss of quality
     #[arg(long, value_name = "BITS", conflicts_with = "portable")]
     quantize: Option<Quantisation>,
-    /// Build the graphs from primitive operators, for runtimes that lack the fused ones (TensorRT)
+    /// Build the graphs from primitive operators, for runtimes without the fused ones (TensorRT)
     #[arg(long)]
     portable: bool,
-    /// Whether row i of the model's logits predicts position i + 1, where its architecture does not
-    /// settle that [default: yes for Dream, no for LLaDA and encoders]
+    /// Whether row i of the logits predicts position i + 1. Required if the architecture does not decide it
+    /// [default: true for Dream, false for LLaDA and encoders]
     #[arg(long)]
     shift: Option<bool>,
-    /// A key of config.json that conjoint does not know and that changes nothing in what the model computes; may be repeated
+    /// Ignore an unknown key of config.json that does not affect the model's computation. May be repeated
     #[arg(long = "ignore-key", value_name = "KEY")]
     ignored_keys: Vec<String>,
-    /// The token that stands for a masked position, as its id or as the tokenizer writes it, where the checkpoint's files do
-    /// not name it
+    /// Mask token, as an id or as the tokenizer writes it. Required if the checkpoint's files do not name it
     #[arg(long, value_name = "ID|TOKEN")]
     mask_id: Option<TokenName>,
-    /// A token that ends a sequence, as its id or as the tokenizer writes it, instead of those that the checkpoint's files
-    /// name; may be repeated
+    /// Token that ends a sequence, as an id or as the tokenizer writes it, instead of those in the checkpoint's files. May be
+    /// repeated
     #[arg(long, value_name = "ID|TOKEN")]
     eos: Vec<TokenName>,
-    /// How many of the most probable tokens the top-K head gives of each row, at most all; 0 writes no condensed
-    /// head
+    /// Number of the most probable tokens that the top-K head returns for each row; 0 writes no such head
     #[arg(long, value_name = "K", default_value_t = 64)]
     head_top: usize,
 }
@@ -90,9 +88,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let manifest = export_observed(&options, &mut Bytes::default());
     let manifest = manifest.map_err(|error| with_flag(arguments, error))?;
     if had_sampler && arguments.sampler.is_none() {
-        let shown = folder.display();
+        let folder = folder.display();
         eprintln!(
-            "The export that was in {shown} had a sampler layer, and this one has none: give its folder with \
+            "The previous export in {folder} had a sampler layer, and this one has none: give its folder with \
              --sampler to keep it."
         );
     }
@@ -109,7 +107,7 @@ fn check(arguments: &Arguments) -> Result<(), InvalidArgument> {
     }
 }
 
-/// Names the flag that would help.
+/// Names the flag that caused an error, or that solves it.
 fn with_flag(arguments: &Arguments, error: ExportError) -> anyhow::Error {
     let Arguments { checkpoint, sampler, out, .. } = arguments;
     let text = PLAIN.text(&error.to_string());

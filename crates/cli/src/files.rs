@@ -1,21 +1,21 @@
-//! Files that flags name.
+//! Checks of output files.
 
 use std::path::Path;
 
 use crate::flag::InvalidArgument;
 
-/// The folder and the name of a file that `flag` names, once the folder is found to be there.
+/// The folder and the name of the file that `flag` gives. The folder must exist.
 pub fn place<'a>(
     flag: &'static str,
     path: &'a Path,
 ) -> Result<(&'a Path, &'a str), InvalidArgument> {
-    let refuse = |reason| InvalidArgument::new(flag, path.display(), reason);
+    let invalid = |reason| InvalidArgument::new(flag, path.display(), reason);
     let name = path.file_name().and_then(|name| name.to_str()).filter(|_| !path.is_dir());
-    let name = name.ok_or_else(|| refuse("expected the name of a file".to_owned()))?;
+    let name = name.ok_or_else(|| invalid("expected the name of a file".to_owned()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     match folder.is_dir() {
         true => Ok((folder, name)),
-        false => Err(refuse(format!("there is no folder {}", folder.display()))),
+        false => Err(invalid(format!("there is no folder {}", folder.display()))),
     }
 }

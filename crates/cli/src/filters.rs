@@ -3,36 +3,38 @@ use conjoint::filter::RepetitionPenalty;
 use conjoint::prelude::*;
 use conjoint_lab::{Banned, Filters, GenerationConfig};
 
+use crate::flag;
 use crate::numbers::{accepted, non_negative};
 
-/// From what tokens are drawn.
+/// The filters of the distributions that tokens are drawn from.
 #[derive(Args)]
 pub struct FilterArguments {
-    /// Divides the logits; 0 takes the most probable token [default: 1]
+    /// Divide the logits by T; 0 takes the most probable token [default: 1]
     #[arg(long, value_name = "T", value_parser = temperature)]
     temperature: Option<f64>,
-    /// Keep the N most probable tokens
+    /// Keep only the N most probable tokens [default: all]
     #[arg(long, value_name = "N", value_parser = top_k)]
     top_k: Option<usize>,
-    /// Keep the most probable tokens that sum to more than P
+    /// Keep only the most probable tokens whose probabilities sum to more than P [default: all]
     #[arg(long, value_name = "P", value_parser = |text: &str| accepted(text, TopP::new))]
     top_p: Option<f64>,
-    /// Keep tokens with at least P times the largest probability
+    /// Keep only tokens with at least P times the largest probability [default: all]
     #[arg(long, value_name = "P", value_parser = |text: &str| accepted(text, MinP::new))]
     min_p: Option<f64>,
-    /// Tokens never to draw nor count: mask, pad, bos, eos, ids, or ranges of ids as 5-8; ids without a token are banned anyway
+    /// Ban tokens: they are never drawn and do not count in the scores. Takes mask, pad, bos, eos, ids, and ranges such as 5-8,
+    /// separated by commas. Ids without a token are always banned
     #[arg(long, value_name = "TOKENS", value_delimiter = ',', default_value = "mask")]
     ban: Vec<Banned>,
-    /// Count every token in the scores, the mask id included (which is still never drawn)
+    /// Ban no token: even the mask counts in the scores (but is never drawn)
     #[arg(long, conflicts_with = "ban")]
     no_ban: bool,
-    /// Subtract this many nats from the logits of the end-of-sequence and padding tokens
+    /// Subtract NATS from the logits of the end-of-sequence and padding tokens [default: 0]
     #[arg(long, value_name = "NATS", value_parser = non_negative)]
     eos_penalty: Option<f64>,
-    /// Rule the end of the sequence out before this many tokens are generated
+    /// Ban the end of the sequence before N tokens [default: 0]
     #[arg(long, value_name = "N")]
     min_length: Option<u32>,
-    /// Make tokens already there less likely, by this factor of their logits (CTRL), at least 1
+    /// Make tokens of the sequence less likely, by the factor THETA of their logits (CTRL), at least 1 [default: 1]
     #[arg(long, value_name = "THETA", value_parser = |text: &str| accepted(text, RepetitionPenalty::new))]
     repetition_penalty: Option<f64>,
 }
@@ -41,38 +43,37 @@ fn temperature(text: &str) -> Result<f64, String> {
     match text.parse() {
         // 0 stands for argmax, which is not a temperature of the library.
         Ok(0.0) => Ok(0.0),
-        _ => accepted(text, Temperature::new).map_err(|_| {
-            "expected 0, or a number that is finite and above 0 in 32 bits".to_owned()
-        }),
+        _ => accepted(text, Temperature::new)
+            .map_err(|_| "expected 0, or a finite 32-bit number above 0".to_owned()),
     }
 }
 
 fn top_k(text: &str) -> Result<usize, String> {
     let k = text.parse().map_err(|_| "expected a whole number")?;
-    TopK::new(k).map(|_| k).map_err(|error| error.to_string())
+    flag::value(text, TopK::new(k)).map(|_| k)
 }
 
 impl FilterArguments {
-    /// Takes what no flag sets from the checkpoint's recommendation; returns it as flags.
+    /// Sets the checkpoint's recommendations where no flag is given. Returns them as flags.
     pub fn take_defaults(&self, config: &GenerationConfig, filters: &mut Filters) -> Vec<String> {
-        let mut shown = Vec::new();
+        let mut flags = Vec::new();
         if let (None, Some(temperature)) = (self.temperature, config.temperature) {
             filters.temperature = temperature;
-            shown.push(format!("--temperature {temperature}"));
+            flags.push(format!("--temperature {temperature}"));
         }
-        // Both as transformers writes "no limit".
+        // transformers writes "no limit" as top_p = 1 and top_k = 0.
         if let (None, Some(p)) = (self.top_p, config.top_p.filter(|&p| p < 1.0)) {
             filters.top_p = Some(p);
-            shown.push(format!("--top-p {p}"));
+            flags.push(format!("--top-p {p}"));
         }
         if let (None, Some(k)) = (self.top_k, config.top_k.filter(|&k| k > 0)) {
             filters.top_k = Some(k);
-            shown.push(format!("--top-k {k}"));
+            flags.push(format!("--top-k {k}"));
         }
-        shown
+        flags
     }
 
-    /// What the flags set.
+    /// The settings of the flags.
     pub fn settings(&self) -> Filters {
         Filters {
             temperature: self.temperature.unwrap_or(1.0),

@@ -1,56 +1,73 @@
-//! Flags whose values cannot be used, and what the command exits with.
+//! Errors of flags, and exit codes.
 //!
-//! Libraries name parameters. [`Flags`] turns their names into flags, here and nowhere else.
+//! Libraries name parameters. Only [`Flags`] turns their names into flags.
+
+use std::error::Error as StdError;
+use std::str::FromStr;
 
 use clap::error::ContextValue;
-use conjoint_lab::{Error, abbreviated};
+use conjoint_lab::{Error, abbreviated, reason};
 
 use crate::interrupt::{self, Interrupted};
 
-/// A value of a flag that cannot be used, as often only shows once a model is open.
+/// An invalid value of a flag that clap cannot detect, such as one that depends on the model.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidArgument(String);
 
 impl InvalidArgument {
-    /// A value that cannot be used.
+    /// An invalid value, in clap's own form.
     pub fn new(flag: &str, value: impl ToString, reason: impl ToString) -> Self {
         let (value, reason) = (value.to_string(), reason.to_string());
-        let reason = without(reason, &value);
+        let reason = shortened(reason, &value);
         Self(format!("invalid value '{}' for '{flag}': {reason}", abbreviated(&value)))
     }
 
-    /// A flag that must be given.
+    /// A required flag that is missing.
     pub fn missing(flag: &str, reason: impl ToString) -> Self {
         Self(format!("'{flag}' is missing: {}", reason.to_string()))
     }
 
-    /// A flag that would change nothing.
+    /// A flag that would have no effect. The value of a flag without one is empty.
     pub fn unused(flag: &str, value: impl ToString, reason: impl ToString) -> Self {
         let (value, reason) = (value.to_string(), reason.to_string());
-        Self(format!("'{flag} {}' would have no effect: {reason}", abbreviated(&value)))
+        let given = format!("{flag} {}", abbreviated(&value));
+        Self(format!("'{}' would have no effect: {reason}", given.trim_end()))
     }
 }
 
-/// Names the flag whose value a library rejected.
-pub fn with_flag<T, E: ToString>(
+/// Adds the flag and the value that caused a library's error.
+pub fn with_flag<T, E: Into<anyhow::Error>>(
     flag: &str,
     value: impl ToString,
     result: Result<T, E>,
 ) -> Result<T, InvalidArgument> {
-    result.map_err(|error| InvalidArgument::new(flag, value, error))
+    result.map_err(|error| {
+        let (error, value) = (error.into(), value.to_string());
+        InvalidArgument::new(flag, &value, reason(&*error, &value))
+    })
 }
 
-/// The flags of a command, by the names of the parameters that they set: `order temperature` is `--order-temperature`,
-/// unless it is listed here under another name.
+/// For clap, which adds the flag and the value to an error itself: the rest of a library's message.
+pub fn value<T, E: StdError + 'static>(text: &str, result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|error| reason(&error, text))
+}
+
+/// Parses a value for clap, whose error is the rest of the library's message.
+pub fn parsed<T: FromStr<Err: StdError + 'static>>(text: &str) -> Result<T, String> {
+    value(text, text.parse())
+}
+
+/// The flags of a command by the names of their parameters: `order temperature` is `--order-temperature`. This lists the
+/// parameters whose flag has another name.
 #[derive(Clone, Copy)]
 pub struct Flags(pub &'static [(&'static str, &'static str)]);
 
-/// The flags of commands without other names.
+/// The flags of most commands.
 pub const PLAIN: Flags = Flags(&[("ignored keys", "--ignore-key")]);
 
-/// Parameters that a library's texts mention.
-const MENTIONED: [&str; 13] = [
+/// Parameters that the messages of libraries quote.
+const QUOTED_PARAMETERS: [&str; 13] = [
     "eos",
     "external",
     "ignore memory",
@@ -67,23 +84,23 @@ const MENTIONED: [&str; 13] = [
 ];
 
 impl Flags {
-    /// The flag that sets a parameter.
+    /// The flag of a parameter.
     fn of(self, parameter: &str) -> String {
         let other = self.0.iter().find(|(name, _)| *name == parameter);
         other.map_or_else(|| format!("--{}", parameter.replace(' ', "-")), |(_, f)| (*f).to_owned())
     }
 
-    /// A library's text, in which parameters are quoted, with flags instead.
+    /// Replaces the parameters that a library's text quotes by flags.
     pub fn text(self, text: &str) -> String {
-        let mut shown = text.to_owned();
-        for name in MENTIONED {
-            shown = shown.replace(&format!("`{name}`"), &self.of(name));
+        let mut text = text.to_owned();
+        for name in QUOTED_PARAMETERS {
+            text = text.replace(&format!("`{name}`"), &self.of(name));
         }
-        shown
+        text
     }
 
-    /// A library's error by the flag that set the parameter.
-    pub fn name(self, error: Error) -> anyhow::Error {
+    /// Names the flag of the parameter that caused a library's error.
+    pub fn error(self, error: Error) -> anyhow::Error {
         match error {
             Error::Parameter { name, value, reason } => {
                 InvalidArgument::new(&self.of(name), value, self.text(&reason)).into()
@@ -102,20 +119,20 @@ impl Flags {
 }
 
 /// The longest path of most systems.
-const LONGEST_PATH: usize = 4096;
+const MAX_PATH: usize = 4096;
 
-/// A message in which every copy of a long value is cut. Paths are left whole: the user needs them to act.
-fn without(text: String, value: &str) -> String {
-    match value.len() > LONGEST_PATH {
+/// A message with every copy of a long value cut. Paths stay whole, because the user needs them.
+fn shortened(text: String, value: &str) -> String {
+    match value.len() > MAX_PATH {
         true => text.replace(value, &abbreviated(value)),
         false => text,
     }
 }
 
-/// Ends as clap does, but with long values cut.
+/// Reports an error and exits as clap does, with long values cut.
 pub fn exit(error: &clap::Error) -> ! {
     let values = error.context().filter_map(|(_, value)| match value {
-        ContextValue::String(text) if text.len() > LONGEST_PATH => Some(text),
+        ContextValue::String(text) if text.len() > MAX_PATH => Some(text),
         _ => None,
     });
     let values: Vec<_> = values.collect();
@@ -123,11 +140,11 @@ pub fn exit(error: &clap::Error) -> ! {
         error.exit();
     }
     let text = error.render().to_string();
-    eprint!("{}", values.into_iter().fold(text, |text, value| without(text, value)));
+    eprint!("{}", values.into_iter().fold(text, |text, value| shortened(text, value)));
     std::process::exit(error.exit_code())
 }
 
-/// What the command exits with: 2 for a flag, as for those that clap rejects, 130 after Ctrl-C, 1 for all else.
+/// The exit code: 2 for an invalid argument, as with clap, 130 after Ctrl-C, 1 for any other error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<InvalidArgument>() {
         2
@@ -145,16 +162,12 @@ mod tests {
     #[test]
     fn long_values_are_cut() {
         let long = "x".repeat(100_000);
-        let named = |error: InvalidArgument| error.to_string();
         for message in [
-            named(InvalidArgument::new("--prompt", &long, "it is too long")),
-            named(InvalidArgument::unused("--prompt", &long, "nothing takes it")),
-            named(InvalidArgument::new(
-                "--prompt",
-                &long,
-                format!("there is no token for x in '{long}'"),
-            )),
-            PLAIN.name(Error::parameter("prompt", &long, "it is too long")).to_string(),
+            InvalidArgument::new("--prompt", &long, "it is too long").to_string(),
+            InvalidArgument::unused("--prompt", &long, "nothing takes it").to_string(),
+            InvalidArgument::new("--prompt", &long, format!("no token for x in '{long}'"))
+                .to_string(),
+            PLAIN.error(Error::parameter("prompt", &long, "it is too long")).to_string(),
         ] {
             assert!(message.len() < 700 && message.contains("(100000 characters)"), "{message}");
         }
@@ -164,17 +177,32 @@ mod tests {
     fn parameters_become_flags() {
         let flags = Flags(&[("k", "--steps")]);
         let reason = "give `scorer`, or run `conjoint export --sampler`";
-        let error = flags.name(Error::parameter("order temperature", 0, reason));
+        let error = flags.error(Error::parameter("order temperature", 0, reason));
         assert_eq!(
             error.to_string(),
             "invalid value '0' for '--order-temperature': give --scorer, or run `conjoint export --sampler`"
         );
         assert_eq!(exit_code(&error), 2);
-        let error = flags.name(Error::unused("k", "2,4", "'exact' does not take it"));
+        let error = flags.error(Error::unused("k", "2,4", "'exact' does not take it"));
         assert_eq!(
             error.to_string(),
             "'--steps 2,4' would have no effect: 'exact' does not take it"
         );
-        assert_eq!(exit_code(&flags.name(Error::Lacking("a part"))), 1);
+        assert_eq!(exit_code(&flags.error(Error::Lacking("a part"))), 1);
+        let switch = InvalidArgument::unused("--json", "", "see --out").to_string();
+        assert_eq!(switch, "'--json' would have no effect: see --out");
+    }
+
+    #[test]
+    fn a_message_has_one_beginning() {
+        let library = || Err::<(), _>(conjoint::Error::parameter("k", 0, "at least 1"));
+        let error = with_flag("--top-k", 0, library()).unwrap_err();
+        assert_eq!(error.to_string(), "invalid value '0' for '--top-k': expected at least 1");
+        let error = with_flag("--schedule", "per-step:0", library()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid value 'per-step:0' for '--schedule': `k` is `0`, expected at least 1"
+        );
+        assert_eq!(value("0", library()), Err("expected at least 1".to_owned()));
     }
 }

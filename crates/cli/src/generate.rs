@@ -20,18 +20,18 @@ use serde::Serialize;
 
 use crate::flag::{self, InvalidArgument, PLAIN};
 use crate::interrupt::{self, Interrupted};
-use crate::many::{self, Failed};
 use crate::model::ModelArguments;
 use crate::names;
 use crate::progress::Steps;
 use crate::prompt::{PromptArguments, Source};
+use crate::requests::{self, Failed};
 use crate::sampling::SamplingArguments;
 use crate::visible::printed;
 
 /// Generate text or token ids with an exported model
 ///
-/// Some examples: a strategy for a budget; four tokens per step, from one full forward and three sampler passes; an answer in
-/// a chat; and many prompts, which the same command continues if it was stopped:
+/// The examples use a preset, four tokens per step (one full forward and three sampler passes), a chat, and a file of prompts.
+/// The same command resumes an interrupted file.
 ///
 ///     conjoint generate --model models/tiny --prompt "<story>the old" --gen-length 40 --preset fast
 ///     conjoint generate --model models/tiny --prompt "<story>the old" --gen-length 40
@@ -45,61 +45,63 @@ pub struct Arguments {
     model: ModelArguments,
     #[command(flatten)]
     prompt: PromptArguments,
-    /// A strategy for a budget, instead of --unmasker, --schedule and --revise; needs a sampler layer
+    /// Strategy for a budget, instead of --unmasker, --schedule and --revise. Needs a sampler layer
     #[arg(long, value_name = "PRESET", value_parser = names::preset(), conflicts_with_all = ["unmasker", "schedule", "revise"])]
     preset: Option<Line>,
-    /// How positions get their tokens (`conjoint strategies` lists all) [default: exact]
+    /// How tokens are drawn: exact, marginal, confidence, joint and more (`conjoint strategies` lists all) [default: exact]
     #[arg(long, value_name = "UNMASKER", value_parser = names::unmasker)]
     unmasker: Option<UnmaskerSpec>,
-    /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS, threshold:TAU and more; or a policy that
-    /// says where too: klass, demask, slow-fast and more (`conjoint strategies` lists all) [default: per-step:1]
+    /// How many tokens a step reveals: per-step:K, dream:STEPS, llada:STEPS, threshold:TAU and more. A policy also selects
+    /// where: klass, demask, slow-fast and more (`conjoint strategies` lists all) [default: per-step:1]
     #[arg(long, value_name = "SCHEDULE", value_parser = names::schedule)]
     schedule: Option<ScheduleSpec>,
-    /// What is taken back: wino, edit, rcr, remdm and more (`conjoint strategies` lists all) [default: nothing]
+    /// Which tokens are remasked or replaced: wino, edit, rcr, remdm and more (`conjoint strategies` lists all)
+    /// [default: none]
     #[arg(long, value_name = "REVISER", value_parser = names::reviser)]
     revise: Option<ReviserSpec>,
-    /// Where flags that are not given take their values from: model is the checkpoint's generation_config.json (steps, alg,
-    /// alg_temp, eps, temperature, top_p, top_k, max_new_tokens, and an end at its end-of-sequence tokens), which is shown;
-    /// none says nothing of them [default: they are mentioned, where there are any]
-    #[arg(long, value_name = "WHOSE")]
+    /// Source of the flags that are not given. model: the checkpoint's generation_config.json (steps, alg, alg_temp, eps,
+    /// temperature, top_p, top_k, max_new_tokens, eos_token_id); the flags are printed. none: the defaults of this command
+    /// [default: none, with a note if the checkpoint recommends other values]
+    #[arg(long, value_name = "SOURCE")]
     defaults: Option<Defaults>,
     #[command(flatten)]
     sampling: SamplingArguments,
-    /// Seed of all randomness; sample i draws from stream i of it
+    /// Seed of the draws. Sample i draws from stream i of the seed
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// How many samples to generate, of each prompt
+    /// Number of samples of each prompt
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     num_samples: u32,
-    /// Print only what was generated, not what was given
+    /// Print only the generated text, without the prompt
     #[arg(long)]
     no_echo: bool,
-    /// Print one JSON object: tokens, texts, why each sequence ended, and calls
+    /// Print one JSON object with tokens, texts, finish reasons, and numbers of forwards and sampler passes
     #[arg(long)]
     json: bool,
     /// Add the canvas after every denoising step to the JSON object
     #[arg(long, requires = "json")]
     history: bool,
-    /// Write a page that replays the run call by call: which token, when, how sure, revoked or not.
-    /// It is one file, needs no network, and is read with any browser, on a phone too
+    /// Write an HTML page that replays the run call by call: each token with its time, its probability, and whether it was
+    /// remasked. The page is one file and loads nothing from the network
     #[arg(long, value_name = "FILE.html")]
     trace: Option<PathBuf>,
-    /// With --prompts, the file of replies, a JSON object a line as soon as it is there: index, sample, id, prompt_tokens,
-    /// completion, tokens, finish_reason (length, eos, stop, error), denoiser_calls, sampler_calls and error. The same command
-    /// continues a run that was stopped; FILE.run, beside it, holds the settings [default: the standard output]
+    /// File of replies to --prompts, one JSON object per line: index, sample, id, prompt_tokens, completion, tokens,
+    /// finish_reason (length, eos, stop, error), denoiser_calls, sampler_calls and error. A reply is written as soon as its
+    /// sequence is finished. The same command resumes an interrupted run; FILE.run beside it has the settings
+    /// [default: standard output]
     #[arg(long, value_name = "FILE.jsonl", requires = "prompts")]
     out: Option<PathBuf>,
-    /// With --prompts, only part I of N; the replies of all parts, one after the other, are those of one run
+    /// Run only part I of N of --prompts. The replies of all parts, in their order, are those of one run
     #[arg(long, value_name = "I/N", requires = "prompts", default_value_t = Shard::default())]
     shard: Shard,
 }
 
-/// Whose defaults.
+/// The source of flags that are not given.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Defaults {
-    /// The checkpoint's.
+    /// The checkpoint's generation_config.json
     Model,
-    /// Nobody's.
+    /// The defaults of this command
     None,
 }
 
@@ -128,15 +130,15 @@ struct SequenceReport {
 /// Unmasker, schedule and reviser.
 type Strategy = (UnmaskerSpec, ScheduleSpec, Option<ReviserSpec>);
 
-/// All that the flags say of how to sample.
+/// The sampling settings of the flags and the checkpoint.
 struct Settings {
     sampling: Sampling,
     strategy: Strategy,
     gen_length: Option<u32>,
-    /// Prints what was generated alone.
+    /// Prints only the generated text.
     no_echo: bool,
-    /// What the checkpoint recommends, once the model is open.
-    about_defaults: Option<String>,
+    /// A note about the checkpoint's recommendations, to print once the model is open.
+    defaults_note: Option<String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -144,61 +146,61 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let chat = arguments.prompt.chat()?;
     let mut settings = settings(arguments)?;
     match source {
-        Source::One(given) => {
+        Source::Single(given) => {
             if settings.gen_length.is_none() && !arguments.prompt.has_holes() {
-                let reason = "say how many tokens to generate";
+                let reason = "give the number of tokens to generate";
                 return Err(InvalidArgument::missing("--gen-length", reason).into());
             }
             let page = arguments.trace.as_ref();
-            let page = page.map(|path| traced(path, Page::create(path))).transpose()?;
+            let page = page.map(|path| page_error(path, Page::create(path))).transpose()?;
             let model = arguments.model.open()?;
-            let reading = arguments.prompt.reading(&model);
-            settings.settle(chat.is_some(), &model, &reading)?;
-            one(arguments, &settings, (&model, &reading), &given, page)
+            let reader = arguments.prompt.reader(&model);
+            settings.finish(chat.is_some(), &model, &reader)?;
+            generate_one(arguments, &settings, (&model, &reader), &given, page)
         }
-        Source::Many(path) => {
+        Source::Requests(path) => {
             for (flag, is_given) in [
                 ("--json", arguments.json),
                 ("--trace", arguments.trace.is_some()),
                 ("--no-echo", arguments.no_echo),
             ] {
                 if is_given {
-                    let reason = "--prompts has replies of its own: see --out";
+                    let reason = "--prompts writes replies: see --out";
                     return Err(InvalidArgument::unused(flag, "", reason).into());
                 }
             }
-            let requests = many::requests(path)?;
+            let requests = requests::read(path)?;
             let model = arguments.model.open()?;
-            let reading = arguments.prompt.reading(&model);
-            settings.settle(chat.is_some(), &model, &reading)?;
+            let reader = arguments.prompt.reader(&model);
+            settings.finish(chat.is_some(), &model, &reader)?;
             let (unmasker, schedule, reviser) = &settings.strategy;
-            let answering = RequestRunner {
+            let runner = RequestRunner {
                 model: &model,
                 sampling: &settings.sampling,
                 strategy: (unmasker, schedule, reviser.as_ref()),
-                reading: &reading,
+                reader: &reader,
                 chat: chat.as_deref(),
                 gen_length: settings.gen_length,
                 seed: arguments.seed,
                 samples: arguments.num_samples,
                 shard: arguments.shard,
             };
-            many::answer(&answering, &requests, arguments.out.as_deref())
+            requests::run(&runner, &requests, arguments.out.as_deref())
         }
     }
 }
 
 impl Settings {
-    /// Settles what takes an open model: in a chat, a sequence ends with the turn.
-    fn settle(&mut self, is_chat: bool, model: &Model, reading: &PromptReader<'_>) -> Result<()> {
-        if let Some(said) = &self.about_defaults {
-            eprintln!("{said}");
+    /// Sets what depends on the model: in a chat, a sequence ends with the turn.
+    fn finish(&mut self, is_chat: bool, model: &Model, reader: &PromptReader<'_>) -> Result<()> {
+        if let Some(note) = &self.defaults_note {
+            eprintln!("{note}");
         }
         if !is_chat {
             return Ok(());
         }
         let stops = &mut self.sampling.stops;
-        let end = reading.turn_end().map_err(|error| PLAIN.name(error))?;
+        let end = reader.turn_end().map_err(|error| PLAIN.error(error))?;
         stops.tokens.extend(end);
         stops.at_eos |= model.denoiser.vocabulary().eos().is_some();
         self.no_echo = true;
@@ -206,9 +208,9 @@ impl Settings {
     }
 }
 
-/// What the flags say, and the checkpoint where they are silent and it is asked.
+/// The settings of the flags, completed by those of the checkpoint with `--defaults model`.
 fn settings(arguments: &Arguments) -> Result<Settings> {
-    let named = |error: Error| PLAIN.name(error);
+    let named = |error: Error| PLAIN.error(error);
     let mut sampling = arguments.sampling.settings();
     let mut gen_length = arguments.prompt.gen_length;
     let (mut unmasker, mut schedule, reviser) = match &arguments.preset {
@@ -218,42 +220,43 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
         }
     };
     let given = (sampling.clone(), gen_length, unmasker, schedule);
-    let mut about_defaults = None;
+    let mut defaults_note = None;
     let recommended;
     let folder = &arguments.model.model;
-    let is_there = folder.join("generation_config.json").is_file();
-    let asked = arguments.defaults == Some(Defaults::Model);
-    let config = match (asked, arguments.defaults) {
+    let has_config = folder.join("generation_config.json").is_file();
+    let use_model = arguments.defaults == Some(Defaults::Model);
+    let config = match (use_model, arguments.defaults) {
         (true, _) => Some(GenerationConfig::read(folder).map_err(named)?),
-        // What nobody asks for may be damaged.
-        (false, None) if is_there => GenerationConfig::read(folder).ok(),
+        // A damaged file matters only if it is used.
+        (false, None) if has_config => GenerationConfig::read(folder).ok(),
         _ => None,
     };
     if let Some(config) = config {
-        let mut shown = arguments.sampling.take_defaults(&config, &mut sampling);
+        let mut flags = arguments.sampling.take_defaults(&config, &mut sampling);
         if let (None, Some(tokens)) = (gen_length, config.max_new_tokens)
             && !arguments.prompt.has_holes()
         {
             gen_length = Some(tokens);
-            shown.push(format!("--gen-length {tokens}"));
+            flags.push(format!("--gen-length {tokens}"));
         }
         let tokens = gen_length.unwrap_or(1);
         if let (None, None) = (unmasker, schedule)
             && let Some(strategy) = config.strategy(tokens).map_err(named)?
         {
-            let parsed = (names::unmasker(&strategy.unmasker), names::schedule(&strategy.schedule));
-            recommended = (parsed.0.map_err(named)?, parsed.1.map_err(named)?);
+            let registry = names::registry();
+            let unmasker_spec = registry.unmasker(&strategy.unmasker).map_err(named)?;
+            recommended = (unmasker_spec, registry.schedule(&strategy.schedule).map_err(named)?);
             (unmasker, schedule) = (Some(&recommended.0), Some(&recommended.1));
-            shown.push(format!("--unmasker {} --schedule {}", recommended.0, recommended.1));
-            shown.extend(arguments.sampling.take_order(&strategy, &mut sampling).map_err(named)?);
+            flags.push(format!("--unmasker {} --schedule {}", recommended.0, recommended.1));
+            flags.extend(arguments.sampling.take_order(&strategy, &mut sampling).map_err(named)?);
         }
-        let shown = shown.join(" ");
-        match (asked, shown.is_empty()) {
-            (true, _) => about_defaults = Some(format!("defaults of the model: {shown}")),
+        let flags = flags.join(" ");
+        match (use_model, flags.is_empty()) {
+            (true, _) => defaults_note = Some(format!("defaults of the model: {flags}")),
             (false, true) => {}
             (false, false) => {
-                about_defaults = Some(format!(
-                    "the checkpoint recommends {shown} (--defaults model takes that, --defaults none is silent)"
+                defaults_note = Some(format!(
+                    "the checkpoint recommends {flags} (--defaults model uses it, --defaults none hides this note)"
                 ));
                 (sampling, gen_length, unmasker, schedule) = given;
             }
@@ -261,10 +264,10 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
     }
     let strategy = strategy((unmasker, schedule, reviser), &sampling).map_err(named)?;
     let no_echo = arguments.no_echo;
-    Ok(Settings { sampling, strategy, gen_length, no_echo, about_defaults })
+    Ok(Settings { sampling, strategy, gen_length, no_echo, defaults_note })
 }
 
-/// The strategy, once every flag has been found to be of use to it.
+/// The strategy, after checking that it takes every given flag.
 fn strategy(
     (unmasker, schedule, reviser): (
         Option<&UnmaskerSpec>,
@@ -277,7 +280,7 @@ fn strategy(
     let unmasker = match unmasker {
         Some(unmasker) => unmasker,
         None => {
-            exact = names::unmasker("exact")?;
+            exact = names::registry().unmasker("exact")?;
             &exact
         }
     };
@@ -295,19 +298,19 @@ fn strategy(
 }
 
 /// Generates samples of one sequence.
-fn one(
+fn generate_one(
     arguments: &Arguments,
     settings: &Settings,
-    (model, reading): (&Arc<Model>, &PromptReader<'_>),
+    (model, reader): (&Arc<Model>, &PromptReader<'_>),
     given: &PromptInput,
     page: Option<Page>,
 ) -> Result<()> {
-    let named = |error: Error| PLAIN.name(error);
+    let named = |error: Error| PLAIN.error(error);
     let Settings { sampling, strategy, gen_length, .. } = settings;
     let (unmasker, schedule, reviser) = strategy;
     let generator = sampling.generator(model, unmasker, schedule, reviser.as_ref());
     let generator = generator.map_err(named)?.seed(arguments.seed);
-    let canvas = reading.canvas(given, *gen_length).map_err(named)?;
+    let canvas = reader.canvas(given, *gen_length).map_err(named)?;
     let stops = sampling.stops.texts(model).map_err(named)?;
     let canvases = vec![canvas; arguments.num_samples as usize];
 
@@ -332,11 +335,11 @@ fn one(
     let (_, (history, trace)) = observer;
     if let (Some(page), Some(trace), Some(path)) = (page, trace, &arguments.trace) {
         let piece = |token| model.tokenizer.as_ref()?.piece(token).ok();
-        traced(path, page.write(&trace.html(piece)))?;
+        page_error(path, page.write(&trace.html(piece)))?;
     }
     let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
     if failed > 0 && failed == outcomes.len() && !arguments.json {
-        // Nothing was generated: what all say is the command's own error.
+        // All samples failed, so the first error is that of the command.
         let first = outcomes.into_iter().find_map(Result::err);
         return first.map_or(Ok(()), |error| Err(explained(error)));
     }
@@ -362,14 +365,14 @@ fn one(
         0 => Ok(()),
         failed => {
             let where_to_look =
-                if arguments.json { "\"error\" of each says why" } else { "why is said above" };
+                if arguments.json { "see \"error\" of each" } else { "see the errors above" };
             let of = arguments.num_samples as usize;
             Err(Failed { failed, of, where_to_look }.into())
         }
     }
 }
 
-/// Prints the texts, what went wrong with the others, and what it all took.
+/// Prints the texts to standard output, the errors and the cost to standard error.
 fn print(
     model: &Model,
     stops: &[StopText],
@@ -382,7 +385,7 @@ fn print(
     for outcome in outcomes {
         match outcome {
             Ok(output) => {
-                let text = show(model, stops, &output, settings.no_echo)?;
+                let text = display(model, stops, &output, settings.no_echo)?;
                 writeln!(out, "{}", printed(&text))?;
                 drawn += output.drawn;
                 forwards = forwards.max(output.denoiser_calls);
@@ -391,7 +394,7 @@ fn print(
             Err(error) => {
                 let explained =
                     settings.sampling.explain(("schedule", &settings.strategy.1), error);
-                eprintln!("error: {}", PLAIN.name(explained));
+                eprintln!("error: {}", PLAIN.error(explained));
             }
         }
     }
@@ -403,12 +406,12 @@ fn print(
     Ok(())
 }
 
-/// Blames the flag for a page that cannot be written.
-fn traced<T>(path: &Path, result: io::Result<T>) -> Result<T, InvalidArgument> {
+/// Names the flag of a page that cannot be written.
+fn page_error<T>(path: &Path, result: io::Result<T>) -> Result<T, InvalidArgument> {
     flag::with_flag("--trace", path.display(), result)
 }
 
-/// How the sequences were made, for the trace.
+/// A line with the settings, for the trace.
 fn caption((unmasker, schedule, reviser): &Strategy, sampling: &Sampling, seed: u64) -> String {
     let (order, temperature) = (sampling.order_name(), sampling.filters.temperature);
     let revised = reviser.as_ref().map_or_else(String::new, |r| format!(", revised by {r}"));
@@ -450,8 +453,8 @@ fn report(
     })
 }
 
-/// A sequence for people: its text up to its end, or its ids where there is no tokenizer.
-fn show(
+/// The printed form of a sequence: its text up to its end, or its ids without a tokenizer.
+fn display(
     model: &Model,
     stops: &[StopText],
     output: &Output,
@@ -466,7 +469,7 @@ fn show(
         return Ok(completion);
     }
     Ok(match output.finish {
-        // What fills up the rest was not drawn.
+        // The rest is padding.
         FinishReason::Stop => {
             tokenizer.decode(&output.tokens[..output.generated.start])? + &completion
         }

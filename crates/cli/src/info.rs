@@ -12,11 +12,10 @@ use conjoint_lab::prompt::comma_separated;
 use crate::flag::PLAIN;
 use crate::model::needs;
 
-/// Describe an exported model, and check that it is whole
+/// Describe an exported model, and check its files
 ///
-/// Checks that the files that conjoint.json names are there with the sizes and checksums that it records, that
-/// config.json and the graphs have the sizes and ids that it records, and that the tensors lie where the graphs look for
-/// them. Ends with 1 and a line for each problem if they do not.
+/// Compares the files with conjoint.json: their sizes and checksums, the sizes and ids in config.json and in the graphs, and
+/// the places of the tensors. Prints a line for each problem, and exits with 1 if there is one.
 #[derive(Args)]
 pub struct Arguments {
     /// Folder of the exported model
@@ -38,14 +37,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Why the tokenizer of a folder that has one cannot be used.
+/// The error of a folder's tokenizer, if it has one that cannot be read.
 fn tokenizer_problem(folder: &Path, manifest: &Manifest) -> Option<String> {
     manifest.tokenizer.as_ref()?;
     let error = Tokenizer::open(folder).err()?;
-    Some(format!("the tokenizer cannot be used, token ids alone can: {error}"))
+    Some(format!("cannot read the tokenizer (token ids still work): {error}"))
 }
 
-/// Prints what a folder holds.
+/// Prints the description of an exported model.
 pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let id = |id: Option<u32>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());

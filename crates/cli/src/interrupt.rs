@@ -1,22 +1,22 @@
-//! Ctrl-C: the first one ends the work in good order, a second one at once.
+//! Ctrl-C: the first one ends the work cleanly, the second one at once.
 
 use std::process::exit;
 
 use conjoint::CancelToken;
 
-/// What the command exits with once it was interrupted, as a shell expects.
+/// The exit code after an interrupt, as shells expect it.
 pub const EXIT_CODE: u8 = 130;
 
-/// Somebody pressed Ctrl-C.
+/// The user pressed Ctrl-C.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted: what was finished is kept{0}")]
+#[error("interrupted: finished results are kept{0}")]
 pub struct Interrupted(pub String);
 
 /// A token that Ctrl-C cancels.
 pub fn token() -> CancelToken {
     let token = CancelToken::new();
     let handled = token.clone();
-    // Without a handler Ctrl-C still ends the command, only less politely.
+    // Without a handler Ctrl-C still ends the command.
     let _ = ctrlc::set_handler(move || {
         if handled.is_cancelled() {
             exit(i32::from(EXIT_CODE));

@@ -1,4 +1,4 @@
-//! The `conjoint` command: arguments, files and progress around the libraries.
+//! The `conjoint` command: arguments, files and progress bars around the libraries.
 
 use std::process::ExitCode;
 
@@ -16,12 +16,12 @@ mod flag;
 mod generate;
 mod info;
 mod interrupt;
-mod many;
 mod model;
 mod names;
 mod numbers;
 mod progress;
 mod prompt;
+mod requests;
 mod sampling;
 mod strategies;
 #[cfg(feature = "train")]
@@ -29,8 +29,8 @@ mod train;
 mod trajectories;
 mod visible;
 
-/// Training makes and drops many large tensors; the system's allocator hands each back to the kernel, which
-/// clears its pages anew.
+/// Training allocates and frees many large tensors. The system's allocator returns each to the kernel, which has to clear
+/// the pages again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough.
+        // The reader of the output has closed the pipe.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", flag::PLAIN.text(&message(&error)));
@@ -94,18 +94,18 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// An error and its causes, but for those whose text the error already holds. One of the system that comes with no file is of what
-/// the command prints to.
+/// An error and its causes, without causes whose text the error already contains. An I/O error without a file is that of
+/// standard output.
 fn message(error: &anyhow::Error) -> String {
     let is_json = error.downcast_ref::<serde_json::Error>().is_some_and(serde_json::Error::is_io);
     if error.is::<std::io::Error>() || is_json {
         return format!("cannot write to standard output: {error}");
     }
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
-        match said.is_empty() {
+    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| {
+        match message.is_empty() {
             true => cause,
-            false if said.contains(&cause) => said,
-            false => format!("{said}: {cause}"),
+            false if message.contains(&cause) => message,
+            false => format!("{message}: {cause}"),
         }
     })
 }

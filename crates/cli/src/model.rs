@@ -1,4 +1,4 @@
-//! Opening an exported model, with ONNX Runtime found or fetched first.
+//! Opens an exported model, after finding or fetching ONNX Runtime.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,28 +12,28 @@ use conjoint_lab::{Error, Model, ModelOptions};
 use crate::flag::PLAIN;
 use crate::progress::gigabytes;
 
-/// Which model, and what it runs on.
+/// The model, and how to run it.
 #[derive(Args)]
 pub struct ModelArguments {
-    /// Folder of an exported model (see `conjoint export`)
+    /// Folder of an exported model, made by `conjoint export`
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// What runs the model: cpu, cuda or tensorrt
+    /// Execution provider: cpu, cuda or tensorrt
     #[arg(long, default_value = "cpu")]
     pub provider: ExecutionProvider,
-    /// Output layer: dense, condensed (needs an export with one), or auto: condensed on a device
+    /// Output layer: dense, condensed (the top-K head, if the export has one), or auto (condensed on a GPU, otherwise dense)
     #[arg(long, default_value = "auto")]
     pub head: HeadChoice,
-    /// Threads of the CPU provider [default: one a core]
+    /// Threads of the CPU provider [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Load and run the model even if that takes more memory than is available, by an estimate
+    /// Run the model even if it needs more memory than is available, by an estimate
     #[arg(long)]
     pub ignore_memory: bool,
 }
 
-/// A model that takes this many bytes of memory is worth a word before it is loaded.
-const WORTH_SAYING: u64 = 300_000_000;
+/// Models that need more bytes than this are announced before they are loaded.
+const ANNOUNCED_BYTES: u64 = 300_000_000;
 
 impl ModelArguments {
     /// Opens the model.
@@ -46,10 +46,10 @@ impl ModelArguments {
             threads: *threads,
             ignore_memory: *ignore_memory,
         };
-        let named = |error: Error| PLAIN.name(error);
+        let named = |error: Error| PLAIN.error(error);
         options.check().map_err(named)?;
-        // What cannot be read is reported when it is opened.
-        if let Some(needed) = options.memory().ok().flatten().filter(|&n| n > WORTH_SAYING) {
+        // Unreadable files are reported when the model is opened.
+        if let Some(needed) = options.memory().ok().flatten().filter(|&n| n > ANNOUNCED_BYTES) {
             eprintln!("Loading {}, which {}.", model.display(), needs(needed));
         }
         runtime::ensure()?;
@@ -57,7 +57,7 @@ impl ModelArguments {
     }
 }
 
-/// How much memory a model needs, and how much there is.
+/// The memory that a model needs, and the memory available.
 pub fn needs(bytes: u64) -> String {
     match available_memory() {
         Some(available) => {

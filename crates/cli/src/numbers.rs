@@ -1,4 +1,6 @@
-//! Numbers of flags, each with its bounds in the error.
+//! Parsers of numbers, with the valid range in the error.
+
+use crate::flag;
 
 /// A finite number above 0.
 pub fn positive(text: &str) -> Result<f64, String> {
@@ -26,13 +28,13 @@ pub fn count<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, S
     fitting.ok_or_else(|| format!("expected a whole number from {LOW} to {HIGH}"))
 }
 
-/// A number that the library accepts as `new`'s parameter.
+/// A number that the library accepts as the parameter of `new`.
 pub fn accepted<T>(
     text: &str,
     new: impl Fn(f64) -> Result<T, conjoint::Error>,
 ) -> Result<f64, String> {
     let value = text.parse().map_err(|_| "expected a number")?;
-    new(value).map(|_| value).map_err(|error| error.to_string())
+    flag::value(text, new(value)).map(|_| value)
 }
 
 fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {

@@ -6,7 +6,7 @@ use conjoint::prelude::*;
 use conjoint_lab::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Counts revealed tokens on standard error; hidden where that is not a terminal.
+/// A bar of revealed tokens on standard error, hidden if that is not a terminal.
 pub struct Steps(ProgressBar);
 
 impl Steps {
@@ -14,7 +14,7 @@ impl Steps {
         Self::tokens(canvases.iter().map(|canvas| canvas.masked().count() as u64).sum(), what)
     }
 
-    /// So many tokens are to be revealed.
+    /// A bar for this many tokens.
     pub fn tokens(tokens: u64, what: &str) -> Self {
         let style = ProgressStyle::with_template(
             "{msg} {wide_bar} {pos}/{len} tokens, {per_sec}, {eta} left",
@@ -22,11 +22,11 @@ impl Steps {
         let bar = ProgressBar::new(tokens).with_message(what.to_owned());
         Self(match style {
             Ok(style) => bar.with_style(style),
-            Err(_) => bar, // the default style serves too
+            Err(_) => bar, // falls back to the default style
         })
     }
 
-    /// Something of unknown length is under way.
+    /// A spinner for work of unknown length.
     pub fn spinner(what: &str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(what.to_owned());
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
@@ -34,7 +34,7 @@ impl Steps {
     }
 }
 
-/// Bars for whatever a comparison or a benchmark is busy with.
+/// Bars of comparisons and benchmarks.
 pub struct Bars;
 
 impl Progress for Bars {
@@ -51,7 +51,7 @@ impl Progress for Bars {
     }
 }
 
-/// Counts the bytes that an export reads, and says beforehand how many they are.
+/// A bar of the bytes that an export reads.
 #[derive(Default)]
 pub struct Bytes(Option<ProgressBar>);
 
@@ -63,7 +63,7 @@ impl Bytes {
         let bar = ProgressBar::new(bytes).with_message(what.to_owned());
         self.0 = Some(match style {
             Ok(style) => bar.with_style(style),
-            Err(_) => bar, // the default style serves too
+            Err(_) => bar, // falls back to the default style
         });
     }
 }
@@ -71,7 +71,7 @@ impl Bytes {
 impl ExportObserver for Bytes {
     fn on_copy(&mut self, bytes: u64) {
         eprintln!(
-            "Copying {} of weights: the folder is on another file system, or on one without hard links.",
+            "Copying {} of weights: the file system has no hard links, or the folder is on another one.",
             gigabytes(bytes)
         );
         self.begin("copying", bytes);
@@ -96,7 +96,7 @@ impl Drop for Bytes {
     }
 }
 
-/// A size as people speak of it: 15.2 GB, 340 MB, 85 kB.
+/// A size in GB, MB or kB: 15.2 GB, 340 MB, 85 kB.
 pub fn gigabytes(bytes: u64) -> String {
     match bytes as f64 / 1e9 {
         fewer if fewer < 0.000_999_5 => format!("{:.0} kB", fewer * 1e6),

@@ -11,25 +11,26 @@ use conjoint::prelude::*;
 use conjoint_lab::{Error, Model, text_files};
 use conjoint_trajectory::{GivenText, Partition, Plan, Sampled, ShardIndex, Source, Store, Texts};
 
-use crate::flag::{InvalidArgument, PLAIN, with_flag};
+use crate::flag::{InvalidArgument, PLAIN, parsed, with_flag};
 use crate::model::ModelArguments;
 use crate::numbers::count;
 use crate::progress::Steps;
 
-/// Sample texts of a frozen model one token at a time, with the order in which it revealed them
+/// Sample texts one token at a time, with the order of their tokens, to train a sampler layer
 ///
-/// What a sampler layer is trained on: exact samples, lowest entropy first, of a fixed length, in which a
-/// text that ends early is end-of-sequence tokens to the end. Trajectory i depends on the model, the
-/// settings and i alone, so that neither batches, files, shards nor kills change it; a folder goes on where it was
-/// interrupted, and grows with --num. Any number of processes may fill one folder:
+/// A trajectory is an exact sample of the frozen model, drawn in the order of lowest entropy. All have the same length: a text
+/// that ends early is padded with end-of-sequence tokens. Writes Parquet files with the columns index, prompt_len, tokens and
+/// order.
+///
+/// Trajectory i depends only on the model, the settings and i, not on batches, files or shards. The same command resumes an
+/// interrupted folder. A larger --num extends it. Several processes can fill one folder:
 ///
 ///     conjoint trajectories --model models/tiny --num 4000 --length 48 --out runs/own --shard 2/8
 ///
-/// With --joint K the sampler layer draws, K tokens a forward, and in its own order: what it is trained on further, so
-/// that it learns from the frozen model what to do after mistakes of its own. Give several K to take them in turn.
+/// With --joint K the sampler layer draws K tokens per forward, in its own order. A layer that is trained further on these
+/// learns to continue after its own mistakes.
 ///
-/// Writes Parquet files with the columns index, prompt_len, tokens and order. With --texts it takes given
-/// texts instead of sampling, in the order in which the model would have revealed them.
+/// With --texts the trajectories have given texts, in the order in which the model would reveal them.
 #[derive(Args)]
 #[command(verbatim_doc_comment, allow_negative_numbers = true)]
 pub struct Arguments {
@@ -37,34 +38,34 @@ pub struct Arguments {
     model: ModelArguments,
     #[command(flatten)]
     start: StartArguments,
-    /// The folder of the trajectories; one that is there goes on, if it was made with the same settings
+    /// Folder of the trajectories. One with the same settings is resumed
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// How many trajectories the folder is to hold, all shards together [default: one a text]
+    /// Number of trajectories in the folder, all shards together [default with --texts: one per text]
     #[arg(long, value_name = "N", required_unless_present = "texts",
           value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     num: Option<u64>,
-    /// Divides the logits
+    /// Divide the logits by T [default: 1]
     #[arg(long, value_name = "T", conflicts_with = "texts")]
     temperature: Option<f64>,
-    /// Keep the most probable tokens that sum to more than P
+    /// Keep only the most probable tokens whose probabilities sum to more than P [default: all]
     #[arg(long, value_name = "P", conflicts_with = "texts")]
     top_p: Option<f64>,
-    /// Draw by the sampler layer, K tokens a forward; several K are taken in turn. Use another --seed than for trajectories of
-    /// the frozen model, or K = 1 writes the same
+    /// Draw with the sampler layer, K tokens per forward. Several K, separated by commas, alternate. Use another --seed than for
+    /// trajectories of the frozen model, because K = 1 equals them
     #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with = "texts",
           value_parser = count::<1, 1000000>)]
     joint: Vec<usize>,
-    /// Folder of another export whose sampler layer to use [default: the model's own]
+    /// Use the sampler layer of the export in this folder [default: the model's own layer]
     #[arg(long, value_name = "DIR", requires = "joint")]
     sampler: Option<PathBuf>,
-    /// Seed of all randomness; trajectory i draws from stream i of it
+    /// Seed of the draws. Trajectory i draws from stream i of the seed
     #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "texts")]
     seed: u64,
-    /// Make the i-th of n equal parts, while other processes make the others
-    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    /// Make only part I of N equal parts, for other processes to make the others
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parsed::<ShardIndex>)]
     shard: ShardIndex,
-    /// Trajectories in one file, which is what a kill can cost
+    /// Trajectories per file. An interrupted process loses at most one file
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     per_file: u32,
     /// Largest number of sequences in one forward
@@ -75,28 +76,27 @@ pub struct Arguments {
     quiet: bool,
 }
 
-/// What trajectories begin with.
+/// The beginnings and the length of trajectories.
 #[derive(Args)]
 pub struct StartArguments {
-    /// Positions of a trajectory, its prompt included [default: the model's longest]
+    /// Positions of a trajectory, its prompt included [default: the model's largest length]
     #[arg(long, value_name = "L", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     length: Option<u32>,
-    /// A prompt to continue; may be given several times, to be taken in turn
+    /// Prompt to continue. May be repeated; the prompts are used in turn
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Vec<String>,
-    /// Prompts to continue, taken in turn: one a line, \n standing for a line's end, or the "prompt" of each
-    /// object of a .jsonl file
+    /// File of prompts to continue, in turn: one per line, with \n for a line break, or the "prompt" of each object of a .jsonl
+    /// file
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
-    /// Given texts instead of sampled ones, filled up to the length with end-of-sequence tokens: one a line, or
-    /// the "text" of each object of a .jsonl file, after its "prompt" if it has one
+    /// File of texts to use instead of sampling, padded with end-of-sequence tokens: one per line, or the "text" of each object of
+    /// a .jsonl file, after its "prompt" if it has one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompts"])]
     texts: Option<PathBuf>,
 }
 
 impl StartArguments {
-    /// Where trajectories come from; `prompts` are those that no flag gives, and `drawn` sets how sampled ones
-    /// are drawn.
+    /// The source of the trajectories. `prompts` are the prompts without a flag; `drawn` sets how samples are drawn.
     pub fn source(
         &self,
         model: &Model,
@@ -104,7 +104,7 @@ impl StartArguments {
         prompts: &[String],
         drawn: impl Fn(Sampled) -> Result<Sampled, InvalidArgument>,
     ) -> Result<Box<dyn Source>> {
-        let named = |error: Error| PLAIN.name(error);
+        let named = |error: Error| PLAIN.error(error);
         let vocabulary = model.denoiser.vocabulary();
         let length = model.positions(self.length).map_err(named)?;
         if let Some(path) = &self.texts {
@@ -135,18 +135,18 @@ impl StartArguments {
     }
 }
 
-/// The tokens of a prompt, as [`encode`].
+/// The tokens of a prompt. An empty prompt has none, and needs no tokenizer.
 fn encode_prompt(model: &Model, name: &'static str, text: &str) -> Result<Vec<TokenId>, Error> {
     if text.is_empty() { Ok(Vec::new()) } else { model.prompt(name, text) }
 }
 
-/// The tokens of a text; of nothing, none, whether or not there is a tokenizer.
+/// The tokens of a text. An empty text has none, and needs no tokenizer.
 fn encode(model: &Model, name: &'static str, text: &str) -> Result<Vec<TokenId>, Error> {
     if text.is_empty() { Ok(Vec::new()) } else { model.encode(name, text) }
 }
 
-/// Makes what the folder of `flag` lacks of `portions.count` trajectories; returns how many and how many tokens that
-/// were.
+/// Makes the missing ones of `portions.count` trajectories in the folder of `flag`. Returns the numbers of trajectories and
+/// tokens made.
 pub fn make(
     model: &Model,
     source: &dyn Source,
@@ -175,7 +175,7 @@ pub fn make(
     Ok((store, made))
 }
 
-/// The sampler layer that draws, and what tells it from others; none where the frozen model does.
+/// The sampler layer that draws, with its fingerprint. None if the frozen model draws.
 fn drawing_layer(
     arguments: &Arguments,
     model: &Model,
@@ -184,8 +184,8 @@ fn drawing_layer(
         return Ok(None);
     }
     let other = arguments.sampler.as_deref();
-    let layer = model.sampler_layer(other).map_err(|error| PLAIN.name(error))?.ok_or_else(|| {
-        let reason = "the model was exported without a sampler layer: name an export that has one with --sampler";
+    let layer = model.sampler_layer(other).map_err(|error| PLAIN.error(error))?.ok_or_else(|| {
+        let reason = "the model was exported without a sampler layer: give an export that has one with --sampler";
         InvalidArgument::new("--joint", listed(&arguments.joint), reason)
     })?;
     Ok(Some((layer, model.layer_fingerprint(other)?)))
@@ -212,12 +212,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         Ok(sampled)
     };
-    let from_nothing = [String::new()];
-    let source = arguments.start.source(&model, arguments.seed, &from_nothing, drawn)?;
-    let unlimited = || InvalidArgument::missing("--num", "what is sampled has no end");
+    let no_prompt = [String::new()];
+    let source = arguments.start.source(&model, arguments.seed, &no_prompt, drawn)?;
+    let unlimited =
+        || InvalidArgument::missing("--num", "give the number of trajectories to sample");
     let count = arguments.num.or(source.len()).ok_or_else(unlimited)?;
     if let Some(most) = source.len().filter(|&most| count > most) {
-        let reason = format!("the file of --texts holds {most}");
+        let reason = format!("the file of --texts has {most}");
         return Err(InvalidArgument::new("--num", count, reason).into());
     }
     let portions = Partition {

@@ -1,32 +1,32 @@
-//! Texts of a model on a terminal: what would move the cursor or change colours is made visible.
+//! Makes control characters in a model's texts visible on a terminal, where they would move the cursor or change colours.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-/// A text as it is printed: with its control characters visible where the standard output is a terminal.
+/// The text to print: with visible control characters if standard output is a terminal.
 pub fn printed(text: &str) -> Cow<'_, str> {
     if std::io::stdout().is_terminal() { visible(text) } else { Cow::Borrowed(text) }
 }
 
-/// Control characters but line ends and tabs as `\u{…}`.
+/// Replaces control characters by `\u{…}`, except line breaks and tabs.
 fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t') || is_direction(c);
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 8);
+    let mut visible = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match is_hidden(c) {
             // Writing to a string cannot fail.
-            true => drop(write!(shown, "{}", c.escape_unicode())),
-            false => shown.push(c),
+            true => drop(write!(visible, "{}", c.escape_unicode())),
+            false => visible.push(c),
         }
     }
-    Cow::Owned(shown)
+    Cow::Owned(visible)
 }
 
-/// Marks that turn the direction of what follows.
+/// Whether a character changes the direction of the following text.
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

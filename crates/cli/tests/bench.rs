@@ -1,4 +1,4 @@
-//! `conjoint bench`: what it counts, that its parts are the whole, and the random models it makes.
+//! `conjoint bench`: its counts, the parts of a step, and its random models.
 
 mod common;
 
@@ -31,7 +31,7 @@ fn bench(model: &Path, arguments: &str) -> Value {
 }
 
 #[test]
-fn calls_are_counted_and_the_parts_of_a_step_are_the_whole() {
+fn calls_are_counted_and_the_parts_of_a_step_add_up() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("random");
     assert!(make(&model, SIZES, &[]).status.success());
@@ -77,7 +77,7 @@ fn calls_are_counted_and_the_parts_of_a_step_are_the_whole() {
 }
 
 #[test]
-fn watching_changes_no_token() {
+fn measuring_changes_no_token() {
     let model = export("dream-tiny", Some("adjust-dream-tiny"));
     let report = bench(
         model.path(),
@@ -96,7 +96,7 @@ fn watching_changes_no_token() {
 }
 
 #[test]
-fn a_random_model_follows_from_its_seed_and_reveals_in_an_order_of_its_own() {
+fn a_random_model_is_decided_by_its_seed_and_has_varied_rows() {
     let folder = tempfile::tempdir().unwrap();
     let weights = |name: &str, more: &[&str]| {
         let model = folder.path().join(name);
@@ -130,19 +130,19 @@ fn a_random_model_follows_from_its_seed_and_reveals_in_an_order_of_its_own() {
 }
 
 #[test]
-fn bad_values_name_their_flag_and_leave_nothing_behind() {
+fn invalid_values_name_their_flag_and_write_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let taken = folder.path().join("taken");
     std::fs::create_dir(&taken).unwrap();
-    for (name, sizes, said) in [
-        ("taken", SIZES, "exists already"),
+    for (name, sizes, expected) in [
+        ("taken", SIZES, "already exists"),
         ("new", "16,2,24,3,2,50", "expected HEADS that divide D"),
         ("new", "16,2", "six numbers"),
     ] {
         let output = make(&folder.path().join(name), sizes, &[]);
         assert_eq!(output.status.code(), Some(2));
         let error = stderr(&output);
-        assert!(error.contains("--make-model") && error.contains(said), "{error}");
+        assert!(error.contains("--make-model") && error.contains(expected), "{error}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(std::fs::read_dir(taken).unwrap().count(), 0);

@@ -1,4 +1,4 @@
-//! What scripts rely on: flags, the JSON object, exit codes, errors that name the flag.
+//! The interface of scripts: flags, the JSON object, exit codes, errors that name the flag.
 
 mod common;
 
@@ -43,17 +43,17 @@ fn a_trace_has_every_call_of_the_run() {
     let trace: serde_json::Value = serde_json::from_str(trace).unwrap();
     assert_eq!(trace["caption"], "joint, dream:3, order entropy, temperature 1, seed 0");
     assert_eq!(trace["pieces"], serde_json::json!({})); // there is no tokenizer
-    for (traced, told) in [0, 1].map(|i| (&trace["sequences"][i], &report["sequences"][i])) {
+    for (traced, reported) in [0, 1].map(|i| (&trace["sequences"][i], &report["sequences"][i])) {
         let frames = traced["frames"].as_array().unwrap();
         let forwards: u64 = frames.iter().map(|frame| frame["forwards"].as_u64().unwrap()).sum();
-        assert_eq!(told["denoiser_calls"], forwards);
+        assert_eq!(reported["denoiser_calls"], forwards);
         let passes = frames.iter().filter(|frame| frame["round"] != 0).count();
-        assert_eq!(told["sampler_calls"], passes);
+        assert_eq!(reported["sampler_calls"], passes);
         let mut tokens = traced["start"].as_array().unwrap().clone();
         for event in frames.iter().flat_map(|frame| frame["events"].as_array().unwrap()) {
             tokens[event["reveal"][0].as_u64().unwrap() as usize] = event["reveal"][1].clone();
         }
-        assert_eq!(told["tokens"].as_array().unwrap(), &tokens);
+        assert_eq!(reported["tokens"].as_array().unwrap(), &tokens);
     }
 }
 
@@ -114,7 +114,7 @@ fn every_bad_value_names_its_flag_and_exits_with_2() {
 }
 
 #[test]
-fn folders_that_are_no_models_say_what_to_do() {
+fn a_folder_that_is_not_a_model_gets_advice() {
     let checkpoint = common::fixtures().join("llada-tiny");
     let output = generate(&checkpoint, "--prompt-ids 5 --gen-length 8");
     assert_eq!(output.status.code(), Some(2));
@@ -135,7 +135,7 @@ fn joint_without_a_sampler_layer_is_an_error() {
 }
 
 #[test]
-fn another_export_lends_its_sampler_layer() {
+fn the_sampler_layer_of_another_export_can_be_used() {
     let bare = export("dream-tiny", None);
     let whole = export("dream-tiny", Some("adjust-dream-tiny"));
     let line = "--prompt-ids 5 --gen-length 8 --unmasker joint --schedule per-step:4";
@@ -146,7 +146,7 @@ fn another_export_lends_its_sampler_layer() {
 }
 
 #[test]
-fn help_and_info_teach() {
+fn every_command_has_help() {
     for command in [
         "export",
         "generate",
@@ -193,7 +193,7 @@ fn info_has_a_line_for_each_problem() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     use std::io::Read;
     use std::process::{Command, Stdio};
     let mut child = Command::new(env!("CARGO_BIN_EXE_conjoint"))

@@ -1,4 +1,4 @@
-//! The greedy decodes of the reference loops come out token for token, histories included.
+//! Greedy decodes equal those of the reference loops token for token, histories included.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn arguments(case: &Value) -> String {
     )
 }
 
-/// Whether a history in margin order parts from the expected one at margins that only rounding tells apart.
+/// Whether a history in margin order first differs from the expected one at margins that are equal up to rounding.
 fn is_tied(case: &Value, model: &Path, ours: &Value) -> bool {
     let ids = |list: &Value| -> Vec<TokenId> { serde_json::from_value(list.clone()).unwrap() };
     let history = |steps: &Value| -> Vec<_> { steps.as_array().unwrap().iter().map(ids).collect() };
@@ -71,7 +71,7 @@ fn every_reference_decode_is_reproduced() {
         let report = common::generate_json(model.path(), &arguments);
         let sequence = &report["sequences"][0];
         compared += 1;
-        // Two margins in step 3 of case 21 differ in the seventh digit (conjoint-onnx's test of these cases tells more).
+        // Two margins in step 3 of case 21 differ in the seventh digit (see the test of these cases in conjoint-onnx).
         if number == 21 && is_tied(case, model.path(), &sequence["history"]) {
             continue;
         }

@@ -1,11 +1,11 @@
-//! Every parameter of a strategy can be set, and every flag is of use or refused.
+//! Every parameter of a strategy can be set, and a flag without effect is rejected.
 
 mod common;
 
-use common::{conjoint, export, generate, generate_json, refused, stderr, tiny};
+use common::{conjoint, export, generate, generate_json, rejected, stderr, tiny};
 
 #[test]
-fn a_flag_that_the_strategy_does_not_take_is_refused() {
+fn a_flag_that_the_strategy_does_not_take_is_rejected() {
     let model = export("dream-tiny", Some("adjust-dream-tiny"));
     let sampler = format!("--sampler {}", model.path().display());
     for (line, parts) in [
@@ -19,7 +19,7 @@ fn a_flag_that_the_strategy_does_not_take_is_refused() {
         ("--external ngram:2:x", ["--external", "unexpected", "Usage"]),
     ] {
         let output = generate(model.path(), &format!("--prompt-ids 5 --gen-length 8 {line}"));
-        refused(&output, &parts);
+        rejected(&output, &parts);
     }
 }
 
@@ -49,7 +49,7 @@ fn a_comparison_takes_the_flags_that_one_of_its_strategies_takes() {
         ("compare", "--strategies wino+per-step:4", ["--strategies", "'wino'", "marginal"]),
         ("compare", "--strategies p2+threshold", ["--strategies", "p2", "linear:STEPS"]),
     ] {
-        refused(&run(command, line), &parts);
+        rejected(&run(command, line), &parts);
     }
     assert!(!out.exists());
     // The likelihood is that of `exact` in this order.
@@ -66,7 +66,7 @@ fn every_parameter_can_be_set() {
     };
     let per_step = "--schedule per-step:4 --unmasker";
     let steps = "--schedule linear:6 --unmasker";
-    // What is left out is what the source has.
+    // The defaults are those of the source.
     for (flags, short, long) in [
         ("--unmasker", "slow-fast", "slow-fast:6:0.3:0.9"),
         (per_step, "adaptive-joint", "adaptive-joint:entropy=1"),
@@ -80,7 +80,7 @@ fn every_parameter_can_be_set() {
         let [short, long] = [short, long].map(|name| tokens(&format!("{flags} {name}")));
         assert_eq!(short, long, "{flags}");
     }
-    // What is given counts.
+    // A given value has an effect.
     for (flags, one, other) in [
         ("--unmasker", "slow-fast", "slow-fast:fill=0"),
         (per_step, "adaptive-joint:confidence=0", "adaptive-joint:confidence=1"),
@@ -93,7 +93,7 @@ fn every_parameter_can_be_set() {
         let [one, other] = [one, other].map(|name| tokens(&format!("{flags} {name}")));
         assert_ne!(one, other, "{flags}");
     }
-    // On random weights no span is ever sure.
+    // Random weights never make a stable span.
     let slow_fast = |parameters: &str| {
         let line = "--prompt <list> --gen-length 30 --seed 3 --num-samples 8 --unmasker slow-fast";
         generate_json(&tiny(), &format!("{line}:{parameters}"))["sequences"].clone()
@@ -107,7 +107,7 @@ fn every_parameter_can_be_set() {
 }
 
 #[test]
-fn bad_parameters_name_themselves_and_what_would_do() {
+fn invalid_parameters_are_named_with_the_valid_values() {
     let model = export("dream-tiny", Some("adjust-dream-tiny"));
     let linear = "--schedule linear:4";
     for (line, parts) in [
@@ -116,21 +116,21 @@ fn bad_parameters_name_themselves_and_what_would_do() {
             ["window=3", "second time", "joint[:window=WINDOW]"],
         ),
         ("--unmasker klass:0.5:tau=0.6", ["tau=0.6", "second time", "stable=2"]),
-        ("--unmasker joint:window=0", ["--unmasker", "window = 0", "at least 1"]),
-        ("--unmasker joint:window=", ["--unmasker", "window = ", "whole number"]),
-        ("--unmasker slow-fast:steps=0", ["--unmasker", "slow steps = 0", "at least 1"]),
-        ("--unmasker slow-fast:span=2", ["--unmasker", "span confidence = 2", "0 to 1"]),
-        ("--unmasker adaptive-joint:1:0.9", ["--unmasker", "confidence = 0.9", "beside entropy"]),
+        ("--unmasker joint:window=0", ["--unmasker", "`window` is `0`", "at least 1"]),
+        ("--unmasker joint:window=", ["--unmasker", "`window` is ``", "whole number"]),
+        ("--unmasker slow-fast:steps=0", ["--unmasker", "`slow steps` is `0`", "at least 1"]),
+        ("--unmasker slow-fast:span=2", ["--unmasker", "`span confidence` is `2`", "0 to 1"]),
+        ("--unmasker adaptive-joint:1:0.9", ["--unmasker", "`confidence` is `0.9`", "not both"]),
         (
             "--unmasker adaptive-joint:entropy=-1",
-            ["--unmasker", "entropy bound = -1", "at least 0"],
+            ["--unmasker", "`entropy bound` is `-1`", "at least 0"],
         ),
-        (&format!("--unmasker remdm:conf:0.1 {linear}"), ["--unmasker", "eta = 0.1", "no eta"]),
-        (&format!("--unmasker remdm:rescale:2 {linear}"), ["--unmasker", "eta = 2", "0 to 1"]),
-        (&format!("--unmasker remdm:half {linear}"), ["--unmasker", "rule = half", "cap, rescale"]),
-        ("--unmasker marginal --schedule dream:4:0", ["--schedule", "epsilon = 0", "between 0"]),
+        (&format!("--unmasker remdm:conf:0.1 {linear}"), ["--unmasker", "`eta` is `0.1`", "no eta"]),
+        (&format!("--unmasker remdm:rescale:2 {linear}"), ["--unmasker", "`eta` is `2`", "0 to 1"]),
+        (&format!("--unmasker remdm:half {linear}"), ["--unmasker", "`rule` is `half`", "cap, rescale"]),
+        ("--unmasker marginal --schedule dream:4:0", ["--schedule", "`epsilon` is `0`", "between 0"]),
     ] {
         let output = generate(model.path(), &format!("--prompt-ids 5 --gen-length 8 {line}"));
-        refused(&output, &parts);
+        rejected(&output, &parts);
     }
 }

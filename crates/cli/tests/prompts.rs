@@ -1,4 +1,4 @@
-//! Many prompts at once, chats, and what ends a sequence.
+//! Files of prompts, chats, and the ends of sequences.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{conjoint, refused, stderr, tiny};
+use common::{conjoint, rejected, stderr, tiny};
 use serde_json::Value;
 
 /// Requests of several kinds and lengths.
@@ -73,7 +73,7 @@ impl Folder {
 }
 
 #[test]
-fn every_request_has_its_reply_in_its_place() {
+fn replies_are_in_the_order_of_the_requests() {
     let folder = Folder::with(&requests(13));
     let output = folder.run("out.jsonl", "");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -101,7 +101,7 @@ fn every_request_has_its_reply_in_its_place() {
 }
 
 #[test]
-fn a_reply_is_what_the_prompt_gives_alone() {
+fn a_reply_does_not_depend_on_the_other_requests() {
     let folder =
         Folder::with("{\"prompt\": \"<story>the old\", \"seed\": 3, \"gen_length\": 12}\n");
     assert!(folder.run("out.jsonl", "").status.success());
@@ -118,7 +118,7 @@ fn a_reply_is_what_the_prompt_gives_alone() {
 }
 
 #[test]
-fn a_run_that_is_killed_loses_and_repeats_nothing() {
+fn a_killed_run_loses_and_repeats_nothing() {
     let folder = Folder::with(&requests(60));
     assert!(folder.run("whole.jsonl", "").status.success());
     let whole = folder.text("whole.jsonl");
@@ -169,7 +169,7 @@ fn a_run_that_is_killed_loses_and_repeats_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_keeps_what_is_finished() {
+fn ctrl_c_keeps_finished_replies() {
     let folder = Folder::with(&requests(400));
     let mut child = folder.start("out.jsonl");
     while folder.text("out.jsonl").lines().count() < 3 {
@@ -180,7 +180,7 @@ fn ctrl_c_keeps_what_is_finished() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert!(stderr(&output).contains("goes on"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("to resume"), "{}", stderr(&output));
     let lines = folder.replies("out.jsonl").len();
     assert!((3..400).contains(&lines));
     assert!(folder.run("out.jsonl", "").status.success());
@@ -188,7 +188,7 @@ fn ctrl_c_keeps_what_is_finished() {
 }
 
 #[test]
-fn shards_one_after_the_other_are_one_run() {
+fn the_replies_of_all_shards_are_those_of_one_run() {
     let folder = Folder::with(&requests(19));
     assert!(folder.run("whole.jsonl", "--num-samples 2").status.success());
     let parts = [1, 2, 3].map(|i| {
@@ -200,11 +200,11 @@ fn shards_one_after_the_other_are_one_run() {
     assert!(parts.iter().all(|part| !part.is_empty()));
     assert!(parts.concat() == folder.text("whole.jsonl"));
     assert_eq!(folder.replies("whole.jsonl").len(), 38);
-    refused(&folder.run("x.jsonl", "--shard 4/3"), &["'4/3'", "--shard", "I/N"]);
+    rejected(&folder.run("x.jsonl", "--shard 4/3"), &["'4/3'", "--shard", "I/N"]);
 }
 
 #[test]
-fn a_request_that_fails_is_named_and_the_others_go_on() {
+fn a_failed_request_does_not_stop_the_others() {
     let long = "the owl ".repeat(9);
     let bad = [
         format!("{{\"prompt\": \"{long}\"}}"),
@@ -224,7 +224,7 @@ fn a_request_that_fails_is_named_and_the_others_go_on() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("9 of 18 sequences failed"), "{}", stderr(&output));
     let replies = folder.replies("out.jsonl");
-    let said = [
+    let expected = [
         "72 tokens",
         "promt",
         "mask",
@@ -241,7 +241,7 @@ fn a_request_that_fails_is_named_and_the_others_go_on() {
             0 => assert_eq!(reply["finish_reason"], "length"),
             _ => {
                 let error = reply["error"].as_str().unwrap();
-                let expected = said[i / 2];
+                let expected = expected[i / 2];
                 assert!(
                     error.contains(expected) && error.contains(&format!("line {}", i + 1)),
                     "{error}: {expected}"
@@ -254,20 +254,20 @@ fn a_request_that_fails_is_named_and_the_others_go_on() {
 }
 
 #[test]
-fn a_file_is_continued_with_the_same_settings_alone() {
+fn a_file_resumes_only_with_the_same_settings() {
     let folder = Folder::with(&requests(4));
     assert!(folder.run("out.jsonl", "").status.success());
-    for (more, said) in
+    for (more, setting) in
         [("--seed 1", "seed"), ("--temperature 0.5", "sampling"), ("--num-samples 2", "samples")]
     {
-        refused(&folder.run("out.jsonl", more), &["--out", "out.jsonl", said, "same settings"]);
+        rejected(&folder.run("out.jsonl", more), &["--out", "out.jsonl", setting, "same settings"]);
     }
     std::fs::write(folder.prompts(), requests(5)).unwrap();
-    refused(&folder.run("out.jsonl", ""), &["--out", "prompts"]);
+    rejected(&folder.run("out.jsonl", ""), &["--out", "prompts"]);
     std::fs::write(folder.file("mine.jsonl"), "mine").unwrap();
-    refused(&folder.run("mine.jsonl", ""), &["mine.jsonl", "remove it"]);
+    rejected(&folder.run("mine.jsonl", ""), &["mine.jsonl", "remove it"]);
     assert_eq!(folder.text("mine.jsonl"), "mine");
-    refused(&folder.run("nowhere/out.jsonl", ""), &["--out", "there is no folder"]);
+    rejected(&folder.run("nowhere/out.jsonl", ""), &["--out", "there is no folder"]);
 }
 
 #[test]
@@ -317,13 +317,13 @@ fn sequence(output: &std::process::Output) -> Value {
 }
 
 #[test]
-fn a_chat_is_written_by_the_template_and_ends_with_the_turn() {
+fn a_chat_uses_the_template_and_ends_with_the_turn() {
     let model = chatting();
     let tail = ["--gen-length", "6", "--json"];
     let run = |flags: &[&str]| sequence(&generate(model.path(), &[flags, &tail].concat()));
     let messages = model.path().join("messages.json");
-    let said = r#"[{"role": "system", "content": "be"}, {"role": "user", "content": "an owl"}]"#;
-    std::fs::write(&messages, said).unwrap();
+    let chat = r#"[{"role": "system", "content": "be"}, {"role": "user", "content": "an owl"}]"#;
+    std::fs::write(&messages, chat).unwrap();
     let expected = "<story>be<list><story>an owl<math>";
     for flags in [
         vec!["--chat", "an owl", "--system", "be"],
@@ -340,7 +340,7 @@ fn a_chat_is_written_by_the_template_and_ends_with_the_turn() {
         begun["text"].as_str().unwrap().starts_with("<story>an owl<list><story>one"),
         "{begun}"
     );
-    // The end of the turn, <list>, ends the sequence: the model is made to want it.
+    // The end of the turn, <list>, ends the sequence: the model prefers it.
     let all = "0-4,6-52";
     let output = generate(
         model.path(),
@@ -350,7 +350,7 @@ fn a_chat_is_written_by_the_template_and_ends_with_the_turn() {
     assert_eq!(ended["finish_reason"], "eos", "{ended}");
     let json = "--prompts needs none";
     let prompts = model.path().join("p.jsonl");
-    std::fs::write(&prompts, format!("{{\"messages\": {said}}}\n")).unwrap();
+    std::fs::write(&prompts, format!("{{\"messages\": {chat}}}\n")).unwrap();
     let output =
         generate(model.path(), &["--prompts", prompts.to_str().unwrap(), "--gen-length", "6"]);
     assert!(output.status.success(), "{json}: {}", stderr(&output));
@@ -362,22 +362,22 @@ fn a_chat_is_written_by_the_template_and_ends_with_the_turn() {
 }
 
 #[test]
-fn chats_that_cannot_be_are_refused() {
+fn invalid_chats_are_rejected() {
     let (tiny, model) = (tiny(), chatting());
-    let refuse = |model: &Path, flags: &[&str], parts: &[&str]| {
-        refused(&generate(model, &[flags, &["--gen-length", "4"]].concat()), parts);
+    let rejects = |model: &Path, flags: &[&str], parts: &[&str]| {
+        rejected(&generate(model, &[flags, &["--gen-length", "4"]].concat()), parts);
     };
-    refuse(&tiny, &["--chat", "hi"], &["--chat", "no chat template"]);
-    refuse(model.path(), &["--chat"], &["--chat TEXT", "--message"]);
-    refuse(model.path(), &["--system", "a", "--prompt", "b"], &["--system", "--chat"]);
-    refuse(model.path(), &["--message", "hello"], &["ROLE:TEXT"]);
-    refuse(model.path(), &["--messages", "/nowhere"], &["--messages", "/nowhere"]);
-    refuse(
+    rejects(&tiny, &["--chat", "hi"], &["--chat", "no chat template"]);
+    rejects(model.path(), &["--chat"], &["--chat TEXT", "--message"]);
+    rejects(model.path(), &["--system", "a", "--prompt", "b"], &["--system", "--chat"]);
+    rejects(model.path(), &["--message", "hello"], &["ROLE:TEXT"]);
+    rejects(model.path(), &["--messages", "/nowhere"], &["--messages", "/nowhere"]);
+    rejects(
         model.path(),
         &["--chat", "a", "--template-arg", "x=y"],
-        &["--template-arg", "y is no JSON"],
+        &["--template-arg", "expected JSON"],
     );
-    refuse(model.path(), &[], &["--prompt", "--chat", "--prompts"]);
+    rejects(model.path(), &[], &["--prompt", "--chat", "--prompts"]);
 }
 
 #[test]
@@ -413,11 +413,11 @@ fn a_sequence_stops_at_a_text_or_at_a_token() {
     let ended = run(&["--eos", "<eos>"]);
     let by_id = run(&["--eos", "1"]);
     assert_eq!(ended, by_id);
-    refused(
+    rejected(
         &generate(&tiny, &["--prompt", "<story>", "--gen-length", "4", "--eos", "owl"]),
         &["'owl' for '--eos'"],
     );
-    refused(
+    rejected(
         &generate(&tiny, &["--prompt", "<story>", "--gen-length", "4", "--stop", ""]),
         &["--stop"],
     );
@@ -453,13 +453,13 @@ fn ids_without_a_token_are_never_drawn() {
 fn a_hole_can_be_written_literally() {
     // Byte for byte the fixture's tokenizer has no brackets, so that the words themselves are named.
     let output = generate(&tiny(), &["--infill", r"<story>a \[MASK] b[MASK]"]);
-    refused(&output, &["--infill", "'['"]);
+    rejected(&output, &["--infill", "'['"]);
     let output = generate(&tiny(), &["--infill", "<story>a [MASKED] b[MASK]"]);
-    refused(&output, &["--infill", "'['"]);
+    rejected(&output, &["--infill", "'['"]);
 }
 
 #[test]
-fn the_checkpoints_defaults_are_taken_on_request_and_mentioned_otherwise() {
+fn the_checkpoints_defaults_are_used_on_request_and_noted_otherwise() {
     let model = chatting();
     let file = model.path().join("generation_config.json");
     let run = |flags: &[&str]| {
@@ -471,9 +471,9 @@ fn the_checkpoints_defaults_are_taken_on_request_and_mentioned_otherwise() {
     };
     let config = r#"{"steps": 4, "alg": "topk_margin", "temperature": 0.2, "top_p": 0.95, "max_new_tokens": 12, "eos_token_id": [1]}"#;
     std::fs::write(&file, config).unwrap();
-    let (taken, said) = run(&["--defaults", "model"]);
+    let (taken, note) = run(&["--defaults", "model"]);
     let flags = "--temperature 0.2 --top-p 0.95 --stop-at-eos --gen-length 12 --unmasker marginal --schedule dream:4 --order margin";
-    assert!(said.contains(flags), "{said}");
+    assert!(note.contains(flags), "{note}");
     assert_eq!(
         (taken["denoiser_calls"].as_u64().unwrap() <= 4, taken["tokens"].as_array().unwrap().len()),
         (true, 20)
@@ -481,7 +481,7 @@ fn the_checkpoints_defaults_are_taken_on_request_and_mentioned_otherwise() {
     let (by_flags, _) =
         run(&[&["--defaults", "none"][..], &flags.split(' ').collect::<Vec<_>>()].concat());
     assert_eq!(taken, by_flags);
-    let (own, said) = run(&[
+    let (own, note) = run(&[
         "--defaults",
         "model",
         "--temperature",
@@ -492,20 +492,20 @@ fn the_checkpoints_defaults_are_taken_on_request_and_mentioned_otherwise() {
         "6",
     ]);
     assert!(
-        !said.contains("--temperature")
-            && !said.contains("--unmasker")
-            && said.contains("--top-p 0.95"),
-        "{said}"
+        !note.contains("--temperature")
+            && !note.contains("--unmasker")
+            && note.contains("--top-p 0.95"),
+        "{note}"
     );
     assert_eq!(own["tokens"].as_array().unwrap().len(), 14);
-    let (plain, said) = run(&["--gen-length", "6"]);
-    assert!(said.contains("recommends") && said.contains("--defaults model"), "{said}");
-    let (silent, said) = run(&["--gen-length", "6", "--defaults", "none"]);
-    assert!(!said.contains("recommends"), "{said}");
+    let (plain, note) = run(&["--gen-length", "6"]);
+    assert!(note.contains("recommends") && note.contains("--defaults model"), "{note}");
+    let (silent, note) = run(&["--gen-length", "6", "--defaults", "none"]);
+    assert!(!note.contains("recommends"), "{note}");
     assert_eq!(plain, silent);
     std::fs::write(&file, "{").unwrap();
     assert_eq!(run(&["--gen-length", "6"]).0, plain);
-    refused(
+    rejected(
         &generate(&tiny(), &["--prompt", "<story>", "--defaults", "model", "--gen-length", "4"]),
         &["--defaults", "generation_config.json"],
     );

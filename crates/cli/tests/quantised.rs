@@ -1,4 +1,4 @@
-//! Exports in fewer bits, and models that are too large for the machine.
+//! Quantised exports, and models that are too large for the machine.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use common::{conjoint, export, fixtures, generate, generate_json, refused, stderr, tiny};
+use common::{conjoint, export, fixtures, generate, generate_json, rejected, stderr, tiny};
 use serde_json::{Value, json};
 
 /// The output of `conjoint` on a folder.
@@ -16,7 +16,7 @@ fn on(command: &str, folder: &Path, rest: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn a_quantised_export_generates_and_says_what_it_is() {
+fn a_quantised_export_generates_and_is_described() {
     for bits in ["int8", "int4"] {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().to_string_lossy().into_owned();
@@ -24,9 +24,9 @@ fn a_quantised_export_generates_and_says_what_it_is() {
         assert!(exported.status.success(), "{}", stderr(&exported));
         let info = on("info", out.path(), &[]);
         assert!(info.status.success(), "{}", stderr(&info));
-        let shown = String::from_utf8(info.stdout).unwrap();
-        assert!(shown.contains(&format!("{bits} weights, quantised from Float16")), "{shown}");
-        assert!(shown.contains("needs about 2 MB of memory, "), "{shown}");
+        let description = String::from_utf8(info.stdout).unwrap();
+        assert!(description.contains(&format!("{bits} weights, quantised from Float16")), "{description}");
+        assert!(description.contains("needs about 2 MB of memory, "), "{description}");
         let report = generate_json(out.path(), "--prompt the --gen-length 20 --seed 3");
         let text = report["sequences"][0]["text"].as_str().unwrap();
         assert_eq!(text.chars().take(3).collect::<String>(), "the");
@@ -34,12 +34,12 @@ fn a_quantised_export_generates_and_says_what_it_is() {
         assert!(!out.path().join("model.safetensors").exists());
     }
     let folder = fixtures().join("dream-tiny");
-    refused(&on("export", &folder, &["--quantize", "int3"]), &["--quantize", "int8 or int4"]);
+    rejected(&on("export", &folder, &["--quantize", "int3"]), &["--quantize", "int8 or int4"]);
     let portable = on("export", &folder, &["--quantize", "int8", "--portable"]);
-    refused(&portable, &["--quantize", "--portable"]);
+    rejected(&portable, &["--quantize", "--portable"]);
 }
 
-/// A checkpoint of 4 · 10⁹ tokens, whose weights are a hole of 10¹² bytes.
+/// A checkpoint of 4 · 10⁹ tokens, whose weights are a sparse file of 10¹² bytes.
 fn enormous() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let read = |name: &str| fs::read(fixtures().join("dream-tiny").join(name)).unwrap();
@@ -70,16 +70,16 @@ fn enormous() -> tempfile::TempDir {
     folder
 }
 
-/// Holes in files are free on Linux.
+/// Sparse files take no space on Linux.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_model_that_does_not_fit_is_not_loaded() {
     let model = enormous();
     let exported = on("export", model.path(), &["--head-top", "0"]);
     assert!(exported.status.success(), "{}", stderr(&exported));
-    let shown = String::from_utf8(on("info", model.path(), &[]).stdout).unwrap();
+    let description = String::from_utf8(on("info", model.path(), &[]).stdout).unwrap();
     // Two tables of 4 · 10⁹ · 32 float32.
-    assert!(shown.contains("needs about 1065.0 GB of memory, "), "{shown}");
+    assert!(description.contains("needs about 1065.0 GB of memory, "), "{description}");
     let output = generate(model.path(), "--prompt-ids 5,9 --gen-length 8");
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{message}");
@@ -90,12 +90,12 @@ fn a_model_that_does_not_fit_is_not_loaded() {
     let out = tempfile::tempdir().unwrap();
     let folder = out.path().to_string_lossy();
     let quantised = on("export", model.path(), &["--quantize", "int8", "--out", &folder]);
-    refused(&quantised, &["--out", "296.0 GB are to be written", "are free"]);
+    rejected(&quantised, &["--out", "296.0 GB are to be written", "are free"]);
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn attention_that_does_not_fit_is_not_tried() {
+fn attention_that_does_not_fit_is_not_run() {
     let folder = export("dream-tiny", None);
     for name in ["config.json", "conjoint.json"] {
         let path = folder.path().join(name);

@@ -1,8 +1,8 @@
-//! Every strategy by its name, infilling, and comparisons that go on where they stopped.
+//! Every strategy by its name, infilling, and resumable comparisons.
 
 mod common;
 
-use common::{conjoint, export, generate, generate_json, refused, stderr, tiny};
+use common::{conjoint, export, generate, generate_json, rejected, stderr, tiny};
 use conjoint::prelude::*;
 
 /// The names under one heading of `conjoint strategies`.
@@ -12,7 +12,7 @@ fn names(flag: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (_, list) = text.split_once(&format!("{flag}: ")).unwrap();
     let lines = list.lines().skip(1).take_while(|line| !line.is_empty());
-    // What goes with a name is indented further.
+    // Further lines of an entry are indented more.
     let lines = lines.filter(|line| !line.starts_with("   "));
     lines.map(|line| line.trim().split([':', ' ', '[']).next().unwrap().to_owned()).collect()
 }
@@ -74,7 +74,7 @@ fn every_schedule_and_order_runs_by_its_name() {
 
 /// Each preset draws what the library's function of its name draws.
 #[test]
-fn presets_are_the_librarys() {
+fn presets_equal_those_of_the_library() {
     let model = std::sync::Arc::new(OnnxDenoiser::open(tiny(), ExecutionProvider::Cpu).unwrap());
     let layer = || model.sampler_layer().unwrap();
     let library = [
@@ -93,13 +93,13 @@ fn presets_are_the_librarys() {
         assert!(own.sampler_calls > own.denoiser_calls / 2, "{name}");
     }
     let both = generate(&tiny(), "--prompt-ids 3 --gen-length 9 --preset fast --unmasker joint");
-    refused(&both, &["--preset", "--unmasker", "cannot be used"]);
+    rejected(&both, &["--preset", "--unmasker", "cannot be used"]);
     let model = export("dream-tiny", None);
     let without = generate(model.path(), "--prompt-ids 3 --gen-length 9 --preset fast");
-    refused(&without, &["sampler"]);
+    rejected(&without, &["sampler"]);
 }
 
-/// Policies and revisers go with the sampler layer, by their names.
+/// Policies and revisers work with the sampler layer.
 #[test]
 fn policies_unmaskers_and_revisers_combine() {
     let model = export("dream-tiny", Some("adjust-dream-tiny"));
@@ -113,28 +113,28 @@ fn policies_unmaskers_and_revisers_combine() {
         passes += json["sequences"][0]["sampler_calls"].as_u64().unwrap();
     }
     assert!(passes > 10, "{passes} sampler passes: the policies hardly select anything together");
-    for (line, flag, said) in [
+    for (line, flag, expected) in [
         ("--unmasker joint --schedule klass --order margin", "--unmasker", "Klass and an order"),
         ("--unmasker exact --schedule klass", "--schedule", "'exact' does not take it"),
         ("--unmasker wino --revise rcr", "--unmasker", "a second reviser"),
         ("--unmasker p2 --schedule linear:4 --revise rcr", "--unmasker", "leave the reviser out"),
         ("--unmasker marginal --revise remdm", "--schedule", "total number of steps"),
         ("--unmasker marginal --revise wino:2", "--revise", "from 0 to 1"),
-        ("--unmasker marginal --revise nothing", "--revise", "none of wino, edit"),
+        ("--unmasker marginal --revise nothing", "--revise", "expected one of wino, edit"),
         ("--unmasker marginal --schedule klass:2", "--schedule", "from 0 to 1"),
     ] {
         let output = generate(model.path(), &format!("--prompt-ids 5,9 --gen-length 8 {line}"));
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{line}: {message}");
-        assert!(message.contains(flag) && message.contains(said), "{line}: {message}");
+        assert!(message.contains(flag) && message.contains(expected), "{line}: {message}");
     }
 }
 
 #[test]
-fn bad_parameters_of_strategies_name_their_flag() {
+fn errors_of_parameters_name_their_flag() {
     let model = export("dream-tiny", None);
     let base = "--prompt-ids 5,9 --gen-length 8";
-    for (line, flag, said) in [
+    for (line, flag, expected) in [
         ("--unmasker wino:keep=2", "--unmasker", "from 0 to 1"),
         ("--unmasker wino:kept=1", "--unmasker", "wino:reveal=0.6:keep=0.9"),
         ("--unmasker p2", "--schedule", "total number of steps"),
@@ -150,12 +150,12 @@ fn bad_parameters_of_strategies_name_their_flag() {
         let output = generate(model.path(), &format!("{base} {line}"));
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{line}\n{message}");
-        assert!(message.contains(flag) && message.contains(said), "{line}\n{message}");
+        assert!(message.contains(flag) && message.contains(expected), "{line}\n{message}");
     }
 }
 
 #[test]
-fn holes_are_filled_and_what_is_given_stays() {
+fn holes_are_filled_and_given_tokens_stay() {
     let model = export("dream-tiny", None);
     let report = generate_json(model.path(), "--infill-ids 5,94,9,94,94,7 --num-samples 3");
     for sequence in report["sequences"].as_array().unwrap() {
@@ -209,7 +209,7 @@ fn a_scorer_is_counted_from_the_corpus() {
 }
 
 #[test]
-fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
+fn a_comparison_resumes_only_with_the_same_settings() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let compare = |strategies: &str, texts: &str| {
@@ -269,7 +269,7 @@ fn a_comparison_goes_on_where_it_stopped_and_with_nothing_else() {
 }
 
 #[test]
-fn every_seed_sets_tasks_of_its_own() {
+fn every_seed_has_its_own_tasks() {
     let out = tempfile::tempdir().unwrap();
     let line = format!(
         "eval --model {} --out {} --tasks --unmaskers marginal --k 16 --num-samples 13 --seeds 0,1,2 --metrics right",
@@ -289,7 +289,7 @@ fn every_seed_sets_tasks_of_its_own() {
 }
 
 #[test]
-fn a_comparison_knows_what_its_figures_come_from() {
+fn changed_inputs_do_not_resume_a_comparison() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let compare = |out: &str, more: &str| {
@@ -301,7 +301,7 @@ fn a_comparison_knows_what_its_figures_come_from() {
         );
         conjoint(&line.split_whitespace().collect::<Vec<_>>())
     };
-    let refused = |output, part: &str| common::refused(&output, &[part]);
+    let rejected = |output, part: &str| common::rejected(&output, &[part]);
     // The scorer's file is another one under the same name.
     let texts = path("texts.txt");
     let scored = format!("--strategies copula --scorer ngram:2:{}", texts.display());
@@ -309,25 +309,25 @@ fn a_comparison_knows_what_its_figures_come_from() {
     let first = compare("scored", &scored);
     assert!(first.status.success(), "{}", stderr(&first));
     std::fs::write(&texts, "<math>ann has 7 figs.\n").unwrap();
-    refused(compare("scored", &scored), "scorers' files");
+    rejected(compare("scored", &scored), "scorers' files");
     std::fs::write(&texts, "\n").unwrap();
-    refused(compare("empty", &scored), "holds no text");
+    rejected(compare("empty", &scored), "has no text");
     // The same prompts, one of them more often.
     let prompts = path("prompts.txt");
     let prompted = format!("--strategies marginal --prompts {}", prompts.display());
     std::fs::write(&prompts, "<list>\n<math>\n").unwrap();
     assert!(compare("prompted", &prompted).status.success());
     std::fs::write(&prompts, "<list>\n<math>\n<math>\n").unwrap();
-    refused(compare("prompted", &prompted), "prompts");
+    rejected(compare("prompted", &prompted), "prompts");
     // Other counts under the same name.
     let counts = path("counts.json");
     let ordered = format!("--strategies marginal --order pc-sampler:{}", counts.display());
     std::fs::write(&counts, format!("{:?}", vec![1; 56])).unwrap();
     assert!(compare("ordered", &ordered).status.success());
     std::fs::write(&counts, format!("{:?}", vec![2; 56])).unwrap();
-    refused(compare("ordered", &ordered), "order's file");
+    rejected(compare("ordered", &ordered), "order's file");
     // A strategy that cannot work is found before anything is measured, and the folder stays free.
-    refused(compare("late", "--strategies marginal,wino:2"), "wino:2");
+    rejected(compare("late", "--strategies marginal,wino:2"), "wino:2");
     assert!(!path("late").join("settings.json").exists());
     assert!(compare("late", "--strategies marginal").status.success());
 }
@@ -346,7 +346,7 @@ fn points(out: &std::path::Path, more: &str) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn texts_whose_prompt_holds_the_end_are_judged_all_the_same() {
+fn an_end_token_in_the_prompt_does_not_end_a_text() {
     let folder = tempfile::tempdir().unwrap();
     let prompts = folder.path().join("prompts.txt");
     let parsing = |name: &str, prompt: &str| {
@@ -362,7 +362,7 @@ fn texts_whose_prompt_holds_the_end_are_judged_all_the_same() {
 }
 
 #[test]
-fn texts_that_end_at_once_leave_figures_out_and_stop_nothing() {
+fn texts_that_end_at_once_leave_metrics_out() {
     let folder = tempfile::tempdir().unwrap();
     let texts = folder.path().join("texts.txt");
     std::fs::write(&texts, "a\n").unwrap();
@@ -400,7 +400,7 @@ fn a_total_of_steps_is_that_of_each_text() {
 }
 
 #[test]
-fn a_scorer_can_be_asked_about_so_many_completions() {
+fn completions_have_a_limit() {
     let folder = tempfile::tempdir().unwrap();
     let texts = folder.path().join("texts.txt");
     std::fs::write(&texts, "<story>one hen.\n").unwrap();

@@ -1,4 +1,4 @@
-//! Training from the command line: a run goes on where it stopped, and nothing is overwritten.
+//! Training from the command line: a run is resumed, and nothing is overwritten.
 #![cfg(feature = "train")]
 
 mod common;
@@ -41,19 +41,19 @@ fn rows_and_averages_are_as_the_flags_say() {
     assert_ne!(progressive, weights("turns", "--progressive-share 0.5 --progressive-turns 2"));
     let window = "--progressive-share 0.5 --window 2 --window-share 0.5";
     assert_ne!(progressive, weights("window", window));
-    let refused = |more: &str, parts: &[&str]| {
-        let run = folder.path().join("refused");
-        common::refused(&base(&run, &format!("--steps 1 {more}")), parts);
+    let rejects = |more: &str, parts: &[&str]| {
+        let run = folder.path().join("rejects");
+        common::rejected(&base(&run, &format!("--steps 1 {more}")), parts);
     };
-    refused("--average-decay 1", &["--average-decay", "below 1"]);
-    refused("--progressive-share 1.5", &["--progressive-share", "from 0 to 1"]);
-    refused("--window 2", &["--progressive-share"]);
-    refused("--progressive-turns 2", &["--progressive-share"]);
-    refused("--progressive-share 0.5 --progressive-turns 0", &["--progressive-turns"]);
+    rejects("--average-decay 1", &["--average-decay", "below 1"]);
+    rejects("--progressive-share 1.5", &["--progressive-share", "from 0 to 1"]);
+    rejects("--window 2", &["--progressive-share"]);
+    rejects("--progressive-turns 2", &["--progressive-share"]);
+    rejects("--progressive-share 0.5 --progressive-turns 0", &["--progressive-turns"]);
 }
 
 #[test]
-fn a_base_and_its_sampler_layer_go_from_training_to_text() {
+fn a_base_and_its_sampler_layer_are_trained_exported_and_run() {
     let folder = tempfile::tempdir().unwrap();
     let [run, layer, model] = ["run", "layer", "model"].map(|name| folder.path().join(name));
     for steps in [2, 4] {
@@ -118,8 +118,7 @@ fn an_encoder_gets_a_sampler_layer() {
     assert_eq!(report["sequences"][0]["sampler_calls"], 6);
 }
 
-/// The run's own trajectories, given as a folder, train the same layer; others do not go on with it; and
-/// a file of texts will do as well.
+/// The run's own trajectories, given as a folder, train the same layer. Others do not resume it. A file of texts works as well.
 fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     let [own, layer, texts] = ["layer/trajectories", "again", "texts.txt"].map(|n| folder.join(n));
     let again = sampler(model, &layer, &format!("--steps 2 --trajectories-dir {}", own.display()));
@@ -142,42 +141,42 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
         let [own, other] = [&own, other].map(|path| path.display());
         format!("--steps 2 --trajectories-dir {own} --trajectories-dir {other}")
     };
-    common::refused(&sampler(model, &layer, &dirs(&more)), &["--dir", "trajectories = "]);
+    common::rejected(&sampler(model, &layer, &dirs(&more)), &["--dir", "trajectories = "]);
     let both = sampler(model, &folder.join("both"), &dirs(&more));
     assert!(both.status.success() && figures(&both) != figures(trained), "{}", stderr(&both));
     let twice = sampler(model, &folder.join("twice"), &dirs(&own));
-    common::refused(&twice, &["--trajectories-dir", "twice"]);
+    common::rejected(&twice, &["--trajectories-dir", "twice"]);
     std::fs::remove_dir_all(&more).unwrap();
     made("20");
     let short = sampler(model, &folder.join("short"), &dirs(&more));
-    common::refused(&short, &["--trajectories-dir", "20 positions", "48"]);
+    common::rejected(&short, &["--trajectories-dir", "20 positions", "48"]);
     let missing = format!("--steps 2 --trajectories 66 --trajectories-dir {}", own.display());
     let missing = sampler(model, &layer, &missing);
     assert_eq!(missing.status.code(), Some(2));
     let few = format!("--steps 2 --held-out 65 --trajectories-dir {}", own.display());
-    common::refused(&sampler(model, &folder.join("few"), &few), &["'65' for '--held-out'"]);
+    common::rejected(&sampler(model, &folder.join("few"), &few), &["'65' for '--held-out'"]);
     // Without having made trajectories first.
     let none = folder.join("none");
     let shares = "--steps 2 --own-share 0.5 --random-share 0.6";
-    common::refused(&sampler(model, &none, shares), &["'0.6' for '--random-share'", "0.5"]);
+    common::rejected(&sampler(model, &none, shares), &["'0.6' for '--random-share'", "0.5"]);
     let few = "--steps 2 --trajectories 64";
-    common::refused(&sampler(model, &none, few), &["'64' for '--trajectories'", "--held-out"]);
+    common::rejected(&sampler(model, &none, few), &["'64' for '--trajectories'", "--held-out"]);
     for (line, part) in [
         ("--early-power 0", "'0' for '--early-power"),
         ("--early-power 2 --random-share 1", "'--early-power 2' would have no effect"),
         ("--divergence l2", "'l2' for '--divergence"),
     ] {
-        common::refused(&sampler(model, &none, &format!("--steps 2 {line}")), &[part]);
+        common::rejected(&sampler(model, &none, &format!("--steps 2 {line}")), &[part]);
     }
     for (flag, name) in
         [("--early-power 2", "early_power"), ("--divergence reverse-kl", "divergence")]
     {
         let line = format!("--steps 2 --trajectories-dir {} {flag}", own.display());
-        common::refused(&sampler(model, &layer, &line), &["--dir", name]);
+        common::rejected(&sampler(model, &layer, &line), &["--dir", name]);
     }
     if cfg!(not(feature = "train-wgpu")) {
         let gpu = sampler(model, &none, "--steps 2 --device wgpu");
-        common::refused(&gpu, &["'wgpu' for '--device'", "feature"]);
+        common::rejected(&gpu, &["'wgpu' for '--device'", "feature"]);
     }
     assert!(!none.exists());
     for part in ["'66' for '--trajectories'", "no trajectories 65 to 65"] {
@@ -193,12 +192,12 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     let line = format!("--steps 3 --length 20 --texts {}", texts.display());
     let other = sampler(model, &layer, &line);
     assert!(stderr(&other).contains("trajectories = "), "{}", stderr(&other));
-    let told = sampler(model, &folder.join("told"), &line);
-    assert!(told.status.success(), "{}", stderr(&told));
+    let from_texts = sampler(model, &folder.join("texts"), &line);
+    assert!(from_texts.status.success(), "{}", stderr(&from_texts));
 }
 
-/// The whole recipe at the size of a fixture: trajectories, the published choices of training, export, joint
-/// sampling and what it comes to, for both published architectures.
+/// The whole recipe at the size of a fixture, for both published architectures: trajectories, training with the published
+/// choices, export, joint sampling and metrics.
 #[test]
 fn the_recipe_of_large_models_runs_on_both_architectures() {
     for name in ["dream-tiny", "llada-tiny"] {
@@ -256,7 +255,7 @@ fn the_recipe_of_large_models_runs_on_both_architectures() {
 }
 
 #[test]
-fn bad_values_name_their_flag_and_exit_with_2() {
+fn invalid_values_name_their_flag_and_exit_with_2() {
     let folder = tempfile::tempdir().unwrap();
     for bad in [
         "--steps 0",

@@ -1,4 +1,4 @@
-//! `conjoint trajectories`: one folder, however it was made, killed, shared out or prompted.
+//! `conjoint trajectories`: the same folder from one process, a killed one, shards and any batches.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn parquet_files(folder: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
 }
 
 #[test]
-fn a_killed_run_goes_on_without_repeating_or_losing_one() {
+fn a_killed_run_resumes_without_repeating_or_losing_one() {
     let model = export("dream-tiny", None);
     let folder = tempfile::tempdir().unwrap();
     let (killed, whole) = (folder.path().join("killed"), folder.path().join("whole"));
@@ -106,7 +106,7 @@ fn shards_make_up_the_whole_and_prompts_differ_in_length() {
         assert!(stderr(&other).contains(part), "{}", stderr(&other));
     }
 
-    // A damaged file is named, by whoever comes next.
+    // The next run names a damaged file.
     let (file, _) = parquet_files(&parts).remove(0);
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() - 9]).unwrap();
@@ -139,10 +139,10 @@ fn a_sampler_layer_draws_as_in_generate() {
     assert_eq!(own, made(copy.path(), &folder.path().join("own"), 3, "--length 8 --joint 3"));
     assert_ne!(own, made(bare.path(), &folder.path().join("exact"), 3, "--length 8"));
     let exact = make(copy.path(), &out, "--num 3 --length 8");
-    common::refused(&exact, &["--out", "sampler = sampler", "none is given"]);
+    common::rejected(&exact, &["--out", "sampler = sampler", "none is given"]);
     let other =
         make(&tiny(), &folder.path().join("joint"), "--num 4 --prompt <list> --seed 3 --joint 8,4");
-    common::refused(&other, &["--out", "tokens a step = [8]", "[8, 4]"]);
+    common::rejected(&other, &["--out", "tokens a step = [8]", "[8, 4]"]);
     for (line, parts) in [
         (
             "--num 2 --length 8 --joint 2",
@@ -153,7 +153,7 @@ fn a_sampler_layer_draws_as_in_generate() {
         ("--num 2 --length 8 --joint 2 --sampler nowhere", &["--sampler", "no such folder"]),
         ("--texts nowhere --length 8 --joint 2", &["--texts"]),
     ] {
-        common::refused(&make(bare.path(), &folder.path().join("bare"), line), parts);
+        common::rejected(&make(bare.path(), &folder.path().join("bare"), line), parts);
     }
 }
 
@@ -186,7 +186,7 @@ fn given_texts_are_revealed_in_the_models_order() {
 }
 
 #[test]
-fn bad_values_name_their_flag() {
+fn invalid_values_name_their_flag() {
     let model = export("dream-tiny", None);
     let folder = tempfile::tempdir().unwrap();
     for (line, flag) in [

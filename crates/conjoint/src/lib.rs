@@ -1,41 +1,66 @@
-//! Sample several tokens per forward from a masked diffusion language model's joint distribution.
+//! Samples text from masked diffusion language models, several tokens per forward.
 //!
-//! A masked diffusion language model (Dream, LLaDA and their kin) unmasks tokens out of order. One
-//! token per full forward samples its joint distribution, but slowly; several at once is fast and
-//! wrong, because they are drawn independently. This library keeps the model frozen and puts a
-//! one-layer *sampler* on top (arXiv 2509.22738): one full forward, then several cheap sampler
-//! passes, several tokens.
+//! A masked diffusion language model (Dream, LLaDA and others) reveals tokens in any order. One token per forward samples its
+//! joint distribution, but slowly. Several independent draws per forward are fast, but ignore how the tokens depend on each
+//! other. This library keeps the model frozen and adds a small *sampler layer* (arXiv 2509.22738): each further token of a
+//! step costs one cheap pass of that layer. It also has the published schedules, policies and revisers.
 //!
 //! ```no_run
 //! use conjoint::prelude::*;
 //!
 //! conjoint::runtime::ensure()?; // finds ONNX Runtime, or fetches it
 //! let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
-//! let sampler = model.sampler_layer()?; // the learned joint sampler
+//! let sampler = model.sampler_layer()?;
 //! let tokenizer = Tokenizer::open("models/tiny")?;
 //! let generator = Generator::new(model)
-//!     .unmasker(LearnedJoint::new(sampler).order(Entropy)) // how tokens are revealed in a step
-//!     .schedule(TokensPerStep::new(4)?) // how many
-//!     .filter(Temperature::new(1.0)?.then(TopP::new(0.95)?)) // from what
+//!     .unmasker(LearnedJoint::new(sampler).order(Entropy)) // how tokens are drawn, and where first
+//!     .schedule(TokensPerStep::new(4)?) // how many a step
+//!     .filter(Temperature::new(1.0)?.then(TopP::new(0.95)?))
 //!     .seed(7);
-//! let out = generator.generate(&tokenizer.encode("<story>the old")?, 32)?;
-//! println!("{} ({} forwards)", tokenizer.decode(&out.tokens)?, out.denoiser_calls);
+//! let output = generator.generate(&tokenizer.encode("<story>the old")?, 32)?;
+//! println!("{} ({} forwards)", tokenizer.decode(&output.tokens)?, output.denoiser_calls);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Where to look
+//!
+//! | to … | use |
+//! |---|---|
+//! | generate text | [`Generator`]; [`presets`] has published loops and strategies for a budget |
+//! | choose how tokens are drawn | [`unmasker`], [`schedule`], [`policy`], [`reviser`], [`order`], [`filter`] |
+//! | use a published strategy by one function | [`strategy`] |
+//! | run a model of your own | [`Denoiser`], [`SamplerLayer`] |
+//! | write a strategy of your own | [`Unmasker`], [`Policy`], [`Schedule`], [`Order`], [`Reviser`], [`Filter`] |
+//! | stream, step or cancel a run | [`Run`], [`Event`], [`CancelToken`] |
+//! | observe a run | [`Observer`], and the `trace` module for a page that replays it |
+//!
+//! `docs/strategies.md` lists all strategies with their laws, defaults and sources.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `onnx` | yes | `OnnxDenoiser`, `OnnxSamplerLayer` and `OnnxAutoregressive`, on ONNX Runtime |
-//! | `cuda`, `tensorrt` | no | those execution providers |
+//! | `cuda`, `tensorrt` | no | these execution providers |
 //! | `text` | yes | `Tokenizer`, for the tokenizers of Hugging Face checkpoints |
-//! | `chat` | yes | `ChatTemplate`, for their chat templates |
+//! | `chat` | yes | `ChatTemplate`, for the chat templates of Hugging Face checkpoints |
 //! | `trace` | yes | the `trace` module: a page that replays a run |
-//! | `export` | no | the `export` module: checkpoints to ONNX graphs |
+//! | `export` | no | the `export` module: converts checkpoints to ONNX graphs |
+//!
+//! # Crates
+//!
+//! | crate | for |
+//! |---|---|
+//! | `conjoint` | generating text: this crate |
+//! | `conjoint-core` | strategies and traits without ONNX Runtime or a tokenizer |
+//! | `conjoint-lab` | strategies by name, comparisons and benchmarks |
+//! | `conjoint-testkit` | testing a strategy or a model of your own |
+//! | `conjoint-train` | training a sampler layer |
+//! | `conjoint-eval` | metrics of generated text |
+//! | `conjoint-cli` | the `conjoint` command |
 
 pub use conjoint_core::*;
-/// Arrays of this version stand in the interface: a model of one's own builds its [`DenseRows`] from one.
+/// The version of `ndarray` in public signatures. A model of your own makes its [`DenseRows`] from an array.
 pub use ndarray;
 
 #[cfg(feature = "export")]
@@ -55,10 +80,10 @@ mod text;
 #[cfg(feature = "trace")]
 pub mod trace;
 
-/// What most programs need, and what implementing the traits needs, for `use conjoint::prelude::*`.
+/// The types of most programs, and those needed to implement the traits: `use conjoint::prelude::*`.
 ///
-/// Of types that share a name the more common one is here:
-/// [`Confidence`](crate::unmasker::Confidence) is the unmasker, not the [order](crate::order::Confidence).
+/// If two types share a name, the prelude has the more common one: [`Confidence`](crate::unmasker::Confidence) is the unmasker,
+/// not the [order](crate::order::Confidence). [`Error`] is the crate's error type.
 pub mod prelude {
     pub use crate::denoiser::{
         Answer, Changed, Denoiser, Form, Request, SamplerLayer, SequenceId, SequenceInput, Session,

@@ -1,4 +1,4 @@
-//! Token ids, decoded texts and chats are those of transformers; `text/make.py` wrote the expected ones.
+//! Token ids, decoded texts and chats equal those of transformers. `text/make.py` writes the expected values.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ struct Chat {
     arguments: BTreeMap<String, String>,
     begin_answer: bool,
     text: Option<String>,
-    refused: Option<String>,
+    rejected: Option<String>,
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn every_template_writes_what_transformers_writes() {
         match template.render(&case.messages, case.begin_answer) {
             Ok(text) => assert_eq!(Some(text), case.text, "{about:?}"),
             Err(error) => {
-                let reason = case.refused.unwrap_or_else(|| panic!("{about:?}: {error}"));
+                let reason = case.rejected.unwrap_or_else(|| panic!("{about:?}: {error}"));
                 assert!(error.to_string().contains(&reason), "{error} is not {reason}");
             }
         }

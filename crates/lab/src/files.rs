@@ -1,4 +1,4 @@
-//! Files written whole or not at all, and their checksums.
+//! Atomic writes, and checksums of files.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,14 +8,14 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 
-/// Writes a file of this name into a folder: aside, then renamed.
+/// Writes a file of this name into a folder atomically: to a temporary file, which is then renamed.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
     let target = folder.join(name);
     let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default, and these become ordinary files.
+    // Temporary files are private by default.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.tempfile_in(folder).map_err(Error::io("write to", folder))?;
@@ -24,10 +24,10 @@ pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A checksum of a file's content.
+/// The SHA-256 checksum of a file's content.
 ///
 /// # Errors
-/// The system's own.
+/// The operating system's error.
 pub fn checksum(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path)?, &mut hash)?;

@@ -1,4 +1,4 @@
-//! What a checkpoint's `generation_config.json` recommends.
+//! The sampling settings of a checkpoint's `generation_config.json`.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::Error;
 
-/// How the checkpoint's authors sample from it, as far as their file says so: the arguments of Dream's
-/// `diffusion_generate`, which later models have kept.
+/// The sampling settings that a checkpoint recommends: the arguments of Dream's `diffusion_generate`, which later models
+/// have kept.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct GenerationConfig {
@@ -15,11 +15,11 @@ pub struct GenerationConfig {
     pub steps: Option<u32>,
     /// The last timestep ε of the linear schedule.
     pub eps: Option<f64>,
-    /// Where tokens are kept: `origin`, `maskgit_plus`, `topk_margin` or `entropy`.
+    /// The algorithm that selects positions: `origin`, `maskgit_plus`, `topk_margin` or `entropy`.
     pub alg: Option<String>,
-    /// Draws positions from softmax(score / T) of the algorithm; absent or 0 takes the best.
+    /// The temperature T of positions, drawn from softmax(score / T). Absent or 0 takes the best.
     pub alg_temp: Option<f64>,
-    /// Divides the logits.
+    /// The temperature: divides the logits.
     pub temperature: Option<f64>,
     /// Keeps the most probable tokens that sum to more than P.
     pub top_p: Option<f64>,
@@ -27,28 +27,28 @@ pub struct GenerationConfig {
     pub top_k: Option<usize>,
     /// Tokens to generate.
     pub max_new_tokens: Option<u32>,
-    /// What ends a sequence: an id, or several. The ids themselves are found on exporting.
+    /// The ids that end a sequence: one, or several. An export finds the ids by itself.
     pub eos_token_id: Option<serde_json::Value>,
 }
 
-/// A strategy in the names of the [registry](crate::registry).
+/// A strategy by the names of the [registry](crate::registry).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recommended {
     /// The unmasker.
     pub unmasker: String,
     /// The schedule.
     pub schedule: String,
-    /// The order, if it is not the lowest entropy.
+    /// The order, unless it is the lowest entropy.
     pub order: Option<&'static str>,
     /// The temperature of the order, if there is one.
     pub order_temperature: Option<f64>,
 }
 
 impl GenerationConfig {
-    /// Reads the file of a model's folder.
+    /// Reads the file from a model's folder.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `defaults` if there is none, [`Error::Malformed`].
+    /// [`Error::Parameter`] for `defaults` if the file is missing; [`Error::Io`], [`Error::Malformed`].
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("generation_config.json");
         if !path.is_file() {
@@ -60,11 +60,11 @@ impl GenerationConfig {
             .map_err(|error| Error::Malformed { path, reason: error.to_string() })
     }
 
-    /// The strategy for so many tokens; none where the file says neither `steps` nor `alg`. Without `steps` there is one for
-    /// each token.
+    /// The strategy for this number of tokens; none if the file has neither `steps` nor `alg`. The default of `steps` is one
+    /// step per token.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `defaults`, if `alg` is none of the four.
+    /// [`Error::Parameter`] for `defaults` if `alg` is another algorithm.
     pub fn strategy(&self, tokens: u32) -> Result<Option<Recommended>, Error> {
         if self.steps.is_none() && self.alg.is_none() {
             return Ok(None);

@@ -1,15 +1,16 @@
-//! Names of strategies, comparisons and benchmarks for masked diffusion language models.
+//! Strategies by name, comparisons and benchmarks, for masked diffusion language models.
 //!
-//! | question | answer |
+//! | to … | use |
 //! |---|---|
-//! | what is called what, and how is a strategy of my own added? | [`registry`] |
-//! | from what, and where, are tokens drawn? | [`Sampling`] |
-//! | how do strategies compare in quality and cost? | [`comparison`] |
-//! | how fast are they, and where does the time go? | [`mod@bench`] |
-//! | what if I have no model of that size? | [`random_model`] |
+//! | make a strategy from its name, or register your own | [`registry`] |
+//! | set filters, order, blocks, guidance and stops | [`Sampling`] |
+//! | compare strategies in quality and cost | [`comparison`] |
+//! | measure their speed, and where the time goes | [`mod@bench`] |
+//! | get a model of any size with random weights | [`random_model`] |
+//! | run a file of requests | [`requests`] |
 //!
-//! The `conjoint` command is a front end of this crate. A program of one's own can register a strategy and compare it with
-//! the built-in ones:
+//! The `conjoint` command is a front end of this crate. Your own program can register a strategy and compare it with the
+//! built-in ones:
 //!
 //! ```no_run
 //! use conjoint::prelude::*;
@@ -40,8 +41,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A parameter that cannot be used is an [`Error`] with its name, its value and what would do. Nothing here prints; work
-//! under way is shown through [`Progress`].
+//! An invalid parameter is an [`Error`] with its name, its value and the valid values. This crate prints nothing. It reports
+//! progress through [`Progress`].
 
 mod abbreviated;
 pub mod bench;
@@ -62,7 +63,7 @@ pub mod text_files;
 pub use abbreviated::abbreviated;
 pub use bench::Bench;
 pub use comparison::Comparison;
-pub use error::Error;
+pub use error::{Error, reason};
 pub use generation_config::{GenerationConfig, Recommended};
 pub use model::{Model, ModelOptions};
 pub use progress::Progress;

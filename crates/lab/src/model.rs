@@ -1,4 +1,4 @@
-//! An exported model, opened once with all that a comparison needs of it.
+//! An exported model, opened once with its tokenizer, sampler layers and scorers.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,37 +9,37 @@ use conjoint::prelude::*;
 use conjoint::{Autoregressive, HeadChoice, OnnxError, OnnxOptions};
 
 use crate::Error;
-use crate::error::refused;
-use crate::scorer::ScorerSpec;
+use crate::error::for_parameter;
+use crate::scorer::spec::ScorerSpec;
 
-/// Which model, and what it runs on.
+/// The folder of a model, and how to run it.
 #[derive(Debug, Clone)]
 pub struct ModelOptions {
     /// The folder of an exported model.
     pub folder: PathBuf,
-    /// What runs the model.
+    /// The execution provider.
     pub provider: ExecutionProvider,
     /// The output layer.
     pub head: HeadChoice,
-    /// Threads of the CPU provider; by default one a core.
+    /// Threads of the CPU provider, by default one per core.
     pub threads: Option<u16>,
-    /// Whether to load and run a model even if that takes more memory than is available.
+    /// Whether to load and run a model that needs more memory than is available.
     pub ignore_memory: bool,
 }
 
-/// A model that is ready to run.
+/// An open model.
 pub struct Model {
     /// The frozen model.
     pub denoiser: Arc<OnnxDenoiser>,
-    /// Its tokenizer, if the folder holds one that can be read.
+    /// Its tokenizer, if the folder has a readable one.
     pub tokenizer: Option<Tokenizer>,
-    /// Why there is no tokenizer.
+    /// Why the tokenizer is missing.
     no_tokenizer: Option<TextError>,
     options: ModelOptions,
     /// Sampler layers opened so far, by the folder of another export.
     layers: Mutex<HashMap<Option<PathBuf>, Arc<OnnxSamplerLayer>>>,
-    /// Scorers opened so far: one that counts its texts anew for each strategy would cost more than they do.
-    scorers: Mutex<HashMap<ScorerSpec, Arc<dyn Autoregressive>>>,
+    /// Scorers opened so far. Counting an n-gram scorer's texts again for each strategy would be slow.
+    pub(crate) scorers: Mutex<HashMap<ScorerSpec, Arc<dyn Autoregressive>>>,
 }
 
 impl ModelOptions {
@@ -49,15 +49,15 @@ impl ModelOptions {
         Self { folder: folder.into(), provider, head, threads: None, ignore_memory: false }
     }
 
-    /// Rejects a folder that is no exported model.
+    /// Rejects a folder that is not an exported model.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `model` says what to do about it.
+    /// [`Error::Parameter`] for `model`, with what to do.
     pub fn check(&self) -> Result<(), Error> {
         check_exported("model", &self.folder)
     }
 
-    /// About how many bytes of memory the model and its sampler layer take, where they are the host's.
+    /// An estimate of the memory that the model and its sampler layer need, in bytes. None on a GPU.
     ///
     /// # Errors
     /// [`Error::Export`] if the export cannot be read.
@@ -69,11 +69,11 @@ impl ModelOptions {
         Ok(Some(footprint.total()))
     }
 
-    /// Opens the model. ONNX Runtime must be found by then, as by [`conjoint::runtime::ensure`].
+    /// Opens the model. Call [`conjoint::runtime::ensure`] first, which finds ONNX Runtime.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `model`, `provider` or `head`; [`Error::Onnx`] with [`OnnxError::Memory`] if the model takes more
-    /// memory than is available; and what the model's files say.
+    /// [`Error::Parameter`] for `model`, `provider` or `head`. [`Error::Onnx`] with [`OnnxError::Memory`] if the model needs
+    /// more memory than is available. The errors of the model's files.
     pub fn open(self) -> Result<Arc<Model>, Error> {
         self.check()?;
         let threads = self.threads.map_or(0, usize::from);
@@ -86,7 +86,7 @@ impl ModelOptions {
             OnnxError::NoTopKHead { .. } => Error::parameter("head", self.head, error),
             error => Error::from(error),
         })?;
-        // Token ids need none.
+        // Token ids work without a tokenizer.
         let (tokenizer, no_tokenizer) = match Tokenizer::open(&self.folder) {
             Ok(tokenizer) => (Some(tokenizer), None),
             Err(error) => (None, Some(error)),
@@ -98,8 +98,7 @@ impl ModelOptions {
 }
 
 impl Model {
-    /// Opens the model of this folder on the CPU. ONNX Runtime must be found by then, as by
-    /// [`conjoint::runtime::ensure`].
+    /// Opens the model of this folder on the CPU. Call [`conjoint::runtime::ensure`] first, which finds ONNX Runtime.
     ///
     /// # Errors
     /// Those of [`ModelOptions::open`].
@@ -107,16 +106,16 @@ impl Model {
         ModelOptions::new(folder).open()
     }
 
-    /// How it was opened.
+    /// The options that it was opened with.
     pub fn options(&self) -> &ModelOptions {
         &self.options
     }
 
-    /// The sampler layer of another export's folder, or the model's own, opened once; none where the model was exported
-    /// without.
+    /// The sampler layer of another export's folder, or the model's own, opened once. None if the model was exported without
+    /// one.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `sampler`, if the other export has no layer that fits.
+    /// [`Error::Parameter`] for `sampler` if the other export has no layer for this model.
     pub fn sampler_layer(
         &self,
         other: Option<&Path>,
@@ -132,7 +131,7 @@ impl Model {
             Some(folder) => {
                 check_exported("sampler", folder)?;
                 let layer = OnnxSamplerLayer::open(folder, &self.denoiser);
-                refused("sampler", folder.display(), layer)?
+                for_parameter("sampler", folder.display(), layer)?
             }
         };
         let layer = Arc::new(layer);
@@ -140,26 +139,12 @@ impl Model {
         Ok(Some(layer))
     }
 
-    /// The scorer of this name, opened once.
-    ///
-    /// # Errors
-    /// Those of [`ScorerSpec::open`], for `scorer`.
-    pub fn scorer(&self, name: &ScorerSpec) -> Result<Arc<dyn Autoregressive>, Error> {
-        let mut scorers = self.scorers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(scorer) = scorers.get(name) {
-            return Ok(scorer.clone());
-        }
-        let scorer = name.open("scorer", self)?;
-        scorers.insert(name.clone(), scorer.clone());
-        Ok(scorer)
-    }
-
-    /// What tells all of the model's files from others, its own sampler layer's included.
+    /// Names, sizes and checksums of all weight files, its own sampler layer's included. They identify the model.
     pub fn weights(&self) -> String {
         file_list(&self.denoiser.manifest().provenance.weights)
     }
 
-    /// The positions of a text: this length, or the most that the model takes.
+    /// The positions of a text: this length, or the model's largest.
     ///
     /// # Errors
     /// [`Error::Parameter`] or [`Error::Missing`] for `length`.
@@ -171,14 +156,14 @@ impl Model {
             }
             (length, longest) => length
                 .or(longest)
-                .ok_or_else(|| Error::missing("length", "the model sets no longest text")),
+                .ok_or_else(|| Error::missing("length", "the model has no largest length")),
         }
     }
 
-    /// The tokenizer, which a parameter of this name and value requires.
+    /// The tokenizer, which the parameter of this name and value needs.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the folder holds none that can be read, with the reason.
+    /// [`Error::Parameter`] if the folder has no readable one, with the reason.
     pub fn tokenizer(&self, name: &'static str, value: &str) -> Result<&Tokenizer, Error> {
         let absent = || {
             let reason = self.no_tokenizer.as_ref().map_or_else(String::new, ToString::to_string);
@@ -187,14 +172,14 @@ impl Model {
         self.tokenizer.as_ref().ok_or_else(absent)
     }
 
-    /// What tells the frozen model's weights from others: the files that its graphs point into, but for
-    /// the sampler layer's.
+    /// Names, sizes and checksums of the frozen model's weight files, without the sampler layer's. They identify the frozen
+    /// model.
     pub fn fingerprint(&self) -> String {
         let files = self.denoiser.manifest().provenance.weights.iter();
         file_list(files.filter(|file| !is_layer(file)))
     }
 
-    /// What tells the sampler layer of another export's folder, or the model's own, from others: its files.
+    /// Names, sizes and checksums of the weight files of a sampler layer: that of another export's folder, or the model's own.
     ///
     /// # Errors
     /// [`Error::Export`] if the other export cannot be read.
@@ -204,7 +189,7 @@ impl Model {
         Ok(file_list(manifest.provenance.weights.iter().filter(|file| is_layer(file))))
     }
 
-    /// Encodes a prompt, which the parameter `name` gave: with what the tokenizer puts before every text.
+    /// Encodes a prompt, with the tokens that the tokenizer puts before every text. `name` is the parameter that gave it.
     ///
     /// # Errors
     /// Those of [`encode`](Self::encode).
@@ -212,48 +197,48 @@ impl Model {
         Ok(self.tokenizer(name, text)?.prompt(self.encode(name, text)?))
     }
 
-    /// Encodes a text as it stands, which the parameter `name` gave.
+    /// Encodes a text without adding tokens. `name` is the parameter that gave it.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the model has no tokenizer, or the tokenizer no token for the text.
+    /// [`Error::Parameter`] if the model has no tokenizer, or the tokenizer has no token for a part of the text.
     pub fn encode(&self, name: &'static str, text: &str) -> Result<Vec<TokenId>, Error> {
-        refused(name, text, self.tokenizer(name, text)?.encode(text))
+        for_parameter(name, text, self.tokenizer(name, text)?.encode(text))
     }
 }
 
-/// What tells the files of another export from others; empty where there is none.
+/// Names, sizes and checksums of the weight files of another export; empty if there is none.
 pub(crate) fn weights_of(other: Option<&Path>) -> Result<String, Error> {
     let manifest = other.map(Manifest::read).transpose()?;
     Ok(manifest.map_or_else(String::new, |manifest| file_list(&manifest.provenance.weights)))
 }
 
-/// Whether a file holds weights of a sampler layer.
+/// Whether a file has weights of a sampler layer.
 fn is_layer(file: &WeightFile) -> bool {
     file.name.starts_with("sampler")
 }
 
-/// Weight files in one line, by which they can be told from others.
+/// Names, sizes and checksums of weight files, in one line.
 fn file_list<'a>(files: impl IntoIterator<Item = &'a WeightFile>) -> String {
     let line = |file: &WeightFile| format!("{} {} {}", file.name, file.bytes, file.sha256);
     files.into_iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
-/// Says what to do about a folder that is no exported model.
+/// Rejects a folder that is not an exported model, with what to do.
 fn check_exported(name: &'static str, folder: &Path) -> Result<(), Error> {
-    let shown = folder.display();
+    let path = folder.display();
     let reason = match Manifest::read(folder) {
         Err(ExportError::NotACheckpoint { reason, .. }) => reason,
         Err(ExportError::Busy { .. }) => {
-            "an export into it is under way: wait until that has ended".to_owned()
+            "another process is exporting into this folder: wait until it has finished".to_owned()
         }
         Err(ExportError::MissingFile { .. }) if folder.join("config.json").is_file() => {
-            format!("this checkpoint is not exported yet: run `conjoint export {shown}` first")
+            format!("this checkpoint is not exported yet: run `conjoint export {path}` first")
         }
         Err(ExportError::MissingFile { .. }) => {
-            "the folder holds no conjoint.json, so it is not an exported model".to_owned()
+            "the folder has no conjoint.json, so it is not an exported model".to_owned()
         }
-        // Whatever else may be wrong is said on opening it.
+        // Other errors are reported when the model is opened.
         _ => return Ok(()),
     };
-    Err(Error::parameter(name, shown, reason))
+    Err(Error::parameter(name, path, reason))
 }

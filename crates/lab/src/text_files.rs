@@ -1,4 +1,4 @@
-//! Files of prompts and of texts, a line each.
+//! Files of prompts and of texts, one per line.
 
 use std::path::Path;
 
@@ -6,21 +6,21 @@ use serde::Deserialize;
 
 use crate::Error;
 
-/// The prompts of a file: one a line, `\n` standing for a line's end; in a `.jsonl` file, the `prompt` of
-/// each object. Empty lines are passed over.
+/// Reads the prompts of a file: one per line, with `\n` for a line break; in a `.jsonl` file, the `prompt` of each object.
+/// Empty lines are ignored.
 ///
 /// # Errors
-/// [`Error::Parameter`] for `prompts` says what is wrong with the file, and in which line.
+/// [`Error::Parameter`] for `prompts` with the line and the reason.
 pub fn prompts(path: &Path) -> Result<Vec<String>, Error> {
     let prompt = |entry: Entry| entry.prompt.ok_or("\"prompt\"");
     entries("prompts", path, |line| Entry { prompt: Some(line), text: None }, prompt)
 }
 
-/// The texts of a file, each after its prompt: one a line, without a prompt; in a `.jsonl` file, the `text`
-/// of each object after its `prompt`, if it has one.
+/// Reads the texts of a file, as pairs of prompt and text: one text per line, without a prompt; in a `.jsonl` file, the
+/// `prompt` (if any) and the `text` of each object.
 ///
 /// # Errors
-/// [`Error::Parameter`] for `texts` says what is wrong with the file, and in which line.
+/// [`Error::Parameter`] for `texts` with the line and the reason.
 pub fn texts(path: &Path) -> Result<Vec<(String, String)>, Error> {
     let text = |entry: Entry| Ok((entry.prompt.unwrap_or_default(), entry.text.ok_or("\"text\"")?));
     entries("texts", path, |line| Entry { prompt: None, text: Some(line) }, text)
@@ -38,8 +38,8 @@ fn entries<T>(
     plain: impl Fn(String) -> Entry,
     take: impl Fn(Entry) -> Result<T, &'static str>,
 ) -> Result<Vec<T>, Error> {
-    let refuse = |reason: String| Error::parameter(name, path.display(), reason);
-    let content = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let invalid = |reason: String| Error::parameter(name, path.display(), reason);
+    let content = std::fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
     let is_json = path.extension().is_some_and(|extension| extension == "jsonl");
     let mut taken = Vec::new();
     for (line, number) in content.lines().zip(1..).filter(|(line, _)| !line.is_empty()) {
@@ -47,12 +47,12 @@ fn entries<T>(
             true => serde_json::from_str(line),
             false => Ok(plain(line.replace("\\n", "\n"))),
         };
-        let entry = entry.map_err(|error| refuse(format!("line {number}: {error}")))?;
-        let missing = |key| refuse(format!("line {number}: the object has no {key}"));
+        let entry = entry.map_err(|error| invalid(format!("line {number}: {error}")))?;
+        let missing = |key| invalid(format!("line {number}: the object has no {key}"));
         taken.push(take(entry).map_err(missing)?);
     }
     match taken.is_empty() {
-        true => Err(refuse("the file is empty".to_owned())),
+        true => Err(invalid("the file is empty".to_owned())),
         false => Ok(taken),
     }
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_parameter_file_and_line() {
+    fn errors_name_parameter_file_and_line() {
         for (name, content, reason) in [
             ("a.txt", "\n", "empty"),
             ("a.jsonl", "{\"text\": \"a\"}\n[]\n", "line 2"),

@@ -1,4 +1,4 @@
-//! A user's own strategy, registered in three lines, is compared and measured beside the built-in ones.
+//! Registers a strategy, and compares and measures it with the built-in ones.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -42,11 +42,11 @@ fn lines<const N: usize>(names: [&str; N]) -> Lines {
     names.map(|name| registry.line(name).unwrap()).to_vec().into()
 }
 
-/// Keeps what it is told.
+/// Records the progress.
 #[derive(Default)]
-struct Kept(RefCell<Vec<String>>);
+struct Recorder(RefCell<Vec<String>>);
 
-impl Progress for Kept {
+impl Progress for Recorder {
     fn generating(&self, what: &str, tokens: u64) -> Box<dyn Observer + '_> {
         self.0.borrow_mut().push(format!("{what}: {tokens}"));
         Box::new(())
@@ -54,8 +54,8 @@ impl Progress for Kept {
 }
 
 #[test]
-fn an_own_strategy_is_compared_beside_the_built_in_ones() {
-    let (model, out, told) = (tiny(), tempfile::tempdir().unwrap(), Kept::default());
+fn an_own_strategy_is_compared_with_the_built_in_ones() {
+    let (model, out, recorder) = (tiny(), tempfile::tempdir().unwrap(), Recorder::default());
     let prompt = Beginnings::Prompts(vec!["<story>the".to_owned()]);
     let comparison = Comparison {
         num_samples: 4,
@@ -63,7 +63,7 @@ fn an_own_strategy_is_compared_beside_the_built_in_ones() {
         metrics: vec![Metric::Right, Metric::Nll],
         ..Comparison::new(lines(["exact", "marginal", "leftmost", "leftmost:2"]).at(Some(vec![4])))
     };
-    let report = comparison.run(&model, out.path(), &told).unwrap();
+    let report = comparison.run(&model, out.path(), &recorder).unwrap();
     let names: Vec<_> = report.points.iter().map(|p| (&*p.strategy, &*p.parameter)).collect();
     let expected =
         [("exact", "K = 1"), ("marginal", "K = 4"), ("leftmost", ""), ("leftmost:2", "")];
@@ -73,10 +73,10 @@ fn an_own_strategy_is_compared_beside_the_built_in_ones() {
     let each = forwards[0] / 16.0;
     assert_eq!(forwards.iter().map(|f| f / each).collect::<Vec<_>>(), [16.0, 4.0, 4.0, 8.0]);
     assert!(report.points.iter().all(|point| point.metrics["NLL"].value.is_finite()));
-    assert_eq!(*told.0.borrow().first().unwrap(), "exact K = 1, seed 0: 64");
+    assert_eq!(*recorder.0.borrow().first().unwrap(), "exact K = 1, seed 0: 64");
 
-    // The folder answers the second time, and no other comparison goes on with it.
-    let again = comparison.run(&model, out.path(), &Kept::default()).unwrap();
+    // The second run reads the folder, and a comparison with other settings does not resume it.
+    let again = comparison.run(&model, out.path(), &Recorder::default()).unwrap();
     assert_eq!(again.points, report.points);
     let other = Comparison { num_samples: 5, ..comparison };
     let error = other.run(&model, out.path(), &()).unwrap_err();
@@ -84,7 +84,7 @@ fn an_own_strategy_is_compared_beside_the_built_in_ones() {
 }
 
 #[test]
-fn an_own_strategy_is_measured_beside_the_built_in_ones() {
+fn an_own_strategy_is_measured_with_the_built_in_ones() {
     let bench = Bench { repeats: 1, gen_length: 8, ..Bench::new(lines(["marginal", "leftmost"])) };
     let bench = Bench { lines: bench.lines.clone().at(Some(vec![4])), ..bench };
     let report = bench.run(&tiny(), &()).unwrap();
@@ -94,7 +94,7 @@ fn an_own_strategy_is_measured_beside_the_built_in_ones() {
 }
 
 #[test]
-fn entries_say_what_they_take() {
+fn entries_declare_their_parts() {
     let own = UnmaskerEntry::new("own-joint", "as joint", |_, context: &Context| {
         Ok(LearnedJoint::new(context.layer()?))
     });
@@ -119,7 +119,7 @@ fn entries_say_what_they_take() {
 }
 
 #[test]
-fn what_cannot_work_is_named_before_anything_runs() {
+fn invalid_settings_are_named_before_anything_runs() {
     let comparison = |names: &[&str]| {
         let registry = registry();
         let lines: Vec<_> = names.iter().map(|name| registry.line(name).unwrap()).collect();
@@ -141,17 +141,17 @@ fn what_cannot_work_is_named_before_anything_runs() {
     assert_eq!(name(scored), "scorer");
     assert_eq!(name(Comparison::new(lines(["leftmost"]).at(Some(vec![2])))), "k");
 
-    // A parameter of the strategy is found once the model is open, and the folder stays free.
+    // Making the strategy finds an invalid parameter, before the folder is claimed.
     let out = tempfile::tempdir().unwrap();
     let free = out.path().join("free");
     let error = comparison(&["exact", "leftmost:many"]).run(&tiny(), &free, &()).unwrap_err();
     assert!(matches!(error, Error::Parameter { name: "unmasker", .. }), "{error}");
-    assert!(error.to_string().contains("at-once = many"), "{error}");
+    assert!(error.to_string().contains("`at-once` is `many`"), "{error}");
     assert!(!free.exists());
 }
 
 #[test]
-fn no_flag_rides_in_the_help() {
+fn help_texts_have_no_flags() {
     let registry = registry();
     for help in [registry.unmasker_help(), registry.schedule_help(), registry.order_help()] {
         assert!(!help.contains("--"), "{help}");

@@ -17,45 +17,47 @@ use crate::numbers::{count, positive, share};
 pub struct BaseArguments {
     #[command(flatten)]
     run: RunArguments,
-    /// D, the width of the hidden states [default: 160; this and all sizes: those beside --init, where it is given]
+    /// D: width of the hidden states [default: 160. With --init, all sizes default to those of its model]
     #[arg(long, value_name = "D", value_parser = count::<2, 65536>)]
     hidden: Option<usize>,
-    /// Decoder layers [default: 5]
+    /// Number of decoder layers [default: 5]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     layers: Option<usize>,
-    /// F, the inner width of the feed-forward blocks [default: 448]
+    /// F: inner width of the feed-forward blocks [default: 448]
     #[arg(long, value_name = "F", value_parser = count::<1, 262144>)]
     ffn: Option<usize>,
-    /// Query heads [default: 4]
+    /// Number of query heads [default: 4]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     heads: Option<usize>,
-    /// Key and value heads [default: 4]
+    /// Number of key and value heads [default: 4]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     kv_heads: Option<usize>,
-    /// θ of the rotary embedding; short texts want a small one [default: 30]
+    /// θ of the rotary embedding; short texts need a small one [default: 30]
     #[arg(long, value_name = "THETA", value_parser = positive)]
     rope_theta: Option<f64>,
-    /// The first share of the run, in which rows are lightly masked [default: 1/3]
+    /// Share of the run, at its beginning, in which rows are lightly masked [default: 1/3]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     early_share: Option<f64>,
-    /// At most this share of a row is masked early in the run [default: 0.6]
+    /// Largest masked share of a row in that part of the run [default: 0.6]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     early_limit: Option<f64>,
-    /// Share of a batch whose rows are unmasked from step to step in the model's own order instead of masked at
-    /// random, as decoding will meet them (PUMA, arXiv 2602.10314) [default: 0]
+    /// Share of a batch whose rows are unmasked step by step in the model's own order, as in decoding, instead of masked at
+    /// random (PUMA, arXiv 2602.10314) [default: 0]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     progressive_share: Option<f64>,
-    /// Train on each of those rows in one step of N, in turn with others, so that successive steps differ in their
-    /// texts [default: 1]
+    /// Train on each of those rows in one step of N, in turn with others. Successive steps then have different texts
+    /// [default: 1]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>, requires = "progressive_share")]
     progressive_turns: Option<usize>,
-    /// Look more at the M masked positions of those rows that are revealed next, those of lowest entropy
+    /// Give more weight to the M masked positions of those rows that are revealed next: those of lowest entropy [default: equal
+    /// weights]
     #[arg(long, value_name = "M", value_parser = count::<1, 65536>, requires = "progressive_share")]
     window: Option<usize>,
-    /// Share of such a row's weight that goes to the window; the rest is spread over all masked positions
+    /// Share of a row's weight for the window; the rest is spread over all masked positions
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, requires = "window")]
     window_share: f64,
-    /// Domains of the texts: story, math, code, list; one named twice is drawn twice as often [default: each once]
+    /// Domains of the texts, separated by commas: story, math, code, list. One given twice is drawn twice as often [default: each
+    /// once]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     domains: Vec<Domain>,
 }

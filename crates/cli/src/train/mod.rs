@@ -21,7 +21,7 @@ pub fn run(train: &Train) -> Result<()> {
         Train::Sampler(arguments) => sampler::run(arguments),
     };
     trained.map_err(|error| match error.downcast::<TrainError>() {
-        Ok(refused) => with_flag::with_flag(refused),
-        Err(other) => other,
+        Ok(error) => with_flag::with_flag(error),
+        Err(error) => error,
     })
 }

@@ -1,4 +1,4 @@
-//! What every training run is told: its budget, folder and rates.
+//! The arguments of every training run: budget, folder and rates.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,35 +15,34 @@ use crate::numbers::{below_one, count, non_negative, positive};
 /// The budget, the folder and the rates of a run.
 #[derive(Args)]
 pub struct RunArguments {
-    /// The run's folder: the result, the log, the loss curve and checkpoints. A run found there goes on
+    /// Folder of the run, for its result, log, loss curve and checkpoints. A run found there is resumed
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// Start from the weights in this file instead of fresh ones: a base model's model.safetensors, the
-    /// sizes and tokens beside it, or a sampler layer's file
+    /// Start from the weights in this file [default: random weights]. A base model's model.safetensors (with its config.json and
+    /// tokenizer.json beside it), or a sampler layer's file
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// Stop after this many minutes of training; this or --steps must be given
+    /// Stop after M minutes of training. Give --minutes, --steps or both
     #[arg(long, value_name = "M", required_unless_present = "steps", value_parser = positive)]
     minutes: Option<f64>,
-    /// Stop after this many steps
+    /// Stop after N steps
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Rows in a step [default: 32]
+    /// Rows per step [default: 32]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
     batch: Option<usize>,
-    /// Rows in one backward pass, where a thread's part of the batch is too large for the memory: the
-    /// gradients of several passes are added up [default: the whole part]
+    /// Rows per backward pass, to save memory: the gradients of several passes are added up [default: a thread's whole part of
+    /// the batch]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
     micro_batch: Option<usize>,
-    /// What gradients are computed on: all the devices of a kind, each with a part of the batch; with --workers 1 the
-    /// first alone
+    /// Device that computes gradients. Every device of the kind gets a part of the batch; with --workers 1 only the first one
+    /// is used
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
-    /// Threads [default: one a core, or one a GPU]
+    /// Number of threads [default: one per core, or one per GPU]
     #[arg(long, value_name = "N", value_parser = count::<1, 1024>)]
     workers: Option<usize>,
-    /// Rule that updates the matrices, everything else being always AdamW's [default: muon for a base model, adamw
-    /// for a sampler layer]
+    /// Optimizer of the matrices; AdamW updates everything else [default: muon for a base model, adamw for a sampler layer]
     #[arg(long, value_name = "RULE")]
     optimizer: Option<Rule>,
     /// Peak learning rate of Muon [default: 0.003]
@@ -58,26 +57,26 @@ pub struct RunArguments {
     /// Decoupled weight decay of the matrices [default: 0]
     #[arg(long, value_name = "W", value_parser = non_negative)]
     weight_decay: Option<f64>,
-    /// Largest norm of the gradients; larger ones are scaled down [default: 1]
+    /// Largest norm of the gradients; larger gradients are scaled down [default: 1]
     #[arg(long, value_name = "NORM", value_parser = positive)]
     clip: Option<f64>,
     /// Steps over which the learning rates rise [default: 100 for a base model, 250 for a sampler layer]
     #[arg(long, value_name = "N")]
     warmup: Option<u64>,
-    /// What becomes of the learning rates then [default: linear for a base model, constant for a sampler layer]
+    /// Course of the learning rates after --warmup [default: linear for a base model, constant for a sampler layer]
     #[arg(long, value_name = "COURSE")]
     rates: Option<Rates>,
-    /// How much of the averaged weights, which become the model, a step keeps: 0.999 averages over about the last 1000
-    /// steps [default: 0.999]
+    /// Decay of the averaged weights, which become the model: 0.999 averages over about the last 1000 steps
+    /// [default: 0.999]
     #[arg(long, value_name = "D", value_parser = below_one)]
     average_decay: Option<f64>,
     /// Minutes between checkpoints [default: 5]
     #[arg(long, value_name = "M", value_parser = positive)]
     checkpoint_minutes: Option<f64>,
-    /// Steps between checkpoints, beside those by time
+    /// Steps between checkpoints, in addition to those by time [default: none]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_steps: Option<u64>,
-    /// Stop after this many checkpoints in a row that were no better than the best, and keep the best
+    /// Stop after N checkpoints in a row that are not better than the best one, and keep the best [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     patience: Option<u32>,
     /// Seed of the weights, the texts and the masks
@@ -112,9 +111,9 @@ enum Rule {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Rates {
-    /// They fall in a straight line to zero at the end of the budget
+    /// Fall linearly to zero at the end of the budget
     Linear,
-    /// They stay
+    /// Stay constant
     Constant,
 }
 

@@ -19,17 +19,19 @@ use crate::trajectories::{StartArguments, make};
 
 /// Train the sampler layer of an exported model
 ///
-/// Trains along trajectories of the frozen model (arXiv 2509.22738), or of a layer: those of --trajectories-dir, or else
-/// the frozen model's own, which are made first, one token at a time, and kept in DIR/trajectories. All of it goes on
-/// where an interrupted run stopped. Writes model.safetensors with the published tensor names, for
-/// `conjoint export --sampler DIR`.
+/// Trains along trajectories (arXiv 2509.22738): those of --trajectories-dir, or else the frozen model's own, which are
+/// sampled first, one token at a time, into DIR/trajectories. The same command resumes an interrupted run. Writes
+/// model.safetensors with the published tensor names, for `conjoint export --sampler DIR`.
 ///
-/// The defaults are the paper's, made for models of 7B and a long run: J = 7, AdamW at 5e-5, β₂ 0.999, constant after
-/// 250 steps; but the states are those of decoding (the paper's: --random-share 1), the weights an average, and
-/// numbers float32. Small models need more; models/tiny was made with --optimizer muon --rates linear --muon 5e-3
-/// --adamw 3e-3 --beta2 0.98 --warmup 100 --batch 32 --all-depths --depth 15 --window 2 --window-share 0.4 --random-share 0.1
-/// --distil-temperature 2,1,0.5 --candidates 8,16,24,40 and trajectories at temperatures 1 and 0.5, some of its own. On the
-/// processor the frozen model has --threads threads for each of --workers, one if not given.
+/// The defaults are the paper's, for models of 7B parameters and a long run: J = 7, AdamW at 5e-5, β₂ 0.999, constant after
+/// 250 steps. Three differ: the states are those of decoding (the paper's: --random-share 1), the weights are an average,
+/// and numbers are float32.
+///
+/// Small models need other settings. models/tiny was trained with --optimizer muon --rates linear --muon 5e-3 --adamw 3e-3
+/// --beta2 0.98 --warmup 100 --batch 32 --all-depths --depth 15 --window 2 --window-share 0.4 --random-share 0.1
+/// --distil-temperature 2,1,0.5 --candidates 8,16,24,40, on trajectories at temperatures 1 and 0.5, some of them its own.
+///
+/// On a CPU the frozen model runs with --threads threads (default: 1) for each of --workers.
 #[derive(Args)]
 #[command(allow_negative_numbers = true)]
 pub struct SamplerArguments {
@@ -37,68 +39,65 @@ pub struct SamplerArguments {
     model: ModelArguments,
     #[command(flatten)]
     run: RunArguments,
-    /// Trajectories to train on, of each folder, those held out included [default: 4000, or all that are given]
+    /// Number of trajectories of each folder, including those held out [default: 4000, or all of a given folder]
     #[arg(long, value_name = "N", value_parser = count::<2, 100000000>)]
     trajectories: Option<usize>,
-    /// Train on this folder of `conjoint trajectories` instead of making trajectories; may be given several times
+    /// Train on this folder of `conjoint trajectories` instead of sampling trajectories. May be repeated
     #[arg(long, value_name = "DIR", conflicts_with_all = ["length", "prompt", "prompts", "texts"])]
     trajectories_dir: Vec<PathBuf>,
     #[command(flatten)]
     start: StartArguments,
-    /// The first trajectories of all, which are validated on and not trained on
+    /// Number of trajectories, the first ones, for validation only
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count::<1, 1000000>)]
     held_out: usize,
-    /// MiB of memory for the frozen model's answers, so that a state met again costs no forward of it;
-    /// 0 asks it each time
+    /// MiB of memory for a cache of the frozen model's results: a repeated state then needs no forward. 0 disables the cache
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = count::<0, 1048576>)]
     cache_mib: usize,
-    /// Keep the frozen model's answers in this file as well, so that the next run on the same trajectories asks for
-    /// none again
+    /// Cache the frozen model's results in this file too, for later runs on the same trajectories
     #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
-    /// At most this many MiB of them
+    /// Largest size of --answers, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 65536, value_parser = count::<0, 1073741824>, requires = "answers")]
     answers_mib: usize,
-    /// Decoder layers of the sampler; a pass costs about as much as they do. Those that --init lacks are added as
-    /// the identity
+    /// Number of decoder layers of the sampler. The cost of a pass is about that of these layers. Layers missing in --init are
+    /// added as the identity
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::<1, 64>)]
     layers: usize,
-    /// Gain of the layer's last norm before training: 0 starts as the identity, 1 as norms usually do
+    /// Gain of the layer's last norm before training: 0 starts as the identity, 1 is the usual start of a norm
     #[arg(long, value_name = "G", default_value_t = 0.0, value_parser = non_negative, conflicts_with = "init")]
     start_gain: f64,
-    /// J: sampler passes unrolled in training; K tokens per step want at least K − 1
+    /// J: sampler passes unrolled in training. Sampling K tokens per step needs at least K − 1
     #[arg(long, value_name = "J", default_value_t = 7, value_parser = count::<1, 64>)]
     depth: usize,
-    /// Weight of each depth 1, 2, …, J in the loss, which sets J [default: 1/j]
+    /// Weights of the depths 1, 2, …, J in the loss, separated by commas. Their number sets J [default: 1/j]
     #[arg(long, value_name = "W", value_delimiter = ',', value_parser = non_negative, conflicts_with = "depth")]
     depth_weights: Vec<f64>,
-    /// Compare at all depths in each step instead of at one drawn by their weights
+    /// Compute the loss at all depths in each step [default: at one depth, drawn by the weights]
     #[arg(long)]
     all_depths: bool,
-    /// Compare more at the M masked rows that are revealed next
+    /// Give more weight to the M masked rows that are revealed next [default: equal weights]
     #[arg(long, value_name = "M", value_parser = count::<1, 65536>)]
     window: Option<usize>,
-    /// Share of a canvas's weight that goes to the window; the rest is spread over all masked rows
+    /// Share of a sequence's weight for the window; the rest is spread over all masked rows
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, requires = "window")]
     window_share: f64,
-    /// Begin where the share u^P of a text is revealed, u uniform: above 1 oftener in early states, where most is decided
+    /// Start from states where the share u^P of a text is revealed, with u uniform. Above 1, early states are more frequent
     #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = positive)]
     early_power: f64,
-    /// Share of the sequences whose tokens the layer draws itself, so that it meets its own mistakes
+    /// Share of the sequences whose tokens the layer draws itself, to train it on its own mistakes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     own_share: f64,
-    /// Share of the sequences that start from a text masked at random, as in the paper, instead of a state of decoding
+    /// Share of the sequences that start from a randomly masked text, as in the paper, instead of a state of decoding
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     random_share: f64,
-    /// What is made small: how far the layer's distribution q is from the frozen model's p
+    /// Loss: the divergence of the layer's distribution q from the frozen model's p
     #[arg(long, value_enum, default_value_t = Divergence::Kl)]
     divergence: Divergence,
-    /// τ: compare both models' distributions at this temperature; several are taken in turn
+    /// τ: temperature of both distributions in the loss. Several, separated by commas, alternate
     #[arg(long, value_name = "TAU,…", default_value = "1", value_delimiter = ',', value_parser = positive)]
     distil_temperature: Vec<f64>,
-    /// Train for passes that compute only N rows of a sequence, and so cost a fraction of the layer; several numbers are
-    /// taken in turn, such as 4,8,16. Without it for passes over whole sequences, the published form. `conjoint export`
-    /// reads the form from the weights
+    /// Train for passes that compute only N rows of a sequence, at a fraction of the cost. Several N, such as 4,8,16, alternate.
+    /// `conjoint export` reads the form from the weights [default: passes over whole sequences, the published form]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = count::<2, 65536>, conflicts_with = "own_share")]
     candidates: Vec<usize>,
     /// λ₁: weight of smoothL1(hʲ, h_base(xʲ))
@@ -111,9 +110,9 @@ pub struct SamplerArguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Divergence {
-    /// KL(p ‖ q), the paper's: q must not miss what p has
+    /// KL(p ‖ q), the paper's: penalises tokens of p that q lacks
     Kl,
-    /// KL(q ‖ p): q must not have what p misses
+    /// KL(q ‖ p): penalises tokens of q that p lacks
     ReverseKl,
     /// The mean of KL(p ‖ m) and KL(q ‖ m), with m = (p + q) / 2
     JensenShannon,
@@ -136,7 +135,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     let default = SamplerOptions::default();
     let run = arguments.run.options(default.run)?;
     if run.dir.join("conjoint.json").exists() {
-        let reason = "the folder holds an exported model, which training would overwrite";
+        let reason = "the folder has an exported model, which training would overwrite";
         return Err(InvalidArgument::new("--dir", run.dir.display(), reason).into());
     }
     let ModelArguments { model: base, provider, threads, ignore_memory, .. } = &arguments.model;
@@ -170,16 +169,16 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         let reason = "all texts are masked at random: give a smaller --random-share";
         return Err(InvalidArgument::unused("--early-power", arguments.early_power, reason).into());
     }
-    // Before trajectories are made, which may take hours.
+    // Sampling trajectories may take hours, so options are checked first.
     options.validate()?;
     if let Some(count) = arguments.trajectories.filter(|&count| count <= arguments.held_out) {
-        let reason = format!("{} of them are held out: see --held-out", arguments.held_out);
+        let reason = format!("{} of them are for validation: see --held-out", arguments.held_out);
         return Err(InvalidArgument::new("--trajectories", count, reason).into());
     }
     let model = arguments.model.open()?;
     let trajectories = trajectories(arguments, &model, &options.run)?;
     let fingerprint = model.fingerprint();
-    // The teacher opens the graphs anew, once a worker: a model of 30 GB should not stay beside them.
+    // The teacher opens the graphs again, once per worker. Two copies of a large model would not fit.
     drop(model);
     let threads = threads.map_or(1, usize::from);
     let opened = OnnxOptions::new(*provider).threads(threads).ignore_memory(*ignore_memory);
@@ -188,14 +187,15 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         None => train_sampler(&options, &teacher, &trajectories)?,
         Some(file) => {
             let bytes = (arguments.answers_mib as u64) << 20;
-            let kept = CachedTeacher::open(teacher, file, &fingerprint, bytes);
-            train_sampler(&options, &with_flag("--answers", file.display(), kept)?, &trajectories)?
+            let cached = CachedTeacher::open(teacher, file, &fingerprint, bytes);
+            let cached = with_flag("--answers", file.display(), cached)?;
+            train_sampler(&options, &cached, &trajectories)?
         }
     };
     report(&summary)
 }
 
-/// The trajectories of the folder given, or the run's own, made as far as they are not there.
+/// The trajectories of the given folders, or the run's own, sampled if they are missing.
 fn trajectories(
     arguments: &SamplerArguments,
     model: &Model,
@@ -204,7 +204,7 @@ fn trajectories(
     if !arguments.trajectories_dir.is_empty() {
         return given(&arguments.trajectories_dir, arguments.trajectories, &model.fingerprint());
     }
-    // What the texts of the corpus begin with.
+    // The tags that begin the texts of the corpus.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
     let source = arguments.start.source(model, run.seed, &tags, Ok)?;
     let default = Partition::default();
@@ -216,16 +216,18 @@ fn trajectories(
     Ok(store.read(Some(count))?)
 }
 
-/// The trajectories of these folders, one after the other, or the first `count` of each.
-fn given(folders: &[PathBuf], count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
+/// The trajectories of these folders, or the first `count` of each.
+fn given(folders: &[PathBuf], count: Option<usize>, fingerprint: &str) -> Result<Vec<Trajectory>> {
     let mut all: Vec<Trajectory> = Vec::new();
     for (i, folder) in folders.iter().enumerate() {
         let bad =
             |reason: &str| InvalidArgument::new("--trajectories-dir", folder.display(), reason);
         if folders[..i].contains(folder) {
-            return Err(bad("it is given twice: those held out would be trained on").into());
+            return Err(
+                bad("the folder is given twice: validation would repeat the training").into()
+            );
         }
-        let next = given_in(folder, count, asked)?;
+        let next = given_in(folder, count, fingerprint)?;
         let lengths = [&all, &next].map(|rows| rows.first().map(|row| row.tokens.len()));
         if let [Some(first), Some(other)] = lengths
             && first != other
@@ -239,13 +241,13 @@ fn given(folders: &[PathBuf], count: Option<usize>, asked: &str) -> Result<Vec<T
 }
 
 /// The trajectories of one folder, or the first `count` of them.
-fn given_in(folder: &Path, count: Option<usize>, asked: &str) -> Result<Vec<Trajectory>> {
+fn given_in(folder: &Path, count: Option<usize>, fingerprint: &str) -> Result<Vec<Trajectory>> {
     let store = with_flag("--trajectories-dir", folder.display(), Store::open(folder))?;
     let made = store.settings().get("model").unwrap_or("none");
-    if made != asked {
+    if made != fingerprint {
         let reason = format!(
-            "its trajectories are of another model, {made}, than --model, {asked}: \
-             give that model, or make trajectories of this one"
+            "its trajectories are of another model, {made}, than --model, {fingerprint}: \
+             give that model, or sample trajectories of this one"
         );
         return Err(InvalidArgument::new("--trajectories-dir", folder.display(), reason).into());
     }

@@ -2,7 +2,7 @@ use conjoint_train::TrainError;
 
 use crate::flag::InvalidArgument;
 
-/// Names the flag that set the option which the trainer rejected.
+/// Names the flag that caused an error of the trainer.
 pub fn with_flag(error: TrainError) -> anyhow::Error {
     let (flag, value) = match &error {
         TrainError::Invalid { name, got, expected } => match flag(name) {
@@ -21,7 +21,7 @@ pub fn with_flag(error: TrainError) -> anyhow::Error {
     InvalidArgument::new(flag, value, error).into()
 }
 
-/// The flag that sets an option of the trainer.
+/// The flag of an option of the trainer.
 fn flag(option: &str) -> Option<&'static str> {
     Some(match option {
         "adamw_rate" => "--adamw",

@@ -1,4 +1,4 @@
-//! Running the command on the fixtures.
+//! Runs the command on the fixtures.
 #![allow(dead_code)] // each test file uses its own part
 
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub fn export(model: &str, sampler: Option<&str>) -> tempfile::TempDir {
     out
 }
 
-/// Runs `conjoint generate` on an exported model, the other arguments given as one line.
+/// Runs `conjoint generate` on an exported model, with the other arguments in one line.
 pub fn generate(model: &Path, arguments: &str) -> Output {
     let model = model.to_string_lossy();
     let mut all = vec!["generate", "--model", &model];
@@ -49,11 +49,12 @@ pub fn generate_json(model: &Path, arguments: &str) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The run must end with 2, and its message hold all of these.
+/// Checks that the run exits with 2, and that its message has all of these.
 #[track_caller]
-pub fn refused(output: &Output, parts: &[&str]) {
+pub fn rejected(output: &Output, parts: &[&str]) {
     let message = stderr(output);
     assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.matches("invalid value").count() <= 1, "a nested message:\n{message}");
     for part in parts {
         assert!(message.contains(part), "{part} is missing in\n{message}");
     }

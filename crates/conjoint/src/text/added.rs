@@ -7,10 +7,11 @@ use conjoint_core::TokenId;
 use serde_json::Value;
 use tokenizers::AddedToken;
 
-use super::{TextError, json};
+use super::error::TextError;
+use super::json::json;
 
-/// The added tokens by id, with their flags: from `tokenizer_config.json`, or else from `added_tokens.json`, where those
-/// that have a role are special. As in transformers.
+/// The added tokens by id, with their flags, as in transformers: from `tokenizer_config.json`, or else from
+/// `added_tokens.json`, where tokens with a role are special.
 pub(super) fn tokens(folder: &Path) -> Result<BTreeMap<TokenId, AddedToken>, TextError> {
     let config = json(folder, "tokenizer_config.json")?.unwrap_or_default();
     if let Some(decoder) = config["added_tokens_decoder"].as_object().filter(|map| !map.is_empty())
@@ -24,7 +25,7 @@ pub(super) fn tokens(folder: &Path) -> Result<BTreeMap<TokenId, AddedToken>, Tex
     let map = json(folder, "special_tokens_map.json")?.unwrap_or_default();
     let roles: BTreeSet<&str> = [&config, &map].into_iter().flat_map(in_roles).collect();
     let token = |(content, id): (&String, &Value)| {
-        // Without any roles there is nothing to tell them by.
+        // Without roles all are special.
         let special = roles.is_empty() || roles.contains(content.as_str());
         let token = AddedToken::from(content.clone(), special).normalized(!special);
         Some((TokenId::try_from(id.as_u64()?).ok()?, token))
@@ -32,11 +33,11 @@ pub(super) fn tokens(folder: &Path) -> Result<BTreeMap<TokenId, AddedToken>, Tex
     Ok(added.iter().filter_map(token).collect())
 }
 
-/// The token that begins a sequence, where `tokenizer_config.json` says that every text gets it.
+/// The token that begins a sequence, if `tokenizer_config.json` adds it to every text.
 pub(super) fn bos(folder: &Path) -> Result<Option<String>, TextError> {
     let config = json(folder, "tokenizer_config.json")?.unwrap_or_default();
-    let wanted = config["add_bos_token"].as_bool().unwrap_or(false);
-    Ok(content(&config["bos_token"]).filter(|_| wanted).map(str::to_owned))
+    let is_added = config["add_bos_token"].as_bool().unwrap_or(false);
+    Ok(content(&config["bos_token"]).filter(|_| is_added).map(str::to_owned))
 }
 
 /// A token with its flags.
@@ -66,7 +67,7 @@ fn in_roles(file: &Value) -> impl Iterator<Item = &str> {
         .filter_map(content)
 }
 
-/// A token's text, written plainly or as an object with its properties.
+/// A token's text, from a string or from an object with its properties.
 pub(super) fn content(token: &Value) -> Option<&str> {
     token.as_str().or_else(|| token.get("content")?.as_str())
 }

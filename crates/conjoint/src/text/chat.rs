@@ -1,4 +1,4 @@
-//! Chats as the text that a model was trained on, by the checkpoint's own template.
+//! Renders chats with a checkpoint's own template.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,15 +12,18 @@ use serde::ser::Serialize;
 use serde::{Deserialize, Serialize as DeriveSerialize};
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-use super::{TextError, Tokenizer, added, json, unreadable};
+use super::added;
+use super::error::{TextError, unreadable};
+use super::json::json;
+use super::tokenizer::Tokenizer;
 
-/// Instructions that a template may take: far more than any chat needs, and an end for one that never would.
+/// The largest number of template instructions. It stops endless templates, and no chat needs that many.
 const FUEL: u64 = 50_000_000;
 
-/// The name under which the template is known to its environment.
+/// The name of the template in its environment.
 const NAME: &str = "chat";
 
-/// One message of a chat: a role such as `user`, and what was said. Read from JSON it keeps every other key, such as
+/// One message of a chat: a role such as `user`, and a content. A message parsed from JSON keeps every other key, such as
 /// `tool_calls`, for the template.
 ///
 /// ```
@@ -32,7 +35,7 @@ const NAME: &str = "chat";
 #[derive(Debug, Clone, PartialEq, Deserialize, DeriveSerialize)]
 pub struct Message {
     role: String,
-    /// Mostly a text; parts of several kinds in some formats.
+    /// A text in most formats, a list of parts in others.
     #[serde(default)]
     content: Value,
     #[serde(flatten)]
@@ -40,12 +43,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// What somebody in a role says.
+    /// A message with a role and a content.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
         Self { role: role.into(), content: content.into().into(), more: BTreeMap::new() }
     }
 
-    /// Who says it.
+    /// The role.
     pub fn role(&self) -> &str {
         &self.role
     }
@@ -63,6 +66,7 @@ impl Message {
 /// # Ok::<(), conjoint::TextError>(())
 /// ```
 #[derive(Debug)]
+#[doc(alias = "apply_chat_template")]
 pub struct ChatTemplate {
     file: PathBuf,
     environment: Environment<'static>,
@@ -70,8 +74,8 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Reads the template of a model's folder: `chat_template.jinja`, or `chat_template` of `tokenizer_config.json`, of
-    /// which the one called `default` is taken where there are several.
+    /// Reads the template of a model's folder: `chat_template.jinja`, or `chat_template` of `tokenizer_config.json`. If there are
+    /// several, it takes the one named `default`.
     ///
     /// # Errors
     /// [`TextError::NoTemplate`], [`TextError::Template`] or [`TextError::Unreadable`].
@@ -80,40 +84,40 @@ impl ChatTemplate {
         let (file, source) = source(folder)?;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| refused(&file, &error))?);
+        environment.set_syntax(syntax.map_err(|error| template_error(&file, &error))?);
         environment.set_fuel(Some(FUEL));
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", tojson);
-        let template = environment.add_template_owned(NAME, without_markers(&source));
-        template.map_err(|error| refused(&file, &error))?;
+        let template = environment.add_template_owned(NAME, without_generation_tags(&source));
+        template.map_err(|error| template_error(&file, &error))?;
         let arguments = named_tokens(folder)?;
         Ok(Self { file, environment, arguments })
     }
 
-    /// Sets a variable of the template, such as `enable_thinking` or `tools`, to a value that is written as JSON.
+    /// Sets a variable of the template, such as `enable_thinking` or `tools`, to a JSON value.
     ///
     /// # Errors
-    /// [`TextError::Template`] if it is no JSON.
+    /// [`TextError::Template`] if the value is not JSON.
     pub fn with_argument(mut self, name: impl Into<String>, json: &str) -> Result<Self, TextError> {
         let name = name.into();
         match serde_json::from_str(json) {
             Ok(value) => self.arguments.insert(name, value),
             Err(error) => {
-                let reason = format!("the value of {name} is no JSON: {error}");
+                let reason = format!("the value of {name} is not JSON: {error}");
                 return Err(TextError::Template { file: self.file, reason });
             }
         };
         Ok(self)
     }
 
-    /// The text up to where the assistant begins to speak; or, where the last message is the assistant's own, up to the end
-    /// of that, to be continued.
+    /// The text up to the beginning of the assistant's turn. If the last message is the assistant's, the text ends with that
+    /// message, to be continued.
     ///
     /// # Errors
-    /// [`TextError::Template`] if the template refuses the messages.
+    /// [`TextError::Template`] if the template rejects the messages.
     pub fn prompt(&self, messages: &[Message]) -> Result<String, TextError> {
         let last = messages.last().filter(|message| message.role == "assistant");
         let text = self.render(messages, last.is_none())?;
@@ -122,27 +126,27 @@ impl ChatTemplate {
         match text.rfind(begun) {
             Some(at) => Ok(text[..at + begun.len()].to_owned()),
             None => {
-                let reason = "it changes what the assistant has begun to say, so that it cannot be continued";
+                let reason = "cannot continue the assistant's message, because the template changes its text";
                 Err(TextError::Template { file: self.file.clone(), reason: reason.to_owned() })
             }
         }
     }
 
-    /// The token that ends the assistant's turn, such as `<|im_end|>`: the first special one behind what it said. `None` for
-    /// a template that writes none.
+    /// The token that ends the assistant's turn, such as `<|im_end|>`: the first special token after its message. `None` if the
+    /// template has none.
     pub fn turn_end(&self, tokenizer: &Tokenizer) -> Option<TokenId> {
-        const SAID: &str = "said";
-        let chat = [Message::new("user", "asked"), Message::new("assistant", SAID)];
+        const REPLY: &str = "said";
+        let chat = [Message::new("user", "asked"), Message::new("assistant", REPLY)];
         let text = self.render(&chat, false).ok()?;
-        let (_, behind) = text.rsplit_once(SAID)?;
+        let (_, behind) = text.rsplit_once(REPLY)?;
         tokenizer.encode(behind).ok()?.into_iter().find(|&id| tokenizer.is_special(id))
     }
 
-    /// The text of a whole chat; with `begin_answer`, up to where the assistant begins to speak (transformers'
+    /// The text of a chat. With `begin_answer`, followed by the beginning of the assistant's turn (transformers'
     /// `add_generation_prompt`).
     ///
     /// # Errors
-    /// [`TextError::Template`] if the template refuses the messages.
+    /// [`TextError::Template`] if the template rejects the messages.
     pub fn render(&self, messages: &[Message], begin_answer: bool) -> Result<String, TextError> {
         let mut variables = self.arguments.clone();
         variables.insert("messages".into(), Value::from(Serde(messages)));
@@ -152,11 +156,11 @@ impl ChatTemplate {
         }
         let template = self.environment.get_template(NAME);
         let text = template.and_then(|template| template.render(&variables));
-        text.map_err(|error| refused(&self.file, &error))
+        text.map_err(|error| template_error(&self.file, &error))
     }
 }
 
-/// The file of the template, and its text.
+/// The template's file and text.
 fn source(folder: &Path) -> Result<(PathBuf, String), TextError> {
     let file = folder.join("chat_template.jinja");
     if file.is_file() {
@@ -177,7 +181,7 @@ fn source(folder: &Path) -> Result<(PathBuf, String), TextError> {
     Ok((folder.join("tokenizer_config.json"), template))
 }
 
-/// The special tokens by the names under which templates know them, such as `bos_token`.
+/// The special tokens by their names in templates, such as `bos_token`.
 fn named_tokens(folder: &Path) -> Result<BTreeMap<String, Value>, TextError> {
     let mut named = BTreeMap::new();
     for file in ["special_tokens_map.json", "tokenizer_config.json"] {
@@ -191,9 +195,9 @@ fn named_tokens(folder: &Path) -> Result<BTreeMap<String, Value>, TextError> {
     Ok(named)
 }
 
-/// `{% generation %}` marks what the assistant says, for training, and changes nothing in the text.
-fn without_markers(source: &str) -> String {
-    let mut shown = String::with_capacity(source.len());
+/// Replaces `{% generation %}`, which marks the assistant's text for training and does not change it.
+fn without_generation_tags(source: &str) -> String {
+    let mut replaced_source = String::with_capacity(source.len());
     let mut rest = source;
     while let Some((before, tag)) = rest.split_once("{%") {
         let (inside, after) = tag.split_once("%}").unwrap_or((tag, ""));
@@ -204,28 +208,28 @@ fn without_markers(source: &str) -> String {
             "endgeneration" => inside.replace("endgeneration", "endif"),
             _ => inside.to_owned(),
         };
-        shown.extend([before, "{%", &replaced, if is_whole { "%}" } else { "" }]);
+        replaced_source.extend([before, "{%", &replaced, if is_whole { "%}" } else { "" }]);
         rest = after;
     }
-    shown + rest
+    replaced_source + rest
 }
 
-/// What a template calls to refuse a chat.
+/// The function that templates call to reject a chat.
 fn raise_exception(reason: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, reason))
 }
 
-/// The time now, as Python's `strftime` writes it.
+/// The current time, formatted as by Python's `strftime`.
 fn strftime_now(format: &str) -> Result<String, Error> {
     let mut text = String::new();
     let now = chrono::Local::now();
     write!(text, "{}", now.format(format)).map_err(|_| {
-        Error::new(ErrorKind::InvalidOperation, format!("{format} is no format of a time"))
+        Error::new(ErrorKind::InvalidOperation, format!("invalid time format {format}"))
     })?;
     Ok(text)
 }
 
-/// JSON as Python's `json.dumps` writes it: with a space behind commas and colons, and keys as they come.
+/// JSON as Python's `json.dumps` writes it: with a space after commas and colons, and keys in their order.
 fn tojson(value: &Value, arguments: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = arguments.get("indent")?;
     for ignored in ["ensure_ascii", "separators", "sort_keys"] {
@@ -273,12 +277,12 @@ impl Formatter for Spaced {
     }
 }
 
-/// An error of the template, with its line where there is one.
-fn refused(file: &Path, error: &Error) -> TextError {
+/// An error of the template, with its line if it has one.
+fn template_error(file: &Path, error: &Error) -> TextError {
     let line =
         error.line().map_or_else(String::new, |line| format!("line {line} of the chat template: "));
     let reason = match (error.kind(), error.detail()) {
-        (ErrorKind::OutOfFuel, _) => "the chat template does not come to an end".to_owned(),
+        (ErrorKind::OutOfFuel, _) => "the chat template does not terminate".to_owned(),
         (_, Some(detail)) => detail.to_owned(),
         (kind, None) => kind.to_string(),
     };
@@ -287,8 +291,8 @@ fn refused(file: &Path, error: &Error) -> TextError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::folder;
     use super::*;
+    use crate::text::test_folder::folder;
 
     fn template(source: &str) -> ChatTemplate {
         let folder = folder(&[("chat_template.jinja", source)]);
@@ -302,7 +306,7 @@ mod tests {
     const SIMPLE: &str = "{% for m in messages %}<{{ m['role'] }}>{{ m.content | trim }}</>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
 
     #[test]
-    fn a_prompt_ends_where_the_assistant_begins() {
+    fn a_prompt_ends_at_the_assistants_turn() {
         let simple = template(SIMPLE);
         let text = simple.prompt(&chat(&["user"])).unwrap();
         assert_eq!(text, "<user>user's</>\n<assistant>");
@@ -354,13 +358,13 @@ mod tests {
     }
 
     #[test]
-    fn a_template_may_refuse_and_never_hangs() {
+    fn a_template_may_reject_a_chat_and_never_hangs() {
         for (source, expected) in [
             ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
             ("a\n{{ messages.nothing.at_all }}", "line 2"),
             (
                 "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}",
-                "does not come to an end",
+                "does not terminate",
             ),
         ] {
             let error = template(source).prompt(&chat(&["user"])).unwrap_err().to_string();
@@ -371,11 +375,11 @@ mod tests {
     }
 
     #[test]
-    fn markers_of_what_the_assistant_says_change_nothing() {
+    fn generation_tags_do_not_change_the_text() {
         let marked =
             "{%- generation -%}  a  {%- endgeneration %} b {% generation %}\nc{% endgeneration %}";
         assert_eq!(template(marked).prompt(&[]).unwrap(), "a b c");
-        assert_eq!(without_markers("{% generation"), "{% generation");
+        assert_eq!(without_generation_tags("{% generation"), "{% generation");
     }
 
     #[test]

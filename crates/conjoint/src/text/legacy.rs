@@ -1,4 +1,4 @@
-//! Tokenizers of folders without a `tokenizer.json`, built as transformers builds them.
+//! Builds the tokenizers of folders without a `tokenizer.json`, as transformers does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,9 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 
-use super::{TextError, added, failed, json, unreadable};
+use super::added;
+use super::error::{TextError, failed, unreadable};
+use super::json::json;
 
 /// How Qwen2 (and so Dream) splits text before byte-pair encoding. Source: `Qwen2Tokenizer` of
 /// Hugging Face transformers.
@@ -58,12 +60,12 @@ pub(super) fn byte_level(
     Ok(tokenizer)
 }
 
-/// A file as text, under whatever path: the crate's own readers take paths in UTF-8 alone.
+/// Reads a file with any path. The readers of `tokenizers` accept only paths in UTF-8.
 fn read(file: &Path) -> Result<String, TextError> {
     fs::read_to_string(file).map_err(|error| unreadable(file, error))
 }
 
-/// BERT's WordPiece, whose vocabulary holds its special tokens.
+/// BERT's WordPiece, whose vocabulary contains its special tokens.
 pub(super) fn word_piece(folder: &Path, vocab: &Path) -> Result<Tokenizer, TextError> {
     let config = json(folder, "tokenizer_config.json")?.unwrap_or_default();
     let flag = |name: &str| config[name].as_bool();
@@ -71,7 +73,7 @@ pub(super) fn word_piece(folder: &Path, vocab: &Path) -> Result<Tokenizer, TextE
         |role: &str, usual: &'static str| added::content(&config[role]).unwrap_or(usual).to_owned();
     let words = WordPiece::read_bytes(read(vocab)?.as_bytes());
     let words = words.map_err(|error| unreadable(vocab, error))?;
-    // Transformers lowers every text that no flag is said of, so that words with capitals could never be met.
+    // Without a flag, transformers lower-cases every text, and words with capitals in the vocabulary would never match.
     let is_cased =
         words.keys().any(|word| !word.starts_with('[') && word.contains(char::is_uppercase));
     let model = WordPiece::builder().vocab(words);
@@ -105,7 +107,7 @@ pub(super) fn word_piece(folder: &Path, vocab: &Path) -> Result<Tokenizer, TextE
     Ok(tokenizer)
 }
 
-/// Adds tokens in the order of their ids, since a tokenizer counts on from its vocabulary's end.
+/// Adds tokens in the order of their ids, because a tokenizer continues counting at the end of its vocabulary.
 fn add_tokens(tokenizer: &mut Tokenizer, folder: &Path, vocab: &Path) -> Result<(), TextError> {
     for (id, token) in added::tokens(folder)? {
         let (content, special) = (token.content.clone(), token.special);
@@ -126,8 +128,8 @@ fn add_tokens(tokenizer: &mut Tokenizer, folder: &Path, vocab: &Path) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::folder;
     use crate::Tokenizer;
+    use crate::text::test_folder::folder;
 
     #[test]
     fn texts_are_composed_before_they_are_encoded() {
@@ -164,7 +166,7 @@ mod tests {
         assert!(tokenizer.is_special(2) && !tokenizer.is_special(4));
     }
 
-    /// Not every system has such names.
+    /// Only Linux allows such names.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_folders_name_need_not_be_utf_8() {
@@ -193,7 +195,7 @@ mod tests {
         assert_eq!(tokenizer.decode(&[5, 6, 7]).unwrap(), "unknown cafe");
         for (config, expected) in [
             (r#"{"do_lower_case": false}"#, [3, 4, 0]),
-            // A vocabulary with capitals is of texts with capitals, unless it is said that it is not.
+            // A vocabulary with capitals is cased, unless a flag contradicts.
             ("{}", [3, 4, 0]),
             (r#"{"do_lower_case": true}"#, [0, 0, 0]),
         ] {

@@ -1,11 +1,11 @@
 use conjoint_core::{Stop, TokenId};
 
-use super::Tokenizer;
+use super::tokenizer::Tokenizer;
 
-/// Ends a sequence at a text, which may begin and end inside a token; for [`Generator::stop_at`](crate::Generator::stop_at).
+/// Ends a sequence at a stop text, even within tokens. Set it with [`Generator::stop_at`](crate::Generator::stop_at).
 ///
-/// The token that completes the text belongs to the sequence; [`cut`](Self::cut) shortens the decoded text to what stands
-/// before it.
+/// The token that completes the text belongs to the sequence. [`cut`](Self::cut) removes the stop text and everything after
+/// it from the decoded text.
 ///
 /// ```no_run
 /// use conjoint::prelude::*;
@@ -18,18 +18,19 @@ use super::Tokenizer;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
+#[doc(alias = "stop string", alias = "stop sequence")]
 pub struct StopText {
     tokenizer: Tokenizer,
     text: String,
 }
 
 impl StopText {
-    /// Ends a sequence at `text`; an empty text ends nothing.
+    /// Ends a sequence at `text`. An empty text ends nothing.
     pub fn new(tokenizer: Tokenizer, text: impl Into<String>) -> Self {
         Self { tokenizer, text: text.into() }
     }
 
-    /// What stands before the stop text; all of a text that does not hold it.
+    /// The part of a text before the stop text, or the whole text if it does not contain that.
     pub fn cut<'t>(&self, text: &'t str) -> &'t str {
         match (self.text.is_empty(), text.find(&self.text)) {
             (false, Some(at)) => &text[..at],
@@ -47,7 +48,7 @@ impl Stop for StopText {
         if self.text.is_empty() || !self.is_in(tokens) {
             return None;
         }
-        // Once it is there it stays, so the shortest beginning that holds it can be searched by halves.
+        // A longer beginning contains all of a shorter one, so a binary search finds the shortest with the stop text.
         let (mut without, mut with) = (0, tokens.len());
         while with - without > 1 {
             let middle = without.midpoint(with);
@@ -62,11 +63,11 @@ impl Stop for StopText {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::folder;
     use super::*;
+    use crate::text::test_folder::folder;
 
     #[test]
-    fn a_text_is_found_wherever_it_begins_and_ends() {
+    fn a_text_is_found_within_and_across_tokens() {
         let folder = folder(&[
             ("vocab.json", r#"{"a": 0, "b": 1, "ab": 2, "Ġ": 3, "Ã": 4, "©": 5}"#),
             ("merges.txt", "#version: 0.2\na b\n"),

@@ -1,4 +1,4 @@
-//! Traces: what happened while sequences were generated, call by call, and a page that replays it.
+//! Records a run call by call, and writes an HTML page that replays it.
 //!
 //! ```no_run
 //! use conjoint::prelude::*;
@@ -25,14 +25,14 @@ mod page;
 
 pub use page::Page;
 
-/// An observer that keeps every event of a run, for a page that replays it.
+/// An observer that records every event of a run, for a page that replays it.
 ///
-/// A run is a list of *frames*, one for each call of a model: round 0 of a step is the denoiser's
-/// forward, round j its j-th sampler pass. An idle step is one frame without a call.
+/// A run is a list of *frames*, one for each call of a model. Round 0 of a step is the denoiser's forward, and round j its j-th
+/// sampler pass. An idle step is one frame without a call.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trace {
     caption: String,
-    /// By index; those of a batch take turns.
+    /// By index, because the events of a batch's sequences alternate.
     sequences: BTreeMap<usize, Sequence>,
 }
 
@@ -60,32 +60,32 @@ struct Frame {
 enum Event {
     /// Position, token, and its probability in the row it was drawn from.
     Reveal(usize, TokenId, f32),
-    /// A position masked again.
+    /// A remasked position.
     Remask(usize),
-    /// A token that nobody drew, past the end of the sequence.
+    /// A padding token after the end of the sequence.
     Fill(usize, TokenId),
 }
 
 #[derive(Serialize)]
 struct Document<'a> {
     caption: &'a str,
-    /// The text of every token that occurs, where it is known.
+    /// The text of every token that occurs, if it is known.
     pieces: BTreeMap<TokenId, String>,
     sequences: Vec<&'a Sequence>,
 }
 
 impl Trace {
-    /// An empty trace. The caption says on the page how the sequences were made.
+    /// An empty trace. The page shows the caption.
     pub fn new(caption: impl Into<String>) -> Self {
         Self { caption: caption.into(), sequences: BTreeMap::new() }
     }
 
-    /// The trace as JSON. `piece` tells the text of a token; where it tells none, the page shows ids.
+    /// The trace as JSON. `piece` returns the text of a token. The page shows the ids of tokens without a text.
     ///
     /// `{caption, pieces: {id: text}, sequences: [{start: [id | null], frames: [{step, round, forwards,
     /// events}]}]}`, where an event is one of `{reveal: [position, id, probability]}`,
-    /// `{remask: position}`, and `{fill: [position, id]}` for what follows the end of a sequence.
-    /// Steps and rounds are counted from 0.
+    /// `{remask: position}`, and `{fill: [position, id]}` for padding after the end of a sequence. Steps and rounds count
+    /// from 0.
     pub fn json(&self, piece: impl Fn(TokenId) -> Option<String>) -> String {
         let mut pieces = BTreeMap::new();
         for token in self.sequences.values().flat_map(Sequence::tokens) {
@@ -97,16 +97,16 @@ impl Trace {
         }
         let sequences = self.sequences.values().collect();
         let document = Document { caption: &self.caption, pieces, sequences };
-        // Keys are strings or integers and nothing here can fail on its own.
+        // A structure of strings and numbers always serialises.
         serde_json::to_string(&document).unwrap_or_default()
     }
 
-    /// The page: one HTML document that needs nothing else. `piece` is that of [`json`](Self::json).
+    /// The page as one HTML document that loads no other file. `piece` is that of [`json`](Self::json).
     pub fn html(&self, piece: impl Fn(TokenId) -> Option<String>) -> String {
         page::html(&self.json(piece))
     }
 
-    /// Writes the [page](Self::html), whole or not at all.
+    /// Writes the [page](Self::html) atomically.
     ///
     /// # Errors
     /// Those of [`Page::create`] and [`Page::write`].
@@ -134,7 +134,7 @@ impl Sequence {
         self.start.iter().flatten().copied().chain(drawn)
     }
 
-    /// The last frame, or a new one if that is of another step or round.
+    /// The last frame, or a new one if the step or the round has changed.
     fn frame(&mut self, step: usize, round: usize) -> &mut Frame {
         let is_last = |frame: &Frame| (frame.step, frame.round) == (step, round);
         if !self.frames.last().is_some_and(is_last) {
@@ -144,7 +144,7 @@ impl Sequence {
         &mut self.frames[last]
     }
 
-    /// The round that a step has come to.
+    /// The current round of a step.
     fn round(&self, step: usize) -> usize {
         self.frames.last().filter(|frame| frame.step == step).map_or(0, |frame| frame.round)
     }
@@ -164,8 +164,8 @@ fn known(canvas: &Canvas) -> Vec<Option<TokenId>> {
 impl Observer for Trace {
     fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
         let start = known(canvas);
-        let begun = Sequence { now: start.clone(), start, frames: Vec::new() };
-        self.sequences.insert(sequence, begun);
+        let sequence_start = Sequence { now: start.clone(), start, frames: Vec::new() };
+        self.sequences.insert(sequence, sequence_start);
     }
 
     fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_is_a_frame_and_remasks_belong_to_theirs() {
+    fn every_call_is_a_frame_with_its_remasks() {
         let mut canvas = Canvas::new(&[1], 3, MASK).unwrap();
         let mut trace = Trace::default();
         trace.on_begin(0, &canvas);
@@ -263,7 +263,7 @@ mod tests {
         trace.on_reveal(&reveal(0, 1, 0, 1));
         canvas.reveal(1, 3).unwrap();
         trace.on_step(0, 1, &canvas);
-        trace.on_remask(0, 2, 1); // an idle step may take tokens back
+        trace.on_remask(0, 2, 1); // an idle step may remask
         canvas.remask(1).unwrap();
         trace.on_step(0, 2, &canvas);
         let expected = [
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_end_is_filled_not_drawn() {
+    fn padding_after_the_end_is_filled_not_drawn() {
         let mut canvas = Canvas::new(&[1], 3, MASK).unwrap();
         let mut trace = Trace::default();
         trace.on_begin(0, &canvas);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn sequences_of_a_batch_are_kept_apart_and_in_order() {
+    fn sequences_of_a_batch_are_separate_and_in_order() {
         let canvases = [1, 2].map(|token| Canvas::new(&[token], 1, MASK).unwrap());
         let mut trace = Trace::new("two");
         for sequence in [1, 0] {

@@ -1,22 +1,22 @@
 "use strict";
 
-// The form of the trace is told at `Trace::json`. Frame 0 of a sample is the moment before any call.
+// `Trace::json` documents the format of the trace. Frame 0 of a sample is the state before any call.
 
 const trace = JSON.parse(document.getElementById("trace").textContent);
 const $ = (id) => document.getElementById(id);
-/** The least probability of each colour but the first. */
+/** The lower bound of each colour, except the first. */
 const BOUNDS = [0.3, 0.5, 0.7, 0.9];
-/** What shows of white space. */
+/** Visible characters for white space. */
 const VISIBLE = { " ": "·", "\n": "⏎", "\r": "␍", "\t": "⇥" };
 
-let sample; // what is replayed
-let cells = []; // one button a position
+let sample; // the sequence on the page
+let cells = []; // one button per position
 let frame = 0;
 let timer = null;
-let pinned = null; // the position whose history stays
-let told = null; // the position whose history is shown
+let pinned = null; // the position whose history stays open
+let focused = null; // the position whose history is visible
 
-/** Makes a sequence of the trace ready: running counts a frame, and what happens at every position. */
+/** Computes the running counts of each frame, and the history of each position. */
 function prepare({ start, frames }) {
   const histories = start.map(() => []);
   const none = { forwards: 0, passes: 0, revealed: 0, revoked: 0 };
@@ -44,7 +44,7 @@ function readEvent(event) {
   return { kind, position, token, probability };
 }
 
-/** What stands at a position in a frame. */
+/** The state of a position in a frame. */
 function stateOf(position, frame) {
   const given = sample.start[position];
   if (given !== null) return { state: "given", token: given };
@@ -63,7 +63,7 @@ function stateOf(position, frame) {
 
 const piece = (token) => trace.pieces[token] ?? String(token);
 const visible = (text) => text.replace(/[ \n\r\t]/g, (space) => VISIBLE[space]);
-/** A probability in three digits, in one piece. */
+/** A probability with three digits, without line breaks. */
 const chance = (p) => {
   if (p == null) return "p unknown";
   return p < 1 && p >= 0.9995
@@ -96,7 +96,7 @@ function called(now) {
 function choose(index) {
   stop();
   sample = prepare(trace.sequences[index]);
-  pinned = told = null;
+  pinned = focused = null;
   $("sample").value = index;
   $("slider").max = sample.frames.length - 1;
   const ever = (kind) => sample.histories.flat().some((event) => event.kind === kind);
@@ -141,11 +141,11 @@ function drawCell(cell, position) {
   const words = [token == null ? "masked" : `${JSON.stringify(piece(token))}, ${state}`];
   if (state === "revealed") words.push(chance(probability));
   if (isNew) words.push("new");
-  if (revoked) words.push(`revoked ${revoked}`);
+  if (revoked) words.push(`remasked ${revoked}`);
   cell.setAttribute("aria-label", `Position ${position + 1}: ${words.join(", ")}`);
 }
 
-/** Bars above the slider: how sure the tokens of each call were, and below them where some were revoked. */
+/** Bars above the slider: the mean probability of each call's tokens, with a mark below calls that remasked some. */
 function drawOverview() {
   const last = Math.max(1, sample.frames.length - 1);
   const width = Math.min(0.8, last / 25);
@@ -169,7 +169,7 @@ function drawOverview() {
   );
 }
 
-/** Shows the frame `to`, or the nearest there is. */
+/** Shows the frame `to`, or the nearest one. */
 function show(to) {
   frame = Math.max(0, Math.min(sample.frames.length - 1, to));
   const now = sample.frames[frame];
@@ -190,10 +190,10 @@ function show(to) {
   cells
     .find(({ dataset }) => "new" in dataset || dataset.revoked === "now")
     ?.scrollIntoView({ block: "nearest" });
-  tell(told);
+  openHistory(focused);
 }
 
-/** What happened in a frame, in words. */
+/** The events of a frame, in words. */
 function moment(now) {
   if (now.step < 0) return ["Before the first step"];
   const count = (kind) => now.events.filter((event) => event.kind === kind).length;
@@ -202,14 +202,14 @@ function moment(now) {
     `Step ${now.step + 1}, ${called(now)}: `,
     revealed ? `${revealed} revealed` : "nothing revealed",
   ];
-  if (revoked) parts.push(", ", element("b", {}, `${revoked} revoked`));
+  if (revoked) parts.push(", ", element("b", {}, `${revoked} remasked`));
   if (filled) parts.push(`, ${filled} filled after the end`);
   return parts;
 }
 
-/** Shows the history of a position; of none, hides it. */
-function tell(position) {
-  told = position;
+/** Shows the history of a position, or hides it for `null`. */
+function openHistory(position) {
+  focused = position;
   cells.forEach((cell, index) => cell.setAttribute("aria-pressed", index === pinned));
   $("token").hidden = position === null;
   if (position === null) return;
@@ -227,19 +227,19 @@ function entry({ kind, token, probability, frame: at }) {
   const { step, ...call } = sample.frames[at];
   const what = {
     reveal: () => ["revealed ", element("code", {}, ...glyphs(token)), ` ${chance(probability)}`],
-    remask: () => [element("b", {}, "revoked")],
+    remask: () => [element("b", {}, "remasked")],
     fill: () => ["filled after the end"],
   }[kind]();
   const when = at > frame ? "later" : at === frame ? "now" : "";
-  const said = [`Step ${step + 1}, ${called(call)}: `, ...what];
-  const button = element("button", { type: "button", class: when }, ...said);
+  const text = [`Step ${step + 1}, ${called(call)}: `, ...what];
+  const button = element("button", { type: "button", class: when }, ...text);
   button.addEventListener("click", () => go(at));
   return element("li", {}, button);
 }
 
 function pin(position) {
   pinned = position === null ? null : Math.max(0, Math.min(cells.length - 1, position));
-  tell(pinned);
+  openHistory(pinned);
   cells[pinned]?.scrollIntoView({ block: "nearest" });
 }
 
@@ -257,7 +257,7 @@ function togglePlay() {
   if (frame === last) show(0);
   $("play").classList.add("playing");
   $("play").setAttribute("aria-label", "Pause");
-  $("moment").setAttribute("aria-live", "off"); // nobody can listen that fast
+  $("moment").setAttribute("aria-live", "off"); // too fast for a screen reader
   const pace = Math.max(80, Math.min(700, 15000 / last));
   timer = setInterval(() => (frame < last ? show(frame + 1) : stop()), pace);
 }
@@ -286,7 +286,7 @@ document.addEventListener("keydown", (event) => {
     Escape: () => pin(null),
     " ": togglePlay,
   };
-  // Other buttons keep their space bar.
+  // On other buttons the space bar clicks.
   if (
     !actions[event.key] ||
     (event.key === " " && event.target.closest?.("button:not(.token, #play)"))
@@ -295,7 +295,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   actions[event.key]();
 });
-// The space bar clicks a button when it is let go, which would undo it.
+// The space bar also clicks a button when it is released, which would undo the action.
 document.addEventListener("keyup", (event) => {
   if (event.key === " " && event.target.closest?.(".token, #play")) event.preventDefault();
 });
@@ -306,8 +306,8 @@ const buttons = {
   play: togglePlay,
   forth: () => go(frame + 1),
   last: () => go(Infinity),
-  left: () => pin(told - 1),
-  right: () => pin(told + 1),
+  left: () => pin(focused - 1),
+  right: () => pin(focused + 1),
   close: () => pin(null),
 };
 Object.entries(buttons).forEach(([id, action]) => $(id).addEventListener("click", action));
@@ -322,23 +322,23 @@ $("text").addEventListener("click", (event) => {
   const position = positionOf(event);
   if (position !== null) pin(position === pinned ? null : position);
 });
-// On wide windows the history has a place of its own, so that pointing is enough.
+// Wide windows have room for the history, so hovering opens it.
 const wide = matchMedia("(min-width: 56rem)");
 $("text").addEventListener(
   "pointerover",
-  (event) => event.pointerType === "mouse" && wide.matches && tell(positionOf(event) ?? pinned),
+  (event) => event.pointerType === "mouse" && wide.matches && openHistory(positionOf(event) ?? pinned),
 );
-$("text").addEventListener("pointerleave", () => tell(pinned));
+$("text").addEventListener("pointerleave", () => openHistory(pinned));
 $("text").addEventListener(
   "focusin",
-  (event) => event.target.matches(":focus-visible") && tell(positionOf(event)),
+  (event) => event.target.matches(":focus-visible") && openHistory(positionOf(event)),
 );
 
-/** `#sample=2&frame=7` opens the page there. */
+/** Opens the sample and the frame of a link such as `#sample=2&frame=7`. */
 function follow() {
   const place = new URLSearchParams(location.hash.slice(1));
-  const wanted = Number(place.get("sample") ?? 1) - 1;
-  choose(trace.sequences[wanted] ? wanted : 0);
+  const index = Number(place.get("sample") ?? 1) - 1;
+  choose(trace.sequences[index] ? index : 0);
   show(Number(place.get("frame") ?? 0) || 0);
 }
 

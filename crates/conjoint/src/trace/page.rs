@@ -7,68 +7,67 @@ pub(super) fn html(json: &str) -> String {
     include_str!("page.html")
         .replace("{{style}}", include_str!("page.css"))
         .replace("{{script}}", include_str!("page.js"))
-        // Last, so that nothing in it is taken for a placeholder.
-        .replacen("{{trace}}", &inert(json), 1)
+        // Last, because a text may contain a placeholder.
+        .replacen("{{trace}}", &escaped(json), 1)
 }
 
-/// JSON that no HTML parser sees an end tag, a comment or a line end in.
-fn inert(json: &str) -> String {
-    let mut inert = String::with_capacity(json.len());
+/// Escapes everything in JSON that an HTML parser could read as a tag, a comment or a line break.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
         match character {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                inert += &format!("\\u{:04x}", u32::from(character));
+                escaped += &format!("\\u{:04x}", u32::from(character));
             }
-            _ => inert.push(character),
+            _ => escaped.push(character),
         }
     }
-    inert
+    escaped
 }
 
-/// A page that is written whole or not at all: aside first, then renamed.
+/// A page that is written atomically: to a temporary file, which is then renamed.
 ///
-/// Creating it before a long run tells at once whether its place can be written. Dropped unwritten,
-/// it leaves nothing behind.
+/// Create it before a long run: an unwritable path is then an error at once. Dropping it unwritten removes the temporary file.
 #[derive(Debug)]
 pub struct Page {
     target: PathBuf,
-    aside: PathBuf,
+    temporary: PathBuf,
     file: File,
 }
 
 impl Page {
-    /// Prepares a page at `path`; what is there stays until the page is written.
+    /// Prepares a page at `path`. An existing file stays until the page is written.
     ///
     /// # Errors
-    /// If `path` is something other than a file, or its folder cannot be written.
+    /// If `path` is not a file, or its folder is not writable.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        // A link stays a link: what it leads to is replaced.
+        // Replaces the target of a link, not the link.
         let target = if path.exists() { fs::canonicalize(path)? } else { path.to_owned() };
         let name = target.file_name().filter(|_| target.is_file() || !target.exists());
         let Some(name) = name else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
         };
         let name = format!(".{}.{}", name.to_string_lossy(), std::process::id());
-        let aside = target.with_file_name(name);
-        let file = File::create(&aside)?;
-        Ok(Self { target, aside, file })
+        let temporary = target.with_file_name(name);
+        let file = File::create(&temporary)?;
+        Ok(Self { target, temporary, file })
     }
 
-    /// Writes the page and gives it its name.
+    /// Writes the page and renames it to its path.
     ///
     /// # Errors
     /// If the text cannot be written, or the file cannot be renamed.
     pub fn write(mut self, html: &str) -> io::Result<()> {
         self.file.write_all(html.as_bytes())?;
-        fs::rename(&self.aside, &self.target)
+        fs::rename(&self.temporary, &self.target)
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // Gone already once it has its name.
-        let _ = fs::remove_file(&self.aside);
+        // After a write there is nothing to remove.
+        let _ = fs::remove_file(&self.temporary);
     }
 }
 
@@ -82,19 +81,19 @@ mod tests {
     }
 
     #[test]
-    fn no_text_ends_the_script_or_a_line_of_it() {
+    fn no_text_ends_the_script_or_its_line() {
         let hostile = r#""</script><!--{{style}}&amp;"#.to_owned() + "\u{2028}\u{2029}é\"";
-        let inert = inert(&hostile);
-        assert_eq!(inert.find(['<', '>', '&', '\u{2028}', '\u{2029}']), None);
+        let escaped = escaped(&hostile);
+        assert_eq!(escaped.find(['<', '>', '&', '\u{2028}', '\u{2029}']), None);
         let read = |json: &str| serde_json::from_str::<String>(json).unwrap();
-        assert_eq!(read(&inert), read(&hostile));
+        assert_eq!(read(&escaped), read(&hostile));
         let page = html(&hostile);
-        assert!(page.contains(&inert), "{page}");
+        assert!(page.contains(&escaped), "{page}");
         assert!(!page.contains("{{trace}}") && !page.contains("{{script}}"), "{page}");
     }
 
     #[test]
-    fn the_page_asks_for_nothing_from_outside() {
+    fn the_page_loads_nothing_from_the_network() {
         let page = html("{}");
         for word in ["http:", "https:", "//cdn", "src=", "@import", "url(", "fetch("] {
             assert!(!page.contains(word), "{word}");
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_there_whole_or_not_at_all() {
+    fn a_page_is_written_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trace.html");
         drop(Page::create(&path).unwrap());
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn places_that_cannot_be_written_are_refused() {
+    fn unwritable_paths_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Page::create(folder.path()).is_err());
         assert!(Page::create(folder.path().join("nowhere/trace.html")).is_err());

@@ -2,7 +2,7 @@
 
     python make.py        # with transformers, tokenizers and jinja2; the versions are written into cases.json
 
-The tests beside this file hold `conjoint` to it.
+The tests beside this file compare `conjoint` with it.
 """
 
 import json
@@ -269,7 +269,7 @@ def rendered(tokenizer):
                     messages, chat_template=template, tokenize=False, add_generation_prompt=begin, **arguments
                 )
             except Exception as error:
-                case["refused"] = str(error)
+                case["rejected"] = str(error)
             yield case
 
 

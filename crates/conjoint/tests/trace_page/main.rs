@@ -1,6 +1,6 @@
 //! The page of a trace in a real browser, at the size of a phone: keyboard, slider, taps, samples.
 //!
-//! Needs Chromium or Chrome on the PATH, so it is run by name:
+//! It needs Chromium or Chrome on the PATH, and is ignored by default:
 //!
 //!     cargo test -p conjoint --test trace_page -- --ignored
 
@@ -16,7 +16,7 @@ const MASK: u32 = 9;
 const BROWSERS: [&str; 4] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// The texts of the made-up tokens 0 to 5; one is hostile.
+/// The texts of the tokens 0 to 5. One tries to inject a script.
 const PIECES: [&str; 6] =
     ["!", "once", " a", "</script><script>document.title = 'broken'</script>", "cat", "\n"];
 
@@ -28,7 +28,7 @@ fn the_page_replays_a_trace_on_a_phone() {
     let seen = drive(folder.path(), &page);
 
     let at = |moment: &str, key: &str| seen[moment][key].clone();
-    // Before anything: the prompt alone, four blanks.
+    // The beginning: the prompt and four masks.
     assert_eq!(at("beginning", "text"), "once▁▁▁▁");
     assert_eq!(at("beginning", "counts"), json!(["0 of 4", "0", "0", "0 of 4", "0"]));
     assert_eq!(at("beginning", "masked"), json!([1, 2, 3, 4]));
@@ -39,17 +39,17 @@ fn the_page_replays_a_trace_on_a_phone() {
     assert_eq!(at("right right", "moment"), "Step 1, sampler pass 1: 1 revealed");
     assert_eq!(at("right right", "counts"), json!(["1 of 4", "1", "1", "2 of 4", "0"]));
     assert_eq!(at("right right", "text"), format!("once a{}▁▁", PIECES[3]));
-    // The revoked token is struck out where it stood, and its place is masked again.
-    assert_eq!(at("revocation", "moment"), "Step 2, forward: 1 revealed, 1 revoked");
+    // A remasked token is struck out at its position, which is masked again.
+    assert_eq!(at("revocation", "moment"), "Step 2, forward: 1 revealed, 1 remasked");
     assert_eq!(at("revocation", "text"), "once a▁\n▁");
     assert_eq!(
         (at("revocation", "masked"), at("revocation", "revoked")),
         (json!([2, 4]), json!([2]))
     );
-    assert_eq!(at("revocation", "label"), "Position 3: masked, revoked now");
+    assert_eq!(at("revocation", "label"), "Position 3: masked, remasked now");
     assert_eq!(at("revocation", "struck"), PIECES[3].replace(' ', "·"));
     assert_eq!(at("revocation", "counts"), json!(["2 of 4", "2", "1", "2 of 4", "1"]));
-    // An idle step costs nothing and keeps the mark of the one before.
+    // An idle step keeps the mark of the step before.
     assert_eq!(at("idle", "moment"), "Step 3, no forward: nothing revealed");
     assert_eq!((at("idle", "revoked"), at("idle", "revoked_before")), (json!([]), json!([2])));
     assert_eq!(at("left", "text"), at("revocation", "text"));
@@ -57,7 +57,7 @@ fn the_page_replays_a_trace_on_a_phone() {
     assert_eq!(at("end", "text"), "once acat\n!");
     assert_eq!(
         at("end", "label"),
-        "Position 3: \"cat\", revealed, p\u{a0}=\u{a0}0.250, new, revoked before"
+        "Position 3: \"cat\", revealed, p\u{a0}=\u{a0}0.250, new, remasked before"
     );
     assert_eq!(at("end", "counts"), json!(["4 of 4", "3", "1", "4 of 4", "1"]));
     assert_eq!((at("end", "masked"), at("end", "revoked_before")), (json!([]), json!([2])));
@@ -66,12 +66,12 @@ fn the_page_replays_a_trace_on_a_phone() {
     // The slider leads and follows.
     assert_eq!(at("slider", "text"), at("revocation", "text"));
     assert_eq!((at("end", "slider"), at("home", "slider")), (json!("5"), json!("0")));
-    // A tap tells the history of a token.
+    // A tap opens the history of a token.
     let history = at("tap", "history");
     let expected = [
         "Step 1, sampler pass 1: revealed",
         "p\u{a0}=\u{a0}0.200",
-        "Step 2, forward: revoked",
+        "Step 2, forward: remasked",
         "p\u{a0}=\u{a0}0.250",
     ];
     for said in expected {

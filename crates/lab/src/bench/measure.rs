@@ -30,18 +30,18 @@ pub(super) fn measure(
     let bar = progress.working(&format!("{strategy} {setting_name}"));
     let repeat = || -> Result<(Repeat, Vec<Output>), Error> {
         let (canvases, mut observer) = (canvases.to_vec(), watch.clone());
-        let (spent, outside, start) = (model.denoiser.stats(), watch.read(), Instant::now());
+        let (stats, host, start) = (model.denoiser.stats(), watch.read(), Instant::now());
         let outputs = generator.run(canvases, &mut observer);
         let time = start.elapsed();
         let named = || ("strategies", format!("{strategy} {schedule}"));
         let outputs = outputs.map_err(|error| sampling.explain(named(), error))?;
-        let (spent, outside) = (model.denoiser.stats() - spent, watch.read() - outside);
-        Ok((Repeat { time, spent, outside }, outputs))
+        let (stats, host) = (model.denoiser.stats() - stats, watch.read() - host);
+        Ok((Repeat { time, stats, host }, outputs))
     };
     let (_, outputs) = repeat()?;
     let repeats = (0..bench.repeats).map(|_| Ok(repeat()?.0)).collect::<Result<Vec<_>, Error>>()?;
     drop(bar);
-    let middle = median(&repeats).ok_or(Error::Lacking("nothing was measured"))?;
+    let middle = median(&repeats).ok_or(Error::Lacking("expected at least one repeat"))?;
     let tokens = outputs.iter().map(|output| output.drawn).sum();
     let seconds = middle.time.as_secs_f64();
     Ok(Run {
@@ -49,13 +49,13 @@ pub(super) fn measure(
         setting: setting_name,
         tokens,
         tokens_per_second: tokens as f64 / seconds,
-        forwards: middle.spent.forwards.calls,
-        sampler_passes: middle.spent.passes.calls,
+        forwards: middle.stats.forwards.calls,
+        sampler_passes: middle.stats.passes.calls,
         seconds,
         all_seconds: repeats.iter().map(|repeat| repeat.time.as_secs_f64()).collect(),
         step: middle.step(),
         pass_per_forward: middle.pass_per_forward(),
-        outside: middle.outside(),
+        outside: middle.host_share(),
         sequences: outputs.into_iter().map(|output| output.tokens).collect(),
     })
 }

@@ -5,14 +5,14 @@ use conjoint::prelude::TokenId;
 use conjoint::{Calls, RuntimeStats};
 use serde::Serialize;
 
-use super::stopwatch::Outside;
+use super::stopwatch::HostTime;
 
-/// What was measured, and on what.
+/// The measurements, with the model and the settings.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The model's folder.
     pub model: String,
-    /// What ran it.
+    /// The execution provider.
     pub provider: String,
     /// Threads of the CPU provider.
     pub threads: usize,
@@ -24,7 +24,7 @@ pub struct Report {
     pub num_samples: u32,
     /// The largest number of sequences in one forward.
     pub batch_size: u16,
-    /// Times that each strategy was measured.
+    /// Measured runs of each strategy.
     pub repeats: u32,
     /// The seed of prompts and draws.
     pub seed: u64,
@@ -32,7 +32,7 @@ pub struct Report {
     pub sampling: String,
     /// The prompts.
     pub prompts: Vec<Vec<TokenId>>,
-    /// What was measured, by strategy and setting.
+    /// The measurements, by strategy and setting.
     pub runs: Vec<Run>,
 }
 
@@ -45,19 +45,19 @@ pub struct Run {
     pub setting: String,
     /// Positions filled in a repeat.
     pub tokens: usize,
-    /// Of the median repeat.
+    /// Tokens per second in the median repeat.
     pub tokens_per_second: f64,
     /// Full forwards in a repeat, each of a whole batch.
     pub forwards: u64,
     /// Sampler passes in a repeat, each of a whole batch.
     pub sampler_passes: u64,
-    /// The median.
+    /// Seconds of the median repeat.
     pub seconds: f64,
-    /// Every repeat, in order.
+    /// Seconds of every repeat, in order.
     pub all_seconds: Vec<f64>,
-    /// Where the time of a step, one forward and its sampler passes, went.
+    /// Where the time of a step went: one forward and its sampler passes.
     pub step: Milliseconds,
-    /// One sampler pass in full forwards, the head of each included; absent without passes.
+    /// The time of a sampler pass divided by that of a full forward, heads included. Absent without passes.
     pub pass_per_forward: Option<f64>,
     /// The share of the time that was not spent in ONNX Runtime.
     pub outside: f64,
@@ -76,7 +76,7 @@ pub struct Milliseconds {
     pub sampler: f64,
     /// The head after each of them.
     pub sampler_head: f64,
-    /// Checking, filtering and sweeping rows.
+    /// Checking and filtering rows, and computing their statistics.
     pub sweep: f64,
     /// Ranking positions and drawing tokens.
     pub draw: f64,
@@ -87,42 +87,42 @@ pub struct Milliseconds {
 /// One repeat.
 pub(super) struct Repeat {
     pub time: Duration,
-    pub spent: RuntimeStats,
-    pub outside: Outside,
+    pub stats: RuntimeStats,
+    pub host: HostTime,
 }
 
 impl Repeat {
     /// Where each millisecond of a step went, on average over the steps.
     pub fn step(&self) -> Milliseconds {
-        let Self { time, spent, outside } = self;
-        let per_step = 1e3 / spent.forwards.calls.max(1) as f64;
+        let Self { time, stats, host } = self;
+        let per_step = 1e3 / stats.forwards.calls.max(1) as f64;
         let each = |time: Duration| time.as_secs_f64() * per_step;
-        let known = [self.inside(), outside.sweep, outside.draw].iter().sum();
+        let known = [self.inside(), host.row_kernels, host.draw].iter().sum();
         Milliseconds {
-            backbone: each(spent.forwards.hidden),
-            backbone_head: each(spent.forwards.head),
-            sampler: each(spent.passes.hidden),
-            sampler_head: each(spent.passes.head),
-            sweep: each(outside.sweep),
-            draw: each(outside.draw),
+            backbone: each(stats.forwards.hidden),
+            backbone_head: each(stats.forwards.head),
+            sampler: each(stats.passes.hidden),
+            sampler_head: each(stats.passes.head),
+            sweep: each(host.row_kernels),
+            draw: each(host.draw),
             rest: each(time.saturating_sub(known)),
         }
     }
 
     /// Time in ONNX Runtime.
     fn inside(&self) -> Duration {
-        let RuntimeStats { forwards, passes, .. } = self.spent;
+        let RuntimeStats { forwards, passes, .. } = self.stats;
         forwards.hidden + forwards.head + passes.hidden + passes.head
     }
 
     /// The share of the time outside of ONNX Runtime.
-    pub fn outside(&self) -> f64 {
+    pub fn host_share(&self) -> f64 {
         1.0 - self.inside().as_secs_f64() / self.time.as_secs_f64()
     }
 
     /// One sampler pass in full forwards.
     pub fn pass_per_forward(&self) -> Option<f64> {
-        let RuntimeStats { forwards, passes, .. } = self.spent;
+        let RuntimeStats { forwards, passes, .. } = self.stats;
         let one = |calls: Calls| (calls.hidden + calls.head).as_secs_f64() / calls.calls as f64;
         (passes.calls > 0).then(|| one(passes) / one(forwards))
     }
@@ -136,7 +136,7 @@ pub(super) fn median(repeats: &[Repeat]) -> Option<&Repeat> {
 }
 
 impl Report {
-    /// A Markdown table, a line a run.
+    /// A Markdown table with one row per run.
     pub fn table(&self) -> String {
         let mut table = String::from(
             "| strategy | tokens/s | forwards | passes | step, ms | backbone | its head | sampler \
@@ -150,7 +150,7 @@ impl Report {
             let step: f64 = parts.iter().sum();
             let parts: String = parts.iter().map(|ms| format!(" {ms:.2} |")).collect();
             let pass = run.pass_per_forward.map_or("–".into(), |pass| format!("{pass:.3}"));
-            // Writing to a string never fails.
+            // Writing to a string cannot fail.
             let _ = writeln!(
                 table,
                 "| {} {} | {:.1} | {} | {} | {step:.2} |{parts} {pass} | {:.1} % |",
@@ -175,12 +175,12 @@ mod tests {
     }
 
     fn repeat(time: u64) -> Repeat {
-        let spent = RuntimeStats {
+        let stats = RuntimeStats {
             forwards: Calls { calls: 2, hidden: ms(40), head: ms(10), bytes: 0 },
             passes: Calls { calls: 6, hidden: ms(12), head: ms(18), bytes: 0 },
             ..RuntimeStats::default()
         };
-        Repeat { time: ms(time), spent, outside: Outside { sweep: ms(8), draw: ms(4) } }
+        Repeat { time: ms(time), stats, host: HostTime { row_kernels: ms(8), draw: ms(4) } }
     }
 
     #[test]
@@ -189,10 +189,10 @@ mod tests {
         let Milliseconds { backbone, backbone_head, sampler, sampler_head, sweep, draw, rest } =
             repeat.step();
         let parts = [backbone, backbone_head, sampler, sampler_head, sweep, draw, rest];
-        for (got, want) in parts.into_iter().zip([20.0, 5.0, 6.0, 9.0, 4.0, 2.0, 4.0]) {
-            assert!((got - want).abs() < 1e-9, "{parts:?}");
+        for (got, expected) in parts.into_iter().zip([20.0, 5.0, 6.0, 9.0, 4.0, 2.0, 4.0]) {
+            assert!((got - expected).abs() < 1e-9, "{parts:?}");
         }
-        assert!((repeat.outside() - 0.2).abs() < 1e-12);
+        assert!((repeat.host_share() - 0.2).abs() < 1e-12);
         assert!((repeat.pass_per_forward().unwrap() - 5.0 / 25.0).abs() < 1e-12);
     }
 

@@ -7,63 +7,64 @@ use conjoint::prelude::*;
 use conjoint::strategy::Strategy;
 use conjoint::unmasker::DynUnmasker;
 
-/// Takes the time between the calls of the model, from outside of the generator.
+/// Measures the time between the calls of the model.
 ///
-/// As an observer it learns when rows have come from the model, and when they have been filtered and swept; the
-/// [strategy](Stopwatch::around) that it wraps reports when the tokens are drawn. Nothing
-/// is measured, and nothing costs, where it is not used.
+/// As an observer it is notified when rows arrive from the model, and when they are filtered. The
+/// [strategy](Stopwatch::around) that it wraps notifies it when the tokens are drawn.
 #[derive(Debug, Clone, Default)]
-pub struct Stopwatch(Arc<Mutex<Laps>>);
+pub struct Stopwatch(Arc<Mutex<Timings>>);
 
 #[derive(Debug, Default)]
-struct Laps {
-    /// When rows came from the model, or when the sequence before had decided on its own.
+struct Timings {
+    /// When the current part began: rows arrived, or the sequence before finished a part.
     since: Option<Instant>,
-    spent: Outside,
+    total: HostTime,
 }
 
-/// Time spent between the calls of the model.
+/// The time between the calls of the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Outside {
-    /// Checking, filtering and sweeping rows.
-    pub sweep: Duration,
+#[non_exhaustive]
+pub struct HostTime {
+    /// Checking and filtering rows, and computing their statistics.
+    pub row_kernels: Duration,
     /// Ranking positions and drawing tokens.
     pub draw: Duration,
 }
 
-impl std::ops::Sub for Outside {
+impl std::ops::Sub for HostTime {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self { sweep: self.sweep - earlier.sweep, draw: self.draw - earlier.draw }
+        let row_kernels = self.row_kernels - earlier.row_kernels;
+        Self { row_kernels, draw: self.draw - earlier.draw }
     }
 }
 
 impl Stopwatch {
-    /// A strategy that does the same, and is watched.
+    /// Wraps a strategy, so that its draws are measured.
     pub fn around(&self, strategy: Strategy) -> Strategy {
         strategy.around(|unmasker| Watched { unmasker, watch: self.clone() })
     }
 
-    /// What was spent since the stopwatch was made.
-    pub fn read(&self) -> Outside {
-        self.laps().spent
+    /// The time since the stopwatch was made.
+    pub fn read(&self) -> HostTime {
+        self.timings().total
     }
 
     /// Adds the time since the last event to a part.
-    fn lap(&self, part: impl FnOnce(&mut Outside) -> &mut Duration) {
-        let mut laps = self.laps();
+    fn add_to(&self, part: impl FnOnce(&mut HostTime) -> &mut Duration) {
+        let mut timings = self.timings();
         let now = Instant::now();
-        if let Some(since) = laps.since.replace(now) {
-            *part(&mut laps.spent) += now - since;
+        if let Some(since) = timings.since.replace(now) {
+            *part(&mut timings.total) += now - since;
         }
     }
 
     fn begin(&self) {
-        self.laps().since = Some(Instant::now());
+        self.timings().since = Some(Instant::now());
     }
 
-    fn laps(&self) -> MutexGuard<'_, Laps> {
+    fn timings(&self) -> MutexGuard<'_, Timings> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,7 +79,7 @@ impl Observer for Stopwatch {
     }
 
     fn on_rows(&mut self, _: &Observation<'_>) {
-        self.lap(|spent| &mut spent.sweep);
+        self.add_to(|total| &mut total.row_kernels);
     }
 }
 
@@ -99,7 +100,7 @@ impl Unmasker for Watched {
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let next = self.unmasker.decide(view);
-        self.watch.lap(|spent| &mut spent.draw);
+        self.watch.add_to(|total| &mut total.draw);
         next
     }
 

@@ -6,18 +6,18 @@ use conjoint::prelude::*;
 use conjoint_eval::{Bootstrap, LeftToRight, Measured, Sample, nll};
 
 use super::Metric;
-use crate::error::refused;
+use crate::error::for_parameter;
 use crate::model::Model;
 use crate::scorer::ScorerSpec;
 use crate::{Error, files};
 
-/// A language model that has no part in the sampling, to judge texts by.
+/// A language model that evaluates texts and takes no part in the sampling.
 #[derive(Debug, Clone, Default)]
 pub struct External {
-    /// The judge of [`Metric::ExternalNll`].
+    /// The language model of [`Metric::ExternalNll`].
     pub scorer: Option<ScorerSpec>,
-    /// The folder of the judge's tokenizer; by default the judge's own folder if that holds one, otherwise the model's
-    /// token ids are taken as the judge's.
+    /// The folder of its tokenizer. By default the language model's own folder, if that has one. Without a tokenizer it
+    /// reads the sampled model's token ids.
     pub tokenizer: Option<PathBuf>,
 }
 
@@ -25,52 +25,53 @@ const NAME: &str = "external";
 const TOKENIZER: &str = "external tokenizer";
 
 impl External {
-    /// Opens the judge.
-    pub(super) fn open(&self, model: &Model) -> Result<Opened, Error> {
+    /// Opens the language model.
+    pub(super) fn open(&self, model: &Model) -> Result<Evaluator, Error> {
         let Some(name) = &self.scorer else {
-            let reason = "it needs a language model to judge by: give `external`";
+            let reason = "it needs a language model: give `external`";
             return Err(Error::parameter("metrics", Metric::ExternalNll, reason));
         };
         let tokenizer = match (&self.tokenizer, name.folder()) {
             (Some(folder), _) => {
-                Some(refused(TOKENIZER, folder.display(), Tokenizer::open(folder))?)
+                Some(for_parameter(TOKENIZER, folder.display(), Tokenizer::open(folder))?)
             }
             (None, Some(folder)) if folder.join("tokenizer.json").exists() => {
-                Some(refused(NAME, name, Tokenizer::open(folder))?)
+                Some(for_parameter(NAME, name, Tokenizer::open(folder))?)
             }
             _ => None,
         };
-        Ok(Opened { scorer: name.open(NAME, model)?, tokenizer })
+        Ok(Evaluator { scorer: name.open(NAME, model)?, tokenizer })
     }
 
-    /// Rejects a judge that no metric asks for.
+    /// Rejects a language model that no metric uses.
     pub(super) fn check(&self, metrics: &[Metric]) -> Result<(), Error> {
         match &self.scorer {
             Some(name) if !metrics.contains(&Metric::ExternalNll) => {
-                let reason = "only the figure external-nll asks it: add that to `metrics`";
+                let reason = "only the metric external-nll uses it: add that to `metrics`";
                 Err(Error::unused(NAME, name, reason))
             }
             _ => Ok(()),
         }
     }
 
-    /// What decides the figure.
+    /// All that decides the value of the metric.
     pub(super) fn description(&self) -> Result<String, Error> {
         let own = self.tokenizer.as_ref().map(|folder| folder.join("tokenizer.json"));
         let files = self.scorer.as_ref().map(|name| name.checksum(NAME)).transpose()?;
-        let tokenizer = own.map(|file| refused(TOKENIZER, file.display(), files::checksum(&file)));
+        let tokenizer =
+            own.map(|file| for_parameter(TOKENIZER, file.display(), files::checksum(&file)));
         Ok(format!("{:?} {files:?} {:?}", self.scorer, tokenizer.transpose()?))
     }
 }
 
-/// The judge, ready.
-pub(super) struct Opened {
+/// The language model, opened.
+pub(super) struct Evaluator {
     scorer: Arc<dyn Autoregressive>,
     tokenizer: Option<Tokenizer>,
 }
 
-impl Opened {
-    /// Nats a token of the texts after their prompts, in the judge's own tokens; `None` where all texts are empty.
+impl Evaluator {
+    /// Nats per token of the texts after their prompts, in the evaluator's own tokens. None if all texts are empty.
     pub fn nll(
         &self,
         model: &Model,
@@ -81,12 +82,12 @@ impl Opened {
             let given = canvas.free_span().start.min(tokens.len());
             let (prompt, whole) =
                 (self.tokens(model, &tokens[..given])?, self.tokens(model, tokens)?);
-            // A prompt's last token may become one with the text's first.
+            // A prompt's last token may merge with the text's first.
             let prompt = prompt.len().min(whole.len());
             if prompt == whole.len() {
                 return Ok(None);
             }
-            // An id of no vocabulary stands for what was masked.
+            // The mask is an id outside of any vocabulary.
             let canvas = Canvas::of_length(&whole[..prompt], whole.len(), TokenId::MAX)?;
             Ok(Some(Sample::new(canvas, whole)?))
         };

@@ -5,8 +5,10 @@ use crate::Error;
 use crate::model::Model;
 use crate::progress::Progress;
 
-/// The metrics of a comparison that say something about its texts, which begin with these prompts. Those of the corpus' own
-/// checks are left out where the texts are none of the corpus, which `progress` is told; it is an error if none is left.
+/// The metrics of a comparison that apply to its texts, which begin with these prompts.
+///
+/// The checks of the built-in corpus are left out for other texts, with a note to `progress`. If no metric is left, that is an
+/// error.
 pub(super) fn metrics(
     comparison: &Comparison,
     model: &Model,
@@ -15,7 +17,7 @@ pub(super) fn metrics(
 ) -> Result<Vec<Metric>, Error> {
     let (checks, others): (Vec<_>, Vec<_>) =
         comparison.metrics.iter().partition(|metric| metric.checks_corpus());
-    let Some(reason) = foreign(&comparison.texts.beginnings, model, prompts) else {
+    let Some(reason) = not_of_corpus(&comparison.texts.beginnings, model, prompts) else {
         return Ok(comparison.metrics.clone());
     };
     if checks.is_empty() {
@@ -29,19 +31,23 @@ pub(super) fn metrics(
     Ok(others)
 }
 
-/// Why texts are none of the corpus, if they are not: it has a tag before each text, which is one token of the models that were
-/// trained on it.
-fn foreign(beginnings: &Beginnings, model: &Model, prompts: &[Vec<TokenId>]) -> Option<String> {
+/// Why the checks of the corpus do not apply, if they do not. The corpus has a tag before each text, which is one token in the
+/// models that were trained on it.
+fn not_of_corpus(
+    beginnings: &Beginnings,
+    model: &Model,
+    prompts: &[Vec<TokenId>],
+) -> Option<String> {
     let of_corpus = "checks of texts of the built-in corpus";
     let tokenizer = model.tokenizer.as_ref();
     let tags = Domain::ALL.map(|domain| tokenizer.and_then(|own| own.id(domain.tag())));
     let Some(tags) = tags.into_iter().collect::<Option<Vec<_>>>() else {
         return Some(format!("{of_corpus}, on which this model was not trained"));
     };
-    let own = matches!(beginnings, Beginnings::File(_) | Beginnings::Prompts(_));
+    let custom = matches!(beginnings, Beginnings::File(_) | Beginnings::Prompts(_));
     let has_tag = |prompt: &Vec<TokenId>| prompt.iter().any(|token| tags.contains(token));
-    let without = own && !prompts.iter().any(has_tag);
-    without.then(|| {
+    let has_no_tag = custom && !prompts.iter().any(has_tag);
+    has_no_tag.then(|| {
         format!("{of_corpus}, and no prompt has one of its tags, such as {}", Domain::Story.tag())
     })
 }

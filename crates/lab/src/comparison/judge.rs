@@ -8,7 +8,7 @@ use conjoint_eval::{
 };
 use ndarray::Array2;
 
-use super::external::Opened;
+use super::external::Evaluator;
 use super::{External, Metric};
 use crate::Error;
 use crate::model::Model;
@@ -16,15 +16,15 @@ use crate::progress::{Progress, masked};
 use crate::registry::{Registry, ScheduleSpec};
 use crate::sampling::Sampling;
 
-/// What the features of MAUVE are called.
+/// The name of the features of MAUVE.
 pub(super) const FEATURES: &str = "mean final hidden state of the frozen model";
 
 /// The texts of a point.
 #[derive(Clone, Copy)]
 pub(super) struct Drawn<'d> {
-    /// What they were drawn with.
+    /// The seed that they were drawn with.
     pub seed: u64,
-    /// What they began with.
+    /// The canvases that they began with.
     pub canvases: &'d [Canvas],
     pub outputs: &'d [Output],
 }
@@ -34,7 +34,7 @@ impl<'d> Drawn<'d> {
         self.canvases.iter().zip(self.outputs)
     }
 
-    /// What was drawn, with what was given.
+    /// The texts with the canvases that they began with.
     fn samples(self) -> Result<Vec<Sample>, Error> {
         let sample = |(canvas, output): (&Canvas, &Output)| {
             Sample::new(canvas.clone(), output.tokens.clone())
@@ -43,14 +43,14 @@ impl<'d> Drawn<'d> {
     }
 }
 
-/// Judges the outputs of every point by the same measures.
+/// Computes the metrics of every point.
 pub(super) struct Judge<'a> {
     model: &'a Arc<Model>,
     sampling: &'a Sampling,
     metrics: &'a [Metric],
-    external: Option<Opened>,
+    external: Option<Evaluator>,
     progress: &'a dyn Progress,
-    /// By seed, the one-at-a-time samples that others are compared with, and their features.
+    /// The one-at-a-time samples that others are compared with, and their features, by seed.
     references: BTreeMap<u64, Reference>,
 }
 
@@ -60,8 +60,8 @@ struct Reference {
     surprise: Option<Array2<f32>>,
 }
 
-/// Sets the reference's randomness apart from that of every point, `exact` included: a second set of
-/// one-at-a-time samples is what a perfect sampler would score as.
+/// Gives the reference another seed than every point, `exact` included. So the score of `exact` is that of a second set of
+/// one-at-a-time samples, which is the best a sampler can reach.
 const REFERENCE: u64 = 0x7265_6665_7265_6e63;
 
 impl<'a> Judge<'a> {
@@ -77,28 +77,28 @@ impl<'a> Judge<'a> {
                 model.tokenizer("metrics", metric.name())?;
             }
         }
-        let asked = metrics.contains(&Metric::ExternalNll);
-        let external = asked.then(|| external.open(model)).transpose()?;
+        let is_requested = metrics.contains(&Metric::ExternalNll);
+        let external = is_requested.then(|| external.open(model)).transpose()?;
         Ok(Self { model, sampling, metrics, external, progress, references: BTreeMap::new() })
     }
 
-    /// Every figure of a point's texts. `what` is shown beside the progress.
+    /// All metrics of a point's texts. `what` is shown beside the progress.
     pub fn figures(
         &mut self,
         drawn: Drawn<'_>,
         what: &str,
     ) -> Result<BTreeMap<String, Measured>, Error> {
         let mut figures = BTreeMap::new();
-        if self.wants(&[Metric::Right, Metric::Parses]) {
+        if self.measures(&[Metric::Right, Metric::Parses]) {
             self.validity(drawn, &mut figures)?;
         }
-        if self.wants(&[Metric::Diversity]) {
+        if self.measures(&[Metric::Diversity]) {
             let texts = self.decoded(drawn, "diversity")?;
             figures.insert("distinct".into(), Measured::share(distinct(&texts), drawn.seed));
             let entropy = word_entropy(&texts, &Bootstrap::new(drawn.seed))?;
             figures.insert("word entropy".into(), entropy);
         }
-        if self.wants(&[Metric::Nll]) {
+        if self.measures(&[Metric::Nll]) {
             let figure = self.nll(drawn, what)?;
             figures.insert("NLL".into(), figure);
         }
@@ -110,13 +110,13 @@ impl<'a> Judge<'a> {
             drop(bar);
             figures.extend(figure.map(|figure| ("external NLL".to_owned(), figure)));
         }
-        if self.wants(&[Metric::Mauve, Metric::MauveSurprise, Metric::Neighbours]) {
+        if self.measures(&[Metric::Mauve, Metric::MauveSurprise, Metric::Neighbours]) {
             self.closeness(drawn, &mut figures)?;
         }
         Ok(figures)
     }
 
-    fn wants(&self, metrics: &[Metric]) -> bool {
+    fn measures(&self, metrics: &[Metric]) -> bool {
         metrics.iter().any(|metric| self.metrics.contains(metric))
     }
 
@@ -128,13 +128,13 @@ impl<'a> Judge<'a> {
         let seed = drawn.seed;
         let mut validity = Validity::default();
         self.decoded(drawn, "right")?.iter().for_each(|text| validity.judge(text));
-        if self.wants(&[Metric::Right]) {
+        if self.measures(&[Metric::Right]) {
             figures.insert("right".into(), Measured::share(validity.right, seed));
             for (domain, share) in &validity.by_domain {
                 figures.insert(format!("right {domain}"), Measured::share(*share, seed));
             }
         }
-        if self.wants(&[Metric::Parses]) {
+        if self.measures(&[Metric::Parses]) {
             figures.insert("parses".into(), Measured::share(validity.parses, seed));
         }
         Ok(())
@@ -194,8 +194,9 @@ impl<'a> Judge<'a> {
             figures.insert("MAUVE, surprise".into(), mauve(&profiles, reference)?);
         }
         // Texts of one token have no neighbours.
-        let paired = |texts: &[Vec<TokenId>]| texts.iter().any(|text| text.len() > 1);
-        if self.wants(&[Metric::Neighbours]) && paired(&texts) && paired(&reference.texts) {
+        let has_pairs = |texts: &[Vec<TokenId>]| texts.iter().any(|text| text.len() > 1);
+        if self.measures(&[Metric::Neighbours]) && has_pairs(&texts) && has_pairs(&reference.texts)
+        {
             let found = CoOccurrence::between(&reference.texts, &texts, 1, &bootstrap)?;
             figures.insert("neighbours".into(), found.divergence);
             figures.insert("neighbours, floor".into(), found.floor);
@@ -203,7 +204,7 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// One-at-a-time samples that begin as these texts do.
+    /// One-at-a-time samples from the same canvases.
     fn reference(&self, drawn: Drawn<'_>) -> Result<Reference, Error> {
         let Drawn { seed, canvases, .. } = drawn;
         let mut bar = self.progress.generating("one-at-a-time reference", masked(canvases));
@@ -212,8 +213,9 @@ impl<'a> Judge<'a> {
         drop(bar);
         let exact = Drawn { outputs: &outputs, ..drawn };
         let texts = self.texts(exact);
-        let features = self.wants(&[Metric::Mauve]).then(|| self.features(&texts)).transpose()?;
-        let surprise = self.wants(&[Metric::MauveSurprise]).then(|| self.surprise(exact));
+        let features =
+            self.measures(&[Metric::Mauve]).then(|| self.features(&texts)).transpose()?;
+        let surprise = self.measures(&[Metric::MauveSurprise]).then(|| self.surprise(exact));
         let surprise = surprise.transpose()?;
         Ok(Reference { texts, features, surprise })
     }
@@ -235,7 +237,7 @@ impl<'a> Judge<'a> {
         let denoiser = &self.model.denoiser;
         let featuriser = Named::new(FEATURES, |texts: &[Vec<TokenId>]| denoiser.mean_hidden(texts));
         let bar = self.progress.working("features");
-        // An empty text is its end alone: no mean is taken of nothing.
+        // An empty text becomes its end token, because a mean needs at least one.
         let eos = denoiser.vocabulary().eos();
         let text = |text: &Vec<TokenId>| match (text.as_slice(), eos) {
             ([], Some(eos)) => vec![eos],

@@ -2,7 +2,7 @@ use crate::Error;
 use crate::registry::{HowMany, Line, Part, ScheduleSpec, reject_unused};
 use crate::sampling::Sampling;
 
-/// One point of a line: its schedule and how that is called.
+/// One point of a line: its schedule, and the name of that.
 #[derive(Debug)]
 pub struct Setting {
     name: String,
@@ -24,29 +24,29 @@ impl From<Vec<Line>> for Lines {
 }
 
 impl Lines {
-    /// These lines, at K = 2, 4 and 8 where they have that choice.
+    /// These lines, at K = 2, 4 and 8 where they take a K.
     pub fn new(lines: Vec<Line>) -> Self {
         Self { lines, given: None, default: vec![2, 4, 8] }
     }
 
-    /// At these K, which one of the lines must then take.
+    /// Sets K. At least one of the lines must take it.
     pub fn at(mut self, ks: Option<Vec<u16>>) -> Self {
         self.given = ks;
         self
     }
 
-    /// At these K unless others are [given](Self::at).
+    /// Sets the default of K, for lines without a [given](Self::at) one.
     pub fn by_default_at(mut self, ks: &[u16]) -> Self {
         self.default = ks.to_vec();
         self
     }
 
-    /// Whether one of them is made of this.
+    /// Whether one of the lines takes this part.
     pub fn take(&self, part: Part) -> bool {
         self.lines.iter().any(|line| line.unmasker().takes(part))
     }
 
-    /// Rejects settings that none of the lines takes; the order may be used apart from them.
+    /// Rejects settings that none of the lines takes. With `order_is_used`, something else takes the order.
     ///
     /// # Errors
     /// [`Error::Missing`] without lines; [`Error::Parameter`] or [`Error::Unused`] for `k`; [`Error::Unused`] for a
@@ -84,12 +84,12 @@ fn listed(ks: &[u16]) -> String {
 }
 
 impl Setting {
-    /// Such as `K = 4`; empty where a strategy has no settings.
+    /// The name, such as `K = 4`; empty if the strategy has no settings.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its schedule.
+    /// The schedule.
     pub fn schedule(&self) -> &ScheduleSpec {
         &self.schedule
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_k_that_no_line_takes_is_refused() {
+    fn a_k_that_no_line_takes_is_rejected() {
         let check = |text: &str, ks: &[u16]| {
             let lines = Lines::new(vec![line(text).unwrap()]).at(Some(ks.to_vec()));
             lines.check(&Sampling::default(), false)

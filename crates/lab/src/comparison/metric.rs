@@ -3,23 +3,24 @@ use std::str::FromStr;
 
 use crate::{Error, abbreviated};
 
-/// What is measured of the texts of a point.
+/// A metric of the texts of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Metric {
-    /// The share of texts that pass the corpus' own checks, over all and by domain. Left out for texts that are none of the corpus.
+    /// The share of texts that pass the checks of the built-in corpus, over all and by domain. Left out for other texts.
     Right,
-    /// The share of texts that at least parse. Left out as [`Right`](Self::Right) is.
+    /// The share of texts that parse. Left out for texts outside of the built-in corpus.
     Parses,
-    /// How many of the texts are distinct, and the entropy of their words in nats.
+    /// The share of distinct texts, and the entropy of their words in nats.
     Diversity,
-    /// The negative log-likelihood under the model's own one-at-a-time path, in nats a token. With
-    /// [`stops`](crate::Sampling::stops) that of the padded text, which is not how it was drawn.
+    /// The negative log-likelihood under the model's own one-at-a-time path, in nats per token. With
+    /// [`stops`](crate::Sampling::stops) it is that of the padded text, which was not drawn in this way.
     Nll,
-    /// The negative log-likelihood under an [external](super::External) language model, in nats a token of its own.
+    /// The negative log-likelihood under an [external](super::External) language model, in nats per token of its own.
     ExternalNll,
     /// MAUVE against one-at-a-time samples, on mean final hidden states of the frozen model.
     Mauve,
-    /// MAUVE against the same on how improbable each token is to the frozen model given the others.
+    /// MAUVE against one-at-a-time samples, on the surprise of the frozen model at each token given the others.
     MauveSurprise,
     /// The divergence of neighbouring tokens from those of one-at-a-time samples, in nats.
     Neighbours,
@@ -52,12 +53,12 @@ impl Metric {
         }
     }
 
-    /// Whether it is a check of the corpus' own, which says nothing about other texts.
+    /// Whether it is a check of the built-in corpus, which does not apply to other texts.
     pub fn checks_corpus(self) -> bool {
         matches!(self, Self::Right | Self::Parses)
     }
 
-    /// Whether it is taken from runs of `exact`, which take the order.
+    /// Whether it is computed from runs of `exact`, which take the order.
     pub fn runs_exact(self) -> bool {
         matches!(self, Self::Nll | Self::Mauve | Self::MauveSurprise | Self::Neighbours)
     }
@@ -76,7 +77,7 @@ impl FromStr for Metric {
         let found = Self::ALL.into_iter().find(|metric| metric.name() == text);
         found.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::Name(format!("'{}' is none of {names}", abbreviated(text)))
+            Error::Name(format!("unknown metric '{}': expected one of {names}", abbreviated(text)))
         })
     }
 }

@@ -9,10 +9,10 @@ use super::{Comparison, Metric};
 use crate::Error;
 use crate::model::{self, Model};
 
-/// All that a comparison is going to run. Whatever cannot work is found here, before hours are spent on what can, and
-/// before the folder is claimed.
+/// Everything that a comparison will run. Making the plan finds invalid settings before the first point runs and before the
+/// folder is claimed.
 pub(super) struct Plan {
-    /// The prompts of seed 0. A folder may be given more seeds later, so that these make it what it is.
+    /// The prompts of seed 0. They identify the folder, because more seeds may be added later.
     prompts: Vec<Vec<TokenId>>,
     /// The canvases of seed 0.
     pub any: Vec<Canvas>,
@@ -43,12 +43,12 @@ impl Plan {
         Ok(Self { prompts, any, canvases, points })
     }
 
-    /// What the texts of seed 0 begin with.
+    /// The prompts of seed 0.
     pub fn prompts(&self) -> &[Vec<TokenId>] {
         &self.prompts
     }
 
-    /// What makes a comparison what it is; a folder is not continued with anything else.
+    /// The settings that identify a comparison. A folder with other settings is not resumed.
     pub fn settings(&self, comparison: &Comparison, model: &Model) -> Result<Settings, Error> {
         let Comparison { sampling, metrics, .. } = comparison;
         let scorer = sampling.scorer.as_ref().map(|name| name.checksum("scorer")).transpose()?;

@@ -11,12 +11,32 @@ use super::judge::{Drawn, Judge};
 use super::plan::Plan;
 use super::{Comparison, fitting, folder};
 use crate::Error;
-use crate::error::refused;
+use crate::error::for_parameter;
 use crate::model::Model;
 use crate::progress::{Progress, masked};
 
+impl Comparison {
+    /// Runs every line at each of its settings and seeds, and writes `report.json`, `report.md` and an SVG for each metric
+    /// into the folder `out`.
+    ///
+    /// Metrics that do not apply to the texts are left out. A comparison found in the folder is resumed.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check). [`Error::Parameter`] for `out` if the folder belongs to a comparison with other
+    /// settings, and for `metrics` if none applies. The errors of the strategies, the model and the metrics.
+    pub fn run(
+        &self,
+        model: &Arc<Model>,
+        out: impl AsRef<Path>,
+        progress: &dyn Progress,
+    ) -> Result<Report, Error> {
+        self.check()?;
+        run(self, model, out.as_ref(), progress)
+    }
+}
+
 /// Runs a comparison that has been checked.
-pub(super) fn run(
+fn run(
     comparison: &Comparison,
     model: &Arc<Model>,
     out: &Path,
@@ -28,7 +48,7 @@ pub(super) fn run(
     let Comparison { sampling, metrics, external, .. } = comparison;
     let mut judge = Judge::new(model, sampling, metrics, external, progress)?;
     let settings = plan.settings(comparison, model)?;
-    let collection = refused("out", out.display(), Collection::open(out, &settings))?;
+    let collection = for_parameter("out", out.display(), Collection::open(out, &settings))?;
     let mut keys = Vec::new();
     for (&seed, canvases) in comparison.seeds.iter().zip(&plan.canvases) {
         for planned in &plan.points {
@@ -38,26 +58,26 @@ pub(super) fn run(
                 continue;
             }
             collection.point(&key, || {
-                let (start, spent) = (Instant::now(), model.denoiser.stats());
+                let (start, before) = (Instant::now(), model.denoiser.stats());
                 let outputs = outputs(&planned.generators, &key, canvases, progress);
                 let named = || ("strategies", format!("{} {}", key.strategy, key.parameter));
                 let outputs = outputs.map_err(|error| sampling.explain(named(), error))?;
                 let seconds = start.elapsed().as_secs_f64();
-                let spent = model.denoiser.stats() - spent;
+                let stats = model.denoiser.stats() - before;
                 let time = |calls: Calls| calls.hidden + calls.head;
-                let cost = Cost::measured(&outputs, time(spent.forwards), time(spent.passes));
+                let cost = Cost::measured(&outputs, time(stats.forwards), time(stats.passes));
                 let drawn = Drawn { seed, canvases, outputs: &outputs };
                 point(&key, drawn, seconds, cost, &mut judge)
             })?;
             keys.push(key);
-            // Whoever watches the folder sees the report grow.
+            // The report on disk grows with every point.
             folder::write_report(out, &collection.report(&keys)?)?;
         }
     }
     Ok(collection.report(&keys)?)
 }
 
-/// The texts of a point.
+/// Generates the texts of a point.
 fn outputs(
     generators: &BTreeMap<usize, Generator>,
     key: &Key,
@@ -75,7 +95,7 @@ fn outputs(
     first.run_each(canvases.iter().map(request).collect(), &mut *bar)
 }
 
-/// What a point is called beside its progress.
+/// The name of a point beside its progress bar.
 fn name(key: &Key) -> String {
     format!("{} {}, seed {}", key.strategy, key.parameter, key.seed)
 }

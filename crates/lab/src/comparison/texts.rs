@@ -6,27 +6,27 @@ use conjoint_corpus::{Corpus, Domain, Text};
 use crate::model::Model;
 use crate::{Error, text_files};
 
-/// What the texts of a comparison begin with, and how long they are.
+/// The beginnings and the length of a comparison's texts.
 #[derive(Debug, Clone, Default)]
 pub struct Texts {
-    /// What they begin with.
+    /// The beginnings.
     pub beginnings: Beginnings,
-    /// The positions of a text, its prompt included; by default the most that the model takes.
+    /// The positions of a text, its prompt included. By default the model's largest length.
     pub length: Option<u32>,
 }
 
-/// What the texts of a comparison begin with.
+/// The beginnings of a comparison's texts.
 #[derive(Debug, Clone)]
 pub enum Beginnings {
-    /// The tags of these domains of the corpus, taken in turn; of all where none is named.
+    /// The tags of these domains of the corpus, in turn. An empty list stands for all domains.
     Domains(Vec<Domain>),
-    /// Tasks of the corpus, a new one each, in all domains that set tasks where none is named.
+    /// Tasks of the corpus from these domains, a new one for each text. An empty list stands for all domains with tasks.
     Tasks(Vec<Domain>),
-    /// These prompts, taken in turn.
+    /// These prompts, in turn.
     Prompts(Vec<String>),
-    /// The prompts of a [file](crate::text_files::prompts), taken in turn.
+    /// The prompts of a [file](crate::text_files::prompts), in turn.
     File(PathBuf),
-    /// Nothing: texts from masks alone.
+    /// Nothing: texts of masks alone.
     Unconditional,
 }
 
@@ -37,11 +37,11 @@ impl Default for Beginnings {
     }
 }
 
-/// Sets the corpora that tasks come from apart from those that models are trained on.
+/// Gives the corpora of tasks other seeds than those that models are trained on.
 const TASKS: u64 = 0x7461_736b;
 
 impl Texts {
-    /// What the texts of each seed begin with: `n` tasks, other ones for each, or else all the prompts there are.
+    /// The prompts of each seed: `n` tasks, different ones for each seed, or else the same prompts.
     pub(super) fn beginnings(
         &self,
         model: &Model,
@@ -49,9 +49,9 @@ impl Texts {
         seeds: &[u64],
     ) -> Result<Vec<Vec<Vec<TokenId>>>, Error> {
         if let Beginnings::Tasks(domains) = &self.beginnings {
-            return seeds.iter().map(|&seed| questions(domains, model, n, seed)).collect();
+            return seeds.iter().map(|&seed| tasks(domains, model, n, seed)).collect();
         }
-        // A file of prompts may be a pipe, which is read once.
+        // A file of prompts may be a pipe, which can be read only once.
         Ok(vec![self.prompts(model)?; seeds.len()])
     }
 
@@ -63,7 +63,7 @@ impl Texts {
         }
     }
 
-    /// `n` canvases of equal length, the prompts taken in turn.
+    /// `n` canvases of equal length, with the prompts in turn.
     pub(super) fn canvases(
         &self,
         model: &Model,
@@ -109,15 +109,15 @@ impl Texts {
     }
 }
 
-/// `n` tasks of a corpus that no model here was trained on.
-fn questions(
+/// `n` tasks of a corpus that no model was trained on.
+fn tasks(
     domains: &[Domain],
     model: &Model,
     n: usize,
     seed: u64,
 ) -> Result<Vec<Vec<TokenId>>, Error> {
     if domains.contains(&Domain::Story) {
-        return Err(Error::parameter("domain", Domain::Story, "stories set no tasks"));
+        return Err(Error::parameter("domain", Domain::Story, "stories have no tasks"));
     }
     let domains = match domains {
         [] => &[Domain::Math, Domain::Code, Domain::List],

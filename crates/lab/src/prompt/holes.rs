@@ -1,52 +1,52 @@
-//! Texts with holes: `[MASK]` is one, `[MASK*N]` is N in a row, and `\[MASK]` stands for its own characters.
+//! Texts with holes: `[MASK]` is one, `[MASK*N]` is N in a row, and `\[MASK]` is the literal text.
 
 /// A part of a text with holes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Words that are given.
-    Words(String),
-    /// So many tokens to generate.
+    /// Given text.
+    Text(String),
+    /// This number of tokens to generate.
     Holes(usize),
 }
 
-/// Splits a text at its holes. Whatever only looks like one is words.
+/// Splits a text at its holes. A part that only resembles a hole is text.
 ///
 /// # Errors
-/// The mark of a hole of no tokens, or of more than can be counted.
+/// The mark of a hole with an invalid number of tokens: 0, or more than fit into a `usize`.
 pub(super) fn parts(text: &str) -> Result<Vec<Part>, &str> {
-    let (mut parts, mut words) = (Vec::new(), String::new());
+    let (mut parts, mut given) = (Vec::new(), String::new());
     let mut rest = text;
     while let Some(at) = rest.find("[MASK") {
         let (before, from) = rest.split_at(at);
         let Some((holes, length)) = hole(from) else {
             let (passed, next) = rest.split_at(at + 1);
-            words.push_str(passed);
+            given.push_str(passed);
             rest = next;
             continue;
         };
         let (mark, next) = from.split_at(length);
         match before.strip_suffix('\\') {
-            Some(before) => words.extend([before, mark]),
+            Some(before) => given.extend([before, mark]),
             None => {
-                words.push_str(before);
-                push_words(&mut parts, &mut words);
+                given.push_str(before);
+                push_text(&mut parts, &mut given);
                 parts.push(Part::Holes(holes.filter(|&holes| holes > 0).ok_or(mark)?));
             }
         }
         rest = next;
     }
-    words.push_str(rest);
-    push_words(&mut parts, &mut words);
+    given.push_str(rest);
+    push_text(&mut parts, &mut given);
     Ok(parts)
 }
 
-fn push_words(parts: &mut Vec<Part>, words: &mut String) {
-    if !words.is_empty() {
-        parts.push(Part::Words(std::mem::take(words)));
+fn push_text(parts: &mut Vec<Part>, given: &mut String) {
+    if !given.is_empty() {
+        parts.push(Part::Text(std::mem::take(given)));
     }
 }
 
-/// How many holes a text begins with, if that can be counted, and how long their mark is.
+/// The number of holes that a text begins with (none if it overflows), and the length of the mark. None without a mark.
 fn hole(text: &str) -> Option<(Option<usize>, usize)> {
     let (mark, _) = text.split_once(']')?;
     let holes = match mark.strip_prefix("[MASK")? {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Part {
-        Part::Words(text.to_owned())
+        Part::Text(text.to_owned())
     }
 
     #[test]
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_hole_is_words() {
+    fn a_part_that_only_resembles_a_hole_is_text() {
         for text in [
             "[MASKED]",
             "[MASK*]",

@@ -1,4 +1,4 @@
-//! What is given of a sequence: a prompt to continue, a chat to answer, a text with holes, or nothing.
+//! The given part of a sequence: a prompt to continue, a chat to answer, a text with holes, or nothing.
 
 mod holes;
 
@@ -8,12 +8,13 @@ use conjoint::prelude::*;
 use conjoint::{ChatTemplate, Message};
 
 use crate::Error;
-use crate::error::refused;
+use crate::error::for_parameter;
 use crate::model::Model;
 use holes::Part;
 
-/// What is given of a sequence.
+/// The given part of a sequence.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum PromptInput {
     /// A text to continue.
     Prompt(String),
@@ -23,63 +24,62 @@ pub enum PromptInput {
     Chat(Vec<Message>),
     /// Nothing.
     Nothing,
-    /// A text with holes: `[MASK]` is one token to generate, `[MASK*N]` N of them, and `\[MASK]` stands for itself.
+    /// A text with holes: `[MASK]` is one token to generate, `[MASK*N]` N of them, and `\[MASK]` is the literal text.
     Infill(String),
-    /// Token ids with holes, which are the mask's id.
+    /// Token ids with holes. A hole is the mask's id.
     InfillIds(Vec<TokenId>),
 }
 
 impl PromptInput {
-    /// A plain prompt as the user's message behind others; all else as it is.
+    /// Turns a plain prompt into the user's message after other messages. Returns any other input unchanged.
     pub fn in_chat(self, before: &[Message]) -> Self {
         match self {
             Self::Prompt(text) => {
-                let said = Message::new("user", text);
-                Self::Chat(before.iter().cloned().chain([said]).collect())
+                let message = Message::new("user", text);
+                Self::Chat(before.iter().cloned().chain([message]).collect())
             }
             given => given,
         }
     }
 }
 
-/// How texts become token ids.
+/// Turns texts into token ids and canvases.
 pub struct PromptReader<'m> {
     model: &'m Model,
-    /// Takes special tokens in a prompt or a text with holes for text.
+    /// Whether special tokens in a prompt or a text with holes are literal text.
     literal: bool,
-    /// Adds what the checkpoint's tokenizer puts around every text.
+    /// Whether to add the tokens that the checkpoint's tokenizer puts around every text.
     add_special_tokens: bool,
     arguments: Vec<(String, String)>,
     template: OnceLock<Result<ChatTemplate, String>>,
 }
 
 impl<'m> PromptReader<'m> {
-    /// As transformers reads texts for this model: special tokens are recognised, and those that the tokenizer adds to every
-    /// text are added.
+    /// Reads texts as transformers does: recognises special tokens, and adds those that the tokenizer adds to every text.
     pub fn new(model: &'m Model) -> Self {
         let (arguments, template) = (Vec::new(), OnceLock::new());
         Self { model, literal: false, add_special_tokens: true, arguments, template }
     }
 
-    /// Whether special tokens in a prompt or a text with holes stand for their own characters.
+    /// Sets whether special tokens in a prompt or a text with holes are literal text.
     pub fn literal(mut self, literal: bool) -> Self {
         self.literal = literal;
         self
     }
 
-    /// Whether to add what the checkpoint's tokenizer puts around every text. A chat template writes that itself.
+    /// Sets whether to add the tokens that the checkpoint's tokenizer puts around every text. A chat template adds its own.
     pub fn add_special_tokens(mut self, add: bool) -> Self {
         self.add_special_tokens = add;
         self
     }
 
-    /// Variables of the chat template, each with its value as JSON.
+    /// Sets variables of the chat template, each with its value as JSON.
     pub fn template_arguments(mut self, arguments: Vec<(String, String)>) -> Self {
         self.arguments = arguments;
         self
     }
 
-    /// All that decides how texts are read.
+    /// All settings that decide how texts are read.
     pub(crate) fn description(&self) -> String {
         let Self { literal, add_special_tokens, arguments, .. } = self;
         format!("literal {literal}, special tokens {add_special_tokens}, template {arguments:?}")
@@ -88,7 +88,7 @@ impl<'m> PromptReader<'m> {
     /// The model's chat template, opened once.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `chat` if there is none that can be used.
+    /// [`Error::Parameter`] for `chat` if there is no usable one.
     pub fn template(&self) -> Result<&ChatTemplate, Error> {
         let folder = &self.model.options().folder;
         let open = || {
@@ -103,7 +103,7 @@ impl<'m> PromptReader<'m> {
         template.map_err(|reason| Error::parameter("chat", folder.display(), reason))
     }
 
-    /// The token that ends the assistant's turn in a chat, if the template writes one.
+    /// The token that ends the assistant's turn in a chat, if the template has one.
     ///
     /// # Errors
     /// Those of [`template`](Self::template), and [`Error::Parameter`] without a tokenizer.
@@ -112,13 +112,13 @@ impl<'m> PromptReader<'m> {
         Ok(self.template()?.turn_end(tokenizer))
     }
 
-    /// The canvas with so many tokens to generate behind what is given; holes bring their own number.
+    /// The canvas with `gen_length` tokens to generate after the given ones. Holes need no length.
     ///
     /// # Errors
-    /// [`Error::Parameter`] names what was given and what is wrong with it; [`Error::Missing`] if `gen length` is.
+    /// [`Error::Parameter`] for the input, with the reason; [`Error::Missing`] if `gen length` is missing.
     pub fn canvas(&self, given: &PromptInput, gen_length: Option<u32>) -> Result<Canvas, Error> {
         let length = || {
-            let missing = || Error::missing("gen length", "say how many tokens to generate");
+            let missing = || Error::missing("gen length", "give the number of tokens to generate");
             gen_length.map(|length| length as usize).ok_or_else(missing)
         };
         match given {
@@ -134,7 +134,8 @@ impl<'m> PromptReader<'m> {
                 self.continued(("prompt ids", &comma_separated(ids)), ids, length()?)
             }
             PromptInput::Chat(messages) => {
-                let text = refused("chat", said(messages), self.template()?.prompt(messages))?;
+                let text =
+                    for_parameter("chat", summary(messages), self.template()?.prompt(messages))?;
                 let ids = self.model.encode("chat", &text)?;
                 self.continued(("chat", &text), &ids, length()?)
             }
@@ -144,7 +145,7 @@ impl<'m> PromptReader<'m> {
                     let reason = format!("the model takes at most {longest} positions");
                     return Err(Error::parameter("gen length", length, reason));
                 }
-                refused("gen length", length, Canvas::unconditional(length, self.mask()))
+                for_parameter("gen length", length, Canvas::unconditional(length, self.mask()))
             }
             PromptInput::Infill(text) => self.filled(("infill", text), self.with_holes(text)?),
             PromptInput::InfillIds(ids) => {
@@ -156,7 +157,9 @@ impl<'m> PromptReader<'m> {
     fn encode(&self, name: &'static str, text: &str) -> Result<Vec<TokenId>, Error> {
         match self.literal {
             false => self.model.encode(name, text),
-            true => refused(name, text, self.model.tokenizer(name, text)?.encode_literally(text)),
+            true => {
+                for_parameter(name, text, self.model.tokenizer(name, text)?.encode_literally(text))
+            }
         }
     }
 
@@ -170,7 +173,7 @@ impl<'m> PromptReader<'m> {
         };
         for part in holes::parts(text).map_err(wrong)? {
             match part {
-                Part::Words(words) => tokens.extend(self.encode("infill", &words)?),
+                Part::Text(given) => tokens.extend(self.encode("infill", &given)?),
                 Part::Holes(count) if count > longest => {
                     return Err(wrong(&format!("[MASK*{count}]")));
                 }
@@ -191,7 +194,7 @@ impl<'m> PromptReader<'m> {
         self.model.denoiser.vocabulary().mask()
     }
 
-    /// The most positions of a sequence, for models that set no limit one beyond any wish.
+    /// The largest length of a sequence. For models without a limit it is 2^20.
     fn longest(&self) -> usize {
         self.model.denoiser.max_length().unwrap_or(1 << 20)
     }
@@ -221,12 +224,12 @@ impl<'m> PromptReader<'m> {
                 "the prompt is empty: give at least one token, or use `unconditional`".to_owned()
             }
             conjoint::Error::IllegalMove { position, .. } => format!(
-                "token {position} of the prompt is the mask id, which stands for no token; \
-                 holes are filled with `infill` or `infill ids`"
+                "token {position} of the prompt is the mask id: use `infill` or `infill ids` to fill holes"
             ),
             error => error.to_string(),
         };
-        refused(name, value, Canvas::new(prompt, length, self.mask()).map_err(reason))
+        Canvas::new(prompt, length, self.mask())
+            .map_err(|error| Error::parameter(name, value, reason(error)))
     }
 
     fn filled(
@@ -242,7 +245,7 @@ impl<'m> PromptReader<'m> {
             );
             return Err(Error::parameter(name, value, reason));
         }
-        refused(name, value, Canvas::infill(tokens, self.mask()))
+        for_parameter(name, value, Canvas::infill(tokens, self.mask()))
     }
 
     fn check_ids(&self, (name, value): (&'static str, &str), ids: &[TokenId]) -> Result<(), Error> {
@@ -257,14 +260,14 @@ impl<'m> PromptReader<'m> {
     }
 }
 
-/// Token ids as one line.
+/// Token ids separated by commas.
 pub fn comma_separated(ids: &[TokenId]) -> String {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     ids.join(",")
 }
 
-/// A chat in a few words.
-fn said(messages: &[Message]) -> String {
+/// A chat in a few words, for messages.
+fn summary(messages: &[Message]) -> String {
     let roles: Vec<_> = messages.iter().map(Message::role).collect();
     format!("{} messages ({})", messages.len(), roles.join(", "))
 }

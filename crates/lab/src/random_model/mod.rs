@@ -1,4 +1,4 @@
-//! Models of any size with random weights, to measure speed on.
+//! Models of any size with random weights, for benchmarks.
 
 mod sizes;
 mod tensor;
@@ -16,30 +16,30 @@ pub use tensor::Storage;
 use crate::Error;
 use tensor::{RandomTensor, Scale};
 
-/// Writes a checkpoint of Dream's architecture with random weights and a random sampler layer, and
-/// exports both. It is made aside and then renamed to `folder`, which must not exist.
+/// Writes a checkpoint of Dream's architecture with random weights and a random sampler layer, and exports both.
 ///
-/// Tensors are made one after the other while they are written, so that the largest one alone is in
-/// memory. Their scales make a model that behaves like a trained one as far as sampling is concerned:
-/// attention tells positions apart, the logits' standard deviation is nine tenths of √(2 ln V), where
-/// the most probable tokens begin to hold most of the mass and entropies spread, and a sampler pass
-/// moves hidden states by a quarter of their size.
+/// The model is written to a temporary folder, which is then renamed to `folder`. `folder` must not exist. Tensors are made
+/// one by one while they are written: only the largest one is in memory.
+///
+/// The scales of the tensors make a model whose distributions resemble those of a trained one. Attention distinguishes
+/// positions. The standard deviation of the logits is nine tenths of √(2 ln V), where the most probable tokens begin to have
+/// most of the mass and entropies spread. A sampler pass moves hidden states by a quarter of their size.
 ///
 /// # Errors
-/// [`Error::Parameter`] for `folder`, if it exists or is no folder's name; [`Error::Io`], [`Error::Weights`] or
+/// [`Error::Parameter`] for `folder` if it exists or has no name; [`Error::Io`], [`Error::Weights`] or
 /// [`Error::Export`].
 pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Result<Manifest, Error> {
-    let unusable = |reason| Error::parameter("folder", folder.display(), reason);
+    let invalid = |reason| Error::parameter("folder", folder.display(), reason);
     if folder.exists() {
-        return Err(unusable("this folder exists already"));
+        return Err(invalid("the folder already exists"));
     }
-    let name = folder.file_name().ok_or_else(|| unusable("this is no folder's name"))?;
+    let name = folder.file_name().ok_or_else(|| invalid("expected the name of a folder"))?;
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-    let aside = tempfile::tempdir_in(parent).map_err(Error::io("write to", parent))?;
+    let temporary = tempfile::tempdir_in(parent).map_err(Error::io("write to", parent))?;
     // The export remembers the folder's name.
-    let made = aside.path().join(name);
+    let made = temporary.path().join(name);
     fs::create_dir(&made).map_err(Error::io("create", &made))?;
     for (name, text) in
         [("config.json", config(sizes, storage)), ("tokenizer.json", tokenizer(sizes))]
@@ -53,7 +53,7 @@ pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Resul
     let weights = made.join("model.safetensors");
     serialize_to_file(tensors, None, &weights)
         .map_err(|error| Error::Weights { path: weights.clone(), reason: error.to_string() })?;
-    // It is written as a private file, and becomes an ordinary one.
+    // The library writes private files.
     #[cfg(unix)]
     fs::set_permissions(&weights, std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .map_err(Error::io("write", &weights))?;
@@ -63,12 +63,12 @@ pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Resul
     Ok(manifest)
 }
 
-/// Names, shapes and scales of all tensors.
+/// The names, shapes and scales of all tensors.
 fn tensors(sizes: &Sizes) -> Vec<(String, Vec<usize>, Scale)> {
     let Sizes { hidden, layers, vocabulary, .. } = *sizes;
     let around = |mean, deviation| Scale { mean, deviation };
     let per_input = |gain: f32, inputs: usize| around(0.0, gain / (inputs as f32).sqrt());
-    // The final norm leaves states of size 1, so that this is the deviation of a logit.
+    // The final norm makes states of size 1, so this is the standard deviation of a logit.
     let spread = 0.9 * (2.0 * (vocabulary as f32).ln()).sqrt();
     let mut all = vec![
         ("model.embed_tokens.weight".into(), vec![vocabulary, hidden], around(0.0, 1.0)),
@@ -91,8 +91,8 @@ fn tensors(sizes: &Sizes) -> Vec<(String, Vec<usize>, Scale)> {
     all
 }
 
-/// The tensors of one decoder layer. Queries and keys are twice as large as their inputs, so that an
-/// attention's weights differ from one position to the next.
+/// The tensors of one decoder layer. Queries and keys are twice as large as their inputs, which makes the attention's weights
+/// differ between positions.
 fn layer(sizes: &Sizes, prefix: &str) -> Vec<(String, Vec<usize>, Scale)> {
     let Sizes { hidden, ffn, heads, kv_heads, .. } = *sizes;
     let keys = hidden / heads * kv_heads;
@@ -118,7 +118,7 @@ fn layer(sizes: &Sizes, prefix: &str) -> Vec<(String, Vec<usize>, Scale)> {
     parts.map(|(name, (shape, scale))| (format!("{prefix}{name}"), shape, scale)).into()
 }
 
-/// The last id is the mask, the one before it ends texts.
+/// The model's configuration. The last id is the mask, the one before it ends texts.
 fn config(sizes: &Sizes, storage: Storage) -> String {
     let (mask, eos) = (sizes.vocabulary - 1, sizes.vocabulary - 2);
     let config = json!({
@@ -160,7 +160,7 @@ mod tests {
     use conjoint::prelude::*;
     use conjoint::{RowId, RowStats, runtime};
 
-    /// Otherwise greedy tokens would be decided by rounding.
+    /// With flat distributions rounding would decide the greedy tokens.
     #[test]
     fn distributions_are_neither_flat_nor_degenerate_and_differ_by_position() {
         runtime::ensure().unwrap();
@@ -172,12 +172,12 @@ mod tests {
         let canvas = Canvas::new(&[5, 9, 2, 7], 28, model.vocabulary().mask()).unwrap();
         let rows: Vec<RowId> =
             canvas.masked().map(|position| RowId { sequence: 0, position }).collect();
-        let (beliefs, mut state) = model.denoise(&[&canvas], &rows).unwrap();
+        let (rows_of_forward, mut state) = model.denoise(&[&canvas], &rows).unwrap();
         let layer = model.sampler_layer().unwrap();
         let refined = layer.refine(&mut state, &[&canvas], &rows).unwrap();
-        for beliefs in [&beliefs, &refined] {
-            let entropies: Vec<f64> = (0..beliefs.rows())
-                .map(|row| RowStats::of(beliefs.logits(row)).unwrap().entropy)
+        for dense in [&rows_of_forward, &refined] {
+            let entropies: Vec<f64> = (0..dense.rows())
+                .map(|row| RowStats::of(dense.logits(row)).unwrap().entropy)
                 .collect();
             let n = entropies.len() as f64;
             let mean = entropies.iter().sum::<f64>() / n;
@@ -186,6 +186,6 @@ mod tests {
             assert!((0.1 * flat..0.8 * flat).contains(&mean), "{entropies:?}");
             assert!(variance.sqrt() > 0.05 * flat, "{entropies:?}");
         }
-        assert_ne!(beliefs, refined);
+        assert_ne!(rows_of_forward, refined);
     }
 }

@@ -2,24 +2,24 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// The sizes of a decoder, written D,LAYERS,FFN,HEADS,KV,VOCAB.
+/// The sizes of a decoder, parsed from D,LAYERS,FFN,HEADS,KV,VOCAB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// D: width of a hidden state.
+    /// D: the width of a hidden state.
     pub hidden: usize,
-    /// Decoder layers.
+    /// The number of decoder layers.
     pub layers: usize,
-    /// Inner width of a feed-forward block.
+    /// The inner width of a feed-forward block.
     pub ffn: usize,
-    /// Query heads.
+    /// The number of query heads.
     pub heads: usize,
-    /// Key and value heads.
+    /// The number of key and value heads.
     pub kv_heads: usize,
-    /// V.
+    /// V: the size of the vocabulary.
     pub vocabulary: usize,
 }
 
-/// The most numbers in one matrix: one of 4 GiB, which is to be in memory while it is written.
+/// The largest number of elements of a matrix. It takes 4 GiB of memory while it is written.
 const LARGEST: usize = 1 << 30;
 
 impl FromStr for Sizes {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn six_numbers_in_their_order() {
+    fn sizes_are_six_numbers() {
         let sizes: Sizes = "3584,1,18944,28,4,152064".parse().unwrap();
         let Sizes { hidden, layers, ffn, heads, kv_heads, vocabulary } = sizes;
         assert_eq!([hidden, layers, ffn], [3584, 1, 18944]);
@@ -63,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_decoder_is_refused_with_its_reason() {
-        for (text, said) in [
+    fn invalid_sizes_are_rejected_with_the_reason() {
+        for (text, expected) in [
             ("512,12,1408,8,2", "six numbers"),
             ("512,12,1408,8,2,32768,1", "six numbers"),
             ("512,12,1408,8,2,-1", "six numbers"),
@@ -80,7 +80,7 @@ mod tests {
             ("16,1,8,2,1,18446744073709551615", "2^30"),
         ] {
             let error = text.parse::<Sizes>().unwrap_err().to_string();
-            assert!(error.contains(said), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

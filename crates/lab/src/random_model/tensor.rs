@@ -8,18 +8,19 @@ use safetensors::{Dtype, View};
 
 use crate::{Error, abbreviated};
 
-/// How weights are stored.
+/// The number format of stored weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Storage {
-    /// Four bytes a number.
+    /// Four bytes per number.
     #[default]
     Float32,
-    /// Two bytes a number.
+    /// Two bytes per number.
     Bfloat16,
 }
 
 impl Storage {
-    /// Every kind.
+    /// Every format.
     pub const ALL: [Self; 2] = [Self::Float32, Self::Bfloat16];
 
     /// The name that it is parsed from.
@@ -43,25 +44,28 @@ impl FromStr for Storage {
     fn from_str(text: &str) -> Result<Self, Error> {
         let found = Self::ALL.into_iter().find(|storage| storage.name() == text);
         found.ok_or_else(|| {
-            Error::Name(format!("'{}' is none of float32, bfloat16", abbreviated(text)))
+            Error::Name(format!(
+                "unknown type '{}': expected float32 or bfloat16",
+                abbreviated(text)
+            ))
         })
     }
 }
 
-/// Values of a tensor: independent and uniform, with this mean and standard deviation.
+/// The distribution of a tensor's values: independent and uniform, with this mean and standard deviation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     pub mean: f32,
     pub deviation: f32,
 }
 
-/// A tensor that is made when it is written.
+/// A tensor whose values are made when it is written.
 pub(super) struct RandomTensor {
     pub shape: Vec<usize>,
     pub scale: Scale,
     pub storage: Storage,
     pub seed: u64,
-    /// Its own random numbers, whatever the other tensors are.
+    /// The stream of its random numbers. Other tensors do not affect it.
     pub stream: u64,
 }
 
@@ -87,7 +91,7 @@ impl View for RandomTensor {
             let value = self.scale.mean + width * (uniform - 0.5);
             match self.storage {
                 Storage::Float32 => bytes.extend(value.to_le_bytes()),
-                // The upper half of a float32, which for a random number need not be rounded.
+                // The upper half of a float32. A random number needs no rounding.
                 Storage::Bfloat16 => bytes.extend_from_slice(&value.to_le_bytes()[2..]),
             }
         }

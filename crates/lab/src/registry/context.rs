@@ -5,32 +5,32 @@ use conjoint::prelude::*;
 
 use crate::Error;
 
-/// Gives a sampler layer, if there is one.
-type Layers = Arc<dyn Fn() -> Result<Option<Arc<dyn SamplerLayer>>, Error> + Send + Sync>;
+/// Opens the sampler layer, if there is one.
+type OpenLayer = Arc<dyn Fn() -> Result<Option<Arc<dyn SamplerLayer>>, Error> + Send + Sync>;
 
-/// What strategies are made of beside their parameters.
+/// The parts that strategies are made of, beside their parameters.
 #[derive(Clone, Default)]
 pub struct Context {
     order: Option<Arc<dyn Order>>,
     schedule: Option<Arc<dyn Schedule>>,
-    layers: Option<Layers>,
+    layers: Option<OpenLayer>,
     scorer: Option<Arc<dyn Autoregressive>>,
     greedy: bool,
 }
 
 impl Context {
-    /// With nothing: no order or schedule that was asked for, no sampler layer and no scorer.
+    /// An empty context: no order, schedule, sampler layer or scorer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the order that was asked for.
+    /// Adds the requested order.
     pub fn with_order(mut self, order: impl Order + 'static) -> Self {
         self.order = Some(Arc::new(order));
         self
     }
 
-    /// Adds the schedule, for strategies that put it into a policy of their own.
+    /// Adds the schedule. Strategies with a policy of their own put it into that.
     pub fn with_schedule(mut self, schedule: impl Schedule + 'static) -> Self {
         self.schedule = Some(Arc::new(schedule));
         self
@@ -42,7 +42,7 @@ impl Context {
         self.with_sampler_layers(move || Ok(Some(layer.clone())))
     }
 
-    /// Adds a sampler layer that is opened once a strategy asks for it; `None` where the model has none.
+    /// Adds a sampler layer that is opened when a strategy first needs it. `open` returns `None` if the model has none.
     pub fn with_sampler_layers(
         mut self,
         open: impl Fn() -> Result<Option<Arc<dyn SamplerLayer>>, Error> + Send + Sync + 'static,
@@ -57,19 +57,18 @@ impl Context {
         self
     }
 
-    /// Says that the most probable token is taken instead of drawing one.
+    /// Sets whether strategies take the most probable token instead of drawing one.
     pub fn with_greedy(mut self, greedy: bool) -> Self {
         self.greedy = greedy;
         self
     }
 
-    /// Where tokens are revealed first, if that was asked for. The generator is given it too: a strategy needs it only for
-    /// a policy of its own.
+    /// The requested order, if any. A strategy needs it only for a policy of its own: the generator has it too.
     pub fn order(&self) -> Option<Arc<dyn Order>> {
         self.order.clone()
     }
 
-    /// How many tokens a step reveals: the schedule, or one.
+    /// The schedule, by default one token a step.
     pub fn schedule(&self) -> Arc<dyn Schedule> {
         self.schedule.clone().unwrap_or_else(|| Arc::new(TokensPerStep::ONE))
     }
@@ -77,7 +76,7 @@ impl Context {
     /// The total number of steps of the schedule.
     ///
     /// # Errors
-    /// [`Error::Lacking`] if it has none.
+    /// [`Error::Lacking`] if the schedule has no total.
     pub fn steps(&self) -> Result<usize, Error> {
         let lacking = "it needs a schedule with a total number of steps, such as linear:STEPS";
         self.schedule().steps().ok_or(Error::Lacking(lacking))
@@ -86,7 +85,7 @@ impl Context {
     /// The sampler layer.
     ///
     /// # Errors
-    /// [`Error::Lacking`] if there is none, and what opening it says.
+    /// [`Error::Lacking`] if there is none, and the errors of opening it.
     pub fn layer(&self) -> Result<Arc<dyn SamplerLayer>, Error> {
         let layer = self.layers.as_ref().map(|open| open()).transpose()?.flatten();
         layer.ok_or(Error::Lacking(
@@ -105,7 +104,7 @@ impl Context {
         self.scorer.clone().ok_or(Error::Lacking(lacking))
     }
 
-    /// Whether the most probable token is taken instead of drawing one.
+    /// Whether to take the most probable token instead of drawing one.
     pub fn is_greedy(&self) -> bool {
         self.greedy
     }

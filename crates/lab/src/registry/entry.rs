@@ -8,13 +8,74 @@ use conjoint::reviser::DynReviser;
 use conjoint::strategy::Strategy;
 
 use super::spec::{Default, Signature, Values};
-use super::{Context, HowMany, Part};
+use super::{Conformance, Context, HowMany, Part, Reference};
 use crate::Error;
 
-/// A constructor of schedules or orders.
+/// Makes a schedule, an order or a reviser from its parameters.
 type Make<T> = Box<dyn Fn(&Values<'_>) -> Result<T, Error> + Send + Sync>;
 
-/// A schedule or an order that can be named, and how it is made from its parameters.
+/// The methods that all kinds of entries share.
+macro_rules! signature_methods {
+    () => {
+        /// The name.
+        pub fn name(&self) -> &'static str {
+            self.signature.name
+        }
+
+        /// What it does, in one line.
+        pub fn summary(&self) -> &'static str {
+            self.signature.summary
+        }
+
+        /// The name with its parameters and their defaults, such as `klass:tau=0.9:epsilon=0.01:stable=2`.
+        pub fn usage(&self) -> String {
+            self.signature.usage()
+        }
+
+        /// What the reference documentation says of it.
+        pub fn reference(&self) -> Reference {
+            self.signature.reference
+        }
+
+        /// How the conformance suite runs it.
+        pub fn conformance(&self) -> Conformance {
+            self.signature.conformance
+        }
+
+        /// Adds a parameter with a default.
+        pub fn parameter(mut self, name: &'static str, default: &'static str) -> Self {
+            self.signature.push(name, Default::Value(default));
+            self
+        }
+
+        /// Adds a parameter that must be given.
+        pub fn required(mut self, name: &'static str) -> Self {
+            self.signature.push(name, Default::Required);
+            self
+        }
+
+        /// Adds an optional parameter without a default. The constructor reads it with [`Values::given`].
+        pub fn open(mut self, name: &'static str) -> Self {
+            self.signature.push(name, Default::Open);
+            self
+        }
+
+        /// Sets what the reference documentation says of it.
+        pub fn documented(mut self, reference: Reference) -> Self {
+            self.signature.reference = reference;
+            self
+        }
+
+        /// Sets how the conformance suite runs it.
+        pub fn tested(mut self, conformance: Conformance) -> Self {
+            self.signature.conformance = conformance;
+            self
+        }
+    };
+}
+
+/// A schedule, an order or a reviser by name, and how to make it from its parameters.
+#[must_use]
 pub struct Entry<T> {
     pub(crate) signature: Signature,
     pub(super) make: Make<T>,
@@ -22,22 +83,23 @@ pub struct Entry<T> {
     pub(super) file: Option<&'static str>,
 }
 
-/// What decides where and how many, as far as it is named by `schedule`.
+/// What the name of a schedule stands for.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Scheduled {
-    /// How many tokens a step reveals, in an order.
+    /// A schedule: how many tokens a step reveals. An order says where.
     Quantity(Arc<dyn Schedule>),
-    /// Where and how many, by one rule.
+    /// A policy: how many tokens a step reveals, and where.
     Policy(Box<dyn DynPolicy>),
 }
 
-/// A schedule or a scheduling policy that can be named.
+/// A schedule or a scheduling policy by name.
 pub type ScheduleEntry = Entry<Scheduled>;
 
-/// A reviser that can be named.
+/// A reviser by name.
 pub type ReviserEntry = Entry<Box<dyn DynReviser>>;
 
-/// An order that can be named.
+/// An order by name.
 pub type OrderEntry = Entry<Arc<dyn Order>>;
 
 impl ScheduleEntry {
@@ -50,7 +112,7 @@ impl ScheduleEntry {
         let make = move |values: &Values<'_>| -> Result<Scheduled, Error> {
             Ok(Scheduled::Quantity(Arc::new(make(values)?)))
         };
-        Self { signature: Signature::new(name, summary), make: Box::new(make), file: None }
+        Self::with(name, summary, Box::new(make))
     }
 
     /// A scheduling policy of this name, with one line of help, made by `make`.
@@ -62,7 +124,7 @@ impl ScheduleEntry {
         let make = move |values: &Values<'_>| -> Result<Scheduled, Error> {
             Ok(Scheduled::Policy(make(values)?.boxed()))
         };
-        Self { signature: Signature::new(name, summary), make: Box::new(make), file: None }
+        Self::with(name, summary, Box::new(make))
     }
 }
 
@@ -76,7 +138,7 @@ impl ReviserEntry {
         let make = move |values: &Values<'_>| -> Result<Box<dyn DynReviser>, Error> {
             Ok(make(values)?.boxed())
         };
-        Self { signature: Signature::new(name, summary), make: Box::new(make), file: None }
+        Self::with(name, summary, Box::new(make))
     }
 }
 
@@ -90,10 +152,10 @@ impl OrderEntry {
         let make = move |values: &Values<'_>| -> Result<Arc<dyn Order>, Error> {
             Ok(Arc::new(make(values)?))
         };
-        Self { signature: Signature::new(name, summary), make: Box::new(make), file: None }
+        Self::with(name, summary, Box::new(make))
     }
 
-    /// Says that this parameter names a file. A comparison is then not continued with another content of the file.
+    /// Marks a parameter as the name of a file. A comparison does not resume once the file's content has changed.
     pub fn file(mut self, parameter: &'static str) -> Self {
         self.file = Some(parameter);
         self
@@ -101,40 +163,24 @@ impl OrderEntry {
 }
 
 impl<T> Entry<T> {
-    /// The name.
-    pub fn name(&self) -> &'static str {
-        self.signature.name
+    fn with(name: &'static str, summary: &'static str, make: Make<T>) -> Self {
+        Self { signature: Signature::new(name, summary), make, file: None }
     }
 
-    /// Adds a parameter with a default.
-    pub fn parameter(mut self, name: &'static str, default: &'static str) -> Self {
-        self.signature.push(name, Default::Value(default));
-        self
-    }
-
-    /// Adds a parameter that must be given.
-    pub fn required(mut self, name: &'static str) -> Self {
-        self.signature.push(name, Default::Required);
-        self
-    }
-
-    /// Adds a parameter that may be left out, which the constructor learns by [`Values::given`].
-    pub fn open(mut self, name: &'static str) -> Self {
-        self.signature.push(name, Default::Open);
-        self
-    }
+    signature_methods!();
 }
 
-/// A constructor of strategies.
+/// Makes a strategy from its parameters and the context.
 type MakeStrategy = Box<dyn Fn(&Values<'_>, &Context) -> Result<Strategy, Error> + Send + Sync>;
 
-/// A strategy that can be named, and what it is made of.
+/// A strategy by name, and the parts that it takes.
 ///
-/// Without [`how_many`](Self::how_many) and [`takes`](Self::takes), it decides alone how many tokens a step reveals, and
-/// takes neither order, sampler layer nor scorer. What it does not take, a comparison rejects instead of ignoring it.
+/// Without [`how_many`](Self::how_many) and [`takes`](Self::takes), the strategy decides by itself how many tokens a step
+/// reveals. It then takes no order, sampler layer or scorer. A comparison rejects a part that the strategy does not take.
 ///
-/// A comparison's folder knows a strategy by its name. After a change of the strategy's code, choose another folder or
-/// another name.
+/// A comparison's folder identifies a strategy by its name. After a change of the strategy's code, choose another folder
+/// or another name.
+#[must_use]
 pub struct UnmaskerEntry {
     pub(crate) signature: Signature,
     pub(super) make: MakeStrategy,
@@ -159,42 +205,22 @@ impl UnmaskerEntry {
         }
     }
 
-    /// The name.
-    pub fn name(&self) -> &'static str {
-        self.signature.name
-    }
+    signature_methods!();
 
-    /// Adds a parameter with a default.
-    pub fn parameter(mut self, name: &'static str, default: &'static str) -> Self {
-        self.signature.push(name, Default::Value(default));
-        self
-    }
-
-    /// Adds a parameter that must be given.
-    pub fn required(mut self, name: &'static str) -> Self {
-        self.signature.push(name, Default::Required);
-        self
-    }
-
-    /// Adds a parameter that may be left out, which the constructor learns by [`Values::given`].
-    pub fn open(mut self, name: &'static str) -> Self {
-        self.signature.push(name, Default::Open);
-        self
-    }
-
-    /// Says what decides how many tokens a step reveals.
+    /// Sets what decides how many tokens a step reveals.
     pub fn how_many(mut self, how_many: HowMany) -> Self {
         self.how_many = how_many;
         self
     }
 
-    /// Says what it is made of, beside its parameters and a schedule.
+    /// Adds parts that the strategy takes, beside its parameters and a schedule.
     pub fn takes(mut self, parts: impl IntoIterator<Item = Part>) -> Self {
         self.parts.extend(parts);
         self
     }
 
-    pub(super) fn is_made_of(&self, part: Part) -> bool {
+    /// Whether the strategy takes this part.
+    pub fn is_made_of(&self, part: Part) -> bool {
         match part {
             Part::Schedule => matches!(self.how_many, HowMany::Schedule | HowMany::Steps),
             part => self.parts.contains(&part),

@@ -1,8 +1,10 @@
 use super::{Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
 use crate::Error;
 
-/// One line of a comparison: a strategy at several K, or with a schedule of its own, as `marginal`,
-/// `marginal+threshold:0.9`, `joint+klass/wino`, `p2:eta=2` or the preset `fast`. [`Registry::line`](super::Registry::line) parses it.
+/// One line of a comparison: a strategy at several K, or with a schedule of its own.
+///
+/// [`Registry::line`](super::Registry::line) parses it from `marginal`, `marginal+threshold:0.9`, `joint+klass/wino`,
+/// `p2:eta=2` or the preset `fast`.
 #[derive(Debug, Clone)]
 pub struct Line {
     unmasker: UnmaskerSpec,
@@ -11,15 +13,15 @@ pub struct Line {
 }
 
 impl Line {
-    /// A strategy at each K of the comparison, where it has such a choice.
+    /// A strategy at each K of the comparison, if it takes a K.
     pub fn new(unmasker: UnmaskerSpec) -> Self {
         Self { unmasker, schedule: None, reviser: None }
     }
 
-    /// With a schedule of its own.
+    /// Sets a schedule of its own.
     ///
     /// # Errors
-    /// [`Error::Name`] if the strategy does not go with it.
+    /// [`Error::Name`] if the strategy does not take this schedule.
     pub fn scheduled(mut self, schedule: ScheduleSpec) -> Result<Self, Error> {
         let alone = [Uses { unmasker: &self.unmasker, scheduled: false }];
         reject_unused(("+", &schedule), Part::Schedule, &alone).map_err(|error| match error {
@@ -36,7 +38,7 @@ impl Line {
         Ok(self)
     }
 
-    /// With a reviser.
+    /// Sets a reviser.
     pub fn revised(mut self, reviser: ReviserSpec) -> Self {
         self.reviser = Some(reviser);
         self
@@ -57,13 +59,12 @@ impl Line {
         self.reviser.as_ref()
     }
 
-    /// The line as it is about to run.
+    /// The strategy, and whether the line sets its schedule.
     pub fn uses(&self) -> Uses<'_> {
         Uses { unmasker: &self.unmasker, scheduled: self.schedule.is_some() }
     }
 
-    /// The line's name in the legend. Lines of one strategy with different schedules are one line: the
-    /// schedule's parameter is the point's.
+    /// The line's name in a legend. It has the name of the schedule without parameters: they belong to the point.
     pub fn name(&self) -> String {
         let name = match &self.schedule {
             None => self.unmasker.to_string(),
@@ -93,7 +94,7 @@ mod tests {
             assert_eq!((own.name(), schedule(&own)), (of.name(), schedule(&of)));
             assert!(line(&format!("{}/rcr", preset.name)).is_err());
         }
-        let entry = UnmaskerEntry::new("fast", "a strategy of one's own", |_, _| {
+        let entry = UnmaskerEntry::new("fast", "one token per forward", |_, _| {
             Ok(conjoint::unmasker::ExactSequential::default())
         });
         let own = Registry::builtin().with_unmasker(entry).line("fast").unwrap();
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_lines_apart() {
+    fn lines_have_names() {
         let name = |text: &str| line(text).unwrap().name();
         assert_eq!(name("confidence:filtered"), "confidence:filtered");
         assert_eq!(name("marginal+threshold:0.8"), "marginal+threshold");

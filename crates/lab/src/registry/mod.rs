@@ -1,9 +1,11 @@
-//! Strategies, schedules, orders, revisers and presets by name, the built-in ones and a user's own.
+//! Strategies, schedules, orders, revisers and presets by name, both built-in ones and your own.
 //!
-//! A name is written `NAME`, `NAME:VALUE` or `NAME:PARAMETER=VALUE:PARAMETER=VALUE`. Values without a parameter's name go by
-//! their place. A [`Registry`] parses such texts into specs. A spec then makes the strategy, schedule or order.
+//! A name is written `NAME`, `NAME:VALUE` or `NAME:PARAMETER=VALUE:PARAMETER=VALUE`. Values without a parameter's name are
+//! taken by place. A [`Registry`] parses such texts into specs. A spec then makes the strategy, schedule or order.
 //!
-//! A new built-in strategy is one more entry in a file of `unmaskers/`; a user's own is registered in the same way:
+//! The entries are the one list of strategies. Help texts, the tables of `docs/strategies.md` and the conformance tests in
+//! `tests/` are made from them. A new built-in strategy is one more entry in a file of `unmaskers/`. Your own strategy is
+//! registered in the same way:
 //!
 //! ```
 //! use conjoint::prelude::*;
@@ -36,10 +38,12 @@ mod line;
 mod orders;
 mod part;
 mod preset;
+mod reference;
 mod revisers;
 mod schedules;
 mod spec;
 mod unmaskers;
+mod uses;
 
 use std::sync::Arc;
 
@@ -49,16 +53,18 @@ pub use context::Context;
 pub use entry::{Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, UnmaskerEntry};
 pub use line::Line;
 pub use orders::OrderSpec;
-pub use part::{HowMany, Part, Uses, reject_unused};
+pub use part::{HowMany, Part};
 pub use preset::{PRESETS, Preset};
+pub use reference::{Conformance, Reference};
 pub use revisers::ReviserSpec;
 pub use schedules::ScheduleSpec;
 pub use spec::Values;
 pub use unmaskers::UnmaskerSpec;
+pub use uses::{Uses, reject_unused};
 
-/// Everything that can be named.
+/// All strategies, schedules, orders and revisers by name.
 ///
-/// An entry replaces the one of the same name, if there is one.
+/// Registering an entry replaces the one of the same name, if there is one.
 #[derive(Clone)]
 pub struct Registry {
     unmaskers: Arc<Vec<Arc<UnmaskerEntry>>>,
@@ -81,25 +87,49 @@ impl Registry {
         }
     }
 
+    /// All strategies, in the order of their registration.
+    pub fn unmaskers(&self) -> impl Iterator<Item = &UnmaskerEntry> {
+        self.unmaskers.iter().map(AsRef::as_ref)
+    }
+
+    /// All schedules and policies.
+    pub fn schedules(&self) -> impl Iterator<Item = &ScheduleEntry> {
+        self.schedules.iter().map(AsRef::as_ref)
+    }
+
+    /// All orders.
+    pub fn orders(&self) -> impl Iterator<Item = &OrderEntry> {
+        self.orders.iter().map(AsRef::as_ref)
+    }
+
+    /// All revisers.
+    pub fn revisers(&self) -> impl Iterator<Item = &ReviserEntry> {
+        self.revisers.iter().map(AsRef::as_ref)
+    }
+
     /// Registers a strategy.
+    #[must_use]
     pub fn with_unmasker(mut self, entry: UnmaskerEntry) -> Self {
         put(Arc::make_mut(&mut self.unmaskers), entry, UnmaskerEntry::name);
         self
     }
 
     /// Registers a schedule.
+    #[must_use]
     pub fn with_schedule(mut self, entry: ScheduleEntry) -> Self {
         put(&mut self.schedules, entry, Entry::name);
         self
     }
 
     /// Registers an order.
+    #[must_use]
     pub fn with_order(mut self, entry: OrderEntry) -> Self {
         put(&mut self.orders, entry, Entry::name);
         self
     }
 
     /// Registers a reviser.
+    #[must_use]
     pub fn with_reviser(mut self, entry: ReviserEntry) -> Self {
         put(&mut self.revisers, entry, Entry::name);
         self
@@ -108,7 +138,7 @@ impl Registry {
     /// Parses the name of a strategy.
     ///
     /// # Errors
-    /// [`Error::Name`] says what is wrong with the name or its parameters.
+    /// [`Error::Name`] if the text has an unknown name or parameter.
     pub fn unmasker(&self, text: &str) -> Result<UnmaskerSpec, Error> {
         UnmaskerSpec::parse(text, &self.unmaskers)
     }
@@ -116,7 +146,7 @@ impl Registry {
     /// Parses the name of a schedule, and makes it.
     ///
     /// # Errors
-    /// [`Error::Name`], and whatever the schedule says of its parameters.
+    /// [`Error::Name`], and the errors of the schedule about its parameters.
     pub fn schedule(&self, text: &str) -> Result<ScheduleSpec, Error> {
         ScheduleSpec::parse(text, &self.schedules)
     }
@@ -124,7 +154,7 @@ impl Registry {
     /// Parses the name of a reviser, and makes it.
     ///
     /// # Errors
-    /// [`Error::Name`], and whatever the reviser says of its parameters.
+    /// [`Error::Name`], and the errors of the reviser about its parameters.
     pub fn reviser(&self, text: &str) -> Result<ReviserSpec, Error> {
         ReviserSpec::parse(text, &self.revisers)
     }
@@ -132,19 +162,19 @@ impl Registry {
     /// Parses the name of an order, and makes it.
     ///
     /// # Errors
-    /// [`Error::Name`], and whatever the order says of its parameters.
+    /// [`Error::Name`], and the errors of the order about its parameters.
     pub fn order(&self, text: &str) -> Result<OrderSpec, Error> {
         OrderSpec::parse(text, &self.orders)
     }
 
-    /// Parses a line of a comparison: `UNMASKER`, `UNMASKER+SCHEDULE`, or either with `/REVISER` behind it; or the name of a
-    /// [`Preset`].
+    /// Parses a line of a comparison: `UNMASKER`, `UNMASKER+SCHEDULE`, either of them followed by `/REVISER`, or the name of
+    /// a [`Preset`].
     ///
     /// # Errors
-    /// Those of [`unmasker`](Self::unmasker) and [`schedule`](Self::schedule), and [`Error::Unused`] if the strategy takes
-    /// no schedule.
+    /// Those of [`unmasker`](Self::unmasker), [`schedule`](Self::schedule) and [`reviser`](Self::reviser), and
+    /// [`Error::Name`] if the strategy takes no schedule.
     pub fn line(&self, text: &str) -> Result<Line, Error> {
-        // A strategy of one's own may have the name of a preset.
+        // Your own strategy may have the name of a preset.
         let is_own = self.unmaskers.iter().any(|entry| entry.name() == text);
         let preset = preset::find(text).filter(|_| !is_own);
         let text = preset.map_or(text, |preset| preset.line);
@@ -164,7 +194,7 @@ impl Registry {
         })
     }
 
-    /// Two lines of help for each preset: what it stands for, and what it is for.
+    /// Two lines of help for each preset: its line of a comparison, and its purpose.
     pub fn preset_help(&self) -> String {
         let line = |preset: &Preset| {
             format!("  {:<9} {}\n            {}\n", preset.name, preset.line, preset.about)
@@ -172,28 +202,28 @@ impl Registry {
         PRESETS.iter().map(line).collect()
     }
 
-    /// A line of help for each strategy: its parameters with their defaults, and what it does.
+    /// One line of help for each strategy: its parameters with their defaults, and what it does.
     pub fn unmasker_help(&self) -> String {
         spec::list(self.unmaskers.iter().map(|entry| &entry.signature))
     }
 
-    /// A line of help for each schedule.
+    /// One line of help for each schedule.
     pub fn schedule_help(&self) -> String {
         spec::list(self.schedules.iter().map(|entry| &entry.signature))
     }
 
-    /// A line of help for each reviser.
+    /// One line of help for each reviser.
     pub fn reviser_help(&self) -> String {
         spec::list(self.revisers.iter().map(|entry| &entry.signature))
     }
 
-    /// A line of help for each order.
+    /// One line of help for each order.
     pub fn order_help(&self) -> String {
         spec::list(self.orders.iter().map(|entry| &entry.signature))
     }
 }
 
-/// The [built-in](Self::builtin) one.
+/// [`Registry::builtin`].
 impl Default for Registry {
     fn default() -> Self {
         Self::builtin()
@@ -215,25 +245,25 @@ mod tests {
     use conjoint::prelude::*;
 
     #[test]
-    fn own_entries_stand_beside_the_built_in_ones() {
-        let fast = ScheduleEntry::new("fast", "K tokens, and more", |values| {
+    fn own_entries_are_added_to_the_built_in_ones() {
+        let fast = ScheduleEntry::new("fast", "2 K tokens a step", |values| {
             Ok(TokensPerStep::new(2 * values.count("k")?)?)
         });
         let registry = Registry::builtin().with_schedule(fast.required("k"));
         assert_eq!(registry.schedule("fast:3").unwrap().to_string(), "fast:3");
         assert!(registry.schedule("fast:0").is_err());
         assert!(registry.schedule("linear:4").is_ok());
-        assert!(registry.schedule_help().ends_with("K tokens, and more\n"));
+        assert!(registry.schedule_help().ends_with("2 K tokens a step\n"));
         assert!(Registry::builtin().schedule("fast:3").is_err());
     }
 
     #[test]
     fn an_entry_replaces_the_one_of_its_name() {
-        let leftmost = OrderEntry::new("entropy", "not that", |_| Ok(LeftToRight));
+        let leftmost = OrderEntry::new("entropy", "leftmost first", |_| Ok(LeftToRight));
         let registry = Registry::builtin().with_order(leftmost);
         let count = |registry: &Registry| registry.order_help().lines().count();
         assert_eq!(count(&registry), count(&Registry::builtin()));
-        assert!(registry.order_help().contains("not that"));
+        assert!(registry.order_help().contains("leftmost first"));
         assert!(registry.order("entropy:raw").is_err());
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use conjoint::order::{CertaintyPrior, PcSampler, Raw, RowScore};
 use conjoint::prelude::*;
 
-use super::OrderEntry;
 use super::spec::{Spec, Values};
+use super::{Conformance, OrderEntry, Reference};
 use crate::Error;
 
-/// Where tokens are revealed first, by name.
+/// An order by name, parsed by a [`Registry`](super::Registry).
 #[derive(Clone)]
 pub struct OrderSpec {
     written: String,
@@ -30,7 +30,7 @@ impl OrderSpec {
         self.order.clone()
     }
 
-    /// The file that it was made from, if any.
+    /// The file that the order was made from, if any.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
@@ -42,14 +42,26 @@ impl fmt::Debug for OrderSpec {
     }
 }
 
-/// As it was written.
+/// The text that it was parsed from.
 impl fmt::Display for OrderSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
     }
 }
 
-/// A row score, of the filtered row or of the row as the model gave it.
+pub(super) fn builtin() -> Vec<OrderEntry> {
+    vec![
+        entropy(),
+        confidence(),
+        margin(),
+        random(),
+        left_to_right(),
+        certainty_prior(),
+        pc_sampler(),
+    ]
+}
+
+/// A score of the filtered row, or of the row as the model returned it.
 fn scored<S: RowScore + Copy + 'static>(
     name: &'static str,
     summary: &'static str,
@@ -62,39 +74,96 @@ fn scored<S: RowScore + Copy + 'static>(
     OrderEntry::new(name, summary, make).parameter("score", "filtered")
 }
 
-pub(super) fn builtin() -> Vec<OrderEntry> {
-    vec![
-        scored("entropy", "lowest entropy first; score filtered or raw", Entropy),
-        scored("confidence", "largest probability first; score filtered or raw", MaxProb),
-        scored(
-            "margin",
-            "largest gap between the two largest probabilities first; score filtered or raw",
-            Margin,
-        ),
-        OrderEntry::new("random", "uniformly random", |_| Ok(Random)),
-        OrderEntry::new("left-to-right", "leftmost first", |_| Ok(LeftToRight)),
-        OrderEntry::new(
-            "certainty-prior",
-            "largest probability, times how much is known nearby",
-            |values| Ok(CertaintyPrior::new(values.number("sigma")?)?),
-        )
-        .parameter("sigma", "10"),
-        OrderEntry::new(
-            "pc-sampler",
-            "PC-Sampler; counts is a JSON file with the count of every token id in a corpus",
-            |values| {
-                let (lambda, alpha) = (values.number("lambda")?, values.number("alpha")?);
-                Ok(PcSampler::new(&counts(values)?)?.lambda(lambda)?.alpha(alpha)?)
-            },
-        )
-        .required("counts")
-        .parameter("lambda", "0.25")
-        .parameter("alpha", "10")
-        .file("counts"),
-    ]
+fn entropy() -> OrderEntry {
+    scored("entropy", "lowest entropy first; score: filtered or raw", Entropy)
+        .documented(Reference {
+            item: "`Entropy`, `Raw(Entropy)`",
+            rule: "−H of the filtered row, or of the row as the model returned it",
+            source: "Dream, 2509.22738",
+            ..Reference::default()
+        })
+        .tested(Conformance::of(&["entropy", "entropy:raw"]))
 }
 
-/// The token counts in the file that `counts` names.
+fn confidence() -> OrderEntry {
+    scored("confidence", "largest probability first; score: filtered or raw", MaxProb)
+        .documented(Reference {
+            item: "`MaxProb`, `Raw(MaxProb)`",
+            rule: "p₁",
+            source: "Dream",
+            ..Reference::default()
+        })
+        .tested(Conformance::of(&["confidence", "confidence:raw"]))
+}
+
+fn margin() -> OrderEntry {
+    let summary = "largest gap between the two largest probabilities first; score: filtered or raw";
+    scored("margin", summary, Margin)
+        .documented(Reference {
+            item: "`Margin`, `Raw(Margin)`",
+            rule: "p₁ − p₂",
+            source: "Dream, 2502.06768",
+            ..Reference::default()
+        })
+        .tested(Conformance::of(&["margin", "margin:raw"]))
+}
+
+fn random() -> OrderEntry {
+    OrderEntry::new("random", "uniformly random", |_| Ok(Random)).documented(Reference {
+        item: "`Random`",
+        rule: "uniformly random",
+        source: "2406.07524",
+        ..Reference::default()
+    })
+}
+
+fn left_to_right() -> OrderEntry {
+    OrderEntry::new("left-to-right", "leftmost first", |_| Ok(LeftToRight)).documented(Reference {
+        item: "`LeftToRight`",
+        rule: "leftmost first",
+        ..Reference::default()
+    })
+}
+
+fn certainty_prior() -> OrderEntry {
+    OrderEntry::new(
+        "certainty-prior",
+        "largest probability, times the density of known tokens nearby",
+        |values| Ok(CertaintyPrior::new(values.number("sigma")?)?),
+    )
+    .parameter("sigma", "10")
+    .documented(Reference {
+        item: "`CertaintyPrior`",
+        rule: "p₁ × Gaussian density (deviation `sigma`) of known tokens nearby",
+        source: "2509.23094",
+        ..Reference::default()
+    })
+    .tested(Conformance::of(&["certainty-prior:1"]))
+}
+
+fn pc_sampler() -> OrderEntry {
+    OrderEntry::new(
+        "pc-sampler",
+        "PC-Sampler; counts: a JSON file with the count of every token id in a corpus",
+        |values| {
+            let (lambda, alpha) = (values.number("lambda")?, values.number("alpha")?);
+            Ok(PcSampler::new(&counts(values)?)?.lambda(lambda)?.alpha(alpha)?)
+        },
+    )
+    .required("counts")
+    .parameter("lambda", "0.25")
+    .parameter("alpha", "10")
+    .file("counts")
+    .documented(Reference {
+        item: "`PcSampler`",
+        rule: "e^{−`lambda` i} · min(−c ln f(token), `alpha`), f by the token counts",
+        source: "2508.13021",
+        ..Reference::default()
+    })
+    .tested(Conformance::of(&["pc-sampler:{FILE}"]))
+}
+
+/// Reads the token counts from the file of the parameter `counts`.
 fn counts(values: &Values<'_>) -> Result<Vec<u64>, Error> {
     let path = Path::new(values.text("counts"));
     let text = std::fs::read(path).map_err(Error::io("read", path))?;

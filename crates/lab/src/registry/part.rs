@@ -1,10 +1,8 @@
-//! What a strategy takes.
+//! The parts that a strategy may take.
 
-use super::UnmaskerSpec;
-use crate::Error;
-
-/// What only some strategies are made of.
+/// A part that only some strategies take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Part {
     /// How many tokens a step reveals, or how many steps there are.
     Schedule,
@@ -25,36 +23,6 @@ pub enum HowMany {
     Schedule,
     /// The strategy itself, over a total number of steps that it takes from the schedule.
     Steps,
-    /// The strategy alone.
+    /// The strategy itself.
     Own,
-}
-
-/// A strategy that is about to run, with whatever it has already.
-pub struct Uses<'a> {
-    /// The strategy.
-    pub unmasker: &'a UnmaskerSpec,
-    /// It brings a schedule of its own.
-    pub scheduled: bool,
-}
-
-/// Rejects a parameter that none of these strategies takes.
-///
-/// # Errors
-/// [`Error::Unused`], which names the strategies that would take it.
-pub fn reject_unused(
-    (name, value): (&'static str, impl ToString),
-    part: Part,
-    strategies: &[Uses<'_>],
-) -> Result<(), Error> {
-    let takes =
-        |uses: &Uses<'_>| uses.unmasker.takes(part) && !(uses.scheduled && part == Part::Schedule);
-    if strategies.iter().any(takes) {
-        return Ok(());
-    }
-    let names: Vec<_> = strategies.iter().map(|uses| format!("'{}'", uses.unmasker)).collect();
-    let fitting = strategies.first().map(|uses| uses.unmasker.peers_taking(part).join(", "));
-    let does = if names.len() == 1 { "does" } else { "do" };
-    let fitting = fitting.unwrap_or_default();
-    let reason = format!("{} {does} not take it; {fitting} do", names.join(", "));
-    Err(Error::unused(name, value, reason))
 }

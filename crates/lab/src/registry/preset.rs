@@ -1,12 +1,13 @@
-/// A name for a line that suits a budget. [`Registry::line`](super::Registry::line) accepts the name in place of the line; it
-/// takes no schedule and no reviser.
+/// A name for a line of a comparison that suits a budget. [`Registry::line`](super::Registry::line) accepts the name in
+/// place of the line, without a schedule or a reviser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Preset {
     /// Such as `fast`.
     pub name: &'static str,
-    /// What it stands for, as `UNMASKER+SCHEDULE`.
+    /// The line, as `UNMASKER+SCHEDULE`.
     pub line: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub about: &'static str,
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use conjoint::prelude::*;
 use conjoint::reviser::{DynReviser, Edit, Hierarchical, Rcr, ReMdm, Saber, Wino};
 
-use super::ReviserEntry;
-use super::spec::{Spec, Values, refused};
+use super::spec::{Spec, Values, invalid};
+use super::{Conformance, Reference, ReviserEntry};
 use crate::Error;
 
-/// What is taken back, by name.
+/// A reviser by name, parsed by a [`Registry`](super::Registry).
 #[derive(Clone)]
 pub struct ReviserSpec {
     written: String,
@@ -22,7 +22,12 @@ impl ReviserSpec {
         Ok(Self { written: spec.to_string(), reviser })
     }
 
-    /// The generator with this reviser.
+    /// The reviser.
+    pub fn reviser(&self) -> Box<dyn DynReviser> {
+        self.reviser.clone()
+    }
+
+    /// Sets this reviser on a generator.
     pub fn apply(&self, generator: Generator) -> Generator {
         generator.reviser(self.reviser.clone())
     }
@@ -34,7 +39,7 @@ impl fmt::Debug for ReviserSpec {
     }
 }
 
-/// As it was written.
+/// The text that it was parsed from.
 impl fmt::Display for ReviserSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
@@ -42,47 +47,112 @@ impl fmt::Display for ReviserSpec {
 }
 
 pub(super) fn builtin() -> Vec<ReviserEntry> {
-    vec![
-        ReviserEntry::new(
-            "wino",
-            "WINO: mask again what is less probable than this without itself",
-            |values| Ok(Wino::new(values.number("keep")?)?),
-        )
-        .parameter("keep", "0.9"),
-        ReviserEntry::new(
-            "edit",
-            "LLaDA2.1: replace what another token beats, go on when full",
-            |values| {
-                let edit = Edit::new(values.number("bound")?)?;
-                Ok(edit.post_steps(values.count("post-steps")?))
-            },
-        )
-        .parameter("bound", "0.5")
-        .parameter("post-steps", "16"),
-        ReviserEntry::new("rcr", "RCR: keep the most confident of all, new and old", |_| {
-            Ok(Rcr::default())
-        }),
-        ReviserEntry::new(
-            "remdm",
-            "ReMDM: mask again at random, rule cap (eta 0.008), rescale (eta 0.015) or conf; needs a total of steps",
-            |values| remdm(values, ReMdm::conf, ReMdm::rescale, ReMdm::cap),
-        )
-        .parameter("rule", "cap")
-        .open("eta"),
-        ReviserEntry::new(
-            "hierarchical",
-            "dInfer: mask again where no token has this probability any more",
-            |values| Ok(Hierarchical::new(values.number("rho")?)?),
-        )
-        .parameter("rho", "0.4"),
-        ReviserEntry::new("saber", "Saber: mask again what lost confidence most", |values| {
-            Ok(Saber::new(values.count("least")?))
-        })
-        .parameter("least", "2"),
-    ]
+    vec![wino(), edit(), rcr(), remdm_entry(), hierarchical(), saber()]
 }
 
-/// ReMDM's rule and its eta, as both the reviser and the whole process take them.
+fn wino() -> ReviserEntry {
+    ReviserEntry::new(
+        "wino",
+        "WINO: remask tokens less probable than keep once they are hidden",
+        |values| Ok(Wino::new(values.number("keep")?)?),
+    )
+    .parameter("keep", "0.9")
+    .documented(Reference {
+        item: "`Wino`",
+        rule: "masks revealed tokens less probable than `keep` once their own position is hidden; fewer than the step \
+               before revealed",
+        needs: "one more canvas in the batch for each revealed token",
+        law: "at `keep` = 0, or with one position a step",
+        source: "WINO 2507.18578",
+    })
+}
+
+fn edit() -> ReviserEntry {
+    ReviserEntry::new(
+        "edit",
+        "LLaDA2.1: replace tokens that another one beats, continue for post-steps once full",
+        |values| {
+            let edit = Edit::new(values.number("bound")?)?;
+            Ok(edit.post_steps(values.count("post-steps")?))
+        },
+    )
+    .parameter("bound", "0.5")
+    .parameter("post-steps", "16")
+    .documented(Reference {
+        item: "`Edit`",
+        rule: "replaces a token by another one drawn there with p > `bound`; keeps a full block open for up to \
+               `post-steps` further steps",
+        law: "at `bound` = 1",
+        source: "LLaDA2.1 2602.08676",
+        ..Reference::default()
+    })
+    .tested(Conformance::of(&["edit:0.3:3"]))
+}
+
+fn rcr() -> ReviserEntry {
+    ReviserEntry::new("rcr", "RCR: keep the most confident of old and new tokens", |_| {
+        Ok(Rcr::default())
+    })
+    .documented(Reference {
+        item: "`Rcr`",
+        rule: "keeps the most confident of old and new tokens; as many fewer masked as the policy selected",
+        needs: "an unmasker that reveals the whole selection",
+        law: "if all positions are selected at once",
+        source: "MDPO 2508.13148",
+    })
+}
+
+fn remdm_entry() -> ReviserEntry {
+    ReviserEntry::new(
+        "remdm",
+        "ReMDM: remask at random; rule: cap (eta 0.008), rescale (eta 0.015) or conf; needs a total number of steps",
+        |values| remdm(values, ReMdm::conf, ReMdm::rescale, ReMdm::cap),
+    )
+    .parameter("rule", "cap")
+    .open("eta")
+    .documented(Reference {
+        item: "`ReMdm`",
+        rule: "masks each revealed token with probability σ; `eta` is 0.008 for `cap`, 0.015 for `rescale`",
+        needs: "a total number of steps; suits `linear` and `cosine`",
+        law: "at `eta` = 0",
+        source: "ReMDM 2503.00307",
+    })
+    .tested(Conformance::of(&["remdm:rescale:0.5"]))
+}
+
+fn hierarchical() -> ReviserEntry {
+    ReviserEntry::new(
+        "hierarchical",
+        "dInfer: remask tokens where no token has probability rho any more",
+        |values| Ok(Hierarchical::new(values.number("rho")?)?),
+    )
+    .parameter("rho", "0.4")
+    .documented(Reference {
+        item: "`Hierarchical`",
+        rule: "masks tokens where no token has probability `rho` any more; fewer than the step selects",
+        needs: "an unmasker that reveals the whole selection",
+        law: "at `rho` = 0",
+        source: "dInfer",
+    })
+    .tested(Conformance::of(&["hierarchical:0.5"]))
+}
+
+fn saber() -> ReviserEntry {
+    ReviserEntry::new("saber", "Saber: remask tokens that lost confidence most", |values| {
+        Ok(Saber::new(values.count("least")?))
+    })
+    .parameter("least", "2")
+    .documented(Reference {
+        item: "`Saber`",
+        rule: "masks the tokens whose largest probability has risen least, among old and selected; fewer than the step \
+               selects",
+        needs: "an unmasker that reveals the whole selection",
+        law: "with one position a step",
+        source: "Saber 2510.18165",
+    })
+}
+
+/// ReMDM's rule and its eta, for the reviser and for the unmasker.
 pub(super) fn remdm<R>(
     values: &Values<'_>,
     conf: impl FnOnce() -> R,
@@ -93,8 +163,8 @@ pub(super) fn remdm<R>(
     Ok(match (rule, values.given_number("eta")?) {
         ("conf", None) => conf(),
         ("conf", Some(eta)) => {
-            let expected = "nothing: rule conf has no eta".to_owned();
-            return Err(refused("eta", &eta.to_string(), expected).into());
+            let expected = "no eta with rule conf".to_owned();
+            return Err(invalid("eta", &eta.to_string(), expected).into());
         }
         ("rescale", eta) => rescale(eta.unwrap_or(0.015))?,
         (_, eta) => cap(eta.unwrap_or(0.008))?,

@@ -3,37 +3,41 @@
 use std::fmt;
 use std::str::FromStr;
 
-use conjoint::Error as Refused;
+use conjoint::Error as SamplingError;
 
+use super::{Conformance, Reference};
 use crate::{Error, abbreviated};
 
-/// How a thing is named: its name, its parameters, and a line for people.
+/// The name of an entry, its parameters, and what help, documentation and tests say of it.
 pub(crate) struct Signature {
     pub name: &'static str,
     pub summary: &'static str,
     pub parameters: Vec<Parameter>,
+    pub reference: Reference,
+    pub conformance: Conformance,
 }
 
-/// A parameter of a named thing.
+/// A parameter of an entry.
 pub(crate) struct Parameter {
     pub name: &'static str,
     pub default: Default,
 }
 
-/// What a parameter is where none is given.
+/// The value of a parameter that is not given.
 #[derive(Clone, Copy)]
 pub(crate) enum Default {
     /// This value.
     Value(&'static str),
-    /// An error.
+    /// None: leaving the parameter out is an error.
     Required,
-    /// Whatever the summary says; the constructor learns that nothing was given.
+    /// None: the constructor decides.
     Open,
 }
 
 impl Signature {
     pub fn new(name: &'static str, summary: &'static str) -> Self {
-        Self { name, summary, parameters: Vec::new() }
+        let (reference, conformance) = (Reference::default(), Conformance::default());
+        Self { name, summary, parameters: Vec::new(), reference, conformance }
     }
 
     pub fn push(&mut self, name: &'static str, default: Default) {
@@ -41,7 +45,7 @@ impl Signature {
     }
 
     /// `name:REQUIRED:parameter=default[:open=…]`
-    fn usage(&self) -> String {
+    pub fn usage(&self) -> String {
         let parameter = |p: &Parameter| match p.default {
             Default::Value(default) => format!(":{}={default}", p.name),
             Default::Required => format!(":{}", p.name.to_uppercase()),
@@ -51,28 +55,32 @@ impl Signature {
     }
 }
 
-/// Every signature with what it does, a line each, for help.
+/// One line of help for each signature: its usage and its summary.
 pub(crate) fn list<'a>(signatures: impl Iterator<Item = &'a Signature> + Clone) -> String {
     let usages: Vec<String> = signatures.clone().map(Signature::usage).collect();
     let width = usages.iter().map(String::len).max().unwrap_or(0);
-    let line = |(usage, of): (&String, &Signature)| format!("  {usage:width$}  {}\n", of.summary);
+    let line = |(usage, signature): (&String, &Signature)| {
+        format!("  {usage:width$}  {}\n", signature.summary)
+    };
     usages.iter().zip(signatures).map(line).collect()
 }
 
-/// The name that a misspelt one was meant to be, if one is near enough.
+/// The name most similar to a misspelt one, if it is similar enough.
 fn nearest<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
-    // A name may not be measured whole: it is as long as a user makes it.
-    let likeness = |name: &str| strsim::jaro(given, name);
-    let likenesses = names.iter().filter(|_| given.len() < 40).map(|name| (likeness(name), *name));
-    let best = likenesses.max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(likeness, _)| *likeness > 0.75).map(|(_, name)| name)
+    // The distance takes quadratic time, and a user's text may be of any length.
+    if given.len() >= 40 {
+        return None;
+    }
+    let scored = names.iter().map(|name| (strsim::jaro(given, name), *name));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(similarity, _)| *similarity > 0.75).map(|(_, name)| name)
 }
 
 /// A name and the values of its parameters, in the order of the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spec {
     pub name: &'static str,
-    /// None where a parameter is left open.
+    /// None where an open parameter is not given.
     values: Vec<Option<String>>,
     written: String,
 }
@@ -85,7 +93,7 @@ impl fmt::Display for Spec {
 }
 
 impl Spec {
-    /// Reads `NAME:VALUE:PARAMETER=VALUE` against the signatures of `entries`; also returns the entry.
+    /// Parses `NAME:VALUE:PARAMETER=VALUE` by the signatures of `entries`. Also returns the entry.
     pub fn parse<'e, E>(
         text: &str,
         entries: &'e [E],
@@ -93,48 +101,68 @@ impl Spec {
     ) -> Result<(Self, &'e E), Error> {
         let mut parts = text.split(':');
         let name = parts.next().unwrap_or_default();
-        let entry =
-            entries.iter().find(|entry| signature(entry).name == name).ok_or_else(|| {
-                let names: Vec<_> = entries.iter().map(|entry| signature(entry).name).collect();
-                let (given, all) = (abbreviated(name), names.join(", "));
-                Error::Name(match nearest(name, &names) {
-                    Some(meant) => format!("'{given}' is none of {all}: did you mean '{meant}'?"),
-                    None => format!("'{given}' is none of {all}"),
-                })
-            })?;
-        let of = signature(entry);
-        let mut values: Vec<Option<String>> = vec![None; of.parameters.len()];
-        for (place, part) in parts.enumerate() {
-            let (index, value) = match part.split_once('=') {
-                None => (Some(place), part),
-                Some((key, value)) => (of.parameters.iter().position(|p| p.name == key), value),
-            };
-            let expected = |what: &str| {
-                Error::Name(format!("'{}' {what}; expected {}", abbreviated(part), of.usage()))
-            };
-            let slot = index.and_then(|index| values.get_mut(index));
-            let slot = slot.ok_or_else(|| expected("is no parameter"))?;
-            if slot.replace(value.to_owned()).is_some() {
-                return Err(expected("gives a parameter a second time"));
-            }
-        }
-        for (value, parameter) in values.iter_mut().zip(&of.parameters) {
-            match parameter.default {
-                Default::Value(default) if value.is_none() => *value = Some(default.to_owned()),
-                Default::Required if value.is_none() => {
-                    let (name, usage) = (parameter.name, of.usage());
-                    return Err(Error::Name(format!("{name} is missing; expected {usage}")));
-                }
-                _ => {}
-            }
-        }
-        Ok((Self { name: of.name, values, written: text.to_owned() }, entry))
+        let entry = entries.iter().find(|entry| signature(entry).name == name);
+        let entry = entry.ok_or_else(|| {
+            let names: Vec<_> = entries.iter().map(|entry| signature(entry).name).collect();
+            unknown_name(name, &names)
+        })?;
+        let signature = signature(entry);
+        let values = values(parts, signature)?;
+        Ok((Self { name: signature.name, values, written: text.to_owned() }, entry))
     }
 
-    /// The values, by the names of the signature that the spec was parsed against.
+    /// The values, by the parameters of the signature that the spec was parsed with.
     pub fn values<'a>(&'a self, signature: &'a Signature) -> Values<'a> {
         Values { values: &self.values, parameters: &signature.parameters }
     }
+}
+
+/// The error for a name that no entry has.
+fn unknown_name(name: &str, names: &[&str]) -> Error {
+    let mut message =
+        format!("unknown name '{}': expected one of {}", abbreviated(name), names.join(", "));
+    if let Some(nearest) = nearest(name, names) {
+        message += &format!("; did you mean '{nearest}'?");
+    }
+    Error::Name(message)
+}
+
+/// The value of each parameter of `signature`, from `VALUE` and `PARAMETER=VALUE` parts.
+fn values<'t>(
+    parts: impl Iterator<Item = &'t str>,
+    signature: &Signature,
+) -> Result<Vec<Option<String>>, Error> {
+    let parameters = &signature.parameters;
+    let mut values: Vec<Option<String>> = vec![None; parameters.len()];
+    for (place, part) in parts.enumerate() {
+        let (index, value) = match part.split_once('=') {
+            None => (Some(place), part),
+            Some((key, value)) => (parameters.iter().position(|p| p.name == key), value),
+        };
+        let error = |problem: &str| {
+            Error::Name(format!(
+                "{problem} '{}': expected {}",
+                abbreviated(part),
+                signature.usage()
+            ))
+        };
+        let slot = index.and_then(|index| values.get_mut(index));
+        let slot = slot.ok_or_else(|| error("unexpected parameter"))?;
+        if slot.replace(value.to_owned()).is_some() {
+            return Err(error("the parameter is given a second time in"));
+        }
+    }
+    for (value, parameter) in values.iter_mut().zip(parameters) {
+        match parameter.default {
+            Default::Value(default) if value.is_none() => *value = Some(default.to_owned()),
+            Default::Required if value.is_none() => {
+                let (name, usage) = (parameter.name, signature.usage());
+                return Err(Error::Name(format!("`{name}` is missing: expected {usage}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(values)
 }
 
 /// The values of a spec's parameters, for the constructor of an entry.
@@ -144,13 +172,13 @@ pub struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// The value of a parameter, unless it was left open.
+    /// The value of a parameter; none where an [open](super::Entry::open) one is not given.
     pub fn given(&self, name: &'static str) -> Option<&str> {
         let place = self.parameters.iter().position(|parameter| parameter.name == name)?;
         self.values.get(place)?.as_deref()
     }
 
-    /// The value of a parameter that is not left open.
+    /// The value of a parameter that has a default or is required.
     pub fn text(&self, name: &'static str) -> &str {
         self.given(name).unwrap_or_default()
     }
@@ -158,57 +186,57 @@ impl Values<'_> {
     /// The value as a number.
     ///
     /// # Errors
-    /// [`conjoint::Error::Parameter`] if it is none.
-    pub fn number(&self, name: &'static str) -> Result<f64, Refused> {
+    /// [`conjoint::Error::Parameter`] if it is not one.
+    pub fn number(&self, name: &'static str) -> Result<f64, SamplingError> {
         parsed(name, self.text(name), "a number")
     }
 
-    /// The value as a number, unless it was left open.
+    /// The value as a number; none where an open parameter is not given.
     ///
     /// # Errors
-    /// [`conjoint::Error::Parameter`] if it is none.
-    pub fn given_number(&self, name: &'static str) -> Result<Option<f64>, Refused> {
+    /// [`conjoint::Error::Parameter`] if it is not one.
+    pub fn given_number(&self, name: &'static str) -> Result<Option<f64>, SamplingError> {
         self.given(name).map(|value| parsed(name, value, "a number")).transpose()
     }
 
     /// The value as a whole number.
     ///
     /// # Errors
-    /// [`conjoint::Error::Parameter`] if it is none.
-    pub fn count(&self, name: &'static str) -> Result<usize, Refused> {
+    /// [`conjoint::Error::Parameter`] if it is not one.
+    pub fn count(&self, name: &'static str) -> Result<usize, SamplingError> {
         parsed(name, self.text(name), "a whole number")
     }
 
-    /// The value as a whole number, unless it was left open.
+    /// The value as a whole number; none where an open parameter is not given.
     ///
     /// # Errors
-    /// [`conjoint::Error::Parameter`] if it is none.
-    pub fn given_count(&self, name: &'static str) -> Result<Option<usize>, Refused> {
+    /// [`conjoint::Error::Parameter`] if it is not one.
+    pub fn given_count(&self, name: &'static str) -> Result<Option<usize>, SamplingError> {
         self.given(name).map(|value| parsed(name, value, "a whole number")).transpose()
     }
 
-    /// The value as one of a few words.
+    /// The value as one of these words.
     ///
     /// # Errors
-    /// [`conjoint::Error::Parameter`] if it is none of them.
+    /// [`conjoint::Error::Parameter`] if it is another one.
     pub fn choice(
         &self,
         name: &'static str,
         words: &[&'static str],
-    ) -> Result<&'static str, Refused> {
+    ) -> Result<&'static str, SamplingError> {
         let value = self.text(name);
         let found = words.iter().copied().find(|&word| word == value);
-        found.ok_or_else(|| refused(name, value, format!("one of {}", words.join(", "))))
+        found.ok_or_else(|| invalid(name, value, format!("one of {}", words.join(", "))))
     }
 }
 
-fn parsed<V: FromStr>(name: &'static str, value: &str, expected: &str) -> Result<V, Refused> {
-    value.parse().map_err(|_| refused(name, value, expected.to_owned()))
+fn parsed<V: FromStr>(name: &'static str, value: &str, expected: &str) -> Result<V, SamplingError> {
+    value.parse().map_err(|_| invalid(name, value, expected.to_owned()))
 }
 
-/// The error for a value that cannot be used.
-pub(crate) fn refused(name: &'static str, value: &str, expected: String) -> Refused {
-    Refused::Parameter { name, value: value.to_owned(), expected }
+/// The error for an invalid value.
+pub(crate) fn invalid(name: &'static str, value: &str, expected: String) -> SamplingError {
+    SamplingError::Parameter { name, value: value.to_owned(), expected }
 }
 
 #[cfg(test)]
@@ -228,7 +256,7 @@ mod tests {
         let (spec, of) = Spec::parse(text, &signatures, |s| s).map_err(|e| e.to_string())?;
         assert_eq!(spec.to_string(), text);
         let values = spec.values(of);
-        let scaled = || -> Result<f64, Refused> {
+        let scaled = || -> Result<f64, SamplingError> {
             let product = values.number("by")? * values.count("times")? as f64;
             Ok(product + values.given_number("plus")?.unwrap_or(0.5))
         };
@@ -236,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_name_is_told_the_one_that_it_was_meant_to_be() {
+    fn the_nearest_name_is_suggested() {
         let names = ["exact", "joint", "per-step", "entropy", "klass"];
         for (given, meant) in [
             ("jiont", Some("joint")),
@@ -251,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn values_go_by_place_or_by_name() {
+    fn values_are_given_by_place_or_by_name() {
         assert_eq!(value("one"), Ok(1.0));
         assert_eq!(value("scale:2.5"), Ok(3.0));
         assert_eq!(value("scale:2.5:3"), Ok(8.0));
@@ -260,21 +288,21 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
-        for (text, said) in [
-            ("two", "'two' is none of scale, one"),
-            ("scale", "by is missing; expected scale:BY:times=1[:plus=PLUS]"),
-            ("one:1", "'1' is no parameter; expected one"),
-            ("scale:2:twice=3", "'twice=3' is no parameter"),
-            ("scale:2:times=3:times=3", "'times=3' gives a parameter a second time"),
-            ("scale:2:by=3", "'by=3' gives a parameter a second time"),
-            ("scale:2:plus=1:plus=2", "'plus=2' gives a parameter a second time"),
+    fn errors_name_the_part_and_the_usage() {
+        for (text, expected) in [
+            ("two", "unknown name 'two': expected one of scale, one"),
+            ("scale", "`by` is missing: expected scale:BY:times=1[:plus=PLUS]"),
+            ("one:1", "unexpected parameter '1': expected one"),
+            ("scale:2:twice=3", "unexpected parameter 'twice=3'"),
+            ("scale:2:times=3:times=3", "the parameter is given a second time in 'times=3'"),
+            ("scale:2:by=3", "the parameter is given a second time in 'by=3'"),
+            ("scale:2:plus=1:plus=2", "the parameter is given a second time in 'plus=2'"),
             ("scale:2:0.5", "invalid value `0.5` for `times`: expected a whole number"),
             ("scale:two", "invalid value `two` for `by`: expected a number"),
             ("scale:2:plus=", "invalid value `` for `plus`: expected a number"),
         ] {
             let error = value(text).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The file of replies: a line as soon as one is there, and in the end in the order of the requests.
+//! The file of replies: written line by line as replies arrive, and sorted by request at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -11,26 +11,27 @@ use serde::Deserialize;
 use super::reply::Reply;
 use crate::Error;
 
-/// What decides the content of a file of replies, by name.
+/// The settings that decide the content of a file of replies, by name.
 pub type Settings = BTreeMap<String, String>;
 
-/// A request's place, and which of its samples.
+/// The index of a request, and of its sample.
 pub type Place = (usize, u32);
 
-/// A file of replies that can be continued. Beside it lies `FILE.run`, which says how it was made: a run with other settings
-/// cannot continue it.
+/// A resumable file of replies.
+///
+/// The settings of the run are in `FILE.run` beside it. A run with other settings cannot resume the file.
 #[derive(Debug)]
 pub struct ReplyFile {
     path: PathBuf,
     file: File,
     done: BTreeSet<Place>,
-    /// How many of the replies so far are errors.
+    /// The number of replies so far that are errors.
     failed: usize,
-    /// Kept locked, so that no other run writes into the same file.
+    /// Locked while the run lasts, against other runs that write to the same file.
     _lock: File,
 }
 
-/// As much of a line as tells which it is.
+/// The fields that identify a line.
 #[derive(Deserialize)]
 struct Line {
     index: usize,
@@ -45,61 +46,60 @@ impl Line {
 }
 
 impl ReplyFile {
-    /// Begins a file of replies, or continues one: a last line that is not whole is cut off.
+    /// Creates a file of replies, or resumes one. An incomplete last line is cut off.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `out` if another run has made the file, or is at it; [`Error::Io`].
+    /// [`Error::Parameter`] for `out` if another run has made the file or is writing to it; [`Error::Io`].
     pub fn open(path: &Path, settings: &Settings) -> Result<Self, Error> {
-        let refuse = |reason: String| Error::parameter("out", path.display(), reason);
+        let invalid = |reason: String| Error::parameter("out", path.display(), reason);
         let beside = beside(path, "run");
         let is_new = !path.exists();
         if !is_new && !beside.exists() {
-            let reason =
-                "the file exists, and no run of this command made it: remove it, or name another";
-            return Err(refuse(reason.to_owned()));
+            let reason = "the file exists, and no run of this command made it: remove it, or give another name";
+            return Err(invalid(reason.to_owned()));
         }
         let lock = OpenOptions::new().create(true).append(true).open(&beside);
-        let lock = lock.map_err(|error| refuse(error.to_string()))?;
+        let lock = lock.map_err(|error| invalid(error.to_string()))?;
         if lock.try_lock().is_err() {
-            return Err(refuse("another run is writing to it".to_owned()));
+            return Err(invalid("another run is writing to it".to_owned()));
         }
         match is_new {
             true => claim(&beside, settings)?,
             false => compare(path, &beside, settings)?,
         }
         let file = OpenOptions::new().create(true).read(true).append(true).open(path);
-        let mut file = file.map_err(|error| refuse(error.to_string()))?;
+        let mut file = file.map_err(|error| invalid(error.to_string()))?;
         let lines = lines(path, &file)?;
         let whole = lines.last().map_or(0, |(_, range)| range.end);
         let failed = lines.iter().filter(|(line, _)| line.finish_reason == "error").count();
         let done = lines.iter().map(|(line, _)| line.place()).collect();
-        // What a run was writing when it was killed.
+        // Cuts off the line that a killed run was writing.
         file.set_len(whole).map_err(Error::io("write", path))?;
         file.seek(SeekFrom::End(0)).map_err(Error::io("write", path))?;
         Ok(Self { path: path.to_owned(), file, done, failed, _lock: lock })
     }
 
-    /// Whether a reply is there already.
+    /// Whether the file has this reply.
     pub fn has(&self, place: Place) -> bool {
         self.done.contains(&place)
     }
 
-    /// How many replies there are.
+    /// The number of replies.
     pub fn len(&self) -> usize {
         self.done.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no replies.
     pub fn is_empty(&self) -> bool {
         self.done.is_empty()
     }
 
-    /// How many of them are errors.
+    /// The number of replies that are errors.
     pub fn failed(&self) -> usize {
         self.failed
     }
 
-    /// Adds a reply, in one piece.
+    /// Appends a reply with a single write.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -110,7 +110,7 @@ impl ReplyFile {
         Ok(())
     }
 
-    /// Brings the lines into the order of the requests: writes them aside, then renames.
+    /// Sorts the lines by request: writes them to a temporary file, which is then renamed.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Malformed`].
@@ -123,9 +123,9 @@ impl ReplyFile {
             return Ok(());
         }
         ordered.sort_by_key(|(line, _)| line.place());
-        let aside = beside(path, "tmp");
+        let temporary = beside(path, "tmp");
         let copied = (|| -> std::io::Result<()> {
-            let mut target = std::io::BufWriter::new(File::create(&aside)?);
+            let mut target = std::io::BufWriter::new(File::create(&temporary)?);
             let mut text = Vec::new();
             for (_, range) in &ordered {
                 text.resize((range.end - range.start) as usize, 0);
@@ -134,10 +134,10 @@ impl ReplyFile {
                 target.write_all(&text)?;
             }
             target.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-            std::fs::rename(&aside, path)
+            std::fs::rename(&temporary, path)
         })();
         copied.map_err(|error| {
-            let _ = std::fs::remove_file(&aside);
+            let _ = std::fs::remove_file(&temporary);
             Error::io("write", path)(error)
         })
     }
@@ -145,13 +145,13 @@ impl ReplyFile {
 
 /// A reply as a line.
 pub fn line(reply: &Reply) -> Vec<u8> {
-    // A structure of texts and numbers always becomes JSON.
+    // A structure of strings and numbers always serialises.
     let mut line = serde_json::to_vec(reply).unwrap_or_default();
     line.push(b'\n');
     line
 }
 
-/// The file of this name with a further ending.
+/// The path with one more extension.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{ending}"));
@@ -160,7 +160,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 fn claim(beside: &Path, settings: &Settings) -> Result<(), Error> {
     let text = serde_json::to_vec_pretty(settings).unwrap_or_default();
-    // Written in place, since the file is locked; without it there are no replies yet.
+    // Written in place, because the file is locked.
     let written = OpenOptions::new().write(true).truncate(true).open(beside);
     written.and_then(|mut file| file.write_all(&text)).map_err(Error::io("write", beside))
 }
@@ -172,17 +172,17 @@ fn compare(path: &Path, beside: &Path, settings: &Settings) -> Result<(), Error>
     let names: BTreeSet<_> = before.keys().chain(settings.keys()).collect();
     let differs = names.into_iter().find(|name| before.get(*name) != settings.get(*name));
     let Some(name) = differs else { return Ok(()) };
-    let shown =
+    let value =
         |settings: &Settings| settings.get(name).map_or("nothing", String::as_str).to_owned();
     let reason = format!(
-        "it was begun with another {name} ({}, now {}): continue with the same settings, or name another file",
-        shown(&before),
-        shown(settings)
+        "its run has another {name} ({}, now {}): resume with the same settings, or give another file",
+        value(&before),
+        value(settings)
     );
     Err(Error::parameter("out", path.display(), reason))
 }
 
-/// All whole lines, each with where it is in the file. What follows the last line end is none.
+/// All complete lines, each with its byte range in the file.
 fn lines(path: &Path, file: &File) -> Result<Vec<(Line, Range<u64>)>, Error> {
     let mut reader = BufReader::new(file);
     let (mut lines, mut text, mut at) = (Vec::new(), Vec::new(), 0);
@@ -194,22 +194,22 @@ fn lines(path: &Path, file: &File) -> Result<Vec<(Line, Range<u64>)>, Error> {
         }
         let line: Line = serde_json::from_slice(&text).map_err(|error| Error::Malformed {
             path: path.to_owned(),
-            reason: format!("line {} is no reply: {error}", lines.len() + 1),
+            reason: format!("line {}: expected a reply: {error}", lines.len() + 1),
         })?;
         lines.push((line, at..at + length));
         at += length;
     }
 }
 
-/// Removes what a run left aside when it was killed.
+/// Removes the temporary file of a killed run.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn remove_aside(path: &Path) -> Result<(), Error> {
-    let aside = beside(path, "tmp");
-    match std::fs::remove_file(&aside) {
+pub fn remove_temporary(path: &Path) -> Result<(), Error> {
+    let temporary = beside(path, "tmp");
+    match std::fs::remove_file(&temporary) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::io("remove", &aside)(error))
+            Err(Error::io("remove", &temporary)(error))
         }
         _ => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! Many requests at once, and their replies: a file of JSON lines to a file of JSON lines.
+//! Runs many requests, from a file of JSON lines to a file of JSON lines.
 
 mod file;
 mod reply;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use conjoint::prelude::*;
 use conjoint::{CancelToken, Message, SeededStream, StopText};
 
-pub use file::{Place, ReplyFile, Settings, line, remove_aside};
+pub use file::{Place, ReplyFile, Settings, line, remove_temporary};
 pub use reply::{Reply, completion, finish_reason};
 pub use request::{Request, Requests};
 pub use shard::Shard;
@@ -20,28 +20,27 @@ use crate::prompt::{PromptInput, PromptReader};
 use crate::registry::{ReviserSpec, ScheduleSpec, UnmaskerSpec};
 use crate::{Error, Sampling};
 
-/// How many requests are answered.
+/// Runs requests in batches of the sampling's size, in their order, each batch from beginning to end.
 ///
-/// They are taken in batches of the sampling's size, in their order, each batch from its beginning to its end. So a reply
-/// does not depend on what was answered before, to the last bit, and a run that was stopped can be continued.
+/// A reply does not depend on earlier replies, to the last bit. So an interrupted run can be resumed.
 pub struct RequestRunner<'a> {
     /// The model.
     pub model: &'a Arc<Model>,
-    /// What all are sampled with.
+    /// The settings of all requests.
     pub sampling: &'a Sampling,
-    /// How.
+    /// The strategy, the schedule and the reviser.
     pub strategy: (&'a UnmaskerSpec, &'a ScheduleSpec, Option<&'a ReviserSpec>),
-    /// How their texts are read.
-    pub reading: &'a PromptReader<'a>,
-    /// Makes a chat of every plain prompt, with these messages before it.
+    /// Turns texts into token ids.
+    pub reader: &'a PromptReader<'a>,
+    /// Turns every plain prompt into a chat, after these messages.
     pub chat: Option<&'a [Message]>,
-    /// How many tokens to generate, where a request does not say.
+    /// Tokens to generate, for requests without a length of their own.
     pub gen_length: Option<u32>,
     /// Sample j of request i draws from stream i · `samples` + j of this seed.
     pub seed: u64,
     /// Samples of each request.
     pub samples: u32,
-    /// Which part of the requests.
+    /// The part of the requests to run.
     pub shard: Shard,
 }
 
@@ -52,7 +51,7 @@ struct Job<'r> {
     request: &'r Result<Request, String>,
 }
 
-/// A job that is ready to run.
+/// A job with its canvas and generator.
 struct Ready<'r> {
     place: Place,
     request: &'r Request,
@@ -61,24 +60,25 @@ struct Ready<'r> {
     stops: Vec<StopText>,
 }
 
-/// What became of an attempt.
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Every request has its reply.
     Done,
-    /// It was cancelled: what was finished is there.
+    /// The run was cancelled. Finished requests have their replies.
     Cancelled,
 }
 
 impl RequestRunner<'_> {
-    /// How many replies there will be.
+    /// The number of replies that the run makes.
     pub fn count(&self, requests: &Requests) -> usize {
         let (jobs, size) = (self.jobs(requests), self.batch_size());
         let batches = self.shard.batches(jobs.div_ceil(size));
         (batches.end * size).min(jobs) - (batches.start * size).min(jobs)
     }
 
-    /// All that decides the replies.
+    /// The settings that decide the replies.
     pub fn settings(&self, requests: &Requests) -> Settings {
         let (unmasker, schedule, reviser) = self.strategy;
         let reviser = reviser.map_or_else(|| "none".to_owned(), ToString::to_string);
@@ -91,7 +91,7 @@ impl RequestRunner<'_> {
             ("reviser", reviser),
             ("sampling", self.sampling.description()),
             ("batch size", self.sampling.batch_size.to_string()),
-            ("reading", self.reading.description()),
+            ("reading", self.reader.description()),
             ("chat", format!("{:?}", self.chat)),
             ("generation length", length),
             ("seed", self.seed.to_string()),
@@ -101,12 +101,12 @@ impl RequestRunner<'_> {
         entries.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// Answers what `has` says is not answered yet; each reply is handed out as soon as it is there.
+    /// Runs the requests for which `has` returns false, and passes each reply to `reply` as soon as it is complete.
     ///
-    /// A sequence that fails has its error for a reply. Where the model itself fails on a batch, its sequences run one by one.
+    /// The reply of a sequence that fails is its error. If the model fails on a batch, the batch's sequences run one by one.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for settings that go for all; and what `reply` says.
+    /// [`Error::Parameter`] for settings of all requests, and the errors of `reply`.
     pub fn run(
         &self,
         requests: &Requests,
@@ -115,7 +115,7 @@ impl RequestRunner<'_> {
         reply: &mut dyn FnMut(Reply) -> Result<(), Error>,
     ) -> Result<Outcome, Error> {
         let bare = self.sampling.bare(self.model)?;
-        // Settings that fail for all should not fail line by line.
+        // Invalid settings of all requests are one error, not one per line.
         let common = self.generator(&bare, self.sampling)?;
         let (jobs, size) = (self.jobs(requests), self.batch_size());
         for batch in self.shard.batches(jobs.div_ceil(size)) {
@@ -127,8 +127,8 @@ impl RequestRunner<'_> {
             if open.is_empty() {
                 continue;
             }
-            // Those that have replies run again with the others, so that the others get what they would have got.
-            let mut wanted = |made: Reply| match open.contains(&(made.index, made.sample)) {
+            // A batch always runs as a whole, because its composition decides the last bits of the results.
+            let mut reply_once = |made: Reply| match open.contains(&(made.index, made.sample)) {
                 true => reply(made),
                 false => Ok(()),
             };
@@ -138,7 +138,7 @@ impl RequestRunner<'_> {
                     Ok(job) => ready.push(job),
                     Err(reason) => {
                         let id = job.request.as_ref().ok().and_then(|request| request.id.clone());
-                        wanted(Reply::failed(
+                        reply_once(Reply::failed(
                             job.place,
                             id,
                             format!("line {}: {reason}", job.line),
@@ -146,7 +146,7 @@ impl RequestRunner<'_> {
                     }
                 }
             }
-            if self.batch(&common, &ready, cancel, &mut wanted)? == Outcome::Cancelled {
+            if self.batch(&common, &ready, cancel, &mut reply_once)? == Outcome::Cancelled {
                 return Ok(Outcome::Cancelled);
             }
         }
@@ -168,7 +168,7 @@ impl RequestRunner<'_> {
         Job { place: (index, sample as u32), line: *line, request }
     }
 
-    /// A request with everything that it takes to run it, or what is wrong with it.
+    /// A request with its canvas and generator, or the reason why it cannot run.
     fn ready<'r>(
         &self,
         job: &Job<'r>,
@@ -181,15 +181,15 @@ impl RequestRunner<'_> {
             given = given.in_chat(before);
         }
         let mut sampling = request.sampling(self.sampling);
-        let in_words = |error: Error| error.to_string();
+        let message = |error: Error| error.to_string();
         if matches!(given, PromptInput::Chat(_)) && self.chat.is_none() {
-            sampling.stops.tokens.extend(self.reading.turn_end().map_err(in_words)?);
+            sampling.stops.tokens.extend(self.reader.turn_end().map_err(message)?);
             sampling.stops.at_eos |= self.model.denoiser.vocabulary().eos().is_some();
         }
         let is_common = !request.has_settings() && sampling.stops == self.sampling.stops;
         let generator = match is_common {
             true => common.clone(),
-            false => self.generator(bare, &sampling).map_err(in_words)?,
+            false => self.generator(bare, &sampling).map_err(message)?,
         };
         let (index, sample) = job.place;
         let (seed, stream) = match request.seed {
@@ -198,8 +198,8 @@ impl RequestRunner<'_> {
         };
         let generator = generator.streams(move |_| Box::new(SeededStream::new(seed, stream)));
         let length = request.gen_length.or(self.gen_length);
-        let canvas = self.reading.canvas(&given, length).map_err(in_words)?;
-        let stops = sampling.stops.texts(self.model).map_err(in_words)?;
+        let canvas = self.reader.canvas(&given, length).map_err(message)?;
+        let stops = sampling.stops.texts(self.model).map_err(message)?;
         Ok(Ready { place: job.place, request, canvas, generator, stops })
     }
 
@@ -208,7 +208,7 @@ impl RequestRunner<'_> {
         sampling.on(base, self.model, self.strategy, |strategy| strategy)
     }
 
-    /// Runs a batch to its end; one by one where the model fails on it.
+    /// Runs a batch to its end. If the model fails on the batch, runs its sequences one by one.
     fn batch(
         &self,
         common: &Generator,

@@ -7,38 +7,39 @@ use super::request::Request;
 use crate::Error;
 use crate::model::Model;
 
-/// What came of a request: a line of the file of replies.
+/// The reply to a request: a line of the file of replies.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Reply {
-    /// The request's place among all, counted from 0.
+    /// The index of the request, from 0.
     pub index: usize,
-    /// Which of its samples this is, counted from 0.
+    /// The index of the sample, from 0.
     pub sample: u32,
-    /// The request's own name, if it has one.
+    /// The `id` of the request, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Value>,
-    /// How many tokens were given before the first that was generated.
+    /// The number of given tokens before the first generated one.
     pub prompt_tokens: usize,
-    /// The generated text, up to what ended it; none without a tokenizer.
+    /// The generated text up to its end. None without a tokenizer.
     pub completion: Option<String>,
     /// The whole text of a sequence with holes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The generated tokens, that which ended the sequence included; given tokens between holes are among them.
+    /// The generated tokens, including the one that ended the sequence and given tokens between holes.
     pub tokens: Vec<TokenId>,
     /// `length`, `eos`, `stop` or `error`.
     pub finish_reason: &'static str,
-    /// Full forwards.
+    /// The number of full forwards.
     pub denoiser_calls: usize,
-    /// Sampler passes.
+    /// The number of sampler passes.
     pub sampler_calls: usize,
-    /// Why it failed, if it did.
+    /// The error, if the sequence failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 impl Reply {
-    /// One for a sequence that could not be generated.
+    /// The reply of a sequence that failed.
     pub(super) fn failed(
         (index, sample): (usize, u32),
         id: Option<Value>,
@@ -59,7 +60,7 @@ impl Reply {
         }
     }
 
-    /// One for a sequence that has come to its end.
+    /// The reply of a finished sequence.
     pub(super) fn of(
         (index, sample): (usize, u32),
         request: &Request,
@@ -90,7 +91,7 @@ impl Reply {
     }
 }
 
-/// Why a sequence ended, in a word.
+/// The `finish_reason` of a reply.
 pub fn finish_reason(finish: FinishReason) -> &'static str {
     match finish {
         FinishReason::Length => "length",
@@ -100,7 +101,7 @@ pub fn finish_reason(finish: FinishReason) -> &'static str {
     }
 }
 
-/// The generated text of an output, up to what ended it; none without a tokenizer.
+/// The generated text of an output up to its end. None without a tokenizer.
 ///
 /// # Errors
 /// [`Error::Text`].
@@ -111,14 +112,14 @@ pub fn completion(
 ) -> Result<Option<String>, Error> {
     let Some(tokenizer) = &model.tokenizer else { return Ok(None) };
     let start = output.generated.start;
-    // The token that ends the sequence is no part of its text.
+    // The token that ends the sequence does not belong to its text.
     let kept = match output.finish {
         FinishReason::EndOfSequence => output.end.saturating_sub(1),
         _ => output.end,
     };
     let kept = kept.clamp(start, output.generated.end);
     let (given, whole) = (&output.tokens[..start], &output.tokens[..kept]);
-    // Some tokenizers write a token in another way at a text's beginning.
+    // Some tokenizers decode a token differently at the beginning of a text.
     let (given, whole) = (tokenizer.decode(given)?, tokenizer.decode(whole)?);
     let text = match whole.strip_prefix(&given) {
         Some(text) => text.to_owned(),

@@ -1,4 +1,4 @@
-//! What is asked for, a line each.
+//! Requests, one per line of a file.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::prompt::PromptInput;
 use crate::{Error, Sampling};
 
-/// One sequence to generate, as an object of a JSON lines file asks for it. Exactly one of the first five is there.
+/// One sequence to generate: an object of a JSON lines file. It has exactly one of the first five fields.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Request {
@@ -25,13 +25,13 @@ pub struct Request {
     pub infill: Option<String>,
     /// Token ids with holes.
     pub infill_ids: Option<Vec<TokenId>>,
-    /// Anything; the reply has it too.
+    /// Any value. The reply repeats it.
     pub id: Option<Value>,
-    /// How many tokens to generate.
+    /// Tokens to generate.
     pub gen_length: Option<u32>,
-    /// Seed of this sequence alone.
+    /// A seed for this request alone.
     pub seed: Option<u64>,
-    /// Divides the logits; 0 takes the most probable token.
+    /// The temperature: divides the logits. 0 takes the most probable token.
     pub temperature: Option<f64>,
     /// Keeps the N most probable tokens.
     pub top_k: Option<usize>,
@@ -39,15 +39,15 @@ pub struct Request {
     pub top_p: Option<f64>,
     /// Keeps tokens with at least P times the largest probability.
     pub min_p: Option<f64>,
-    /// Texts that end the sequence, beside those of all.
+    /// Texts that end the sequence, in addition to those of all requests.
     pub stop: Vec<String>,
 }
 
 impl Request {
-    /// What is given of the sequence.
+    /// The given part of the sequence.
     ///
     /// # Errors
-    /// A sentence, if it is not exactly one thing.
+    /// A message if there is not exactly one.
     pub fn given(&self) -> Result<PromptInput, String> {
         let given = [
             self.prompt.clone().map(PromptInput::Prompt),
@@ -63,13 +63,13 @@ impl Request {
         }
     }
 
-    /// Whether it is sampled in another way than all are.
+    /// Whether the request has sampling settings of its own.
     pub(super) fn has_settings(&self) -> bool {
         let filters = [self.temperature, self.top_p, self.min_p];
         filters.iter().any(Option::is_some) || self.top_k.is_some() || !self.stop.is_empty()
     }
 
-    /// How it is sampled, where all are sampled in this way.
+    /// The settings of all requests, with those of this one.
     pub(super) fn sampling(&self, all: &Sampling) -> Sampling {
         let mut sampling = all.clone();
         let filters = &mut sampling.filters;
@@ -82,50 +82,50 @@ impl Request {
     }
 }
 
-/// The lines of a file of requests. One that cannot be read is an error of that line alone.
+/// The lines of a file of requests. An invalid line is an error of that line alone.
 #[derive(Debug, Clone)]
 pub struct Requests {
-    /// Each request, or what is wrong with its line, with the number of the line, counted from 1.
+    /// Each request, or the error of its line, with the number of the line from 1.
     pub lines: Vec<(usize, Result<Request, String>)>,
     /// Checksum of the content.
     pub checksum: String,
 }
 
 impl Requests {
-    /// Reads a file: a `.jsonl` file has a request on each line, any other one a prompt, `\n` standing for a line's end.
+    /// Reads a file: a `.jsonl` file has a request on each line, any other file a prompt, with `\n` for a line break.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `prompts` if it cannot be read, or is empty.
+    /// [`Error::Parameter`] for `prompts` if the file cannot be read or is empty.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let refuse = |reason: String| Error::parameter("prompts", path.display(), reason);
-        let content = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+        let invalid = |reason: String| Error::parameter("prompts", path.display(), reason);
+        let content = std::fs::read(path).map_err(|error| invalid(error.to_string()))?;
         let is_json = path.extension().is_some_and(|extension| extension == "jsonl");
-        Self::of(&content, is_json).map_err(refuse)
+        Self::of(&content, is_json).map_err(invalid)
     }
 
-    /// Reads a stream, such as the standard input: requests if it begins with `{`, else prompts.
+    /// Reads a stream, such as standard input: requests if it begins with `{`, otherwise prompts.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Those of [`read`](Self::read).
     pub fn from_stream(mut stream: impl Read) -> Result<Self, Error> {
-        let refuse = |reason: String| Error::parameter("prompts", "-", reason);
+        let invalid = |reason: String| Error::parameter("prompts", "-", reason);
         let mut content = Vec::new();
-        stream.read_to_end(&mut content).map_err(|error| refuse(error.to_string()))?;
+        stream.read_to_end(&mut content).map_err(|error| invalid(error.to_string()))?;
         let is_json = content.trim_ascii_start().starts_with(b"{");
-        Self::of(&content, is_json).map_err(refuse)
+        Self::of(&content, is_json).map_err(invalid)
     }
 
-    /// Reads a content; empty lines are passed over.
+    /// Parses the content of a file. Empty lines are ignored.
     ///
     /// # Errors
-    /// A sentence, if there is nothing in it.
+    /// A message if there is no line.
     pub fn of(content: &[u8], is_json: bool) -> Result<Self, String> {
         let checksum = format!("{:x}", Sha256::digest(content));
         let lines =
             content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content).split(|&byte| byte == b'\n');
         let lines = (1..).zip(lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)));
         let request = |line: &[u8]| -> Result<Request, String> {
-            let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
+            let text = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
             match is_json {
                 true if !text.trim_start().starts_with('{') => Err("expected an object".to_owned()),
                 true => serde_json::from_str(text).map_err(|error| error.to_string()),
@@ -140,7 +140,7 @@ impl Requests {
             .map(|(number, line)| (number, request(line)))
             .collect();
         match lines.is_empty() {
-            true => Err("it holds no prompt".to_owned()),
+            true => Err("the file has no prompt".to_owned()),
             false => Ok(Self { lines, checksum }),
         }
     }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts_are_a_line_each() {
+    fn prompts_are_one_per_line() {
         let found = lines("one\r\n\n two\\nlines\n{\"prompt\": 1}", false);
         let prompts: Vec<_> = found
             .into_iter()
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_request_is_an_error_of_its_own() {
+    fn an_invalid_line_is_an_error_of_its_own() {
         let found = lines(
             "{\"prompt\": \"a\", \"id\": [1], \"seed\": 3, \"stop\": [\".\"]}\n{\"promt\": \"b\"}\n[]\n{\"prompt\": \"c\"}",
             true,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_thing_is_given() {
+    fn exactly_one_input_is_given() {
         let given = |text: &str| serde_json::from_str::<Request>(text).unwrap().given();
         assert_eq!(given(r#"{"infill": "a"}"#), Ok(PromptInput::Infill("a".into())));
         let chat = given(r#"{"messages": [{"role": "user", "content": "a"}]}"#);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_read_as_what_it_begins_with() {
+    fn the_beginning_of_a_stream_decides_its_format() {
         let first = |text: &str| {
             Requests::from_stream(text.as_bytes()).unwrap().lines[0].1.clone().unwrap()
         };

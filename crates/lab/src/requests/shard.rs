@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// One of several parts of the requests, which run by themselves: their replies one after the other are those of one run.
+/// One of several parts of the requests, each of which runs by itself. The replies of all parts, in their order, are those of
+/// one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     number: usize,
@@ -19,7 +20,7 @@ impl Default for Shard {
 }
 
 impl Shard {
-    /// Which of so many batches are its own.
+    /// The batches of this part, out of so many.
     pub fn batches(self, batches: usize) -> Range<usize> {
         let first = |number: usize| (batches as u128 * number as u128 / self.of as u128) as usize;
         first(self.number - 1)..first(self.number)
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_have_everything_once_and_in_order() {
+    fn shards_cover_all_batches_once_and_in_order() {
         for (batches, of) in [(10, 3), (2, 5), (0, 2), (7, 1)] {
             let parts = (1..=of).flat_map(|number| Shard { number, of }.batches(batches));
             assert!(parts.eq(0..batches), "{batches} in {of}");

@@ -5,7 +5,7 @@ use conjoint::prelude::*;
 
 use crate::Error;
 
-/// Tokens to rule out: special ones by name, or any by id.
+/// Tokens to ban: special ones by name, or any by id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Banned {
     /// The mask.
@@ -26,7 +26,8 @@ impl FromStr for Banned {
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || {
             Error::Name(
-                "expected mask, pad, bos, eos, a token id or a range of ids as 5-8".to_owned(),
+                "expected mask, pad, bos, eos, a token id, or a range of ids such as 5-8"
+                    .to_owned(),
             )
         };
         let id = |text: &str| text.parse::<TokenId>().map_err(|_| wrong());
@@ -64,7 +65,7 @@ impl Banned {
     /// The ids in this vocabulary.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `ban`, if the vocabulary has no such token.
+    /// [`Error::Parameter`] for `ban` if the vocabulary has no such token.
     pub fn ids(&self, vocabulary: &Vocabulary) -> Result<Vec<TokenId>, Error> {
         let ids = match self {
             Self::Mask => vec![vocabulary.mask()],

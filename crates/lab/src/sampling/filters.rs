@@ -5,12 +5,12 @@ use conjoint::prelude::*;
 
 use super::Banned;
 use crate::Error;
-use crate::error::refused;
+use crate::error::for_parameter;
 
-/// From what tokens are drawn.
+/// The filters of the distributions that tokens are drawn from.
 #[derive(Debug, Clone)]
 pub struct Filters {
-    /// Divides the logits; 0 takes the most probable token.
+    /// The temperature: divides the logits. 0 takes the most probable token.
     pub temperature: f64,
     /// Keeps the N most probable tokens.
     pub top_k: Option<usize>,
@@ -18,20 +18,20 @@ pub struct Filters {
     pub top_p: Option<f64>,
     /// Keeps tokens with at least P times the largest probability.
     pub min_p: Option<f64>,
-    /// Tokens never to draw nor count.
+    /// Tokens that are never drawn and do not count in the scores.
     pub ban: Vec<Banned>,
-    /// Counts every token in the scores, the mask id included (which is still never drawn).
+    /// Bans no token: every token counts in the scores, even the mask, which is never drawn.
     pub no_ban: bool,
     /// Subtracts this many nats from the logits of the end-of-sequence and padding tokens.
     pub eos_penalty: Option<f64>,
-    /// Rules the end of the sequence out before this many tokens are generated.
+    /// Bans the end of the sequence before this many tokens.
     pub min_length: Option<u32>,
-    /// Makes tokens already there less likely, by this factor of their logits (CTRL), at least 1.
+    /// Makes tokens of the sequence less likely, by this factor of their logits (CTRL), at least 1.
     pub repetition_penalty: Option<f64>,
 }
 
 impl Default for Filters {
-    /// The model's own distributions, without the mask.
+    /// No filter, except that the mask is banned.
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -48,18 +48,18 @@ impl Default for Filters {
 }
 
 impl Filters {
-    /// Whether the most probable token is taken instead of drawing one.
+    /// Whether the most probable token is taken instead of a drawn one.
     pub fn is_greedy(&self) -> bool {
         self.temperature == 0.0
     }
 
-    /// The banned tokens as they are written, if they are more than the mask.
+    /// The banned tokens as text, if there are others than the mask.
     pub fn bans(&self) -> Option<String> {
         let bans: Vec<_> = self.ban.iter().map(Banned::to_string).collect();
         (!self.no_ban && self.ban != [Banned::Mask]).then(|| bans.join(","))
     }
 
-    /// The ids never to draw nor count, with those that [have no token](Vocabulary::unassigned).
+    /// The banned ids, including those that [have no token](Vocabulary::unassigned).
     ///
     /// # Errors
     /// [`Error::Parameter`] for `ban`.
@@ -76,10 +76,10 @@ impl Filters {
         }
     }
 
-    /// The filters, in the order in which they are applied; `ends` are the ids that end a sequence.
+    /// The filters in their order. `ends` are the ids that end a sequence.
     ///
     /// # Errors
-    /// [`Error::Parameter`] names the filter that cannot be used.
+    /// [`Error::Parameter`] for the filter with an invalid value.
     pub fn filter(
         &self,
         vocabulary: &Vocabulary,
@@ -96,7 +96,7 @@ impl Filters {
         };
         if let Some(nats) = self.eos_penalty {
             let penalty = Penalty::new(ends("eos penalty", &nats)?, nats);
-            filters.push(Arc::new(refused("eos penalty", nats, penalty)?));
+            filters.push(Arc::new(for_parameter("eos penalty", nats, penalty)?));
         }
         if let Some(length) = self.min_length {
             let ends = ends("min length", &length)?;
@@ -104,25 +104,25 @@ impl Filters {
         }
         if let Some(theta) = self.repetition_penalty {
             let penalty = RepetitionPenalty::new(theta);
-            filters.push(Arc::new(refused("repetition penalty", theta, penalty)?));
+            filters.push(Arc::new(for_parameter("repetition penalty", theta, penalty)?));
         }
         if !self.is_greedy() {
             let t = self.temperature;
-            filters.push(Arc::new(refused("temperature", t, Temperature::new(t))?));
+            filters.push(Arc::new(for_parameter("temperature", t, Temperature::new(t))?));
         }
         if let Some(k) = self.top_k {
-            filters.push(Arc::new(refused("top k", k, TopK::new(k))?));
+            filters.push(Arc::new(for_parameter("top k", k, TopK::new(k))?));
         }
         if let Some(p) = self.top_p {
-            filters.push(Arc::new(refused("top p", p, TopP::new(p))?));
+            filters.push(Arc::new(for_parameter("top p", p, TopP::new(p))?));
         }
         if let Some(p) = self.min_p {
-            filters.push(Arc::new(refused("min p", p, MinP::new(p))?));
+            filters.push(Arc::new(for_parameter("min p", p, MinP::new(p))?));
         }
         Ok(filters)
     }
 
-    /// All of it in one line.
+    /// All filters in one line.
     pub fn description(&self) -> String {
         let Self { temperature, top_k, top_p, min_p, ban, no_ban, eos_penalty, min_length, .. } =
             self;

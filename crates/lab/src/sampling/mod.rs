@@ -1,4 +1,4 @@
-//! From what, where and how many at a time tokens are drawn: the settings that all strategies share.
+//! The settings that all strategies share: filters, order, blocks, guidance and stops.
 
 mod banned;
 mod filters;
@@ -16,34 +16,34 @@ pub use banned::Banned;
 pub use filters::Filters;
 pub use stops::Stops;
 
-use crate::error::refused;
+use crate::error::for_parameter;
 use crate::model::Model;
 use crate::registry::{
     Context, HowMany, OrderSpec, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused,
 };
 use crate::scorer::ScorerSpec;
-use crate::{Error, files};
+use crate::{Error, files, reason};
 
-/// From what, and where, and how many at a time tokens are drawn.
+/// Filters, order, blocks, guidance and stops.
 #[derive(Debug, Clone)]
 pub struct Sampling {
-    /// Where tokens are revealed first; by default the lowest entropy.
+    /// The order of positions. By default the lowest entropy first.
     pub order: Option<OrderSpec>,
-    /// Draws positions from softmax(score / T) of the order instead of taking the best.
+    /// The temperature T of the order: draws positions from softmax(score / T) instead of taking the best.
     pub order_temperature: Option<f64>,
-    /// Generates in blocks of this many tokens, from left to right; by default in one block.
+    /// The length of blocks, which are generated from left to right. By default there is one block.
     pub block_length: Option<u32>,
-    /// Opens the next block once this share of the last one is known; by default once it is full.
+    /// The share of the last block that must be known before the next one opens. By default all of it.
     pub open_next_block: Option<f64>,
-    /// From what tokens are drawn.
+    /// The filters of the distributions that tokens are drawn from.
     pub filters: Filters,
-    /// Classifier-free guidance: how far beyond the model without the prompt; 0 is none.
+    /// The scale of classifier-free guidance; 0 is none.
     pub cfg_scale: f64,
-    /// The folder of another export whose sampler layer to use; by default the model's own.
+    /// The folder of another export, for its sampler layer. By default the model's own layer.
     pub sampler: Option<PathBuf>,
-    /// The autoregressive scorer of strategies that take one.
+    /// The autoregressive scorer, for strategies that take one.
     pub scorer: Option<ScorerSpec>,
-    /// What ends a sequence before its last position: it is finished once nothing before its first end is masked.
+    /// What ends a sequence before its last position. A sequence is finished once nothing before its first end is masked.
     pub stops: Stops,
     /// The largest number of sequences in one forward.
     pub batch_size: u16,
@@ -68,7 +68,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Rejects settings that none of the strategies about to run takes; the order may be used apart from them.
+    /// Rejects settings that none of the strategies takes. With `order_is_used`, something else takes the order.
     ///
     /// # Errors
     /// [`Error::Unused`].
@@ -90,10 +90,10 @@ impl Sampling {
         given.try_for_each(|(given, part)| reject_unused(given, part, strategies))
     }
 
-    /// The generator that these settings, this strategy, this schedule and this reviser describe.
+    /// The generator with these settings, this strategy, schedule and reviser.
     ///
     /// # Errors
-    /// [`Error::Parameter`] names what cannot be used, or does not go together; and those of the strategy.
+    /// [`Error::Parameter`] for an invalid value or combination; the errors of the strategy.
     pub fn generator(
         &self,
         model: &Arc<Model>,
@@ -105,20 +105,20 @@ impl Sampling {
         self.on(self.base(model)?, model, made, |strategy| strategy)
     }
 
-    /// A generator with all of these settings and no strategy. Those made [on](Self::on) one base can share forwards.
+    /// A generator with these settings and no strategy. Generators made [on](Self::on) one base can share forwards.
     ///
     /// # Errors
-    /// [`Error::Parameter`] names what cannot be used.
+    /// [`Error::Parameter`] for an invalid value.
     pub fn base(&self, model: &Arc<Model>) -> Result<Generator, Error> {
         self.set(self.bare(model)?, model)
     }
 
-    /// A generator over the model, guided if it is to be, with nothing else set.
+    /// A generator over the model with the guidance, and no other setting.
     pub(crate) fn bare(&self, model: &Model) -> Result<Generator, Error> {
         Ok(Generator::new(self.guided(model)?))
     }
 
-    /// A [bare](Self::bare) generator with all of these settings.
+    /// Sets all of these settings on a [bare](Self::bare) generator.
     pub(crate) fn set(&self, bare: Generator, model: &Model) -> Result<Generator, Error> {
         let vocabulary = model.denoiser.vocabulary();
         let mut generator = bare
@@ -138,7 +138,7 @@ impl Sampling {
         Ok(generator)
     }
 
-    /// The `base` with a strategy, a schedule and a reviser, and something `around` the strategy.
+    /// Sets a strategy, a schedule and a reviser on `base`. `around` may wrap the strategy.
     ///
     /// # Errors
     /// Those of [`generator`](Self::generator).
@@ -157,7 +157,7 @@ impl Sampling {
         let strategy = unmasker.make(&context)?;
         let has_policy = strategy.has_policy();
         let mut generator = base.unmasker(around(strategy));
-        // A strategy with a policy of its own has put a schedule and an order into that.
+        // A strategy with a policy of its own has the schedule and the order in that policy.
         let takes_schedule =
             matches!(unmasker.how_many(), HowMany::Schedule | HowMany::Steps) && !has_policy;
         if takes_schedule || schedule.quantity().is_none() {
@@ -177,14 +177,14 @@ impl Sampling {
         Ok(generator)
     }
 
-    /// What strategies are made of under these settings.
+    /// The parts that these settings give to strategies.
     ///
     /// # Errors
     /// [`Error::Parameter`] for the guidance, the order temperature or the scorer.
     pub fn context(&self, model: &Arc<Model>) -> Result<Context, Error> {
         let guided = self.guided(model)?;
-        let asked = self.order.is_some() || self.order_temperature.is_some();
-        let order = asked.then(|| self.order()).transpose()?;
+        let has_order = self.order.is_some() || self.order_temperature.is_some();
+        let order = has_order.then(|| self.order()).transpose()?;
         let scorer = self.scorer.as_ref().map(|scorer| model.scorer(scorer)).transpose()?;
         let (model, folder) = (model.clone(), self.sampler.clone());
         let layer = move || {
@@ -203,7 +203,7 @@ impl Sampling {
         })
     }
 
-    /// Names the parameter behind an error of a run; `name` gave its schedule, as this value.
+    /// Adds the parameter that caused an error of a run. `name` and `value` are those of the schedule.
     pub fn explain(
         &self,
         (name, value): (&'static str, impl ToString),
@@ -222,10 +222,11 @@ impl Sampling {
             }
             _ => return error.into(),
         };
-        Error::parameter(name, value, error)
+        let reason = reason(&error, &value);
+        Error::Parameter { name, value, reason }
     }
 
-    /// How many passes of the model a forward is, and of the layer a sampler pass: guidance takes two.
+    /// The passes of the model in a forward, which equal those of the layer in a sampler pass: 2 with guidance, otherwise 1.
     ///
     /// # Errors
     /// [`Error::Parameter`] for the guidance.
@@ -235,19 +236,19 @@ impl Sampling {
 
     fn guided(&self, model: &Model) -> Result<ClassifierFree<Arc<OnnxDenoiser>>, Error> {
         let w = self.cfg_scale;
-        refused("cfg scale", w, ClassifierFree::new(model.denoiser.clone(), w))
+        for_parameter("cfg scale", w, ClassifierFree::new(model.denoiser.clone(), w))
     }
 
-    /// A checksum of the file that the order was made from, if any.
+    /// The checksum of the file that the order was made from, if any.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for the order, if its file cannot be read.
+    /// [`Error::Parameter`] for `order` if the file cannot be read.
     pub fn order_checksum(&self) -> Result<Option<String>, Error> {
         let file = self.order.as_ref().and_then(OrderSpec::file);
-        file.map(|file| refused("order", file.display(), files::checksum(file))).transpose()
+        file.map(|file| for_parameter("order", file.display(), files::checksum(file))).transpose()
     }
 
-    /// The order as it was named.
+    /// The name of the order.
     pub fn order_name(&self) -> String {
         self.order.as_ref().map_or_else(|| "entropy".to_owned(), OrderSpec::to_string)
     }
@@ -261,11 +262,13 @@ impl Sampling {
         let order = self.plain_order();
         Ok(match self.order_temperature {
             None => order,
-            Some(t) => Arc::new(refused("order temperature", t, PlackettLuce::new(order, t))?),
+            Some(t) => {
+                Arc::new(for_parameter("order temperature", t, PlackettLuce::new(order, t))?)
+            }
         })
     }
 
-    /// All that decides what is sampled, but for strategy, schedule, seed and sampler layer.
+    /// All settings that decide the texts, in one line. Strategy, schedule, seed and sampler layer are not among them.
     pub fn description(&self) -> String {
         let Self { order_temperature, block_length, open_next_block, cfg_scale, scorer, .. } = self;
         let (order, stops) = (self.order_name(), &self.stops);

@@ -3,24 +3,24 @@ use conjoint::export::TokenName;
 use conjoint::prelude::*;
 
 use crate::Error;
-use crate::error::refused;
+use crate::error::for_parameter;
 use crate::model::Model;
 
-/// What ends a sequence before its last position.
+/// The tokens and texts that end a sequence before its last position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stops {
-    /// The model's end-of-sequence tokens do.
+    /// Whether the model's end-of-sequence tokens end it.
     pub at_eos: bool,
-    /// These tokens do, instead of the model's own.
+    /// Tokens that end it instead of the model's own.
     pub eos: Vec<TokenName>,
-    /// These do too, such as the one that ends a turn of a chat.
+    /// Further tokens that end it, such as the one that ends a turn of a chat.
     pub tokens: Vec<TokenId>,
-    /// These texts do, wherever they begin and end.
+    /// Texts that end it, even within tokens.
     pub texts: Vec<String>,
 }
 
 impl Stops {
-    /// The tokens that are known to end a sequence, whether or not it stops there.
+    /// The tokens that mark the end of a sequence, even if the generation does not stop there.
     ///
     /// # Errors
     /// [`Error::Parameter`] for `eos`.
@@ -33,7 +33,7 @@ impl Stops {
         Ok(own.into_iter().chain(self.tokens.iter().copied()).collect())
     }
 
-    /// The generator that stops there.
+    /// Sets the stops on a generator.
     ///
     /// # Errors
     /// [`Error::Parameter`] for `stop at eos`, `eos` or `stop`.
@@ -56,7 +56,7 @@ impl Stops {
     /// The texts that end a sequence.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for `stop`, if one is empty or the model has no tokenizer.
+    /// [`Error::Parameter`] for `stop` if a text is empty or the model has no tokenizer.
     pub fn texts(&self, model: &Model) -> Result<Vec<StopText>, Error> {
         let stop = |text: &String| match text.is_empty() {
             true => {
@@ -75,14 +75,13 @@ fn id(token: &TokenName, model: &Model) -> Result<TokenId, Error> {
         TokenName::Id(id) => *id,
         TokenName::Text(text) => {
             let id = model.tokenizer("eos", text)?.id(text);
-            refused(
-                "eos",
-                text,
-                id.ok_or("expected an id, or one token as the tokenizer writes it"),
-            )?
+            id.ok_or_else(|| {
+                let reason = "expected an id, or one token as the tokenizer writes it";
+                Error::parameter("eos", text, reason)
+            })?
         }
     };
-    // Says what is wrong with an id that cannot be one.
+    // Rejects ids that cannot end a sequence, with the reason.
     let checked = vocabulary.clone().without_eos().with_eos(id);
-    refused("eos", token, checked).map(|_| id)
+    for_parameter("eos", token, checked).map(|_| id)
 }

@@ -1,29 +1,38 @@
 mod basic;
 mod layered;
-mod published;
+mod score;
 mod scored;
+mod with_policy;
+mod with_reviser;
 
 use std::fmt;
 use std::sync::Arc;
 
-use conjoint::prelude::*;
 use conjoint::strategy::Strategy;
 
-use super::spec::{Spec, Values};
+use super::spec::Spec;
 use super::{Context, HowMany, Part, ScheduleSpec, UnmaskerEntry};
-use crate::Error;
+use crate::{Error, reason};
 
 pub(super) fn builtin() -> Vec<UnmaskerEntry> {
-    let files = [basic::entries(), layered::entries(), scored::entries(), published::entries()];
-    files.into_iter().flatten().collect()
+    [
+        basic::entries(),
+        layered::entries(),
+        scored::entries(),
+        with_policy::entries(),
+        with_reviser::entries(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-/// How tokens are revealed in a step, by name.
+/// A strategy by name, parsed by a [`Registry`](super::Registry).
 #[derive(Clone)]
 pub struct UnmaskerSpec {
     spec: Spec,
     entry: Arc<UnmaskerEntry>,
-    /// All entries of the registry that it was parsed by.
+    /// All entries of the registry that parsed it.
     peers: Arc<Vec<Arc<UnmaskerEntry>>>,
 }
 
@@ -33,23 +42,23 @@ impl UnmaskerSpec {
         Ok(Self { spec, entry: entry.clone(), peers: entries.clone() })
     }
 
-    /// What decides how many tokens it reveals in a step.
+    /// What decides how many tokens a step reveals.
     pub fn how_many(&self) -> HowMany {
         self.entry.how_many
     }
 
-    /// Whether it is made of this.
+    /// Whether the strategy takes this part.
     pub fn takes(&self, part: Part) -> bool {
         self.entry.is_made_of(part)
     }
 
-    /// The names of all strategies of its registry that are made of this.
+    /// The names of all strategies of its registry that take this part.
     pub fn peers_taking(&self, part: Part) -> Vec<&'static str> {
         let taking = self.peers.iter().filter(|entry| entry.is_made_of(part));
         taking.map(|entry| entry.name()).collect()
     }
 
-    /// Rejects a schedule that does not go with it.
+    /// Rejects a schedule without a total number of steps if the strategy needs one.
     ///
     /// # Errors
     /// [`Error::Parameter`] for `schedule`.
@@ -73,7 +82,9 @@ impl UnmaskerSpec {
         let made = (self.entry.make)(&self.spec.values(&self.entry.signature), context);
         made.map_err(|error| match error {
             Error::Sampling(_) | Error::Lacking(_) => {
-                Error::parameter("unmasker", &self.spec, error)
+                let text = self.spec.to_string();
+                let reason = reason(&error, &text);
+                Error::parameter("unmasker", text, reason)
             }
             error => error,
         })
@@ -86,14 +97,9 @@ impl fmt::Debug for UnmaskerSpec {
     }
 }
 
-/// As it was written.
+/// The text that it was parsed from.
 impl fmt::Display for UnmaskerSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.spec.fmt(f)
     }
-}
-
-fn score(values: &Values<'_>) -> Result<Score, conjoint::Error> {
-    let choice = values.choice("score", &["raw", "filtered"])?;
-    Ok(if choice == "raw" { Score::Raw } else { Score::Filtered })
 }

@@ -1,4 +1,4 @@
-//! What the command says of paths and values that cannot be used: what they are, and what to do.
+//! Messages about invalid paths and values say what they are, and what to do.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{conjoint, export, fixtures, refused, stderr, tiny};
+use common::{conjoint, export, fixtures, rejected, stderr, tiny};
 
 fn export_of(path: &Path, more: &[&str]) -> Output {
     let mut arguments = vec!["export".as_ref(), path.as_os_str()];
@@ -14,7 +14,7 @@ fn export_of(path: &Path, more: &[&str]) -> Output {
     conjoint(&arguments)
 }
 
-/// Names of Rust's have no place in a message, nor has the form in which it prints values.
+/// A message has no names of Rust, and no values in Rust's debug format.
 #[track_caller]
 fn in_plain_words(output: &Output) {
     let message = stderr(output);
@@ -24,7 +24,7 @@ fn in_plain_words(output: &Output) {
 }
 
 #[test]
-fn a_name_of_the_hub_is_told_how_to_be_fetched() {
+fn a_name_of_the_hub_gets_the_download_command() {
     let command = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_conjoint"));
         let empty = tempfile::tempdir().unwrap();
@@ -32,11 +32,11 @@ fn a_name_of_the_hub_is_told_how_to_be_fetched() {
     };
     let fetched = "hf download Dream-org/Dream-v0-Base-7B --local-dir Dream-v0-Base-7B";
     let output = command(&["export", "Dream-org/Dream-v0-Base-7B"]);
-    refused(&output, &["'Dream-org/Dream-v0-Base-7B' for 'CHECKPOINT_DIR'", fetched]);
+    rejected(&output, &["'Dream-org/Dream-v0-Base-7B' for 'CHECKPOINT_DIR'", fetched]);
     let line =
         ["generate", "--model", "Dream-org/Dream-v0-Base-7B", "--prompt", "a", "--gen-length", "1"];
     let output = command(&line);
-    refused(&output, &["'Dream-org/Dream-v0-Base-7B' for '--model'", fetched]);
+    rejected(&output, &["'Dream-org/Dream-v0-Base-7B' for '--model'", fetched]);
     let output = command(&["info", "Dream-org/Dream-v0-Base-7B"]);
     assert!(
         output.status.code() == Some(1) && stderr(&output).contains(fetched),
@@ -58,33 +58,33 @@ fn a_model_in_the_cache_is_named_by_its_snapshot() {
         .env("HF_HUB_CACHE", cache.path())
         .output()
         .unwrap();
-    refused(&output, &["'org/name' for 'CHECKPOINT_DIR'", &snapshot]);
+    rejected(&output, &["'org/name' for 'CHECKPOINT_DIR'", &snapshot]);
     for path in [cache.path(), &model] {
-        refused(&export_of(path, &[]), &["CHECKPOINT_DIR", &snapshot]);
+        rejected(&export_of(path, &[]), &["CHECKPOINT_DIR", &snapshot]);
     }
     let output = common::generate(&model, "--prompt a --gen-length 1");
-    refused(&output, &["'--model'", &snapshot]);
+    rejected(&output, &["'--model'", &snapshot]);
 }
 
 #[test]
-fn folders_that_hold_something_else_are_named_with_their_flag() {
+fn folders_with_other_content_are_named_with_their_flag() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("config.json");
     fs::write(&file, "{}").unwrap();
-    refused(&export_of(&file, &[]), &["CHECKPOINT_DIR", "this is a file: give its folder"]);
+    rejected(&export_of(&file, &[]), &["CHECKPOINT_DIR", "this is a file: give its folder"]);
     let (dream, adjust) = (fixtures().join("dream-tiny"), fixtures().join("adjust-dream-tiny"));
-    refused(&export_of(&adjust, &[]), &["CHECKPOINT_DIR", "sampler layer by itself", "--sampler"]);
+    rejected(&export_of(&adjust, &[]), &["CHECKPOINT_DIR", "sampler layer by itself", "--sampler"]);
     let out = root.path().join("out").display().to_string();
     let of = |sampler: &Path| {
         export_of(&dream, &["--out", &out, "--sampler", &sampler.display().to_string()])
     };
-    refused(&of(&file), &["for '--sampler'", "this is a file"]);
-    refused(&of(&dream), &["for '--sampler'", "no sampler layer"]);
-    refused(&of(&root.path().join("nothing")), &["for '--sampler'", "there is no such folder"]);
+    rejected(&of(&file), &["for '--sampler'", "this is a file"]);
+    rejected(&of(&dream), &["for '--sampler'", "no sampler layer"]);
+    rejected(&of(&root.path().join("nothing")), &["for '--sampler'", "there is no such folder"]);
 }
 
 #[test]
-fn messages_name_flags_and_no_part_of_the_library() {
+fn messages_name_flags_and_no_rust_items() {
     let model = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixtures().join("dream-tiny")).unwrap() {
         let path = entry.unwrap().path();
@@ -98,7 +98,7 @@ fn messages_name_flags_and_no_part_of_the_library() {
         in_plain_words(&output);
         output
     };
-    refused(
+    rejected(
         &with(r#""gravity": 9.8"#),
         &["'--ignore-key' is missing", "gravity = 9.8", "list them as --ignore-key"],
     );
@@ -115,12 +115,12 @@ fn messages_name_flags_and_no_part_of_the_library() {
     fs::write(&config, causal).unwrap();
     let output = export_of(model.path(), &[]);
     in_plain_words(&output);
-    refused(&output, &["'--shift' is missing", "say which as --shift"]);
+    rejected(&output, &["'--shift' is missing", "say which as --shift"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_takes_no_files_names_out() {
+fn a_read_only_folder_names_the_out_flag() {
     use std::os::unix::fs::PermissionsExt;
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("read-only");
@@ -132,17 +132,17 @@ fn a_folder_that_takes_no_files_names_out() {
     set(0o555);
     // Root can write anywhere.
     if fs::write(folder.join("probe"), "").is_err() {
-        refused(&export_of(&folder, &[]), &["'--out' is missing", "cannot be written to"]);
+        rejected(&export_of(&folder, &[]), &["'--out' is missing", "cannot be written to"]);
         let out = root.path().join("out").display().to_string();
         assert!(export_of(&folder, &["--out", &out]).status.success());
         let inside = folder.join("out").display().to_string();
-        refused(&export_of(&folder, &["--out", &inside]), &[&format!("'{inside}' for '--out'")]);
+        rejected(&export_of(&folder, &["--out", &inside]), &[&format!("'{inside}' for '--out'")]);
     }
     set(0o755);
 }
 
 #[test]
-fn long_values_are_cut_wherever_they_are_echoed() {
+fn long_values_are_cut() {
     let model = export("dream-tiny", None);
     let long = "x".repeat(100_000);
     for line in [
@@ -201,10 +201,10 @@ fn checks_of_the_corpus_are_left_out_for_other_texts() {
         stderr(&tagged)
     );
     let none = compare("none", "the old", "right");
-    refused(&none, &["'right' for '--metrics'", "no prompt has one of its tags, such as <story>"]);
+    rejected(&none, &["'right' for '--metrics'", "no prompt has one of its tags, such as <story>"]);
 }
 
-/// A model of another maker knows none of the corpus' tags.
+/// Other models have no tokens for the corpus' tags.
 #[test]
 fn checks_of_the_corpus_are_left_out_for_other_models() {
     let (model, out) = (export("dream-tiny", None), tempfile::tempdir().unwrap());
@@ -223,9 +223,9 @@ fn checks_of_the_corpus_are_left_out_for_other_models() {
     );
 }
 
-/// Whatever falls together, a folder has one whole export, and a model that is opened meanwhile is that of one.
+/// A folder always has one complete export, and a model opened meanwhile is that of one export.
 #[test]
-fn exports_and_runs_at_once_go_together() {
+fn exports_and_runs_can_be_concurrent() {
     let model = export("dream-tiny", None);
     std::thread::scope(|scope| {
         for number in 0..4 {

@@ -1,32 +1,26 @@
-//! Autoregressive scorers by name.
-
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 
 use conjoint::prelude::*;
-use conjoint::{Autoregressive, OnnxAutoregressive};
-use conjoint_eval::NGram;
 
-use crate::error::refused;
-use crate::model::Model;
+use crate::error::for_parameter;
 use crate::{Error, files};
 
-/// Which autoregressive model.
+/// The name of an autoregressive model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ScorerSpec {
     /// `ngram:N:FILE`: an n-gram model of a text file.
     NGram {
-        /// N: the longest n-grams that are counted.
+        /// N: the length of the longest n-grams.
         order: usize,
-        /// Texts, one a line.
+        /// Texts, one per line.
         file: PathBuf,
     },
     /// `onnx:FILE` or `onnx:FILE@ID`: a causal language model.
     Onnx {
         /// The graph.
         file: PathBuf,
-        /// The token that the model requires before every text.
+        /// The token that the model needs before every text.
         start: Option<TokenId>,
     },
 }
@@ -74,65 +68,16 @@ impl std::fmt::Display for ScorerSpec {
 }
 
 impl ScorerSpec {
-    /// Opens the scorer over the model's own token ids; `name` is the parameter that gave it. An n-gram model's texts
-    /// are read with the model's tokenizer. Each is taken to go on with end tokens to the model's full length, as
-    /// generated ones do.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] if the file cannot be used.
-    pub fn open(
-        &self,
-        name: &'static str,
-        model: &Model,
-    ) -> Result<Arc<dyn Autoregressive>, Error> {
-        let (order, file) = match self {
-            Self::Onnx { file, start } => return self.open_onnx(name, file, *start),
-            Self::NGram { order, file } => (*order, file),
-        };
-        let text = refused(name, self, std::fs::read_to_string(file))?;
-        let vocabulary = model.denoiser.vocabulary();
-        let (eos, longest) = (vocabulary.eos(), model.denoiser.max_length());
-        let tokens = |line: &str| -> Result<Vec<TokenId>, Error> {
-            let mut tokens = model.encode(name, &line.replace("\\n", "\n"))?;
-            if let (Some(eos), Some(longest)) = (eos, longest.filter(|&l| l <= MOST_PADDING)) {
-                tokens.resize(longest.max(tokens.len()), eos);
-            }
-            Ok(tokens)
-        };
-        let lines = text.lines().filter(|line| !line.is_empty());
-        let texts = lines.map(tokens).collect::<Result<Vec<_>, _>>()?;
-        if texts.is_empty() {
-            return Err(Error::parameter(name, self, "the file holds no text"));
-        }
-        Ok(Arc::new(refused(name, self, NGram::fit(order, vocabulary.size(), texts))?))
-    }
-
-    fn open_onnx(
-        &self,
-        name: &'static str,
-        file: &Path,
-        start: Option<TokenId>,
-    ) -> Result<Arc<dyn Autoregressive>, Error> {
-        if !file.is_file() {
-            return Err(Error::parameter(name, self, "there is no such file"));
-        }
-        let model = refused(name, self, OnnxAutoregressive::open(file, ExecutionProvider::Cpu))?;
-        Ok(match start {
-            None => Arc::new(model),
-            Some(token) => Arc::new(model.start(token)),
-        })
-    }
-
-    /// A checksum of the file's content; `name` is the parameter that gave the scorer.
+    /// The checksum of the file's content. `name` is the parameter that gave the scorer.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the file cannot be read.
     pub fn checksum(&self, name: &'static str) -> Result<String, Error> {
         let (Self::NGram { file, .. } | Self::Onnx { file, .. }) = self;
-        refused(name, self, files::checksum(file))
+        for_parameter(name, self, files::checksum(file))
     }
 
-    /// The folder in which a tokenizer of the scorer's own may lie.
+    /// The folder that may contain the scorer's own tokenizer.
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Self::NGram { .. } => None,
@@ -140,9 +85,6 @@ impl ScorerSpec {
         }
     }
 }
-
-/// Models made for longer texts than this are not trained on texts filled up with end tokens.
-const MOST_PADDING: usize = 256;
 
 #[cfg(test)]
 mod tests {

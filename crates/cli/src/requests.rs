@@ -1,4 +1,4 @@
-//! Many prompts: a file of requests in, a file of replies out.
+//! `conjoint generate --prompts`: reads a file of requests and writes a file of replies.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use conjoint::CancelToken;
 use conjoint_lab::Error;
-use conjoint_lab::requests::{Outcome, ReplyFile, RequestRunner, Requests, line, remove_aside};
+use conjoint_lab::requests::{Outcome, ReplyFile, RequestRunner, Requests, line, remove_temporary};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::files;
@@ -22,71 +22,63 @@ pub struct Failed {
     pub where_to_look: &'static str,
 }
 
-/// Where the replies of a file of errors are found.
-const IN_THE_REPLIES: &str = "their replies say why, under \"error\"";
+/// Where to find the errors of a file of replies.
+const IN_THE_REPLIES: &str = "see \"error\" in their replies";
 
-/// The requests of a file, or of the standard input.
-pub fn requests(path: &Path) -> Result<Requests> {
+/// Reads the requests of a file, or of standard input.
+pub fn read(path: &Path) -> Result<Requests> {
     let requests = match path.as_os_str() == "-" {
         true => Requests::from_stream(std::io::stdin().lock()),
         false => Requests::read(path),
     };
-    requests.map_err(|error| PLAIN.name(error))
+    requests.map_err(|error| PLAIN.error(error))
 }
 
-/// Answers all requests, into a file that can be continued or onto the standard output.
-pub fn answer(
-    answering: &RequestRunner<'_>,
-    requests: &Requests,
-    out: Option<&Path>,
-) -> Result<()> {
+/// Runs all requests, with a resumable file of replies or standard output.
+pub fn run(runner: &RequestRunner<'_>, requests: &Requests, out: Option<&Path>) -> Result<()> {
     let cancel = interrupt::token();
     match out {
-        None => to_stdout(answering, requests, &cancel),
-        Some(path) => to_file(answering, requests, path, &cancel),
+        None => to_stdout(runner, requests, &cancel),
+        Some(path) => to_file(runner, requests, path, &cancel),
     }
 }
 
-fn to_stdout(
-    answering: &RequestRunner<'_>,
-    requests: &Requests,
-    cancel: &CancelToken,
-) -> Result<()> {
-    let (of, mut failed) = (answering.count(requests), 0);
+fn to_stdout(runner: &RequestRunner<'_>, requests: &Requests, cancel: &CancelToken) -> Result<()> {
+    let (of, mut failed) = (runner.count(requests), 0);
     let bar = bar(of, 0);
     let mut out = std::io::stdout().lock();
     let outcome =
-        answering.run(requests, cancel, &mut |_| false, &mut |reply| {
+        runner.run(requests, cancel, &mut |_| false, &mut |reply| {
             failed += usize::from(reply.error.is_some());
             out.write_all(&line(&reply)).and_then(|()| out.flush()).map_err(|source| {
-                Error::Io { action: "write", path: "the standard output".into(), source }
+                Error::Io { action: "write", path: "standard output".into(), source }
             })?;
             bar.inc(1);
             Ok(())
         });
     bar.finish_and_clear();
-    ended(outcome, String::new())?;
-    all_well(failed, of)
+    check_outcome(outcome, String::new())?;
+    check_failures(failed, of)
 }
 
 fn to_file(
-    answering: &RequestRunner<'_>,
+    runner: &RequestRunner<'_>,
     requests: &Requests,
     path: &Path,
     cancel: &CancelToken,
 ) -> Result<()> {
     files::place("--out", path)?;
-    let named = |error: Error| PLAIN.name(error);
-    remove_aside(path).map_err(named)?;
-    let file = ReplyFile::open(path, &answering.settings(requests)).map_err(named)?;
-    let (of, before) = (answering.count(requests), file.len());
+    let named = |error: Error| PLAIN.error(error);
+    remove_temporary(path).map_err(named)?;
+    let file = ReplyFile::open(path, &runner.settings(requests)).map_err(named)?;
+    let (of, before) = (runner.count(requests), file.len());
     if before > 0 && before < of {
-        eprintln!("{} holds {before} of {of} replies: going on", path.display());
+        eprintln!("{} has {before} of {of} replies: resuming", path.display());
     }
     let bar = bar(of, before);
     let file = std::cell::RefCell::new(file);
     let outcome =
-        answering.run(requests, cancel, &mut |place| file.borrow().has(place), &mut |reply| {
+        runner.run(requests, cancel, &mut |place| file.borrow().has(place), &mut |reply| {
             file.borrow_mut().push(&reply)?;
             bar.inc(1);
             Ok(())
@@ -94,39 +86,39 @@ fn to_file(
     bar.finish_and_clear();
     let file = file.into_inner();
     let (made, failed) = (file.len(), file.failed());
-    ended(
+    check_outcome(
         outcome,
-        format!(" ({made} of {of} replies in {}); the same command goes on", path.display()),
+        format!(" ({made} of {of} replies in {}); run the same command to resume", path.display()),
     )?;
     file.finish().map_err(named)?;
     eprintln!("{of} replies in {}", path.display());
-    all_well(failed, of)
+    check_failures(failed, of)
 }
 
-fn ended(outcome: Result<Outcome, Error>, kept: String) -> Result<()> {
-    match outcome.map_err(|error| PLAIN.name(error))? {
+fn check_outcome(outcome: Result<Outcome, Error>, kept: String) -> Result<()> {
+    match outcome.map_err(|error| PLAIN.error(error))? {
         Outcome::Done => Ok(()),
         Outcome::Cancelled => Err(Interrupted(kept).into()),
     }
 }
 
-fn all_well(failed: usize, of: usize) -> Result<()> {
+fn check_failures(failed: usize, of: usize) -> Result<()> {
     match failed {
         0 => Ok(()),
         failed => Err(Failed { failed, of, where_to_look: IN_THE_REPLIES }.into()),
     }
 }
 
-/// Counts replies on standard error; hidden where that is not a terminal.
+/// A bar of replies on standard error, hidden if that is not a terminal.
 fn bar(of: usize, before: usize) -> ProgressBar {
     let style = ProgressStyle::with_template(
         "answering {wide_bar} {pos}/{len} sequences, {per_sec}, {eta} left",
     );
     let bar = ProgressBar::new(of as u64).with_position(before as u64);
-    // What was there before took no time now.
+    // Earlier replies took no time in this run.
     bar.reset_eta();
     match style {
         Ok(style) => bar.with_style(style),
-        Err(_) => bar, // the default style serves too
+        Err(_) => bar, // falls back to the default style
     }
 }

@@ -1,0 +1,7 @@
+//! Everything that the registry lists: it passes the conformance suite, alone and combined, and the documentation has it.
+
+mod combinations;
+mod conformance;
+mod documentation;
+mod parts;
+mod reasons;
