@@ -6,6 +6,7 @@ use crate::sampling::Sampling;
 ///
 /// Each strategy continues the same random prompts, once to warm up and then `repeats` times.
 #[derive(Debug, Clone)]
+#[doc(alias = "throughput", alias = "latency")]
 pub struct Bench {
     /// The strategies, and the K at which they are run.
     pub lines: Lines,

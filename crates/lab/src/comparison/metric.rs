@@ -15,6 +15,7 @@ pub enum Metric {
     Diversity,
     /// The negative log-likelihood under the model's own one-at-a-time path, in nats per token. With
     /// [`stops`](crate::Sampling::stops) it is that of the padded text, which was not drawn in this way.
+    #[doc(alias = "perplexity")]
     Nll,
     /// The negative log-likelihood under an [external](super::External) language model, in nats per token of its own.
     ExternalNll,

@@ -10,6 +10,7 @@ use crate::Error;
 
 /// A reviser by name, parsed by a [`Registry`](super::Registry).
 #[derive(Clone)]
+#[doc(alias = "remasking")]
 pub struct ReviserSpec {
     written: String,
     reviser: Box<dyn DynReviser>,

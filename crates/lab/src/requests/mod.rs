@@ -23,6 +23,7 @@ use crate::{Error, Sampling};
 /// Runs requests in batches of the sampling's size, in their order, each batch from beginning to end.
 ///
 /// A reply does not depend on earlier replies, to the last bit. So an interrupted run can be resumed.
+#[doc(alias = "batch inference")]
 pub struct RequestRunner<'a> {
     /// The model.
     pub model: &'a Arc<Model>,

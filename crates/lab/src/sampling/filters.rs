@@ -15,6 +15,7 @@ pub struct Filters {
     /// Keeps the N most probable tokens.
     pub top_k: Option<usize>,
     /// Keeps the most probable tokens that sum to more than P.
+    #[doc(alias = "nucleus")]
     pub top_p: Option<f64>,
     /// Keeps tokens with at least P times the largest probability.
     pub min_p: Option<f64>,

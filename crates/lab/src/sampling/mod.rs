@@ -30,14 +30,17 @@ pub struct Sampling {
     /// The order of positions. By default the lowest entropy first.
     pub order: Option<OrderSpec>,
     /// The temperature T of the order: draws positions from softmax(score / T) instead of taking the best.
+    #[doc(alias = "alg_temp")]
     pub order_temperature: Option<f64>,
     /// The length of blocks, which are generated from left to right. By default there is one block.
+    #[doc(alias = "semi-autoregressive")]
     pub block_length: Option<u32>,
     /// The share of the last block that must be known before the next one opens. By default all of it.
     pub open_next_block: Option<f64>,
     /// The filters of the distributions that tokens are drawn from.
     pub filters: Filters,
     /// The scale of classifier-free guidance; 0 is none.
+    #[doc(alias = "CFG", alias = "guidance scale")]
     pub cfg_scale: f64,
     /// The folder of another export, for its sampler layer. By default the model's own layer.
     pub sampler: Option<PathBuf>,

@@ -8,6 +8,7 @@ use crate::model::Model;
 
 /// The tokens and texts that end a sequence before its last position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[doc(alias = "stop token", alias = "stop string", alias = "EOS")]
 pub struct Stops {
     /// Whether the model's end-of-sequence tokens end it.
     pub at_eos: bool,

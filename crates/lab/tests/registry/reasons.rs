@@ -69,5 +69,5 @@ fn revisers_name_the_part_that_they_exclude() {
     rejected(second, ["a second policy", "use its unmasker alone"]);
     let remdm = generator().unmasker(Marginal::default()).reviser(reviser::ReMdm::default());
     let error = remdm.check(&[]).unwrap_err();
-    assert!(matches!(error, SamplingError::NeedsSteps { strategy: "ReMDM" }), "{error}");
+    assert!(matches!(error, SamplingError::NeedsSteps { strategy: "ReMdm" }), "{error}");
 }
