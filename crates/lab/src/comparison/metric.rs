@@ -5,7 +5,6 @@ use crate::{Error, abbreviated};
 
 /// A metric of the texts of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Metric {
     /// The share of texts that pass the checks of the built-in corpus, over all and by domain. Left out for other texts.
     Right,

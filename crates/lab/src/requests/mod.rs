@@ -63,7 +63,6 @@ struct Ready<'r> {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Outcome {
     /// Every request has its reply.
     Done,
