@@ -125,10 +125,19 @@ fn invalid_parameters_are_named_with_the_valid_values() {
             "--unmasker adaptive-joint:entropy=-1",
             ["--unmasker", "`entropy bound` is `-1`", "at least 0"],
         ),
-        (&format!("--unmasker remdm:conf:0.1 {linear}"), ["--unmasker", "`eta` is `0.1`", "no eta"]),
+        (
+            &format!("--unmasker remdm:conf:0.1 {linear}"),
+            ["--unmasker", "`eta` is `0.1`", "no eta"],
+        ),
         (&format!("--unmasker remdm:rescale:2 {linear}"), ["--unmasker", "eta` is `2`", "0 to 1"]),
-        (&format!("--unmasker remdm:half {linear}"), ["--unmasker", "`rule` is `half`", "cap, rescale"]),
-        ("--unmasker marginal --schedule dream:4:0", ["--schedule", "`epsilon` is `0`", "between 0"]),
+        (
+            &format!("--unmasker remdm:half {linear}"),
+            ["--unmasker", "`rule` is `half`", "cap, rescale"],
+        ),
+        (
+            "--unmasker marginal --schedule dream:4:0",
+            ["--schedule", "`epsilon` is `0`", "between 0"],
+        ),
     ] {
         let output = generate(model.path(), &format!("--prompt-ids 5 --gen-length 8 {line}"));
         rejected(&output, &parts);

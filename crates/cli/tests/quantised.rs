@@ -25,7 +25,10 @@ fn a_quantised_export_generates_and_is_described() {
         let info = on("info", out.path(), &[]);
         assert!(info.status.success(), "{}", stderr(&info));
         let description = String::from_utf8(info.stdout).unwrap();
-        assert!(description.contains(&format!("{bits} weights, quantised from Float16")), "{description}");
+        assert!(
+            description.contains(&format!("{bits} weights, quantised from Float16")),
+            "{description}"
+        );
         assert!(description.contains("needs about 2 MB of memory, "), "{description}");
         let report = generate_json(out.path(), "--prompt the --gen-length 20 --seed 3");
         let text = report["sequences"][0]["text"].as_str().unwrap();

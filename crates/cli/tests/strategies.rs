@@ -4,6 +4,10 @@ mod common;
 
 use common::{conjoint, export, generate, generate_json, rejected, stderr, tiny};
 use conjoint::prelude::*;
+use conjoint_lab::Registry;
+use conjoint_lab::registry::{
+    Conformance, OrderEntry, Part, ReviserEntry, ScheduleEntry, UnmaskerEntry,
+};
 
 /// The names under one heading of `conjoint strategies`.
 fn names(flag: &str) -> Vec<String> {
@@ -19,21 +23,18 @@ fn names(flag: &str) -> Vec<String> {
 
 #[test]
 fn every_strategy_runs_by_its_name() {
-    let model = export("dream-tiny", Some("adjust-dream-tiny"));
-    let unmaskers = names("--unmasker");
-    assert_eq!(unmaskers.len(), 24);
-    for unmasker in unmaskers {
-        let own = "exact verified prefix-acceptance slow-fast demask dilated wino edit local-leap hierarchical saber";
-        let own: Vec<&str> = own.split(' ').collect();
-        let schedule = if own.contains(&unmasker.as_str()) { "" } else { "--schedule linear:4" };
+    let (model, registry) = (export("dream-tiny", Some("adjust-dream-tiny")), Registry::builtin());
+    let registered: Vec<_> = registry.unmaskers().map(UnmaskerEntry::name).collect();
+    assert_eq!(names("--unmasker"), registered);
+    for entry in registry.unmaskers() {
+        let unmasker = entry.name();
+        let takes_schedule = entry.is_made_of(Part::Schedule);
+        let schedule = if takes_schedule { "--schedule linear:4" } else { "" };
         let line = format!(
             "--prompt-ids 5,9 --gen-length 8 --unmasker {unmasker} {schedule} --num-samples 2"
         );
-        if ["energy", "copula", "prefix-acceptance"].contains(&unmasker.as_str()) {
-            let output = generate(model.path(), &line);
-            let message = stderr(&output);
-            assert_eq!(output.status.code(), Some(2), "{message}");
-            assert!(message.contains("--unmasker") && message.contains("--scorer"), "{message}");
+        if entry.is_made_of(Part::Scorer) {
+            rejected(&generate(model.path(), &line), &["--unmasker", "--scorer"]);
             continue;
         }
         for sequence in generate_json(model.path(), &line)["sequences"].as_array().unwrap() {
@@ -45,29 +46,31 @@ fn every_strategy_runs_by_its_name() {
 }
 
 #[test]
-fn every_schedule_and_order_runs_by_its_name() {
-    let model = export("dream-tiny", None);
-    let with_number = |name: &String| match name.as_str() {
-        "per-step" => "per-step:3".into(),
-        "dream" | "llada" | "linear" | "cosine" | "cosine-floor" | "origin" => format!("{name}:4"),
-        _ => name.clone(),
-    };
+fn every_schedule_reviser_and_order_runs_by_its_name() {
+    let (model, registry) = (export("dream-tiny", None), Registry::builtin());
+    let registered: Vec<_> = registry.schedules().map(ScheduleEntry::name).collect();
+    assert_eq!(names("--schedule"), registered);
+    let first = |name: &'static str, tested: Conformance| tested.specs.first().map_or(name, |s| *s);
     let line = "--prompt-ids 5,9 --gen-length 8 --unmasker marginal";
-    for schedule in names("--schedule").iter().map(with_number) {
+    for entry in registry.schedules() {
+        let schedule = first(entry.name(), entry.conformance());
         generate_json(model.path(), &format!("{line} --schedule {schedule}"));
     }
-    for reviser in names("--revise") {
-        let schedule = if reviser == "remdm" { "--schedule linear:4" } else { "" };
+    let registered: Vec<_> = registry.revisers().map(ReviserEntry::name).collect();
+    assert_eq!(names("--revise"), registered);
+    for reviser in registered {
+        let needs_steps = registry.reviser(reviser).unwrap().reviser().needs_steps();
+        let schedule = if needs_steps { "--schedule linear:4" } else { "" };
         generate_json(model.path(), &format!("{line} --revise {reviser} {schedule}"));
     }
     let folder = tempfile::tempdir().unwrap();
     let counts = folder.path().join("counts.json");
     std::fs::write(&counts, "[3, 1, 4, 1, 5]").unwrap();
-    for order in names("--order") {
-        let order = match order.as_str() {
-            "pc-sampler" => format!("pc-sampler:{}", counts.display()),
-            _ => order,
-        };
+    let registered: Vec<_> = registry.orders().map(OrderEntry::name).collect();
+    assert_eq!(names("--order"), registered);
+    for entry in registry.orders() {
+        let order = first(entry.name(), entry.conformance());
+        let order = order.replace("{FILE}", &counts.display().to_string());
         generate_json(model.path(), &format!("{line} --order {order} --order-temperature 0.5"));
     }
 }
