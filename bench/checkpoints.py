@@ -1,14 +1,13 @@
-"""The export's logits against the reference's, for tiny random checkpoints in every published layout.
+"""Compares the export's logits with the reference's, for tiny random checkpoints in every published layout.
 
     cargo build -p conjoint-cli --no-default-features
     python3 bench/checkpoints.py target/debug/conjoint [--only PART_OF_A_NAME]
 
-prints the table of docs/checkpoints.md: for each layout the largest difference of a logit on two sequences of 13 random ids, in float32
-on a CPU. Ends with 1 if one is above 1e-4. Needs torch, transformers, safetensors, onnxruntime and numpy.
+prints the table of docs/checkpoints.md: for each layout, the largest difference of a logit on two sequences of 13 random ids, in
+float32 on a CPU. Exits with status 1 if a difference is above 1e-4. Requires torch, transformers, safetensors, onnxruntime and numpy.
 
-The reference of Dream and the Qwen-based models is transformers' own Qwen2 or Qwen3 with full attention, from whose state the
-checkpoint is written under the published names. Transformers has no class for LLaDA, so `Llada` below computes it as the published
-code does (split-half RoPE in float32, RMS norms, silu(ff_proj x) * up_proj x).
+The reference of Dream and the Qwen-based models is Qwen2 or Qwen3 of Transformers with full attention. The checkpoint is written
+from its state, under the published names. Transformers has no class for LLaDA, so `Llada` below computes it like the published code (split-half RoPE in float32, RMS norms, silu(ff_proj x) * up_proj x).
 """
 
 import argparse
@@ -37,7 +36,7 @@ NAMES = {"dream": ("Dream", "DreamModel"), "a2d-qwen2": ("a2d-qwen2", "A2DQwen2L
 
 
 def randomise(state, dtype, seed):
-    """Random values that `dtype` holds exactly, norms near one, embeddings wider."""
+    """Fills a state with random values that `dtype` represents exactly: norms near one, embeddings with a larger deviation."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in state.items():
         noise = torch.randn(value.shape, generator=generator)
@@ -48,7 +47,7 @@ def randomise(state, dtype, seed):
 
 
 class Qwen:
-    """Dream and its relatives: a decoder of transformers with the causal mask taken off."""
+    """Dream and its relatives: a decoder of Transformers without the causal mask."""
 
     def __init__(self, kind, dtype, theta=1e6, seed=0, **sizes):
         self.kind = kind
@@ -74,7 +73,7 @@ class Qwen:
 
 
 class Encoder:
-    """BERT, ALBERT or ModernBERT, whose attention is full to begin with."""
+    """BERT, ALBERT or ModernBERT, which have full attention."""
 
     def __init__(self, name, dtype, seed=0, **sizes):
         sizes = dict(vocab_size=WORDS, hidden_size=32, intermediate_size=56, num_hidden_layers=4, num_attention_heads=4,
@@ -155,8 +154,8 @@ def write(folder, reference, dtype, shards=1, mixed=False, pickled=False, extra=
     folder.mkdir(parents=True)
     config = {key: value for key, value in (reference.config | (extra or {})).items() if value != "absent"}
     (folder / "config.json").write_text(json.dumps(config))
-    keep = lambda name: mixed and "norm" in name
-    tensors = {name: (value if keep(name) else value.to(dtype)).contiguous().clone()
+    in_float32 = lambda name: mixed and "norm" in name
+    tensors = {name: (value if in_float32(name) else value.to(dtype)).contiguous().clone()
                for name, value in reference.tensors().items()}
     if pickled:
         torch.save(tensors, folder / "pytorch_model.bin")
@@ -164,13 +163,13 @@ def write(folder, reference, dtype, shards=1, mixed=False, pickled=False, extra=
     if shards == 1:
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
         return
-    names, places = list(tensors), {}
+    names, weight_map = list(tensors), {}
     for shard in range(shards):
         part = names[shard * len(names) // shards:(shard + 1) * len(names) // shards]
         file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
         save_file({name: tensors[name] for name in part}, folder / file, {"format": "pt"})
-        places |= {name: file for name in part}
-    index = {"metadata": {}, "weight_map": places}
+        weight_map |= {name: file for name in part}
+    index = {"metadata": {}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
@@ -196,7 +195,7 @@ def difference(model, reference):
     hidden, = backbone.run(None, {"input_ids": ids.numpy(), "key_mask": np.ones(ids.shape, bool)})
     got, = head.run(None, {"hidden": hidden, "rows": np.arange(ids.numel())})
     got = got.reshape(expected.shape)
-    if manifest["shift"]:  # row i is that of i - 1, and the first its own
+    if manifest["shift"]:  # row i belongs to position i - 1 of the reference, and row 0 to position 0
         expected = np.concatenate((expected[:, :1], expected[:, :-1]), 1)
     return np.abs(got - expected).max(), np.abs(expected).max()
 
@@ -204,7 +203,7 @@ def difference(model, reference):
 BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
 OF_5 = {"rope_theta": "absent", "rope_parameters": {"rope_type": "default", "rope_theta": 5e3}}
 
-# Architecture, layout, reference, how it is written, flags of the export.
+# Architecture, layout, reference, arguments of `write`, flags of the export.
 LAYOUTS = [
     ("Dream", "bfloat16, 4 shards", lambda: Qwen("dream", BF16), dict(dtype=BF16, shards=4), []),
     ("Dream", "float32, one file", lambda: Qwen("dream", F32), dict(dtype=F32), []),
@@ -217,11 +216,11 @@ LAYOUTS = [
     ("LLaDA", "grouped keys and values", lambda: Llada(BF16, kv_heads=2), dict(dtype=BF16), []),
     ("LLaDA", "tied", lambda: Llada(BF16, tied=True), dict(dtype=BF16), []),
     ("a2d-qwen3", "bfloat16, tied", lambda: Qwen("a2d-qwen3", BF16, tie_word_embeddings=True), dict(dtype=BF16), []),
-    ("a2d-qwen3", "`head_dim` that is no quotient", lambda: Qwen("a2d-qwen3", BF16, head_dim=16), dict(dtype=BF16), []),
-    ("a2d-qwen3", "says tied, holds its own head", lambda: Qwen("a2d-qwen3", BF16), dict(dtype=BF16, extra={"tie_word_embeddings": True}), []),
+    ("a2d-qwen3", "`head_dim` that is not the quotient of width and heads", lambda: Qwen("a2d-qwen3", BF16, head_dim=16), dict(dtype=BF16), []),
+    ("a2d-qwen3", "configuration is tied, weights hold a head", lambda: Qwen("a2d-qwen3", BF16), dict(dtype=BF16, extra={"tie_word_embeddings": True}), []),
     ("a2d-qwen3", "norms in float32, the rest in bfloat16", lambda: Qwen("a2d-qwen3", BF16), dict(dtype=BF16, mixed=True), []),
     ("a2d-qwen2", "bfloat16, tied", lambda: Qwen("a2d-qwen2", BF16, tie_word_embeddings=True), dict(dtype=BF16), []),
-    ("a2d-qwen2", "as Transformers 5 writes it (`rope_parameters`)", lambda: Qwen("a2d-qwen2", BF16, theta=5e3), dict(dtype=BF16, extra=OF_5), []),
+    ("a2d-qwen2", "as written by Transformers 5 (`rope_parameters`)", lambda: Qwen("a2d-qwen2", BF16, theta=5e3), dict(dtype=BF16, extra=OF_5), []),
     ("a2d-qwen2", "no `rope_theta`", lambda: Qwen("a2d-qwen2", BF16, theta=1e4), dict(dtype=BF16, extra={"rope_theta": "absent"}), []),
     ("Qwen2ForCausalLM with a mask", "`--shift true`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "true"]),
     ("Qwen2ForCausalLM with a mask", "`--shift false`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "false"]),
@@ -240,13 +239,13 @@ def main():
     options = parser.parse_args()
     command, worst = options.conjoint.resolve(), 0.0
     print("| architecture | layout | largest difference | largest logit |\n|---|---|---:|---:|")
-    for architecture, layout, make, how, flags in LAYOUTS:
+    for architecture, layout, make, form, flags in LAYOUTS:
         if options.only not in f"{architecture} {layout}":
             continue
         with tempfile.TemporaryDirectory() as root:
-            root, how = pathlib.Path(root), dict(how)
-            reference, cached = make(), how.pop("cached", False)
-            write(root / "checkpoint", reference, **how)
+            root, form = pathlib.Path(root), dict(form)
+            reference, cached = make(), form.pop("cached", False)
+            write(root / "checkpoint", reference, **form)
             folder = into_cache(root / "checkpoint", root / "models--a--b") if cached else root / "checkpoint"
             model = root / "out" if "--out" in flags else folder
             flags = [part for flag in flags for part in ((flag, model) if flag == "--out" else (flag,))]

@@ -1,16 +1,19 @@
-"""What quantised weights cost in quality, and save in bytes and time.
+"""Measures quality, size and speed of quantised weights.
 
     python bench/quantise.py --conjoint target/release/conjoint --checkpoint models/tiny --sampler tiny-sampler
     conjoint bench --make-model 896,24,4864,14,2,151936 half --dtype bfloat16
     python bench/quantise.py --conjoint target/release/conjoint --checkpoint half --quality 0 --batches 1,32
 
-Exports the checkpoint as it is, in 8 and in 4 bits, and runs the graphs with ONNX Runtime. Quality is measured on texts that
-the model itself writes, masked at a rate that is uniform between 5 % and 100 %: the mean KL divergence from the model's
-distribution of a masked token to the quantised one's, in nats, and how often both have the same most probable token. With
---sampler, the same of a pass of the sampler layer after one more token is revealed, on the hidden states of the model as it is.
-Speed is that of forwards, of which half of the rows meet the output layer; the exports take turns, and medians are compared.
+Exports the checkpoint unchanged, in 8 and in 4 bits, and runs the graphs with ONNX Runtime.
 
-Prints Markdown tables. Needs numpy and onnxruntime.
+Quality is measured on texts that the model generates, masked at rates that are uniform between 5 % and 100 %: the mean KL
+divergence from the model's distribution of a masked token to the quantised model's, in nats, and the share of positions with the
+same most probable token. With --sampler, the same is measured for a pass of the sampler layer after one more token is revealed, on
+the hidden states of the unquantised model.
+
+Speed is that of forward passes in which the output layer computes half of the rows. The exports run in turn, and medians are compared.
+
+Prints Markdown tables. Requires numpy and onnxruntime.
 """
 
 import argparse
@@ -49,7 +52,7 @@ class Export:
             path = str(self.folder / f"{graph}.onnx")
             self.sessions[graph] = onnxruntime.InferenceSession(path, options)
         session = self.sessions[graph]
-        names = [given.name for given in session.get_inputs()]
+        names = [node.name for node in session.get_inputs()]
         return session.run(None, dict(zip(names, inputs)))[0]
 
 
@@ -65,7 +68,7 @@ def log_probabilities(logits, mask_id):
     return logits - numpy.log(numpy.exp(logits).sum(axis=1, keepdims=True))
 
 
-def compared(reference, other):
+def compare(reference, other):
     """Mean KL divergence in nats, and the share of rows with the same most probable token."""
     known = numpy.isfinite(reference)
     gap = numpy.where(known, reference, 0) - numpy.where(known, other, 0)
@@ -74,17 +77,17 @@ def compared(reference, other):
 
 
 def quality(arguments, exports):
-    """Of each export: KL and agreement of its forwards, and of its sampler layer's passes."""
+    """Prints KL divergence and agreement of each export's forward passes, and of its sampler layer's passes."""
     manifest = exports[0].manifest
     length, mask_id = manifest["max_positions"], manifest["tokens"]["mask"]
-    written = conjoint(arguments, "generate", "--model", str(exports[0].folder), "--unconditional", "--json",
+    generated = conjoint(arguments, "generate", "--model", str(exports[0].folder), "--unconditional", "--json",
                        "--gen-length", str(length), "--num-samples", str(arguments.quality), "--seed", "5")
-    texts = numpy.array([sequence["tokens"] for sequence in json.loads(written)["sequences"]])
+    texts = numpy.array([sequence["tokens"] for sequence in json.loads(generated)["sequences"]])
     draw = numpy.random.default_rng(1)
     masked = draw.uniform(size=texts.shape) < draw.uniform(0.05, 1, (len(texts), 1))
     masked[:, 0] = True
     ids, valid = numpy.where(masked, mask_id, texts), numpy.ones(texts.shape, bool)
-    # One more token, the first, and what the layer makes of the others.
+    # Reveal the first token, and refine the others.
     revealed = numpy.where(numpy.arange(length) == 0, texts, ids)
     rows, others = (numpy.flatnonzero(ids == mask_id) for ids in (ids, revealed))
     hidden = exports[0].run("backbone", ids, valid)
@@ -102,10 +105,10 @@ def quality(arguments, exports):
     print("|---|--:|--:|--:|--:|--:|")
     reference = forward(exports[0]), arguments.sampler and sampler_pass(exports[0])
     for export in exports:
-        divergence, same = compared(reference[0], forward(export))
+        divergence, same = compare(reference[0], forward(export))
         line = f"| {export.kind} | {export.bytes:,} | {divergence:.5f} | {100 * same:.2f} % "
         if arguments.sampler:
-            divergence, same = compared(reference[1], sampler_pass(export))
+            divergence, same = compare(reference[1], sampler_pass(export))
             line += f"| {divergence:.5f} | {100 * same:.2f} % |"
         else:
             line += "| – | – |"
@@ -127,7 +130,7 @@ def speed(arguments, exports):
             for export in exports:
                 start = time.perf_counter()
                 export.run("head", export.run("backbone", ids, valid), rows)
-                if turn > 0:  # the first one opens and warms up
+                if turn > 0:  # the first turn opens the sessions and warms up
                     seconds.setdefault((export.kind, batch), []).append(time.perf_counter() - start)
     medians = {key: statistics.median(times) for key, times in seconds.items()}
     for export in exports:
@@ -144,13 +147,13 @@ def main():
     parser.add_argument("--checkpoint", required=True, help="folder of a checkpoint")
     parser.add_argument("--sampler", help="folder of its sampler layer's checkpoint")
     parser.add_argument("--quality", type=int, default=256, help="texts to measure quality on; 0 measures none")
-    parser.add_argument("--batches", default="1,32", help="sequences of a forward; empty measures no speed")
+    parser.add_argument("--batches", default="1,32", help="sequences of a forward pass; empty measures no speed")
     parser.add_argument("--length", type=int, default=128, help="positions of a sequence")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     arguments.batches = [int(batch) for batch in arguments.batches.split(",") if batch]
-    # Beside the checkpoint, so that its weights can be linked.
+    # Beside the checkpoint, to link its weights.
     beside = os.path.dirname(os.path.abspath(arguments.checkpoint))
     with tempfile.TemporaryDirectory(dir=beside) as folder:
         exports = [Export(arguments, kind, folder) for kind in KINDS]

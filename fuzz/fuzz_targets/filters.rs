@@ -1,5 +1,5 @@
-//! Any row of floats through any chain of filters: what is left is what was there or −∞, and a row
-//! that can be swept can be drawn from.
+//! Any row of floats through any chain of filters: a filter never revives a token at −∞ or makes a NaN, and a
+//! token can be drawn from every row that has statistics.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -31,7 +31,7 @@ impl Step {
 
 fuzz_target!(|input: (Vec<f32>, Vec<Step>)| {
     let (mut logits, steps) = input;
-    // What the generator refuses before it filters.
+    // The generator rejects these values before it filters.
     logits.retain(|logit| !logit.is_nan() && *logit != f32::INFINITY);
     let canvas = Canvas::unconditional(1, 0).unwrap();
     let (mut scratch, mut memory) = (Vec::new(), Memory::default());

@@ -1,4 +1,5 @@
-//! Any bytes as a checkpoint's `model.safetensors`: the exporter answers or refuses, never panics.
+//! Any bytes as a checkpoint's `model.safetensors`: the exporter returns a manifest or an error, and never
+//! panics.
 #![no_main]
 
 use conjoint_export::{ExportOptions, export};

@@ -1,5 +1,5 @@
-//! Any bytes as a checkpoint's `pytorch_model.bin`: the exporter answers or refuses, never panics; what it converts is a
-//! `.safetensors` file.
+//! Any bytes as a checkpoint's `pytorch_model.bin`: the exporter returns a manifest or an error, and never
+//! panics. A converted file is a valid `.safetensors` file.
 #![no_main]
 
 use conjoint_export::{ExportOptions, WeightFile, export};

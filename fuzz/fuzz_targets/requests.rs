@@ -1,4 +1,4 @@
-//! Any bytes as a file of requests, in both formats: each line is a request or an error, nothing panics.
+//! Any bytes as a file of requests, in both formats: each line is a request or an error, without a panic.
 #![no_main]
 
 use conjoint_lab::requests::Requests;

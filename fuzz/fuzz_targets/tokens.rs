@@ -1,5 +1,5 @@
-//! Any bytes as a tokenizer's files: special ids are found or refused, a tokenizer opens or is refused, and what it encodes it
-//! decodes without a panic.
+//! Any bytes as a tokenizer's files: finding special tokens and opening the tokenizer succeed or fail without a
+//! panic. So do encoding and decoding.
 #![no_main]
 
 use arbitrary::Arbitrary;

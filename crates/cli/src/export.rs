@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use conjoint::export::{
-    ExportError, ExportOptions, GivenTokens, Operators, Quantisation, SamplerForm, TokenName,
-    export_observed,
+    ExportError, ExportOptions, FormatError, GivenTokens, Operators, Quantisation, SamplerForm,
+    TokenName, export_observed,
 };
 
 use crate::flag::{InvalidArgument, PLAIN};
@@ -73,18 +73,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.out.as_ref().unwrap_or(&arguments.checkpoint);
     let had_sampler =
         ["sampler.onnx", "sampler-rows.onnx"].iter().any(|name| folder.join(name).exists());
-    let options = ExportOptions {
-        checkpoint: arguments.checkpoint.clone(),
-        sampler: arguments.sampler.clone(),
-        passes: arguments.passes,
-        out: arguments.out.clone(),
-        operators,
-        shift: arguments.shift,
-        ignored_keys: arguments.ignored_keys.clone(),
-        given_tokens: GivenTokens { mask: arguments.mask_id.clone(), eos: arguments.eos.clone() },
-        head_top: Some(arguments.head_top).filter(|&k| k > 0),
-        quantisation: arguments.quantize,
-    };
+    let mut options = ExportOptions::new(&arguments.checkpoint);
+    options.sampler = arguments.sampler.clone();
+    options.passes = arguments.passes;
+    options.out = arguments.out.clone();
+    options.operators = operators;
+    options.shift = arguments.shift;
+    options.ignored_keys = arguments.ignored_keys.clone();
+    options.given_tokens =
+        GivenTokens { mask: arguments.mask_id.clone(), eos: arguments.eos.clone() };
+    options.head_top = Some(arguments.head_top).filter(|&k| k > 0);
+    options.quantisation = arguments.quantize;
     let manifest = export_observed(&options, &mut Bytes::default());
     let manifest = manifest.map_err(|error| with_flag(arguments, error))?;
     if had_sampler && arguments.sampler.is_none() {
@@ -109,10 +108,29 @@ fn check(arguments: &Arguments) -> Result<(), InvalidArgument> {
 
 /// Names the flag that caused an error, or that solves it.
 fn with_flag(arguments: &Arguments, error: ExportError) -> anyhow::Error {
-    let Arguments { checkpoint, sampler, out, .. } = arguments;
+    let out = arguments.out.as_ref();
     let text = PLAIN.text(&error.to_string());
     match &error {
-        ExportError::NotACheckpoint { path, reason } => {
+        ExportError::Format(error) => with_format_flag(arguments, error, text),
+        ExportError::ReadOnly { .. } => match out {
+            Some(out) => InvalidArgument::new("--out", out.display(), text).into(),
+            None => InvalidArgument::missing("--out", text).into(),
+        },
+        ExportError::HeadTop { got } => InvalidArgument::new("--head-top", *got, text).into(),
+        ExportError::Unlinkable { .. } => InvalidArgument::missing("--out", text).into(),
+        ExportError::NoSpace { path, .. } => {
+            let flag = if out.is_some() { "--out" } else { "CHECKPOINT_DIR" };
+            InvalidArgument::new(flag, path.display(), text).into()
+        }
+        _ => anyhow::Error::msg(text),
+    }
+}
+
+/// Names the flag that would help with an invalid checkpoint.
+fn with_format_flag(arguments: &Arguments, error: &FormatError, text: String) -> anyhow::Error {
+    let Arguments { checkpoint, sampler, .. } = arguments;
+    match error {
+        FormatError::NotACheckpoint { path, reason } => {
             let reason = PLAIN.text(reason);
             match (path == checkpoint, sampler.as_ref() == Some(path)) {
                 (true, _) => InvalidArgument::new("CHECKPOINT_DIR", path.display(), reason).into(),
@@ -120,36 +138,26 @@ fn with_flag(arguments: &Arguments, error: ExportError) -> anyhow::Error {
                 _ => anyhow::Error::msg(text),
             }
         }
-        ExportError::SamplerLayer { path, reason } => {
+        FormatError::SamplerLayer { path, reason } => {
             InvalidArgument::new("--sampler", path.display(), reason).into()
         }
-        ExportError::ReadOnly { .. } => match out {
-            Some(out) => InvalidArgument::new("--out", out.display(), text).into(),
-            None => InvalidArgument::missing("--out", text).into(),
-        },
-        ExportError::MissingTensor { path, .. }
-        | ExportError::TensorShape { path, .. }
-        | ExportError::MissingFile { path, .. } => match sampler {
+        FormatError::MissingTensor { path, .. }
+        | FormatError::TensorShape { path, .. }
+        | FormatError::MissingFile { path, .. } => match sampler {
             Some(sampler) if path.starts_with(sampler) && sampler != checkpoint => {
                 InvalidArgument::new("--sampler", sampler.display(), text).into()
             }
             _ => anyhow::Error::msg(text),
         },
-        ExportError::HeadTop { got } => InvalidArgument::new("--head-top", *got, text).into(),
-        ExportError::ShiftUnknown { .. } => InvalidArgument::missing("--shift", text).into(),
-        ExportError::UnknownKeys { .. } => InvalidArgument::missing("--ignore-key", text).into(),
-        ExportError::IgnoredKey { key, .. } => {
+        FormatError::ShiftUnknown { .. } => InvalidArgument::missing("--shift", text).into(),
+        FormatError::UnknownKeys { .. } => InvalidArgument::missing("--ignore-key", text).into(),
+        FormatError::IgnoredKey { key, .. } => {
             InvalidArgument::new("--ignore-key", key.clone(), text).into()
         }
-        ExportError::NoMask { .. } => InvalidArgument::missing("--mask-id", text).into(),
-        ExportError::GivenToken { role, got, expected } => {
+        FormatError::NoMask { .. } => InvalidArgument::missing("--mask-id", text).into(),
+        FormatError::GivenToken { role, got, expected } => {
             let flag = if *role == "mask" { "--mask-id" } else { "--eos" };
             InvalidArgument::new(flag, got, format!("expected {expected}")).into()
-        }
-        ExportError::Unlinkable { .. } => InvalidArgument::missing("--out", text).into(),
-        ExportError::NoSpace { path, .. } => {
-            let flag = if arguments.out.is_some() { "--out" } else { "CHECKPOINT_DIR" };
-            InvalidArgument::new(flag, path.display(), text).into()
         }
         _ => anyhow::Error::msg(text),
     }

@@ -112,7 +112,9 @@ impl Flags {
                 InvalidArgument::unused(&self.of(name), value, self.text(&reason)).into()
             }
             Error::Lacking(reason) => anyhow::Error::msg(self.text(reason)),
-            Error::Export(_) | Error::Onnx(_) => anyhow::Error::msg(self.text(&error.to_string())),
+            Error::Export(_) | Error::Format(_) | Error::Onnx(_) => {
+                anyhow::Error::msg(self.text(&error.to_string()))
+            }
             error => error.into(),
         }
     }

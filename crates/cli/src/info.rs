@@ -85,7 +85,7 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
         id(tokens.pad),
         id(tokens.bos)
     )?;
-    if let Some(named) = tokens.named.filter(|&named| named < manifest.vocab_size) {
+    if let Some(named) = tokens.assigned.filter(|&assigned| assigned < manifest.vocab_size) {
         writeln!(out, "  no token    ids from {named} on, which are never drawn")?;
     }
     writeln!(out, "  shift       {}", if manifest.shift { "yes, inside backbone" } else { "no" })?;

@@ -115,7 +115,7 @@ fn messages_name_flags_and_no_rust_items() {
     fs::write(&config, causal).unwrap();
     let output = export_of(model.path(), &[]);
     in_plain_words(&output);
-    rejected(&output, &["'--shift' is missing", "say which as --shift"]);
+    rejected(&output, &["'--shift' is missing", "Give --shift to choose"]);
 }
 
 #[cfg(unix)]

@@ -47,6 +47,8 @@
 //! | `trace` | yes | the `trace` module: a page that replays a run |
 //! | `export` | no | the `export` module: converts checkpoints to ONNX graphs |
 //!
+//! With `onnx` or `export`, the `format` module reads and checks the files of a model.
+//!
 //! # Crates
 //!
 //! | crate | for |
@@ -65,6 +67,8 @@ pub use ndarray;
 
 #[cfg(feature = "export")]
 pub use conjoint_export as export;
+#[cfg(any(feature = "export", feature = "onnx"))]
+pub use conjoint_format as format;
 #[cfg(feature = "onnx")]
 pub use conjoint_onnx::{
     Calls, Error as OnnxError, ExecutionProvider, HeadChoice, OnnxAutoregressive, OnnxDenoiser,

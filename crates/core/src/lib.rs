@@ -56,6 +56,9 @@ pub mod top_k_rows;
 pub mod unmasker;
 pub mod vocabulary;
 
+/// Arrays of this version are part of the interface: a model builds its [`DenseRows`] from one.
+pub use ndarray;
+
 pub use autoregressive::Autoregressive;
 pub use canvas::{Canvas, TokenId};
 pub use denoiser::{Denoiser, SamplerLayer, State};

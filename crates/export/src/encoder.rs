@@ -1,31 +1,35 @@
 //! The backbone of an encoder of the BERT family.
 
-use crate::blueprint::{AttentionSpan, NormOrder, Qkv};
-use crate::encoder_weights::{EncoderLayer, EncoderWeights, Ffn};
-use crate::graph::{Attribute, Graph, Value};
-use crate::model::{Builder, linear};
-use crate::operators::{Places, Rope, range};
-use crate::weights::Embedding;
+use conjoint_format::blueprint::{AttentionSpan, NormOrder, Qkv};
+use conjoint_format::weights::{Embedding, EncoderLayer, EncoderWeights, Ffn};
 
-/// What all layers with one [`AttentionSpan`] share.
+use crate::graph::{Attribute, Graph};
+use crate::model::{Builder, linear};
+use crate::operator_set::{Rope, RowPositions, range};
+use crate::value::Value;
+
+/// Values that all layers with one [`AttentionSpan`] share.
 struct Frame {
     span: AttentionSpan,
-    /// Which keys a query sees, in the form that attention takes.
+    /// The mask of keys, in the form that attention uses.
     mask: Value,
-    places: Option<Places>,
+    positions: Option<RowPositions>,
 }
 
-/// i64: 0, 1, 2, … up to T; T; and B and T.
+/// Values that depend on the shape of the input, all in i64.
 struct Positions {
+    /// 0, 1, …, T − 1.
     range: Value,
+    /// T.
     length: Value,
+    /// [B, T].
     shape: Value,
 }
 
 const COLUMNS: (&str, Attribute) = ("axis", Attribute::Int(1));
 
 impl Builder<'_> {
-    /// Declares the inputs of a backbone, and gives its rows [B · T, D]; their shape, i64 [2]; and 0, 1, 2, … up to T.
+    /// Declares the inputs of a backbone. Returns its rows [B · T, D]; their shape [B, T]; and 0, 1, …, T − 1.
     pub(crate) fn encode(
         &self,
         graph: &mut Graph,
@@ -41,12 +45,12 @@ impl Builder<'_> {
         let mut frames: Vec<Frame> = Vec::new();
         for (number, layer) in weights.layers.iter().enumerate() {
             let known = frames.iter().position(|frame| frame.span == layer.span);
-            let which = known.unwrap_or_else(|| {
+            let index = known.unwrap_or_else(|| {
                 frames.push(self.frame(graph, layer.span, &key_mask, &at));
                 frames.len() - 1
             });
             let scope = format!("layers.{number}");
-            x = self.encoder_layer(graph, &scope, (weights.order, layer), (&frames[which], &at), x);
+            x = self.encoder_layer(graph, &scope, (weights.order, layer), (&frames[index], &at), x);
         }
         if let Some(norm) = &weights.final_norm {
             graph.scope("final");
@@ -97,18 +101,18 @@ impl Builder<'_> {
         };
         graph.scope(format!("frame.{name}"));
         let mask = self.operators.mask(graph, key_mask, [&at.range, &at.length], window);
-        let places = theta.map(|theta| {
+        let positions = theta.map(|theta| {
             let name = match window {
                 None => "rope.frequencies.global",
                 Some(_) => "rope.frequencies.local",
             };
             let rope = Rope { name, theta, head_dim: self.blueprint.head_dim };
-            self.operators.rotated(graph, &rope, [&at.range, &at.shape])
+            self.operators.rotary_positions(graph, &rope, [&at.range, &at.shape])
         });
-        Frame { span, mask, places }
+        Frame { span, mask, positions }
     }
 
-    /// Attention and feed-forward network, each added to what it was given, on rows [B · T, D].
+    /// Attention and feed-forward network, each with a residual connection, on rows [B · T, D].
     fn encoder_layer(
         &self,
         graph: &mut Graph,
@@ -154,8 +158,8 @@ impl Builder<'_> {
             }
         };
         let [mut q, mut k, v] = parts.map(|part| self.by_sequence(graph, &at.shape, &part, width));
-        if let Some(places) = &frame.places {
-            [q, k] = [q, k].map(|part| self.operators.rope(graph, places, &part, heads));
+        if let Some(positions) = &frame.positions {
+            [q, k] = [q, k].map(|part| self.operators.rope(graph, positions, &part, heads));
         }
         let mixed = self.operators.attention(graph, self.blueprint, &frame.mask, [&q, &k, &v]);
         let mixed = self.by_row(graph, &mixed, width);

@@ -1,30 +1,27 @@
-//! A small builder of ONNX graphs: values are names, every node gets its own.
+//! A small builder of ONNX graphs. Values are names, and every node gets a unique one.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::checkpoint::Tensor;
-use crate::manifest::DType;
-use crate::product::CodedRows;
-use crate::proto::{
+use conjoint_format::DType;
+use conjoint_format::checkpoint::Tensor;
+use conjoint_format::proto::{
     AttributeProto, DimensionProto, EXTERNAL, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
     TypeProto, ValueInfoProto, attribute, element,
 };
+
 use crate::store::{Matrix, Store, Stored};
+use crate::value::{CodedRows, Value};
 
 /// The domain of ONNX Runtime's own operators.
 pub(crate) const MICROSOFT: &str = "com.microsoft";
-
-/// A tensor that flows through the graph.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Value(String);
 
 /// A dimension of an input or output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Dim {
     /// Always this size.
     Fixed(usize),
-    /// Any size, under a name: equal names mean equal sizes.
+    /// Any size, with a name. Equal names mean equal sizes.
     Any(&'static str),
 }
 
@@ -42,9 +39,9 @@ pub(crate) struct Graph<'a> {
     /// Prefix of the names of nodes and their outputs, such as `layers.3`.
     scope: String,
     known: HashSet<String>,
-    /// Where tensors are, and in which form.
+    /// The files of weights.
     store: &'a dyn Store,
-    /// Values in 8 bits, by the name of the value.
+    /// Activations in 8 bits, by the name of their float value.
     coded: HashMap<String, CodedRows>,
 }
 
@@ -71,7 +68,7 @@ impl<'a> Graph<'a> {
         Value(name.into())
     }
 
-    /// Declares a float32 output: the value takes this name everywhere.
+    /// Declares a float32 output. The value gets this name everywhere.
     pub(crate) fn output(&mut self, value: Value, name: &str, dims: &[Dim]) {
         self.output_of(element::FLOAT, value, name, dims);
     }
@@ -103,7 +100,7 @@ impl<'a> Graph<'a> {
         self.node_of("", op, inputs, attributes)
     }
 
-    /// Adds a node of a domain's own operator, with one output.
+    /// Adds a node with an operator of another domain and one output.
     pub(crate) fn node_of(
         &mut self,
         domain: &str,
@@ -148,15 +145,15 @@ impl<'a> Graph<'a> {
         outputs
     }
 
-    /// A weight in float32, whatever its type on disk.
+    /// A weight, cast to float32.
     ///
-    /// ONNX Runtime does the cast once, when it loads the graph.
+    /// ONNX Runtime casts it once, when it loads the graph.
     pub(crate) fn weight(&mut self, tensor: &Tensor) -> Value {
         let stored = self.stored_weight(tensor);
         self.widen(stored, tensor.dtype)
     }
 
-    /// A weight in its type on disk. It stays in its file; the graph only says where.
+    /// A weight in its type on disk. It stays in its file, and the graph refers to it.
     pub(crate) fn stored_weight(&mut self, tensor: &Tensor) -> Value {
         let stored = self.store.tensor(tensor);
         self.external(&stored)
@@ -188,13 +185,13 @@ impl<'a> Graph<'a> {
         Value(stored.name.clone())
     }
 
-    /// A value in 8 bits, if it was [remembered](Self::remember).
+    /// The 8-bit form of a value, if it was added by [`insert_coded`](Self::insert_coded).
     pub(crate) fn coded(&self, value: &Value) -> Option<CodedRows> {
         self.coded.get(&value.0).cloned()
     }
 
-    /// Remembers a value in 8 bits.
-    pub(crate) fn remember(&mut self, value: &Value, rows: CodedRows) -> CodedRows {
+    /// Stores the 8-bit form of a value for further products.
+    pub(crate) fn insert_coded(&mut self, value: &Value, rows: CodedRows) -> CodedRows {
         self.coded.insert(value.0.clone(), rows.clone());
         rows
     }

@@ -1,13 +1,15 @@
-//! The top-K head: what a sampler reads of a row, instead of the row.
+//! The graph of the top-K head.
+
+use conjoint_format::proto::{ModelProto, element};
+use conjoint_format::weights::BaseWeights;
 
 use crate::graph::{Attribute, Dim, Graph};
 use crate::model::{Builder, ROWS};
-use crate::proto::{ModelProto, element};
-use crate::weights::BaseWeights;
 
 const TEMPERATURES: Dim = Dim::Any("temperatures");
 
-/// Below every z whose e^z is not 0 in float32. Finite, so that 0 · z is 0 for tokens that are ruled out.
+/// A lower bound of z. It is below every z for which e^z is not 0 in float32, and finite, so 0 · z is 0 for
+/// excluded tokens.
 const LEAST: f32 = -200.0;
 
 impl Builder<'_> {
@@ -17,7 +19,7 @@ impl Builder<'_> {
     /// - `asked` f32 [N, M]: the logits of `tokens`;
     /// - `mass` f32 [C, N]: Σ e^z with z = (l − max) / T, over the whole row;
     /// - `entropy` f32 [C, N]: H = ln Σ e^z − Σ z e^z / Σ e^z, in nats;
-    /// - `logits` f32 [W, V]: the whole of those of the N rows that `whole` numbers.
+    /// - `logits` f32 [W, V]: all logits of the rows at the indices `whole` among the N rows.
     ///
     /// A row that holds NaN or +∞ has a mass of NaN.
     pub(crate) fn head_top(&self, weights: &BaseWeights, k: usize) -> ModelProto {
@@ -56,7 +58,7 @@ impl Builder<'_> {
         graph.output(mass, "mass", &measured);
         graph.output(entropy, "entropy", &measured);
         graph.output(whole, "logits", &[Dim::Any("whole"), self.vocabulary()]);
-        self.finish(graph, "TopKRows output head: top, mass and entropy of chosen rows.")
+        self.finish(graph, "Condensed output head: top, mass and entropy of chosen rows.")
     }
 }
 

@@ -1,45 +1,40 @@
-//! Which name every weight file has in the output folder.
+//! The names of weight files in the output folder.
 //!
-//! ONNX Runtime refuses external data outside the model's folder, symbolic links resolved, so a
-//! file that lies elsewhere, such as in the cache of the Hugging Face hub, is linked into it.
+//! ONNX Runtime rejects external data outside the model's folder, with symbolic links resolved. So a file that
+//! lies elsewhere, such as in the Hugging Face Hub's cache, is hard-linked into the folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::brought::Brought;
-use crate::checkpoint::{SINGLE, Tensor};
-use crate::error::ExportError;
-use crate::folder::{Existing, Staging, Transfer};
-use crate::store::{Store, Stored};
+use conjoint_format::checkpoint::Tensor;
+use conjoint_format::names::{CONVERTED, SINGLE, WEIGHTS};
 
-/// Folder of links to weights that lie elsewhere, in an export beside its checkpoint.
-pub(crate) const WEIGHTS: &str = "weights";
+use crate::error::ExportError;
+use crate::exported_files::ExportedFiles;
+use crate::staging::{Existing, Staging, Transfer};
+use crate::store::{Store, Stored};
 
 /// The folders of an export.
 #[derive(Debug)]
 pub(crate) struct Layout {
     checkpoint: PathBuf,
     pub(crate) out: PathBuf,
-    /// The graphs go beside the checkpoint's own files.
+    /// Whether the output folder is the checkpoint's own.
     pub(crate) in_place: bool,
-    /// The temporary name of weights that were made for this export, if any were.
-    made: Option<PathBuf>,
+    /// The temporary path of weights converted by this export.
+    converted: Option<PathBuf>,
 }
 
-/// Where weights go that were made of pickled ones, where the checkpoint's own folder is also the output folder: as
-/// `model.safetensors` they would be in the way of weights of later on.
-pub(crate) const CONVERTED: &str = "weights/model.safetensors";
-
-/// What a weight file is to the output folder.
+/// The origin of a weight file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// Its own file already.
-    Home,
-    /// Made of the base model's.
-    Made,
-    /// The base model's.
+    /// The output folder itself.
+    Output,
+    /// Conversion of the base model's pickled weights.
+    Converted,
+    /// The base model's folder.
     Base,
-    /// The sampler layer's.
+    /// The sampler layer's folder.
     Sampler,
 }
 
@@ -48,33 +43,33 @@ impl Layout {
         let checkpoint = resolved(checkpoint);
         let out = out.map_or(checkpoint.clone(), resolved);
         let in_place = checkpoint == out;
-        Self { checkpoint, out, in_place, made: None }
+        Self { checkpoint, out, in_place, converted: None }
     }
 
-    /// Name of weights that are made of pickled ones.
-    pub(crate) fn converted(&self) -> &'static str {
+    /// Name of converted weights in the output folder.
+    pub(crate) fn converted_name(&self) -> &'static str {
         if self.in_place { CONVERTED } else { SINGLE }
     }
 
-    /// Notes where weights lie that were made, until they get their name.
-    pub(crate) fn made(&mut self, temporary: PathBuf) {
-        self.made = Some(temporary);
+    /// Sets the temporary path of converted weights.
+    pub(crate) fn set_converted(&mut self, temporary: PathBuf) {
+        self.converted = Some(temporary);
     }
 
-    /// Leaves out weights that were made, where others were made of them.
-    pub(crate) fn discard(&self, staging: &mut Staging) {
-        if let Some(made) = &self.made {
-            staging.discard(made);
+    /// Removes converted weights that only were the source of quantised ones.
+    pub(crate) fn discard_converted(&self, staging: &mut Staging) {
+        if let Some(converted) = &self.converted {
+            staging.discard(converted);
         }
     }
 
     fn origin(&self, file: &Path) -> Origin {
-        if self.made.as_deref() == Some(file) {
-            return Origin::Made;
+        if self.converted.as_deref() == Some(file) {
+            return Origin::Converted;
         }
         let folder = file.parent().map(resolved).unwrap_or_default();
         if folder == self.out && resolved(file).starts_with(&self.out) {
-            Origin::Home
+            Origin::Output
         } else if folder == self.checkpoint {
             Origin::Base
         } else {
@@ -86,48 +81,48 @@ impl Layout {
     pub(crate) fn location(&self, file: &Path) -> String {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         match self.origin(file) {
-            Origin::Made => self.converted().into(),
-            // The name itself is taken by the symbolic link that leads out of the folder.
+            Origin::Converted => self.converted_name().into(),
+            // The symbolic link that leads out of the folder has the name itself.
             Origin::Base if self.in_place => format!("{WEIGHTS}/{name}"),
-            Origin::Base | Origin::Home => name.into(),
-            // model.safetensors → sampler.safetensors, and shards alike.
+            Origin::Base | Origin::Output => name.into(),
+            // model.safetensors → sampler.safetensors, and likewise for shards.
             Origin::Sampler => format!("sampler{}", name.strip_prefix("model").unwrap_or(&name)),
         }
     }
 
-    /// Puts a weight file where the graphs look for it, in place of one that an earlier export brought; whether it was not there
-    /// already.
-    pub(crate) fn bring(
+    /// Transfers a weight file to the place where graphs expect it. May replace a file of an earlier export.
+    /// Returns whether the file was transferred: not if the folder has it already.
+    pub(crate) fn transfer(
         &self,
         staging: &mut Staging,
         file: &Path,
-        earlier: &Brought,
+        earlier: &ExportedFiles,
     ) -> Result<bool, ExportError> {
         let name = self.location(file);
         let (transfer, existing) = match self.origin(file) {
-            Origin::Home => return Ok(false),
-            Origin::Made => {
+            Origin::Output => return Ok(false),
+            Origin::Converted => {
                 let existing =
                     if self.in_place { Existing::Replace } else { earlier.existing(&name) };
-                return staging.settle(file, existing);
+                return staging.discard_unchanged(file, existing);
             }
-            // In place nobody asked for a second copy of the weights.
+            // An export in place never makes a second copy of the weights.
             Origin::Base if self.in_place => (Transfer::Link, Existing::Replace),
             Origin::Base => (Transfer::LinkOrCopy, earlier.existing(&name)),
             Origin::Sampler => (Transfer::LinkOrCopy, Existing::Replace),
         };
-        staging.bring(file, &name, transfer, existing)
+        staging.transfer(file, &name, transfer, existing)
     }
 }
 
-/// Every tensor in its checkpoint's own file.
+/// Graphs point into the checkpoint's own files.
 impl Store for Layout {
     fn tensor(&self, tensor: &Tensor) -> Stored {
         Stored::of(tensor, self.location(&tensor.file))
     }
 }
 
-/// A path with its symbolic links resolved, as far as it exists.
+/// A path with its symbolic links resolved, if it exists.
 pub(crate) fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.into())
 }
@@ -137,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checkpoints_own_files_stay_and_a_samplers_are_renamed() {
+    fn a_checkpoints_files_keep_their_names_and_a_samplers_are_renamed() {
         let root = tempfile::tempdir().unwrap();
         let [base, sampler, out] = ["base", "sampler", "out"].map(|name| {
             let folder = root.path().join(name);
@@ -158,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_recognised_under_another_name() {
+    fn the_checkpoints_folder_is_recognised_under_another_path() {
         let root = tempfile::tempdir().unwrap();
         let base = root.path().join("base");
         fs::create_dir(&base).unwrap();

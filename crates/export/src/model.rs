@@ -1,12 +1,18 @@
-//! Backbone, head and the sampler layer over whole sequences. Hidden states flow as rows [B · T, D]; attention alone looks at [B, T, ·].
+//! Graphs of the backbone, the head and the sampler layer over whole sequences.
+//!
+//! Hidden states are rows [B · T, D]. Only attention uses [B, T, ·].
 
-use crate::blueprint::Blueprint;
-use crate::checkpoint::Tensor;
-use crate::graph::{Attribute, Dim, Graph, Value};
-use crate::operators::{AXIS_0, Frame, Operators, Places};
-use crate::proto::{ModelProto, element};
+use conjoint_format::blueprint::Blueprint;
+use conjoint_format::checkpoint::Tensor;
+use conjoint_format::proto::{ModelProto, element};
+use conjoint_format::weights::{
+    BaseWeights, BodyWeights, DecoderLayer, Embedding, Linear, SamplerWeights,
+};
+
+use crate::graph::{Attribute, Dim, Graph};
+use crate::operator_set::{AXIS_0, Frame, OperatorSet, RowPositions};
 use crate::store::Store;
-use crate::weights::{BaseWeights, BodyWeights, DecoderLayer, Embedding, Linear, SamplerWeights};
+use crate::value::Value;
 
 pub(crate) const BATCH: Dim = Dim::Any("batch");
 pub(crate) const LENGTH: Dim = Dim::Any("length");
@@ -15,14 +21,14 @@ pub(crate) const ROWS: Dim = Dim::Any("rows");
 /// Builds the graphs of one model.
 pub(crate) struct Builder<'a> {
     pub(crate) blueprint: &'a Blueprint,
-    pub(crate) operators: Operators,
-    /// Where tensors are, and in which form.
+    pub(crate) operators: OperatorSet,
+    /// The files of weights.
     pub(crate) store: &'a dyn Store,
 }
 
 impl Builder<'_> {
     /// `input_ids` i64 [B, T], `key_mask` bool [B, T] → `hidden` f32 [B, T, D], after the final
-    /// norm, row i belonging to position i.
+    /// norm. Row i belongs to position i.
     pub(crate) fn backbone(&self, weights: &BaseWeights) -> ModelProto {
         let mut graph = Graph::new("backbone", self.store);
         let (x, shape, range) = match &weights.body {
@@ -33,13 +39,13 @@ impl Builder<'_> {
                     x = self.layer(&mut graph, &format!("layers.{number}"), layer, &frame, x);
                 }
                 graph.scope("final");
-                (self.norm(&mut graph, &x, norm), frame.places.shape, frame.range)
+                (self.norm(&mut graph, &x, norm), frame.positions.shape, frame.range)
             }
             BodyWeights::Encoder(encoder) => self.encode(&mut graph, &weights.embed, encoder),
         };
         let mut hidden = self.by_sequence(&mut graph, &shape, &x, self.blueprint.hidden_size);
         if self.blueprint.shift {
-            // Row i takes the state at i − 1, and row 0 keeps its own: indices max(i − 1, 0).
+            // Row i gets the state at i − 1, and row 0 keeps its own: indices max(i − 1, 0).
             let (zero, one) = (graph.int(0), graph.int(1));
             let before = graph.op("Sub", &[&range, &one]);
             let before = graph.op("Max", &[&before, &zero]);
@@ -49,8 +55,9 @@ impl Builder<'_> {
         self.finish(graph, "Frozen model up to the output head.")
     }
 
-    /// `hidden` f32 [B, T, D], `rows` i64 [N] → `logits` f32 [N, V]. Rows index the flattened
-    /// B · T, so only the positions asked for meet the V × D matrix.
+    /// `hidden` f32 [B, T, D], `rows` i64 [N] → `logits` f32 [N, V].
+    ///
+    /// `rows` are indices of the flattened B · T. Only these rows are multiplied by the V × D matrix.
     pub(crate) fn head(&self, weights: &BaseWeights) -> ModelProto {
         let mut graph = Graph::new("head", self.store);
         let logits = self.logits(&mut graph, weights);
@@ -58,7 +65,7 @@ impl Builder<'_> {
         self.finish(graph, "Output head, on chosen rows of the flattened hidden states.")
     }
 
-    /// Inputs of a head, and its logits [N, V].
+    /// Declares the inputs of a head, and returns its logits [N, V].
     pub(crate) fn logits(&self, graph: &mut Graph, weights: &BaseWeights) -> Value {
         let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
         let rows = graph.input("rows", element::INT64, &[ROWS]);
@@ -93,12 +100,12 @@ impl Builder<'_> {
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);
         let next =
-            self.by_sequence(&mut graph, &frame.places.shape, &next, self.blueprint.hidden_size);
+            self.by_sequence(&mut graph, &frame.positions.shape, &next, self.blueprint.hidden_size);
         graph.output(next, "hidden_next", &self.hidden());
         self.finish(graph, "Sampler layer: hidden states given the tokens as they are now.")
     }
 
-    /// What a sampler's layers start from, on rows: W [rms_e(embed(x)); rms_h(h)] + b.
+    /// The input of a sampler's layers, as rows: W [rms_e(embed(x)); rms_h(h)] + b.
     pub(crate) fn fuse(
         &self,
         graph: &mut Graph,
@@ -115,20 +122,20 @@ impl Builder<'_> {
         linear(graph, &both, &weights.down_project)
     }
 
-    /// Inputs and frame of a graph with attention.
+    /// Declares the inputs of a graph with attention, and computes its frame.
     fn begin(&self, graph: &mut Graph) -> (Value, Frame) {
         let [ids, key_mask] = self.sequences(graph);
         let frame = self.operators.frame(graph, self.blueprint, &ids, &key_mask);
         (ids, frame)
     }
 
-    /// Inputs of a graph over whole sequences: `input_ids` and `key_mask`.
+    /// Declares the inputs of a graph over whole sequences: `input_ids` and `key_mask`.
     pub(crate) fn sequences(&self, graph: &mut Graph) -> [Value; 2] {
         let ids = graph.input("input_ids", element::INT64, &[BATCH, LENGTH]);
         [ids, graph.input("key_mask", element::BOOL, &[BATCH, LENGTH])]
     }
 
-    /// Tokens as rows of the layers' width, without positions.
+    /// The embeddings of tokens as rows of the layers' width, without positions.
     pub(crate) fn embed(&self, graph: &mut Graph, embed: &Embedding, ids: &Value) -> Value {
         graph.scope("embed");
         let rows = graph.rows(&embed.table, ids);
@@ -182,8 +189,8 @@ impl Builder<'_> {
         x: &Value,
     ) -> Value {
         let Blueprint { heads, head_dim, .. } = *self.blueprint;
-        let q = self.queries(graph, layer, &frame.places, x);
-        let [k, v] = self.keys_values(graph, layer, &frame.places, x);
+        let q = self.queries(graph, layer, &frame.positions, x);
+        let [k, v] = self.keys_values(graph, layer, &frame.positions, x);
         let mixed = self.operators.attention(graph, self.blueprint, &frame.mask, [&q, &k, &v]);
         let mixed = self.by_row(graph, &mixed, heads * head_dim);
         linear(graph, &mixed, &layer.o)
@@ -194,7 +201,7 @@ impl Builder<'_> {
         &self,
         graph: &mut Graph,
         layer: &DecoderLayer,
-        at: &Places,
+        at: &RowPositions,
         x: &Value,
     ) -> Value {
         let norm = layer.qk_norm.as_ref().map(|(q, _)| q);
@@ -207,7 +214,7 @@ impl Builder<'_> {
         &self,
         graph: &mut Graph,
         layer: &DecoderLayer,
-        at: &Places,
+        at: &RowPositions,
         x: &Value,
     ) -> [Value; 2] {
         let heads = self.blueprint.kv_heads;
@@ -220,7 +227,7 @@ impl Builder<'_> {
     fn project(
         &self,
         graph: &mut Graph,
-        at: &Places,
+        at: &RowPositions,
         x: &Value,
         projection: &Linear,
         heads: usize,
@@ -240,13 +247,13 @@ impl Builder<'_> {
         self.operators.rms_norm(graph, x, &gain, self.blueprint.norm_eps)
     }
 
-    /// [B, T, width] and the like as rows [·, width].
+    /// Reshapes [B, T, width], or another shape, to rows [·, width].
     pub(crate) fn by_row(&self, graph: &mut Graph, x: &Value, width: usize) -> Value {
         let shape = graph.ints(&[-1, width as i64]);
         graph.op("Reshape", &[x, &shape])
     }
 
-    /// Rows as [B, S, width], given the `shape` [B, S].
+    /// Reshapes rows to [B, S, width], given the `shape` [B, S].
     pub(crate) fn by_sequence(
         &self,
         graph: &mut Graph,

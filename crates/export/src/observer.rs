@@ -1,16 +1,19 @@
-//! What a long export is doing.
+//! Progress of a long export.
 
-/// Receives what an export does that takes long. Every method does nothing by default; `()` is one that ignores it all.
+/// Receives the progress of an export's long operations. Every method does nothing by default, and `()` ignores
+/// them all.
 ///
-/// Most exports do nothing of the kind: graphs point into the checkpoint's own files.
+/// Most exports have no long operations, because their graphs point into the checkpoint's own files.
+#[doc(alias = "progress")]
 pub trait ExportObserver {
-    /// Weights of so many bytes are about to be copied, because the file system cannot link them into the output folder.
+    /// Called before weights of `bytes` bytes are copied, because the file system cannot link them into the
+    /// output folder.
     fn on_copy(&mut self, _bytes: u64) {}
 
-    /// Weights of so many bytes are about to be quantised.
+    /// Called before weights of `bytes` bytes are quantised.
     fn on_quantise(&mut self, _bytes: u64) {}
 
-    /// So many bytes more have been read.
+    /// Called after another `bytes` bytes have been read.
     fn on_read(&mut self, _bytes: u64) {}
 }
 

@@ -1,7 +1,7 @@
-//! Weights that PyTorch pickled, as a `.safetensors` file that graphs can point into.
+//! Conversion of pickled weights to a `.safetensors` file that graphs can point into.
 //!
-//! A pickle is a program for Python. [`pytorch_reader`] parses it and knows the calls by which `torch.save` writes tensors. It
-//! runs nothing: objects that it does not know are left out, or are errors.
+//! A pickle is a program for Python. [`pytorch_reader`] parses it and recognises the calls with which
+//! `torch.save` writes tensors. It runs nothing. Unknown objects are ignored, or are errors.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,34 +11,37 @@ use std::path::Path;
 use pytorch_reader::{DType, PytorchReader, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
+use conjoint_format::FormatError;
+
 use crate::error::ExportError;
 
-/// Name of a checkpoint's pickled weights.
-pub(crate) const PICKLED: &str = "pytorch_model.bin";
+/// The largest ratio of the tensors' bytes to the file's bytes.
+///
+/// Tensors that share storage are written separately. A larger ratio means that tensors were declared far
+/// larger than the data in the file.
+const MAX_RATIO: u64 = 4;
+/// Bytes of tensors that every file may have, because the ratio varies in small files.
+const MIN_LIMIT: u64 = 1 << 20;
 
-/// Tensors that share their numbers are written once each. More bytes than so many times the file's mean that tensors were
-/// declared to be far larger than what the file holds.
-const MOST_TIMES: u64 = 4;
-/// Small files have shares of any size.
-const ALWAYS: u64 = 1 << 20;
-
-/// Writes the tensors of a pickled checkpoint as a `.safetensors` file, one at a time, in the order in which the library of
-/// that format writes them.
+/// Writes the tensors of a pickled checkpoint as a `.safetensors` file, one at a time, in the order of the
+/// `safetensors` library.
 pub(crate) fn convert(bin: &Path, out: &mut impl Write, name: &Path) -> Result<(), ExportError> {
-    let broken = |reason: String| ExportError::Pickle { path: bin.into(), reason };
-    let reader = PytorchReader::new(bin).map_err(|error| broken(error.to_string()))?;
+    let invalid = |reason: String| ExportError::Pickle { path: bin.into(), reason };
+    let reader = PytorchReader::new(bin).map_err(|error| invalid(error.to_string()))?;
     let mut tensors: Vec<&Tensor> = reader.tensors().values().collect();
     tensors.sort_by(|a, b| dtype(b).cmp(&dtype(a)).then_with(|| a.name.cmp(&b.name)));
-    let held = fs::metadata(bin).map_err(ExportError::io("read", bin))?.len();
-    let most = held.saturating_mul(MOST_TIMES).saturating_add(ALWAYS);
+    let file_bytes = fs::metadata(bin).map_err(FormatError::io("read", bin))?.len();
+    let limit = file_bytes.saturating_mul(MAX_RATIO).saturating_add(MIN_LIMIT);
 
     let mut end = 0usize;
     let mut entries = Vec::with_capacity(tensors.len());
     for tensor in &tensors {
         let start = end;
         end = start.saturating_add(tensor.byte_len());
-        if end as u64 > most {
-            return Err(broken(format!("its tensors take over {most} bytes, it has {held}")));
+        if end as u64 > limit {
+            return Err(invalid(format!(
+                "its tensors take over {limit} bytes, but the file has {file_bytes}"
+            )));
         }
         let shape = tensor.shape().to_vec();
         let info = TensorInfo { dtype: dtype(tensor), shape, data_offsets: (start, end) };
@@ -46,18 +49,18 @@ pub(crate) fn convert(bin: &Path, out: &mut impl Write, name: &Path) -> Result<(
     }
     let pytorch = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let header =
-        Metadata::new(Some(pytorch), entries).map_err(|error| broken(error.to_string()))?;
-    let mut header = serde_json::to_vec(&header).map_err(ExportError::json(bin))?;
+        Metadata::new(Some(pytorch), entries).map_err(|error| invalid(error.to_string()))?;
+    let mut header = serde_json::to_vec(&header).map_err(FormatError::json(bin))?;
     header.resize(header.len().next_multiple_of(size_of::<u64>()), b' ');
 
     let mut write = |bytes: &[u8]| out.write_all(bytes).map_err(ExportError::io("write", name));
     write(&(header.len() as u64).to_le_bytes())?;
     write(&header)?;
     for tensor in tensors {
-        let bytes = tensor.read().map_err(|error| broken(error.to_string()))?;
+        let bytes = tensor.read().map_err(|error| invalid(error.to_string()))?;
         if bytes.len() != tensor.byte_len() {
             let (name, got) = (&tensor.name, bytes.len());
-            return Err(broken(format!("tensor {name} has {got} bytes, too few for its shape")));
+            return Err(invalid(format!("tensor {name} has {got} bytes, too few for its shape")));
         }
         write(&bytes)?;
     }
@@ -85,6 +88,7 @@ fn dtype(tensor: &Tensor) -> Dtype {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use conjoint_format::names::PICKLED;
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
     use std::path::PathBuf;
@@ -108,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn both_formats_give_the_file_that_the_library_writes() {
+    fn both_pickle_formats_convert_to_the_librarys_file() {
         let expected = fixture("model.safetensors");
         for bytes in &*FILES {
             assert!(converted(bytes).unwrap() == expected);
@@ -116,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn tensors_that_are_large_in_name_only_are_an_error() {
+    fn tensors_declared_larger_than_the_file_are_an_error() {
         let message = converted(&fixture("expanded.bin")).unwrap_err().to_string();
-        assert!(message.contains("take over 1054912 bytes, it has 1584"), "{message}");
+        assert!(message.contains("take over 1054912 bytes, but the file has 1584"), "{message}");
     }
 
     fn fixed_seed() -> ProptestConfig {
@@ -129,13 +133,13 @@ mod tests {
         #![proptest_config(fixed_seed())]
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = converted(&bytes);
         }
 
-        /// Most of them in the pickle and in the directory of the archive, which are the first and the last.
+        /// Most changes are in the pickle, at the start, and in the archive's directory, at the end.
         #[test]
-        fn no_changed_bytes_make_it_panic(
+        fn changed_bytes_never_panic(
             which in 0..2usize,
             near in prop::bool::ANY,
             changes in proptest::collection::vec((0..8000usize, any::<u8>()), 1..4),

@@ -1,25 +1,18 @@
-//! Products with matrices, and rows of tables, in every form that a matrix may have.
+//! Products with matrices and rows of tables, for every form of a matrix.
 
-use crate::checkpoint::Tensor;
-use crate::graph::{Attribute, Graph, MICROSOFT, Value};
-use crate::proto::element;
+use conjoint_format::checkpoint::Tensor;
+use conjoint_format::proto::element;
+
+use crate::graph::{Attribute, Graph, MICROSOFT};
 use crate::quantise::BLOCK;
 use crate::store::{Matrix, Stored};
+use crate::value::{CodedRows, Value};
 
-/// `Gemm` takes PyTorch's [out, in] matrices as they lie in the file.
+/// Makes `Gemm` accept PyTorch's [out, in] matrices without a transposition.
 pub(crate) const TRANSPOSED: &[(&str, Attribute)] = &[("transB", Attribute::Int(1))];
 
-/// The code of 0 in the activations' u8.
+/// The u8 code of an activation of 0.
 const ZERO: u8 = 128;
-
-/// Activations in 8 bits: x ≈ (codes − 128) · scales.
-#[derive(Debug, Clone)]
-pub(crate) struct CodedRows {
-    /// u8 [N, in].
-    codes: Value,
-    /// f32 [N, 1].
-    scales: Value,
-}
 
 impl Graph<'_> {
     /// x Wᵀ + b, on rows.
@@ -42,7 +35,8 @@ impl Graph<'_> {
         }
     }
 
-    /// Rows of a table [V, D] in float32, by their numbers. They are gathered first and widened then, not the whole table.
+    /// Rows of a table [V, D] in float32, by index. Rows are gathered before they are widened, to avoid
+    /// widening the whole table.
     pub(crate) fn rows(&mut self, table: &Tensor, ids: &Value) -> Value {
         match self.matrix(table) {
             Matrix::Int8 { codes, scales, .. } => {
@@ -54,7 +48,7 @@ impl Graph<'_> {
                 let scales = self.op("Unsqueeze", &[&scales, &last]);
                 self.op("Mul", &[&codes, &scales])
             }
-            // Tables are never quantised to less than 8 bits.
+            // Tables always have at least 8 bits.
             Matrix::Plain | Matrix::Int4 { .. } => {
                 let stored = self.stored_weight(table);
                 let rows = self.op("Gather", &[&stored, ids]);
@@ -74,7 +68,7 @@ impl Graph<'_> {
         }
     }
 
-    /// Integers times integers, with the scales of rows and columns applied to the sums.
+    /// A product of integers. The scales of rows and columns are applied to the sums.
     fn int8_product(&mut self, x: &Value, weight: [&Stored; 3]) -> Value {
         let rows = self.coded_rows(x);
         let (one, zero) = (self.float(1.0), self.byte(ZERO));
@@ -84,7 +78,7 @@ impl Graph<'_> {
         self.op("Mul", &[&sums, &rows.scales])
     }
 
-    /// The blocks are multiplied by the runtime's own kernel, which codes the activations of each in 8 bits.
+    /// A product by the runtime's own kernel, which codes the activations of each block in 8 bits.
     fn int4_product(&mut self, x: &Value, width: usize, codes: &Stored, scales: &Stored) -> Value {
         let (weight, by_block) = (self.external(codes), self.external(scales));
         let attributes = [
@@ -97,7 +91,8 @@ impl Graph<'_> {
         self.node_of(MICROSOFT, "MatMulNBits", &[x, &weight, &by_block], &attributes)
     }
 
-    /// Rows in 8 bits, each with a scale of its own: the largest of a row is 127. Made once for all products of the same rows.
+    /// Rows in 8 bits, with one scale for each row, for which the row's largest element is 127. Computed once
+    /// for all products of the same rows.
     fn coded_rows(&mut self, x: &Value) -> CodedRows {
         if let Some(rows) = self.coded(x) {
             return rows;
@@ -113,6 +108,6 @@ impl Graph<'_> {
         let zeros = self.op("Expand", &[&zero, &count]);
         let rows = [("axis", Attribute::Int(0))];
         let codes = self.node("QuantizeLinear", &[x, &by_row, &zeros], &rows);
-        self.remember(x, CodedRows { codes, scales })
+        self.insert_coded(x, CodedRows { codes, scales })
     }
 }

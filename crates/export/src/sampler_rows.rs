@@ -1,32 +1,37 @@
-//! The sampler layer over rows: one graph a step for what all positions contribute, one a pass for the rows.
+//! The two graphs of a sampler layer over rows.
+//!
+//! The first runs once per step and computes keys and values of all positions. The second runs once per pass
+//! and computes the rows.
 
-use crate::blueprint::Blueprint;
-use crate::graph::{Attribute, Dim, Graph, Value};
+use conjoint_format::blueprint::Blueprint;
+use conjoint_format::proto::{ModelProto, element};
+use conjoint_format::weights::{BaseWeights, SamplerWeights};
+
+use crate::graph::{Attribute, Dim, Graph};
 use crate::model::{BATCH, Builder, LENGTH, ROWS, linear};
-use crate::operators::{MASKED_SCORE, Operators};
+use crate::operator_set::{MASKED_SCORE, OperatorSet};
 use crate::product::TRANSPOSED;
-use crate::proto::{ModelProto, element};
-use crate::weights::{BaseWeights, SamplerWeights};
+use crate::value::Value;
 
-/// S: the most rows of one sequence.
+/// S: the largest number of rows of one sequence.
 const SLOTS: Dim = Dim::Any("slots");
-/// U: distinct tokens.
+/// U: the number of distinct tokens.
 const WORDS: Dim = Dim::Any("words");
 const ONE: Dim = Dim::Fixed(1);
 /// An index of three numbers, such as (sequence, head, position).
 const INDEX: Dim = Dim::Fixed(3);
 
-/// Where the rows' queries go in attention, and where their results come from, in i64.
+/// Indices, in i64, that move the rows' queries into attention and the results out of it.
 struct Lanes {
-    /// The queries of each slot, in the flattened N · heads: [B, heads, S].
+    /// For each slot, the index of its query in the flattened N · heads: [B, heads, S].
     queries: Value,
-    /// The answers of each row and head, as (sequence, head, slot): [N, heads, 3].
+    /// For each row and head, the index (sequence, head, slot) of its result: [N, heads, 3].
     answers: Value,
 }
 
 impl Builder<'_> {
-    /// `words` i64 [U], the distinct tokens of the sequences; `input_words` i64 [B, T], which of them is where; `key_mask`
-    /// bool [B, T]; `hidden` f32 [B, T, D] →
+    /// `words` i64 [U], the distinct tokens of the sequences; `input_words` i64 [B, T], the index in `words` of
+    /// each token; `key_mask` bool [B, T]; `hidden` f32 [B, T, D] →
     ///
     /// - `keys` and `values` f32 [B, L · kv_heads, T, d] of the L layers, keys rotated;
     /// - `bias` f32 [B, 1, 1, T]: 0, or far below any score for padding;
@@ -42,8 +47,8 @@ impl Builder<'_> {
         let key_mask = graph.input("key_mask", element::BOOL, &[BATCH, LENGTH]);
         let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
 
-        let [cos, sin] = Operators::rope_tables(&mut graph, self.blueprint, &which);
-        let places = self.operators.every_place(&mut graph, [&cos, &sin], &which);
+        let [cos, sin] = OperatorSet::rope_tables(&mut graph, self.blueprint, &which);
+        let positions = self.operators.all_positions(&mut graph, [&cos, &sin], &which);
         let prior = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
         let mut x = self.fuse_words(&mut graph, base, weights, [&words, &which], &prior);
         let last = weights.layers.len() - 1;
@@ -54,7 +59,7 @@ impl Builder<'_> {
             let scope = format!("layers.{number}");
             graph.scope(format!("{scope}.context"));
             let normed = self.norm(&mut graph, &x, &layer.attention_norm);
-            let [k, v] = self.keys_values(&mut graph, layer, &places, &normed);
+            let [k, v] = self.keys_values(&mut graph, layer, &positions, &normed);
             keys.push(self.by_key_head(&mut graph, &k));
             values.push(self.by_key_head(&mut graph, &v));
             if let Some(frame) = frame.as_ref().filter(|_| number < last) {
@@ -63,8 +68,8 @@ impl Builder<'_> {
         }
 
         graph.scope("final");
-        let (seen, unseen) = (graph.float(0.0), graph.float(MASKED_SCORE));
-        let bias = graph.op("Where", &[&key_mask, &seen, &unseen]);
+        let (unmasked, masked) = (graph.float(0.0), graph.float(MASKED_SCORE));
+        let bias = graph.op("Where", &[&key_mask, &unmasked, &masked]);
         let axes = graph.ints(&[1, 2]);
         let bias = graph.op("Unsqueeze", &[&bias, &axes]);
         let keys = joined_layers(&mut graph, keys);
@@ -79,23 +84,27 @@ impl Builder<'_> {
         self.finish(graph, "Sampler layer: what all positions contribute to a step's passes.")
     }
 
-    /// One pass over N rows of all sequences together; attention has up to S slots a sequence. The rows asked for come
-    /// first, among the rows and in the slots. Of the others the last layer computes keys and values alone.
+    /// One pass over N rows of all sequences together. Attention has up to S slots for each sequence. The
+    /// requested rows come first, among the rows and in the slots. For the others, the last layer computes only
+    /// keys and values.
     ///
-    /// - `words` i64 [U], the distinct tokens of the rows, and `row_words` i64 [N, 1], which of them is where;
-    /// - `asked` i64 \[2\]: how many rows are asked for, A, and how many slots they take at most;
+    /// - `words` i64 [U], the distinct tokens of the rows, and `row_words` i64 [N, 1], the index in `words` of
+    ///   each row's token;
+    /// - `asked` i64 \[2\]: the number A of requested rows, and the most slots that they need in a sequence;
     /// - `positions` i64 [N, 1] of the rows;
-    /// - `row_keys` i64 [N, kv_heads, 3]: where the keys of each row and head are, as (sequence, head, position);
-    /// - `queries` i64 [B, heads, S]: which row and head, in the flattened N · heads, is in each slot of a sequence, and any of
-    ///   them for padding; `answers` i64 [N, heads, 3]: where each row and head is, as (sequence, head, slot);
-    /// - `from` i64 \[N\]: the rows in `hidden` f32 [B, P, D], flattened to B · P, which are the hidden states of the model, or
-    ///   those of the pass before as [A, 1, D];
-    /// - the outputs of the context, of which `keys` and `values` may be those of the pass before
+    /// - `row_keys` i64 [N, kv_heads, 3]: the index (sequence, head, position) of the keys of each row and
+    ///   head;
+    /// - `queries` i64 [B, heads, S]: the index, in the flattened N · heads, of the query in each slot of a
+    ///   sequence; any index for padding; `answers` i64 [N, heads, 3]: the index (sequence, head, slot) of each
+    ///   row and head;
+    /// - `from` i64 \[N\]: the rows' indices in `hidden` f32 [B, P, D], flattened to B · P: the hidden states
+    ///   of the model, or of the previous pass as [A, 1, D];
+    /// - the outputs of the context; `keys` and `values` may be those of the previous pass
     ///
-    /// → `hidden_next` f32 [A, 1, D], and `keys_next` and `values_next`, in which those of the rows are new.
+    /// → `hidden_next` f32 [A, 1, D], and `keys_next` and `values_next`, which are updated at the rows.
     ///
-    /// The linear parts cost N rows, however they are spread over the sequences. Attention is padded to S slots a sequence, and
-    /// the keys and values of all B sequences are copied.
+    /// The linear parts cost N rows, independent of their distribution over sequences. Attention is padded to S
+    /// slots for each sequence, and the keys and values of all B sequences are copied.
     pub(crate) fn sampler_rows(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
         let mut graph = Graph::new("sampler-rows", self.store);
         let blueprint = self.blueprint;
@@ -103,8 +112,8 @@ impl Builder<'_> {
         let width = Dim::Fixed(blueprint.hidden_size);
         let words = graph.input("words", element::INT64, &[WORDS]);
         let which = graph.input("row_words", element::INT64, &[ROWS, ONE]);
-        let asked = graph.input("asked", element::INT64, &[Dim::Fixed(2)]);
-        let mut positions = graph.input("positions", element::INT64, &[ROWS, ONE]);
+        let requested = graph.input("asked", element::INT64, &[Dim::Fixed(2)]);
+        let mut position_ids = graph.input("positions", element::INT64, &[ROWS, ONE]);
         let [heads, kv_heads] = [blueprint.heads, blueprint.kv_heads].map(Dim::Fixed);
         let row_keys = graph.input("row_keys", element::INT64, &[ROWS, kv_heads, INDEX]);
         let queries = graph.input("queries", element::INT64, &[BATCH, heads, SLOTS]);
@@ -122,9 +131,9 @@ impl Builder<'_> {
 
         graph.scope("frame");
         let halves = [("num_outputs", Attribute::Int(2))];
-        let [rows, slots] = graph.nodes("Split", &[&asked], &halves);
+        let [rows, slots] = graph.nodes("Split", &[&requested], &halves);
         let mut lanes = Lanes { queries, answers };
-        let mut places = self.operators.places(&mut graph, [&cos, &sin], &positions);
+        let mut positions = self.operators.row_positions(&mut graph, [&cos, &sin], &position_ids);
         let prior = self.by_row(&mut graph, &hidden, blueprint.hidden_size);
         let mut prior = graph.op("Gather", &[&prior, &from]);
         let mut x = self.fuse_words(&mut graph, base, weights, [&words, &which], &prior);
@@ -136,22 +145,23 @@ impl Builder<'_> {
             let scope = format!("layers.{number}");
             graph.scope(format!("{scope}.attention"));
             let mut normed = self.norm(&mut graph, &x, &layer.attention_norm);
-            let [k, v] = self.keys_values(&mut graph, layer, &places, &normed);
+            let [k, v] = self.keys_values(&mut graph, layer, &positions, &normed);
             let k = self.replaced(&mut graph, &keys[number], &row_keys, &k);
             let v = self.replaced(&mut graph, &values[number], &row_keys, &v);
             if number + 1 == layers {
-                let mut keep_asked = |x: &mut Value, axis: i64, count: &Value| {
+                let mut keep_requested = |x: &mut Value, axis: i64, count: &Value| {
                     let (first, axis) = (graph.ints(&[0]), graph.ints(&[axis]));
                     *x = graph.op("Slice", &[&*x, &first, count, &axis]);
                 };
-                keep_asked(&mut lanes.queries, 2, &slots);
-                for of_rows in [&mut lanes.answers, &mut positions, &mut prior, &mut normed, &mut x]
+                keep_requested(&mut lanes.queries, 2, &slots);
+                for of_rows in
+                    [&mut lanes.answers, &mut position_ids, &mut prior, &mut normed, &mut x]
                 {
-                    keep_asked(of_rows, 0, &rows);
+                    keep_requested(of_rows, 0, &rows);
                 }
-                places = self.operators.places(&mut graph, [&cos, &sin], &positions);
+                positions = self.operators.row_positions(&mut graph, [&cos, &sin], &position_ids);
             }
-            let q = self.queries(&mut graph, layer, &places, &normed);
+            let q = self.queries(&mut graph, layer, &positions, &normed);
             let mixed = self.attend(&mut graph, &lanes, &bias, [&q, &k, &v]);
             let mixed = linear(&mut graph, &mixed, &layer.o);
             x = graph.op("Add", &[&x, &mixed]);
@@ -162,7 +172,7 @@ impl Builder<'_> {
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);
-        let next = self.by_sequence(&mut graph, &places.shape, &next, blueprint.hidden_size);
+        let next = self.by_sequence(&mut graph, &positions.shape, &next, blueprint.hidden_size);
         let keys_next = joined_layers(&mut graph, keys_next);
         let values_next = joined_layers(&mut graph, values_next);
         graph.output(next, "hidden_next", &[Dim::Any("asked"), ONE, width]);
@@ -171,16 +181,17 @@ impl Builder<'_> {
         self.finish(graph, "Sampler layer: one pass over rows.")
     }
 
-    /// Keys or values [B, kv_heads, T, d] of all positions, of which those of the rows [N, 1, kv_heads · d] are new, at these
-    /// places.
-    fn replaced(&self, graph: &mut Graph, all: &Value, places: &Value, rows: &Value) -> Value {
+    /// Keys or values [B, kv_heads, T, d] of all positions, with those of the rows [N, 1, kv_heads · d]
+    /// replaced at these indices.
+    fn replaced(&self, graph: &mut Graph, all: &Value, indices: &Value, rows: &Value) -> Value {
         let Blueprint { kv_heads, head_dim, .. } = *self.blueprint;
         let shape = graph.ints(&[-1, kv_heads as i64, head_dim as i64]);
         let rows = graph.op("Reshape", &[rows, &shape]);
-        graph.op("ScatterND", &[all, places, &rows])
+        graph.op("ScatterND", &[all, indices, &rows])
     }
 
-    /// The attention of the rows' queries [N, 1, heads · d] to keys and values [B, kv_heads, T, d]: [N, heads · d].
+    /// The attention of the rows' queries [N, 1, heads · d] to keys and values [B, kv_heads, T, d]: [N, heads ·
+    /// d].
     fn attend(
         &self,
         graph: &mut Graph,
@@ -191,7 +202,7 @@ impl Builder<'_> {
         let Blueprint { heads, kv_heads, head_dim, .. } = *self.blueprint;
         let q = self.by_row(graph, q, head_dim);
         let q = graph.op("Gather", &[&q, &lanes.queries]); // [B, heads, S, d]
-        // The queries of the heads that share a key head go below each other.
+        // Stack the queries of the heads that share a key head.
         let grouped = graph.ints(&[0, kv_heads as i64, -1, head_dim as i64]);
         let q = graph.op("Reshape", &[&q, &grouped]);
         let scale = graph.float((head_dim as f32).sqrt().recip());
@@ -207,8 +218,10 @@ impl Builder<'_> {
         self.by_row(graph, &mixed, heads * head_dim)
     }
 
-    /// What a sampler's layers start from, on rows, as [`fuse`](Self::fuse) computes it: W [rms_e(embed(x)); rms_h(h)] + b. Here
-    /// the half of the tokens is computed once for each distinct one, of which masks make many rows one.
+    /// The input of a sampler's layers, as [`fuse`](Self::fuse) computes it: W [rms_e(embed(x)); rms_h(h)] + b.
+    ///
+    /// The product with the tokens' half of W is computed once for each distinct token. This saves time,
+    /// because many rows hold the mask.
     fn fuse_words(
         &self,
         graph: &mut Graph,
@@ -226,23 +239,23 @@ impl Builder<'_> {
             let [start, end] = [first, first + width].map(|column| graph.ints(&[column]));
             graph.op("Slice", &[&matrix, &start, &end, &axis])
         };
-        let (of_tokens, of_states) = (half(0), half(width));
+        let (token_half, state_half) = (half(0), half(width));
         let tokens = self.norm(graph, &tokens, &weights.norm_embed);
         let tokens = match &weights.down_project.bias {
             Some(bias) => {
                 let bias = graph.weight(bias);
-                graph.node("Gemm", &[&tokens, &of_tokens, &bias], TRANSPOSED)
+                graph.node("Gemm", &[&tokens, &token_half, &bias], TRANSPOSED)
             }
-            None => graph.node("Gemm", &[&tokens, &of_tokens], TRANSPOSED),
+            None => graph.node("Gemm", &[&tokens, &token_half], TRANSPOSED),
         };
         let flat = graph.ints(&[-1]);
         let which = graph.op("Reshape", &[which, &flat]);
         let tokens = graph.op("Gather", &[&tokens, &which]);
         let states = self.norm(graph, prior, &weights.norm_hidden);
-        graph.node("Gemm", &[&states, &of_states, &tokens], TRANSPOSED)
+        graph.node("Gemm", &[&states, &state_half, &tokens], TRANSPOSED)
     }
 
-    /// [B, T, kv_heads · d] as [B, kv_heads, T, d].
+    /// Reshapes [B, T, kv_heads · d] to [B, kv_heads, T, d].
     fn by_key_head(&self, graph: &mut Graph, x: &Value) -> Value {
         let (heads, width) = (self.blueprint.kv_heads as i64, self.blueprint.head_dim as i64);
         let shape = graph.ints(&[0, 0, heads, width]);
@@ -250,7 +263,7 @@ impl Builder<'_> {
         graph.node("Transpose", &[&x], &[("perm", Attribute::Ints(&[0, 2, 1, 3]))])
     }
 
-    /// The layers' shares [B, kv_heads, T, d] of [B, L · kv_heads, T, d].
+    /// Splits [B, L · kv_heads, T, d] into the layers' parts [B, kv_heads, T, d].
     fn split_layers(&self, graph: &mut Graph, x: &Value, layers: usize) -> Vec<Value> {
         if layers == 1 {
             return vec![x.clone()];
@@ -264,14 +277,14 @@ impl Builder<'_> {
         (0..layers as i64).map(&mut share).collect()
     }
 
-    /// Keys or values of L layers, [B, L · kv_heads, T, d].
+    /// The shape of keys or values of L layers, [B, L · kv_heads, T, d].
     fn cache(&self, layers: usize) -> [Dim; 4] {
         let Blueprint { kv_heads, head_dim, .. } = *self.blueprint;
         [BATCH, Dim::Fixed(layers * kv_heads), LENGTH, Dim::Fixed(head_dim)]
     }
 }
 
-/// The layers' [B, kv_heads, T, d] as one [B, L · kv_heads, T, d].
+/// Joins the layers' [B, kv_heads, T, d] to [B, L · kv_heads, T, d].
 fn joined_layers(graph: &mut Graph, layers: Vec<Value>) -> Value {
     match &layers[..] {
         [only] => only.clone(),

@@ -1,10 +1,9 @@
-//! How the files beside the graphs hold a checkpoint's tensors.
+//! Where graphs find a checkpoint's tensors, and in which form.
 
-use crate::checkpoint::Tensor;
-use crate::manifest::DType;
-use crate::proto::element;
+use conjoint_format::checkpoint::Tensor;
+use conjoint_format::proto::element;
 
-/// A tensor as a graph finds it in a file beside itself.
+/// A tensor in a file beside the graphs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) name: String,
@@ -13,24 +12,25 @@ pub(crate) struct Stored {
     pub(crate) dims: Vec<usize>,
     /// The file, relative to the graph's own folder.
     pub(crate) location: String,
-    /// First byte in the file.
+    /// Offset of the first byte in the file.
     pub(crate) offset: u64,
     /// Length in bytes.
     pub(crate) length: u64,
 }
 
-/// A matrix W [out, in], or a table of rows, in one of the forms that graphs can multiply by and take rows of.
+/// The form in which a matrix W [out, in], or a table of rows, is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Matrix {
     /// In the checkpoint's own type.
     Plain,
-    /// W = (codes − zero) · scale of the row: i8 [out, in] and \[out\], where all are 0, and f32 \[out\].
+    /// W = (codes − zero) · scale of the row: i8 [out, in]; i8 \[out\], all 0; and f32 \[out\].
     Int8 { codes: Stored, zeros: Stored, scales: Stored },
-    /// W = (codes − 8) · scale of the block: two codes a byte, u8 [out, blocks, block / 2] and f32 [out, blocks].
+    /// W = (codes − 8) · scale of the block: two codes a byte, u8 [out, blocks, block / 2]; and f32 [out,
+    /// blocks].
     Int4 { codes: Stored, scales: Stored },
 }
 
-/// Where the graphs find each tensor, and in which form.
+/// The files of weights that graphs point into.
 pub(crate) trait Store {
     /// A tensor in the checkpoint's own type.
     fn tensor(&self, tensor: &Tensor) -> Stored;
@@ -42,24 +42,15 @@ pub(crate) trait Store {
 }
 
 impl Stored {
-    /// A tensor as it lies in its checkpoint, under the name that its file has beside the graphs.
+    /// A tensor of a checkpoint's file. `location` is the file's name beside the graphs.
     pub(crate) fn of(tensor: &Tensor, location: String) -> Self {
         Self {
             name: tensor.name.clone(),
-            element: element_of(tensor.dtype),
+            element: element::of(tensor.dtype),
             dims: tensor.shape.clone(),
             location,
             offset: tensor.offset,
             length: tensor.length,
         }
-    }
-}
-
-/// The ONNX element type of weights.
-pub(crate) fn element_of(dtype: DType) -> i32 {
-    match dtype {
-        DType::Float32 => element::FLOAT,
-        DType::Float16 => element::FLOAT16,
-        DType::BFloat16 => element::BFLOAT16,
     }
 }

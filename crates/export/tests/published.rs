@@ -1,7 +1,8 @@
-//! The published checkpoints, by what their configurations say at their real sizes; the weights are holes in sparse files.
+//! Published checkpoints: their configurations at real sizes, with weights that are holes in sparse files.
 //!
-//! Keys that change nothing are left out, but for some of each kind. Facts from the models' own `config.json`.
-#![cfg(target_os = "linux")] // sparse files are a matter of course there
+//! Values are from the models' own `config.json`. Keys without effect are left out, except for some of each
+//! kind.
+#![cfg(target_os = "linux")] // sparse files work there by default
 
 mod common;
 
@@ -10,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 
 use common::assert_names;
-use conjoint_export::{ExportError, ExportOptions, Family, Manifest, export};
+use conjoint_export::{ExportError, ExportOptions, Family, FormatError, Manifest, export};
 use serde_json::{Map, Value, json};
 
 /// Which tensors a checkpoint holds.
@@ -95,13 +96,13 @@ fn tensors(config: &Value, Parts { bias, qk_norm, head }: Parts) -> Vec<(String,
     let size = |keys: [&str; 2]| {
         keys.iter().find_map(|key| config[*key].as_u64()).map(|size| size as usize)
     };
-    let must = |keys| size(keys).unwrap();
-    let width = must(["hidden_size", "d_model"]);
-    let heads = must(["num_attention_heads", "n_heads"]);
-    let kv_heads = must(["num_key_value_heads", "n_kv_heads"]);
+    let required = |keys| size(keys).unwrap();
+    let width = required(["hidden_size", "d_model"]);
+    let heads = required(["num_attention_heads", "n_heads"]);
+    let kv_heads = required(["num_key_value_heads", "n_kv_heads"]);
     let head_dim = size(["head_dim", "head_dim"]).unwrap_or(width / heads);
-    let ffn = must(["intermediate_size", "mlp_hidden_size"]);
-    let words = must(["vocab_size", "vocab_size"]);
+    let ffn = required(["intermediate_size", "mlp_hidden_size"]);
+    let words = required(["vocab_size", "vocab_size"]);
     let llada = config.get("d_model").is_some();
     let (q, kv) = (heads * head_dim, kv_heads * head_dim);
     let names = match llada {
@@ -152,7 +153,7 @@ fn tensors(config: &Value, Parts { bias, qk_norm, head }: Parts) -> Vec<(String,
         (format!("{embed}.weight"), vec![words, width]),
         (format!("{norm}.weight"), vec![width]),
     ];
-    for layer in 0..must(["num_hidden_layers", "n_layers"]) {
+    for layer in 0..required(["num_hidden_layers", "n_layers"]) {
         let named = |name: &str| format!("{blocks}.{layer}.{name}");
         tensors.extend(
             names
@@ -177,7 +178,7 @@ fn tensors(config: &Value, Parts { bias, qk_norm, head }: Parts) -> Vec<(String,
     tensors
 }
 
-/// Writes a checkpoint of bfloat16 weights that take no room.
+/// Writes a checkpoint of bfloat16 weights in a sparse file.
 fn write(folder: &Path, config: &Value, parts: Parts) {
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let (mut header, mut end) = (Map::new(), 0);
@@ -269,19 +270,19 @@ fn models_with_full_attention_are_exported() {
     }
 }
 
-/// open-dCoder has the class of a causal model, a mask, and a shift that nothing tells of.
+/// open-dCoder has the class of a causal model, a mask, and a shift that no file defines.
 #[test]
-fn a_converted_causal_model_needs_to_be_told_its_shift() {
+fn a_converted_causal_model_requires_a_shift() {
     let causal = json!({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "mask_token_id": 151665});
     let (config, parts) = (with(qwen2(), causal), Parts { head: false, ..BIASED });
     let error = exported(&config, parts, None, None).unwrap_err();
-    assert!(matches!(error, ExportError::ShiftUnknown { .. }), "{error}");
+    assert!(matches!(error, ExportError::Format(FormatError::ShiftUnknown { .. })), "{error}");
     let manifest = exported(&config, parts, Some(true), None).unwrap();
     assert_eq!((manifest.shift, manifest.tokens.mask), (true, 151665));
 }
 
 #[test]
-fn models_of_other_kinds_are_named_for_what_they_are() {
+fn unsupported_kinds_of_model_are_reported() {
     let causal = |class: &str, kind: &str| json!({"architectures": [class], "model_type": kind});
     let experts = json!({
         "architectures": ["LLaDAMoEModelLM"], "model_type": "llada", "hidden_size": 2048, "num_experts": 64,
@@ -343,11 +344,14 @@ fn models_of_other_kinds_are_named_for_what_they_are() {
             &["Qwen2ForCausalLM", "causal", "mask token"],
         ),
     ] {
-        // Whatever the weights are, they are not looked at.
+        // Rejected before the weights are read.
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
         let error = export(&ExportOptions::new(folder.path())).unwrap_err();
-        assert!(matches!(error, ExportError::OtherKind { .. }), "{name}: {error}");
+        assert!(
+            matches!(error, ExportError::Format(FormatError::OtherKind { .. })),
+            "{name}: {error}"
+        );
         assert_names(&error, parts);
     }
     for (model_type, class) in
@@ -357,7 +361,10 @@ fn models_of_other_kinds_are_named_for_what_they_are() {
         fs::write(folder.path().join("config.json"), causal(class, model_type).to_string())
             .unwrap();
         let error = export(&ExportOptions::new(folder.path())).unwrap_err();
-        assert!(matches!(error, ExportError::UnknownArchitecture { .. }), "{error}");
+        assert!(
+            matches!(error, ExportError::Format(FormatError::UnknownArchitecture { .. })),
+            "{error}"
+        );
         assert_names(&error, &[class, "supported"]);
     }
 }

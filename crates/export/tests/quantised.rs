@@ -1,24 +1,28 @@
-//! Exports with weights in 8 or 4 bits: what the file holds, and what the folder does.
+//! Exports with weights in 8 or 4 bits.
 
 mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{Tensors, assert_names, contents, copy, edit_json, edit_tensors, fixture, refusal};
+use common::{
+    Tensors, assert_names, contents, copy, edit_json, edit_tensors, export_error, fixture,
+};
 use conjoint_export::{
-    ExportError, ExportObserver, ExportOptions, Manifest, Operators, Quantisation, Tables, export,
-    export_observed,
+    ExportError, ExportObserver, ExportOptions, FormatError, Manifest, Operators, Quantisation,
+    Tables, export, export_observed,
 };
 use half::bf16;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::json;
 
-/// Weights that share a scale of 4-bit codes.
+/// Number of weights that share a scale of 4-bit codes.
 const BLOCK: usize = 128;
 
 fn options(checkpoint: &Path, quantisation: Quantisation) -> ExportOptions {
-    ExportOptions { quantisation: Some(quantisation), ..ExportOptions::new(checkpoint) }
+    let mut options = ExportOptions::new(checkpoint);
+    options.quantisation = Some(quantisation);
+    options
 }
 
 /// All tensors of a file.
@@ -39,7 +43,7 @@ fn floats((dtype, _, bytes): &(Dtype, Vec<usize>, Vec<u8>)) -> Vec<f32> {
     }
 }
 
-/// The numbers that a quantised tensor stands for, by the formats' definition.
+/// The numbers that a quantised tensor represents, by the formats' definition.
 fn decoded(file: &Tensors, name: &str, columns: usize) -> Vec<f32> {
     let scales = floats(&file[&format!("{name}.scales")]);
     if let Some((_, shape, codes)) = file.get(&format!("{name}.int8")) {
@@ -61,8 +65,8 @@ fn decoded(file: &Tensors, name: &str, columns: usize) -> Vec<f32> {
     values
 }
 
-/// Every matrix is within half a step of the checkpoint's, every other tensor is the same, and none is left out. The fixture's
-/// matrices are 32 and 56 wide, of which no block is whole; its weights are in two shards of bfloat16.
+/// Every matrix is within half a step of the checkpoint's, every other tensor is the same, and none is missing.
+/// The fixture's matrices are 32 and 56 wide, less than a block. Its weights are in two shards of bfloat16.
 #[test]
 fn the_file_holds_the_checkpoints_weights() {
     for quantisation in Quantisation::ALL {
@@ -113,9 +117,9 @@ fn the_file_holds_the_checkpoints_weights() {
     }
 }
 
-/// A folder of its own holds nothing of the checkpoint's weights; in place they stay as they are.
+/// Another folder holds none of the checkpoint's weights. In place, they are unchanged.
 #[test]
-fn the_folder_holds_what_the_graphs_need() {
+fn the_folder_holds_the_files_that_the_graphs_need() {
     let (folder, out) = (copy("dream-tied-bf16-sharded"), tempfile::tempdir().unwrap());
     let mut elsewhere = options(folder.path(), Quantisation::Int8);
     elsewhere.out = Some(out.path().into());
@@ -133,25 +137,24 @@ fn the_folder_holds_what_the_graphs_need() {
     assert!(manifest.problems(folder.path()).is_empty());
 }
 
-/// Each export removes the weights that the one before it wrote, and no other file.
+/// Each export removes the weights of the previous one, and no other file.
 #[test]
-fn what_an_earlier_export_wrote_is_removed() {
+fn weights_of_an_earlier_export_are_removed() {
     let folder = copy("dream-tiny");
-    let sampler = Some(fixture("adjust-dream-tiny"));
-    let kept = "model-int7.safetensors";
-    fs::write(folder.path().join(kept), "a user's own").unwrap();
+    let users = "model-int7.safetensors";
+    fs::write(folder.path().join(users), "a user's own").unwrap();
     let quantised = |folder: &Path| -> Vec<String> {
         contents(folder).into_keys().filter(|name| name.contains("-int")).collect()
     };
-    let eight =
-        ExportOptions { sampler: sampler.clone(), ..options(folder.path(), Quantisation::Int8) };
+    let mut eight = options(folder.path(), Quantisation::Int8);
+    eight.sampler = Some(fixture("adjust-dream-tiny"));
     export(&eight).unwrap();
     let both = ["model-int7.safetensors", "model-int8.safetensors", "sampler-int8.safetensors"];
     assert_eq!(quantised(folder.path()), both);
     export(&options(folder.path(), Quantisation::Int4)).unwrap();
-    assert_eq!(quantised(folder.path()), ["model-int4.safetensors", kept]);
+    assert_eq!(quantised(folder.path()), ["model-int4.safetensors", users]);
     let plain = export(&ExportOptions::new(folder.path())).unwrap();
-    assert_eq!(quantised(folder.path()), [kept]);
+    assert_eq!(quantised(folder.path()), [users]);
     assert_eq!(plain.quantised, None);
     assert!(
         !fs::read_to_string(folder.path().join("conjoint.json")).unwrap().contains("quantised")
@@ -159,7 +162,7 @@ fn what_an_earlier_export_wrote_is_removed() {
 }
 
 #[test]
-fn the_tables_are_those_of_the_graphs() {
+fn tables_equal_those_of_the_graphs() {
     for name in ["dream-tiny", "dream-tied-bf16-sharded", "llada-tiny"] {
         let folder = copy(name);
         let plain = Tables::read(folder.path()).unwrap();
@@ -180,7 +183,7 @@ fn the_tables_are_those_of_the_graphs() {
     }
 }
 
-/// The matrices of the layers and the two tables; the network of the head stays as it is.
+/// The matrices of the layers and the two tables are quantised. The network of the head is not.
 #[test]
 fn encoders_have_their_matrices_in_fewer_bits() {
     for name in ["bert-tiny", "bert-untied", "albert-tiny", "modernbert-biased"] {
@@ -211,7 +214,7 @@ fn encoders_have_their_matrices_in_fewer_bits() {
     }
 }
 
-/// The converted weights are only on the way.
+/// The converted weights are removed after quantising.
 #[test]
 fn pickled_weights_are_quantised_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -232,7 +235,7 @@ fn pickled_weights_are_quantised_too() {
 }
 
 #[test]
-fn a_weight_that_is_no_number_is_an_error_that_names_its_tensor() {
+fn a_weight_that_is_not_finite_is_an_error() {
     let folder = copy("dream-tiny");
     let name = "model.layers.1.mlp.up_proj.weight";
     edit_tensors(&folder.path().join("model.safetensors"), |tensors| {
@@ -241,24 +244,27 @@ fn a_weight_that_is_no_number_is_an_error_that_names_its_tensor() {
         bytes[last..].copy_from_slice(&f32::INFINITY.to_le_bytes());
     });
     for quantisation in Quantisation::ALL {
-        assert_names(&refusal(&options(folder.path(), quantisation)), &[name, "NaN or infinity"]);
+        assert_names(
+            &export_error(&options(folder.path(), quantisation)),
+            &[name, "NaN or infinity"],
+        );
     }
 }
 
 #[test]
-fn what_does_not_go_with_quantised_weights_is_an_error() {
+fn options_and_folders_that_exclude_quantised_weights_are_errors() {
     let folder = copy("dream-tiny");
     let mut portable = options(folder.path(), Quantisation::Int8);
     portable.operators = Operators::Portable;
-    assert!(matches!(refusal(&portable), ExportError::QuantisedPortable));
+    assert!(matches!(export_error(&portable), ExportError::QuantisedPortable));
 
-    // An export is no checkpoint.
+    // A quantised export is not a checkpoint.
     let out = tempfile::tempdir().unwrap();
     let mut elsewhere = options(folder.path(), Quantisation::Int8);
     elsewhere.out = Some(out.path().into());
     export(&elsewhere).unwrap();
     for again in [ExportOptions::new(out.path()), options(out.path(), Quantisation::Int4)] {
-        assert_names(&refusal(&again), &["int8", "quantised export", "made from"]);
+        assert_names(&export_error(&again), &["int8", "quantised export", "made from"]);
     }
 
     // A shard of the checkpoint has the name of the file that would be written.
@@ -273,7 +279,7 @@ fn what_does_not_go_with_quantised_weights_is_an_error() {
             }
         }
     });
-    let error = refusal(&options(folder.path(), Quantisation::Int8));
+    let error = export_error(&options(folder.path(), Quantisation::Int8));
     assert!(matches!(error, ExportError::Conflict { .. }), "{error}");
     export(&options(folder.path(), Quantisation::Int4)).unwrap();
 }
@@ -284,17 +290,19 @@ fn a_changed_file_or_manifest_is_a_problem() {
     let manifest = export(&options(folder.path(), Quantisation::Int8)).unwrap();
     assert!(manifest.problems(folder.path()).is_empty());
     for other in [None, Some(Quantisation::Int4)] {
-        let problems = Manifest { quantised: other, ..manifest.clone() }.problems(folder.path());
+        let mut edited = manifest.clone();
+        edited.quantised = other;
+        let problems = edited.problems(folder.path());
         assert!(problems.iter().any(|p| p.to_string().contains("quantised")), "{problems:?}");
     }
     edit_tensors(&folder.path().join("model-int8.safetensors"), |tensors| {
         tensors.get_mut("lm_head.weight.int8").unwrap().2[5] ^= 1;
     });
     let problems = manifest.problems(folder.path());
-    assert!(matches!(problems[..], [ExportError::WeightsChanged { .. }]), "{problems:?}");
+    assert!(matches!(problems[..], [FormatError::WeightsChanged { .. }]), "{problems:?}");
 }
 
-/// Counts what is announced and what is read.
+/// Counts the bytes announced and read.
 #[derive(Default)]
 struct Counter {
     announced: u64,
@@ -313,7 +321,7 @@ impl ExportObserver for Counter {
     }
 }
 
-/// A table of 12 MB goes through memory in pieces of a third of it.
+/// A table of 12 MB is read in three pieces.
 #[test]
 fn large_tensors_are_read_in_pieces() {
     let folder = copy("dream-tied-bf16-sharded");
@@ -339,6 +347,6 @@ fn large_tensors_are_read_in_pieces() {
     let own = read(&folder.path().join("model-int8.safetensors"));
     let (_, shape, codes) = &own["model.embed_tokens.weight.int8"];
     assert_eq!(shape[..], [rows, 32]);
-    // The rows are 96 again and again.
+    // The table repeats the same 96 rows.
     assert!(codes.chunks(96 * 32).all(|piece| codes.starts_with(piece)));
 }

@@ -1,4 +1,4 @@
-//! A second export into the folder of an earlier one: what it replaces, what it removes, and what is not its to touch.
+//! A second export into the folder of an earlier one: the files that it replaces, removes and keeps.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn flip_last_byte(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-fn sound(out: &Path) {
+fn assert_valid(out: &Path) {
     let problems = Manifest::read(out).unwrap().problems(out);
     assert!(problems.is_empty(), "{problems:?}");
 }
@@ -57,7 +57,7 @@ fn an_updated_checkpoint_updates_its_export() {
     );
     assert_eq!(new["tokenizer_config.json"], br#"{"a": 2}"#);
     assert!(!new.contains_key("special_tokens_map.json"));
-    sound(out.path());
+    assert_valid(out.path());
 }
 
 #[test]
@@ -70,14 +70,14 @@ fn shards_that_are_no_longer_used_are_removed() {
     let names: Vec<_> = contents(out.path()).into_keys().collect();
     let expected = ["backbone.onnx", "config.json", MANIFEST, "head.onnx", WEIGHTS, "notes.txt"];
     assert_eq!(names, expected);
-    sound(out.path());
-    // Nothing of the checkpoint itself.
+    assert_valid(out.path());
+    // The checkpoint itself is unchanged.
     assert!(sharded.path().join("model-00001-of-00002.safetensors").exists());
 }
 
-/// What was changed after the export is the user's.
+/// Files changed after the export belong to the user.
 #[test]
-fn files_that_are_not_as_the_export_left_them_are_an_error_and_stay() {
+fn changed_files_are_an_error_and_stay() {
     for name in [WEIGHTS, "config.json"] {
         let (folder, out) = (copy("dream-tiny"), tempfile::tempdir().unwrap());
         let options = into(&folder, out.path());
@@ -99,37 +99,38 @@ fn files_that_are_not_as_the_export_left_them_are_an_error_and_stay() {
     }
 }
 
-/// A checkpoint that was exported in place is no export of another: its manifest lists the weights, and claims none of them.
+/// The manifest of a checkpoint exported in place lists its weights, but not as files of the export.
 #[test]
 fn a_checkpoint_with_an_export_beside_it_is_never_overwritten() {
     let (mine, other) = (copy("dream-tiny"), copy("llada-tiny"));
     let manifest = export(&ExportOptions::new(mine.path())).unwrap();
-    assert!(manifest.provenance.brought.is_empty());
+    assert!(manifest.provenance.exported_files.is_empty());
     let before = contents(mine.path());
     let error = export(&into(&other, mine.path())).unwrap_err();
     assert!(matches!(error, ExportError::Conflict { .. }), "{error}");
     assert!(contents(mine.path()) == before);
 }
 
-/// The same files may have been in the folder before any export.
+/// The folder may have had the same files before any export.
 #[test]
-fn files_that_were_there_before_are_not_claimed() {
+fn files_that_existed_before_belong_to_the_user() {
     let (folder, out) = (copy("dream-tiny"), copy("dream-tiny"));
     let manifest = export(&into(&folder, out.path())).unwrap();
-    assert!(manifest.provenance.brought.is_empty(), "{:?}", manifest.provenance.brought);
+    let files = &manifest.provenance.exported_files;
+    assert!(files.is_empty(), "{files:?}");
     replace(&folder, WEIGHTS, flip_last_byte);
     let before = contents(out.path());
     assert_names(&export(&into(&folder, out.path())).unwrap_err(), &[WEIGHTS, "remove it"]);
     assert!(contents(out.path()) == before);
 }
 
-/// A manifest may have been edited, by others too.
+/// An edited manifest must not lead to the removal of other files.
 #[test]
-fn a_manifest_claims_nothing_outside_of_its_folder() {
+fn files_outside_of_the_folder_are_never_removed() {
     let (folder, root) = (copy("dream-tiny"), tempfile::tempdir().unwrap());
     let out = root.path().join("out");
     let options = into(&folder, &out);
-    let sum = export(&options).unwrap().provenance.brought["config.json"].clone();
+    let sum = export(&options).unwrap().provenance.exported_files["config.json"].clone();
     for name in ["../config.json", "other/config.json"] {
         let path = out.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -143,19 +144,19 @@ fn a_manifest_claims_nothing_outside_of_its_folder() {
 }
 
 #[test]
-fn an_export_in_its_own_folder_still_knows_what_was_brought_there() {
+fn an_export_in_place_keeps_the_list_of_exported_files() {
     let (folder, out) = (copy("dream-tiny"), tempfile::tempdir().unwrap());
     let first = export(&into(&folder, out.path())).unwrap();
     let again = export(&ExportOptions::new(out.path())).unwrap();
-    assert_eq!(again.provenance.brought, first.provenance.brought);
+    assert_eq!(again.provenance.exported_files, first.provenance.exported_files);
     replace(&folder, WEIGHTS, flip_last_byte);
     export(&into(&folder, out.path())).unwrap();
-    sound(out.path());
+    assert_valid(out.path());
 }
 
-/// A trained layer may be nowhere else.
+/// The folder may hold the only copy of a trained layer.
 #[test]
-fn a_sampler_layer_is_replaced_by_another_and_never_by_none() {
+fn a_sampler_layer_is_replaced_by_another_and_otherwise_kept() {
     let (folder, sampler) = (copy("dream-tiny"), fixture("adjust-dream-tiny"));
     let out = tempfile::tempdir().unwrap();
     let mut options = into(&folder, out.path());
@@ -166,7 +167,7 @@ fn a_sampler_layer_is_replaced_by_another_and_never_by_none() {
     options.sampler = None;
     export(&options).unwrap();
     assert!(layer() == first);
-    // In two shards, so that the old file is of no use.
+    // In a shard, which makes the old file unused.
     let sharded = copy("adjust-dream-tiny");
     let path = |name: &str| sharded.path().join(name);
     let shard = "model-00001-of-00001.safetensors";
@@ -181,12 +182,12 @@ fn a_sampler_layer_is_replaced_by_another_and_never_by_none() {
     export(&options).unwrap();
     assert!(!out.path().join("sampler.safetensors").exists());
     assert!(out.path().join("sampler-00001-of-00001.safetensors").exists());
-    sound(out.path());
+    assert_valid(out.path());
 }
 
-/// So that a model can be opened while it is exported again.
+/// A model can be opened while it is exported again.
 #[test]
-fn an_export_that_changes_nothing_touches_nothing() {
+fn an_export_that_changes_nothing_writes_nothing() {
     for in_place in [true, false] {
         let (folder, out) = (copy("dream-tiny"), tempfile::tempdir().unwrap());
         let options =
@@ -205,15 +206,15 @@ fn an_export_that_changes_nothing_touches_nothing() {
         std::thread::sleep(std::time::Duration::from_millis(20));
         export(&options).unwrap();
         assert_eq!(times(), before);
-        // A graph that was lost comes back, and the manifest with it.
+        // A lost graph is written again, and the manifest with it.
         fs::remove_file(written.join("head.onnx")).unwrap();
         export(&options).unwrap();
-        sound(written);
+        assert_valid(written);
     }
 }
 
 #[test]
-fn exports_at_once_leave_a_whole_one() {
+fn concurrent_exports_leave_a_valid_one() {
     let (folder, out) = (copy("dream-tiny"), tempfile::tempdir().unwrap());
     std::thread::scope(|scope| {
         for number in 0..6 {
@@ -223,7 +224,7 @@ fn exports_at_once_leave_a_whole_one() {
             scope.spawn(move || export(&options).unwrap());
         }
     });
-    sound(out.path());
+    assert_valid(out.path());
     let names: Vec<_> = contents(out.path()).into_keys().collect();
     assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
     let manifest = Manifest::read(out.path()).unwrap();
@@ -231,24 +232,24 @@ fn exports_at_once_leave_a_whole_one() {
     assert_eq!(graphs.len(), manifest.graphs.names().count(), "{graphs:?}");
 }
 
-/// Weights that an export made of pickled ones are what it brought.
+/// Converted weights count as files of the export.
 #[test]
-fn converted_weights_are_replaced_with_those_that_they_were_made_of() {
+fn converted_weights_are_replaced_by_a_later_export() {
     let (folder, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for name in ["config.json", "pytorch_model.bin"] {
         fs::copy(fixture("bert-tiny").join(name), folder.path().join(name)).unwrap();
     }
     let options = into(&folder, out.path());
     let first = export(&options).unwrap();
-    assert!(first.provenance.brought.contains_key(WEIGHTS));
+    assert!(first.provenance.exported_files.contains_key(WEIGHTS));
     let before = contents(out.path());
     export(&options).unwrap();
     assert!(contents(out.path()) == before);
-    // Of another checkpoint, with weights of its own.
+    // Another checkpoint, with its own weights.
     let dream = copy("dream-tiny");
     export(&into(&dream, out.path())).unwrap();
-    sound(out.path());
+    assert_valid(out.path());
     export(&options).unwrap();
-    sound(out.path());
+    assert_valid(out.path());
     assert!(contents(out.path())[WEIGHTS] == before[WEIGHTS]);
 }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 
 use conjoint::export::ExportError;
+use conjoint::format::FormatError;
 use conjoint::{OnnxError, TextError};
 
 use crate::abbreviated;
@@ -95,9 +96,13 @@ pub enum Error {
     #[error(transparent)]
     Text(#[from] TextError),
 
-    /// An export could not be read or written.
+    /// A checkpoint could not be exported.
     #[error(transparent)]
     Export(#[from] ExportError),
+
+    /// An export could not be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
 
     /// A metric could not be computed, or a comparison's folder could not be used.
     #[error(transparent)]

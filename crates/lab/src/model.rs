@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use conjoint::export::{ExportError, Manifest, WeightFile};
+use conjoint::format::{FormatError, Manifest, WeightFile};
 use conjoint::prelude::*;
 use conjoint::{Autoregressive, HeadChoice, OnnxError, OnnxOptions};
 
@@ -227,14 +227,14 @@ fn file_list<'a>(files: impl IntoIterator<Item = &'a WeightFile>) -> String {
 fn check_exported(name: &'static str, folder: &Path) -> Result<(), Error> {
     let path = folder.display();
     let reason = match Manifest::read(folder) {
-        Err(ExportError::NotACheckpoint { reason, .. }) => reason,
-        Err(ExportError::Busy { .. }) => {
+        Err(FormatError::NotACheckpoint { reason, .. }) => reason,
+        Err(FormatError::Busy { .. }) => {
             "another process is exporting into this folder: wait until it has finished".to_owned()
         }
-        Err(ExportError::MissingFile { .. }) if folder.join("config.json").is_file() => {
+        Err(FormatError::MissingFile { .. }) if folder.join("config.json").is_file() => {
             format!("this checkpoint is not exported yet: run `conjoint export {path}` first")
         }
-        Err(ExportError::MissingFile { .. }) => {
+        Err(FormatError::MissingFile { .. }) => {
             "the folder has no conjoint.json, so it is not an exported model".to_owned()
         }
         // Other errors are reported when the model is opened.

@@ -1,8 +1,8 @@
-//! The top-K head beside the dense one: milliseconds of a call, and bytes that reach the host.
+//! Compares the top-K head with the dense one: milliseconds per call, and bytes copied to the host.
 //!
-//! `cargo bench -p conjoint-onnx --bench head [REPEATS]`. The model is one small layer under an output layer with
-//! the vocabulary of a 7B model and random weights; both heads are called in turn, medians are printed. The larger one
-//! takes 10 GB of memory.
+//! `cargo bench -p conjoint-onnx --bench head [REPEATS]`. The model has one small layer and an output layer
+//! with the vocabulary of a 7B model, with random weights. Both heads are called in turn, and medians are
+//! printed. The larger model needs 10 GB of memory.
 
 use std::error::Error;
 use std::fs;
@@ -20,7 +20,7 @@ use serde_json::json;
 
 const VOCABULARY: usize = 151_936;
 const FFN: usize = 64;
-/// Two heads of this width, which share one of keys.
+/// Width of each of the two query heads, which share one key head.
 const HEAD: usize = 32;
 const K: usize = 64;
 const REPEATS: usize = 5;
@@ -29,15 +29,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let repeats = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     runtime::ensure()?;
     println!("V {VOCABULARY}, K {K}, medians of {} calls", repeats.unwrap_or(REPEATS));
-    println!(
-        "| D | rows | temperatures | dense, ms | condensed, ms | ratio | dense, kB | condensed, kB |"
-    );
+    println!("| D | rows | temperatures | dense, ms | top-K, ms | ratio | dense, kB | top-K, kB |");
     println!("|--:|--:|--:|--:|--:|--:|--:|--:|");
     for hidden in [512, 3584] {
         let folder = tempfile::tempdir()?;
         checkpoint(hidden, folder.path())?;
-        let options = ExportOptions::new(folder.path());
-        export(&ExportOptions { head_top: Some(K), ..options })?;
+        let mut options = ExportOptions::new(folder.path());
+        options.head_top = Some(K);
+        export(&options)?;
         let open = |head| {
             OnnxDenoiser::open(folder.path(), OnnxOptions::new(ExecutionProvider::Cpu).head(head))
         };
@@ -51,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Calls both in turn and prints a line.
+/// Calls both heads in turn and prints a line.
 fn race(
     models: &[OnnxDenoiser; 2],
     hidden: usize,
@@ -60,20 +59,20 @@ fn race(
     repeats: usize,
 ) -> Result<(), Box<dyn Error>> {
     let canvas = Canvas::unconditional(96, models[0].vocabulary().mask())?;
-    let shown = [SequenceInput::stateless(&canvas)];
+    let inputs = [SequenceInput::stateless(&canvas)];
     let ids: Vec<RowId> = (0..rows).map(|position| RowId { sequence: 0, position }).collect();
-    let mut wanted = TopKRequest::default();
+    let mut request = TopKRequest::default();
     if temperature != 1.0 {
-        Temperature::new(temperature)?.request_top_k(&mut wanted);
+        Temperature::new(temperature)?.request_top_k(&mut request);
     }
-    wanted.token(models[0].vocabulary().mask());
+    request.token(models[0].vocabulary().mask());
     let mut calls: [Vec<Calls>; 2] = [Vec::new(), Vec::new()];
     // The first call of each warms up.
     for _ in 0..=repeats {
         for (model, calls) in models.iter().zip(&mut calls) {
             let before = model.stats();
-            let form = Form::TopK(&wanted);
-            model.forward(&Request { form, ..Request::new(&shown, &ids) })?;
+            let form = Form::TopK(&request);
+            model.forward(&Request { form, ..Request::new(&inputs, &ids) })?;
             calls.push((model.stats() - before).forwards);
         }
     }
@@ -82,18 +81,18 @@ fn race(
         times.sort_unstable();
         1e3 * times[times.len() / 2].as_secs_f64()
     };
-    let [dense, condensed] = calls.each_ref().map(|calls| median(calls));
-    let [dense_kb, condensed_kb] = calls.each_ref().map(|calls| calls[0].bytes as f64 / 1e3);
+    let [dense, top_k] = calls.each_ref().map(|calls| median(calls));
+    let [dense_kb, top_k_kb] = calls.each_ref().map(|calls| calls[0].bytes as f64 / 1e3);
     println!(
-        "| {hidden} | {rows} | {} | {dense:.1} | {condensed:.1} | {:.2} | {dense_kb:.1} | {condensed_kb:.1} |",
-        wanted.temperatures().len(),
-        condensed / dense,
+        "| {hidden} | {rows} | {} | {dense:.1} | {top_k:.1} | {:.2} | {dense_kb:.1} | {top_k_kb:.1} |",
+        request.temperatures().len(),
+        top_k / dense,
     );
     Ok(())
 }
 
-/// Writes a random checkpoint in bfloat16, output layer and embedding being one matrix. Logits have the deviation
-/// at which the most probable tokens begin to hold most of the mass.
+/// Writes a random checkpoint in bfloat16, with one matrix for output layer and embedding. The deviation of
+/// logits is the one at which the most probable tokens begin to hold most of the mass.
 fn checkpoint(hidden: usize, folder: &Path) -> Result<(), Box<dyn Error>> {
     let config = json!({
         "model_type": "Dream", "vocab_size": VOCABULARY, "hidden_size": hidden, "head_dim": HEAD,

@@ -1,16 +1,16 @@
-//! Sequences of different lengths as one rectangle.
+//! Batches of sequences, padded to one length.
 
 use conjoint_core::{Canvas, RowId, TokenId, Vocabulary};
 use ort::value::{DynValue, Tensor};
 
-use crate::Error;
+use crate::error::Error;
 
 /// A batch padded on the right to `length`: B sequences, T positions.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// Token ids [B · T], padding included.
     ids: Vec<i64>,
-    /// True where a token is, false where padding is [B · T].
+    /// True for tokens, false for padding [B · T].
     valid: Vec<bool>,
     /// Length of each sequence [B].
     lengths: Vec<usize>,
@@ -23,9 +23,9 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::EmptyBatch`] and [`Error::UnknownToken`].
-    pub fn new(canvases: &[&Canvas], least: usize, words: &Vocabulary) -> Result<Self, Error> {
+    pub fn new(canvases: &[&Canvas], least: usize, vocabulary: &Vocabulary) -> Result<Self, Error> {
         let sequences: Vec<&[TokenId]> = canvases.iter().map(|canvas| canvas.tokens()).collect();
-        Self::padded(&sequences, least, words)
+        Self::padded(&sequences, least, vocabulary)
     }
 
     /// Pads to the longest sequence, or to `least` if that is longer.
@@ -35,14 +35,14 @@ impl Batch {
     pub fn padded(
         sequences: &[&[TokenId]],
         least: usize,
-        words: &Vocabulary,
+        vocabulary: &Vocabulary,
     ) -> Result<Self, Error> {
         let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.len()).collect();
         if lengths.contains(&0) {
             return Err(Error::EmptyBatch);
         }
         let length = lengths.iter().copied().max().ok_or(Error::EmptyBatch)?.max(least);
-        let pad = i64::from(words.pad().unwrap_or(0));
+        let pad = i64::from(vocabulary.pad().unwrap_or(0));
         let mut ids = vec![pad; sequences.len() * length];
         let mut valid = vec![false; ids.len()];
         for (i, sequence) in sequences.iter().enumerate() {
@@ -52,10 +52,10 @@ impl Batch {
                 *id = token.into();
             }
         }
-        Self { ids, valid, lengths, length }.checked(words.size())
+        Self { ids, valid, lengths, length }.checked(vocabulary.size())
     }
 
-    /// Sequences that are all `length` long, one after the other.
+    /// A batch of sequences of the same `length`, one after the other in `ids`.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::EmptyBatch`] and [`Error::UnknownToken`].
@@ -76,7 +76,7 @@ impl Batch {
         Self { ids: ids.to_vec(), valid, lengths, length }.checked(size)
     }
 
-    /// Not every device checks an id that it looks up.
+    /// Checks that all ids are in the vocabulary. Not every device does when it looks them up.
     fn checked(self, size: usize) -> Result<Self, Error> {
         let known = |&id: &i64| usize::try_from(id).is_ok_and(|id| id < size);
         match self.ids.iter().copied().find(|id| !known(id)) {
@@ -107,7 +107,7 @@ impl Batch {
         rows.iter().map(flat).collect()
     }
 
-    /// The distinct ids \[U\], which of them is where [B, T], and `key_mask` [B, T].
+    /// The distinct ids \[U\], the index of each token among them [B, T], and `key_mask` [B, T].
     pub fn into_distinct(self) -> ort::Result<(DynValue, DynValue, DynValue)> {
         let shape = self.shape();
         let (words, which) = distinct(self.ids);
@@ -125,13 +125,13 @@ impl Batch {
     }
 }
 
-/// The distinct ones of these ids, ascending, and the number of each id among them.
+/// The distinct ids in ascending order, and the index of each id among them.
 pub(crate) fn distinct(ids: Vec<i64>) -> (Vec<i64>, Vec<i64>) {
     let mut words = ids.clone();
     words.sort_unstable();
     words.dedup();
-    let number = |id: i64| words.binary_search(&id).unwrap_or(0) as i64;
-    let which = ids.into_iter().map(number).collect();
+    let index = |id: i64| words.binary_search(&id).unwrap_or(0) as i64;
+    let which = ids.into_iter().map(index).collect();
     (words, which)
 }
 
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_named() {
+    fn missing_rows_and_unknown_tokens_are_reported() {
         let words = Vocabulary::new(10, 9).unwrap();
         let canvas = Canvas::new(&[1], 1, 9).unwrap();
         let batch = Batch::new(&[&canvas], 5, &words).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn distinct_ids_are_found_again() {
+    fn indices_recover_the_ids() {
         let ids = vec![9, 3, 9, 0, 3, 9];
         let (words, which) = distinct(ids.clone());
         assert_eq!((words.as_slice(), which.as_slice()), (&[0, 3, 9][..], &[2, 1, 2, 0, 1, 2][..]));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn rectangles_must_fit() {
+    fn the_number_of_ids_must_match() {
         assert!(Batch::rectangular(&[1, 2, 3, 4], 2, 2, 5).is_ok());
         for (batch, length) in [(2, 3), (usize::MAX, 2)] {
             let error = Batch::rectangular(&[1, 2, 3, 4], batch, length, 5).unwrap_err();

@@ -5,24 +5,27 @@ use std::sync::Arc;
 
 use conjoint_core::denoiser::{Answer, Request};
 use conjoint_core::{Denoiser, State, TokenId, Vocabulary};
-use conjoint_export::Manifest;
+use conjoint_format::Manifest;
 use ndarray::{Array1, Array2, Array3, ArrayView2};
 use ort::value::Tensor;
 
-use crate::answer;
 use crate::batch::Batch;
+use crate::error::Error;
+use crate::graph::{Graph, Signature};
 use crate::head::Head;
 use crate::hidden::Hidden;
-use crate::session::{Graph, Opener, Signature};
-use crate::stats::{Clock, RuntimeStats};
-use crate::{Error, OnnxOptions, OnnxSamplerLayer};
+use crate::logit_rows;
+use crate::options::OnnxOptions;
+use crate::session::Opener;
+use crate::shared::Shared;
+use crate::stats::RuntimeStats;
 
 const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outputs: &["hidden"] };
 
 /// A frozen masked diffusion language model on ONNX Runtime.
 ///
-/// Threads that share one take turns: its graphs run one call at a time. For more at once put the sequences into one
-/// batch, such as a [`Run`](conjoint_core::Run), or open a model for each thread.
+/// Its graphs run one call at a time, so threads that share a model wait for each other. To run more at once,
+/// put the sequences into one batch, such as a [`Run`](conjoint_core::Run), or open a model for each thread.
 ///
 /// ```no_run
 /// use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, runtime};
@@ -31,53 +34,31 @@ const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outp
 /// let sampler = model.sampler_layer()?;
 /// # Ok::<(), conjoint_onnx::Error>(())
 /// ```
+#[doc(alias("ONNX Runtime", "inference", "model"))]
 pub struct OnnxDenoiser {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     backbone: Graph,
     shared: Arc<Shared>,
 }
 
-/// What a model and its sampler layers have in common.
-pub(crate) struct Shared {
-    pub opener: Opener,
-    pub manifest: Manifest,
-    pub vocabulary: Vocabulary,
-    pub head: Head,
-    /// Time of full forwards.
-    pub forwards: Clock,
-    /// Time of sampler passes.
-    pub passes: Clock,
-    /// Time of fetching whole rows.
-    pub fetches: Clock,
-}
-
-impl Shared {
-    /// Rejects a forward that takes more memory than is available, before it is tried.
-    fn demand(&self, batch: usize, length: usize) -> Result<(), Error> {
-        let needed = self.manifest.scratch(batch, length);
-        let error = |available| Error::ForwardMemory { batch, length, needed, available };
-        self.opener.demand(needed, error)
-    }
-}
-
 impl OnnxDenoiser {
-    /// Opens a folder that `conjoint export` wrote.
+    /// Opens an exported model.
     ///
-    /// Loads ONNX Runtime if that has not happened yet; see [`runtime`](crate::runtime).
+    /// Loads ONNX Runtime if it is not loaded yet; see [`runtime`](crate::runtime).
     ///
     /// # Errors
-    /// [`Error::Memory`] if more memory is needed than is available, before anything is loaded;
-    /// [`Error::Manifest`] if it is no such folder, [`Error::MissingGraph`], [`Error::Graph`] and
-    /// [`Error::GraphSignature`] if a graph is not usable, [`Error::NoTopKHead`] if one was asked for and the
-    /// folder has none, [`Error::ProviderNotCompiled`] and
-    /// [`Error::ProviderAbsent`] if the provider is not there, and those of
-    /// [`runtime::init`](crate::runtime::init).
+    /// - [`Error::Manifest`] if the folder is not an exported model,
+    /// - [`Error::Memory`] if the model needs more memory than is available, before anything is loaded,
+    /// - [`Error::MissingGraph`], [`Error::Graph`] and [`Error::GraphSignature`] if a graph cannot be used,
+    /// - [`Error::NoTopKHead`] if the options request a top-K head and the folder has none,
+    /// - [`Error::ProviderNotCompiled`] and [`Error::ProviderAbsent`] if the provider is not available,
+    /// - those of [`runtime::init`](crate::runtime::init).
     pub fn open(folder: impl AsRef<Path>, options: impl Into<OnnxOptions>) -> Result<Self, Error> {
         let (folder, options) = (folder.as_ref(), options.into());
         loop {
             let manifest = Manifest::read(folder)?;
             let model = Self::open_as(folder, manifest.clone(), options.clone());
-            // An export that was replaced meanwhile may have given graphs of two models.
+            // If the export was replaced meanwhile, the graphs may be of two models.
             if Manifest::read(folder)? == manifest {
                 return model;
             }
@@ -90,7 +71,7 @@ impl OnnxDenoiser {
         let vocabulary = vocabulary(&manifest)
             .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
         let opener = Opener::new(options)?;
-        opener.demand_footprint(folder, &manifest, |footprint| footprint.model)?;
+        opener.check_footprint(folder, &manifest, |footprint| footprint.model)?;
         let backbone = opener.open(folder.join(&manifest.graphs.backbone), &BACKBONE)?;
         let head = Head::open(&opener, folder, &manifest)?;
         let (forwards, passes, fetches) = Default::default();
@@ -99,34 +80,28 @@ impl OnnxDenoiser {
         Ok(Self { folder: folder.to_owned(), backbone, shared })
     }
 
-    /// What the export says of the model.
+    /// The manifest of the export.
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
     }
 
     /// Calls of the model and its sampler layers so far, and their time in ONNX Runtime.
+    #[must_use]
     pub fn stats(&self) -> RuntimeStats {
         let Shared { forwards, passes, fetches, .. } = &*self.shared;
         RuntimeStats { forwards: forwards.read(), passes: passes.read(), fetches: fetches.read() }
     }
 
-    /// The sampler layer that was exported with the model.
+    /// Computes the hidden states [B, T, D] of token ids [B · T], without padding.
     ///
-    /// # Errors
-    /// [`Error::NoSampler`] if there is none, and those of [`open`](Self::open).
-    pub fn sampler_layer(&self) -> Result<OnnxSamplerLayer, Error> {
-        OnnxSamplerLayer::open(&self.folder, self)
-    }
-
-    /// Hidden states [B, T, D] of token ids [B · T], without padding: what the output head
-    /// is given, with the model's shift applied, so that row i belongs to position i.
+    /// These are the inputs of the output layer. The model's shift is applied: row i belongs to position i.
     ///
     /// # Errors
     /// [`Error::Shape`] if there are not B · T ids, [`Error::EmptyBatch`],
     /// [`Error::UnknownToken`] and [`Error::Graph`].
     pub fn hidden(&self, ids: &[i64], batch: usize, length: usize) -> Result<Array3<f32>, Error> {
         let words = self.shared.vocabulary.size();
-        self.shared.demand(batch, length)?;
+        self.shared.check_memory(batch, length)?;
         let inputs = Batch::rectangular(ids, batch, length, words)?.into_tensors();
         let (ids, valid) = self.backbone.named(inputs)?;
         let mut hidden = Array3::zeros((batch, length, self.shared.manifest.hidden_size));
@@ -134,17 +109,17 @@ impl OnnxDenoiser {
         Ok(hidden)
     }
 
-    /// The mean of each sequence's hidden states [N, D]: one feature vector a text, by which sets
-    /// of texts can be compared.
+    /// Computes the mean of each sequence's hidden states, [N, D]: a feature vector for each text, to compare
+    /// sets of texts.
     ///
-    /// Positions that hold the model's padding id are left out of the mean, unless a sequence has
-    /// no others; the model sees them all the same, as it does while it generates. Lengths may
-    /// differ: sequences of nearly the same length share a forward, and none changes another's row.
+    /// The mean leaves out positions that hold the model's padding id, unless a sequence has no others. The
+    /// model attends to them, as it does in generation. Lengths may differ: sequences of similar length share a
+    /// forward pass, without effect on each other's rows.
     ///
     /// # Errors
     /// [`Error::EmptyBatch`] if a sequence is empty, [`Error::UnknownToken`] and [`Error::Graph`].
     pub fn mean_hidden<S: AsRef<[TokenId]>>(&self, sequences: &[S]) -> Result<Array2<f32>, Error> {
-        /// Sequences of one forward.
+        /// Sequences of one forward pass.
         const BATCH: usize = 16;
         let sequences: Vec<&[TokenId]> = sequences.iter().map(AsRef::as_ref).collect();
         let mut by_length: Vec<usize> = (0..sequences.len()).collect();
@@ -155,7 +130,7 @@ impl OnnxDenoiser {
             let batch: Vec<&[TokenId]> = part.iter().map(|&i| sequences[i]).collect();
             let inputs = Batch::padded(&batch, 0, &self.shared.vocabulary)?;
             let [size, length] = inputs.shape();
-            self.shared.demand(size, length)?;
+            self.shared.check_memory(size, length)?;
             let (ids, valid) = self.backbone.named(inputs.into_tensors())?;
             let mut hidden = Array3::zeros((size, length, width));
             self.backbone.run_into(&[&ids, &valid], &mut hidden)?;
@@ -166,8 +141,10 @@ impl OnnxDenoiser {
         Ok(means)
     }
 
-    /// The hidden states [B, T, D] of a state that this model left, or its sampler layer over whole sequences, with their
-    /// padding. Passes over rows keep theirs apart. Copied from the device: for looking at them, sampling does not need it.
+    /// Copies the hidden states [B, T, D] of a state from the device, including padding.
+    ///
+    /// The state is that of a forward pass of this model, or of a pass of its sampler layer over whole
+    /// sequences. Passes over rows do not update it. Sampling does not need this method.
     ///
     /// # Errors
     /// [`ForeignState`](conjoint_core::Error::ForeignState) and [`Error::Graph`].
@@ -176,7 +153,7 @@ impl OnnxDenoiser {
         Ok(hidden.to_host(&self.backbone, self.shared.manifest.hidden_size)?)
     }
 
-    /// Logits [N, V] of hidden states [N, D], such as rows of [`hidden`](Self::hidden).
+    /// Computes the logits [N, V] of hidden states [N, D], such as rows of [`hidden`](Self::hidden).
     ///
     /// # Errors
     /// [`Error::Shape`] if the width is not the model's, and [`Error::Graph`].
@@ -201,15 +178,15 @@ impl OnnxDenoiser {
         let batch = Batch::new(&request.canvases(), 0, &self.shared.vocabulary)?;
         let rows = batch.flat(request.rows)?;
         let (lengths, [size, length]) = (batch.lengths().to_vec(), batch.shape());
-        self.shared.demand(size, length)?;
+        self.shared.check_memory(size, length)?;
         let (ids, valid) = self.backbone.named(batch.into_tensors())?;
         let backbone = || self.backbone.run(&[&ids, &valid]).map(Arc::new);
-        let head = |hidden: &_| answer::rows(&self.shared, hidden, rows, request.form);
+        let head = |hidden: &_| logit_rows::compute(&self.shared, hidden, rows, request.form);
         let (value, rows) = self.shared.forwards.call(backbone, head)?;
         let tokens = request.canvases().iter().map(|canvas| canvas.tokens().to_vec()).collect();
         let state = Hidden { value, lengths, length, tokens, groups: Vec::new() };
         let hidden = match request.hidden {
-            true => state.of_each(&self.backbone, self.shared.manifest.hidden_size)?,
+            true => state.each_to_host(&self.backbone, self.shared.manifest.hidden_size)?,
             false => Vec::new(),
         };
         Ok(Answer { rows, state: State::new(state), hidden })
@@ -230,18 +207,20 @@ impl Denoiser for OnnxDenoiser {
     }
 }
 
-/// The mean of the hidden states [T, D] of all tokens but the padding, in double precision.
+/// The mean of the hidden states [T, D] of all tokens except padding, in double precision.
 fn mean(tokens: &[TokenId], hidden: ArrayView2<'_, f32>, pad: Option<TokenId>) -> Array1<f32> {
     let only_padding = tokens.iter().all(|&token| Some(token) == pad);
-    let counts = |token: TokenId| only_padding || Some(token) != pad;
+    let is_counted = |token: TokenId| only_padding || Some(token) != pad;
     let (mut sum, mut n) = (Array1::<f64>::zeros(hidden.ncols()), 0.0);
-    for (_, row) in tokens.iter().zip(hidden.outer_iter()).filter(|(token, _)| counts(**token)) {
+    for (_, row) in tokens.iter().zip(hidden.outer_iter()).filter(|(token, _)| is_counted(**token))
+    {
         sum.zip_mut_with(&row, |sum, &x| *sum += f64::from(x));
         n += 1.0;
     }
     sum.mapv(|sum| (sum / n) as f32)
 }
 
+/// The vocabulary of the manifest's special tokens.
 fn vocabulary(manifest: &Manifest) -> Result<Vocabulary, conjoint_core::Error> {
     let ids = &manifest.tokens;
     let mut vocabulary = Vocabulary::new(manifest.vocab_size, ids.mask)?;
@@ -254,8 +233,8 @@ fn vocabulary(manifest: &Manifest) -> Result<Vocabulary, conjoint_core::Error> {
     if let Some(id) = ids.bos {
         vocabulary = vocabulary.with_bos(id)?;
     }
-    if let Some(named) = ids.named {
-        vocabulary = vocabulary.with_assigned(named)?;
+    if let Some(assigned) = ids.assigned {
+        vocabulary = vocabulary.with_assigned(assigned)?;
     }
     Ok(vocabulary)
 }

@@ -1,33 +1,36 @@
-//! What can go wrong between a folder of graphs and the logits they answer.
+//! Errors of loading ONNX Runtime, and of opening and running models.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::ExecutionProvider;
-use crate::memory::shown;
+use crate::memory::human_readable;
+use crate::provider::ExecutionProvider;
 
-/// Every failure of this crate.
+/// The reason of an error of ONNX Runtime. Its type is opaque.
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// ONNX Runtime is in none of the places where it may be.
+    /// ONNX Runtime was not found.
     #[error(
-        "ONNX Runtime was not found. Looked in:\n{}Install it with `{install}`, or point \
+        "ONNX Runtime was not found. Searched:\n{}Install it with `{install}`, or point \
          ORT_DYLIB_PATH at its library.",
         lines(.tried)
     )]
     RuntimeNotFound {
-        /// Each place and what was there, in the order of the search.
+        /// Each searched place and what was found there, in order.
         tried: Vec<String>,
-        /// The command that puts it into one of them.
+        /// A command that installs it in one of them.
         install: String,
     },
 
-    /// A library that was named outright does not exist.
+    /// A library given by an argument or an environment variable does not exist.
     #[error("{named_by} names {}, where there is no ONNX Runtime library", path.display())]
     RuntimeMissing {
-        /// Who named it: an argument or an environment variable.
+        /// The source of the path: an argument or an environment variable.
         named_by: &'static str,
-        /// The path given.
+        /// The given path.
         path: PathBuf,
     },
 
@@ -36,11 +39,11 @@ pub enum Error {
     RuntimeUnusable {
         /// The library.
         path: PathBuf,
-        /// What the loader said.
+        /// The loader's reason.
         reason: String,
     },
 
-    /// A library is an ONNX Runtime from before what this crate needs.
+    /// A library is an ONNX Runtime that is older than the oldest supported one.
     #[error(
         "{} is ONNX Runtime {got}, expected {oldest} or later: `{install}`",
         path.display()
@@ -50,32 +53,32 @@ pub enum Error {
         path: PathBuf,
         /// Its version.
         got: String,
-        /// The oldest version that serves.
+        /// The oldest supported version.
         oldest: String,
-        /// The command that installs one that serves.
+        /// A command that installs a supported version.
         install: String,
     },
 
-    /// Another ONNX Runtime is already loaded; a process holds one.
+    /// Another ONNX Runtime is already loaded. A process can load only one.
     #[error(
         "ONNX Runtime is already loaded from {}, and a process cannot load {} as well",
         loaded.display(),
-        asked.display()
+        requested.display()
     )]
     RuntimeConflict {
         /// The library in use.
         loaded: PathBuf,
-        /// The library asked for.
-        asked: PathBuf,
+        /// The requested library.
+        requested: PathBuf,
     },
 
-    /// ONNX Runtime was loaded but would not start.
+    /// ONNX Runtime was loaded but did not start.
     #[error("ONNX Runtime at {} did not start: {source}", path.display())]
     RuntimeStart {
         /// The library.
         path: PathBuf,
-        /// Its own reason.
-        source: ort::Error,
+        /// ONNX Runtime's reason.
+        source: Source,
     },
 
     /// No package of ONNX Runtime is pinned for this kind of machine.
@@ -86,61 +89,61 @@ pub enum Error {
     NoPackage {
         /// Operating system and processor.
         platform: String,
-        /// A command that may work.
+        /// A command that may install it.
         install: String,
     },
 
-    /// A helper program failed.
+    /// A command failed.
     #[error("`{command}` failed: {reason}")]
     Command {
         /// The command line.
         command: String,
-        /// Its last words, or why it did not start.
+        /// Its error output, or the reason why it did not start.
         reason: String,
     },
 
-    /// A fetched package is not the one that was pinned. Nothing of it has been unpacked.
-    #[error("{file} has SHA-256 {got}, expected {expected}: it was altered or cut short")]
+    /// A fetched package differs from the pinned one. It was not unpacked.
+    #[error("{file} has SHA-256 {got}, expected {expected}: the file was altered or truncated")]
     Checksum {
         /// The package's file name.
         file: String,
         /// The pinned digest.
         expected: &'static str,
-        /// The digest found.
+        /// The digest of the file.
         got: String,
     },
 
-    /// The operating system refused to read or write a file.
+    /// The operating system could not read or write a file.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb: "read", "create".
+        /// The attempted operation, as a verb: "read", "create".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The system's own reason.
+        /// The operating system's error.
         source: std::io::Error,
     },
 
-    /// A word that names no execution provider.
+    /// An unknown name of an execution provider.
     #[error("unknown execution provider {0:?}: expected cpu, cuda or tensorrt")]
     UnknownProvider(String),
 
-    /// A word that names no output layer.
+    /// An unknown name of an output layer.
     #[error("unknown head {0:?}: expected auto, dense or condensed")]
     UnknownHead(String),
 
-    /// An execution provider was asked for that this build leaves out.
+    /// The requested execution provider is not compiled in.
     #[error(
         "execution provider {provider} is not compiled in: build conjoint with feature `{feature}`"
     )]
     ProviderNotCompiled {
         /// The provider.
         provider: ExecutionProvider,
-        /// The feature that compiles it in.
+        /// The cargo feature that compiles it in.
         feature: &'static str,
     },
 
-    /// An execution provider was asked for that the loaded ONNX Runtime lacks or cannot start.
+    /// The loaded ONNX Runtime lacks the requested execution provider or cannot start it.
     #[error(
         "execution provider {provider} is not available in the ONNX Runtime at {}: {reason}. \
          Install one that has it (`pip install onnxruntime-gpu`) with its libraries and driver, \
@@ -152,74 +155,74 @@ pub enum Error {
         provider: ExecutionProvider,
         /// The library in use.
         runtime: PathBuf,
-        /// What the runtime said.
+        /// ONNX Runtime's reason.
         reason: String,
     },
 
-    /// None of the execution providers of a list is available.
-    #[error("none of the execution providers asked for is available:\n{}", lines(.reasons))]
+    /// None of the requested execution providers is available.
+    #[error("none of the requested execution providers is available:\n{}", lines(.reasons))]
     NoProvider {
-        /// Why each one is not.
+        /// The reason for each one.
         reasons: Vec<String>,
     },
 
-    /// A model takes more memory than is available.
+    /// A model needs more memory than is available.
     #[error(
-        "{} takes about {} of memory, and {} are available: free some{}, or give `ignore memory` to load it all the same",
-        folder.display(), shown(*needed), shown(*available),
+        "{} needs about {} of memory, and {} are available: free some{}, or give `ignore memory` to load it anyway",
+        folder.display(), human_readable(*needed), human_readable(*available),
         if *quantised { "" } else { ", export it in fewer bits (`conjoint export --quantize`)" }
     )]
     Memory {
         /// The model's folder.
         folder: PathBuf,
-        /// Bytes that it would take.
+        /// Needed bytes.
         needed: u64,
-        /// Bytes that are available.
+        /// Available bytes.
         available: u64,
-        /// Whether it has been exported in fewer bits already.
+        /// Whether it is already exported in fewer bits.
         quantised: bool,
     },
 
-    /// A forward takes more memory than is available.
+    /// A forward pass needs more memory than is available.
     #[error(
-        "a forward of {batch} {} of {length} positions takes about {} of memory beside the weights, and {} are available: \
-         give shorter sequences, fewer at once, or `ignore memory` to try it all the same", if *batch == 1 { "sequence" } else { "sequences" },
-        shown(*needed), shown(*available)
+        "a forward pass of {batch} {} of {length} positions needs about {} of memory beside the weights, and {} are available: \
+         give shorter sequences, fewer at once, or `ignore memory` to try it anyway", if *batch == 1 { "sequence" } else { "sequences" },
+        human_readable(*needed), human_readable(*available)
     )]
     ForwardMemory {
-        /// Sequences.
+        /// Number of sequences.
         batch: usize,
-        /// Positions of the longest.
+        /// Positions of the longest sequence.
         length: usize,
-        /// Bytes that it would take.
+        /// Needed bytes.
         needed: u64,
-        /// Bytes that are available.
+        /// Available bytes.
         available: u64,
     },
 
-    /// The folder holds no readable `conjoint.json`.
+    /// The folder is not a valid exported model.
     #[error(transparent)]
-    Manifest(#[from] conjoint_export::ExportError),
+    Manifest(#[from] conjoint_format::FormatError),
 
-    /// The manifest holds values that no model can have.
+    /// The manifest's special tokens are invalid.
     #[error("{}: {source}", path.display())]
     Vocabulary {
         /// The model's folder.
         path: PathBuf,
-        /// The offending value.
+        /// The invalid value.
         source: conjoint_core::Error,
     },
 
-    /// A graph that the manifest names is not there.
+    /// A graph is missing.
     #[error("{} is missing: export the checkpoint again", path.display())]
     MissingGraph {
         /// The graph's file.
         path: PathBuf,
     },
 
-    /// A top-K head was asked for, and the export has none.
+    /// The options request a top-K head, and the export has none.
     #[error(
-        "{} holds no top-K head (head-top.onnx): export it anew with `conjoint export --head-top 64`, or \
+        "{} holds no top-K head (head-top.onnx): export it again with `conjoint export --head-top 64`, or \
          open it with another head",
         folder.display()
     )]
@@ -228,60 +231,59 @@ pub enum Error {
         folder: PathBuf,
     },
 
-    /// A top-K head that does not answer what it was asked.
+    /// The outputs of a top-K head do not match the request.
     #[error("{0}")]
     TopKArrays(#[source] conjoint_core::Error),
 
-    /// ONNX Runtime refused to load a graph or to run it.
+    /// ONNX Runtime could not load or run a graph.
     #[error("{}: {source}", path.display())]
     Graph {
         /// The graph's file.
         path: PathBuf,
-        /// ONNX Runtime's own reason.
-        source: ort::Error,
+        /// ONNX Runtime's reason.
+        source: Source,
     },
 
-    /// A graph is not the one it should be.
+    /// A graph has other inputs or outputs than expected.
     #[error("{}: expected {expected}, got {got}: export the checkpoint again", path.display())]
     GraphSignature {
         /// The graph's file.
         path: PathBuf,
-        /// Inputs and outputs that it should have.
+        /// The expected inputs and outputs.
         expected: String,
-        /// Inputs and outputs that it has.
+        /// The graph's inputs and outputs.
         got: String,
     },
 
-    /// A model folder without a sampler layer.
+    /// The export has no sampler layer.
     #[error("{} has no sampler layer: export it with a sampler checkpoint", folder.display())]
     NoSampler {
         /// The model's folder.
         folder: PathBuf,
     },
 
-    /// A sampler layer that belongs to another model.
+    /// The sampler layer belongs to another model.
     #[error(
-        "the sampler layer in {} has {what} {got}, the model has {expected}: it was made for \
-         another model",
+        "the sampler layer in {} has {what} {got}, the model has {expected}: it belongs to another model",
         folder.display()
     )]
     SamplerMismatch {
         /// The sampler layer's folder.
         folder: PathBuf,
-        /// Which size differs.
+        /// The size that differs.
         what: &'static str,
-        /// The sampler layer's.
+        /// The sampler layer's size.
         got: usize,
-        /// The model's.
+        /// The model's size.
         expected: usize,
     },
 
-    /// A batch without sequences.
+    /// The batch has no sequence, or an empty one.
     #[error("the batch is empty: give at least one sequence of at least one token")]
     EmptyBatch,
 
-    /// A row was asked for that the batch does not have.
-    #[error("sequence {sequence}, position {position}: there is no such row in the batch")]
+    /// The batch has no such row.
+    #[error("sequence {sequence}, position {position}: the batch has no such row")]
     NoSuchRow {
         /// Index of the sequence in the batch.
         sequence: usize,
@@ -289,7 +291,7 @@ pub enum Error {
         position: usize,
     },
 
-    /// A token id outside the vocabulary.
+    /// A token id is outside the vocabulary.
     #[error("token id {token} is outside the vocabulary of {size} ids")]
     UnknownToken {
         /// The id.
@@ -298,26 +300,31 @@ pub enum Error {
         size: usize,
     },
 
-    /// An array does not have the shape that goes with the other arguments.
+    /// The shape of an array does not match the other arguments.
     #[error("{what} has shape {got:?}, expected {expected:?}")]
     Shape {
         /// The array.
         what: &'static str,
         /// Its shape.
         got: Vec<usize>,
-        /// The shape that would fit.
+        /// The expected shape.
         expected: Vec<usize>,
     },
 }
 
 impl Error {
-    /// For `map_err`: attaches what was tried on which file.
+    /// For `map_err`: attaches the operation and the file.
     pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// The error of a graph.
+    pub(crate) fn graph(path: &Path, source: ort::Error) -> Self {
+        Self::Graph { path: path.to_owned(), source: source.into() }
     }
 }
 
@@ -327,7 +334,7 @@ impl From<Error> for conjoint_core::Error {
     }
 }
 
-/// Each item on a line of its own.
+/// One line for each item.
 fn lines(items: &[String]) -> String {
     items.iter().map(|item| format!("  {item}\n")).collect()
 }

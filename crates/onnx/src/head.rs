@@ -1,24 +1,25 @@
-//! From hidden states to rows: the output layer, which a model shares with its sampler layers.
+//! The output layer, from hidden states to logits. A model shares it with its sampler layers.
 
 use std::path::Path;
 
 use conjoint_core::top_k_rows::{TopKArrays, TopKRequest};
-use conjoint_export::Manifest;
+use conjoint_format::Manifest;
 use ndarray::Array2;
-
 use ort::value::{DynTensorValueType, DynValue, PrimitiveTensorElementType, Tensor};
 
-use crate::session::{Graph, Opener, Signature};
-use crate::{Error, HeadChoice};
+use crate::error::Error;
+use crate::graph::{Graph, Signature};
+use crate::options::HeadChoice;
+use crate::session::Opener;
 
 const DENSE: Signature = Signature { inputs: &["hidden", "rows"], outputs: &["logits"] };
-const CONDENSED: Signature = Signature {
+const TOP_K: Signature = Signature {
     inputs: &["hidden", "rows", "temperatures", "tokens", "whole"],
     outputs: &["top", "ids", "asked", "mass", "entropy", "logits"],
 };
 
-/// `head.onnx`, or `head-top.onnx`, which can do what it does: the one graph then holds the only copy of the
-/// V × D matrix.
+/// `head.onnx`, or `head-top.onnx`, which also computes dense rows. Only one of them is opened, so there is one
+/// copy of the V × D matrix in memory.
 pub(crate) struct Head {
     graph: Graph,
     vocabulary: usize,
@@ -27,6 +28,8 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// Opens the chosen output layer.
+    ///
     /// # Errors
     /// [`Error::NoTopKHead`], and those of [`Opener::open`].
     pub fn open(opener: &Opener, folder: &Path, manifest: &Manifest) -> Result<Self, Error> {
@@ -40,28 +43,28 @@ impl Head {
             }
         };
         let (name, signature) = match top {
-            Some(top) => (&top.graph, &CONDENSED),
+            Some(top) => (&top.graph, &TOP_K),
             None => (&manifest.graphs.head, &DENSE),
         };
         let graph = opener.open(folder.join(name), signature)?;
         Ok(Self { graph, vocabulary, k: top.map(|top| top.k) })
     }
 
-    /// Whether it can give [summaries](Self::summary).
+    /// Whether it computes [top-K rows](Self::top_k).
     pub fn is_top_k(&self) -> bool {
         self.k.is_some()
     }
 
-    /// Logits [N, V] of rows \[N\] of the flattened hidden states [B · T, D]. Only they are computed, and
-    /// they are written once, where they stay.
+    /// Logits [N, V] of the given rows \[N\] of the flattened hidden states [B · T, D]. Other rows are not
+    /// computed.
     pub fn logits(&self, hidden: &DynValue, rows: Vec<i64>) -> Result<Array2<f32>, Error> {
         let mut logits = Array2::zeros((rows.len(), self.vocabulary));
         if rows.is_empty() {
             return Ok(logits);
         }
         if self.is_top_k() {
-            let (nothing, whole) = (TopKRequest::default(), (0..rows.len() as i64).collect());
-            self.run_condensed(hidden, rows, &nothing, whole, Some(&mut logits))?;
+            let (no_request, whole) = (TopKRequest::default(), (0..rows.len() as i64).collect());
+            self.run_top_k(hidden, rows, &no_request, whole, Some(&mut logits))?;
         } else {
             let rows = self.vector(rows)?;
             self.graph.run_into(&[hidden, &rows], &mut logits)?;
@@ -69,21 +72,21 @@ impl Head {
         Ok(logits)
     }
 
-    /// What is wanted of rows \[N\] of the flattened hidden states, from a head that is_top_k.
+    /// The arrays of a top-K request for rows \[N\] of the flattened hidden states. Requires a top-K head.
     pub fn top_k(
         &self,
         hidden: &DynValue,
         rows: Vec<i64>,
-        wanted: &TopKRequest,
+        request: &TopKRequest,
     ) -> Result<TopKArrays, Error> {
-        let outputs = self.run_condensed(hidden, rows, wanted, Vec::new(), None)?;
+        let outputs = self.run_top_k(hidden, rows, request, Vec::new(), None)?;
         let [top, ids, asked, mass, entropy, _] = &outputs[..] else {
-            let (got, expected) = (vec![outputs.len()], vec![CONDENSED.outputs.len()]);
+            let (got, expected) = (vec![outputs.len()], vec![TOP_K.outputs.len()]);
             return Err(Error::Shape { what: "the top-K head's outputs", got, expected });
         };
         Ok(TopKArrays {
             top: self.matrix(top)?,
-            // Those outside of the vocabulary are refused with the summary.
+            // Ids outside of the vocabulary are rejected with the arrays.
             ids: self.matrix(ids)?.mapv(|id: i64| u32::try_from(id).unwrap_or(u32::MAX)),
             asked: self.matrix(asked)?,
             mass: self.matrix(mass)?,
@@ -91,17 +94,17 @@ impl Head {
         })
     }
 
-    fn run_condensed(
+    fn run_top_k(
         &self,
         hidden: &DynValue,
         rows: Vec<i64>,
-        wanted: &TopKRequest,
+        request: &TopKRequest,
         whole: Vec<i64>,
         logits: Option<&mut Array2<f32>>,
     ) -> Result<Vec<DynValue>, Error> {
-        let tokens = wanted.tokens().iter().map(|&token| token.into()).collect();
+        let tokens = request.tokens().iter().map(|&token| token.into()).collect();
         let rows = self.vector::<i64>(rows)?;
-        let temperatures = self.vector(wanted.temperatures().to_vec())?;
+        let temperatures = self.vector(request.temperatures().to_vec())?;
         let (tokens, whole) = (self.vector::<i64>(tokens)?, self.vector(whole)?);
         self.graph.run_to_host(&[hidden, &rows, &temperatures, &tokens, &whole], logits)
     }
@@ -113,7 +116,7 @@ impl Head {
         Ok(self.named(Tensor::from_array(([values.len()], values)))?.into_dyn())
     }
 
-    /// A small output [·, ·].
+    /// Copies a small output [·, ·].
     fn matrix<T: PrimitiveTensorElementType + Clone>(
         &self,
         value: &DynValue,
@@ -121,13 +124,13 @@ impl Head {
         let value = self.named(value.view().downcast::<DynTensorValueType>())?;
         let (shape, values) = self.named(value.try_extract_tensor::<T>())?;
         let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
-        let wrong = || Error::Shape {
+        let mismatch = || Error::Shape {
             what: "an output of the top-K head",
             got: shape.clone(),
             expected: vec![shape.first().copied().unwrap_or(0), 0],
         };
-        let &[rows, columns] = &shape[..] else { return Err(wrong()) };
-        Array2::from_shape_vec((rows, columns), values.to_vec()).map_err(|_| wrong())
+        let &[rows, columns] = &shape[..] else { return Err(mismatch()) };
+        Array2::from_shape_vec((rows, columns), values.to_vec()).map_err(|_| mismatch())
     }
 
     /// Attaches the graph's name to an error.

@@ -1,4 +1,4 @@
-//! Hidden states of a batch: on the graphs' device from the model to the last sampler pass.
+//! Hidden states of a batch. They stay on the graphs' device from the forward pass to the last sampler pass.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use ndarray::{Array2, Array3, Axis};
 use ort::memory::AllocationDevice;
 use ort::value::{DynTensorValueType, DynValue};
 
-use crate::Error;
-use crate::row_sampler::Group;
-use crate::session::Graph;
+use crate::error::Error;
+use crate::graph::Graph;
+use crate::row_group::Group;
 
-/// The state that a denoiser hands to its sampler layer.
+/// The state that a denoiser passes to its sampler layer.
 pub(crate) struct Hidden {
-    /// Hidden states [B, T, D], on the graphs' device. Never written to: top-K rows go on reading them.
+    /// Hidden states [B, T, D], on the graphs' device. Never modified, because top-K rows read them later.
     pub value: Arc<DynValue>,
-    /// Length of each sequence [B], padding not counted.
+    /// Length of each sequence [B], without padding.
     pub lengths: Vec<usize>,
     /// T.
     pub length: usize,
-    /// The tokens of each sequence as the model saw them.
+    /// The tokens of each sequence in the forward pass.
     pub tokens: Vec<Vec<TokenId>>,
-    /// The sequences that have taken part in passes over rows since.
+    /// Groups of sequences that took part in passes over rows since then.
     pub groups: Vec<Group>,
 }
 
 impl Hidden {
-    /// All of them [B, T, D] in the host's memory. `graph` names errors; D is its width.
+    /// Copies all hidden states [B, T, D] to the host. `graph` is named in errors; `width` is D.
     pub fn to_host(&self, graph: &Graph, width: usize) -> Result<Array3<f32>, Error> {
         let copied = self.value.view().downcast::<DynTensorValueType>().and_then(|value| {
             let value = value.to(AllocationDevice::CPU, 0)?;
@@ -35,12 +35,12 @@ impl Hidden {
         let values = graph.named(copied)?;
         let (got, shape) = (vec![values.len()], (self.lengths.len(), self.length, width));
         let expected = vec![shape.0, shape.1, shape.2];
-        let wrong = |_| Error::Shape { what: "the state", got, expected };
-        Array3::from_shape_vec(shape, values).map_err(wrong)
+        let mismatch = |_| Error::Shape { what: "the state", got, expected };
+        Array3::from_shape_vec(shape, values).map_err(mismatch)
     }
 
-    /// Those of each sequence [T, D] in the host's memory, without padding.
-    pub fn of_each(&self, graph: &Graph, width: usize) -> Result<Vec<Array2<f32>>, Error> {
+    /// Copies the hidden states of each sequence, [T, D], to the host, without padding.
+    pub fn each_to_host(&self, graph: &Graph, width: usize) -> Result<Vec<Array2<f32>>, Error> {
         let all = self.to_host(graph, width)?;
         let padded = all.outer_iter().zip(&self.lengths);
         Ok(padded.map(|(states, &length)| states.split_at(Axis(0), length).0.to_owned()).collect())

@@ -1,18 +1,18 @@
 //! Masked diffusion language models and their sampler layers on ONNX Runtime, for `conjoint`.
 //!
-//! [`OnnxDenoiser`] runs a folder that `conjoint export` wrote as a
-//! [`Denoiser`](conjoint_core::Denoiser), [`OnnxSamplerLayer`] the sampler layer that goes with it.
-//! Only the rows that are asked for meet the output layer, hidden states stay on the device from
-//! the model to the last sampler pass, and a model and its sampler layers share one output layer.
+//! [`OnnxDenoiser`] runs a model that `conjoint export` wrote as a [`Denoiser`](conjoint_core::Denoiser).
+//! [`OnnxSamplerLayer`] runs its sampler layer. The output layer computes only the requested rows. Hidden
+//! states stay on the device from the forward pass to the last sampler pass. A model and its sampler layers
+//! share one output layer.
 //!
-//! ONNX Runtime itself is not linked: a library is loaded at run time, which [`runtime`] finds, and
-//! fetches if asked to.
+//! ONNX Runtime is not linked but loaded at run time. The module [`runtime`] finds the library, and can fetch
+//! it.
 //!
 //! ```no_run
 //! use conjoint_core::{Generator, schedule::TokensPerStep, unmasker::LearnedJoint};
 //! use conjoint_onnx::{ExecutionProvider, OnnxDenoiser, runtime};
 //!
-//! runtime::ensure()?; // programs may fetch ONNX Runtime, libraries leave it to them
+//! runtime::ensure()?; // finds ONNX Runtime, or fetches it; libraries leave this to programs
 //! let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
 //! let sampler = model.sampler_layer()?;
 //! let generator = Generator::new(model)
@@ -26,25 +26,32 @@
 //! | `cuda` | [`ExecutionProvider::Cuda`] |
 //! | `tensorrt` | [`ExecutionProvider::TensorRt`], and `cuda` |
 
-mod answer;
 mod autoregressive;
 mod batch;
 mod denoiser;
 mod error;
+mod graph;
 mod head;
 mod hidden;
+mod logit_rows;
 mod memory;
 mod options;
 mod provider;
-mod regroup;
+mod registration;
+mod row_group;
 mod row_sampler;
 pub mod runtime;
 mod sampler;
+mod sequence_ops;
 mod session;
+mod shared;
 mod stats;
 
 pub use autoregressive::OnnxAutoregressive;
-pub use conjoint_export::Manifest;
+/// The files of a model, in a crate of their own: [`Manifest`] and [`FormatError`](format::FormatError) are
+/// part of the interface.
+pub use conjoint_format as format;
+pub use conjoint_format::Manifest;
 pub use denoiser::OnnxDenoiser;
 pub use error::Error;
 pub use memory::available as available_memory;

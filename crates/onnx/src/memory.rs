@@ -1,21 +1,22 @@
-//! How much memory the process may still take.
+//! The memory available to the process.
 
 use sysinfo::System;
 
-/// Bytes of memory that this process may still take: what the machine has left, within the limits of its control group and of its
-/// address space (`ulimit -v`). Nothing where the system does not say.
+/// Returns the memory available to this process, in bytes: the machine's free memory, within the limits of the
+/// process's control group and address space (`ulimit -v`). `None` if the system does not report it.
 ///
-/// What other programs take while a model is loaded is not known; nor is swap counted, in which a model would hardly move.
+/// Later allocations of other programs are not known. Swap is not counted, because a model in swap would be too
+/// slow.
 pub fn available() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
     let machine = Some(system.available_memory()).filter(|&bytes| bytes > 0);
-    // Files in the page cache belong to the group too, but give way.
+    // The page cache counts for the group too, but is released on demand.
     let group = system.cgroup_limits().map(|group| group.total_memory.saturating_sub(group.rss));
     [machine, group, address_space(&mut system)].into_iter().flatten().min()
 }
 
-/// What is left of the limit to the process's address space, if there is one.
+/// The rest of the limit of the process's address space, if there is one.
 #[cfg(unix)]
 fn address_space(system: &mut System) -> Option<u64> {
     use sysinfo::{ProcessRefreshKind, ProcessesToUpdate};
@@ -36,8 +37,8 @@ fn address_space(_: &mut System) -> Option<u64> {
     None
 }
 
-/// A size as people speak of it: 15.2 GB, 340 MB.
-pub(crate) fn shown(bytes: u64) -> String {
+/// A number of bytes as text: 15.2 GB, 340 MB.
+pub(crate) fn human_readable(bytes: u64) -> String {
     match bytes as f64 / 1e9 {
         few if few < 0.9995 => format!("{:.0} MB", few * 1e3),
         many => format!("{many:.1} GB"),
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_has_some_memory_left() {
+    fn a_machine_reports_available_memory() {
         let bytes = available().unwrap();
         assert!(bytes > 1 << 20 && bytes < 1 << 50, "{bytes}");
     }
@@ -62,7 +63,7 @@ mod tests {
             (999_600_000, "1.0 GB"),
             (30_449_000_000, "30.4 GB"),
         ] {
-            assert_eq!(shown(bytes), text);
+            assert_eq!(human_readable(bytes), text);
         }
     }
 }

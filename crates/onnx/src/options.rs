@@ -1,21 +1,22 @@
-//! How a model is to be run.
+//! Options of opening and running a model.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::{Error, ExecutionProvider};
+use crate::error::Error;
+use crate::provider::ExecutionProvider;
 
-/// Where and with how many threads a model runs.
+/// Options of opening and running a model.
 ///
-/// An [`ExecutionProvider`] alone serves wherever options do:
+/// An [`ExecutionProvider`] converts into options:
 ///
 /// ```
 /// use conjoint_onnx::{ExecutionProvider, OnnxOptions};
-/// let plain: OnnxOptions = ExecutionProvider::Cpu.into();
-/// assert_eq!(plain, OnnxOptions::default());
+/// let default: OnnxOptions = ExecutionProvider::Cpu.into();
+/// assert_eq!(default, OnnxOptions::default());
 /// let one_thread = OnnxOptions::new(ExecutionProvider::Cpu).threads(1);
-/// # assert_ne!(plain, one_thread);
+/// # assert_ne!(default, one_thread);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OnnxOptions {
@@ -26,17 +27,21 @@ pub struct OnnxOptions {
     pub(crate) ignore_memory: bool,
 }
 
-/// Which output layer a model is opened with. Both sample the same law; where a draw falls outside of the top, the
-/// same seed gives other tokens by the one than by the other.
+/// The output layer with which a model is opened.
+///
+/// Both sample the same distribution. If a draw falls outside of the top tokens, they return different tokens
+/// for the same seed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[doc(alias("lm_head", "output layer"))]
 pub enum HeadChoice {
-    /// The condensed one where hidden states are on a device and the model has one, else the dense one: on a CPU
-    /// nothing is moved, and to find the top of a row costs more than to read the row.
+    /// The top-K head on a device, if the model has one, and otherwise the dense head. On a CPU, no rows are
+    /// copied, and finding the top of a row takes longer than reading the row.
     #[default]
     Auto,
     /// All logits of every row.
     Dense,
-    /// [Top-K rows](conjoint_core::condensed) for whoever can use them, dense ones for others.
+    /// [Top-K rows](conjoint_core::top_k_rows) for requests that accept them, and dense rows for others.
     TopK,
 }
 
@@ -62,34 +67,38 @@ impl FromStr for HeadChoice {
 }
 
 impl OnnxOptions {
-    /// On this execution provider, with the thread pool that all models share.
+    /// Runs on this execution provider, with the thread pool that all models share.
+    #[must_use]
     pub fn new(provider: ExecutionProvider) -> Self {
         Self { provider, ..Self::default() }
     }
 
-    /// Gives each graph a pool of `count` threads of its own; with 1, the calling thread does all.
-    /// 0, the default, is the pool that all models share, of one thread per core.
+    /// Gives each graph its own pool of `count` threads. With 1, the calling thread does all the work. 0, the
+    /// default, uses the pool that all models share, with one thread for each core.
     ///
-    /// The threads of such pools spin within a run and stop after it, since the graphs of a model take
-    /// turns. As by ONNX Runtime's own defaults, weights are packed for matrix products on loading,
-    /// at the price of a copy of them in memory, and outputs come from an arena: both were measured to be
-    /// worth it.
+    /// The threads of such a pool spin during a run and stop after it, because a model's graphs run one after
+    /// another. As by ONNX Runtime's defaults, weights are packed for matrix products on loading, which needs a
+    /// copy of them in memory, and outputs are allocated in an arena. Measurements showed that both pay off.
+    #[must_use]
     pub fn threads(self, count: usize) -> Self {
         Self { threads: count, ..self }
     }
 
-    /// Opens this output layer.
+    /// Selects the output layer.
+    #[must_use]
     pub fn head(self, head: HeadChoice) -> Self {
         Self { head, ..self }
     }
 
-    /// Loads and runs a model even if that takes more memory than is available, by an estimate. By default both are errors, before
-    /// anything is loaded or run. On a device nothing is estimated.
+    /// Loads and runs a model even if it needs more memory than is available, by an estimate. By default, both
+    /// are errors before anything is loaded or run. Memory of devices is not estimated.
+    #[must_use]
     pub fn ignore_memory(self, ignore: bool) -> Self {
         Self { ignore_memory: ignore, ..self }
     }
 
-    /// Loads ONNX Runtime from this library instead of [looking for it](crate::runtime).
+    /// Loads ONNX Runtime from this library instead of [searching for it](crate::runtime).
+    #[must_use]
     pub fn runtime(self, library: impl AsRef<Path>) -> Self {
         Self { runtime: Some(library.as_ref().to_owned()), ..self }
     }
@@ -106,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_are_read_as_they_are_written() {
+    fn displayed_names_are_parsed() {
         for head in [HeadChoice::Auto, HeadChoice::Dense, HeadChoice::TopK] {
             assert_eq!(head.to_string().to_uppercase().parse::<HeadChoice>().unwrap(), head);
         }

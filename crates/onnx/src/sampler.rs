@@ -6,45 +6,56 @@ use std::sync::Arc;
 use conjoint_core::denoiser::Request;
 use conjoint_core::top_k_rows::Rows;
 use conjoint_core::{Canvas, RowId, SamplerLayer, State};
-use conjoint_export::Manifest;
+use conjoint_format::Manifest;
 use ort::value::DynValue;
 
-use crate::answer;
 use crate::batch::Batch;
-use crate::denoiser::Shared;
+use crate::denoiser::OnnxDenoiser;
+use crate::error::Error;
+use crate::graph::{Graph, Signature};
 use crate::hidden::Hidden;
-use crate::regroup::Regroup;
-use crate::row_sampler::{Passed, RowSampler};
-use crate::session::{Graph, Signature};
-use crate::{Error, OnnxDenoiser};
+use crate::logit_rows;
+use crate::row_sampler::{PassOutput, RowSampler};
+use crate::sequence_ops::SequenceOps;
+use crate::shared::Shared;
 
 const SAMPLER: Signature =
     Signature { inputs: &["input_ids", "key_mask", "hidden"], outputs: &["hidden_next"] };
 
-/// The learned sampler layer of a model, on the model's device and with its output layer.
+/// The learned sampler layer of a model. It runs on the model's device and uses its output layer.
 pub struct OnnxSamplerLayer {
     passes: Passes,
-    regroup: Regroup,
+    ops: SequenceOps,
     shared: Arc<Shared>,
 }
 
-/// What a pass computes.
+/// The form of passes.
 enum Passes {
     /// All rows of the sequences that take part.
     Sequence(Graph),
-    /// The rows asked for, and those of the tokens just revealed.
+    /// The requested rows, and those of the tokens just revealed.
     Rows(RowSampler),
 }
 
-impl OnnxSamplerLayer {
-    /// Opens the sampler layer of an exported folder, to go with `model`.
-    ///
-    /// The folder may be another one than the model's, so that one model can be used with several
-    /// layers; only the sampler layer's own graph is taken from it.
+impl OnnxDenoiser {
+    /// Opens the sampler layer that was exported with the model.
     ///
     /// # Errors
-    /// [`Error::NoSampler`] if the folder holds none, [`Error::SamplerMismatch`] if it was made
-    /// for a model of other sizes, and those of [`OnnxDenoiser::open`].
+    /// [`Error::NoSampler`] if there is none, and those of [`open`](Self::open).
+    pub fn sampler_layer(&self) -> Result<OnnxSamplerLayer, Error> {
+        OnnxSamplerLayer::open(&self.folder, self)
+    }
+}
+
+impl OnnxSamplerLayer {
+    /// Opens the sampler layer of an exported folder, for `model`.
+    ///
+    /// The folder may differ from the model's, to use one model with several layers. Only the sampler layer's
+    /// own graphs are read from it.
+    ///
+    /// # Errors
+    /// [`Error::NoSampler`] if the folder holds none, [`Error::SamplerMismatch`] if the layer belongs to a
+    /// model of other sizes, and those of [`OnnxDenoiser::open`].
     pub fn open(folder: impl AsRef<Path>, model: &OnnxDenoiser) -> Result<Self, Error> {
         let folder = folder.as_ref();
         let shared = model.shared();
@@ -60,7 +71,7 @@ impl OnnxSamplerLayer {
             }
         }
         let opener = &shared.opener;
-        opener.demand_footprint(folder, &manifest, |footprint| footprint.sampler)?;
+        opener.check_footprint(folder, &manifest, |footprint| footprint.sampler)?;
         let passes = match (&manifest.graphs.sampler, &manifest.graphs.sampler_rows) {
             (Some(name), _) => Passes::Sequence(opener.open(folder.join(name), &SAMPLER)?),
             (None, Some(graphs)) => {
@@ -68,7 +79,7 @@ impl OnnxSamplerLayer {
             }
             (None, None) => return Err(Error::NoSampler { folder: folder.to_owned() }),
         };
-        Ok(Self { passes, regroup: Regroup::new(&shared.opener)?, shared: Arc::clone(shared) })
+        Ok(Self { passes, ops: SequenceOps::new(&shared.opener)?, shared: Arc::clone(shared) })
     }
 
     fn run(&self, state: &mut Hidden, request: &Request<'_>) -> Result<Rows, Error> {
@@ -79,33 +90,34 @@ impl OnnxSamplerLayer {
             return Err(Error::Shape { what: "the batch", got, expected });
         }
         if request.rows.is_empty() {
-            let (nothing, _) = self.head(&state.value, Vec::new(), request)?;
-            return Ok(nothing);
+            let (no_rows, _) = self.head(&state.value, Vec::new(), request)?;
+            return Ok(no_rows);
         }
         check(&canvases, request.rows)?;
         match &self.passes {
             Passes::Sequence(graph) => self.run_sequences(graph, state, &canvases, request),
             Passes::Rows(layer) => {
-                let (words, regroup) = (&self.shared.vocabulary, &self.regroup);
-                let pass = || layer.run(state, &canvases, request.rows, words, regroup);
+                let (words, ops) = (&self.shared.vocabulary, &self.ops);
+                let pass = || layer.run(state, &canvases, request.rows, words, ops);
                 let head =
-                    |passed: &Passed| self.head(&passed.hidden, passed.rows.clone(), request);
+                    |output: &PassOutput| self.head(&output.hidden, output.rows.clone(), request);
                 self.shared.passes.call(pass, head).map(|(_, rows)| rows)
             }
         }
     }
 
+    /// Computes rows of the output layer.
     fn head(
         &self,
         hidden: &Arc<DynValue>,
         rows: Vec<i64>,
         request: &Request<'_>,
     ) -> Result<(Rows, u64), Error> {
-        answer::rows(&self.shared, hidden, rows, request.form)
+        logit_rows::compute(&self.shared, hidden, rows, request.form)
     }
 
-    /// All sequences with a row asked for go through the layer as one batch. If they are not the whole
-    /// batch, they are taken out of it for that and put back after, so the others cost nothing.
+    /// Runs the layer on one batch of all sequences with a requested row. If these are not the whole batch,
+    /// they are selected first and replaced afterwards, so the others cost no time.
     fn run_sequences(
         &self,
         graph: &Graph,
@@ -113,25 +125,25 @@ impl OnnxSamplerLayer {
         all: &[&Canvas],
         request: &Request<'_>,
     ) -> Result<Rows, Error> {
-        let (taking_part, rows) = part(request.rows);
-        let canvases: Vec<&Canvas> = taking_part.iter().map(|&sequence| all[sequence]).collect();
+        let (selected, rows) = select(request.rows);
+        let canvases: Vec<&Canvas> = selected.iter().map(|&sequence| all[sequence]).collect();
         let batch = Batch::new(&canvases, state.length, &self.shared.vocabulary)?;
         let rows = batch.flat(&rows)?;
         let (ids, valid) = graph.named(batch.into_tensors())?;
-        let whole = taking_part.len() == all.len();
-        let taken = match whole {
+        let whole = selected.len() == all.len();
+        let states = match whole {
             true => None,
-            false => Some(self.regroup.select(&state.value, &taking_part)?),
+            false => Some(self.ops.select(&state.value, &selected)?),
         };
-        let hidden = taken.as_ref().unwrap_or(&state.value);
+        let hidden = states.as_ref().unwrap_or(&state.value);
         let layer = || graph.run(&[&ids, &valid, hidden]).map(Arc::new);
         let head = |next: &_| self.head(next, rows, request);
-        let (next, answer) = self.shared.passes.call(layer, head)?;
+        let (next, rows) = self.shared.passes.call(layer, head)?;
         state.value = match whole {
             true => next,
-            false => Arc::new(self.regroup.replace(&state.value, &taking_part, &next)?),
+            false => Arc::new(self.ops.replace(&state.value, &selected, &next)?),
         };
-        Ok(answer)
+        Ok(rows)
     }
 }
 
@@ -151,8 +163,8 @@ impl SamplerLayer for OnnxSamplerLayer {
     }
 }
 
-/// The sequences that rows belong to, each once, in order; and the rows as they are numbered among them.
-fn part(rows: &[RowId]) -> (Vec<usize>, Vec<RowId>) {
+/// The sorted sequences of these rows, and the rows with indices among these sequences.
+fn select(rows: &[RowId]) -> (Vec<usize>, Vec<RowId>) {
     let mut sequences: Vec<usize> = rows.iter().map(|row| row.sequence).collect();
     sequences.sort_unstable();
     sequences.dedup();
@@ -170,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_batch_keeps_its_order() {
-        let (sequences, rows) = part(&[(2, 1), (0, 0), (2, 2)].map(row));
+    fn selected_sequences_are_sorted_and_rows_keep_their_order() {
+        let (sequences, rows) = select(&[(2, 1), (0, 0), (2, 2)].map(row));
         assert_eq!(sequences, [0, 2]);
         assert_eq!(rows, [(1, 1), (0, 0), (1, 2)].map(row));
     }

@@ -1,44 +1,46 @@
-//! How often a model was called, and where the time went.
+//! Calls of a model, and their time.
 
 use std::ops::Sub;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::Error;
+use crate::error::Error;
 
-/// Time that a model and its sampler layers have spent in ONNX Runtime since the model was opened.
+/// Calls and time of a model and its sampler layers in ONNX Runtime since the model was opened.
 ///
-/// What a piece of work took is the difference of two readings:
+/// Subtract two readings to measure a piece of work:
 ///
 /// ```no_run
 /// # use conjoint_onnx::{ExecutionProvider, OnnxDenoiser};
 /// let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?;
 /// let before = model.stats();
 /// // … generate …
-/// let spent = model.stats() - before;
-/// println!("{} forwards, {:?} of it in the head", spent.forwards.calls, spent.forwards.head);
+/// let stats = model.stats() - before;
+/// println!("{} forward passes, {:?} in the head", stats.forwards.calls, stats.forwards.head);
 /// # Ok::<(), conjoint_onnx::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[doc(alias("NFE", "timing", "profiling"))]
 pub struct RuntimeStats {
-    /// Full forwards, each of a whole batch: the backbone, and the head on the rows wanted.
+    /// Full forward passes, each of a whole batch: the backbone, and the head on the requested rows.
     pub forwards: Calls,
-    /// Sampler passes, each of a whole batch: the sampler layer, and the head on the rows wanted.
+    /// Sampler passes, each of a whole batch: the sampler layer, and the head on the requested rows.
     pub passes: Calls,
-    /// Rows fetched whole that a top-K head had answered by their top; their time is all in the head.
+    /// Fetches of whole rows after top-K rows. Their time is all in the head.
     pub fetches: Calls,
 }
 
 /// Calls of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Calls {
-    /// How many.
+    /// Number of calls.
     pub calls: u64,
-    /// From tokens to hidden states.
+    /// Time from tokens to hidden states.
     pub hidden: Duration,
-    /// From hidden states to logits.
+    /// Time from hidden states to logits.
     pub head: Duration,
-    /// What the head gave to the host: 4 V bytes for each dense row, 12 K and some for a condensed one.
+    /// Bytes copied from the head to the host: 4 V for each dense row, slightly more than 12 K for each top-K
+    /// row.
     pub bytes: u64,
 }
 
@@ -54,7 +56,7 @@ impl Sub for RuntimeStats {
     }
 }
 
-/// Saturates at nothing if `earlier` is the later one.
+/// Saturates at zero.
 impl Sub for Calls {
     type Output = Self;
 
@@ -68,12 +70,13 @@ impl Sub for Calls {
     }
 }
 
-/// Adds up [`Calls`]. A call takes milliseconds, so that looking at the time costs nothing beside it.
+/// Adds up [`Calls`]. A call takes milliseconds, so the cost of reading the clock is negligible.
 #[derive(Debug, Default)]
 pub(crate) struct Clock(Mutex<Calls>);
 
 impl Clock {
-    /// Runs the two halves of a call, and counts it if both succeed. The second returns the size of its answer in bytes.
+    /// Runs the two halves of a call, and counts it if both succeed. The second half returns its rows with
+    /// their size in bytes.
     pub fn call<H, L>(
         &self,
         hidden: impl FnOnce() -> Result<H, Error>,
@@ -91,7 +94,7 @@ impl Clock {
         Ok((states, rows))
     }
 
-    /// What has been added up.
+    /// The totals.
     pub fn read(&self) -> Calls {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_half_has_its_time_and_failures_do_not_count() {
+    fn both_halves_are_timed_and_failures_are_not_counted() {
         let wait = |ms| std::thread::sleep(Duration::from_millis(ms));
         let clock = Clock::default();
         let (states, logits) = clock

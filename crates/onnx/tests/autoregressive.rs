@@ -1,4 +1,4 @@
-//! Causal language models of other makers' export, as scorers.
+//! Causal language models of other exporters, as scorers.
 
 mod common;
 
@@ -28,7 +28,7 @@ fn log_probability(logits: &[f64], token: TokenId) -> f64 {
 }
 
 #[test]
-fn rows_are_the_laws_of_the_next_tokens() {
+fn rows_are_the_distributions_of_the_next_tokens() {
     let tokens = [3, 0, 4, 1, 2];
     for name in ["autoregressive", "autoregressive-full"] {
         let model = open(name).unwrap();
@@ -38,14 +38,14 @@ fn rows_are_the_laws_of_the_next_tokens() {
             let near = |(&a, b): (&f32, &f64)| (f64::from(a) - b).abs() < 1e-5;
             assert!(rows.logits(n).iter().zip(&expected).all(near), "{name} {position}");
         }
-        // No row looks at its own token or a later one.
+        // No row depends on its own token or a later one.
         assert_eq!(rows, model.rows(&[3, 0, 4, 2, 0], 1..4).unwrap());
         assert_ne!(rows, model.rows(&[3, 1, 4, 1, 2], 1..4).unwrap());
     }
 }
 
 #[test]
-fn likelihoods_are_those_of_the_definition() {
+fn likelihoods_match_the_definition() {
     let tokens = [3, 0, 4, 1, 2];
     let expected = |start: &[TokenId]| -> f64 {
         let whole: Vec<TokenId> = start.iter().chain(&tokens).copied().collect();
@@ -63,7 +63,7 @@ fn likelihoods_are_those_of_the_definition() {
 }
 
 #[test]
-fn graphs_that_cannot_be_scored_with_are_refused_by_name() {
+fn graphs_of_another_signature_are_rejected() {
     for (name, part) in [
         ("autoregressive-cached", "past_key_values.0.key"),
         ("autoregressive-nameless", "(scores)"),
@@ -74,6 +74,6 @@ fn graphs_that_cannot_be_scored_with_are_refused_by_name() {
         assert!(text.contains(part) && text.contains("(input_ids) → logits"), "{text}");
     }
     assert!(matches!(open("nothing"), Err(Error::MissingGraph { .. })));
-    // An id that the model does not know.
+    // An id outside the vocabulary.
     assert!(open("autoregressive").unwrap().log_likelihood(&[7, 1], 0..2).is_err());
 }

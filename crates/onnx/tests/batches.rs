@@ -1,4 +1,4 @@
-//! A batch changes nothing for its sequences, nor does a pass for those that take no part in it.
+//! Sequences are independent of their batch, and of passes in which they take no part.
 
 mod common;
 
@@ -14,10 +14,10 @@ use conjoint_onnx::{Error, OnnxDenoiser};
 use conjoint_testkit::conformance;
 use ndarray::Axis;
 
-/// Kernels are chosen by the size of a batch, and round differently.
+/// The kernels for different batch sizes round differently.
 const ROUNDING: f32 = 2e-5;
 
-/// Different lengths, most with something given, all with two masked positions at least.
+/// Canvases of different lengths, most with given tokens, all with at least two masked positions.
 fn canvases(model: &OnnxDenoiser) -> Vec<Canvas> {
     let mask = model.vocabulary().mask();
     vec![
@@ -50,21 +50,21 @@ fn the_sampler_layer_conforms() {
 }
 
 #[test]
-fn no_rows_are_no_rows() {
+fn an_empty_request_returns_no_rows() {
     let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), OPERATORS[0]);
     let sampler = model.sampler_layer().unwrap();
     let canvases = canvases(&model);
     let batch: Vec<_> = canvases.iter().collect();
-    let (beliefs, mut state) = model.denoise(&batch, &[]).unwrap();
-    beliefs.expect_shape(0, model.vocabulary().size()).unwrap();
+    let (rows, mut state) = model.denoise(&batch, &[]).unwrap();
+    rows.expect_shape(0, model.vocabulary().size()).unwrap();
     let before = model.hidden_of(&mut state).unwrap();
-    let beliefs = sampler.refine(&mut state, &batch, &[]).unwrap();
-    beliefs.expect_shape(0, model.vocabulary().size()).unwrap();
+    let rows = sampler.refine(&mut state, &batch, &[]).unwrap();
+    rows.expect_shape(0, model.vocabulary().size()).unwrap();
     assert_eq!(model.hidden_of(&mut state).unwrap(), before);
 }
 
 #[test]
-fn a_pass_leaves_those_that_want_no_row_as_they_were() {
+fn a_pass_leaves_sequences_without_a_requested_row_unchanged() {
     let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), OPERATORS[0]);
     let sampler = model.sampler_layer().unwrap();
     let mut canvases = canvases(&model);
@@ -78,8 +78,8 @@ fn a_pass_leaves_those_that_want_no_row_as_they_were() {
     let part = [1, 3];
     let mut rows = all_rows(&batch);
     rows.retain(|row| part.contains(&row.sequence));
-    let beliefs = sampler.refine(&mut state, &batch, &rows).unwrap();
-    assert_eq!(beliefs.rows(), rows.len());
+    let refined = sampler.refine(&mut state, &batch, &rows).unwrap();
+    assert_eq!(refined.rows(), rows.len());
     let after = model.hidden_of(&mut state).unwrap();
     for (sequence, canvas) in batch.iter().enumerate() {
         let [before, after] = [&before, &after].map(|all| all.index_axis(Axis(0), sequence));
@@ -93,7 +93,7 @@ fn a_pass_leaves_those_that_want_no_row_as_they_were() {
     }
 }
 
-/// The law that ties the sampler layer to the model: with one token a step it is never asked.
+/// With one token per step, the sampler layer is never used.
 #[test]
 fn one_token_a_step_is_exact() {
     let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), OPERATORS[0]);
@@ -111,7 +111,7 @@ fn one_token_a_step_is_exact() {
     }
 }
 
-/// Through the generator, where the sequences of a batch need different numbers of passes.
+/// In the generator, the sequences of a batch need different numbers of passes.
 #[test]
 fn a_batch_is_sampled_like_its_sequences_alone() {
     let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), OPERATORS[0]);
@@ -128,35 +128,35 @@ fn a_batch_is_sampled_like_its_sequences_alone() {
     assert!(alone[0].sampler_calls > alone[1].sampler_calls);
 }
 
-/// On request, without padding, and what the output layer makes rows of.
+/// They are without padding, and the output layer maps them to the rows.
 #[test]
-fn hidden_states_are_given_out_if_asked_for() {
+fn hidden_states_are_returned_on_request() {
     let (_folder, model) = opened("dream-tiny", None, OPERATORS[0]);
     let canvases = canvases(&model);
     let batch: Vec<_> = canvases.iter().collect();
-    let (shown, rows) = (SequenceInput::stateless_batch(&batch), all_rows(&batch));
-    let plain = Request::new(&shown, &rows);
+    let (inputs, rows) = (SequenceInput::stateless_batch(&batch), all_rows(&batch));
+    let plain = Request::new(&inputs, &rows);
     assert!(model.forward(&plain).unwrap().hidden.is_empty());
     let answer = model.forward(&Request { hidden: true, ..plain }).unwrap();
     assert_eq!(answer.hidden.len(), batch.len());
-    let beliefs = answer.rows.into_dense().unwrap();
+    let dense = answer.rows.into_dense().unwrap();
     let mut first = 0;
     for (canvas, hidden) in canvases.iter().zip(&answer.hidden) {
         assert_eq!(hidden.dim(), (canvas.len(), model.manifest().hidden_size));
         for (position, logits) in model.logits(hidden.view()).unwrap().outer_iter().enumerate() {
-            let apart = max_difference(logits, beliefs.logits(first + position));
-            assert!(apart < ROUNDING, "position {position}: {apart}");
+            let difference = max_difference(logits, dense.logits(first + position));
+            assert!(difference < ROUNDING, "position {position}: {difference}");
         }
         first += canvas.len();
     }
 }
 
-/// By hand from `hidden`, which runs sequences of one length without padding.
+/// Compared with means of `hidden`, which runs sequences of one length without padding.
 #[test]
-fn features_are_mean_hidden_states_whatever_the_batch() {
+fn mean_hidden_states_are_independent_of_the_batch() {
     let (_folder, model) = opened("dream-tiny", None, OPERATORS[0]);
     let pad = model.vocabulary().pad().unwrap();
-    // More sequences than one forward takes, of nine lengths; some end in padding.
+    // More sequences than fit in one forward pass, of nine lengths. Some end in padding.
     let sequences: Vec<Vec<u32>> = (0..40_u32)
         .map(|i| {
             (0..1 + (7 * i) % 9).map(|j| if j > 4 { pad } else { (3 + 5 * i + j) % 60 }).collect()
@@ -187,9 +187,8 @@ fn features_are_mean_hidden_states_whatever_the_batch() {
     assert!(matches!(model.mean_hidden(&[[9999]]), Err(Error::UnknownToken { .. })));
 }
 
-/// A state may outlive the model that made it.
 #[test]
-fn states_stand_alone() {
+fn a_state_may_outlive_its_model() {
     let (folder, model) = opened("dream-tiny", None, OPERATORS[0]);
     let canvas = Canvas::unconditional(4, model.vocabulary().mask()).unwrap();
     let (_, mut state) = model.denoise(&[&canvas], &[]).unwrap();

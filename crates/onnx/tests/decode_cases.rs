@@ -1,5 +1,4 @@
-//! The presets reproduce the greedy decodes of the reference loops token for token, histories
-//! included.
+//! The presets reproduce the greedy decodes of the reference loops exactly, including histories.
 
 mod common;
 
@@ -68,14 +67,14 @@ fn decode(case: &Value, generator: Generator) -> (Vec<TokenId>, Vec<Vec<TokenId>
     (outputs[0].tokens.clone(), history.of(0).to_vec())
 }
 
-/// Scores nearer than this are told apart by rounding alone.
+/// The order of scores with a smaller difference depends on rounding.
 const TIE: f64 = 1e-6;
 
-/// Cases that hold such scores: in step 3 of case 21 margins of 0.14397832 and 0.14397860 at positions 12 and 18, in
+/// Cases with such scores: in step 3 of case 21 margins of 0.14397832 and 0.14397860 at positions 12 and 18, in
 /// float64. With ONNX Runtime 1.31 on AVX2 the first comes out larger.
 const TIES: [usize; 1] = [21];
 
-/// Whether a history of Dream's loop parts from the expected one at such scores.
+/// Whether a history of Dream's loop first differs from the expected one at such scores.
 fn is_tied(
     case: &Value,
     model: &OnnxDenoiser,
@@ -92,8 +91,8 @@ fn is_tied(
         top.sort_by(|a, b| b.total_cmp(a));
         RowStats::of(&top[..50]).map_or(f64::NAN, |row| row.p1 - row.p2)
     };
-    let parted = first_mismatch(model, &start, (ours, expected), margin).unwrap();
-    matches!(parted, Mismatch::Order { spread, .. } if spread < TIE)
+    let mismatch = first_mismatch(model, &start, (ours, expected), margin).unwrap();
+    matches!(mismatch, Mismatch::Order { spread, .. } if spread < TIE)
 }
 
 fn cases() -> Vec<Value> {
@@ -130,7 +129,7 @@ fn every_reference_decode_is_reproduced() {
     assert_eq!((cases.len(), histories, guided), (28, 23, 1));
     assert!(ties.iter().all(|n| TIES.contains(n)), "{ties:?}");
 
-    // The comparison can fail: without guidance, or in another order, other tokens come out.
+    // The comparison can fail: tokens differ without guidance, or in another order.
     let case = cases.iter().find(|case| case["cfg_scale"] == 1.5).unwrap();
     let mut unguided = case.clone();
     unguided["cfg_scale"] = 0.0.into();

@@ -1,4 +1,4 @@
-//! Encoders of the BERT family compute what transformers computes.
+//! Encoders of the BERT family match Transformers.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn sequences(reference: &Reference) -> Vec<Vec<i64>> {
     ids.iter().zip(&valid).map(row).collect()
 }
 
-/// The rows of these sequences, one after the other, of numbers [B, T, ·].
+/// The rows of these sequences, one after the other, from an array [B, T, ·].
 fn rows(of: &Array3<f32>, sequences: &[Vec<i64>]) -> Vec<f32> {
     let sequence = |(batch, ids): (usize, &Vec<i64>)| {
         let of = of.index_axis(Axis(0), batch);
@@ -37,12 +37,13 @@ fn computed(model: &OnnxDenoiser, sequences: &[Vec<i64>]) -> (Vec<f32>, Vec<f32>
     let mask = model.vocabulary().mask();
     let canvases: Vec<_> = sequences.iter().map(|ids| canvas(ids, mask)).collect();
     let batch: Vec<_> = canvases.iter().collect();
-    let (beliefs, mut state) = model.denoise(&batch, &all_rows(&batch)).unwrap();
-    let logits = (0..beliefs.rows()).flat_map(|n| beliefs.logits(n).to_vec()).collect();
+    let (dense, mut state) = model.denoise(&batch, &all_rows(&batch)).unwrap();
+    let logits = (0..dense.rows()).flat_map(|n| dense.logits(n).to_vec()).collect();
     (logits, rows(&model.hidden_of(&mut state).unwrap(), sequences))
 }
 
-/// The second sequence is so much shorter than the first that rows of padding see nothing in layers with local attention.
+/// The second sequence is much shorter than the first: in layers with local attention, rows of padding attend
+/// to no position.
 #[test]
 fn logits_and_hidden_states() {
     for name in ENCODERS {
@@ -59,7 +60,6 @@ fn logits_and_hidden_states() {
     }
 }
 
-/// Without the padding of a longer sequence the rows are the same.
 #[test]
 fn padding_changes_nothing() {
     for name in ENCODERS {
@@ -74,9 +74,9 @@ fn padding_changes_nothing() {
     }
 }
 
-/// A window as wide as the sequence gives other rows: local attention is there at all.
+/// With a window as wide as the sequence, the rows differ.
 #[test]
-fn local_attention_does_not_see_everything() {
+fn local_attention_is_applied() {
     let reference = Reference::of("modernbert-tiny");
     let sequences = sequences(&reference);
     let wide = copy("modernbert-tiny", &["config.json", "model.safetensors"]);
@@ -90,7 +90,7 @@ fn local_attention_does_not_see_everything() {
     assert!(common::max_difference(&logits, &expected) > 0.1);
 }
 
-/// The same model from pickled weights, in both of PyTorch's formats: the same file, the same graphs, the same bits.
+/// In both of PyTorch's formats, files, graphs and logits are identical.
 #[test]
 fn pickled_weights_are_the_same_model() {
     let sequences = sequences(&Reference::of("bert-tiny"));
@@ -119,24 +119,24 @@ fn pickled_weights_are_the_same_model() {
     }
 }
 
-/// In 8 bits nearly the same; in 4 bits, with a scale for a whole row of random weights, still alike.
+/// In 4 bits, with one scale for a whole row of random weights, logits differ more.
 #[test]
 fn quantised_weights_are_nearly_the_same_model() {
     for name in ENCODERS {
         let reference = Reference::of(name);
         let sequences = sequences(&reference);
         let expected = rows(&reference.floats("logits"), &sequences);
-        for (quantisation, least) in [(Quantisation::Int8, 0.99), (Quantisation::Int4, 0.5)] {
+        for (quantisation, min) in [(Quantisation::Int8, 0.99), (Quantisation::Int4, 0.5)] {
             let folder = copy(name, &["config.json", "model.safetensors"]);
             let mut options = ExportOptions::new(folder.path());
             options.quantisation = Some(quantisation);
             export(&options).unwrap();
             let (logits, _) = computed(&open(folder.path()).unwrap(), &sequences);
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-            let of_both = (dot(&logits, &logits) * dot(&expected, &expected)).sqrt();
-            let cosine = dot(&logits, &expected) / of_both;
+            let lengths = (dot(&logits, &logits) * dot(&expected, &expected)).sqrt();
+            let cosine = dot(&logits, &expected) / lengths;
             println!("{name}, {quantisation}: {cosine}");
-            assert!((least..0.999_999).contains(&cosine), "{name}, {quantisation}: {cosine}");
+            assert!((min..0.999_999).contains(&cosine), "{name}, {quantisation}: {cosine}");
         }
     }
 }

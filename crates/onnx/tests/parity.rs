@@ -1,4 +1,4 @@
-//! Hidden states and logits are those of the reference implementations.
+//! Hidden states and logits match those of the reference implementations.
 
 mod common;
 
@@ -11,16 +11,16 @@ use ndarray::{Array2, Array3, Axis, Slice};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 
-/// Row i of the graphs belongs to position i. The references of a shifted model are not shifted
-/// yet: there it is row i − 1 that belongs to position i, and row 0 to position 0 as well.
+/// Shifts the rows of a shifted model's reference, which are not shifted: row i − 1 belongs to position i, and
+/// row 0 also to position 0.
 fn shifted(raw: &Array3<f32>, shift: bool) -> Array3<f32> {
     let rows: Vec<usize> =
         (0..raw.dim().1).map(|i| if shift { i.saturating_sub(1) } else { i }).collect();
     raw.select(Axis(1), &rows)
 }
 
-fn rows(beliefs: &DenseRows) -> Vec<f32> {
-    (0..beliefs.rows()).flat_map(|n| beliefs.logits(n).to_vec()).collect()
+fn rows(dense: &DenseRows) -> Vec<f32> {
+    (0..dense.rows()).flat_map(|n| dense.logits(n).to_vec()).collect()
 }
 
 #[test]
@@ -40,15 +40,15 @@ fn models() {
             let mask = model.vocabulary().mask();
             let canvases: Vec<_> = ids.iter().map(|ids| canvas(ids, mask)).collect();
             let batch: Vec<_> = canvases.iter().collect();
-            let (beliefs, mut state) = model.denoise(&batch, &all_rows(&batch)).unwrap();
-            assert_near(&what("logits"), &rows(&beliefs), &logits);
+            let (dense, mut state) = model.denoise(&batch, &all_rows(&batch)).unwrap();
+            assert_near(&what("logits"), &rows(&dense), &logits);
             assert_near(&what("hidden"), &model.hidden_of(&mut state).unwrap(), &hidden);
             direct(&model, &ids, &hidden, &logits);
         }
     }
 }
 
-/// The same without canvases.
+/// Compares the methods that take ids instead of canvases.
 fn direct(model: &OnnxDenoiser, ids: &[Vec<i64>], hidden: &Array3<f32>, logits: &Array3<f32>) {
     let got = model.hidden(&ids.concat(), ids.len(), ids[0].len()).unwrap();
     assert_near("hidden, directly", &got, hidden);
@@ -65,18 +65,18 @@ fn sampler_layer() {
     passes_agree("dream-tiny", "adjust-dream-tiny", "adjust-dream-tiny");
 }
 
-/// Whose base has a factorised embedding and a head of its own before the output layer.
+/// The base model has a factorised embedding and a network before the output layer.
 #[test]
 fn sampler_layer_of_an_encoder() {
     passes_agree("albert-tiny", "adjust-albert-tiny", "adjust-albert-tiny");
 }
 
-/// The published layer with one that changes nothing before it or behind it.
+/// The published layer, with an idle one before or after it.
 #[test]
 fn sampler_of_two_layers() {
     let published = fs::read(fixture("adjust-dream-tiny").join("model.safetensors")).unwrap();
     let published = SafeTensors::deserialize(&published).unwrap();
-    for (kept, idle) in [(0, 1), (1, 0)] {
+    for (active, idle) in [(0, 1), (1, 0)] {
         let mut tensors = Vec::new();
         for (name, tensor) in published.tensors() {
             let mut add = |name: String, data: Vec<u8>| {
@@ -87,10 +87,11 @@ fn sampler_of_two_layers() {
                 add(name, tensor.data().to_vec());
                 continue;
             };
-            let writes = part.contains("o_proj") || part.contains("down_proj");
-            let silent = if writes { vec![0; tensor.data().len()] } else { tensor.data().to_vec() };
-            add(format!("drafter.layers.0.{kept}.{part}"), tensor.data().to_vec());
-            add(format!("drafter.layers.0.{idle}.{part}"), silent);
+            let is_output = part.contains("o_proj") || part.contains("down_proj");
+            let zeroed =
+                if is_output { vec![0; tensor.data().len()] } else { tensor.data().to_vec() };
+            add(format!("drafter.layers.0.{active}.{part}"), tensor.data().to_vec());
+            add(format!("drafter.layers.0.{idle}.{part}"), zeroed);
         }
         let folder = tempfile::tempdir().unwrap();
         let views = tensors.iter().map(|(name, (dtype, shape, data))| {
@@ -125,11 +126,11 @@ fn passes_agree(base: &str, sampler: &str, reference: &str) {
                 canvas.reveal(revealed, ids[revealed] as u32).unwrap();
             }
             let batch: Vec<_> = canvases.iter().collect();
-            let beliefs = sampler.refine(&mut state, &batch, &all_rows(&batch)).unwrap();
+            let dense = sampler.refine(&mut state, &batch, &all_rows(&batch)).unwrap();
             near(pass, &mut state);
             let name = format!("step{pass}.logits");
             let expected: Array3<f32> = reference.floats(&name);
-            assert_near(&format!("{operators:?}, {name}"), &rows(&beliefs), &expected);
+            assert_near(&format!("{operators:?}, {name}"), &rows(&dense), &expected);
         }
     }
 }
@@ -150,8 +151,8 @@ fn padding_changes_nothing() {
         let (long, short) = (canvas(&tokens(0), mask), canvas(&tokens(1), mask));
         assert!(short.len() < long.len());
         let batch = [&long, &short];
-        let (beliefs, _) = model.denoise(&batch, &all_rows(&batch)).unwrap();
-        let padded = &rows(&beliefs)[long.len() * model.vocabulary().size()..];
+        let (dense, _) = model.denoise(&batch, &all_rows(&batch)).unwrap();
+        let padded = &rows(&dense)[long.len() * model.vocabulary().size()..];
         assert_near(&format!("{operators:?}, padded"), padded, &expected);
     }
 }

@@ -13,7 +13,7 @@ use conjoint_core::{Denoiser, RowId};
 use conjoint_export::{ExportOptions, TokenName, export};
 use ndarray::Array2;
 
-/// Name, wheel, and the checkpoint's folder in it. All are under MIT.
+/// Name, wheel, and the checkpoint's folder in it. All have the MIT license.
 const MODELS: [(&str, &str, &str); 3] = [
     ("rxnfp", "rxnfp==0.1.0", "rxnfp/models/transformers/bert_pretrained"),
     ("antiberty", "antiberty==0.1.3", "antiberty/trained_models/AntiBERTy_md_smooth"),
@@ -24,7 +24,7 @@ const MODELS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// BERT of 12 × 256 and of 8 × 512, and ALBERT of 12 × 256: logits as transformers has them.
+/// BERT of 12 × 256 and of 8 × 512, and ALBERT of 12 × 256: logits match Transformers.
 #[test]
 #[ignore = "downloads 170 MB with pip"]
 fn published_encoders() {
@@ -33,7 +33,7 @@ fn published_encoders() {
     for (name, wheel, inner) in MODELS {
         let root = tempfile::tempdir().unwrap();
         let checkpoint = fetched(wheel, root.path()).join(inner);
-        // AntiBERTy's lies beside the checkpoint's folder.
+        // AntiBERTy's vocabulary is beside the checkpoint's folder.
         let vocabulary = checkpoint.join("vocab.txt");
         if !vocabulary.exists() {
             fs::copy(checkpoint.join("../vocab.txt"), vocabulary).unwrap();
@@ -59,9 +59,9 @@ fn published_encoders() {
                 canvas(&ids[..length], mask)
             });
             let canvases: Vec<_> = canvases.collect();
-            let (beliefs, _) = model.denoise(&canvases.iter().collect::<Vec<_>>(), &rows).unwrap();
+            let (dense, _) = model.denoise(&canvases.iter().collect::<Vec<_>>(), &rows).unwrap();
             let got: Vec<f32> =
-                (0..beliefs.rows()).flat_map(|row| beliefs.logits(row).to_vec()).collect();
+                (0..dense.rows()).flat_map(|row| dense.logits(row).to_vec()).collect();
             let difference = max_difference(&got, &expected);
             let largest = expected.iter().fold(0.0f32, |max, logit| max.max(logit.abs()));
             println!("{name}, {operators:?}: {difference:.2e} of logits up to {largest:.1}");
@@ -70,7 +70,7 @@ fn published_encoders() {
     }
 }
 
-/// The unpacked wheel.
+/// Downloads and unpacks a wheel.
 fn fetched(wheel: &str, root: &Path) -> PathBuf {
     let python = |arguments: &[&str]| {
         let done = Command::new("python3").args(arguments).current_dir(root).status().unwrap();

@@ -13,13 +13,15 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 
-/// By name: type, shape, bytes.
+/// Type, shape and bytes of tensors, by name.
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 fn quantised(name: &str, quantisation: Option<Quantisation>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let out = Some(folder.path().to_owned());
-    export(&ExportOptions { out, quantisation, ..ExportOptions::new(fixture(name)) }).unwrap();
+    let mut options = ExportOptions::new(fixture(name));
+    options.out = Some(folder.path().to_owned());
+    options.quantisation = quantisation;
+    export(&options).unwrap();
     folder
 }
 
@@ -34,7 +36,7 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
-/// The numbers that a quantised matrix [rows, columns] stands for, by the formats' definition.
+/// The numbers that a quantised matrix [rows, columns] represents, by the formats' definition.
 fn decoded(file: &Tensors, name: &str, columns: usize) -> Vec<f32> {
     let scales = floats(&file[&format!("{name}.scales")].2);
     if let Some((_, _, codes)) = file.get(&format!("{name}.int8")) {
@@ -52,7 +54,7 @@ fn decoded(file: &Tensors, name: &str, columns: usize) -> Vec<f32> {
     (0..rows * columns).map(value).collect()
 }
 
-/// An export of the float32 weights that a quantised export stands for.
+/// An export of the float32 weights that a quantised export represents.
 fn dequantised(name: &str, quantisation: Quantisation, folder: &Path) -> TempDir {
     let own = read(&folder.join(format!("model-{quantisation}.safetensors")));
     let mut tensors = read(&fixture(name).join("model.safetensors"));
@@ -74,7 +76,7 @@ fn dequantised(name: &str, quantisation: Quantisation, folder: &Path) -> TempDir
     checkpoint
 }
 
-/// Hidden states that a model may have, a row of zeros and a row of one large number among them.
+/// Hidden states, including a row of zeros and a row with one large number.
 fn states(rows: usize, width: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, width), |(row, column)| match row {
         0 => 0.0,
@@ -83,7 +85,8 @@ fn states(rows: usize, width: usize) -> Array2<f32> {
     })
 }
 
-/// Σ codes · codes, with the scales of row and column: activations are rounded to the 255 steps of the largest of their row.
+/// Expected is Σ codes · codes, times the scales of row and column. Activations are rounded to 255 steps of the
+/// largest in their row.
 #[test]
 fn products_of_integers_are_exact() {
     for (name, table) in
@@ -116,18 +119,18 @@ fn products_of_integers_are_exact() {
     }
 }
 
-/// Length of the difference of hidden states, in lengths of those expected.
+/// Length of the difference of hidden states, relative to the expected ones.
 fn distance(a: &Array3<f32>, b: &Array3<f32>) -> f32 {
     let length = |x: &Array3<f32>| x.iter().map(|x| x * x).sum::<f32>().sqrt();
     length(&(a - b)) / length(b)
 }
 
-/// A quantised model differs from the float32 model of the same weights by the rounding of activations alone, which is far less than
-/// what four bits change.
+/// A quantised model differs from the float32 model of the same weights only by the rounding of activations.
+/// That is much less than the change by four-bit weights.
 #[test]
 fn layers_compute_with_the_weights_of_the_file() {
     let tiny = conjoint_models::tiny();
-    // The last one's matrices are wide enough for several blocks, of which the last is cut short.
+    // The matrices of the last one have several blocks, the last of them incomplete.
     for name in [
         "dream-tiny",
         "llada-tiny",
@@ -146,8 +149,8 @@ fn layers_compute_with_the_weights_of_the_file() {
             let (rounding, change) = (distance(&own, &same), distance(&own, &plain));
             println!("{name}, {quantisation}: {rounding} {change}");
             assert!(rounding < 0.08 && rounding < change, "{name}, {quantisation}: {rounding}");
-            let most = if quantisation == Quantisation::Int8 { 0.1 } else { 0.7 };
-            assert!(change < most, "{name}, {quantisation}: {change}");
+            let max = if quantisation == Quantisation::Int8 { 0.1 } else { 0.7 };
+            assert!(change < max, "{name}, {quantisation}: {change}");
             if quantisation == Quantisation::Int4 {
                 assert!(rounding < 0.3 * change, "{name}: {rounding} {change}");
             }
@@ -155,7 +158,7 @@ fn layers_compute_with_the_weights_of_the_file() {
     }
 }
 
-/// Batches and padding change no row: each has scales of its own.
+/// Each row has its own scales, so batches and padding do not change it.
 #[test]
 fn rows_do_not_depend_on_their_batch() {
     for quantisation in Quantisation::ALL {
@@ -178,13 +181,11 @@ fn sampler_layers_run() {
     for form in [SamplerForm::Sequence, SamplerForm::Rows] {
         let logits = |quantisation| {
             let folder = tempfile::tempdir().unwrap();
-            let options = ExportOptions {
-                sampler: Some(fixture("adjust-dream-tiny")),
-                passes: Some(form),
-                out: Some(folder.path().into()),
-                quantisation,
-                ..ExportOptions::new(fixture("dream-tiny"))
-            };
+            let mut options = ExportOptions::new(fixture("dream-tiny"));
+            options.sampler = Some(fixture("adjust-dream-tiny"));
+            options.passes = Some(form);
+            options.out = Some(folder.path().into());
+            options.quantisation = quantisation;
             export(&options).unwrap();
             let model = open(folder.path()).unwrap();
             let sampler = model.sampler_layer().unwrap();
@@ -193,17 +194,17 @@ fn sampler_layers_run() {
             let (_, mut state) = model.denoise(&[&canvas], &[]).unwrap();
             canvas.reveal(1, 11).unwrap();
             let rows = common::all_rows(&[&canvas]);
-            let beliefs = sampler.refine(&mut state, &[&canvas], &rows[3..]).unwrap();
-            beliefs.logits(0).to_vec()
+            let dense = sampler.refine(&mut state, &[&canvas], &rows[3..]).unwrap();
+            dense.logits(0).to_vec()
         };
         let plain = logits(None);
         let length = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>().sqrt();
-        for (quantisation, most) in [(Quantisation::Int8, 0.1), (Quantisation::Int4, 0.6)] {
+        for (quantisation, max) in [(Quantisation::Int8, 0.1), (Quantisation::Int4, 0.6)] {
             let own = logits(Some(quantisation));
-            let apart: Vec<f32> = plain.iter().zip(&own).map(|(a, b)| a - b).collect();
-            let apart = length(&apart) / length(&plain);
-            println!("{form:?}, {quantisation}: {apart}");
-            assert!(apart > 0.0 && apart < most, "{form:?}, {quantisation}: {apart}");
+            let difference: Vec<f32> = plain.iter().zip(&own).map(|(a, b)| a - b).collect();
+            let relative = length(&difference) / length(&plain);
+            println!("{form:?}, {quantisation}: {relative}");
+            assert!(relative > 0.0 && relative < max, "{form:?}, {quantisation}: {relative}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sampler passes that compute rows alone.
+//! Sampler passes over rows.
 
 mod common;
 
@@ -14,7 +14,7 @@ use conjoint_onnx::{OnnxDenoiser, OnnxSamplerLayer};
 use conjoint_testkit::conformance;
 use tempfile::TempDir;
 
-/// Kernels are chosen by the size of a batch, and round differently.
+/// The kernels for different batch sizes round differently.
 const ROUNDING: f32 = 2e-5;
 
 const LAYER: &str = "adjust-dream-tiny";
@@ -36,7 +36,7 @@ fn opened(sampler: &str, operators: Operators, passes: SamplerForm) -> Opened {
     Opened { model, layer, _folder: folder }
 }
 
-/// Different lengths, most with something given, all with three masked positions at least.
+/// Canvases of different lengths, most with given tokens, all with at least three masked positions.
 fn canvases(mask: u32) -> Vec<Canvas> {
     vec![
         Canvas::new(&[5, 17, 80, 3], 5, mask).unwrap(),
@@ -46,7 +46,7 @@ fn canvases(mask: u32) -> Vec<Canvas> {
     ]
 }
 
-/// Reveals the masked position with this number in each canvas.
+/// Reveals the `number`-th masked position of each canvas.
 fn reveal(canvases: &mut [Canvas], number: usize, token: u32) {
     for canvas in canvases {
         let position = canvas.masked().nth(number);
@@ -64,11 +64,11 @@ fn masked_rows<'a>(canvases: impl IntoIterator<Item = &'a Canvas>) -> Vec<RowId>
     canvases.into_iter().enumerate().flat_map(of).collect()
 }
 
-fn logits(beliefs: &DenseRows) -> Vec<Vec<f32>> {
-    (0..beliefs.rows()).map(|n| beliefs.logits(n).to_vec()).collect()
+fn logits(dense: &DenseRows) -> Vec<Vec<f32>> {
+    (0..dense.rows()).map(|n| dense.logits(n).to_vec()).collect()
 }
 
-/// The published layer with its decoder layer twice.
+/// Writes the published layer with its decoder layer twice.
 fn two_layers(folder: &Path) {
     use safetensors::SafeTensors;
     use safetensors::tensor::TensorView;
@@ -88,7 +88,7 @@ fn two_layers(folder: &Path) {
 }
 
 #[test]
-fn the_first_pass_gives_the_rows_of_a_pass_over_the_sequence() {
+fn the_first_pass_equals_a_pass_over_the_sequence() {
     let two = tempfile::tempdir().unwrap();
     two_layers(two.path());
     for sampler in [LAYER, OF_ENCODER, two.path().to_str().unwrap()] {
@@ -99,23 +99,23 @@ fn the_first_pass_gives_the_rows_of_a_pass_over_the_sequence() {
                 let (before, after): (Vec<_>, Vec<_>) =
                     (batch.iter().collect(), revealed.iter().collect());
                 let (_, mut state) = opened.model.denoise(&before, &[]).unwrap();
-                // All candidates but the first of each sequence.
-                let asked: Vec<RowId> = masked_rows(revealed)
+                // All candidates except the first of each sequence.
+                let requested: Vec<RowId> = masked_rows(revealed)
                     .chunk_by(|a, b| a.sequence == b.sequence)
                     .flat_map(|own| own[usize::from(own.len() > 1)..].to_vec())
                     .collect();
-                logits(&opened.layer.refine(&mut state, &after, &asked).unwrap())
+                logits(&opened.layer.refine(&mut state, &after, &requested).unwrap())
             };
             let before = batch.clone();
             reveal(&mut batch, 1, 11);
             let [expected, got] = [&sequence, &rows].map(|form| of(form, &before, &batch));
             let off = max_difference(expected.iter().flatten(), got.iter().flatten());
             assert!(off < ROUNDING, "{sampler} {operators:?}: {off}");
-            let still =
+            let unrefined =
                 sequence.model.denoise(&before.iter().collect::<Vec<_>>(), &masked_rows(&batch));
-            let still = logits(&still.unwrap().0);
+            let unrefined = logits(&unrefined.unwrap().0);
             assert!(
-                max_difference(still.iter().flatten().take(60), got.iter().flatten().take(60))
+                max_difference(unrefined.iter().flatten().take(60), got.iter().flatten().take(60))
                     > 1e-2
             );
         }
@@ -123,7 +123,7 @@ fn the_first_pass_gives_the_rows_of_a_pass_over_the_sequence() {
 }
 
 #[test]
-fn it_conforms() {
+fn the_layer_conforms() {
     for operators in OPERATORS {
         let opened = opened(LAYER, operators, SamplerForm::Rows);
         let canvases = canvases(opened.model.vocabulary().mask());
@@ -133,7 +133,7 @@ fn it_conforms() {
 }
 
 #[test]
-fn every_sequence_is_as_it_were_alone() {
+fn sequences_are_independent_of_their_batch() {
     let two = tempfile::tempdir().unwrap();
     two_layers(two.path());
     for sampler in [LAYER, OF_ENCODER, two.path().to_str().unwrap()] {
@@ -143,8 +143,8 @@ fn every_sequence_is_as_it_were_alone() {
     }
 }
 
-/// Three passes with fewer and fewer rows, some sequences dropping more of them than others, of which one takes no part in the
-/// second.
+/// Three passes with decreasing numbers of rows. Sequences drop different numbers of rows, and one takes no
+/// part in the second pass.
 fn together_as_alone(opened: &Opened) {
     let start = canvases(opened.model.vocabulary().mask());
     let takes_part = |sequence: usize, pass: usize| sequence != 3 || pass != 2;
@@ -190,7 +190,7 @@ fn together_as_alone(opened: &Opened) {
 }
 
 #[test]
-fn rows_may_be_asked_for_in_any_order_and_twice() {
+fn rows_may_be_requested_in_any_order_and_twice() {
     let opened = opened(LAYER, Operators::Fused, SamplerForm::Rows);
     let start = canvases(opened.model.vocabulary().mask());
     let mut after = start.clone();
@@ -203,15 +203,15 @@ fn rows_may_be_asked_for_in_any_order_and_twice() {
     let rows = masked_rows(&after);
     let sorted = of(&rows);
     let mixed: Vec<usize> = (0..rows.len()).rev().chain([0, 3, 0]).collect();
-    let asked: Vec<RowId> = mixed.iter().map(|&n| rows[n]).collect();
-    for (got, &n) in of(&asked).iter().zip(&mixed) {
+    let requested: Vec<RowId> = mixed.iter().map(|&n| rows[n]).collect();
+    for (got, &n) in of(&requested).iter().zip(&mixed) {
         assert!(max_difference(got, &sorted[n]) < ROUNDING, "{:?}", rows[n]);
     }
 }
 
-/// A pass over rows that the last one did not have begins again from the forward.
+/// A pass over rows that the last one did not have starts again from the forward pass.
 #[test]
-fn other_rows_begin_again() {
+fn new_rows_start_again() {
     let opened = opened(LAYER, Operators::Fused, SamplerForm::Rows);
     let mut canvas = Canvas::new(&[5, 17], 5, opened.model.vocabulary().mask()).unwrap();
     let (_, mut state) = opened.model.denoise(&[&canvas], &[]).unwrap();
@@ -224,17 +224,17 @@ fn other_rows_begin_again() {
     let (_, mut fresh) = opened.model.denoise(&[&before], &[]).unwrap();
     let expected = opened.layer.refine(&mut fresh, &[&canvas], &[row(5)]).unwrap();
     assert_eq!(logits(&again), logits(&expected));
-    // Whereas one that goes on does not.
+    // A pass that continues does not.
     let (_, mut state) = opened.model.denoise(&[&before], &[]).unwrap();
     let mut first = before.clone();
     first.reveal(2, 9).unwrap();
     opened.layer.refine(&mut state, &[&first], &[row(3), row(5)]).unwrap();
-    let on = opened.layer.refine(&mut state, &[&canvas], &[row(5)]).unwrap();
-    assert!(max_difference(on.logits(0), expected.logits(0)) > 1e-4);
+    let continued = opened.layer.refine(&mut state, &[&canvas], &[row(5)]).unwrap();
+    assert!(max_difference(continued.logits(0), expected.logits(0)) > 1e-4);
 }
 
 #[test]
-fn a_batch_draws_the_tokens_of_each_sequence_alone() {
+fn a_batch_is_sampled_like_its_sequences_alone() {
     let Opened { model, layer, _folder } = opened(LAYER, Operators::Fused, SamplerForm::Rows);
     let start = canvases(model.vocabulary().mask());
     let orders: [Arc<dyn Order>; 2] = [Arc::new(order::Entropy), Arc::new(order::LeftToRight)];

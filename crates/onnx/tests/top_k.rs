@@ -1,4 +1,4 @@
-//! The top-K head: right numbers, the same tokens, a small part of the bytes.
+//! The top-K head: correct values, the same tokens, and fewer bytes.
 
 mod common;
 
@@ -20,16 +20,17 @@ use conjoint_onnx::{
 use conjoint_testkit::{conformance, top_k_model::top_k_arrays};
 use tempfile::TempDir;
 
-/// Sums of exponentials in float32, against the definition in float64.
+/// Tolerance of sums of exponentials in float32, compared with the definition in float64.
 const ROUNDING: f32 = 2e-5;
 
-/// A fixture, exported with a top-K head of K tokens, opened with one head and with the other.
+/// Exports a fixture with a top-K head of K tokens, and opens it with the dense and the top-K head.
 fn both(name: &str, k: usize, operators: Operators) -> (TempDir, [Arc<OnnxDenoiser>; 2]) {
     let folder = tempfile::tempdir().unwrap();
-    let sampler = (name == "dream-tiny").then(|| fixture("adjust-dream-tiny"));
-    let (out, head_top) = (Some(folder.path().to_owned()), Some(k));
-    let options = ExportOptions::new(fixture(name));
-    export(&ExportOptions { sampler, out, head_top, operators, ..options }).unwrap();
+    let mut options = ExportOptions::new(fixture(name));
+    options.sampler = (name == "dream-tiny").then(|| fixture("adjust-dream-tiny"));
+    (options.out, options.head_top) = (Some(folder.path().to_owned()), Some(k));
+    options.operators = operators;
+    export(&options).unwrap();
     let open = |head| Arc::new(open(&folder, head).unwrap());
     let models = [HeadChoice::Dense, HeadChoice::TopK].map(open);
     (folder, models)
@@ -49,50 +50,50 @@ fn canvases(model: &OnnxDenoiser) -> Vec<Canvas> {
     ]
 }
 
-/// What the generator wants of rows behind these filters.
-fn wanted() -> TopKRequest {
-    let mut wanted = TopKRequest::default();
-    assert!(Temperature::new(0.6).unwrap().request_top_k(&mut wanted));
-    [3, 90].into_iter().for_each(|token| wanted.token(token));
-    wanted
+/// The request of a generator with a temperature, and two more tokens.
+fn top_k_request() -> TopKRequest {
+    let mut request = TopKRequest::default();
+    assert!(Temperature::new(0.6).unwrap().request_top_k(&mut request));
+    [3, 90].into_iter().for_each(|token| request.token(token));
+    request
 }
 
-/// The rows of a forward that may answer condensed ones, and its state.
+/// The rows of a forward pass that may return top-K rows, and its state.
 fn by_top(model: &OnnxDenoiser, batch: &[&Canvas], rows: &[RowId]) -> (Rows, State) {
-    let (shown, wanted) = (SequenceInput::stateless_batch(batch), wanted());
-    let request = Request { form: Form::TopK(&wanted), ..Request::new(&shown, rows) };
+    let (inputs, top_k) = (SequenceInput::stateless_batch(batch), top_k_request());
+    let request = Request { form: Form::TopK(&top_k), ..Request::new(&inputs, rows) };
     let answer = model.forward(&request).unwrap();
     (answer.rows, answer.state)
 }
 
-fn condensed(rows: Rows) -> Box<TopKRows> {
+fn top_k_rows(rows: Rows) -> Box<TopKRows> {
     match rows {
-        Rows::TopK(condensed) => condensed,
+        Rows::TopK(rows) => rows,
         Rows::Dense(_) => panic!("dense rows"),
     }
 }
 
-/// Asserts that top-K rows are those of `dense_rows`.
-fn assert_condensed(what: &str, rows: &TopKRows, beliefs: &DenseRows, k: usize) {
-    let wanted = wanted();
-    let TopKArrays { top, ids, asked, mass, entropy } = top_k_arrays(beliefs, k, &wanted);
-    assert_eq!(rows.rows(), beliefs.rows(), "{what}");
-    for row in 0..beliefs.rows() {
+/// Asserts that top-K rows match `dense`.
+fn assert_matches(what: &str, rows: &TopKRows, dense: &DenseRows, k: usize) {
+    let request = top_k_request();
+    let TopKArrays { top, ids, asked, mass, entropy } = top_k_arrays(dense, k, &request);
+    assert_eq!(rows.rows(), dense.rows(), "{what}");
+    for row in 0..dense.rows() {
         let (logits, tokens): (Vec<f32>, Vec<u32>) = rows.top(row).unzip();
         assert_eq!(tokens, ids.row(row).to_vec(), "{what}, row {row}");
         assert!(max_difference(&logits, top.row(row)) < ROUNDING, "{what}, row {row}");
-        for (column, &token) in wanted.tokens().iter().enumerate() {
+        for (column, &token) in request.tokens().iter().enumerate() {
             let got = rows.logit(row, token).unwrap();
             assert!((got - asked[(row, column)]).abs() < ROUNDING, "{what}, row {row}");
         }
-        for (at, &temperature) in wanted.temperatures().iter().enumerate() {
+        for (at, &temperature) in request.temperatures().iter().enumerate() {
             let (m, h) = rows.measured(row, temperature).unwrap();
             let (mass, entropy) = (f64::from(mass[(at, row)]), f64::from(entropy[(at, row)]));
             assert!((m / mass - 1.0).abs() < ROUNDING.into(), "{what}, row {row}: {m} {mass}");
             assert!((h - entropy).abs() < ROUNDING.into(), "{what}, row {row}: {h} {entropy}");
         }
         let whole = rows.whole(row).unwrap();
-        assert!(max_difference(whole, beliefs.logits(row)) < ROUNDING, "{what}, row {row}");
+        assert!(max_difference(whole, dense.logits(row)) < ROUNDING, "{what}, row {row}");
     }
 }
 
@@ -105,18 +106,18 @@ fn models() {
             let canvases = canvases(&model);
             let batch: Vec<_> = canvases.iter().collect();
             let rows = all_rows(&batch);
-            let (beliefs, _) = dense.denoise(&batch, &rows).unwrap();
+            let (expected, _) = dense.denoise(&batch, &rows).unwrap();
             let (answer, _) = by_top(&model, &batch, &rows);
-            assert_condensed(name, &condensed(answer), &beliefs, 7);
+            assert_matches(name, &top_k_rows(answer), &expected, 7);
             let (answer, _) = by_top(&dense, &batch, &rows);
             assert!(matches!(answer, Rows::Dense(_)));
-            // Whoever asks for dense rows is given those, by either.
+            // Both heads return dense rows to requests for them.
             conformance::denoiser(name, &model, &canvases, ROUNDING).unwrap();
         }
     }
 }
 
-/// A pass takes part of the batch; rows answered before it stay what they were.
+/// A pass over a part of the batch does not change rows returned before it.
 #[test]
 fn the_sampler_layer() {
     let (_folder, [dense, model]) = both("dream-tiny", 7, OPERATORS[0]);
@@ -125,8 +126,8 @@ fn the_sampler_layer() {
     let before = canvases.clone();
     let first: Vec<_> = before.iter().collect();
     let rows = all_rows(&first);
-    let (beliefs, mut state) = dense.denoise(&first, &rows).unwrap();
-    let (answer, mut condensed_state) = by_top(&model, &first, &rows);
+    let (expected, mut state) = dense.denoise(&first, &rows).unwrap();
+    let (answer, mut top_k_state) = by_top(&model, &first, &rows);
     for canvas in &mut canvases {
         let position = canvas.masked().next().unwrap();
         canvas.reveal(position, 11).unwrap();
@@ -135,12 +136,12 @@ fn the_sampler_layer() {
     let some: Vec<_> = rows.iter().copied().filter(|row| row.sequence != 1).collect();
     let refined = layers[0].refine(&mut state, &batch, &some).unwrap();
     let mut pass = |rows: &[RowId]| {
-        let (shown, wanted) = (SequenceInput::stateless_batch(&batch), wanted());
-        let request = Request { form: Form::TopK(&wanted), ..Request::new(&shown, rows) };
-        layers[1].pass(&mut condensed_state, &request).unwrap()
+        let (inputs, top_k) = (SequenceInput::stateless_batch(&batch), top_k_request());
+        let request = Request { form: Form::TopK(&top_k), ..Request::new(&inputs, rows) };
+        layers[1].pass(&mut top_k_state, &request).unwrap()
     };
-    assert_condensed("refined", &condensed(pass(&some)), &refined, 7);
-    assert_condensed("before the pass", &condensed(answer), &beliefs, 7);
+    assert_matches("refined", &top_k_rows(pass(&some)), &refined, 7);
+    assert_matches("before the pass", &top_k_rows(answer), &expected, 7);
     pass(&[]).expect_shape(0, model.vocabulary().size()).unwrap();
 }
 
@@ -148,10 +149,10 @@ fn outputs(generator: &Generator, model: &OnnxDenoiser) -> Vec<Output> {
     generator.run(canvases(model), &mut ()).unwrap()
 }
 
-/// With all that may be drawn in the top, tokens are those of the dense head, seed by seed.
+/// If the top holds every token that may be drawn, the tokens for each seed equal those of the dense head.
 #[test]
-fn the_same_tokens_where_the_top_holds_all() {
-    let every = usize::MAX; // brought to the vocabulary's 96
+fn tokens_equal_those_of_the_dense_head() {
+    let every = usize::MAX; // reduced to the vocabulary's 96
     for k in [7, every] {
         let (_folder, models) = both("dream-tiny", k, OPERATORS[0]);
         let generators = models.each_ref().map(|model| {
@@ -160,17 +161,15 @@ fn the_same_tokens_where_the_top_holds_all() {
             [Strategy::from(layer), Confidence::default().into()]
                 .map(|strategy| generator.clone().unmasker(strategy))
         });
-        let [dense, condensed] = generators;
+        let [dense, top_k] = generators;
         let before = models[1].stats();
-        for (dense, condensed) in dense.into_iter().zip(condensed) {
+        for (dense, top_k) in dense.into_iter().zip(top_k) {
             for seed in 0..4 {
-                let [dense, condensed] =
-                    [&dense, &condensed].map(|generator| generator.clone().seed(seed));
+                let [dense, top_k] = [&dense, &top_k].map(|generator| generator.clone().seed(seed));
                 let same = |name: &str, change: &dyn Fn(Generator) -> Generator| {
-                    let [dense, condensed] = [&dense, &condensed].map(|g| change(g.clone()));
-                    let (dense, condensed) =
-                        (outputs(&dense, &models[0]), outputs(&condensed, &models[1]));
-                    assert_eq!(condensed, dense, "{name}, K {k}, seed {seed}");
+                    let [dense, top_k] = [&dense, &top_k].map(|g| change(g.clone()));
+                    let (dense, top_k) = (outputs(&dense, &models[0]), outputs(&top_k, &models[1]));
+                    assert_eq!(top_k, dense, "{name}, K {k}, seed {seed}");
                 };
                 same("argmax", &|g| g.draw(Argmax));
                 same("top-k", &|g| g.filter(TopK::new(5).unwrap()));
@@ -185,13 +184,13 @@ fn the_same_tokens_where_the_top_holds_all() {
     }
 }
 
-/// Bytes that reach the host: rows of K logits, K ids and what is measured, and dense rows where a draw fell outside.
+/// Counted are rows of K logits, K ids, mass and entropy, and dense rows where a draw fell outside of the top.
 #[test]
 fn bytes_are_counted() {
     const K: usize = 7;
     let (_folder, models) = both("dream-tiny", K, OPERATORS[0]);
     let vocabulary = models[0].vocabulary().size();
-    let spent = |model: &Arc<OnnxDenoiser>, argmax: bool| -> RuntimeStats {
+    let stats = |model: &Arc<OnnxDenoiser>, argmax: bool| -> RuntimeStats {
         let layer = LearnedJoint::new(model.sampler_layer().unwrap());
         let generator = Generator::new(model.clone()).unmasker(layer);
         let generator = generator.schedule(TokensPerStep::new(2).unwrap());
@@ -201,10 +200,10 @@ fn bytes_are_counted() {
         generator.run(vec![canvas], &mut ()).unwrap();
         model.stats() - before
     };
-    // Forwards see 6, 4 and 2 masked positions, passes 5, 3 and 1.
+    // Forward passes have 6, 4 and 2 masked positions, sampler passes 5, 3 and 1.
     let (forwards, passes) = (12, 9);
     let dense_row = 4 * vocabulary as u64;
-    let dense = spent(&models[0], true);
+    let dense = stats(&models[0], true);
     assert_eq!(
         (dense.forwards.bytes, dense.passes.bytes),
         (forwards * dense_row, passes * dense_row)
@@ -212,10 +211,10 @@ fn bytes_are_counted() {
     // The mask's logit, and mass and entropy at temperature 1.
     let row = (4 + 8) * K as u64 + 4 + 2 * 4;
     for argmax in [true, false] {
-        let condensed = spent(&models[1], argmax);
-        let bytes = (condensed.forwards.bytes, condensed.passes.bytes);
+        let top_k = stats(&models[1], argmax);
+        let bytes = (top_k.forwards.bytes, top_k.passes.bytes);
         assert_eq!(bytes, (forwards * row, passes * row));
-        let fetches = condensed.fetches;
+        let fetches = top_k.fetches;
         assert_eq!(fetches.bytes, fetches.calls * dense_row);
         assert_eq!(fetches.calls == 0, argmax, "{fetches:?}");
     }
@@ -223,23 +222,23 @@ fn bytes_are_counted() {
 }
 
 #[test]
-fn which_head_is_opened() {
+fn the_options_choose_the_head() {
     let (folder, [_, model]) = both("dream-tiny", 7, OPERATORS[0]);
-    let is_condensed = |model: &OnnxDenoiser| {
+    let is_top_k = |model: &OnnxDenoiser| {
         let canvases = canvases(model);
         let batch: Vec<_> = canvases.iter().collect();
         let rows = all_rows(&batch);
         let (answer, _) = by_top(model, &batch, &rows);
         answer.condensed().is_some()
     };
-    assert!(is_condensed(&model));
+    assert!(is_top_k(&model));
     // On a CPU the dense head is the faster one.
-    assert!(!is_condensed(&open(&folder, HeadChoice::Auto).unwrap()));
-    // An export without it works on, unless it is asked for.
+    assert!(!is_top_k(&open(&folder, HeadChoice::Auto).unwrap()));
+    // An export without a top-K head works, unless the options require the head.
     export(&ExportOptions::new(folder.path())).unwrap();
     assert_eq!(Manifest::read(folder.path()).unwrap().graphs.head_top, None);
     assert!(!folder.path().join("head-top.onnx").exists());
-    assert!(!is_condensed(&open(&folder, HeadChoice::Auto).unwrap()));
+    assert!(!is_top_k(&open(&folder, HeadChoice::Auto).unwrap()));
     let error = open(&folder, HeadChoice::TopK).err().unwrap();
     assert!(matches!(error, Error::NoTopKHead { .. }), "{error}");
     assert!(error.to_string().contains("export --head-top"), "{error}");

@@ -1,4 +1,4 @@
-//! What a file of quantised weights holds, and how it is written: tensor by tensor, a piece of rows at a time.
+//! The contents of a file of quantised weights, and writing it: tensor by tensor, some rows at a time.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,36 +8,37 @@ use std::path::Path;
 use safetensors::Dtype;
 use serde_json::json;
 
-use super::Quantisation;
-use super::codes::{self, BLOCK};
-use crate::checkpoint::Tensor;
-use crate::error::ExportError;
-use crate::floats;
-use crate::observer::ExportObserver;
-use crate::proto::element;
-use crate::store::{Matrix, Stored, element_of};
+use conjoint_format::checkpoint::Tensor;
+use conjoint_format::proto::element;
+use conjoint_format::quantised_weights::{INT4, INT8, SCALES, ZEROS};
+use conjoint_format::{FormatError, Quantisation};
 
-/// Bytes of a checkpoint that are read at once, unless a row has more.
+use super::codes::{self, BLOCK};
+use crate::error::ExportError;
+use crate::observer::ExportObserver;
+use crate::store::{Matrix, Stored};
+
+/// The number of bytes read at once. Longer rows are read whole.
 const PIECE: usize = 4 << 20;
 
-/// A `.safetensors` file of quantised matrices and of the small tensors beside them, before it is written.
+/// The plan of a `.safetensors` file with quantised matrices and copies of other tensors.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Its name in the output folder.
+    /// The file's name in the output folder.
     pub(crate) name: String,
     header: Vec<u8>,
     items: Vec<Item>,
     bytes: u64,
 }
 
-/// A tensor of the checkpoint, and what the file holds of it.
+/// A tensor of the checkpoint, and the form in which the file stores it.
 #[derive(Debug)]
 struct Item {
     source: Tensor,
     form: Form,
 }
 
-/// How a tensor is stored.
+/// The form in which a tensor is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Form {
     Copied(Stored),
@@ -45,7 +46,7 @@ enum Form {
 }
 
 impl Plan {
-    /// The file `name` of these tensors, each once, as it is named last.
+    /// Plans the file `name` of these tensors. If a tensor is repeated, its last form counts.
     pub(crate) fn new<'a>(
         name: &str,
         tensors: impl IntoIterator<Item = (&'a Tensor, Option<Quantisation>)>,
@@ -61,7 +62,7 @@ impl Plan {
                 form: Form::of(tensor, quantisation, name),
             })
             .collect();
-        // Wide elements first, so that each lies at a multiple of its size.
+        // Wide elements first, to align each to its size.
         let mut stored: Vec<&mut Stored> =
             items.iter_mut().flat_map(|item| item.form.stored_mut()).collect();
         stored.sort_by_key(|stored| std::cmp::Reverse(width(stored.element)));
@@ -77,17 +78,17 @@ impl Plan {
         Self { name: name.into(), header, items, bytes }
     }
 
-    /// How long the file will be.
+    /// Length of the file, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many bytes of the checkpoint it is made from.
+    /// Length of the checkpoint's tensors that the file is made from, in bytes.
     pub(crate) fn source_bytes(&self) -> u64 {
         self.items.iter().map(|item| item.source.length).sum()
     }
 
-    /// A tensor that keeps its type, if it is one of this file.
+    /// A copied tensor of this file.
     pub(crate) fn tensor(&self, name: &str) -> Option<&Stored> {
         self.items.iter().find_map(|item| match &item.form {
             Form::Copied(stored) if item.source.name == name => Some(stored),
@@ -95,7 +96,7 @@ impl Plan {
         })
     }
 
-    /// A quantised matrix, if it is one of this file.
+    /// A quantised matrix of this file.
     pub(crate) fn matrix(&self, name: &str) -> Option<&Matrix> {
         self.items.iter().find_map(|item| match &item.form {
             Form::Quantised(matrix) if item.source.name == name => Some(matrix),
@@ -103,30 +104,30 @@ impl Plan {
         })
     }
 
-    /// Writes the file, which is at `path` and empty.
+    /// Writes the contents to the empty `file` at `path`.
     ///
     /// # Errors
-    /// [`ExportError::NotFinite`] names a tensor with NaN or infinities; and [`ExportError::Io`].
+    /// [`ExportError::NotFinite`] for a tensor with NaN or infinity; and [`ExportError::Io`].
     pub(crate) fn write(
         &self,
         path: &Path,
         file: &mut File,
         observer: &mut dyn ExportObserver,
     ) -> Result<(), ExportError> {
-        let mut out = Out { path, file };
-        out.put(0, &self.header)?;
+        let mut out = Output { path, file };
+        out.write_at(0, &self.header)?;
         for Item { source, form } in &self.items {
             match form {
                 Form::Copied(stored) => {
                     let mut at = stored.offset;
-                    pieces(source, observer, |bytes| {
-                        out.put(at, bytes)?;
+                    for_each_piece(source, observer, |bytes| {
+                        out.write_at(at, bytes)?;
                         at += bytes.len() as u64;
                         Ok(())
                     })?;
                 }
                 Form::Quantised(Matrix::Int8 { codes, zeros, scales }) => {
-                    out.put(zeros.offset, &vec![0; zeros.length as usize])?;
+                    out.write_at(zeros.offset, &vec![0; zeros.length as usize])?;
                     quantise(source, [codes, scales], &mut out, observer, |row, codes, scales| {
                         codes::int8(row, codes).map(|scale| scales.push(scale))
                     })?;
@@ -154,7 +155,8 @@ impl Form {
         match (quantisation, &tensor.shape[..]) {
             (Some(Quantisation::Int8), &[rows, columns]) => Self::Quantised(Matrix::Int8 {
                 codes: stored(INT8, element::INT8, vec![rows, columns]),
-                // The operator demands zeros in the form of the scales, and ONNX Runtime that no two matrices share them.
+                // The operator requires zero points with the shape of the scales. ONNX Runtime does not let two
+                // matrices share them.
                 zeros: stored(ZEROS, element::INT8, vec![rows]),
                 scales: stored(SCALES, element::FLOAT, vec![rows]),
             }),
@@ -165,7 +167,7 @@ impl Form {
                     scales: stored(SCALES, element::FLOAT, vec![rows, blocks]),
                 })
             }
-            _ => Self::Copied(stored("", element_of(tensor.dtype), tensor.shape.clone())),
+            _ => Self::Copied(stored("", element::of(tensor.dtype), tensor.shape.clone())),
         }
     }
 
@@ -179,56 +181,50 @@ impl Form {
     }
 }
 
-/// What the names of codes and scales end with, behind their tensor's name.
-pub(super) const INT8: &str = ".int8";
-pub(super) const INT4: &str = ".int4";
-const ZEROS: &str = ".zeros";
-pub(super) const SCALES: &str = ".scales";
-
-/// Writes the codes of a matrix, a piece of rows at a time, and its scales behind.
+/// Writes the codes of a matrix, some rows at a time, and then its scales.
 fn quantise(
     source: &Tensor,
     [codes, scales]: [&Stored; 2],
-    out: &mut Out<'_>,
+    out: &mut Output<'_>,
     observer: &mut dyn ExportObserver,
     mut row: impl FnMut(&[f32], &mut Vec<u8>, &mut Vec<f32>) -> Option<()>,
 ) -> Result<(), ExportError> {
     let columns = source.shape.last().copied().unwrap_or(1).max(1);
     let (mut weights, mut bytes, mut all_scales) = (Vec::new(), Vec::new(), Vec::new());
     let mut at = codes.offset;
-    pieces(source, observer, |piece| {
+    for_each_piece(source, observer, |piece| {
         weights.clear();
         bytes.clear();
-        floats::extend(&mut weights, piece, source.dtype);
+        source.dtype.append(&mut weights, piece);
         for weights in weights.chunks(columns) {
             row(weights, &mut bytes, &mut all_scales).ok_or_else(|| ExportError::NotFinite {
                 path: source.file.clone(),
                 name: source.name.clone(),
             })?;
         }
-        out.put(at, &bytes)?;
+        out.write_at(at, &bytes)?;
         at += bytes.len() as u64;
         Ok(())
     })?;
     bytes.clear();
     bytes.extend(all_scales.iter().flat_map(|scale: &f32| scale.to_le_bytes()));
-    out.put(scales.offset, &bytes)
+    out.write_at(scales.offset, &bytes)
 }
 
-/// The bytes of a tensor, in pieces of whole rows.
-fn pieces(
+/// Reads the bytes of a tensor in pieces of whole rows.
+fn for_each_piece(
     tensor: &Tensor,
     observer: &mut dyn ExportObserver,
     mut take: impl FnMut(&[u8]) -> Result<(), ExportError>,
 ) -> Result<(), ExportError> {
     let columns = tensor.shape.last().copied().unwrap_or(1).max(1);
-    let row = columns * width(element_of(tensor.dtype));
+    let row = columns * width(element::of(tensor.dtype));
     let piece = (PIECE / row).max(1) * row;
     let (mut file, mut left) = (tensor.reader()?, tensor.length);
     let mut bytes = vec![0; left.min(piece as u64) as usize];
     while left > 0 {
         bytes.truncate(left.min(piece as u64) as usize);
-        file.read_exact(&mut bytes).map_err(ExportError::io("read", &tensor.file))?;
+        file.read_exact(&mut bytes).map_err(FormatError::io("read", &tensor.file))?;
         left -= bytes.len() as u64;
         observer.on_read(bytes.len() as u64);
         take(&bytes)?;
@@ -236,23 +232,23 @@ fn pieces(
     Ok(())
 }
 
-/// The file that is written.
-struct Out<'a> {
+/// The file that is being written.
+struct Output<'a> {
     path: &'a Path,
     file: &'a mut File,
 }
 
-impl Out<'_> {
-    fn put(&mut self, at: u64, bytes: &[u8]) -> Result<(), ExportError> {
-        let mut put = || -> io::Result<()> {
+impl Output<'_> {
+    fn write_at(&mut self, at: u64, bytes: &[u8]) -> Result<(), ExportError> {
+        let mut write = || -> io::Result<()> {
             self.file.seek(SeekFrom::Start(at))?;
             self.file.write_all(bytes)
         };
-        put().map_err(ExportError::io("write", self.path))
+        write().map_err(ExportError::io("write", self.path))
     }
 }
 
-/// The header of a `.safetensors` file with these tensors back to back, filled up so that they begin at a multiple of 8.
+/// The header of a `.safetensors` file with these tensors back to back, padded to a multiple of 8 bytes.
 fn header(stored: &[&mut Stored]) -> Vec<u8> {
     let entry = |stored: &&mut Stored| {
         let (start, end) = (stored.offset, stored.offset + stored.length);

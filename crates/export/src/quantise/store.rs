@@ -1,43 +1,36 @@
 //! The files of a quantised export.
 
-use super::Quantisation;
-use super::plan::Plan;
-use crate::checkpoint::Tensor;
-use crate::store::{Matrix, Store, Stored};
-use crate::weights::{BaseWeights, SamplerWeights};
+use conjoint_format::Quantisation;
+use conjoint_format::checkpoint::Tensor;
+use conjoint_format::quantised_weights::{base_file, sampler_file};
+use conjoint_format::weights::{BaseWeights, SamplerWeights};
 
-/// The weights of an export in files of their own: one of the model's, one of its sampler layer's.
+use super::plan::Plan;
+use crate::store::{Matrix, Store, Stored};
+
+/// The files of a quantised export: one for the model, and one for its sampler layer.
 #[derive(Debug)]
 pub(crate) struct QuantisedStore {
     pub(crate) files: Vec<Plan>,
 }
 
-/// Name of the model's file.
-pub(crate) fn base_file(quantisation: Quantisation) -> String {
-    format!("model-{quantisation}.safetensors")
-}
-
-/// Name of the sampler layer's file.
-fn sampler_file(quantisation: Quantisation) -> String {
-    format!("sampler-{quantisation}.safetensors")
-}
-
 impl QuantisedStore {
-    /// The matrices of all layers in this many bits, the two tables in 8, and everything else as it is.
+    /// Plans the files: the matrices of all layers in this many bits, the two tables in 8, and copies of all
+    /// other tensors.
     pub(crate) fn new(
         quantisation: Quantisation,
         base: &BaseWeights,
         sampler: Option<&SamplerWeights>,
     ) -> Self {
-        let kept = base.tensors().map(|tensor| (tensor, None));
+        let copied = base.tensors().map(|tensor| (tensor, None));
         let matrices = base.matrices().map(|tensor| (tensor, Some(quantisation)));
         let tables = [&base.embed.table, &base.head.output.weight];
         let tables = tables.map(|table| (table, Some(Quantisation::Int8)));
-        let base = Plan::new(&base_file(quantisation), kept.chain(matrices).chain(tables));
+        let base = Plan::new(&base_file(quantisation), copied.chain(matrices).chain(tables));
         let sampler = sampler.map(|sampler| {
-            let kept = sampler.tensors().map(|tensor| (tensor, None));
+            let copied = sampler.tensors().map(|tensor| (tensor, None));
             let matrices = sampler.matrices().map(|tensor| (tensor, Some(quantisation)));
-            Plan::new(&sampler_file(quantisation), kept.chain(matrices))
+            Plan::new(&sampler_file(quantisation), copied.chain(matrices))
         });
         Self { files: [base].into_iter().chain(sampler).collect() }
     }
@@ -45,7 +38,7 @@ impl QuantisedStore {
 
 impl Store for QuantisedStore {
     /// # Panics
-    /// If a graph takes a quantised matrix for anything else, which is a mistake of its builder.
+    /// If a graph uses a quantised matrix as another tensor, which is a bug in its builder.
     fn tensor(&self, tensor: &Tensor) -> Stored {
         let found = self.files.iter().find_map(|file| file.tensor(&tensor.name));
         found.expect("every tensor of the model is in one of its files").clone()

@@ -1,4 +1,4 @@
-//! Checkpoints to break: copies of the fixtures, with means to change them.
+//! Copies of the fixtures that tests may change, and functions that change them.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// By name: type, shape, bytes.
+/// Type, shape and bytes of tensors, by name.
 pub type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-/// A fixture's folder. Never written to.
+/// A fixture's folder. Tests must not write to it.
 pub fn fixture(name: &str) -> PathBuf {
     conjoint_models::fixture(name)
 }
@@ -67,21 +67,21 @@ pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     contents
 }
 
-/// The error of an export that must fail and leave the checkpoint's folder as it was.
-pub fn refusal(options: &ExportOptions) -> ExportError {
+/// Asserts that an export fails and leaves the checkpoint's folder unchanged, and returns the error.
+pub fn export_error(options: &ExportOptions) -> ExportError {
     let before = contents(&options.checkpoint);
     let error = export(options).expect_err("this export must fail");
     assert!(contents(&options.checkpoint) == before, "{error} left something behind");
     error
 }
 
-/// As [`refusal`], of an export with default options.
-pub fn refused(checkpoint: &TempDir) -> ExportError {
-    refusal(&ExportOptions::new(checkpoint.path()))
+/// As [`export_error`], with default options.
+pub fn checkpoint_error(checkpoint: &TempDir) -> ExportError {
+    export_error(&ExportOptions::new(checkpoint.path()))
 }
 
-/// Asserts that a message names all of these.
-pub fn assert_names(error: &ExportError, parts: &[&str]) {
+/// Asserts that an error's message contains all parts.
+pub fn assert_names(error: &impl std::fmt::Display, parts: &[&str]) {
     let message = error.to_string();
     for part in parts {
         assert!(message.contains(part), "\"{part}\" is not in: {message}");

@@ -57,8 +57,9 @@ pub fn write(sizes: &Sizes, storage: Storage, seed: u64, folder: &Path) -> Resul
     #[cfg(unix)]
     fs::set_permissions(&weights, std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .map_err(Error::io("write", &weights))?;
-    let sampler = Some(made.clone());
-    let manifest = export(&ExportOptions { sampler, ..ExportOptions::new(&made) })?;
+    let mut options = ExportOptions::new(&made);
+    options.sampler = Some(made.clone());
+    let manifest = export(&options)?;
     fs::rename(&made, folder).map_err(Error::io("create", folder))?;
     Ok(manifest)
 }

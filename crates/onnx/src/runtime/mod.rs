@@ -1,16 +1,16 @@
 //! Finding, fetching and loading ONNX Runtime, which is not linked but loaded at run time.
 //!
-//! It is looked for in this order:
+//! The library is searched in this order:
 //!
-//! 1. the path that the caller gives;
+//! 1. the path given by the caller;
 //! 2. `ORT_DYLIB_PATH`;
 //! 3. conjoint's own cache, `$XDG_CACHE_HOME/conjoint` or `~/.cache/conjoint`;
 //! 4. the package `onnxruntime` of the active Python environment;
 //! 5. the system's library folders.
 //!
-//! A path that was named (1, 2) must exist. Libraries whose file name tells that they are too old
-//! are passed over. Opening a model does all this by itself and never downloads anything;
-//! [`ensure`] does when there is nothing to be found, and is meant for programs that may.
+//! A given path (1, 2) must exist. In the other places, libraries that are too old by their file name are
+//! skipped. Opening a model searches and loads the library, and never downloads anything. [`ensure`] downloads
+//! it if none is found, and is meant for programs.
 
 mod fetch;
 mod package;
@@ -28,7 +28,7 @@ use ort::environment::{Environment, GlobalThreadPoolOptions};
 pub use self::package::VERSION;
 use self::package::{Package, install_command};
 use self::places::{OLDEST_MINOR, Places};
-use crate::Error;
+use crate::error::Error;
 
 /// The ONNX Runtime of this process.
 pub(crate) struct Runtime {
@@ -38,28 +38,28 @@ pub(crate) struct Runtime {
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
-/// Finds ONNX Runtime's library, without loading it.
+/// Finds ONNX Runtime's library without loading it.
 ///
 /// # Errors
-/// [`Error::RuntimeMissing`] if `explicit` or `ORT_DYLIB_PATH` leads nowhere, otherwise
-/// [`Error::RuntimeNotFound`], which lists the places and the command that helps.
+/// [`Error::RuntimeMissing`] if `explicit` or `ORT_DYLIB_PATH` is a path without a library, otherwise
+/// [`Error::RuntimeNotFound`], which lists the searched places and a command that installs it.
 pub fn locate(explicit: Option<&Path>) -> Result<PathBuf, Error> {
     Places::of_environment(explicit).find()
 }
 
-/// Makes sure that ONNX Runtime is there: finds it, or else fetches version [`VERSION`] with
-/// `python3 -m pip download` into the cache. Says on standard error when it fetches.
+/// Finds ONNX Runtime, or fetches version [`VERSION`] with `python3 -m pip download` into the cache. Prints a
+/// message to standard error before it fetches.
 ///
-/// Does nothing if a runtime is loaded already. Answers the library's path.
+/// Returns the library's path. Does nothing if a runtime is loaded already.
 ///
 /// # Errors
-/// Those of [`locate`] for a path that was named; [`Error::NoPackage`] on a machine without a
+/// Those of [`locate`] for a given path; [`Error::NoPackage`] on a machine without a
 /// pinned package, [`Error::Command`] if pip fails, [`Error::Checksum`] and [`Error::Io`].
 pub fn ensure() -> Result<PathBuf, Error> {
     ensure_with(|message| eprintln!("{message}"))
 }
 
-/// [`ensure`] that hands what it has to say to `say`.
+/// As [`ensure`], but passes the message to `say` instead of printing it.
 ///
 /// # Errors
 /// Those of [`ensure`].
@@ -79,31 +79,31 @@ fn find_or_fetch(places: &Places, say: &mut dyn FnMut(&str)) -> Result<PathBuf, 
     }
 }
 
-/// Loads ONNX Runtime from `library`, once a process; the same library again is no error.
+/// Loads ONNX Runtime from `library`. A process can load only one library; loading the same one again does
+/// nothing.
 ///
-/// Only needed to choose the library before something else does: opening a model loads the one
-/// that [`locate`] finds.
+/// This is only needed to choose the library. Opening a model loads the one that [`locate`] finds.
 ///
 /// # Errors
-/// [`Error::RuntimeMissing`], [`Error::RuntimeUnusable`] if it is no ONNX Runtime for this machine,
+/// [`Error::RuntimeMissing`], [`Error::RuntimeUnusable`] if it is not an ONNX Runtime for this machine,
 /// [`Error::RuntimeTooOld`], [`Error::RuntimeConflict`] if another one is loaded, and
 /// [`Error::RuntimeStart`].
 pub fn init(library: impl AsRef<Path>) -> Result<(), Error> {
     load(Some(library.as_ref())).map(drop)
 }
 
-/// The loaded runtime; loads it first where that has not happened.
+/// The loaded runtime. Loads it if necessary.
 pub(crate) fn load(explicit: Option<&Path>) -> Result<&'static Runtime, Error> {
     static LOADING: Mutex<()> = Mutex::new(());
     let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
     match (RUNTIME.get(), explicit) {
         (Some(runtime), None) => Ok(runtime),
         (Some(runtime), Some(_)) => {
-            let asked = locate(explicit)?;
-            if asked == runtime.path {
+            let requested = locate(explicit)?;
+            if requested == runtime.path {
                 Ok(runtime)
             } else {
-                Err(Error::RuntimeConflict { loaded: runtime.path.clone(), asked })
+                Err(Error::RuntimeConflict { loaded: runtime.path.clone(), requested })
             }
         }
         (None, _) => {
@@ -115,18 +115,19 @@ pub(crate) fn load(explicit: Option<&Path>) -> Result<&'static Runtime, Error> {
 
 /// Loads the library and starts one thread pool that all sessions share.
 fn start(path: PathBuf) -> Result<Runtime, Error> {
-    let builder = ort::init_from(&path).map_err(|error| refused(path.clone(), error))?;
+    let builder = ort::init_from(&path).map_err(|error| load_error(path.clone(), error))?;
     let threads = GlobalThreadPoolOptions::default().with_inter_threads(1);
     let environment = threads
         .and_then(|threads| {
             let builder = builder.with_name("conjoint").with_telemetry(false);
             builder.with_global_thread_pool(threads).build()
         })
-        .map_err(|source| Error::RuntimeStart { path: path.clone(), source })?;
+        .map_err(|error| Error::RuntimeStart { path: path.clone(), source: error.into() })?;
     Ok(Runtime { path, environment })
 }
 
-fn refused(path: PathBuf, error: LoadDynamicError) -> Error {
+/// The error of a library that cannot be loaded.
+fn load_error(path: PathBuf, error: LoadDynamicError) -> Error {
     match error {
         LoadDynamicError::BadVersion { version_str: got, .. } => {
             let oldest = format!("1.{OLDEST_MINOR}");

@@ -1,9 +1,9 @@
 //! The ONNX Runtime packages that [`ensure`](super::ensure) may fetch, and their digests.
 //!
-//! A package is a Python wheel; only the C library in it is used, so one CPython version serves
-//! every machine of a platform, whichever Python fetches it.
+//! A package is a Python wheel. Only the C library in it is used, so the wheel of one CPython version works on
+//! every machine of a platform, with every Python that fetches it.
 
-use crate::Error;
+use crate::error::Error;
 
 /// The ONNX Runtime that is fetched when none is found.
 pub const VERSION: &str = "1.31.1";
@@ -13,7 +13,7 @@ const PYTHON: (&str, &str) = ("3.12", "cp312");
 
 /// One pinned wheel.
 pub(super) struct Package {
-    /// Operating system and processor, in the compiler's words.
+    /// Operating system and processor, as in `std::env::consts`.
     platform: &'static str,
     /// The wheel's platform tag.
     tag: &'static str,
@@ -81,7 +81,7 @@ impl Package {
 
 #[cfg(test)]
 impl Package {
-    /// The package for no machine.
+    /// A package that exists for no machine.
     pub fn for_test(sha256: String) -> Self {
         Self { platform: "test", tag: "test", sha256: sha256.leak() }
     }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_machine_is_told_what_to_do() {
+    fn an_unknown_machine_is_an_error_with_instructions() {
         let Err(error) = Package::for_platform("plan9-mips") else { panic!("it has a package") };
         let message = error.to_string();
         for word in ["plan9-mips", "pip install onnxruntime", "ORT_DYLIB_PATH"] {

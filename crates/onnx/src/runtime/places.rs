@@ -1,4 +1,4 @@
-//! Where ONNX Runtime may lie, in the order in which it is looked for.
+//! The places where ONNX Runtime is searched, in order.
 
 use std::env::{self, consts};
 use std::ffi::OsString;
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use super::package::{VERSION, install_command};
 use super::python;
-use crate::Error;
+use crate::error::Error;
 
-/// The oldest minor version 1.x that serves.
+/// The oldest supported minor version 1.x.
 pub(super) const OLDEST_MINOR: u32 = ort::MINOR_VERSION;
 
-/// Everything that decides where to look.
+/// The places to search.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
-    /// A path that the caller gave.
+    /// A path given by the caller.
     pub explicit: Option<PathBuf>,
     /// `ORT_DYLIB_PATH`.
     pub variable: Option<PathBuf>,
-    /// The folder of our own copy.
+    /// The cache folder of the fetched library.
     pub cache: Option<PathBuf>,
     /// The Python whose environment is searched.
     pub python: PathBuf,
@@ -38,11 +38,11 @@ impl Places {
         }
     }
 
-    /// The first library that serves.
+    /// Finds the first supported library.
     ///
     /// # Errors
-    /// [`Error::RuntimeMissing`] if one was named and is not there, [`Error::RuntimeNotFound`] if
-    /// it is nowhere.
+    /// [`Error::RuntimeMissing`] if a given path has no library, [`Error::RuntimeNotFound`] if no place has
+    /// one.
     pub fn find(&self) -> Result<PathBuf, Error> {
         let named = [("the path given", &self.explicit), ("ORT_DYLIB_PATH", &self.variable)];
         for (named_by, path) in named {
@@ -58,9 +58,9 @@ impl Places {
             .ok_or_else(|| Error::RuntimeNotFound { tried, install: install_command() })
     }
 
-    /// Our own copy.
+    /// The library in the cache.
     pub fn find_cached(&self, tried: &mut Vec<String>) -> Option<PathBuf> {
-        note("our own copy, ", self.cache.as_deref()?, tried)
+        note("the cache, ", self.cache.as_deref()?, tried)
     }
 
     fn find_in_python(&self, tried: &mut Vec<String>) -> Option<PathBuf> {
@@ -79,11 +79,11 @@ impl Places {
     }
 }
 
-/// The library in `folder`; otherwise notes why there is none that serves.
+/// The supported library in `folder`. If there is none, adds the reason to `tried`.
 fn note(place: &str, folder: &Path, tried: &mut Vec<String>) -> Option<PathBuf> {
     let folder_name = folder.display();
     match library_in(folder) {
-        Some((path, version)) if serves(version) => return Some(path),
+        Some((path, version)) if is_supported(version) => return Some(path),
         Some((path, _)) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             tried.push(format!("{place}{folder_name}: {name} is older than 1.{OLDEST_MINOR}"));
@@ -93,12 +93,12 @@ fn note(place: &str, folder: &Path, tried: &mut Vec<String>) -> Option<PathBuf> 
     None
 }
 
-/// A library that was named outright: the file, or the newest in the folder.
+/// The library at a given path: the file, or the newest in the folder.
 fn named_library(path: &Path) -> Option<PathBuf> {
     if path.is_dir() { library_in(path).map(|(path, _)| path) } else { absolute_file(path) }
 }
 
-/// The newest ONNX Runtime library in a folder, and its version where its name tells.
+/// The newest ONNX Runtime library in a folder, and the version in its name, if any.
 fn library_in(folder: &Path) -> Option<(PathBuf, Option<Version>)> {
     let entries = folder.read_dir().ok()?.flatten();
     let paths = entries.filter(|entry| is_library(&entry.file_name().to_string_lossy()));
@@ -106,7 +106,7 @@ fn library_in(folder: &Path) -> Option<(PathBuf, Option<Version>)> {
     found.map(|path| (path.clone(), version_of(&path))).max_by_key(|(_, version)| *version)
 }
 
-/// The file that a path leads to, through all links: its name tells the version.
+/// The file at a path, with all links resolved: its name holds the version.
 fn absolute_file(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().filter(|path| path.is_file())
 }
@@ -114,8 +114,8 @@ fn absolute_file(path: &Path) -> Option<PathBuf> {
 /// Major, minor and patch.
 type Version = (u32, u32, u32);
 
-/// Whether a file's name is that of the library itself: `libonnxruntime.so.1.31.1`,
-/// `libonnxruntime.1.31.1.dylib`, `onnxruntime.dll`, and not one of its companions'.
+/// Whether a file name is that of the library, such as `libonnxruntime.so.1.31.1`,
+/// `libonnxruntime.1.31.1.dylib` or `onnxruntime.dll`, and not of a library beside it.
 fn is_library(name: &str) -> bool {
     let stem = format!("{}onnxruntime.", consts::DLL_PREFIX);
     name.strip_prefix(&stem).is_some_and(|rest| {
@@ -131,9 +131,8 @@ fn version_of(path: &Path) -> Option<Version> {
     Some((numbers.next()?, numbers.next()?, numbers.next().unwrap_or(0)))
 }
 
-/// A library whose name does not tell its version is given the benefit of the doubt: loading it
-/// will tell.
-fn serves(version: Option<Version>) -> bool {
+/// Whether a version is supported. An unknown version counts as supported, and is checked on loading.
+fn is_supported(version: Option<Version>) -> bool {
     version.is_none_or(|(major, minor, _)| (major, minor) >= (1, OLDEST_MINOR))
 }
 

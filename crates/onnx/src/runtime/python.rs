@@ -1,17 +1,17 @@
-//! Everything that is asked of Python: it owns the packages that carry ONNX Runtime.
+//! Calls of Python, whose packages contain ONNX Runtime.
 
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Python's name on the command line.
 pub(super) const PROGRAM: &str = if cfg!(windows) { "python" } else { "python3" };
 
-/// Prints the folder of the installed package without importing it. The working folder is taken
-/// off the path first: files that happen to lie there are not part of the environment.
+/// Prints the folder of the installed package without importing it. Removes the working folder from the path
+/// first, because its files are not part of the environment.
 const FIND: &str = "\
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
@@ -19,7 +19,7 @@ import importlib.util
 spec = importlib.util.find_spec('onnxruntime')
 for folder in (spec and spec.submodule_search_locations) or []: print(folder)";
 
-/// Unpacks the C library of a wheel, and nothing else.
+/// Unpacks only the C library of a wheel.
 const UNPACK: &str = r"
 import os, sys
 sys.path[:] = [entry for entry in sys.path if entry]
@@ -31,7 +31,7 @@ with zipfile.ZipFile(wheel) as archive:
         with open(os.path.join(folder, os.path.basename(name)), 'xb') as file:
             file.write(archive.read(name))";
 
-/// The Python that is active now.
+/// The active Python.
 pub(super) fn active() -> PathBuf {
     of_environment(env::var_os("VIRTUAL_ENV").as_deref())
 }
@@ -45,7 +45,7 @@ fn of_environment(folder: Option<&OsStr>) -> PathBuf {
     }
 }
 
-/// Folders in which this Python keeps `onnxruntime`'s libraries; none if it has no such package.
+/// Folders of this Python's `onnxruntime` libraries; none without the package.
 ///
 /// # Errors
 /// [`Error::Command`] if Python does not run.
@@ -62,10 +62,10 @@ pub(super) fn unpack(python: &Path, wheel: &Path, folder: &Path) -> Result<(), E
     run(python, ["-c".as_ref(), UNPACK.as_ref(), wheel.as_os_str(), folder.as_os_str()]).map(drop)
 }
 
-/// Runs Python and answers what it printed.
+/// Runs Python and returns its output.
 ///
 /// # Errors
-/// [`Error::Command`], with Python's complaint.
+/// [`Error::Command`], with Python's error output.
 pub(super) fn run<A: AsRef<OsStr>>(
     python: &Path,
     arguments: impl IntoIterator<Item = A>,
@@ -82,7 +82,7 @@ pub(super) fn run<A: AsRef<OsStr>>(
         Err(error) => error.to_string(),
     };
     let mut words = vec![python.display().to_string()];
-    // A whole script would drown the message.
+    // Only the first line of each argument, to keep scripts out of the message.
     let word = |word: &OsStr| word.to_string_lossy().lines().next().unwrap_or_default().to_owned();
     words.extend(command.get_args().map(word));
     Err(Error::Command { command: words.join(" "), reason })
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_carries_the_command_and_the_complaint() {
+    fn an_error_has_the_command_and_its_error_output() {
         let script = "import sys\nsys.exit('no such luck')";
         let error = run(Path::new(PROGRAM), ["-c", script]).unwrap_err().to_string();
         assert!(error.contains("python3 -c import sys`"), "{error}");

@@ -1,5 +1,5 @@
-//! Searches in made-up folders, and fetches with a made-up pip.
-#![cfg(unix)] // the made-up pip is a shell script
+//! Tests of searching in temporary folders, and of fetching with a fake pip.
+#![cfg(unix)] // the fake pip is a shell script
 
 use std::fs;
 use std::path::Path;
@@ -20,12 +20,12 @@ fn library(version: &str) -> String {
     }
 }
 
-/// Every place exists; those in `holding` hold a library of that version.
-fn places(root: &Path, holding: &[(&str, &str)]) -> Places {
+/// Creates every place. Those in `libraries` hold a library of that version.
+fn places(root: &Path, libraries: &[(&str, &str)]) -> Places {
     for name in ["cache", "onnxruntime/capi", "system"] {
         fs::create_dir_all(root.join(name)).unwrap();
     }
-    for (place, version) in holding {
+    for (place, version) in libraries {
         fs::write(root.join(place).join(library(version)), "").unwrap();
     }
     let python = root.join("python3");
@@ -34,8 +34,8 @@ fn places(root: &Path, holding: &[(&str, &str)]) -> Places {
     Places { explicit: None, variable: None, cache: Some(root.join("cache")), python, system }
 }
 
-/// Written by another process: a file that this one has open for writing, if only in a child that
-/// another test is just starting, cannot be run.
+/// Writes a script, in another process. A file that this process has open for writing cannot be run, and a
+/// child started by another test may have inherited it.
 fn script(path: &Path, body: &str) {
     let write = "printf '#!/bin/sh\n%s\n' \"$2\" > \"$1\" && chmod +x \"$1\"";
     let written = Command::new("sh").args(["-c", write, "sh"]).arg(path).arg(body).status();
@@ -61,10 +61,10 @@ fn places_are_searched_in_order() {
 }
 
 #[test]
-fn a_named_library_comes_first_and_must_exist() {
+fn a_given_library_comes_first_and_must_exist() {
     let (_folder, root) = root();
-    let (named, other) = (root.join("a").join(library("1.24.0")), root.join("b"));
-    for path in [&named, &other.join(library("1.25.0")), &other.join(library("1.26.3"))] {
+    let (given, other) = (root.join("a").join(library("1.24.0")), root.join("b"));
+    for path in [&given, &other.join(library("1.25.0")), &other.join(library("1.26.3"))] {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "").unwrap();
     }
@@ -72,9 +72,9 @@ fn a_named_library_comes_first_and_must_exist() {
         let (explicit, variable) = (explicit.map(Path::to_owned), variable.map(Path::to_owned));
         Places { explicit, variable, ..places(&root, &ALL) }.find()
     };
-    assert_eq!(found(Some(&named), Some(&other)).unwrap(), named);
-    assert_eq!(found(None, Some(&named)).unwrap(), named);
-    // A folder stands for the newest library in it.
+    assert_eq!(found(Some(&given), Some(&other)).unwrap(), given);
+    assert_eq!(found(None, Some(&given)).unwrap(), given);
+    // A folder means the newest library in it.
     assert_eq!(found(None, Some(&other)).unwrap(), other.join(library("1.26.3")));
     let absent = root.join("absent.so");
     for (explicit, variable, name) in
@@ -87,7 +87,7 @@ fn a_named_library_comes_first_and_must_exist() {
 }
 
 #[test]
-fn what_is_too_old_or_something_else_is_passed_over() {
+fn old_libraries_and_other_files_are_skipped() {
     let (_folder, root) = root();
     let places = places(&root, &[("cache", "1.9.0"), ("onnxruntime/capi", "1.23.2")]);
     for name in ["libonnxruntime_providers_shared.so", "libonnxruntime.so.debug", "onnxruntime"] {
@@ -103,7 +103,7 @@ fn what_is_too_old_or_something_else_is_passed_over() {
 }
 
 #[test]
-fn a_broken_python_is_one_of_the_places_tried() {
+fn a_broken_python_is_reported_among_the_places() {
     let (_folder, root) = root();
     let places = places(&root, &[]);
     script(&places.python, "echo no such luck >&2; exit 1");
@@ -112,8 +112,8 @@ fn a_broken_python_is_one_of_the_places_tried() {
     assert!(places.find().unwrap_err().to_string().contains("no package onnxruntime"));
 }
 
-/// A wheel with a library in it, and a Python whose pip downloads it.
-fn made_up_wheel(root: &Path) -> Package {
+/// Writes a wheel with a library in it, and a Python whose pip downloads it.
+fn fake_wheel(root: &Path) -> Package {
     let wheel = root.join("onnxruntime.whl");
     let pack = "import sys, zipfile\n\
                 with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as archive:\n    \
@@ -138,23 +138,23 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn fetching_at_once_fetches_once() {
+fn concurrent_fetches_download_once() {
     let (_folder, root) = root();
     let mut places = places(&root, &[]);
     places.cache = Some(root.join("new/folder/onnxruntime-1.31.1"));
-    let package = made_up_wheel(&root);
+    let package = fake_wheel(&root);
     let expected = root.join("new/folder/onnxruntime-1.31.1").join(library("1.31.1"));
-    let said = AtomicUsize::new(0);
+    let messages = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let mut say = |_: &str| _ = said.fetch_add(1, Ordering::Relaxed);
+                let mut say = |_: &str| _ = messages.fetch_add(1, Ordering::Relaxed);
                 let library = fetch::fetch(&package, &places, &mut say).unwrap();
                 assert_eq!(library, expected);
             });
         }
     });
-    assert_eq!(said.into_inner(), 1);
+    assert_eq!(messages.into_inner(), 1);
     assert_eq!(fs::read_to_string(root.join("python3.downloads")).unwrap(), "\n");
     assert_eq!(fs::read(&expected).unwrap(), b"library");
     assert_eq!(names(expected.parent().unwrap()), [library("1.31.1")]);
@@ -166,24 +166,24 @@ fn fetching_at_once_fetches_once() {
 fn the_first_to_finish_wins() {
     let (_folder, root) = root();
     let places = places(&root, &[]);
-    let package = made_up_wheel(&root);
+    let package = fake_wheel(&root);
     let cached = root.join("cache").join(library("1.31.1"));
-    // Another process, which no lock holds back, finishes while this one downloads.
+    // Another process that does not use the lock finishes while this one downloads.
     let pip = "mkdir \"$folder\" && cp ";
-    let made_up = fs::read_to_string(&places.python).unwrap();
+    let fake = fs::read_to_string(&places.python).unwrap();
     let other = format!("echo other > {}; {pip}", cached.display());
-    script(&places.python, &made_up.replace(pip, &other));
+    script(&places.python, &fake.replace(pip, &other));
     assert_eq!(fetch::fetch(&package, &places, &mut |_| ()).unwrap(), cached);
     assert_eq!(fs::read_to_string(&cached).unwrap(), "other\n");
     assert_eq!(names(&root.join("cache")), [library("1.31.1")]);
 }
 
 #[test]
-fn what_was_not_pinned_is_not_unpacked() {
+fn a_package_with_another_digest_is_not_unpacked() {
     let (_folder, root) = root();
     let mut places = places(&root, &[]);
     places.cache = Some(root.join("caches/onnxruntime-1.31.1"));
-    let _ = made_up_wheel(&root);
+    let _ = fake_wheel(&root);
     let other = Package::for_test("0".repeat(64));
     let error = fetch::fetch(&other, &places, &mut |_| ()).unwrap_err();
     assert!(matches!(error, Error::Checksum { .. }), "{error}");
@@ -197,7 +197,7 @@ fn what_was_not_pinned_is_not_unpacked() {
 }
 
 #[test]
-fn what_is_no_library_cannot_be_loaded() {
+fn a_file_that_is_not_a_library_cannot_be_loaded() {
     let (_folder, root) = root();
     let file = root.join(library("1.31.1"));
     fs::write(&file, "not a library").unwrap();
@@ -206,12 +206,12 @@ fn what_is_no_library_cannot_be_loaded() {
 }
 
 #[test]
-fn an_old_runtime_is_told_from_a_broken_one() {
+fn an_old_runtime_is_distinguished_from_a_broken_one() {
     let path = PathBuf::from("library");
     let version_str = "1.9.0".to_owned();
     let old = LoadDynamicError::BadVersion { version_str, path: path.clone() };
-    let error = refused(path.clone(), old);
+    let error = load_error(path.clone(), old);
     assert!(matches!(&error, Error::RuntimeTooOld { got, .. } if got == "1.9.0"), "{error}");
-    let error = refused(path.clone(), LoadDynamicError::MissingApi { path });
+    let error = load_error(path.clone(), LoadDynamicError::MissingApi { path });
     assert!(matches!(error, Error::RuntimeUnusable { .. }), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Exported fixtures, and what the reference implementation computed from them.
+//! Exported fixtures, and the results of the reference implementation.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::fs;
@@ -17,14 +17,14 @@ pub const OPERATORS: [Operators; 2] = [Operators::Fused, Operators::Portable];
 pub const ENCODERS: [&str; 5] =
     ["bert-tiny", "bert-untied", "albert-tiny", "modernbert-tiny", "modernbert-biased"];
 
-/// Float32 agreement that the references are good for.
+/// The tolerance of comparisons with the references, in float32.
 pub const TOLERANCE: f32 = 1e-4;
 
 pub fn fixture(name: &str) -> PathBuf {
     conjoint_models::fixture(name)
 }
 
-/// A fixture's checkpoint, exported to a folder of its own.
+/// Exports a fixture's checkpoint to a temporary folder.
 pub fn exported(name: &str, sampler: Option<&str>, operators: Operators) -> TempDir {
     exported_as(name, sampler, operators, None)
 }
@@ -37,14 +37,15 @@ pub fn exported_as(
     passes: Option<SamplerForm>,
 ) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let sampler = sampler.map(fixture);
-    let out = Some(folder.path().to_owned());
-    let options = ExportOptions::new(fixture(name));
-    export(&ExportOptions { sampler, out, operators, passes, ..options }).unwrap();
+    let mut options = ExportOptions::new(fixture(name));
+    options.sampler = sampler.map(fixture);
+    options.out = Some(folder.path().to_owned());
+    (options.operators, options.passes) = (operators, passes);
+    export(&options).unwrap();
     folder
 }
 
-/// An exported fixture, opened; the folder must outlive it.
+/// Exports a fixture and opens it. The folder must outlive the model.
 pub fn opened(name: &str, sampler: Option<&str>, operators: Operators) -> (TempDir, OnnxDenoiser) {
     let folder = exported(name, sampler, operators);
     let model = open(folder.path()).unwrap();
@@ -73,7 +74,7 @@ impl Reference {
         Array::from_shape_vec(IxDyn(&shape), floats).unwrap().into_dimensionality().unwrap()
     }
 
-    /// Token ids, one row a sequence.
+    /// Token ids, one row for each sequence.
     pub fn ids(&self, name: &str) -> Vec<Vec<i64>> {
         let (shape, ids) = self.numbers(name, i64::from_le_bytes);
         ids.chunks(shape[1]).map(<[i64]>::to_vec).collect()
@@ -110,7 +111,7 @@ pub fn max_difference<'a>(
     differences.fold(0.0, |max, d| if d.is_nan() { f32::INFINITY } else { max.max(d) })
 }
 
-/// Asserts agreement, and prints by how much.
+/// Asserts agreement within [`TOLERANCE`], and prints the largest difference.
 pub fn assert_near<'a>(
     what: &str,
     a: impl IntoIterator<Item = &'a f32>,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use conjoint_export::SamplerForm;
+use conjoint_format::SamplerForm;
 
 use super::loss::Comparison;
 use crate::error::{TrainError, check};

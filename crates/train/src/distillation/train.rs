@@ -108,7 +108,7 @@ mod tests {
     use crate::model::{DreamConfig, Precision};
     use crate::run::{OptimizerOptions, RunOptions};
     use burn::tensor::Device;
-    use conjoint_export::SamplerForm;
+    use conjoint_format::SamplerForm;
     use std::path::Path;
 
     fn options(dir: &Path, steps: u64) -> SamplerOptions {

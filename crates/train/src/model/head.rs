@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
 use burn::tensor::{Device, Tensor, TensorData};
-use conjoint_export::{Activation, HeadTables, HeadTransform, LayerSizes};
+use conjoint_format::{Activation, HeadTables, HeadTransform, LayerSizes};
 
 use crate::error::{TrainError, check};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::{Linear, RmsNorm};
 use burn::tensor::{Device, Tensor};
-use conjoint_export::SamplerForm;
+use conjoint_format::SamplerForm;
 
 use super::config::DreamConfig;
 use super::decoder::{DecoderLayer, Rotary, linear, rms_norm};

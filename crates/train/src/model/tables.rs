@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use conjoint_export::LayerSizes;
+use conjoint_format::LayerSizes;
 
 use super::config::DreamConfig;
 use super::head::Head;
@@ -25,8 +25,8 @@ impl Tables {
     ///
     /// [`TrainError::Checkpoint`], and [`TrainError::Invalid`] for sizes that a sampler layer cannot have.
     pub fn read(folder: &Path, device: &Device) -> Result<Self, TrainError> {
-        let conjoint_export::Tables { sizes, embedding, head } =
-            conjoint_export::Tables::read(folder).map_err(TrainError::checkpoint(folder))?;
+        let conjoint_format::Tables { sizes, embedding, head } =
+            conjoint_format::Tables::read(folder).map_err(TrainError::checkpoint(folder))?;
         let config = config(&sizes)?;
         let shape = [sizes.vocab_size, sizes.hidden_size];
         let embedding = Tensor::from_data(TensorData::new(embedding, shape), device);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use burn::module::Module;
-use conjoint_export::WeightFile;
+use conjoint_format::WeightFile;
 use serde_json::Value;
 
 use super::devices::Devices;

@@ -1,0 +1,32 @@
+//! Parts that a model and its sampler layers share.
+
+use conjoint_core::Vocabulary;
+use conjoint_format::Manifest;
+
+use crate::error::Error;
+use crate::head::Head;
+use crate::session::Opener;
+use crate::stats::Clock;
+
+/// Parts that a model and its sampler layers share.
+pub(crate) struct Shared {
+    pub opener: Opener,
+    pub manifest: Manifest,
+    pub vocabulary: Vocabulary,
+    pub head: Head,
+    /// Time of full forward passes.
+    pub forwards: Clock,
+    /// Time of sampler passes.
+    pub passes: Clock,
+    /// Time of fetching whole rows.
+    pub fetches: Clock,
+}
+
+impl Shared {
+    /// Rejects a forward pass that needs more memory than is available.
+    pub fn check_memory(&self, batch: usize, length: usize) -> Result<(), Error> {
+        let needed = self.manifest.scratch(batch, length);
+        let error = |available| Error::ForwardMemory { batch, length, needed, available };
+        self.opener.check_memory(needed, error)
+    }
+}
