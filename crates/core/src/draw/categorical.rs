@@ -1,6 +1,6 @@
 use super::{Draw, Stream, TopRule};
 
-/// A token with probability softmax(logits): the model's own distribution, after filters.
+/// Draws a token with probability softmax(logits): the model's own distribution, after filters.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Categorical;
 

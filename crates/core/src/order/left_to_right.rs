@@ -2,7 +2,7 @@ use super::Order;
 use crate::observation::Row;
 use crate::{Error, Observation};
 
-/// The leftmost masked position first: autoregressive order. Exact at one token per forward.
+/// Reveals the leftmost masked position first: autoregressive order. Exact at one token per forward.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LeftToRight;
 
