@@ -84,9 +84,9 @@ pub(crate) mod tests {
     use ndarray::Array2;
 
     /// A scorer that must not be called.
-    pub(crate) struct Unasked;
+    pub(crate) struct NeverCalled;
 
-    impl Autoregressive for Unasked {
+    impl Autoregressive for NeverCalled {
         fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<DenseRows, Error> {
             Err(Error::model("called"))
         }

@@ -144,7 +144,8 @@ impl Canvas {
 
     /// The revealed positions among the [open](Self::open_positions) ones, from left to right. They can be masked again.
     pub fn revealed(&self) -> impl Iterator<Item = usize> + '_ {
-        self.open_positions().filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
+        self.open_positions()
+            .filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
     }
 
     /// The range from the first to the last position that was not given.

@@ -64,7 +64,9 @@ pub enum Error {
     },
 
     /// The settings of a sequence come from a generator with another model.
-    #[error("sequence {sequence}: its settings come from a generator with another model: clone the generator that runs it")]
+    #[error(
+        "sequence {sequence}: its settings come from a generator with another model: clone the generator that runs it"
+    )]
     ModelMismatch {
         /// Index of the sequence in the request.
         sequence: usize,

@@ -122,7 +122,12 @@ impl DoubledBatch {
         let own = request.batch.iter().map(|input| SequenceInput::stateless(input.canvas));
         let batch: Vec<SequenceInput<'_>> =
             own.chain(self.unconditional.iter().map(SequenceInput::stateless)).collect();
-        call(&Request { batch: &batch, rows: &self.rows, form: Form::Dense, hidden: request.hidden })
+        call(&Request {
+            batch: &batch,
+            rows: &self.rows,
+            form: Form::Dense,
+            hidden: request.hidden,
+        })
     }
 }
 
@@ -169,7 +174,8 @@ mod tests {
         let mut canvas = Canvas::infill(vec![1, 9, 9, 2], 9).unwrap();
         canvas.reveal(1, 5).unwrap();
         let rows = [RowId { sequence: 0, position: 2 }];
-        let doubled = DoubledBatch::of(&Request::new(&SequenceInput::stateless_batch(&[&canvas]), &rows));
+        let doubled =
+            DoubledBatch::of(&Request::new(&SequenceInput::stateless_batch(&[&canvas]), &rows));
         assert_eq!(doubled.unconditional[0].tokens(), [9, 5, 9, 9]);
         assert_eq!(doubled.rows, [rows[0], RowId { sequence: 1, position: 2 }]);
     }

@@ -104,7 +104,8 @@ pub fn between(
 
 fn contains(range: &impl RangeBounds<f64>, value: f64) -> bool {
     let is_bound = |bound: Bound<&f64>| matches!(bound, Bound::Included(&end) if end == value);
-    let is_finite = value.is_finite() || is_bound(range.end_bound()) || is_bound(range.start_bound());
+    let is_finite =
+        value.is_finite() || is_bound(range.end_bound()) || is_bound(range.start_bound());
     is_finite && range.contains(&value)
 }
 

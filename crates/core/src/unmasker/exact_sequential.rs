@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{Control, Next, Unmasker, View};
 use crate::{Error, Order};
 
-/// One token a forward: the reference that all else is measured against. It takes an order, and no schedule or policy.
+/// Reveals one token per forward: the exact reference. It takes an order, and no schedule or policy.
 ///
 /// **Law.** The model's own joint, exactly, at temperature 1 without truncation: each token is drawn from its conditional
 /// given all tokens so far.
@@ -13,7 +13,7 @@ pub struct ExactSequential {
 }
 
 impl ExactSequential {
-    /// Reveals in this order.
+    /// Creates the unmasker with this order.
     pub fn new(order: impl Order + 'static) -> Self {
         Self { order: Some(Arc::new(order)) }
     }
