@@ -64,9 +64,9 @@ fn race(
     let ids: Vec<RowId> = (0..rows).map(|position| RowId { sequence: 0, position }).collect();
     let mut wanted = TopKRequest::default();
     if temperature != 1.0 {
-        Temperature::new(temperature)?.request_top_k(&mut wanted);
+        assert!(Temperature::new(temperature)?.request_top_k(&mut wanted));
     }
-    wanted.token(models[0].vocabulary().mask());
+    wanted.require_token(models[0].vocabulary().mask());
     let mut calls: [Vec<Calls>; 2] = [Vec::new(), Vec::new()];
     // The first call of each warms up.
     for _ in 0..=repeats {

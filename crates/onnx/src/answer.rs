@@ -46,7 +46,7 @@ fn condensed(
     wanted: &TopKRequest,
 ) -> Result<(Rows, u64), Error> {
     let summary = shared.head.top_k(hidden, rows.clone(), wanted)?;
-    let floats = [&summary.top, &summary.asked, &summary.mass, &summary.entropy];
+    let floats = [&summary.top, &summary.requested, &summary.mass, &summary.entropy];
     let floats = floats.iter().map(|array| array.len()).sum();
     let size = bytes::<f32>(floats) + bytes::<i64>(summary.ids.len());
     let source = {

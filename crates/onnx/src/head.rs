@@ -77,7 +77,7 @@ impl Head {
         wanted: &TopKRequest,
     ) -> Result<TopKArrays, Error> {
         let outputs = self.run_condensed(hidden, rows, wanted, Vec::new(), None)?;
-        let [top, ids, asked, mass, entropy, _] = &outputs[..] else {
+        let [top, ids, requested, mass, entropy, _] = &outputs[..] else {
             let (got, expected) = (vec![outputs.len()], vec![CONDENSED.outputs.len()]);
             return Err(Error::Shape { what: "the top-K head's outputs", got, expected });
         };
@@ -85,7 +85,7 @@ impl Head {
             top: self.matrix(top)?,
             // Those outside of the vocabulary are refused with the summary.
             ids: self.matrix(ids)?.mapv(|id: i64| u32::try_from(id).unwrap_or(u32::MAX)),
-            asked: self.matrix(asked)?,
+            requested: self.matrix(requested)?,
             mass: self.matrix(mass)?,
             entropy: self.matrix(entropy)?,
         })

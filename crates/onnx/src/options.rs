@@ -36,7 +36,7 @@ pub enum HeadChoice {
     Auto,
     /// All logits of every row.
     Dense,
-    /// [Top-K rows](conjoint_core::condensed) for whoever can use them, dense ones for others.
+    /// [Top-K rows](conjoint_core::top_k_rows) for strategies that can use them, dense rows for others.
     TopK,
 }
 
