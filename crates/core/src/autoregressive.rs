@@ -8,6 +8,8 @@ use crate::{DenseRows, Error, RowStats, TokenId};
 /// An autoregressive language model over the denoiser's token ids: p(x) = Π p(x_i | x_<i).
 ///
 /// The rows of a denoiser are marginals. An autoregressive model gives the joint probability of tokens drawn from them.
+#[doc(alias = "verifier")]
+#[doc(alias = "autoregressive model")]
 pub trait Autoregressive: Send + Sync {
     /// Returns the logits [N, V] of N `positions`: row i is ln p(x_i = · | x_<i) up to a constant, and depends on
     /// `tokens[..i]` only. The row of position 0 is the distribution of a first token; a model without one returns

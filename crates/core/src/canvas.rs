@@ -22,6 +22,8 @@ pub type TokenId = u32;
 /// assert!(canvas.reveal(0, 1).is_err()); // the prompt
 /// # Ok::<(), conjoint_core::Error>(())
 /// ```
+#[doc(alias = "masked sequence")]
+#[doc(alias = "noisy sequence")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canvas {
     tokens: Vec<TokenId>,
@@ -57,6 +59,7 @@ impl Canvas {
     ///
     /// # Errors
     /// [`Error::NothingMasked`] if `length` is 0.
+    #[doc(alias = "unconditional generation")]
     pub fn unconditional(length: usize, mask: TokenId) -> Result<Self, Error> {
         if length == 0 {
             return Err(Error::NothingMasked("the generation length is 0"));
@@ -79,6 +82,10 @@ impl Canvas {
     ///
     /// # Errors
     /// [`Error::NothingMasked`] if no token is `mask`.
+    #[doc(alias = "infilling")]
+    #[doc(alias = "fill in the middle")]
+    #[doc(alias = "FIM")]
+    #[doc(alias = "inpainting")]
     pub fn infill(tokens: Vec<TokenId>, mask: TokenId) -> Result<Self, Error> {
         let given: Vec<bool> = tokens.iter().map(|&token| token != mask).collect();
         let free = |given: &bool| !given;
@@ -213,6 +220,7 @@ impl Canvas {
     ///
     /// # Errors
     /// [`Error::IllegalMove`] if the position was given, is masked already or does not exist.
+    #[doc(alias = "remasking")]
     pub fn remask(&mut self, position: usize) -> Result<(), Error> {
         if position >= self.len() || self.is_given(position) || self.is_masked(position) {
             let reason = "it cannot be masked again: it was not revealed by the sampler";

@@ -17,6 +17,7 @@ pub struct RowId {
 }
 
 /// Logits [N, V], one row for each requested position, in the request's order.
+#[doc(alias = "logits")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseRows {
     logits: Array2<f32>,
@@ -60,6 +61,8 @@ impl DenseRows {
 }
 
 /// Statistics of one row of logits, computed in one pass: normaliser, entropy and the two largest probabilities.
+#[doc(alias = "logsumexp")]
+#[doc(alias = "softmax")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RowStats {
     /// ln Σ exp(logit).

@@ -16,6 +16,10 @@ use crate::{Canvas, Denoiser, DenseRows, Error, RowId, SamplerLayer, State, Voca
 /// w = 0 it is the plain model, bit for bit, in one pass.
 ///
 /// Source: Nie et al., arXiv 2410.18514; LLaDA's `cfg_scale`, w = 0.
+#[doc(alias = "guidance")]
+#[doc(alias = "CFG")]
+#[doc(alias = "classifier-free guidance")]
+#[doc(alias = "cfg_scale")]
 #[derive(Debug, Clone)]
 pub struct ClassifierFree<D> {
     model: Arc<D>,

@@ -16,6 +16,7 @@ use crate::{Error, Observation};
 /// D_ij = Σ_v p(x_i = v) · TV( p(x_j | x_i = v), p(x_j) ),
 ///
 /// It equals the total variation between the joint of the two and the product of their marginals.
+#[doc(alias = "dependency predictor")]
 pub trait Influence: Send + Sync {
     /// Returns estimates \[n, n\] for the n [candidates](Observation::candidates) of a step. Entry (i, j) is the
     /// influence of the i-th candidate on the j-th. Entries are at least 0; +∞ means that the two are never revealed
@@ -53,6 +54,7 @@ impl<I: Influence + ?Sized> Influence for Arc<I> {
 /// positions on j. So Σ g − max g bounds the total variation between the joint of a set and the product of its
 /// marginals. The sum of min(g_i, g_j) over the pairs of the set is at least as large: each g counts once for every
 /// position with a larger one.
+#[doc(alias = "Gini impurity")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GiniBound;
 

@@ -37,7 +37,7 @@
 //!     }
 //! }
 //!
-//! let model = Unigram(Vocabulary::new(4, 3)?); // 4 ids, of which 3 is the mask
+//! let model = Unigram(Vocabulary::new(4, 3)?); // 4 ids; the mask id is 3
 //! let generator = Generator::new(model)
 //!     .unmasker(Marginal::default())
 //!     .schedule(TokensPerStep::new(2)?)

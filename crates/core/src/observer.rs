@@ -20,6 +20,9 @@ pub struct Reveal {
 }
 
 /// Receives the events of a run. Each method does nothing by default.
+#[doc(alias = "callback")]
+#[doc(alias = "hook")]
+#[doc(alias = "progress bar")]
 pub trait Observer {
     /// A sequence begins.
     fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
@@ -215,6 +218,7 @@ impl<O: Observer> Observer for Option<O> {
 }
 
 /// Records the canvas after every denoising step of every sequence.
+#[doc(alias = "output_history")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     canvases: Vec<Vec<Vec<TokenId>>>,

@@ -25,6 +25,7 @@ use crate::unmasker::{Confidence, LearnedJoint, Marginal, Score};
 use crate::{Denoiser, Error, Filter, Generator, Order, SamplerLayer};
 
 /// Which drawn tokens LLaDA's loop keeps; it masks the others again.
+#[doc(alias = "low_confidence")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Remasking {
     /// Those with the highest probability in the row before temperature.
@@ -129,6 +130,8 @@ impl Default for Dream {
 ///
 /// # Errors
 /// [`Error::Parameter`].
+#[doc(alias = "diffusion_generate")]
+#[doc(alias = "DiffuCoder")]
 pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, Error> {
     let generator = Generator::new(model).ban([]);
     let generator = match with.algorithm {
@@ -191,6 +194,7 @@ impl Default for FastDllm {
 ///
 /// # Errors
 /// [`Error::Parameter`].
+#[doc(alias = "Fast-dLLM")]
 pub fn fast_dllm(model: impl Denoiser + 'static, with: FastDllm) -> Result<Generator, Error> {
     let generator = Generator::new(model).ban([]).unmasker(Confidence::new(Score::Raw));
     let generator = generator.schedule(Threshold::new(with.threshold)?);

@@ -31,6 +31,7 @@ const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outp
 /// let sampler = model.sampler_layer()?;
 /// # Ok::<(), conjoint_onnx::Error>(())
 /// ```
+#[doc(alias = "ONNX Runtime")]
 pub struct OnnxDenoiser {
     folder: PathBuf,
     backbone: Graph,

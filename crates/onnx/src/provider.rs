@@ -19,6 +19,9 @@ use crate::runtime::{self, Runtime};
 /// assert_eq!("cuda".parse::<ExecutionProvider>()?, ExecutionProvider::Cuda);
 /// # Ok::<(), conjoint_onnx::Error>(())
 /// ```
+#[doc(alias = "CUDA")]
+#[doc(alias = "TensorRT")]
+#[doc(alias = "GPU")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExecutionProvider {

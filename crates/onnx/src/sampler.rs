@@ -22,6 +22,7 @@ const SAMPLER: Signature =
     Signature { inputs: &["input_ids", "key_mask", "hidden"], outputs: &["hidden_next"] };
 
 /// The learned sampler layer of a model, on the model's device and with its output layer.
+#[doc(alias = "drafter")]
 pub struct OnnxSamplerLayer {
     passes: Passes,
     regroup: Regroup,

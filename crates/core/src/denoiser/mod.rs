@@ -39,6 +39,11 @@ impl State {
 ///
 /// Maps a batch of partly masked sequences to one distribution for each requested position. It also returns the hidden
 /// states from which a [`SamplerLayer`] continues.
+#[doc(alias = "masked diffusion language model")]
+#[doc(alias = "MDLM")]
+#[doc(alias = "dLLM")]
+#[doc(alias = "discrete diffusion")]
+#[doc(alias = "mask predictor")]
 pub trait Denoiser: Send + Sync {
     /// The model's vocabulary and special ids.
     fn vocabulary(&self) -> &Vocabulary;
@@ -87,6 +92,9 @@ pub trait Denoiser: Send + Sync {
 /// A small layer that updates the hidden states after tokens were revealed, without a full forward.
 ///
 /// The published one (arXiv 2509.22738) has one transformer layer and shares the model's output layer.
+#[doc(alias = "drafter")]
+#[doc(alias = "draft head")]
+#[doc(alias = "joint sampler")]
 pub trait SamplerLayer: Send + Sync {
     /// Runs the layer once.
     ///

@@ -5,6 +5,10 @@ use crate::Error;
 ///
 /// The run owns the session and calls it from one thread. A sequence keeps its [`SequenceId`] from its first forward to
 /// its last. Batches change in size and order from request to request.
+#[doc(alias = "KV cache")]
+#[doc(alias = "prefix cache")]
+#[doc(alias = "dual cache")]
+#[doc(alias = "dLLM-Cache")]
 pub trait Session: Send {
     /// Runs one forward with the state of earlier ones.
     ///

@@ -7,6 +7,8 @@ use crate::row_kernels;
 ///
 /// Every random decision of this crate is a choice among finitely many outcomes with known probabilities, made through
 /// this trait. So `conjoint-testkit` can enumerate all outcomes and compute the exact law of a strategy.
+#[doc(alias = "RNG")]
+#[doc(alias = "random number generator")]
 pub trait Stream: Send {
     /// Draws an index with probability softmax(logits). No logit is NaN or +∞, and at least one is finite.
     fn categorical(&mut self, logits: &[f32]) -> usize;

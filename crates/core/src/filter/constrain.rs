@@ -15,6 +15,8 @@ use crate::{Error, TokenId};
 /// constrained position that is revealed first; with single-token constraints that are revealed first,
 /// which is infilling; or if the constrained positions are independent of all others. Otherwise early draws ignore later
 /// constraints, and outcomes that these make unlikely are drawn too often.
+#[doc(alias = "constrained decoding")]
+#[doc(alias = "guided decoding")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constrain(BTreeMap<usize, Vec<TokenId>>);
 

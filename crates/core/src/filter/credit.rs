@@ -16,6 +16,7 @@ use crate::{Error, RowStats, TokenId, range};
 /// **Law.** None is claimed: earlier rows sharpen later ones. With α = 0 rows do not change. Source:
 /// CreditDecoding (arXiv 2510.06133) as dInfer implements it: α = 0.7, β = 0.8, γ = 0.2 (the paper's values are
 /// reported as 0.65, 0.7, 0.2), with [`Threshold`](crate::schedule::Threshold) 0.9.
+#[doc(alias = "trace credit")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CreditDecoding {
     alpha: f64,

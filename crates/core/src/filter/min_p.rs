@@ -5,6 +5,7 @@ use crate::{Error, range, row_kernels};
 /// Keeps the tokens with p ≥ m · p₁, where p₁ is the largest probability of the row.
 ///
 /// Source: Nguyen et al., arXiv 2407.01082.
+#[doc(alias = "min-p")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MinP(f32);
 

@@ -102,6 +102,9 @@ fn most_probable_first(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
 /// Rewrites one row of logits.
 ///
 /// All sequences share a filter. State of one sequence belongs in the row's [`memory`](FilterRow::memory).
+#[doc(alias = "LogitsProcessor")]
+#[doc(alias = "logits processor")]
+#[doc(alias = "logits warper")]
 pub trait Filter: Send + Sync {
     /// Rewrites the row in place. If it rules out every token, the sequence fails with
     /// [`Error::EmptyRow`](crate::Error::EmptyRow).

@@ -9,6 +9,8 @@ use crate::{Error, TokenId, range};
 /// **Law.** p'(x) ∝ p(x) e^(−λ) for the listed tokens, normalised again at every position; with λ = 0 rows do not change.
 /// One token per forward then samples the product of these rows in the order of revealing, not the joint reweighted as a
 /// whole. Source: the "eos penalty" of the models' evaluation scripts.
+#[doc(alias = "logit bias")]
+#[doc(alias = "eos penalty")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Penalty {
     tokens: Vec<TokenId>,

@@ -5,6 +5,7 @@ use crate::{Error, range, row_kernels};
 /// Keeps the k most probable tokens.
 ///
 /// Ties at the edge go to the lower id, so at most k tokens stay. The time is linear in V.
+#[doc(alias = "top-k")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopK(usize);
 

@@ -8,6 +8,9 @@ use crate::{Error, range, row_kernels};
 ///
 /// The token that crosses p stays, as in the reference loops. The time is linear in V on average. Sums of long rows are
 /// float32, so the edge is accurate to 1e-6 of the mass. Source: Holtzman et al., arXiv 1904.09751.
+#[doc(alias = "top-p")]
+#[doc(alias = "nucleus")]
+#[doc(alias = "nucleus sampling")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopP(f64);
 

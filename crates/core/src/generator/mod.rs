@@ -38,6 +38,8 @@ type Streams = dyn Fn(u64) -> Box<dyn Stream> + Send + Sync;
 ///
 /// Calling a setting twice replaces the earlier value, except for [`filter`](Self::filter),
 /// [`stop_at`](Self::stop_at) and [`stop_at_tokens`](Self::stop_at_tokens), which add to it.
+#[doc(alias = "decoder")]
+#[doc(alias = "decoding loop")]
 #[derive(Clone)]
 #[must_use = "a generator does nothing until `generate`, `run` or `start` is called"]
 pub struct Generator {
@@ -143,6 +145,8 @@ impl Generator {
     /// [without a token](Vocabulary::unassigned).
     ///
     /// The list replaces the earlier one. Without the mask id in it, the mask counts in scores but is still never drawn.
+    #[doc(alias = "suppress_tokens")]
+    #[doc(alias = "bad_words_ids")]
     pub fn ban(mut self, tokens: impl IntoIterator<Item = TokenId>) -> Self {
         self.ban = tokens.into_iter().collect();
         self
@@ -155,6 +159,8 @@ impl Generator {
     }
 
     /// Sets the seed. Sequence i of a request draws from stream i of the seed.
+    #[doc(alias = "manual_seed")]
+    #[doc(alias = "reproducibility")]
     pub fn seed(self, seed: u64) -> Self {
         self.streams(move |sequence| Box::new(SeededStream::new(seed, sequence)))
     }
@@ -173,6 +179,9 @@ impl Generator {
     ///
     /// # Errors
     /// [`Error::Parameter`] if it is 0.
+    #[doc(alias = "semi-autoregressive")]
+    #[doc(alias = "block diffusion")]
+    #[doc(alias = "block-wise decoding")]
     pub fn block_length(mut self, length: usize) -> Result<Self, Error> {
         self.block_length = Some(range::at_least("block length", length, 1)?);
         Ok(self)
@@ -188,6 +197,8 @@ impl Generator {
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ share ≤ 1.
+    #[doc(alias = "multi-block decoding")]
+    #[doc(alias = "d3LLM")]
     pub fn open_next_block_at(mut self, share: f64) -> Result<Self, Error> {
         self.open_next = Some(range::probability("share of a block", share)?);
         Ok(self)
@@ -214,12 +225,17 @@ impl Generator {
     ///
     /// **Law.** With a strategy that samples the joint exactly, in any order: the joint with everything after the first
     /// end-of-sequence id replaced.
+    #[doc(alias = "eos")]
+    #[doc(alias = "end of sequence")]
+    #[doc(alias = "early stopping")]
     pub fn stop_at_eos(mut self, stop: bool) -> Self {
         self.stop_at_eos = stop;
         self
     }
 
     /// Adds stop tokens. A sequence ends at them as at an end-of-sequence id; see [`stop_at_eos`](Self::stop_at_eos).
+    #[doc(alias = "stop token")]
+    #[doc(alias = "stop_token_ids")]
     pub fn stop_at_tokens(mut self, ids: impl IntoIterator<Item = TokenId>) -> Self {
         self.stop_tokens.extend(ids);
         self
@@ -230,6 +246,8 @@ impl Generator {
     ///
     /// The rule is applied to each stretch of generated tokens without a gap, and the leftmost end counts. The model needs
     /// a padding or an end-of-sequence id to fill the positions after the end.
+    #[doc(alias = "stop sequence")]
+    #[doc(alias = "stop words")]
     pub fn stop_at(mut self, rule: impl Stop + 'static) -> Self {
         self.stops.push(Arc::new(rule));
         self

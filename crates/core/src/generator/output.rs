@@ -19,17 +19,22 @@ pub struct Output {
     /// [end](Self::end).
     pub drawn: usize,
     /// Full forwards of the denoiser for this sequence (NFE): one for each of its canvases in a forward of the batch.
+    #[doc(alias = "NFE")]
+    #[doc(alias = "number of function evaluations")]
     pub denoiser_calls: usize,
     /// Passes of the sampler layer for this sequence. A pass of a guided layer counts once, although it runs the layer
     /// twice.
     pub sampler_calls: usize,
     /// Denoising steps, including those that skipped the forward.
+    #[doc(alias = "denoising steps")]
+    #[doc(alias = "diffusion steps")]
     pub steps: usize,
     /// Why the sequence ended.
     pub finish: FinishReason,
 }
 
 /// Why a sequence ended.
+#[doc(alias = "stop_reason")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FinishReason {

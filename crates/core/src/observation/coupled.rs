@@ -18,6 +18,8 @@ impl View<'_> {
     ///
     /// # Panics
     /// If there is no such row.
+    #[doc(alias = "speculative sampling")]
+    #[doc(alias = "rejection sampling")]
     pub fn draw_coupled(
         &mut self,
         row: Row,

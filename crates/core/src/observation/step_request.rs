@@ -109,6 +109,8 @@ impl<'a> StepRequest<'a> {
 
     /// Requests the hidden states of the sequence; [`Observation::hidden`](super::Observation::hidden) returns them after
     /// the forward. They are copied to the host if they are on a device.
+    #[doc(alias = "hidden states")]
+    #[doc(alias = "output_hidden_states")]
     pub fn request_hidden(&mut self) {
         self.hidden = true;
     }

@@ -32,6 +32,8 @@ pub use raw::Raw;
 ///
 /// An order reads rows, not the tokens drawn from them. So *where* is independent of *what*, and sampling one token per
 /// forward stays exact. The one exception is [`Confidence`](struct@Confidence) under an unmasker that drafts.
+#[doc(alias = "unmasking order")]
+#[doc(alias = "position selection")]
 pub trait Order: Send + Sync {
     /// Returns a candidate's score. The highest is revealed first, the leftmost among equals.
     ///

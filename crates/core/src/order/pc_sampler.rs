@@ -13,6 +13,8 @@ use crate::{Error, Observation, range};
 ///
 /// Exact at one token per forward: the score depends on rows and positions, not on drawn tokens. Source: PC-Sampler
 /// (arXiv 2508.13021), λ = 0.25, α = 10.
+#[doc(alias = "PC-Sampler")]
+#[doc(alias = "position-calibrated")]
 #[derive(Debug, Clone)]
 pub struct PcSampler {
     /// −ln f of each token \[V\].

@@ -8,6 +8,8 @@ use crate::{Error, Observation, range};
 /// has the Plackett–Luce distribution. τ → 0 gives the inner order, τ → ∞ gives [`Random`](super::Random).
 ///
 /// Exact at one token per forward if the inner order is. Source: Dream's `alg_temp`, no default (off).
+#[doc(alias = "alg_temp")]
+#[doc(alias = "Gumbel top-k")]
 #[derive(Debug, Clone, Copy)]
 pub struct PlackettLuce<O> {
     order: O,

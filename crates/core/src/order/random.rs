@@ -6,6 +6,7 @@ use crate::{Error, Observation};
 ///
 /// Exact at one token per forward. Source: the reverse process of masked diffusion itself
 /// (Sahoo et al., arXiv 2406.07524), taken one position at a time.
+#[doc(alias = "random order")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Random;
 

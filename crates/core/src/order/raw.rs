@@ -8,6 +8,7 @@ use crate::{Error, Observation};
 /// `Raw(MaxProb)`, `Raw(Entropy)` and `Raw(Margin)` avoid that. The mask id counts as any other token.
 ///
 /// Exact at one token per forward. Source: LLaDA, which takes confidence before temperature.
+#[doc(alias = "untempered confidence")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Raw<S>(pub S);
 

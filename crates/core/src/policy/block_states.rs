@@ -16,6 +16,7 @@ use crate::{Canvas, Error, Observation, range};
 /// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: the multi-block decoding of
 /// d3LLM (hao-ai-lab), with blocks of 32, θ = 0.4 … 0.5, opened at 0.1, full at 0.95. Its Dream variant reveals H < θ, and
 /// not always the best candidate.
+#[doc(alias = "d3LLM")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockStates {
     theta: f64,

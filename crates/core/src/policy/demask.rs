@@ -27,6 +27,7 @@ use crate::{Error, Observation, Order, StepRequest, range};
 /// [needs hidden states](Influence::needs_hidden). The definition of D, the greedy choice and the theorem are taken from
 /// reports of the paper. Not confirmed: that a position that does not fit is skipped instead of ending the choice, that
 /// the sum stays strictly below τ, and the values used.
+#[doc(alias = "dependency-guided unmasking")]
 #[derive(Clone)]
 pub struct Demask {
     influence: Arc<dyn Influence>,

@@ -11,8 +11,10 @@ use crate::{Error, Observation, range};
 ///
 /// **Law.** The positions do not depend on the rows. With independent draws it is the product of the marginals within each
 /// group, given all groups before it. That is exact if the positions of each group are independent given those before, as
-/// for a first-order Markov chain of which every other position is known. Source: DUS
+/// in a first-order Markov chain once every second position is known. Source: DUS
 /// (arXiv 2506.19037), a = 2, without its optional remasking of uncertain tokens.
+#[doc(alias = "DUS")]
+#[doc(alias = "dilated unmasking")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dilated {
     base: usize,

@@ -9,6 +9,8 @@ use crate::{Error, Observation, range};
 /// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: `HierarchyDecoder` of dInfer
 /// (inclusionAI), τ = 0.9, low = 0.4. There all ties for the best of a run are revealed, here the leftmost. For its
 /// remasking variant, add the reviser [`Hierarchical`](crate::reviser::Hierarchical).
+#[doc(alias = "dInfer")]
+#[doc(alias = "hierarchical decoding")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hierarchical {
     tau: f64,

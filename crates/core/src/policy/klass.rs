@@ -48,6 +48,7 @@ impl Memory {
 /// LLaDA and 0.9, 0.001 for Dream. Its code reveals the most probable token of the row, which equals this policy with
 /// [`Argmax`](crate::draw::Argmax) draws. There the history of a position begins with the first step, here with the first
 /// step of its block, because its row is not computed earlier.
+#[doc(alias = "KL-adaptive stability sampling")]
 #[derive(Clone)]
 pub struct Klass {
     tau: f64,

@@ -9,6 +9,7 @@ use crate::{Error, Observation, range};
 /// Exact while it selects one position a step; otherwise the law is the unmasker's. With τ = κ it is
 /// [`Threshold`](crate::schedule::Threshold) by confidence. Source: arXiv 2510.07081: κ = 0.9, τ = 0.75, w = 4, blocks of
 /// 32, c the probability of the drawn token.
+#[doc(alias = "anchor")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LocalLeap {
     anchor: f64,

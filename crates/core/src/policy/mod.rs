@@ -59,6 +59,9 @@ pub use slow_fast::SlowFast;
 /// denoising step it can first [request](Self::plan) rows or skip the forward; then it [selects](Self::select). An
 /// unmasker with a sampler layer draws the selected candidates one after the other. Before each further one the policy
 /// [ranks](Self::rank) the remaining candidates by their refined rows.
+#[doc(alias = "planner")]
+#[doc(alias = "unmasking policy")]
+#[doc(alias = "scheduler")]
 pub trait Policy: Send + Sync {
     /// Called before the forward of a step: requests rows beside those of the masked positions, or skips the forward. By
     /// default it does nothing.
@@ -96,8 +99,8 @@ pub trait Policy: Send + Sync {
         None
     }
 
-    /// Whether the policy reads most rows whole ([`Observation::filtered`], [`Observation::logits`]). The model is then
-    /// asked for dense rows instead of [top-K rows](crate::top_k_rows), which saves fetching them one by one. Reading whole
+    /// Whether the policy reads most rows whole ([`Observation::filtered`], [`Observation::logits`]). The model should
+    /// then return dense rows instead of [top-K rows](crate::top_k_rows), which saves fetching them one by one. Reading whole
     /// rows is possible either way.
     fn needs_full_rows(&self) -> bool {
         false

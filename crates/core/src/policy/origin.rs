@@ -15,6 +15,7 @@ use crate::{Error, Observation, StepRequest};
 /// ε = 1e-3; ancestral sampling of masked diffusion (Sahoo et al., arXiv 2406.07524).
 ///
 /// S is spread evenly over the blocks.
+#[doc(alias = "ancestral sampling")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
     steps: usize,

@@ -11,6 +11,7 @@ use crate::{Error, Observation, range};
 ///
 /// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: Saber (arXiv 2510.18165),
 /// n = 2, with the reviser [`Saber`](crate::reviser::Saber).
+#[doc(alias = "dynamic threshold")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Saber {
     least: usize,

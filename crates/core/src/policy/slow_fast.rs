@@ -17,6 +17,7 @@ use crate::{Error, Observation, range};
 /// Source: SlowFast sampling (arXiv 2506.10848), k = 6, c_span = 0.3, c_fill = 0.9, by the raw probability of the drawn
 /// token ([`Score::Raw`](crate::unmasker::Score::Raw)). As in its code, all k slow steps are taken even if the span is
 /// final earlier. Unlike there, fast steps see the whole canvas, not only the positions left of the span's end.
+#[doc(alias = "SlowFast sampling")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlowFast {
     slow_steps: usize,

@@ -15,6 +15,9 @@ use crate::{Error, Query, StepRequest, range};
 ///
 /// Source: LLaDA2.1 (arXiv 2602.08676) and its serving code, which takes argmax tokens. Defaults
 /// τₑ = 0.5, 16 steps: the "quality" mode; 0 and 16 are the "speed" mode.
+#[doc(alias = "LLaDA2.1")]
+#[doc(alias = "token editing")]
+#[doc(alias = "joint threshold")]
 #[derive(Debug, Clone)]
 pub struct Edit {
     bound: f64,

@@ -10,6 +10,7 @@ use crate::{Error, Query, StepRequest, range};
 /// **Law.** No closed one. With ρ = 0 no position is masked again. Source: `get_transfer_index_hierarchy_remask` of dInfer
 /// (inclusionAI), ρ = 0.4, beside the policy [`Hierarchical`](crate::policy::Hierarchical). There positions that are
 /// masked again can be revealed in the same step; here only in the next one.
+#[doc(alias = "dInfer")]
 #[derive(Debug, Clone)]
 pub struct Hierarchical {
     bound: f64,

@@ -32,6 +32,9 @@ pub use wino::Wino;
 /// Decides which revealed tokens of a sequence are masked again or replaced.
 ///
 /// The run clones the reviser for each sequence, so a reviser may keep state of the sequence in its fields.
+#[doc(alias = "remasking")]
+#[doc(alias = "backtracking")]
+#[doc(alias = "revocable decoding")]
 pub trait Reviser: Send + Sync {
     /// Called before the forward of a step: requests rows, usually those of revealed positions. Not called if the policy
     /// skips the forward. By default it does nothing.

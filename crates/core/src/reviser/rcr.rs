@@ -14,6 +14,8 @@ use crate::observation::Row;
 /// [`strategy::rcr`](crate::strategy::rcr), over drafts.
 ///
 /// Source: MDPO (arXiv 2508.13148). In its code a later block can mask tokens of an earlier one; here a full block stays.
+#[doc(alias = "MDPO")]
+#[doc(alias = "running confidence remasking")]
 #[derive(Debug, Clone, Default)]
 pub struct Rcr {
     /// By position; 1 for tokens that were not drawn.

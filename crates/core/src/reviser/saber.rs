@@ -11,6 +11,7 @@ use crate::{Error, Query, StepRequest};
 /// **Law.** No closed one. With one position a step no position is masked again. Source: Saber (arXiv 2510.18165), its
 /// LLaDA loop, with n = 2, the least number of the policy [`Saber`](crate::policy::Saber). There tokens of earlier blocks
 /// can be masked too; here a full block stays.
+#[doc(alias = "backtracking remasking")]
 #[derive(Debug, Clone)]
 pub struct Saber {
     least: usize,

@@ -15,6 +15,8 @@ use crate::{Error, Query, StepRequest, range};
 /// Source: arXiv 2507.18578, defaults τ₁ = 0.6, τ₂ = 0.9. The reference appends a block of shadow masks
 /// to the one forward. That is cheaper, but the other positions attend to the token and pass it on through the layers.
 /// Here each token is hidden from all positions, at the cost of one more canvas in the batch for each token.
+#[doc(alias = "narrow-out")]
+#[doc(alias = "wide-in narrow-out")]
 #[derive(Debug, Clone)]
 pub struct Wino {
     keep: f64,

@@ -17,6 +17,10 @@ pub(super) trait Job {
 ///
 /// Everything in this crate uses the [best](Self::detect) one.
 // A value exists only if the CPU has the instructions.
+#[doc(alias = "SIMD")]
+#[doc(alias = "AVX2")]
+#[doc(alias = "AVX-512")]
+#[doc(alias = "NEON")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backend(Instructions);
 

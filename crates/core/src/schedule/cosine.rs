@@ -9,6 +9,7 @@ use crate::Error;
 /// - [`floor`](Self::floor): step i reveals ⌊m (1 − tᵢ₊₁ / tᵢ)⌋ of the m positions still masked, and the
 ///   last step all of them, which is [`DreamLinear`](super::DreamLinear)'s rule with these timesteps.
 ///   Its early steps may reveal nothing, and the last step reveals the rest.
+#[doc(alias = "cosine schedule")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cosine {
     steps: usize,

@@ -10,6 +10,7 @@ use crate::{Error, range};
 ///
 /// If S is near the number of positions, the floor makes early steps idle. [`Linear`](super::Linear) is the form without
 /// floors. Source: Dream's `diffusion_generate`, ε = 1e-3.
+#[doc(alias = "linspace timesteps")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DreamLinear {
     steps: usize,

@@ -11,6 +11,8 @@ use crate::{Error, range};
 /// positions is at most γ, at temperature 1 without truncation. Exact at γ = 0: then only certain tokens are revealed
 /// beside the first. Source:
 /// EB-Sampler (arXiv 2505.24857), γ from 0.001 to 0.1.
+#[doc(alias = "EB-Sampler")]
+#[doc(alias = "entropy-bounded unmasking")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EntropyBound(f64);
 

@@ -10,6 +10,7 @@ use crate::{Error, range};
 /// step are the most probable combination under the model's own joint of those positions, however they depend on each
 /// other. Categorical draws are independent. Source: Fast-dLLM (arXiv 2505.22618), Theorem 1 and factor decoding, f = 1.
 /// As in its code, equality suffices, where the paper has <. Unlike there, the last candidate must meet the bound too.
+#[doc(alias = "factor decoding")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Factor(f64);
 

@@ -7,6 +7,7 @@ use crate::Error;
 /// the floor form, which rounds the share of each step down. [`LladaEven`](super::LladaEven) has steps of the same sizes,
 /// the larger ones first. Source: the linear schedule of masked diffusion (Sahoo et al.,
 /// arXiv 2406.07524), rounded as MaskGIT's.
+#[doc(alias = "linear schedule")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear(usize);
 

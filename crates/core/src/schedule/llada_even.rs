@@ -5,6 +5,7 @@ use crate::Error;
 ///
 /// Step i reveals ⌊n / S_b⌋ positions, and one more if i < n mod S_b. Source: LLaDA's
 /// `get_num_transfer_tokens`.
+#[doc(alias = "get_num_transfer_tokens")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LladaEven(usize);
 

@@ -81,6 +81,9 @@ impl<'a> Ranking<'a> {
 ///
 /// The generator clamps every number to 1 … the number of masked positions. There is one exception: while a schedule with
 /// a total has steps left, a [`plan`](Schedule::plan) of 0 is an *idle* step, which skips the forward.
+#[doc(alias = "unmasking schedule")]
+#[doc(alias = "mask schedule")]
+#[doc(alias = "noise schedule")]
 pub trait Schedule: Send + Sync {
     /// The total number of denoising steps, spread evenly over the blocks; `None` if the schedule
     /// runs until nothing is masked.

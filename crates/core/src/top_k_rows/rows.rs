@@ -22,6 +22,7 @@ pub struct TopKArrays {
 }
 
 /// Top-K rows, with a source of whole rows.
+#[doc(alias = "sparse logits")]
 pub struct TopKRows {
     arrays: TopKArrays,
     temperatures: Vec<f32>,

@@ -40,6 +40,7 @@ impl Bound {
 /// to rows where its error is small: [`Bound::Entropy`]`(0)` reveals only certain tokens, and [`Bound::Confidence`]`(0)` is
 /// `LearnedJoint`, token for token.
 /// Source: the layer is that of arXiv 2509.22738, which has a fixed K; the bound is this crate's own.
+#[doc(alias = "adaptive parallelism")]
 #[derive(Clone)]
 pub struct AdaptiveJoint {
     sampler: Arc<dyn SamplerLayer>,

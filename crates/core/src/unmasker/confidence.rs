@@ -37,6 +37,9 @@ impl Score {
 /// depends on *what* was drawn, so probable tokens are kept too often (total variation about 0.33 on a random joint of 3
 /// tokens over 3 symbols). With argmax draws and [`Score::Filtered`] it equals [`Marginal`](super::Marginal) with the same
 /// policy. Source: MaskGIT (arXiv 2202.04200), LLaDA's low-confidence remasking (arXiv 2502.09992).
+#[doc(alias = "MaskGIT")]
+#[doc(alias = "low-confidence remasking")]
+#[doc(alias = "maskgit_plus")]
 #[derive(Clone, Default)]
 pub struct Confidence {
     score: Score,

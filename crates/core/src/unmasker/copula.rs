@@ -28,6 +28,8 @@ const MIN_PROBABILITY: f64 = 1e-16;
 ///
 /// Without known tokens on the right it samples the autoregressive model, for any denoiser. Source: Discrete Copula Diffusion
 /// (arXiv 2410.01949), in its autoregressive form; α = 1.
+#[doc(alias = "DCD")]
+#[doc(alias = "Discrete Copula Diffusion")]
 #[derive(Clone)]
 pub struct Copula {
     scorer: Arc<dyn Autoregressive>,

@@ -21,6 +21,9 @@ use crate::{Autoregressive, Error, Order, Query, StepRequest, range};
 /// and as k grows it tends to p_AR given the known tokens, for any rows of the denoiser. At any finite k it is in between,
 /// biased even at K = 1 with two exact models. Source: EDLM (arXiv 2410.21357), k = 2. The published code has the opposite
 /// sign of the energy and resamples only for t in [0.4, 0.6]; this is the paper's weight, at every step.
+#[doc(alias = "EDLM")]
+#[doc(alias = "energy-based resampling")]
+#[doc(alias = "importance resampling")]
 #[derive(Clone)]
 pub struct EnergyResampling {
     scorer: Arc<dyn Autoregressive>,

@@ -7,6 +7,8 @@ use crate::{Error, Order};
 ///
 /// **Law.** The model's own joint, exactly, at temperature 1 without truncation: each token is drawn from its conditional
 /// given all tokens so far.
+#[doc(alias = "one token at a time")]
+#[doc(alias = "sequential sampling")]
 #[derive(Clone, Default)]
 pub struct ExactSequential {
     order: Option<Arc<dyn Order>>,

@@ -22,6 +22,8 @@ use crate::{Error, Order, SamplerLayer, range};
 ///
 /// With a [bound](Self::bound) of γ nats, tokens that hardly depend on each other are drawn from one set of rows, which
 /// saves passes. The law of each such draw is within γ nats of the rows' joint; see [`EntropyBound`].
+#[doc(alias = "ADJUST")]
+#[doc(alias = "approximate joint sampling")]
 #[derive(Clone)]
 pub struct LearnedJoint {
     sampler: Arc<dyn SamplerLayer>,

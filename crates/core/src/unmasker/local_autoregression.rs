@@ -25,6 +25,7 @@ use crate::{Error, TokenId, range};
 /// Source: reports of arXiv 2603.20216 (B = 2, 4, 8): its "static" mode with τ = ∞, its "dynamic" mode otherwise. Not
 /// confirmed: how the dynamic mode chooses between spans, and that h is the denoiser's entropy. Its third mode, in which
 /// the decoder only lowers the confidence of tokens that it would not choose, is not implemented.
+#[doc(alias = "CoDiLA")]
 #[derive(Clone)]
 pub struct LocalAutoregression {
     decoder: Arc<dyn SpanDecoder>,

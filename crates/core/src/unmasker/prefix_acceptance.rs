@@ -23,6 +23,8 @@ use crate::{Autoregressive, Error, RowStats, range};
 /// rejected one is drawn again from a better row. Source: APD (arXiv 2506.00413). R = 0.7 and a look-ahead of 100 are the
 /// defaults of its code; the window of 16 there is that of its cache. That code compares with the mixture's argmax at any
 /// temperature, as [`greedy`](Self::greedy) does.
+#[doc(alias = "APD")]
+#[doc(alias = "Adaptive Parallel Decoding")]
 #[derive(Clone)]
 pub struct PrefixAcceptance {
     scorer: Arc<dyn Autoregressive>,

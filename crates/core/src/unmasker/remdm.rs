@@ -34,6 +34,7 @@ use crate::{Error, StepRequest};
 ///
 /// Source: arXiv 2503.00307 and its code. The code runs one more argmax forward at the end. In the two steps of the loop
 /// that contain t_on and t_off it extrapolates α linearly; here α is evaluated exactly.
+#[doc(alias = "remasking diffusion")]
 #[derive(Debug, Clone)]
 pub struct ReMdm {
     rule: Rule,

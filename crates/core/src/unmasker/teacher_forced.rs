@@ -10,6 +10,9 @@ use crate::{Error, Order, TokenId};
 /// **Law.** A point mass on the given tokens. Each reveal reports the probability p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁) of
 /// its token in the filtered row. π is the order in which [`ExactSequential`](super::ExactSequential) would reveal this
 /// sequence if it drew these tokens, and Σₛ ln p is the log-probability that it draws them in that order.
+#[doc(alias = "teacher forcing")]
+#[doc(alias = "perplexity")]
+#[doc(alias = "log-likelihood")]
 #[derive(Clone)]
 pub struct TeacherForced {
     tokens: Arc<[TokenId]>,

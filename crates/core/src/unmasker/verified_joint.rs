@@ -33,6 +33,9 @@ use crate::{Error, Order, Row, SamplerLayer, StepRequest, TokenId, range};
 ///
 /// Sources: the acceptance rule is that of Leviathan et al. (arXiv 2211.17192), the layer that of arXiv 2509.22738; their
 /// combination is this crate's own.
+#[doc(alias = "speculative decoding")]
+#[doc(alias = "self-speculative")]
+#[doc(alias = "draft and verify")]
 #[derive(Clone)]
 pub struct VerifiedJoint {
     sampler: Arc<dyn SamplerLayer>,

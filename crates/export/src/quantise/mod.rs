@@ -26,6 +26,9 @@ pub(crate) use table::read_table;
 ///
 /// Embedding and output layer have 8 bits either way, norms and biases keep the checkpoint's type, and so does the first projection
 /// of a sampler layer.
+#[doc(alias = "quantization")]
+#[doc(alias = "int8")]
+#[doc(alias = "int4")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

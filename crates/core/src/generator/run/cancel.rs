@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Cancels runs from another thread, a signal handler or an observer. Clones share one state.
 ///
 /// [`Run::cancelled_by`](super::Run::cancelled_by) connects a run to it.
+#[doc(alias = "cancellation")]
+#[doc(alias = "abort")]
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
 

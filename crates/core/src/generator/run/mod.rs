@@ -41,6 +41,8 @@ pub use event::Event;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "streaming")]
+#[doc(alias = "continuous batching")]
 #[must_use = "a run does nothing until it is stepped or finished"]
 pub struct Run {
     generator: Generator,
@@ -148,6 +150,8 @@ impl Run {
     }
 
     /// Ends the run at the first step after this time.
+    #[doc(alias = "timeout")]
+    #[doc(alias = "max_time")]
     pub fn deadline(mut self, at: Instant) -> Self {
         self.deadline = Some(at);
         self
