@@ -45,7 +45,7 @@ impl<A: Autoregressive + ?Sized> Autoregressive for Arc<A> {
 
 /// The rows of a scorer, checked and normalised.
 pub(crate) struct Scores {
-    beliefs: DenseRows,
+    dense: DenseRows,
     log_z: Vec<f64>,
 }
 
@@ -59,23 +59,23 @@ impl Scores {
             let expected = format!("a range within 0..{}", tokens.len());
             return Err(Error::parameter("positions", format!("{positions:?}"), expected));
         }
-        let beliefs = scorer.rows(tokens, positions.clone())?;
-        beliefs.expect_shape(positions.len(), beliefs.logits(0).len())?;
+        let dense = scorer.rows(tokens, positions.clone())?;
+        dense.expect_shape(positions.len(), dense.logits(0).len())?;
         let mut log_z = Vec::with_capacity(positions.len());
         for (n, position) in positions.enumerate() {
-            let row = beliefs.logits(n);
+            let row = dense.logits(n);
             if row.iter().any(|logit| logit.is_nan() || *logit == f32::INFINITY) {
                 let what = "the autoregressive model's row holds NaN or +∞";
                 return Err(Error::model(format!("position {position}: {what}")));
             }
             log_z.push(RowStats::of(row).map_or(0.0, |stats| stats.log_z));
         }
-        Ok(Self { beliefs, log_z })
+        Ok(Self { dense, log_z })
     }
 
     /// ln p of a token in the n-th row.
     pub fn log_probability(&self, n: usize, token: usize) -> f64 {
-        let logit = self.beliefs.logits(n).get(token).copied().unwrap_or(f32::NEG_INFINITY);
+        let logit = self.dense.logits(n).get(token).copied().unwrap_or(f32::NEG_INFINITY);
         f64::from(logit) - self.log_z[n]
     }
 }

@@ -113,17 +113,17 @@ mod tests {
 
     #[test]
     fn a_missing_row_is_empty() {
-        let beliefs = DenseRows::from_logits(Array2::zeros((1, 3)));
-        assert_eq!(beliefs.logits(0).len(), 3);
-        assert!(beliefs.logits(1).is_empty());
-        assert!(matches!(beliefs.expect_shape(2, 3), Err(Error::DenseShape { .. })));
+        let rows = DenseRows::from_logits(Array2::zeros((1, 3)));
+        assert_eq!(rows.logits(0).len(), 3);
+        assert!(rows.logits(1).is_empty());
+        assert!(matches!(rows.expect_shape(2, 3), Err(Error::DenseShape { .. })));
     }
 
     #[test]
     fn transposed_logits_keep_their_rows() {
         let logits = Array2::from_shape_vec((2, 3), vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
-        let beliefs = DenseRows::from_logits(logits.reversed_axes());
-        assert_eq!(beliefs.logits(1), [1.0, 4.0]);
+        let rows = DenseRows::from_logits(logits.reversed_axes());
+        assert_eq!(rows.logits(1), [1.0, 4.0]);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The errors of this crate. Each names the value it met and the value it expected.
+//! The errors of this crate. Each names the value that was found and the value that was expected.
 
 use crate::canvas::TokenId;
 

@@ -9,7 +9,7 @@ use crate::{Error, TokenId};
 /// twice allows the tokens of both. Ids outside the vocabulary are ignored. Prompts of different lengths need one filter
 /// each: see [`Generator::run_each`](crate::Generator::run_each).
 ///
-/// **Law.** Each row is cut to its allowed set A_i and normalised anew, so one token per forward
+/// **Law.** Each row is restricted to its allowed set A_i and normalised again, so one token per forward
 /// samples Π p(x_i | revealed) 1\[x_i ∈ A_i\] / Z_i with Z_i = p(A_i | revealed). This is the model's
 /// joint *given* that all constraints hold exactly if Π Z_i is the same for every outcome: with one
 /// constrained position that is revealed first; with single-token constraints that are revealed first,

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         assert!(CreditDecoding::new(0.0, 1.0, 0.0).is_ok());
         for (alpha, beta, gamma) in [(-1.0, 0.5, 0.2), (0.7, 1.1, 0.2), (0.7, 0.8, f64::NAN)] {
             assert!(CreditDecoding::new(alpha, beta, gamma).is_err());

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [0.0, -1.0, 1000.1, f64::NAN] {
             assert!(CertaintyPrior::new(bad).is_err(), "{bad}");
         }

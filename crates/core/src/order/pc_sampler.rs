@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         assert!(PcSampler::new(&[]).is_err() && PcSampler::new(&[0, 0]).is_err());
         let order = || PcSampler::new(&[1]).unwrap();
         for bad in [-1.0, f64::NAN, f64::INFINITY] {

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [0.0, -1.0, f64::INFINITY, f64::NAN] {
             assert!(PlackettLuce::new(Entropy, bad).is_err(), "{bad}");
         }

@@ -62,13 +62,14 @@ impl BlockStates {
         let mut ranked: Vec<usize> = (0..candidates.len()).collect();
         ranked
             .sort_by(|&a, &b| candidates[a].stats.entropy.total_cmp(&candidates[b].stats.entropy));
-        let sure = ranked.iter().filter(|&&i| candidates[i].stats.entropy <= self.theta).count();
-        let (sure, unsure) = ranked.split_at(sure.max(1).min(ranked.len()));
-        let mut accepted = sure.to_vec();
+        let confident =
+            ranked.iter().filter(|&&i| candidates[i].stats.entropy <= self.theta).count();
+        let (confident, others) = ranked.split_at(confident.max(1).min(ranked.len()));
+        let mut accepted = confident.to_vec();
         if let Some(block) = first {
             let within = |i: &usize| block.contains(&candidates[*i].position);
-            if !sure.iter().any(within) {
-                accepted.extend(unsure.iter().copied().find(within));
+            if !confident.iter().any(within) {
+                accepted.extend(others.iter().copied().find(within));
             }
         }
         accepted

@@ -127,7 +127,7 @@ mod tests {
     use crate::schedule::TokensPerStep;
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         let make = |window| EarlyCommit::new(Ranked::new(Entropy, TokensPerStep::ONE), window);
         assert!(make(3..3).is_err());
         let commit = make(3..8).unwrap();

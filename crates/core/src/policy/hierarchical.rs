@@ -74,8 +74,8 @@ mod tests {
             [(0, 0.5), (1, 0.6), (2, 0.95), (4, 0.41), (5, 0.41), (7, 0.4), (9, 0.92), (10, 0.91)];
         // The best of each run except the one at 7, and 10, which exceeds τ.
         assert_eq!(Hierarchical::default().accepted(&candidates(&rows)), [2, 3, 6, 7]);
-        let unsure = candidates(&[(0, 0.1), (1, 0.2), (3, 0.2)]);
-        assert_eq!(Hierarchical::default().accepted(&unsure), [1]);
+        let unconfident = candidates(&[(0, 0.1), (1, 0.2), (3, 0.2)]);
+        assert_eq!(Hierarchical::default().accepted(&unconfident), [1]);
         assert!(Hierarchical::new(1.2, 0.4).is_err() && Hierarchical::new(0.9, f64::NAN).is_err());
     }
 }

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for (tau, epsilon, steps) in
             [(-0.1, 0.1, 1), (1.1, 0.1, 1), (f64::NAN, 0.1, 1), (0.5, -0.1, 1), (0.5, 0.1, 0)]
         {

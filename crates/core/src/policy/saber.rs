@@ -34,10 +34,10 @@ impl Saber {
         let mean = self.accepted.values().sum::<f64>() / n as f64;
         let tau = if n == 0 { 1.0 } else { mean };
         let mut ranked = by_confidence(candidates, (0..candidates.len()).collect());
-        let sure =
+        let confident =
             ranked.iter().map(|row| &candidates[row.index()]).take_while(|c| c.confidence > tau);
-        let sure = sure.count();
-        ranked.truncate(sure.max(self.least));
+        let confident = confident.count();
+        ranked.truncate(confident.max(self.least));
         let accepted = ranked.iter().map(|row| &candidates[row.index()]);
         self.accepted.extend(accepted.map(|c| (c.position, c.confidence)));
         ranked

@@ -87,8 +87,8 @@ impl SlowFast {
             return span;
         }
         let start = self.cycle.span.start;
-        let sure = rows.iter().rev().find(|row| row.confidence >= self.span_confidence);
-        self.cycle.estimate(sure.map_or(start, |row| row.position) + 1);
+        let confident = rows.iter().rev().find(|row| row.confidence >= self.span_confidence);
+        self.cycle.estimate(confident.map_or(start, |row| row.position) + 1);
         start..block.end
     }
 }
@@ -117,10 +117,10 @@ impl Policy for SlowFast {
             in_scope.extend(0..candidates.len());
         }
         let best_first = by_confidence(candidates, in_scope);
-        let sure = best_first.iter().skip(1);
-        let sure =
-            sure.take_while(|&&row| rows.row(row).confidence >= self.fill_confidence).count();
-        selection.all_of(best_first.into_iter().take(1 + sure));
+        let confident = best_first.iter().skip(1);
+        let confident =
+            confident.take_while(|&&row| rows.row(row).confidence >= self.fill_confidence).count();
+        selection.all_of(best_first.into_iter().take(1 + confident));
         Ok(())
     }
 }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         assert!(SlowFast::new(0, 0.3, 0.9).is_err());
         for bad in [-0.1, 1.1, f64::NAN] {
             assert!(SlowFast::new(6, bad, 0.9).is_err() && SlowFast::new(6, 0.3, bad).is_err());

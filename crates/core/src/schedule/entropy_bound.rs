@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [-0.1, f64::INFINITY, f64::NAN] {
             assert!(EntropyBound::new(bad).is_err(), "{bad}");
         }

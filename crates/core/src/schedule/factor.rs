@@ -38,8 +38,8 @@ impl Schedule for Factor {
 
     fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
         let needed = |n: usize| 1.0 - self.0 / (n + 1) as f64;
-        let sure = ranked.iter().zip(1..).take_while(|(c, n)| c.confidence >= needed(*n));
-        sure.count().max(1)
+        let confident = ranked.iter().zip(1..).take_while(|(c, n)| c.confidence >= needed(*n));
+        confident.count().max(1)
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [0.0, -1.0, f64::INFINITY, f64::NAN] {
             assert!(Factor::new(bad).is_err(), "{bad}");
         }

@@ -174,8 +174,8 @@ pub(crate) mod tests {
             let n = rows.len();
             rows.sort_by(|a, b| b.0.total_cmp(&a.0));
             let threshold = Threshold::new(tau).unwrap();
-            let sure = rows.iter().filter(|row| row.0 >= tau).count();
-            prop_assert_eq!(quota(&threshold, &rows), sure.max(1));
+            let confident = rows.iter().filter(|row| row.0 >= tau).count();
+            prop_assert_eq!(quota(&threshold, &rows), confident.max(1));
             let factor = Factor::new(f).unwrap();
             let largest_n = largest(n, |k| rows[k - 1].0 >= 1.0 - f / (k + 1) as f64);
             prop_assert_eq!(quota(&factor, &rows), largest_n);

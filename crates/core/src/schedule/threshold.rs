@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [0.0, -0.5, 1.1, f64::NAN] {
             assert!(Threshold::new(bad).is_err(), "{bad}");
         }

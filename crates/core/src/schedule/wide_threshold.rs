@@ -33,8 +33,8 @@ impl Schedule for WideThreshold {
     }
 
     fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
-        let sure = ranked.iter().filter(|candidate| candidate.confidence > self.0).count();
-        sure.clamp(1, (ranked.iter().count() * 7 / 10).clamp(5, 20))
+        let confident = ranked.iter().filter(|candidate| candidate.confidence > self.0).count();
+        confident.clamp(1, (ranked.iter().count() * 7 / 10).clamp(5, 20))
     }
 }
 

@@ -93,7 +93,7 @@ mod tests {
     use crate::RowStats;
 
     #[test]
-    fn bounds_are_checked() {
+    fn parameters_are_checked() {
         for bad in [-0.1, f64::NAN, f64::INFINITY] {
             assert!(Bound::Confidence(bad).checked().is_err(), "{bad}");
             assert!(Bound::Entropy(bad).checked().is_err(), "{bad}");
