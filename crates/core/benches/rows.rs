@@ -1,7 +1,8 @@
-//! Times operations on one row of logits: statistics, compared with a plain sum of the row, draws and filters.
+//! Times operations on one row of logits: statistics, compared with a plain sum of the row, draws and
+//! filters.
 //!
-//! `cargo bench -p conjoint-core --bench rows`. With ROWS = 1 the row stays in the second-level cache. With 24, as in a
-//! forward with 24 masked positions, it is read from the third level or from memory.
+//! `cargo bench -p conjoint-core --bench rows`. With ROWS = 1 the row stays in the second-level cache. With
+//! 24, as in a forward with 24 masked positions, it is read from the third level or from memory.
 #![allow(unsafe_code)] // the plain sum uses the CPU's vector instructions as well
 
 use std::hint::black_box;

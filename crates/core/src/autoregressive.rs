@@ -7,13 +7,14 @@ use crate::{DenseRows, Error, RowStats, TokenId};
 
 /// An autoregressive language model over the denoiser's token ids: p(x) = Π p(x_i | x_<i).
 ///
-/// The rows of a denoiser are marginals. An autoregressive model gives the joint probability of tokens drawn from them.
+/// The rows of a denoiser are marginals. An autoregressive model gives the joint probability of tokens drawn
+/// from them.
 #[doc(alias = "verifier")]
 #[doc(alias = "autoregressive model")]
 pub trait Autoregressive: Send + Sync {
-    /// Returns the logits [N, V] of N `positions`: row i is ln p(x_i = · | x_<i) up to a constant, and depends on
-    /// `tokens[..i]` only. The row of position 0 is the distribution of a first token; a model without one returns
-    /// equal logits.
+    /// Returns the logits [N, V] of N `positions`: row i is ln p(x_i = · | x_<i) up to a constant, and
+    /// depends on `tokens[..i]` only. The row of position 0 is the distribution of a first token; a model
+    /// without one returns equal logits.
     ///
     /// Ids that the model does not have get probability 0. Ids that the denoiser does not have are ignored.
     ///
@@ -24,8 +25,8 @@ pub trait Autoregressive: Send + Sync {
     /// Returns Σ ln p(x_i | x_<i) over the `positions`, in nats; −∞ for tokens that the model rules out.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `positions` is not a range of the tokens, [`Error::DenseShape`] for a wrong number of rows,
-    /// [`Error::Model`] for a row with NaN or +∞, and those of [`rows`](Self::rows).
+    /// [`Error::Parameter`] if `positions` is not a range of the tokens, [`Error::DenseShape`] for a wrong
+    /// number of rows, [`Error::Model`] for a row with NaN or +∞, and those of [`rows`](Self::rows).
     fn log_likelihood(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<f64, Error> {
         let scores = Scores::of(self, tokens, positions.clone())?;
         let terms = positions.enumerate();

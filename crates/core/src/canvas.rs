@@ -10,8 +10,8 @@ pub type TokenId = u32;
 /// One sequence: its given tokens, its masked positions and its current block.
 ///
 /// Given tokens, such as a prompt, never change. The other positions are masked until they are
-/// [revealed](Canvas::reveal), and can be [masked again](Canvas::remask). A generator works through a canvas block by
-/// block, from left to right; a new canvas is one block.
+/// [revealed](Canvas::reveal), and can be [masked again](Canvas::remask). A generator works through a canvas
+/// block by block, from left to right; a new canvas is one block.
 ///
 /// ```
 /// use conjoint_core::Canvas;
@@ -70,7 +70,8 @@ impl Canvas {
     /// Creates a prompt, which may be empty, followed by masked positions up to `length`.
     ///
     /// # Errors
-    /// Those of [`Canvas::new`] and [`Canvas::unconditional`]; [`Error::NothingMasked`] if the prompt fills `length`.
+    /// Those of [`Canvas::new`] and [`Canvas::unconditional`]; [`Error::NothingMasked`] if the prompt fills
+    /// `length`.
     pub fn of_length(prompt: &[TokenId], length: usize, mask: TokenId) -> Result<Self, Error> {
         match prompt {
             [] => Self::unconditional(length, mask),
@@ -149,7 +150,8 @@ impl Canvas {
         self.open_positions().filter(|&position| self.tokens[position] == self.mask)
     }
 
-    /// The revealed positions among the [open](Self::open_positions) ones, from left to right. They can be masked again.
+    /// The revealed positions among the [open](Self::open_positions) ones, from left to right. They can be
+    /// masked again.
     pub fn revealed(&self) -> impl Iterator<Item = usize> + '_ {
         self.open_positions()
             .filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
@@ -162,7 +164,8 @@ impl Canvas {
         first..last
     }
 
-    /// Returns the canvas with `block` as its current block, as a model sees it in the middle of block-wise generation.
+    /// Returns the canvas with `block` as its current block, as a model sees it in the middle of block-wise
+    /// generation.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless `block` is a non-empty range of positions.
@@ -188,8 +191,8 @@ impl Canvas {
         self.end = end;
     }
 
-    /// Returns the canvas with the positions `hidden` masked too, given ones included. Block and end stay the same.
-    /// Positions that do not exist are ignored.
+    /// Returns the canvas with the positions `hidden` masked too, given ones included. Block and end stay the
+    /// same. Positions that do not exist are ignored.
     #[must_use = "this returns a new canvas"]
     pub fn with_masked(&self, hidden: &[usize]) -> Self {
         let mut canvas = self.clone();

@@ -60,7 +60,8 @@ impl DenseRows {
     }
 }
 
-/// Statistics of one row of logits, computed in one pass: normaliser, entropy and the two largest probabilities.
+/// Statistics of one row of logits, computed in one pass: normaliser, entropy and the two largest
+/// probabilities.
 #[doc(alias = "logsumexp")]
 #[doc(alias = "softmax")]
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,10 +82,10 @@ pub struct RowStats {
 impl RowStats {
     /// Computes the statistics of a row of logits \[V\]. `None` if all are −∞, or if one is NaN or +∞.
     ///
-    /// With z = logit − max: log Z = max + ln Σeᶻ and H = ln Σeᶻ − Σ z eᶻ / Σeᶻ. The row is read once, with the widest
-    /// vectors of the CPU, in float32 within pieces of 256 logits and in float64 across them; rows below 64 tokens are
-    /// summed in float64 only. All values are within 1e-5 of a float64 computation and depend on the row only. CPUs with
-    /// and without fused multiply-add may differ in the seventh digit.
+    /// With z = logit − max: log Z = max + ln Σeᶻ and H = ln Σeᶻ − Σ z eᶻ / Σeᶻ. The row is read once, with
+    /// the widest vectors of the CPU, in float32 within pieces of 256 logits and in float64 across them; rows
+    /// below 64 tokens are summed in float64 only. All values are within 1e-5 of a float64 computation and
+    /// depend on the row only. CPUs with and without fused multiply-add may differ in the seventh digit.
     pub fn of(logits: &[f32]) -> Option<Self> {
         Backend::detect().stats(logits).ok().flatten()
     }

@@ -250,8 +250,8 @@ impl Error {
         Self::Model(source.into())
     }
 
-    /// Rejects the value of a parameter. `expected` is a noun phrase, such as "a number from 0 to 1"; the module
-    /// [`range`](crate::range) has it for the usual ranges.
+    /// Rejects the value of a parameter. `expected` is a noun phrase, such as "a number from 0 to 1"; the
+    /// module [`range`](crate::range) has it for the usual ranges.
     pub fn parameter(
         name: &'static str,
         value: impl ToString,

@@ -8,12 +8,12 @@ use crate::denoiser::{Answer, Form, Request, SequenceInput, Session};
 use crate::top_k_rows::Rows;
 use crate::{Canvas, Denoiser, DenseRows, Error, RowId, SamplerLayer, State, Vocabulary, range};
 
-/// A denoiser with the logits l_u + (w + 1)(l − l_u), where l are the model's logits on the canvas and l_u those with
-/// every given token masked.
+/// A denoiser with the logits l_u + (w + 1)(l − l_u), where l are the model's logits on the canvas and l_u
+/// those with every given token masked.
 ///
-/// So p ∝ p(x | given)^(w+1) / p(x)^w. In infilling, given text after a hole is part of the condition too. Both passes
-/// run in one batch of twice the canvases. A token with l = −∞ stays ruled out; a token with only l_u = −∞ keeps l. At
-/// w = 0 it is the plain model, bit for bit, in one pass.
+/// So p ∝ p(x | given)^(w+1) / p(x)^w. In infilling, given text after a hole is part of the condition too.
+/// Both passes run in one batch of twice the canvases. A token with l = −∞ stays ruled out; a token with only
+/// l_u = −∞ keeps l. At w = 0 it is the plain model, bit for bit, in one pass.
 ///
 /// Source: Nie et al., arXiv 2410.18514; LLaDA's `cfg_scale`, w = 0.
 #[doc(alias = "guidance")]
@@ -71,7 +71,8 @@ impl<D: Denoiser> Denoiser for ClassifierFree<D> {
         })
     }
 
-    /// Opens the model's own session at w = 0. Otherwise there is none: each request holds every canvas twice, without ids.
+    /// Opens the model's own session at w = 0. Otherwise there is none: each request holds every canvas
+    /// twice, without ids.
     fn open_session(self: Arc<Self>) -> Result<Option<Box<dyn Session>>, Error> {
         match self.scale {
             0.0 => Arc::clone(&self.model).open_session(),

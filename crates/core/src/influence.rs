@@ -18,9 +18,9 @@ use crate::{Error, Observation};
 /// It equals the total variation between the joint of the two and the product of their marginals.
 #[doc(alias = "dependency predictor")]
 pub trait Influence: Send + Sync {
-    /// Returns estimates \[n, n\] for the n [candidates](Observation::candidates) of a step. Entry (i, j) is the
-    /// influence of the i-th candidate on the j-th. Entries are at least 0; +∞ means that the two are never revealed
-    /// together. The diagonal is not read.
+    /// Returns estimates \[n, n\] for the n [candidates](Observation::candidates) of a step. Entry (i, j) is
+    /// the influence of the i-th candidate on the j-th. Entries are at least 0; +∞ means that the two are
+    /// never revealed together. The diagonal is not read.
     ///
     /// The observation has the rows, the tokens and the positions. It has the
     /// [hidden states](Observation::hidden) too if the estimate [needs them](Self::needs_hidden).
@@ -29,8 +29,8 @@ pub trait Influence: Send + Sync {
     /// [`Error::Model`] if a predictor fails; those of the observation.
     fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, Error>;
 
-    /// Whether it reads hidden states, as a trained predictor does. They are then requested in every step, and copied
-    /// to the host if they are on a device.
+    /// Whether it reads hidden states, as a trained predictor does. They are then requested in every step,
+    /// and copied to the host if they are on a device.
     fn needs_hidden(&self) -> bool {
         false
     }
@@ -49,11 +49,11 @@ impl<I: Influence + ?Sized> Influence for Arc<I> {
 /// An upper bound from the marginals alone, without a predictor: D_ij ≤ min(g_i, g_j), with the Gini impurity
 /// g = 1 − Σ_v p(v)² of the filtered row.
 ///
-/// x_i = v changes any other distribution by at most 1 − p(v), and has probability p(v). Together that is
-/// Σ p(v) (1 − p(v)) = g_i. D is symmetric, so g_j bounds it too. The same bound holds for the influence of a set of
-/// positions on j. So Σ g − max g bounds the total variation between the joint of a set and the product of its
-/// marginals. The sum of min(g_i, g_j) over the pairs of the set is at least as large: each g counts once for every
-/// position with a larger one.
+/// x_i = v changes any other distribution by at most 1 − p(v), and has probability p(v). Together that is Σ
+/// p(v) (1 − p(v)) = g_i. D is symmetric, so g_j bounds it too. The same bound holds for the influence of a
+/// set of positions on j. So Σ g − max g bounds the total variation between the joint of a set and the
+/// product of its marginals. The sum of min(g_i, g_j) over the pairs of the set is at least as large: each g
+/// counts once for every position with a larger one.
 #[doc(alias = "Gini impurity")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GiniBound;

@@ -1,16 +1,16 @@
 //! Decoding strategies for masked diffusion language models, without a model runtime.
 //!
-//! A masked diffusion language model, such as LLaDA or Dream, maps a partly masked sequence to one distribution for each
-//! masked position. Decoding is a loop around it: run the model, choose positions, draw their tokens, repeat. This crate
-//! is that loop, with each decision behind a trait.
+//! A masked diffusion language model, such as LLaDA or Dream, maps a partly masked sequence to one
+//! distribution for each masked position. Decoding is a loop around it: run the model, choose positions, draw
+//! their tokens, repeat. This crate is that loop, with each decision behind a trait.
 //!
 //! # Should I use this crate?
 //!
-//! Use [`conjoint`](https://docs.rs/conjoint) to decode with exported checkpoints. It re-exports everything here and adds
-//! ONNX Runtime, tokenizers and chat templates.
+//! Use [`conjoint`](https://docs.rs/conjoint) to decode with exported checkpoints. It re-exports everything
+//! here and adds ONNX Runtime, tokenizers and chat templates.
 //!
-//! Use `conjoint-core` alone if your model runs somewhere else (implement [`Denoiser`]), or if you publish a strategy, a
-//! filter or a schedule of your own and need no runtime for it.
+//! Use `conjoint-core` alone if your model runs somewhere else (implement [`Denoiser`]), or if you publish a
+//! strategy, a filter or a schedule of your own and need no runtime for it.
 //!
 //! # Example
 //!
@@ -48,8 +48,8 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! The [`presets`] configure published loops in one call. The glossary in the repository's `docs/glossary.md` maps the
-//! terms of papers to the items of this crate, and the search box of these pages finds them too.
+//! The [`presets`] configure published loops in one call. The glossary in the repository's `docs/glossary.md`
+//! maps the terms of papers to the items of this crate, and the search box of these pages finds them too.
 //!
 //! # Roles
 //!
@@ -79,13 +79,14 @@
 //! | [`presets`] | [`llada`](presets::llada), [`dream`](presets::dream) … | the settings of published loops |
 //! | [`range`] | [`probability`](range::probability) … | checks of numeric parameters |
 //!
-//! Entropies are in nats. Probabilities are those of a softmax over one row of logits. Names in square brackets, such as
-//! \[N, V\], are shapes: N rows, V the size of the vocabulary, T the length of a sequence, D the width of hidden states.
+//! Entropies are in nats. Probabilities are those of a softmax over one row of logits. Names in square
+//! brackets, such as \[N, V\], are shapes: N rows, V the size of the vocabulary, T the length of a sequence,
+//! D the width of hidden states.
 //!
 //! # Features
 //!
-//! This crate has no Cargo features. It has no `unsafe` code but the calls into functions compiled for AVX2 and AVX-512
-//! in [`row_kernels`].
+//! This crate has no Cargo features. It has no `unsafe` code but the calls into functions compiled for AVX2
+//! and AVX-512 in [`row_kernels`].
 
 pub mod autoregressive;
 pub mod canvas;

@@ -29,8 +29,9 @@ pub trait Observer {
         let _ = (sequence, canvas);
     }
 
-    /// The model ran `calls` full forwards for one step of a sequence. There is more than one if the strategy queries rows
-    /// with masked positions or branches, or if one canvas [costs several](crate::Denoiser::passes). Idle steps have none.
+    /// The model ran `calls` full forwards for one step of a sequence. There is more than one if the strategy
+    /// queries rows with masked positions or branches, or if one canvas [costs
+    /// several](crate::Denoiser::passes). Idle steps have none.
     fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
         let _ = (sequence, step, calls);
     }
@@ -40,7 +41,8 @@ pub trait Observer {
         let _ = (sequence, step, round);
     }
 
-    /// The rows of a sequence are computed and filtered, after a forward or a sampler pass and before any decision.
+    /// The rows of a sequence are computed and filtered, after a forward or a sampler pass and before any
+    /// decision.
     fn on_rows(&mut self, rows: &Observation<'_>) {
         let _ = rows;
     }

@@ -1,5 +1,5 @@
-//! Presets: a [`Generator`] with the settings of a published decoding loop, or of the sampler layer for one of three
-//! budgets.
+//! Presets: a [`Generator`] with the settings of a published decoding loop, or of the sampler layer for one
+//! of three budgets.
 //!
 //! ```
 //! use conjoint_core::presets::{Llada, llada};
@@ -10,8 +10,8 @@
 //! # }
 //! ```
 //!
-//! At temperature 0 the published loops take the most probable token. Except for [`adjust`] they ban no id: as in the
-//! sources the mask id counts in scores, although it is never drawn.
+//! At temperature 0 the published loops take the most probable token. Except for [`adjust`] they ban no id:
+//! as in the sources the mask id counts in scores, although it is never drawn.
 
 use std::sync::Arc;
 
@@ -59,8 +59,8 @@ impl Default for Llada {
 
 /// LLaDA's `generate` (arXiv 2502.09992): blocks from left to right, an even share of tokens in each step.
 ///
-/// The source takes the argmax of eˡ / (−ln u)ᵀ at temperature T. That is the argmax of l + T·Gumbel, which has the law
-/// softmax(l / T). Here it is a [`Temperature`] and a categorical draw.
+/// The source takes the argmax of eˡ / (−ln u)ᵀ at temperature T. That is the argmax of l + T·Gumbel, which
+/// has the law softmax(l / T). Here it is a [`Temperature`] and a categorical draw.
 ///
 /// # Errors
 /// [`Error::Parameter`].
@@ -95,10 +95,11 @@ pub struct Dream {
     pub steps: usize,
     /// The last timestep ε. Default: 1e-3.
     pub epsilon: f64,
-    /// Which positions are revealed. Default: by entropy, as in Dream's examples (the default of its code is `origin`).
+    /// Which positions are revealed. Default: by entropy, as in Dream's examples (the default of its code is
+    /// `origin`).
     pub algorithm: DreamAlgorithm,
-    /// `alg_temp`: positions are drawn from softmax(score / alg_temp). Default: none, which takes the best. `origin`
-    /// requires none, because it does not rank positions.
+    /// `alg_temp`: positions are drawn from softmax(score / alg_temp). Default: none, which takes the best.
+    /// `origin` requires none, because it does not rank positions.
     pub algorithm_temperature: Option<f64>,
     /// Sampling temperature. Default: 0.
     pub temperature: f64,
@@ -190,7 +191,8 @@ impl Default for FastDllm {
 
 /// Fast-dLLM's parallel decoding (arXiv 2505.22618), without its caches.
 ///
-/// It is LLaDA's loop that reveals every drawn token with a confidence of at least the threshold, and always the best one.
+/// It is LLaDA's loop that reveals every drawn token with a confidence of at least the threshold, and always
+/// the best one.
 ///
 /// # Errors
 /// [`Error::Parameter`].
@@ -222,8 +224,8 @@ impl Default for Adjust {
 
 /// ADJUST: approximate joint sampling with a sampler layer (arXiv 2509.22738).
 ///
-/// Dream's schedule, lowest entropy first. The mask, padding and beginning-of-sequence ids are banned, in sampler passes
-/// too.
+/// Dream's schedule, lowest entropy first. The mask, padding and beginning-of-sequence ids are banned, in
+/// sampler passes too.
 ///
 /// # Errors
 /// [`Error::Parameter`].
@@ -241,10 +243,11 @@ pub fn adjust(
     with_filters(generator, with.temperature, with.top_p, None)
 }
 
-/// Highest quality of the three budgets: close to one token per forward, at two fifths of its cost on `models/tiny`.
+/// Highest quality of the three budgets: close to one token per forward, at two fifths of its cost on
+/// `models/tiny`.
 ///
-/// A sampler layer with a window of 3 and a [bound](LearnedJoint::bound) of 0.001 nats, and [`EntropyBound`] at 0.3 nats.
-/// `docs/choosing.md` has the measurements behind this, [`balanced`] and [`fast`].
+/// A sampler layer with a window of 3 and a [bound](LearnedJoint::bound) of 0.001 nats, and [`EntropyBound`]
+/// at 0.3 nats. `docs/choosing.md` has the measurements behind this, [`balanced`] and [`fast`].
 ///
 /// # Errors
 /// None with these values.

@@ -1,21 +1,30 @@
 //! Checks of numeric parameters, with uniform error messages.
 //!
-//! Every constructor of this crate validates its numbers with these functions. They return the value, so a strategy of
-//! your own can check a parameter where it stores it:
+//! Every constructor of this crate validates its numbers with these functions. They return the value, so a
+//! strategy of your own can check a parameter where it stores it:
 //!
 //! ```
 //! use conjoint_core::{Error, range};
 //!
-//! struct TopTwo { threshold: f64, steps: usize }
+//! struct Patient {
+//!     threshold: f64,
+//!     steps: usize,
+//! }
 //!
-//! impl TopTwo {
+//! impl Patient {
 //!     fn new(threshold: f64, steps: usize) -> Result<Self, Error> {
-//!         Ok(Self { threshold: range::probability("threshold", threshold)?, steps: range::at_least("steps", steps, 1)? })
+//!         Ok(Self {
+//!             threshold: range::probability("threshold", threshold)?,
+//!             steps: range::at_least("steps", steps, 1)?,
+//!         })
 //!     }
 //! }
 //!
-//! let error = TopTwo::new(1.5, 8).err().expect("1.5 is not a probability");
-//! assert_eq!(error.to_string(), "invalid value `1.5` for `threshold`: expected a number from 0 to 1");
+//! let error = Patient::new(1.5, 8).err().expect("1.5 is not a probability");
+//! assert_eq!(
+//!     error.to_string(),
+//!     "invalid value `1.5` for `threshold`: expected a number from 0 to 1"
+//! );
 //! ```
 
 use std::ops::{Bound, RangeBounds, RangeInclusive};

@@ -29,13 +29,13 @@ impl<'a> Span<'a> {
 
 /// Decodes spans from left to right, conditioned on the marginals of the whole span.
 ///
-/// p(x_1 … x_B | π) = Π_j p(x_j | π, x_<j). The marginals see both sides of the span, and the decoder adds the
-/// dependence between its tokens. The published decoder (CoDiLA, arXiv 2603.20216) reads only the expected embedding
-/// Σ_v π(v) E(v) of each row of π. It must be trained for the denoiser: an
+/// p(x_1 … x_B | π) = Π_j p(x_j | π, x_<j). The marginals see both sides of the span, and the decoder adds
+/// the dependence between its tokens. The published decoder (CoDiLA, arXiv 2603.20216) reads only the
+/// expected embedding Σ_v π(v) E(v) of each row of π. It must be trained for the denoiser: an
 /// [`Autoregressive`](crate::Autoregressive) model cannot replace it.
 pub trait SpanDecoder: Send + Sync {
-    /// Returns the logits \[V\] of the span's next position: ln p(x_j = · | π, x_<j) up to a constant. `before`
-    /// holds the j tokens of the span to its left.
+    /// Returns the logits \[V\] of the span's next position: ln p(x_j = · | π, x_<j) up to a constant.
+    /// `before` holds the j tokens of the span to its left.
     ///
     /// Ids that the decoder does not have get probability 0. Ids that the denoiser does not have are ignored.
     ///

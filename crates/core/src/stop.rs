@@ -23,8 +23,8 @@ use crate::TokenId;
 pub trait Stop: Send + Sync {
     /// Returns the number of tokens up to the first end, the end included; `None` if there is none.
     ///
-    /// `tokens` is a stretch of generated tokens without a gap, from left to right. An end must not depend on the tokens
-    /// after it.
+    /// `tokens` is a stretch of generated tokens without a gap, from left to right. An end must not depend on
+    /// the tokens after it.
     fn end(&self, tokens: &[TokenId]) -> Option<usize>;
 }
 

@@ -1,7 +1,7 @@
 //! Whole strategies: an unmasker with, optionally, a policy and a reviser; and published strategies by name.
 //!
-//! Any [`Unmasker`] is a strategy that leaves policy and reviser to the generator. The functions of this module build the
-//! published strategies that have their own.
+//! Any [`Unmasker`] is a strategy that leaves policy and reviser to the generator. The functions of this
+//! module build the published strategies that have their own.
 
 use crate::order::Confidence as ByConfidence;
 use crate::policy::{DynPolicy, Hierarchical, Klass, LocalLeap, Ranked, Saber, SlowFast};
@@ -91,10 +91,11 @@ pub fn saber(least: usize) -> Result<Strategy, Error> {
     Ok(strategy.reviser(reviser::Saber::new(least)))
 }
 
-/// WINO (arXiv 2507.18578): reveals above τ₁ = `reveal` and masks again below τ₂ = `keep`; 0.6 and 0.9 in the paper.
+/// WINO (arXiv 2507.18578): reveals above τ₁ = `reveal` and masks again below τ₂ = `keep`; 0.6 and 0.9 in the
+/// paper.
 ///
-/// **Law.** With τ₂ = 0 it is the threshold sampler over drafts. With τ₁ = 1 it is [`Confidence`] by [`Score::Raw`] at
-/// K = 1, for any τ₂.
+/// **Law.** With τ₂ = 0 it is the threshold sampler over drafts. With τ₁ = 1 it is [`Confidence`] by
+/// [`Score::Raw`] at K = 1, for any τ₂.
 ///
 /// # Errors
 /// [`Error::Parameter`] unless both are from 0 to 1.
@@ -106,8 +107,8 @@ pub fn wino(reveal: f64, keep: f64) -> Result<Strategy, Error> {
 
 /// LLaDA2.1's joint threshold (arXiv 2602.08676): reveals above τ = `reveal`, and edits.
 ///
-/// **Law.** With τₑ = 1 no token is edited, and it is the threshold sampler over drafts. With τ = 1 as well it is
-/// [`Confidence`] by [`Score::Filtered`] at K = 1.
+/// **Law.** With τₑ = 1 no token is edited, and it is the threshold sampler over drafts. With τ = 1 as well
+/// it is [`Confidence`] by [`Score::Filtered`] at K = 1.
 ///
 /// # Errors
 /// [`Error::Parameter`] unless τ is from 0 to 1.
@@ -117,8 +118,8 @@ pub fn edit_threshold(reveal: f64, edit: Edit) -> Result<Strategy, Error> {
     Ok(Strategy::new(Confidence::new(Score::Filtered)).policy(policy).reviser(edit))
 }
 
-/// MDPO's running confidence remasking (arXiv 2508.13148), over drafts by this score. The generator's schedule sets the
-/// number of tokens. The source's score is [`Score::Filtered`].
+/// MDPO's running confidence remasking (arXiv 2508.13148), over drafts by this score. The generator's
+/// schedule sets the number of tokens. The source's score is [`Score::Filtered`].
 pub fn rcr(score: Score) -> Strategy {
     Strategy::new(Confidence::new(score)).reviser(Rcr::default())
 }

@@ -4,8 +4,8 @@ use crate::{Error, TokenId, range};
 
 /// The size of a model's vocabulary and its special ids.
 ///
-/// The mask id is required. End-of-sequence, padding and beginning-of-sequence ids are optional. Several ids may end a
-/// sequence, such as the end of a text and the end of a turn.
+/// The mask id is required. End-of-sequence, padding and beginning-of-sequence ids are optional. Several ids
+/// may end a sequence, such as the end of a text and the end of a turn.
 #[doc(alias = "special tokens")]
 #[doc(alias = "mask_token_id")]
 #[doc(alias = "eos_token_id")]

@@ -1,8 +1,8 @@
 //! The interface to the model and to the sampler layer on top of it.
 //!
-//! A model answers [`Request`]s: a batch of canvases, and the rows to compute. A model without state between requests
-//! implements [`Denoiser::forward`] only. A model with a key-value cache, or other state, also opens a [`Session`] for
-//! each run. The session recognises its sequences by their [`SequenceId`].
+//! A model answers [`Request`]s: a batch of canvases, and the rows to compute. A model without state between
+//! requests implements [`Denoiser::forward`] only. A model with a key-value cache, or other state, also opens
+//! a [`Session`] for each run. The session recognises its sequences by their [`SequenceId`].
 
 use std::any::Any;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ impl State {
 
 /// A frozen masked diffusion language model.
 ///
-/// Maps a batch of partly masked sequences to one distribution for each requested position. It also returns the hidden
-/// states from which a [`SamplerLayer`] continues.
+/// Maps a batch of partly masked sequences to one distribution for each requested position. It also returns
+/// the hidden states from which a [`SamplerLayer`] continues.
 #[doc(alias = "masked diffusion language model")]
 #[doc(alias = "MDLM")]
 #[doc(alias = "dLLM")]
@@ -53,7 +53,8 @@ pub trait Denoiser: Send + Sync {
         None
     }
 
-    /// The number of full forwards that one canvas of a batch costs: 2 under classifier-free guidance, otherwise 1.
+    /// The number of full forwards that one canvas of a batch costs: 2 under classifier-free guidance,
+    /// otherwise 1.
     fn passes(&self) -> usize {
         1
     }
@@ -63,12 +64,12 @@ pub trait Denoiser: Send + Sync {
     /// The result depends on the request only. Each row must equal the row of its sequence run alone.
     ///
     /// # Errors
-    /// [`Error::Model`] if the runtime fails, [`Error::NoHiddenStates`] if hidden states are requested and the
-    /// model does not return them.
+    /// [`Error::Model`] if the runtime fails, [`Error::NoHiddenStates`] if hidden states are requested and
+    /// the model does not return them.
     fn forward(&self, request: &Request<'_>) -> Result<Answer, Error>;
 
-    /// Opens a session for one run, if the model keeps state between requests. By default `None`: the run then calls
-    /// [`forward`](Self::forward) for each step.
+    /// Opens a session for one run, if the model keeps state between requests. By default `None`: the run
+    /// then calls [`forward`](Self::forward) for each step.
     ///
     /// # Errors
     /// [`Error::Model`] if the session cannot be opened.
@@ -98,8 +99,9 @@ pub trait Denoiser: Send + Sync {
 pub trait SamplerLayer: Send + Sync {
     /// Runs the layer once.
     ///
-    /// The request has the canvases of the last forward, in the same order, with the tokens revealed since. Only
-    /// sequences with a row in the request take part: their state advances, and the state of the others does not change.
+    /// The request has the canvases of the last forward, in the same order, with the tokens revealed since.
+    /// Only sequences with a row in the request take part: their state advances, and the state of the others
+    /// does not change.
     ///
     /// # Errors
     /// [`Error::ForeignState`] or [`Error::Model`].
@@ -109,7 +111,8 @@ pub trait SamplerLayer: Send + Sync {
         request: &Request<'_>,
     ) -> Result<crate::top_k_rows::Rows, Error>;
 
-    /// Returns dense logits [N, V] of the `rows` of a batch: [`pass`](Self::pass) for callers outside of a run.
+    /// Returns dense logits [N, V] of the `rows` of a batch: [`pass`](Self::pass) for callers outside of a
+    /// run.
     ///
     /// # Errors
     /// Those of [`pass`](Self::pass).

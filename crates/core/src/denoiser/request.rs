@@ -13,14 +13,14 @@ pub struct SequenceId(pub u64);
 /// One canvas of a [`Request`].
 #[derive(Debug, Clone, Copy)]
 pub struct SequenceInput<'a> {
-    /// The sequence that the canvas belongs to. `None` for a canvas that appears in one request only, as those of
-    /// [queries](crate::StepRequest::query_with_masked) and [branches](crate::StepRequest::query_branch) do. A session
-    /// keeps no state for it.
+    /// The sequence that the canvas belongs to. `None` for a canvas that appears in one request only, as
+    /// those of [queries](crate::StepRequest::query_with_masked) and
+    /// [branches](crate::StepRequest::query_branch) do. A session keeps no state for it.
     pub id: Option<SequenceId>,
     /// The sequence in its current state.
     pub canvas: &'a Canvas,
-    /// The positions whose tokens have changed since this sequence was last in a full forward. All positions the first
-    /// time, and for a canvas without an id.
+    /// The positions whose tokens have changed since this sequence was last in a full forward. All positions
+    /// the first time, and for a canvas without an id.
     pub changed: &'a Changed,
 }
 
@@ -56,8 +56,8 @@ pub enum Changed {
 pub enum Form<'a> {
     /// All logits of every row.
     Dense,
-    /// [Top-K rows](crate::top_k_rows) with at least this content. A model may return dense rows instead. The choice must
-    /// not depend on the other sequences of the batch.
+    /// [Top-K rows](crate::top_k_rows) with at least this content. A model may return dense rows instead. The
+    /// choice must not depend on the other sequences of the batch.
     TopK(&'a TopKRequest),
 }
 

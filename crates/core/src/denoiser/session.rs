@@ -3,8 +3,8 @@ use crate::Error;
 
 /// A model's state during one run, such as a key-value cache for each sequence.
 ///
-/// The run owns the session and calls it from one thread. A sequence keeps its [`SequenceId`] from its first forward to
-/// its last. Batches change in size and order from request to request.
+/// The run owns the session and calls it from one thread. A sequence keeps its [`SequenceId`] from its first
+/// forward to its last. Batches change in size and order from request to request.
 #[doc(alias = "KV cache")]
 #[doc(alias = "prefix cache")]
 #[doc(alias = "dual cache")]
@@ -19,14 +19,14 @@ pub trait Session: Send {
     /// Those of [`Denoiser::forward`](super::Denoiser::forward).
     fn forward(&mut self, request: &Request<'_>) -> Result<Answer, Error>;
 
-    /// Called when a sequence has finished, failed or been cancelled, perhaps before its first forward. Its state can be
-    /// dropped.
+    /// Called when a sequence has finished, failed or been cancelled, perhaps before its first forward. Its
+    /// state can be dropped.
     fn end(&mut self, sequence: SequenceId) {
         let _ = sequence;
     }
 
-    /// Whether every row equals the row of a forward without state. False for a cache that is refreshed only at
-    /// intervals. A run then no longer samples the model's own law.
+    /// Whether every row equals the row of a forward without state. False for a cache that is refreshed only
+    /// at intervals. A run then no longer samples the model's own law.
     fn is_exact(&self) -> bool {
         true
     }

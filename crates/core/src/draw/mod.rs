@@ -31,8 +31,8 @@ pub enum TopRule {
     WholeRow,
     /// The rule draws the most probable token, which is in the top.
     MostProbable,
-    /// The rule draws by probability. The loop first draws among the tokens of the top and the rest as a whole. If the
-    /// rest is drawn, the row is fetched and a token of the rest is drawn.
+    /// The rule draws by probability. The loop first draws among the tokens of the top and the rest as a
+    /// whole. If the rest is drawn, the row is fetched and a token of the rest is drawn.
     Proportional,
 }
 

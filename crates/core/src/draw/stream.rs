@@ -5,8 +5,9 @@ use crate::row_kernels;
 
 /// The source of randomness of one sequence.
 ///
-/// Every random decision of this crate is a choice among finitely many outcomes with known probabilities, made through
-/// this trait. So `conjoint-testkit` can enumerate all outcomes and compute the exact law of a strategy.
+/// Every random decision of this crate is a choice among finitely many outcomes with known probabilities,
+/// made through this trait. So `conjoint-testkit` can enumerate all outcomes and compute the exact law of a
+/// strategy.
 #[doc(alias = "RNG")]
 #[doc(alias = "random number generator")]
 pub trait Stream: Send {
@@ -39,9 +40,9 @@ impl SeededStream {
 }
 
 impl Stream for SeededStream {
-    /// Draws by inverse CDF with one uniform number. The frequency of a token is within 1e-6 of its probability in a long
-    /// row, whose weights are float32, and within 1e-15 in a row below 64 logits. The weights have the same bits on every
-    /// CPU.
+    /// Draws by inverse CDF with one uniform number. The frequency of a token is within 1e-6 of its
+    /// probability in a long row, whose weights are float32, and within 1e-15 in a row below 64 logits. The
+    /// weights have the same bits on every CPU.
     fn categorical(&mut self, logits: &[f32]) -> usize {
         row_kernels::inverse_cdf(logits, self.0.random::<f64>())
     }

@@ -4,8 +4,8 @@ use crate::top_k_rows::{TopKRequest, TopRow};
 
 /// Rules out a set of tokens.
 ///
-/// Put it first in a chain. A banned token then counts in no entropy, no top-k and no probability. Ids outside the
-/// vocabulary are ignored.
+/// Put it first in a chain. A banned token then counts in no entropy, no top-k and no probability. Ids
+/// outside the vocabulary are ignored.
 #[doc(alias = "token ban")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ban(Vec<TokenId>);

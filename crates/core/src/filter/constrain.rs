@@ -5,16 +5,16 @@ use crate::{Error, TokenId};
 
 /// Allows only listed tokens at given positions.
 ///
-/// Positions count from the start of the canvas, prompt included. Other positions are free. A position that is listed
-/// twice allows the tokens of both. Ids outside the vocabulary are ignored. Prompts of different lengths need one filter
-/// each: see [`Generator::run_each`](crate::Generator::run_each).
+/// Positions count from the start of the canvas, prompt included. Other positions are free. A position that
+/// is listed twice allows the tokens of both. Ids outside the vocabulary are ignored. Prompts of different
+/// lengths need one filter each: see [`Generator::run_each`](crate::Generator::run_each).
 ///
 /// **Law.** Each row is restricted to its allowed set A_i and normalised again, so one token per forward
-/// samples Π p(x_i | revealed) 1\[x_i ∈ A_i\] / Z_i with Z_i = p(A_i | revealed). This is the model's
-/// joint *given* that all constraints hold exactly if Π Z_i is the same for every outcome: with one
-/// constrained position that is revealed first; with single-token constraints that are revealed first,
-/// which is infilling; or if the constrained positions are independent of all others. Otherwise early draws ignore later
-/// constraints, and outcomes that these make unlikely are drawn too often.
+/// samples Π p(x_i | revealed) 1\[x_i ∈ A_i\] / Z_i with Z_i = p(A_i | revealed). This is the model's joint
+/// *given* that all constraints hold exactly if Π Z_i is the same for every outcome: with one constrained
+/// position that is revealed first; with single-token constraints that are revealed first, which is
+/// infilling; or if the constrained positions are independent of all others. Otherwise early draws ignore
+/// later constraints, and outcomes that these make unlikely are drawn too often.
 #[doc(alias = "constrained decoding")]
 #[doc(alias = "guided decoding")]
 #[derive(Debug, Clone, PartialEq, Eq)]

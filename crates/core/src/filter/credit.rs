@@ -9,13 +9,13 @@ use crate::{Error, RowStats, TokenId, range};
 ///
 /// M(i, ·) ← β M(i, ·), then M(i, v) ← M(i, v) + p₁^γ,
 ///
-/// and every row gains α ln(1 + M(i, ·)). The credit of a step counts in that step already, and in the rows of its
-/// sampler passes. Credits start at 0 in each block. p₁ is that of the row that reaches this filter, so place it before a
-/// temperature.
+/// and every row gains α ln(1 + M(i, ·)). The credit of a step counts in that step already, and in the rows
+/// of its sampler passes. Credits start at 0 in each block. p₁ is that of the row that reaches this filter,
+/// so place it before a temperature.
 ///
 /// **Law.** None is claimed: earlier rows sharpen later ones. With α = 0 rows do not change. Source:
-/// CreditDecoding (arXiv 2510.06133) as dInfer implements it: α = 0.7, β = 0.8, γ = 0.2 (the paper's values are
-/// reported as 0.65, 0.7, 0.2), with [`Threshold`](crate::schedule::Threshold) 0.9.
+/// CreditDecoding (arXiv 2510.06133) as dInfer implements it: α = 0.7, β = 0.8, γ = 0.2 (the paper's values
+/// are reported as 0.65, 0.7, 0.2), with [`Threshold`](crate::schedule::Threshold) 0.9.
 #[doc(alias = "trace credit")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CreditDecoding {

@@ -4,12 +4,13 @@ use crate::{Canvas, TokenId};
 
 /// Rules out end tokens at the first n generated positions (`min_new_tokens`).
 ///
-/// List the end-of-sequence id, and the padding id if it differs. Positions count from the first one that was not given;
-/// with n = 0 the filter rules out nothing. Positions before an end token are generated even if the end token is revealed
-/// first. Ids outside the vocabulary are ignored.
+/// List the end-of-sequence id, and the padding id if it differs. Positions count from the first one that was
+/// not given; with n = 0 the filter rules out nothing. Positions before an end token are generated even if
+/// the end token is revealed first. Ids outside the vocabulary are ignored.
 ///
-/// **Law.** That of [`Constrain`](super::Constrain) with all other tokens allowed at these positions.
-/// Source: `min_new_tokens` of autoregressive generation, by position because tokens are not revealed in reading order.
+/// **Law.** That of [`Constrain`](super::Constrain) with all other tokens allowed at these positions. Source:
+/// `min_new_tokens` of autoregressive generation, by position because tokens are not revealed in reading
+/// order.
 #[doc(alias = "min_new_tokens")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinLength {

@@ -50,8 +50,8 @@ pub struct FilterRow<'a> {
     pub scratch: &'a mut Vec<(f32, u32)>,
     /// The denoising step of the sequence.
     pub step: usize,
-    /// Whether the row comes from a forward and is filtered for the first time in its step. A row is filtered again when
-    /// a token is drawn from it, and after sampler passes.
+    /// Whether the row comes from a forward and is filtered for the first time in its step. A row is filtered
+    /// again when a token is drawn from it, and after sampler passes.
     pub first: bool,
     /// The state that filters keep for the sequence from step to step.
     pub memory: &'a mut Memory,
@@ -69,8 +69,8 @@ impl<'a> FilterRow<'a> {
         Self { logits, position, canvas, scratch, step: 0, first: true, memory }
     }
 
-    /// Gathers the possible tokens whose logit is at least `floor`, as (logit, token), into the scratch buffer. A block
-    /// without one costs only its maximum.
+    /// Gathers the possible tokens whose logit is at least `floor`, as (logit, token), into the scratch
+    /// buffer. A block without one costs only its maximum.
     fn gather(&mut self, floor: f32) {
         self.scratch.clear();
         let floor = floor.max(f32::MIN);
@@ -94,7 +94,8 @@ impl<'a> FilterRow<'a> {
 /// The number of logits that share one maximum in `gather`.
 const BLOCK: usize = 64;
 
-/// Most probable first, and the lower id first among equals. The order is total, so every selection is deterministic.
+/// Most probable first, and the lower id first among equals. The order is total, so every selection is
+/// deterministic.
 fn most_probable_first(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
     b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }
@@ -110,16 +111,16 @@ pub trait Filter: Send + Sync {
     /// [`Error::EmptyRow`](crate::Error::EmptyRow).
     fn apply(&self, row: &mut FilterRow<'_>);
 
-    /// Adds to `request` what the filter needs of a [top-K row](crate::top_k_rows) to be [applied](Self::apply_top) to
-    /// it. Returns false, the default, if the filter needs whole rows.
+    /// Adds to `request` what the filter needs of a [top-K row](crate::top_k_rows) to be
+    /// [applied](Self::apply_top) to it. Returns false, the default, if the filter needs whole rows.
     #[must_use]
     fn request_top_k(&self, request: &mut TopKRequest) -> bool {
         let _ = request;
         false
     }
 
-    /// Applies the filter to the top of a row, with the effect of [`apply`](Self::apply) on the whole row. Returns false,
-    /// the default, if the top does not suffice: the row is then fetched and filtered whole.
+    /// Applies the filter to the top of a row, with the effect of [`apply`](Self::apply) on the whole row.
+    /// Returns false, the default, if the top does not suffice: the row is then fetched and filtered whole.
     #[must_use]
     fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
         let _ = row;

@@ -3,12 +3,12 @@ use crate::{Error, TokenId, range};
 
 /// Lowers the logits of listed tokens by λ nats (a negative logit bias).
 ///
-/// It is a gentler [`Ban`](super::Ban) for end-of-sequence and padding ids, which many models reveal too often. Ids
-/// outside the vocabulary are ignored, and an id listed twice counts once.
+/// It is a gentler [`Ban`](super::Ban) for end-of-sequence and padding ids, which many models reveal too
+/// often. Ids outside the vocabulary are ignored, and an id listed twice counts once.
 ///
-/// **Law.** p'(x) ∝ p(x) e^(−λ) for the listed tokens, normalised again at every position; with λ = 0 rows do not change.
-/// One token per forward then samples the product of these rows in the order of revealing, not the joint reweighted as a
-/// whole. Source: the "eos penalty" of the models' evaluation scripts.
+/// **Law.** p'(x) ∝ p(x) e^(−λ) for the listed tokens, normalised again at every position; with λ = 0 rows do
+/// not change. One token per forward then samples the product of these rows in the order of revealing, not
+/// the joint reweighted as a whole. Source: the "eos penalty" of the models' evaluation scripts.
 #[doc(alias = "logit bias")]
 #[doc(alias = "eos penalty")]
 #[derive(Debug, Clone, PartialEq)]

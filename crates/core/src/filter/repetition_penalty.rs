@@ -1,17 +1,18 @@
 use super::{Filter, FilterRow};
 use crate::{Error, range};
 
-/// Lowers the logits of tokens that are on the canvas already: divides positive ones by θ, multiplies negative ones by θ.
+/// Lowers the logits of tokens that are on the canvas already: divides positive ones by θ, multiplies
+/// negative ones by θ.
 ///
 /// Given and revealed tokens count, each once. The mask and the row's own position do not count. With a
 /// [window](Self::window) w, only positions at most w away count, on either side.
 ///
-/// θ scales the distance to 0, not to the other logits, so the result depends on the offset of the model's logits. Put
-/// the filter first in a chain, on the logits of the model.
+/// θ scales the distance to 0, not to the other logits, so the result depends on the offset of the model's
+/// logits. Put the filter first in a chain, on the logits of the model.
 ///
-/// **Law.** The rows depend on the revealed tokens in a way that no joint has as its conditionals. So the order of
-/// revealing changes the law even at one token per forward. With θ = 1 rows do not change. Source: CTRL (arXiv
-/// 1909.05858), θ = 1.2, there over the preceding tokens.
+/// **Law.** The rows depend on the revealed tokens in a way that no joint has as its conditionals. So the
+/// order of revealing changes the law even at one token per forward. With θ = 1 rows do not change. Source:
+/// CTRL (arXiv 1909.05858), θ = 1.2, there over the preceding tokens.
 #[doc(alias = "CTRL")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RepetitionPenalty {

@@ -4,8 +4,8 @@ use crate::top_k_rows::{TopKRequest, TopRow, divided};
 
 /// Divides the logits by T: p ∝ exp(logit / T).
 ///
-/// T < 1 sharpens and T > 1 flattens the distribution; T = 1 keeps every bit of the row. For the limit T → 0, draw with
-/// [`Argmax`](crate::draw::Argmax) instead.
+/// T < 1 sharpens and T > 1 flattens the distribution; T = 1 keeps every bit of the row. For the limit T → 0,
+/// draw with [`Argmax`](crate::draw::Argmax) instead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Temperature(f32);
 

@@ -6,8 +6,9 @@ use crate::{Error, range, row_kernels};
 
 /// Nucleus filter: keeps the smallest set of most probable tokens whose probabilities sum to more than p.
 ///
-/// The token that crosses p stays, as in the reference loops. The time is linear in V on average. Sums of long rows are
-/// float32, so the edge is accurate to 1e-6 of the mass. Source: Holtzman et al., arXiv 1904.09751.
+/// The token that crosses p stays, as in the reference loops. The time is linear in V on average. Sums of
+/// long rows are float32, so the edge is accurate to 1e-6 of the mass. Source: Holtzman et al., arXiv
+/// 1904.09751.
 #[doc(alias = "top-p")]
 #[doc(alias = "nucleus")]
 #[doc(alias = "nucleus sampling")]
@@ -63,8 +64,8 @@ impl Filter for TopP {
     }
 }
 
-/// Partitions `possible` so that its nucleus comes first. Returns the size of the nucleus: the smallest n such that the
-/// n most probable tokens weigh more than `target`.
+/// Partitions `possible` so that its nucleus comes first. Returns the size of the nucleus: the smallest n
+/// such that the n most probable tokens weigh more than `target`.
 fn nucleus(possible: &mut [(f32, u32)], mut target: f64, weight: impl Fn(f32) -> f64) -> usize {
     let (mut start, mut end) = (0, possible.len());
     // Invariant: everything before `start` is in, everything from `end` on is out.

@@ -60,7 +60,8 @@ impl StopRules {
         }
     }
 
-    /// One past the first end among these tokens, and the reason. A tie goes to the rule that was added first.
+    /// One past the first end among these tokens, and the reason. A tie goes to the rule that was added
+    /// first.
     pub fn first(&self, tokens: &[TokenId]) -> Option<(usize, FinishReason)> {
         let ends = self.rules.iter().filter_map(|(rule, reason)| {
             // A user's rule may return any number.

@@ -2,15 +2,16 @@ use crate::denoiser::SequenceInput;
 use crate::observation::{Branch, RowQuery, RowRef};
 use crate::{Canvas, RowId};
 
-/// The batch and the rows of one forward, and which sequence each row belongs to. Its buffers are reused at every step.
+/// The batch and the rows of one forward, and which sequence each row belongs to. Its buffers are reused at
+/// every step.
 #[derive(Default)]
 pub(super) struct Layout {
     /// The canvases after the sequences' own: those of queries with masked positions, then those of branches.
     extra: Vec<Canvas>,
     /// The rows to compute, ascending.
     pub rows: Vec<RowId>,
-    /// The rows of each sequence: its masked positions, then those of its queries. There may be more entries than
-    /// sequences.
+    /// The rows of each sequence: its masked positions, then those of its queries. There may be more entries
+    /// than sequences.
     pub row_refs: Vec<Vec<RowRef>>,
     /// The branches with a masked position.
     branches: Vec<BranchRows>,
@@ -56,7 +57,8 @@ impl Layout {
         self.number_rows(batch.len());
     }
 
-    /// Adds the masked positions of a sequence and its queries. Queries that mask the same positions share a canvas.
+    /// Adds the masked positions of a sequence and its queries. Queries that mask the same positions share a
+    /// canvas.
     fn add_sequence(&mut self, slot: usize, canvas: &Canvas, batch: usize, queries: &[RowQuery]) {
         let own = |position| RowId { sequence: slot, position };
         let first = self.row_ids.len();
@@ -125,8 +127,8 @@ impl Layout {
         Some((found, canvas))
     }
 
-    /// Appends the rows of one sequence for a sampler pass: its masked positions, or those in the `window` if that is
-    /// not empty. `place` is the place of its canvas in the batch.
+    /// Appends the rows of one sequence for a sampler pass: its masked positions, or those in the `window` if
+    /// that is not empty. `place` is the place of its canvas in the batch.
     pub fn narrow(&mut self, slot: usize, place: usize, canvas: &Canvas, window: &[usize]) {
         let first = self.rows.len();
         let in_window = |position: &usize| window.is_empty() || window.contains(position);

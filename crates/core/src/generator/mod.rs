@@ -1,7 +1,7 @@
 //! The decoding loop.
 //!
-//! The sequences of a batch advance in lockstep: one forward for all of them in each step, then one sampler pass in each
-//! inner round for those that request it.
+//! The sequences of a batch advance in lockstep: one forward for all of them in each step, then one sampler
+//! pass in each inner round for those that request it.
 
 use std::sync::Arc;
 
@@ -29,12 +29,12 @@ type Streams = dyn Fn(u64) -> Box<dyn Stream> + Send + Sync;
 
 /// Generates sequences with a denoiser and a strategy.
 ///
-/// Every setting has a default: [`ExactSequential`] in entropy order, no reviser, a ban on the mask id as the only filter,
-/// categorical draws, seed 0, one block, batches of 16.
+/// Every setting has a default: [`ExactSequential`] in entropy order, no reviser, a ban on the mask id as the
+/// only filter, categorical draws, seed 0, one block, batches of 16.
 ///
-/// An [order](Self::order) and a [schedule](Self::schedule) set which positions are revealed and how many in a step. A
-/// [policy](Self::policy) replaces both. Settings that cannot be combined are an error, [`Error::Combination`], before
-/// anything runs; no setting is ignored.
+/// An [order](Self::order) and a [schedule](Self::schedule) set which positions are revealed and how many in
+/// a step. A [policy](Self::policy) replaces both. Settings that cannot be combined are an error,
+/// [`Error::Combination`], before anything runs; no setting is ignored.
 ///
 /// Calling a setting twice replaces the earlier value, except for [`filter`](Self::filter),
 /// [`stop_at`](Self::stop_at) and [`stop_at_tokens`](Self::stop_at_tokens), which add to it.
@@ -86,22 +86,23 @@ impl Generator {
         }
     }
 
-    /// Sets how positions get their tokens: an [unmasker](crate::Unmasker), or a [strategy](crate::strategy) that has a
-    /// policy or a reviser of its own.
+    /// Sets how positions get their tokens: an [unmasker](crate::Unmasker), or a [strategy](crate::strategy)
+    /// that has a policy or a reviser of its own.
     pub fn unmasker(mut self, strategy: impl Into<Strategy>) -> Self {
         self.strategy = strategy.into();
         self
     }
 
-    /// Resets unmasker, order, schedule, policy and reviser to the defaults. Filters, draw, blocks, stops, seed and batch
-    /// size stay.
+    /// Resets unmasker, order, schedule, policy and reviser to the defaults. Filters, draw, blocks, stops,
+    /// seed and batch size stay.
     pub fn without_strategy(mut self) -> Self {
         self.strategy = ExactSequential::default().into();
         (self.order, self.schedule, self.policy, self.reviser) = (None, None, None, None);
         self
     }
 
-    /// Sets the order in which positions are revealed. By default the unmasker's own, usually lowest entropy first.
+    /// Sets the order in which positions are revealed. By default the unmasker's own, usually lowest entropy
+    /// first.
     pub fn order(mut self, order: impl Order + 'static) -> Self {
         self.order = Some(Arc::new(order));
         self
@@ -125,8 +126,8 @@ impl Generator {
         self
     }
 
-    /// Adds a filter. It runs after the [ban](Self::ban) and after the filters that were added before; it does not replace
-    /// them.
+    /// Adds a filter. It runs after the [ban](Self::ban) and after the filters that were added before; it
+    /// does not replace them.
     pub fn filter(mut self, filter: impl Filter + 'static) -> Self {
         self.filter = Some(match self.filter {
             None => Arc::new(filter),
@@ -144,7 +145,8 @@ impl Generator {
     /// Sets the tokens that are ruled out before any filter. By default the mask id and the ids
     /// [without a token](Vocabulary::unassigned).
     ///
-    /// The list replaces the earlier one. Without the mask id in it, the mask counts in scores but is still never drawn.
+    /// The list replaces the earlier one. Without the mask id in it, the mask counts in scores but is still
+    /// never drawn.
     #[doc(alias = "suppress_tokens")]
     #[doc(alias = "bad_words_ids")]
     pub fn ban(mut self, tokens: impl IntoIterator<Item = TokenId>) -> Self {
@@ -174,8 +176,8 @@ impl Generator {
         self
     }
 
-    /// Splits the positions to generate into blocks of this length, decoded from left to right (semi-autoregressive
-    /// decoding).
+    /// Splits the positions to generate into blocks of this length, decoded from left to right
+    /// (semi-autoregressive decoding).
     ///
     /// # Errors
     /// [`Error::Parameter`] if it is 0.
@@ -189,8 +191,8 @@ impl Generator {
 
     /// Opens the next block once this share of the last one is known (multi-block decoding).
     ///
-    /// All open blocks are decoded together. The share counts given tokens too. With 1 a block opens when the one before
-    /// it is full, as without this setting.
+    /// All open blocks are decoded together. The share counts given tokens too. With 1 a block opens when the
+    /// one before it is full, as without this setting.
     ///
     /// Needs a schedule or policy without a total number of steps. Source: the multi-block decoding of d3LLM
     /// (hao-ai-lab), which opens at 0.1; see [`BlockStates`](crate::policy::BlockStates).
@@ -215,16 +217,17 @@ impl Generator {
 
     /// Ends a sequence at the leftmost generated end-of-sequence id. A model may have several such ids.
     ///
-    /// Positions after the id are closed: their rows are not requested, and the strategy can neither reveal nor revise
-    /// them. If the strategy masks the id again they reopen. Once no position before the id is masked, the sequence is
-    /// finished. Every position after the id that was not given is then filled with the padding id, or with the
-    /// end-of-sequence id if there is no padding id.
+    /// Positions after the id are closed: their rows are not requested, and the strategy can neither reveal
+    /// nor revise them. If the strategy masks the id again they reopen. Once no position before the id is
+    /// masked, the sequence is finished. Every position after the id that was not given is then filled with
+    /// the padding id, or with the end-of-sequence id if there is no padding id.
     ///
-    /// An observer receives a remask for each token that was revealed there. The filling is in the step's canvas but is
-    /// not reported as reveals, because nothing is drawn. A model without an end-of-sequence id is an error.
+    /// An observer receives a remask for each token that was revealed there. The filling is in the step's
+    /// canvas but is not reported as reveals, because nothing is drawn. A model without an end-of-sequence id
+    /// is an error.
     ///
-    /// **Law.** With a strategy that samples the joint exactly, in any order: the joint with everything after the first
-    /// end-of-sequence id replaced.
+    /// **Law.** With a strategy that samples the joint exactly, in any order: the joint with everything after
+    /// the first end-of-sequence id replaced.
     #[doc(alias = "eos")]
     #[doc(alias = "end of sequence")]
     #[doc(alias = "early stopping")]
@@ -233,7 +236,8 @@ impl Generator {
         self
     }
 
-    /// Adds stop tokens. A sequence ends at them as at an end-of-sequence id; see [`stop_at_eos`](Self::stop_at_eos).
+    /// Adds stop tokens. A sequence ends at them as at an end-of-sequence id; see
+    /// [`stop_at_eos`](Self::stop_at_eos).
     #[doc(alias = "stop token")]
     #[doc(alias = "stop_token_ids")]
     pub fn stop_at_tokens(mut self, ids: impl IntoIterator<Item = TokenId>) -> Self {
@@ -244,8 +248,8 @@ impl Generator {
     /// Adds a stop rule, such as a stop text. A sequence ends there as at an end-of-sequence id; see
     /// [`stop_at_eos`](Self::stop_at_eos).
     ///
-    /// The rule is applied to each stretch of generated tokens without a gap, and the leftmost end counts. The model needs
-    /// a padding or an end-of-sequence id to fill the positions after the end.
+    /// The rule is applied to each stretch of generated tokens without a gap, and the leftmost end counts.
+    /// The model needs a padding or an end-of-sequence id to fill the positions after the end.
     #[doc(alias = "stop sequence")]
     #[doc(alias = "stop words")]
     pub fn stop_at(mut self, rule: impl Stop + 'static) -> Self {
@@ -303,11 +307,12 @@ impl Generator {
         run.finish_or_fail(observer)
     }
 
-    /// Runs as [`run`](Self::run) does, but a failed sequence does not end the others. Its error takes the place of its
-    /// output.
+    /// Runs as [`run`](Self::run) does, but a failed sequence does not end the others. Its error takes the
+    /// place of its output.
     ///
     /// # Errors
-    /// Those of [`run`](Self::run) that occur before anything runs, and [`Error::Model`] if the model itself fails.
+    /// Those of [`run`](Self::run) that occur before anything runs, and [`Error::Model`] if the model itself
+    /// fails.
     pub fn run_all(
         &self,
         canvases: Vec<Canvas>,
@@ -319,8 +324,9 @@ impl Generator {
 
     /// Runs as [`run`](Self::run) does, with separate settings for every sequence.
     ///
-    /// Strategy, schedule, filters, bans, draw, seed, blocks and stops come from the generator beside each canvas, which
-    /// must be a clone of this one with other settings. The sequences share forwards, in batches of this generator's size.
+    /// Strategy, schedule, filters, bans, draw, seed, blocks and stops come from the generator beside each
+    /// canvas, which must be a clone of this one with other settings. The sequences share forwards, in
+    /// batches of this generator's size.
     ///
     /// # Errors
     /// [`Error::ModelMismatch`] if a generator is not a clone of one with the same model, and those of
@@ -334,8 +340,8 @@ impl Generator {
         run.finish_or_fail(observer)
     }
 
-    /// Starts a run that the caller advances step by step. The list may be empty: sequences can be [added](Run::add) at
-    /// any time.
+    /// Starts a run that the caller advances step by step. The list may be empty: sequences can be
+    /// [added](Run::add) at any time.
     ///
     /// # Errors
     /// Those of [`run`](Self::run) that occur before anything runs, and those of [`Denoiser::open_session`].
@@ -351,8 +357,8 @@ impl Generator {
         Run::start(self, run::sequences_each(self, requests)?)
     }
 
-    /// Checks the settings and these canvases as [`run`](Self::run) does before anything runs. Without canvases it checks
-    /// the settings only.
+    /// Checks the settings and these canvases as [`run`](Self::run) does before anything runs. Without
+    /// canvases it checks the settings only.
     ///
     /// # Errors
     /// Those of [`run`](Self::run) that occur before anything runs.

@@ -7,23 +7,24 @@ use crate::TokenId;
 #[non_exhaustive]
 #[must_use]
 pub struct Output {
-    /// All tokens, given and generated. Positions that were never revealed hold the mask id; this happens only if the
-    /// sequence was [cancelled](FinishReason::is_early) or met a deadline.
+    /// All tokens, given and generated. Positions that were never revealed hold the mask id; this happens
+    /// only if the sequence was [cancelled](FinishReason::is_early) or met a deadline.
     pub tokens: Vec<TokenId>,
     /// The range from the first to the last position that was not given.
     pub generated: Range<usize>,
-    /// One past the token that ended the sequence early; the length if none did. Positions from here on are filling,
-    /// except for given tokens.
+    /// One past the token that ended the sequence early; the length if none did. Positions from here on are
+    /// filling, except for given tokens.
     pub end: usize,
     /// The number of positions with drawn tokens. Given positions do not count, nor do those after an early
     /// [end](Self::end).
     pub drawn: usize,
-    /// Full forwards of the denoiser for this sequence (NFE): one for each of its canvases in a forward of the batch.
+    /// Full forwards of the denoiser for this sequence (NFE): one for each of its canvases in a forward of
+    /// the batch.
     #[doc(alias = "NFE")]
     #[doc(alias = "number of function evaluations")]
     pub denoiser_calls: usize,
-    /// Passes of the sampler layer for this sequence. A pass of a guided layer counts once, although it runs the layer
-    /// twice.
+    /// Passes of the sampler layer for this sequence. A pass of a guided layer counts once, although it runs
+    /// the layer twice.
     pub sampler_calls: usize,
     /// Denoising steps, including those that skipped the forward.
     #[doc(alias = "denoising steps")]
@@ -59,8 +60,8 @@ impl FinishReason {
 }
 
 impl Output {
-    /// Creates the output of a sequence that filled the range `generated`, with a cost of 0. Set the other fields
-    /// afterwards; this is for tests and for generators of your own.
+    /// Creates the output of a sequence that filled the range `generated`, with a cost of 0. Set the other
+    /// fields afterwards; this is for tests and for generators of your own.
     pub fn new(tokens: Vec<TokenId>, generated: Range<usize>) -> Self {
         let (end, drawn) = (tokens.len(), generated.len());
         let (denoiser_calls, sampler_calls, steps) = (0, 0, 0);

@@ -8,10 +8,10 @@ use crate::{Error, RowStats, TokenId};
 impl View<'_> {
     /// Draws a token from a filtered row, and accepts the draft `guess` as often as possible.
     ///
-    /// `guess` must have been drawn from the filtered logits `proposal` \[V\] by the same rule. The law is that of
-    /// [`draw`](Self::draw). With p the row and q the proposal, the guess is kept with probability min(1, p/q); otherwise
-    /// the token is drawn from the positive part of p − q (Leviathan et al., arXiv 2211.17192). Rules other than
-    /// [`Categorical`](crate::draw::Categorical) ignore the guess.
+    /// `guess` must have been drawn from the filtered logits `proposal` \[V\] by the same rule. The law is
+    /// that of [`draw`](Self::draw). With p the row and q the proposal, the guess is kept with probability
+    /// min(1, p/q); otherwise the token is drawn from the positive part of p − q (Leviathan et al., arXiv
+    /// 2211.17192). Rules other than [`Categorical`](crate::draw::Categorical) ignore the guess.
     ///
     /// # Errors
     /// Those of [`draw`](Self::draw).

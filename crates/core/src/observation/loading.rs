@@ -7,8 +7,8 @@ use crate::top_k_rows::TopRow;
 use crate::{Error, RowStats, Stream, row_kernels};
 
 impl<'a> Observation<'a> {
-    /// Filters every row of the sequence and computes its statistics. Top-K rows whose top does not suffice are fetched
-    /// together.
+    /// Filters every row of the sequence and computes its statistics. Top-K rows whose top does not suffice
+    /// are fetched together.
     pub(crate) fn new(
         input: StepInput<'a>,
         config: &'a RowConfig,
@@ -70,7 +70,8 @@ impl<'a> Observation<'a> {
         stats.ok_or(Error::EmptyRow { sequence, position })
     }
 
-    /// Loads a whole row into `scratch.row`, checked and filtered. `first`: it is a candidate's and new in this step.
+    /// Loads a whole row into `scratch.row`, checked and filtered. `first`: it is a candidate's and new in
+    /// this step.
     pub(super) fn load(&mut self, row: Row, first: bool) -> Result<usize, Error> {
         let RowRef { position, row } = self.place(row);
         let logits = self.input.answer.logits(row)?;

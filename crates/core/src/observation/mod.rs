@@ -1,9 +1,9 @@
 //! The interface between the loop and a strategy in a denoising step.
 //!
 //! A [`StepRequest`] comes before the forward: a strategy requests rows beside those of the masked positions.
-//! An [`Observation`] comes after it and has the rows and the state of the sequence. It cannot draw a token or reveal a
-//! position. So *where* a [policy](crate::policy) reveals is independent of *what* is drawn there. A [`View`] is an
-//! observation that can also draw and reveal; unmaskers receive it.
+//! An [`Observation`] comes after it and has the rows and the state of the sequence. It cannot draw a token
+//! or reveal a position. So *where* a [policy](crate::policy) reveals is independent of *what* is drawn
+//! there. A [`View`] is an observation that can also draw and reveal; unmaskers receive it.
 
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ pub struct Candidate {
     pub position: usize,
     /// Statistics of the row after the filters.
     pub stats: RowStats,
-    /// The confidence c: the probability of the drafted token if the unmasker [drafts](crate::Unmasker::draft), otherwise
-    /// the largest probability p₁ of the filtered row.
+    /// The confidence c: the probability of the drafted token if the unmasker
+    /// [drafts](crate::Unmasker::draft), otherwise the largest probability p₁ of the filtered row.
     pub confidence: f64,
 }
 
@@ -68,7 +68,8 @@ pub(crate) struct RowConfig {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Selection {
-    /// Rows of [candidates](Observation::candidates) in the order of revealing. The step reveals no other candidate.
+    /// Rows of [candidates](Observation::candidates) in the order of revealing. The step reveals no other
+    /// candidate.
     pub ranked: Vec<Row>,
     /// How many of them the step reveals; clamped to 1 … their number, if there are any.
     pub count: usize,
@@ -147,7 +148,8 @@ pub(crate) struct StepInput<'a> {
 
 /// The rows and the state of one sequence after a forward or a sampler pass.
 ///
-/// The rows of the candidates come first, from left to right, then those of the [queries](StepRequest::query).
+/// The rows of the candidates come first, from left to right, then those of the
+/// [queries](StepRequest::query).
 pub struct Observation<'a> {
     pub(crate) input: StepInput<'a>,
     pub(crate) config: &'a RowConfig,
@@ -167,13 +169,14 @@ impl<'a> Observation<'a> {
         self.input.step
     }
 
-    /// The sequence in its current state. After a sampler pass it includes the [drafts](crate::View::place_draft) of the
-    /// step.
+    /// The sequence in its current state. After a sampler pass it includes the
+    /// [drafts](crate::View::place_draft) of the step.
     pub fn canvas(&self) -> &'a Canvas {
         self.input.canvas
     }
 
-    /// The number of positions in a block; the number of all generated positions if the generator has one block.
+    /// The number of positions in a block; the number of all generated positions if the generator has one
+    /// block.
     pub fn block_length(&self) -> usize {
         self.input.block_length
     }
@@ -188,8 +191,8 @@ impl<'a> Observation<'a> {
         self.input.round
     }
 
-    /// The masked positions of the current block, before the [end](Canvas::end), from left to right. Empty in a full
-    /// block that was [kept open](crate::reviser::Revision::keep_block_open).
+    /// The masked positions of the current block, before the [end](Canvas::end), from left to right. Empty in
+    /// a full block that was [kept open](crate::reviser::Revision::keep_block_open).
     pub fn candidates(&self) -> &[Candidate] {
         &self.scratch.rows[..self.input.candidates]
     }
@@ -199,7 +202,8 @@ impl<'a> Observation<'a> {
         (0..self.input.candidates).map(Row)
     }
 
-    /// The row of a query of this step. It exists in round 0 only, because sampler passes do not compute queries.
+    /// The row of a query of this step. It exists in round 0 only, because sampler passes do not compute
+    /// queries.
     pub fn query_row(&self, query: Query) -> Row {
         Row(self.input.candidates + query.0)
     }
@@ -253,7 +257,8 @@ impl<'a> Observation<'a> {
         self.input.rows[row.0]
     }
 
-    /// The confidence of a revealed token: that of its candidate if the unmasker drafts, otherwise its probability.
+    /// The confidence of a revealed token: that of its candidate if the unmasker drafts, otherwise its
+    /// probability.
     pub(crate) fn revealed_confidence(&self, position: usize, drawn: &Drawn) -> f64 {
         let candidates = self.candidates();
         let place = candidates.binary_search_by_key(&position, |candidate| candidate.position);

@@ -29,8 +29,8 @@ impl<'a> Observation<'a> {
         }
     }
 
-    /// Returns the probability of a token in a row before any filter; 0 if the vocabulary has no such token. A top-K row
-    /// is fetched if its top does not hold the token.
+    /// Returns the probability of a token in a row before any filter; 0 if the vocabulary has no such token.
+    /// A top-K row is fetched if its top does not hold the token.
     ///
     /// # Errors
     /// [`Error::Model`] if the row cannot be fetched.
@@ -48,7 +48,8 @@ impl<'a> Observation<'a> {
         Ok(logit.map_or(0.0, |(logit, stats)| stats.probability(logit)))
     }
 
-    /// Returns the logits \[V\] of a row after the filters, with the mask id ruled out. A top-K row is fetched.
+    /// Returns the logits \[V\] of a row after the filters, with the mask id ruled out. A top-K row is
+    /// fetched.
     ///
     /// # Errors
     /// [`Error::EmptyRow`] if only the mask id is possible, [`Error::Model`] if the row cannot be fetched.
@@ -66,7 +67,8 @@ impl<'a> Observation<'a> {
     /// Returns the probability of a token in a filtered row.
     ///
     /// # Errors
-    /// [`Error::UnknownToken`] if the vocabulary has no such token, and those of [`filtered`](Self::filtered).
+    /// [`Error::UnknownToken`] if the vocabulary has no such token, and those of
+    /// [`filtered`](Self::filtered).
     ///
     /// # Panics
     /// If there is no such row.

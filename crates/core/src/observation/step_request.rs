@@ -1,7 +1,8 @@
 use crate::schedule::Progress;
 use crate::{Canvas, Error, Stream, TokenId};
 
-/// A requested row; [`Observation::query_row`](super::Observation::query_row) returns its index after the forward.
+/// A requested row; [`Observation::query_row`](super::Observation::query_row) returns its index after the
+/// forward.
 #[must_use = "the row of an unused query is computed for nothing"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query(pub(super) usize);
@@ -11,7 +12,8 @@ pub struct Query(pub(super) usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Branch(pub(crate) usize);
 
-/// A row requested beside those of the masked positions: that of `position` with the positions `masked` masked too.
+/// A row requested beside those of the masked positions: that of `position` with the positions `masked`
+/// masked too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RowQuery {
     pub position: usize,
@@ -19,7 +21,8 @@ pub(crate) struct RowQuery {
     pub masked: Vec<usize>,
 }
 
-/// The state of one sequence before the forward of a step, with methods to request further rows or to skip the forward.
+/// The state of one sequence before the forward of a step, with methods to request further rows or to skip
+/// the forward.
 ///
 /// The rows of masked positions are always computed.
 pub struct StepRequest<'a> {
@@ -55,7 +58,8 @@ impl<'a> StepRequest<'a> {
         self.stream
     }
 
-    /// Skips the forward of this step and of the following ones, `steps` in total. They reveal nothing. 0 skips nothing.
+    /// Skips the forward of this step and of the following ones, `steps` in total. They reveal nothing. 0
+    /// skips nothing.
     ///
     /// Allowed only while a schedule with a total has steps left. Its last step is never skipped.
     pub fn skip_forward(&mut self, steps: usize) {
@@ -76,8 +80,8 @@ impl<'a> StepRequest<'a> {
         self.skip_forward(next.step - self.progress.step);
     }
 
-    /// Requests the row of `position` on the current canvas. It costs no further forward. The row of a revealed position
-    /// is the model's distribution there, given that token among the others.
+    /// Requests the row of `position` on the current canvas. It costs no further forward. The row of a
+    /// revealed position is the model's distribution there, given that token among the others.
     pub fn query(&mut self, position: usize) -> Query {
         self.query_with_masked(position, [])
     }
@@ -98,17 +102,18 @@ impl<'a> StepRequest<'a> {
         Query(self.queries.len() - 1)
     }
 
-    /// Requests the rows of the sequence with these tokens at masked positions of its block (a draft to verify).
+    /// Requests the rows of the sequence with these tokens at masked positions of its block (a draft to
+    /// verify).
     ///
-    /// It costs one more canvas in the batch. Once the tokens are revealed, [`Next::Follow`](crate::Next::Follow)
-    /// continues with these rows.
+    /// It costs one more canvas in the batch. Once the tokens are revealed,
+    /// [`Next::Follow`](crate::Next::Follow) continues with these rows.
     pub fn query_branch(&mut self, tokens: impl IntoIterator<Item = (usize, TokenId)>) -> Branch {
         self.branches.push(tokens.into_iter().collect());
         Branch(self.branches.len() - 1)
     }
 
-    /// Requests the hidden states of the sequence; [`Observation::hidden`](super::Observation::hidden) returns them after
-    /// the forward. They are copied to the host if they are on a device.
+    /// Requests the hidden states of the sequence; [`Observation::hidden`](super::Observation::hidden)
+    /// returns them after the forward. They are copied to the host if they are on a device.
     #[doc(alias = "hidden states")]
     #[doc(alias = "output_hidden_states")]
     pub fn request_hidden(&mut self) {

@@ -20,7 +20,8 @@ pub struct Drawn {
 
 /// An [`Observation`] that can also draw tokens and record moves. Unmaskers receive it.
 ///
-/// Rows are numbered as in the observation: those of the candidates first, from left to right, then those of queries.
+/// Rows are numbered as in the observation: those of the candidates first, from left to right, then those of
+/// queries.
 pub struct View<'a>(pub(crate) Observation<'a>);
 
 impl<'a> Deref for View<'a> {
@@ -56,9 +57,9 @@ impl View<'_> {
         self.scratch.selection.ranked[rank]
     }
 
-    /// The number of tokens that the policy has yet to reveal in this step: at least 1 while there are candidates, and at
-    /// most all that it ranked. For an unmasker [without a policy](crate::unmasker::Control) it is the number of
-    /// candidates.
+    /// The number of tokens that the policy has yet to reveal in this step: at least 1 while there are
+    /// candidates, and at most all that it ranked. For an unmasker [without a
+    /// policy](crate::unmasker::Control) it is the number of candidates.
     pub fn quota(&self) -> usize {
         let selection = &self.scratch.selection;
         selection.count.clamp(1, selection.ranked.len().max(1)).min(selection.ranked.len())
@@ -85,7 +86,8 @@ impl View<'_> {
         self.scratch.selection.ranked = ranked;
     }
 
-    /// [Ranks](Self::rank) all candidates by their confidence, the highest first and the leftmost among equals.
+    /// [Ranks](Self::rank) all candidates by their confidence, the highest first and the leftmost among
+    /// equals.
     pub fn rank_by_confidence(&mut self) {
         let mut ranked = std::mem::take(&mut self.scratch.selection.ranked);
         let scored: Result<(), std::convert::Infallible> =
@@ -96,12 +98,13 @@ impl View<'_> {
 
     /// Draws a token from a filtered row. The mask id is never drawn.
     ///
-    /// A top-K row is fetched only if the draw falls outside of its top. The law is that of the whole row, but the same
-    /// seed may give another token.
+    /// A top-K row is fetched only if the draw falls outside of its top. The law is that of the whole row,
+    /// but the same seed may give another token.
     ///
     /// # Errors
     /// [`Error::EmptyRow`] if only the mask id is possible, [`Error::UnknownToken`] if a user's
-    /// [`Draw`](crate::Draw) returns an id outside of the vocabulary, [`Error::Model`] if a row cannot be fetched.
+    /// [`Draw`](crate::Draw) returns an id outside of the vocabulary, [`Error::Model`] if a row cannot be
+    /// fetched.
     ///
     /// # Panics
     /// If there is no such row.
@@ -113,8 +116,8 @@ impl View<'_> {
         }
     }
 
-    /// Draws a token from each of these filtered rows and appends it to `drawn`. Top-K rows that must be fetched are
-    /// fetched together.
+    /// Draws a token from each of these filtered rows and appends it to `drawn`. Top-K rows that must be
+    /// fetched are fetched together.
     ///
     /// # Errors
     /// Those of [`draw`](Self::draw).
@@ -150,7 +153,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Draws a token for the position of a row from other logits \[V\], none of them NaN or +∞. The mask id is ruled out.
+    /// Draws a token for the position of a row from other logits \[V\], none of them NaN or +∞. The mask id
+    /// is ruled out.
     ///
     /// # Errors
     /// Those of [`draw`](Self::draw).
@@ -169,8 +173,8 @@ impl View<'_> {
         Ok(Drawn { token: id, probability: stats.probability(logit) })
     }
 
-    /// Sets the confidence of a candidate to the probability of its [drafted](crate::Unmasker::draft) token. Policies then
-    /// read that.
+    /// Sets the confidence of a candidate to the probability of its [drafted](crate::Unmasker::draft) token.
+    /// Policies then read that.
     ///
     /// # Panics
     /// If there is no such row.
@@ -179,10 +183,11 @@ impl View<'_> {
         self.0.scratch.drafted = true;
     }
 
-    /// Restricts the rest of the step to these candidates. The output layer then runs on their rows only, and the step
-    /// ends once they are revealed.
+    /// Restricts the rest of the step to these candidates. The output layer then runs on their rows only, and
+    /// the step ends once they are revealed.
     ///
-    /// By default the rest of the step is open to all candidates that the policy ranked. An empty list ends the step.
+    /// By default the rest of the step is open to all candidates that the policy ranked. An empty list ends
+    /// the step.
     ///
     /// # Panics
     /// If there is no such candidate.
@@ -211,8 +216,8 @@ impl View<'_> {
 
     /// Places a draft token at the masked position of a row, for the sampler passes of this step only.
     ///
-    /// The sequence does not change, and the draft is dropped at the end of the step. After this call the step can no
-    /// longer reveal or mask a position.
+    /// The sequence does not change, and the draft is dropped at the end of the step. After this call the
+    /// step can no longer reveal or mask a position.
     ///
     /// # Panics
     /// If there is no such row.
@@ -234,7 +239,8 @@ impl View<'_> {
 
     /// Keeps the block open even if it is full after this step, to revise its tokens once more.
     ///
-    /// A step of a full block must change a token to keep it open again. A block that is not full stays open anyway.
+    /// A step of a full block must change a token to keep it open again. A block that is not full stays open
+    /// anyway.
     pub fn keep_block_open(&mut self) {
         self.scratch.keep_open = true;
     }

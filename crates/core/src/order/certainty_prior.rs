@@ -10,8 +10,8 @@ use crate::{Canvas, Error, Observation, range};
 ///
 /// D(i) = Σ_d g(d) known(i + d) / Σ_d g(d), with g(d) = exp(−d² / 2σ²),
 ///
-/// the density of known tokens around position i. Positions left of the sequence count as known; those right of it count
-/// as the last position does. A small σ is close to left-to-right order.
+/// the density of known tokens around position i. Positions left of the sequence count as known; those right
+/// of it count as the last position does. A small σ is close to left-to-right order.
 ///
 /// Exact at one token per forward: the score depends on rows and known positions, not on drawn tokens.
 /// Source: certainty-prior decoding of d²Cache (arXiv 2509.23094), σ = 10. Tails beyond 8σ,

@@ -30,8 +30,9 @@ pub use raw::Raw;
 
 /// Ranks the candidates of a step.
 ///
-/// An order reads rows, not the tokens drawn from them. So *where* is independent of *what*, and sampling one token per
-/// forward stays exact. The one exception is [`Confidence`](struct@Confidence) under an unmasker that drafts.
+/// An order reads rows, not the tokens drawn from them. So *where* is independent of *what*, and sampling one
+/// token per forward stays exact. The one exception is [`Confidence`](struct@Confidence) under an unmasker
+/// that drafts.
 #[doc(alias = "unmasking order")]
 #[doc(alias = "position selection")]
 pub trait Order: Send + Sync {
@@ -41,7 +42,8 @@ pub trait Order: Send + Sync {
     /// Those of the observation, and [`Error::Model`] if the order runs a model of its own and that fails.
     fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error>;
 
-    /// Fills `ranked` with the rows of the candidates, the best first. By default it sorts by [`score`](Self::score).
+    /// Fills `ranked` with the rows of the candidates, the best first. By default it sorts by
+    /// [`score`](Self::score).
     ///
     /// # Errors
     /// Those of [`score`](Self::score).
@@ -74,7 +76,8 @@ impl<O: Order + ?Sized> Order for Arc<O> {
     }
 }
 
-/// Ranks `n` candidates by `score`, the highest first; among equals the leftmost position first. `scores` is a buffer.
+/// Ranks `n` candidates by `score`, the highest first; among equals the leftmost position first. `scores` is
+/// a buffer.
 pub(crate) fn by_score<E>(
     n: usize,
     score: impl Fn(Row) -> Result<f64, E>,

@@ -6,13 +6,13 @@ use crate::{Error, Observation, range};
 
 /// Reveals early positions and informative tokens first.
 ///
-/// The score is e^{−λi} · min(−c ln f(x), α). Here i is the position counted from the first generated one, x the most
-/// probable token of the filtered row, c its probability and f(x) its frequency in a background corpus. The factor −ln f
-/// delays frequent tokens, in which models are confident too early; α caps it for rare ones. Ranking uses the logarithm
-/// of the score, which does not underflow on long sequences.
+/// The score is e^{−λi} · min(−c ln f(x), α). Here i is the position counted from the first generated one, x
+/// the most probable token of the filtered row, c its probability and f(x) its frequency in a background
+/// corpus. The factor −ln f delays frequent tokens, in which models are confident too early; α caps it for
+/// rare ones. Ranking uses the logarithm of the score, which does not underflow on long sequences.
 ///
-/// Exact at one token per forward: the score depends on rows and positions, not on drawn tokens. Source: PC-Sampler
-/// (arXiv 2508.13021), λ = 0.25, α = 10.
+/// Exact at one token per forward: the score depends on rows and positions, not on drawn tokens. Source:
+/// PC-Sampler (arXiv 2508.13021), λ = 0.25, α = 10.
 #[doc(alias = "PC-Sampler")]
 #[doc(alias = "position-calibrated")]
 #[derive(Debug, Clone)]
@@ -26,8 +26,8 @@ pub struct PcSampler {
 }
 
 impl PcSampler {
-    /// Creates the order from the tokens' counts \[V\] in a background corpus of N tokens: f = max(count, 1) / N. Ids
-    /// beyond the table have count 0.
+    /// Creates the order from the tokens' counts \[V\] in a background corpus of N tokens: f = max(count,
+    /// 1) / N. Ids beyond the table have count 0.
     ///
     /// # Errors
     /// [`Error::Parameter`] if all counts are 0.

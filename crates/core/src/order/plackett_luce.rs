@@ -4,8 +4,9 @@ use crate::{Error, Observation, range};
 
 /// Draws the ranking at random, with another order's scores as logits.
 ///
-/// Positions are drawn without replacement, each with probability softmax(score / τ) over those left. The ranking then
-/// has the Plackett–Luce distribution. τ → 0 gives the inner order, τ → ∞ gives [`Random`](super::Random).
+/// Positions are drawn without replacement, each with probability softmax(score / τ) over those left. The
+/// ranking then has the Plackett–Luce distribution. τ → 0 gives the inner order, τ → ∞ gives
+/// [`Random`](super::Random).
 ///
 /// Exact at one token per forward if the inner order is. Source: Dream's `alg_temp`, no default (off).
 #[doc(alias = "alg_temp")]

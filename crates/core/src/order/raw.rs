@@ -4,8 +4,9 @@ use crate::{Error, Observation};
 
 /// Scores the model's row before any filter, instead of the filtered one.
 ///
-/// At a low temperature the filtered rows are nearly certain everywhere, and their order degenerates to left to right.
-/// `Raw(MaxProb)`, `Raw(Entropy)` and `Raw(Margin)` avoid that. The mask id counts as any other token.
+/// At a low temperature the filtered rows are nearly certain everywhere, and their order degenerates to left
+/// to right. `Raw(MaxProb)`, `Raw(Entropy)` and `Raw(Margin)` avoid that. The mask id counts as any other
+/// token.
 ///
 /// Exact at one token per forward. Source: LLaDA, which takes confidence before temperature.
 #[doc(alias = "untempered confidence")]

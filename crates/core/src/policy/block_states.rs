@@ -6,16 +6,18 @@ use crate::{Canvas, Error, Observation, range};
 
 /// d3LLM's block states: decodes several blocks together and guarantees progress in the first active one.
 ///
-/// Selects every candidate of the open blocks with entropy H ≤ θ, and the one of lowest entropy. The first block is
-/// *active*. Another block becomes active once the share `full` of the block before it is known, and stays active. If no
-/// candidate is selected in the first active block with masked positions, its candidate of lowest entropy is selected too.
+/// Selects every candidate of the open blocks with entropy H ≤ θ, and the one of lowest entropy. The first
+/// block is *active*. Another block becomes active once the share `full` of the block before it is known, and
+/// stays active. If no candidate is selected in the first active block with masked positions, its candidate
+/// of lowest entropy is selected too.
 ///
-/// Combine it with [`Generator::open_next_block_at`](crate::Generator::open_next_block_at)`(0.1)`, which opens the blocks.
-/// With one block, or blocks that open when the one before is full, it selects H ≤ θ and the best candidate.
+/// Combine it with [`Generator::open_next_block_at`](crate::Generator::open_next_block_at)`(0.1)`, which
+/// opens the blocks. With one block, or blocks that open when the one before is full, it selects H ≤ θ and
+/// the best candidate.
 ///
-/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: the multi-block decoding of
-/// d3LLM (hao-ai-lab), with blocks of 32, θ = 0.4 … 0.5, opened at 0.1, full at 0.95. Its Dream variant reveals H < θ, and
-/// not always the best candidate.
+/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: the multi-block
+/// decoding of d3LLM (hao-ai-lab), with blocks of 32, θ = 0.4 … 0.5, opened at 0.1, full at 0.95. Its Dream
+/// variant reveals H < θ, and not always the best candidate.
 #[doc(alias = "d3LLM")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockStates {

@@ -9,24 +9,26 @@ use crate::{Error, Observation, Order, StepRequest, range};
 
 /// DEMASK, dependency-guided unmasking: selects positions together that hardly depend on each other.
 ///
-/// Selects the best position. Then it goes down the order and adds each position j that keeps the sum of the pairwise
-/// influences D_ij, i added before j, below τ.
+/// Selects the best position. Then it goes down the order and adds each position j that keeps the sum of the
+/// pairwise influences D_ij, i added before j, below τ.
 ///
-/// **Law.** τ = 0 is one token a step: exact for any influences. Otherwise, with independent draws at temperature 1
-/// without truncation, the law of a step's tokens is within τ, in total variation, of the model's joint of them. By the
-/// chain rule the distance is at most the sum over the tokens of the influence of all earlier ones together, and
+/// **Law.** τ = 0 is one token a step: exact for any influences. Otherwise, with independent draws at
+/// temperature 1 without truncation, the law of a step's tokens is within τ, in total variation, of the
+/// model's joint of them. By the chain rule the distance is at most the sum over the tokens of the influence
+/// of all earlier ones together, and
 /// - with [`GiniBound`](crate::influence::GiniBound) that sum is always below τ;
-/// - with the true D it is below τ if influences are sub-additive: a set influences j by at most the sum of its members'
-///   influences. Counterexample: the parity of two fair coins, on which a single coin has no influence.
+/// - with the true D it is below τ if influences are sub-additive: a set influences j by at most the sum of
+///   its members' influences. Counterexample: the parity of two fair coins, on which a single coin has no
+///   influence.
 ///
-/// The distance of a whole sequence is at most τ times its number of steps with more than one token, plus the error of an
-/// estimated D.
+/// The distance of a whole sequence is at most τ times its number of steps with more than one token, plus the
+/// error of an estimated D.
 ///
 /// Source: arXiv 2604.02560, whose D is estimated by a small attention layer, trained on the final hidden
-/// states of Dream-7B. Such a predictor is an [`Influence`] that
-/// [needs hidden states](Influence::needs_hidden). The definition of D, the greedy choice and the theorem are taken from
-/// reports of the paper. Not confirmed: that a position that does not fit is skipped instead of ending the choice, that
-/// the sum stays strictly below τ, and the values used.
+/// states of Dream-7B. Such a predictor is an [`Influence`] that [needs hidden
+/// states](Influence::needs_hidden). The definition of D, the greedy choice and the theorem are taken from
+/// reports of the paper. Not confirmed: that a position that does not fit is skipped instead of ending the
+/// choice, that the sum stays strictly below τ, and the values used.
 #[doc(alias = "dependency-guided unmasking")]
 #[derive(Clone)]
 pub struct Demask {

@@ -3,16 +3,18 @@ use std::iter::successors;
 use super::{Policy, Row, Selection};
 use crate::{Error, Observation, range};
 
-/// Reveals dilated groups: positions far apart first, then those between them, in about log_a B forwards for a block of B.
+/// Reveals dilated groups: positions far apart first, then those between them, in about log_a B forwards for
+/// a block of B.
 ///
-/// The strides are s₁ = ⌊B/a⌋, s₂ = ⌊s₁/a⌋, … down to 1. Group k has the places i in the block, counted from 0, that are
-/// divisible by sₖ and by no earlier stride. If the last group is smaller than the one before, the two are merged. A step
-/// selects the masked positions of the first group that has any. B = 8 and a = 2 give {0, 4}, {2, 6}, {1, 3, 5, 7}.
+/// The strides are s₁ = ⌊B/a⌋, s₂ = ⌊s₁/a⌋, … down to 1. Group k has the places i in the block, counted from
+/// 0, that are divisible by sₖ and by no earlier stride. If the last group is smaller than the one before,
+/// the two are merged. A step selects the masked positions of the first group that has any. B = 8 and a = 2
+/// give {0, 4}, {2, 6}, {1, 3, 5, 7}.
 ///
-/// **Law.** The positions do not depend on the rows. With independent draws it is the product of the marginals within each
-/// group, given all groups before it. That is exact if the positions of each group are independent given those before, as
-/// in a first-order Markov chain once every second position is known. Source: DUS
-/// (arXiv 2506.19037), a = 2, without its optional remasking of uncertain tokens.
+/// **Law.** The positions do not depend on the rows. With independent draws it is the product of the
+/// marginals within each group, given all groups before it. That is exact if the positions of each group are
+/// independent given those before, as in a first-order Markov chain once every second position is known.
+/// Source: DUS (arXiv 2506.19037), a = 2, without its optional remasking of uncertain tokens.
 #[doc(alias = "DUS")]
 #[doc(alias = "dilated unmasking")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

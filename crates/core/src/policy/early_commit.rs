@@ -5,15 +5,16 @@ use crate::{Error, Observation, Query, StepRequest, range};
 
 /// Prophet's early commit: once the answer is settled, selects all remaining positions at once.
 ///
-/// It wraps another policy. In each step it computes the mean gap between the two largest logits over an answer window of
-/// positions, revealed ones included, before any filter. It commits once the gap reaches 7.5 nats in the first third of
-/// the generation, 5 in the second and 2.5 in the last. Progress is the share of the policy's steps, this one included; for
-/// a policy without a total it is the share of generated positions that are known.
+/// It wraps another policy. In each step it computes the mean gap between the two largest logits over an
+/// answer window of positions, revealed ones included, before any filter. It commits once the gap reaches 7.5
+/// nats in the first third of the generation, 5 in the second and 2.5 in the last. Progress is the share of
+/// the policy's steps, this one included; for a policy without a total it is the share of generated positions
+/// that are known.
 ///
 /// With several blocks, each later block is committed in its first step.
 ///
-/// **Law.** That of the inner policy until it commits; then none is claimed. With infinite gaps it is the inner policy,
-/// token for token. Source: Prophet (arXiv 2508.19982), whose commit takes argmax tokens
+/// **Law.** That of the inner policy until it commits; then none is claimed. With infinite gaps it is the
+/// inner policy, token for token. Source: Prophet (arXiv 2508.19982), whose commit takes argmax tokens
 /// ([`Argmax`](crate::draw::Argmax)) and fills later blocks too; a window of 5 positions.
 #[doc(alias = "Prophet")]
 #[derive(Clone)]
@@ -29,7 +30,8 @@ impl EarlyCommit {
     /// Wraps a policy, with the answer at these positions of the sequence.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the window is empty. A sequence that is shorter than the window fails when it runs.
+    /// [`Error::Parameter`] if the window is empty. A sequence that is shorter than the window fails when it
+    /// runs.
     pub fn new(policy: impl DynPolicy, window: Range<usize>) -> Result<Self, Error> {
         if window.is_empty() {
             let value = format!("{}..{}", window.start, window.end);

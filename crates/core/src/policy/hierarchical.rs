@@ -3,12 +3,13 @@ use crate::{Error, Observation, range};
 
 /// dInfer's hierarchical decoding: reveals a position in every run of masks, which splits the runs.
 ///
-/// Selects the most confident position of every contiguous run of masks if c > low, all positions with c > τ, and the most
-/// confident position of the block.
+/// Selects the most confident position of every contiguous run of masks if c > low, all positions with c > τ,
+/// and the most confident position of the block.
 ///
-/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: `HierarchyDecoder` of dInfer
-/// (inclusionAI), τ = 0.9, low = 0.4. There all ties for the best of a run are revealed, here the leftmost. For its
-/// remasking variant, add the reviser [`Hierarchical`](crate::reviser::Hierarchical).
+/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source:
+/// `HierarchyDecoder` of dInfer (inclusionAI), τ = 0.9, low = 0.4. There all ties for the best of a run are
+/// revealed, here the leftmost. For its remasking variant, add the reviser
+/// [`Hierarchical`](crate::reviser::Hierarchical).
 #[doc(alias = "dInfer")]
 #[doc(alias = "hierarchical decoding")]
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -35,19 +35,20 @@ impl Memory {
 
 /// KLASS: selects positions that are confident and stable.
 ///
-/// Selects all positions with confidence c > τ whose distribution has hardly changed: KL(pₜ ‖ pₜ₋₁) < ε in each of the
-/// last n steps. If there is none, it selects the most confident ones, as many as the
-/// [fallback schedule](Self::fallback) sets.
+/// Selects all positions with confidence c > τ whose distribution has hardly changed: KL(pₜ ‖ pₜ₋₁) < ε in
+/// each of the last n steps. If there is none, it selects the most confident ones, as many as the [fallback
+/// schedule](Self::fallback) sets.
 ///
-/// p is the filtered row. c is the probability of the drafted token if the unmasker [drafts](crate::Unmasker::draft),
-/// otherwise the largest probability of the row. The previous row of each masked position of the block is kept: 4 V bytes
-/// each, 19 MB for a block of 32 and V = 152 K.
+/// p is the filtered row. c is the probability of the drafted token if the unmasker
+/// [drafts](crate::Unmasker::draft), otherwise the largest probability of the row. The previous row of each
+/// masked position of the block is kept: 4 V bytes each, 19 MB for a block of 32 and V = 152 K.
 ///
-/// Exact only while it selects one position a step; otherwise the law is the unmasker's. With τ = 1 it is the fallback
-/// schedule by confidence. Source: KLASS (arXiv 2511.05664), τ = 0.9, ε = 0.01, n = 2; tuned values are 0.6, 0.015 for
-/// LLaDA and 0.9, 0.001 for Dream. Its code reveals the most probable token of the row, which equals this policy with
-/// [`Argmax`](crate::draw::Argmax) draws. There the history of a position begins with the first step, here with the first
-/// step of its block, because its row is not computed earlier.
+/// Exact only while it selects one position a step; otherwise the law is the unmasker's. With τ = 1 it is the
+/// fallback schedule by confidence. Source: KLASS (arXiv 2511.05664), τ = 0.9, ε = 0.01, n = 2; tuned values
+/// are 0.6, 0.015 for LLaDA and 0.9, 0.001 for Dream. Its code reveals the most probable token of the row,
+/// which equals this policy with [`Argmax`](crate::draw::Argmax) draws. There the history of a position
+/// begins with the first step, here with the first step of its block, because its row is not computed
+/// earlier.
 #[doc(alias = "KL-adaptive stability sampling")]
 #[derive(Clone)]
 pub struct Klass {
@@ -73,7 +74,8 @@ impl Klass {
         })
     }
 
-    /// Sets the schedule of steps in which no position is stable. It selects the most confident positions first.
+    /// Sets the schedule of steps in which no position is stable. It selects the most confident positions
+    /// first.
     pub fn fallback(self, schedule: impl Schedule + 'static) -> Self {
         Self { fallback: Ranked::new(Confidence, schedule), ..self }
     }

@@ -3,12 +3,13 @@ use crate::{Error, Observation, range};
 
 /// LocalLeap: requires less confidence near a position of high confidence.
 ///
-/// Anchors are the candidates with c ≥ κ. Every candidate at most w positions from an anchor, on either side, is selected
-/// if c ≥ τ; the most confident candidate is always selected. A candidate selected for its neighbour is not an anchor.
+/// Anchors are the candidates with c ≥ κ. Every candidate at most w positions from an anchor, on either side,
+/// is selected if c ≥ τ; the most confident candidate is always selected. A candidate selected for its
+/// neighbour is not an anchor.
 ///
 /// Exact while it selects one position a step; otherwise the law is the unmasker's. With τ = κ it is
-/// [`Threshold`](crate::schedule::Threshold) by confidence. Source: arXiv 2510.07081: κ = 0.9, τ = 0.75, w = 4, blocks of
-/// 32, c the probability of the drawn token.
+/// [`Threshold`](crate::schedule::Threshold) by confidence. Source: arXiv 2510.07081: κ = 0.9, τ = 0.75,
+/// w = 4, blocks of 32, c the probability of the drawn token.
 #[doc(alias = "anchor")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LocalLeap {

@@ -1,13 +1,13 @@
 //! Scheduling policies: select which positions a step reveals, and how many.
 //!
-//! In every denoising step a policy selects candidates from their rows. It may keep state of the sequence, but it cannot
-//! draw a token or reveal a position. So *where* cannot depend on *what* is drawn there. With a policy that selects one
-//! candidate a step, an unmasker that draws from the rows samples the model's joint exactly. The exception is an unmasker
-//! that [drafts](crate::Unmasker::draft) tokens before the policy selects: the policy then reads the confidence of the
-//! drafted token.
+//! In every denoising step a policy selects candidates from their rows. It may keep state of the sequence,
+//! but it cannot draw a token or reveal a position. So *where* cannot depend on *what* is drawn there. With a
+//! policy that selects one candidate a step, an unmasker that draws from the rows samples the model's joint
+//! exactly. The exception is an unmasker that [drafts](crate::Unmasker::draft) tokens before the policy
+//! selects: the policy then reads the confidence of the drafted token.
 //!
-//! The usual policy is [`Ranked`]: an [`Order`] with a [`Schedule`](crate::Schedule). The others have one rule for both.
-//! Each works with every unmasker that [takes a policy](crate::unmasker::Control).
+//! The usual policy is [`Ranked`]: an [`Order`] with a [`Schedule`](crate::Schedule). The others have one
+//! rule for both. Each works with every unmasker that [takes a policy](crate::unmasker::Control).
 //!
 //! ```
 //! use conjoint_core::policy::{Policy, Selection};
@@ -55,16 +55,17 @@ pub use slow_fast::SlowFast;
 
 /// Selects the positions that a step reveals.
 ///
-/// The run clones the policy for each sequence, so a policy may keep state of the sequence in its fields. In every
-/// denoising step it can first [request](Self::plan) rows or skip the forward; then it [selects](Self::select). An
-/// unmasker with a sampler layer draws the selected candidates one after the other. Before each further one the policy
-/// [ranks](Self::rank) the remaining candidates by their refined rows.
+/// The run clones the policy for each sequence, so a policy may keep state of the sequence in its fields. In
+/// every denoising step it can first [request](Self::plan) rows or skip the forward; then it
+/// [selects](Self::select). An unmasker with a sampler layer draws the selected candidates one after the
+/// other. Before each further one the policy [ranks](Self::rank) the remaining candidates by their refined
+/// rows.
 #[doc(alias = "planner")]
 #[doc(alias = "unmasking policy")]
 #[doc(alias = "scheduler")]
 pub trait Policy: Send + Sync {
-    /// Called before the forward of a step: requests rows beside those of the masked positions, or skips the forward. By
-    /// default it does nothing.
+    /// Called before the forward of a step: requests rows beside those of the masked positions, or skips the
+    /// forward. By default it does nothing.
     ///
     /// # Errors
     /// An error if the policy cannot handle this canvas. The sequence then fails.
@@ -85,8 +86,8 @@ pub trait Policy: Send + Sync {
         selection: &mut Selection,
     ) -> Result<(), Error>;
 
-    /// Fills `ranked` with the remaining candidates of the step, ranked by their refined rows. By default the lowest
-    /// entropy comes first, as in the published method (arXiv 2509.22738).
+    /// Fills `ranked` with the remaining candidates of the step, ranked by their refined rows. By default the
+    /// lowest entropy comes first, as in the published method (arXiv 2509.22738).
     ///
     /// # Errors
     /// Those of the observation.
@@ -94,14 +95,15 @@ pub trait Policy: Send + Sync {
         crate::order::Entropy.rank(rows, ranked)
     }
 
-    /// The total number of denoising steps, spread evenly over the blocks; `None` if the policy runs until no position is masked.
+    /// The total number of denoising steps, spread evenly over the blocks; `None` if the policy runs until no
+    /// position is masked.
     fn steps(&self) -> Option<usize> {
         None
     }
 
-    /// Whether the policy reads most rows whole ([`Observation::filtered`], [`Observation::logits`]). The model should
-    /// then return dense rows instead of [top-K rows](crate::top_k_rows), which saves fetching them one by one. Reading whole
-    /// rows is possible either way.
+    /// Whether the policy reads most rows whole ([`Observation::filtered`], [`Observation::logits`]). The
+    /// model should then return dense rows instead of [top-K rows](crate::top_k_rows), which saves fetching
+    /// them one by one. Reading whole rows is possible either way.
     fn needs_full_rows(&self) -> bool {
         false
     }

@@ -4,14 +4,14 @@ use crate::{Error, Observation, StepRequest};
 
 /// Ancestral sampling: reveals each position in a step drawn independently.
 ///
-/// With t₀ … t_S = linspace(1, ε, S + 1), every masked position is revealed in step i with probability 1 − tᵢ₊₁ / tᵢ, and
-/// in the last step with probability 1. So the step of each position is independent of the others: step i < S − 1 with
-/// probability (1 − ε)/S, and the last step otherwise. The steps are drawn when the block begins. Steps without a
-/// position skip the forward, so a large S costs nothing.
+/// With t₀ … t_S = linspace(1, ε, S + 1), every masked position is revealed in step i with probability
+/// 1 − tᵢ₊₁ / tᵢ, and in the last step with probability 1. So the step of each position is independent of the
+/// others: step i < S − 1 with probability (1 − ε)/S, and the last step otherwise. The steps are drawn when
+/// the block begins. Steps without a position skip the forward, so a large S costs nothing.
 ///
-/// **Law.** A mixture over the assignments of positions to steps: within a step the product of the marginals, between steps
-/// exact. One position is exact. For two positions it is (1 − q) · joint + q · product of marginals, where
-/// q = Σᵢ P(step i)² is the probability that they share a step. Source: Dream's `origin`,
+/// **Law.** A mixture over the assignments of positions to steps: within a step the product of the marginals,
+/// between steps exact. One position is exact. For two positions it is (1 − q) · joint + q · product of
+/// marginals, where q = Σᵢ P(step i)² is the probability that they share a step. Source: Dream's `origin`,
 /// ε = 1e-3; ancestral sampling of masked diffusion (Sahoo et al., arXiv 2406.07524).
 ///
 /// S is spread evenly over the blocks.

@@ -5,8 +5,8 @@ use crate::{Error, Observation, Order, Schedule, StepRequest};
 
 /// Combines an order, which ranks positions, with a schedule, which sets how many are revealed.
 ///
-/// It ranks all candidates, so the sampler passes of a step can reveal any of them. They are ranked again after each pass.
-/// A step for which the schedule plans no token skips the forward.
+/// It ranks all candidates, so the sampler passes of a step can reveal any of them. They are ranked again
+/// after each pass. A step for which the schedule plans no token skips the forward.
 ///
 /// Exact at one token per forward if the order is.
 #[derive(Clone)]

@@ -5,12 +5,12 @@ use crate::{Error, Observation, range};
 
 /// Saber's dynamic threshold: selects candidates that are more confident than the average accepted one.
 ///
-/// Selects all candidates with c > τ, where τ is the mean confidence of the positions accepted so far, initially 1. A
-/// position that is accepted twice counts with its latest confidence. If fewer than n candidates exceed τ, it selects the
-/// n most confident ones.
+/// Selects all candidates with c > τ, where τ is the mean confidence of the positions accepted so far,
+/// initially 1. A position that is accepted twice counts with its latest confidence. If fewer than n
+/// candidates exceed τ, it selects the n most confident ones.
 ///
-/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: Saber (arXiv 2510.18165),
-/// n = 2, with the reviser [`Saber`](crate::reviser::Saber).
+/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: Saber (arXiv
+/// 2510.18165), n = 2, with the reviser [`Saber`](crate::reviser::Saber).
 #[doc(alias = "dynamic threshold")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Saber {

@@ -6,17 +6,18 @@ use crate::{Error, Observation, range};
 /// SlowFast sampling: alternates between slow steps, which find a stable span, and fast steps, which fill it.
 ///
 /// c is a candidate's confidence. Each cycle begins at the end of the last span:
-/// - **Slow**, k steps: each estimates the end of the span as the last masked position with c ≥ c_span, and selects from
-///   all positions after the start of the cycle. The estimate is final once two in a row differ by at most one position;
-///   until then it is their mean, rounded down.
+/// - **Slow**, k steps: each estimates the end of the span as the last masked position with c ≥ c_span, and
+///   selects from all positions after the start of the cycle. The estimate is final once two in a row differ
+///   by at most one position; until then it is their mean, rounded down.
 /// - **Fast**: selects within the span until it is full.
 ///
 /// Both select every position in scope with c ≥ c_fill, and always the best one.
 ///
-/// With c_fill = 1 every token except the first of a step is certain, so it is exact with an unmasker that does not draft.
-/// Source: SlowFast sampling (arXiv 2506.10848), k = 6, c_span = 0.3, c_fill = 0.9, by the raw probability of the drawn
-/// token ([`Score::Raw`](crate::unmasker::Score::Raw)). As in its code, all k slow steps are taken even if the span is
-/// final earlier. Unlike there, fast steps see the whole canvas, not only the positions left of the span's end.
+/// With c_fill = 1 every token except the first of a step is certain, so it is exact with an unmasker that
+/// does not draft. Source: SlowFast sampling (arXiv 2506.10848), k = 6, c_span = 0.3, c_fill = 0.9, by the
+/// raw probability of the drawn token ([`Score::Raw`](crate::unmasker::Score::Raw)). As in its code, all k
+/// slow steps are taken even if the span is final earlier. Unlike there, fast steps see the whole canvas, not
+/// only the positions left of the span's end.
 #[doc(alias = "SlowFast sampling")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlowFast {

@@ -3,15 +3,15 @@ use crate::{Error, Query, StepRequest, range};
 
 /// LLaDA2.1's edits: replaces revealed tokens by ones of higher probability.
 ///
-/// Draws a token at every revealed position of the block, with probability p in the filtered row. It replaces the current
-/// token if it differs and p > τₑ. All rows come from the forward of the step, so editing costs no further forward while a
-/// position is masked.
+/// Draws a token at every revealed position of the block, with probability p in the filtered row. It replaces
+/// the current token if it differs and p > τₑ. All rows come from the forward of the step, so editing costs
+/// no further forward while a position is masked.
 ///
-/// A full block is [kept open](Revision::keep_block_open) and edited in further steps, one forward each, until nothing
-/// changes or [`post_steps`](Self::post_steps) is reached.
+/// A full block is [kept open](Revision::keep_block_open) and edited in further steps, one forward each,
+/// until nothing changes or [`post_steps`](Self::post_steps) is reached.
 ///
-/// **Law.** No closed one, because tokens are overwritten. With τₑ = 1 no token is edited.
-/// The published strategy is [`strategy::edit_threshold`](crate::strategy::edit_threshold): drafts, all above τ, and this.
+/// **Law.** No closed one, because tokens are overwritten. With τₑ = 1 no token is edited. The published
+/// strategy is [`strategy::edit_threshold`](crate::strategy::edit_threshold): drafts, all above τ, and this.
 ///
 /// Source: LLaDA2.1 (arXiv 2602.08676) and its serving code, which takes argmax tokens. Defaults
 /// τₑ = 0.5, 16 steps: the "quality" mode; 0 and 16 are the "speed" mode.
@@ -36,7 +36,8 @@ impl Edit {
         Ok(Self { bound: range::probability("edit threshold", bound)?, ..Self::default() })
     }
 
-    /// Sets the largest number of further steps in a full block, by default 16. With 0 a full block is finished.
+    /// Sets the largest number of further steps in a full block, by default 16. With 0 a full block is
+    /// finished.
     ///
     /// Edits can cycle, so a number far beyond 16 risks [`Error::StepLimitExceeded`].
     pub fn post_steps(self, steps: usize) -> Self {

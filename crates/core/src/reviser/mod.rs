@@ -1,11 +1,11 @@
 //! Revisers: mask revealed tokens again (remasking) or replace them.
 //!
-//! A reviser acts once a step, on the rows of the full forward, after the policy has selected and before the unmasker
-//! draws. It can mask revealed positions again, replace their tokens and change the selection.
+//! A reviser acts once a step, on the rows of the full forward, after the policy has selected and before the
+//! unmasker draws. It can mask revealed positions again, replace their tokens and change the selection.
 //!
-//! A step without a reveal fails with [`Error::NoProgress`], unless the policy has a total number of steps and some are
-//! left. A sequence that keeps masking tokens again fails with [`Error::StepLimitExceeded`] after 64 steps for each of its
-//! positions.
+//! A step without a reveal fails with [`Error::NoProgress`], unless the policy has a total number of steps
+//! and some are left. A sequence that keeps masking tokens again fails with [`Error::StepLimitExceeded`]
+//! after 64 steps for each of its positions.
 //!
 //! Strategies that choose and revise positions by one rule are unmaskers:
 //! [`PathPlanning`](crate::unmasker::PathPlanning) and the full process of [`ReMdm`](crate::unmasker::ReMdm).
@@ -36,8 +36,8 @@ pub use wino::Wino;
 #[doc(alias = "backtracking")]
 #[doc(alias = "revocable decoding")]
 pub trait Reviser: Send + Sync {
-    /// Called before the forward of a step: requests rows, usually those of revealed positions. Not called if the policy
-    /// skips the forward. By default it does nothing.
+    /// Called before the forward of a step: requests rows, usually those of revealed positions. Not called if
+    /// the policy skips the forward. By default it does nothing.
     ///
     /// # Errors
     /// An error if the reviser cannot handle this canvas. The sequence then fails.
@@ -52,14 +52,14 @@ pub trait Reviser: Send + Sync {
     /// Those of the observation, and of [`Revision::draw`].
     fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error>;
 
-    /// Called after a token was revealed or replaced. `confidence` is its probability, or the confidence that the unmasker
-    /// set when it [drafted](crate::Unmasker::draft).
+    /// Called after a token was revealed or replaced. `confidence` is its probability, or the confidence that
+    /// the unmasker set when it [drafted](crate::Unmasker::draft).
     fn revealed(&mut self, position: usize, confidence: f64) {
         let _ = (position, confidence);
     }
 
-    /// Whether it makes progress only if all selected positions are revealed. It can then be combined only with unmaskers
-    /// that [reveal the selection](crate::Unmasker::reveals_selection).
+    /// Whether it makes progress only if all selected positions are revealed. It can then be combined only
+    /// with unmaskers that [reveal the selection](crate::Unmasker::reveals_selection).
     fn needs_whole_selection(&self) -> bool {
         false
     }
@@ -69,7 +69,8 @@ pub trait Reviser: Send + Sync {
         false
     }
 
-    /// Whether the reviser reads most rows whole; see [`Policy::needs_full_rows`](crate::Policy::needs_full_rows).
+    /// Whether the reviser reads most rows whole; see
+    /// [`Policy::needs_full_rows`](crate::Policy::needs_full_rows).
     fn needs_full_rows(&self) -> bool {
         false
     }

@@ -4,16 +4,17 @@ use crate::observation::Row;
 
 /// MDPO's running confidence remasking (RCR): keeps the most confident tokens among old and new ones.
 ///
-/// If m positions are masked and the policy selects K of them, the m − K positions of the block with the lowest confidence
-/// are masked after the step. A revealed token keeps its confidence until it is masked again. A candidate has the
-/// confidence of its row, or of its drafted token. Every step leaves K fewer positions masked, so the number of steps is
-/// that of the policy.
+/// If m positions are masked and the policy selects K of them, the m − K positions of the block with the
+/// lowest confidence are masked after the step. A revealed token keeps its confidence until it is masked
+/// again. A candidate has the confidence of its row, or of its drafted token. Every step leaves K fewer
+/// positions masked, so the number of steps is that of the policy.
 ///
-/// **Law.** Biased even at K = 1 if confidences are those of drafted tokens, because *where* then depends on *what* was
-/// drawn. With all positions in one step it is the unmasker's own law. The published strategy is
+/// **Law.** Biased even at K = 1 if confidences are those of drafted tokens, because *where* then depends on
+/// *what* was drawn. With all positions in one step it is the unmasker's own law. The published strategy is
 /// [`strategy::rcr`](crate::strategy::rcr), over drafts.
 ///
-/// Source: MDPO (arXiv 2508.13148). In its code a later block can mask tokens of an earlier one; here a full block stays.
+/// Source: MDPO (arXiv 2508.13148). In its code a later block can mask tokens of an earlier one; here a full
+/// block stays.
 #[doc(alias = "MDPO")]
 #[doc(alias = "running confidence remasking")]
 #[derive(Debug, Clone, Default)]

@@ -38,7 +38,8 @@ impl Rule {
         }
     }
 
-    /// σ of a step (`conf` distributes it over the revealed positions) and the probability that a masked position is revealed.
+    /// σ of a step (`conf` distributes it over the revealed positions) and the probability that a masked
+    /// position is revealed.
     pub fn odds(self, step: usize, steps: usize) -> (f64, f64) {
         let time = |step: usize| steps.saturating_sub(step) as f64 / steps as f64;
         let (t, s) = (time(step), time(step + 1));

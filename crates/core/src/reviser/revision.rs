@@ -4,7 +4,8 @@ use crate::observation::Row;
 use crate::unmasker::{Drawn, View};
 use crate::{Error, Observation};
 
-/// The view of a reviser: an [`Observation`], the policy's selection, and methods to mask or replace revealed tokens.
+/// The view of a reviser: an [`Observation`], the policy's selection, and methods to mask or replace revealed
+/// tokens.
 pub struct Revision<'v, 'a>(pub(crate) &'v mut View<'a>);
 
 impl<'a> Deref for Revision<'_, 'a> {
@@ -24,20 +25,21 @@ impl<'a> DerefMut for Revision<'_, 'a> {
 impl Revision<'_, '_> {
     /// The candidates that the policy selected, in the order of revealing.
     ///
-    /// With a policy that leaves the rest of the step open ([`Ranked`](crate::policy::Ranked)), an unmasker with a sampler
-    /// layer may reveal others in place of all except the first.
+    /// With a policy that leaves the rest of the step open ([`Ranked`](crate::policy::Ranked)), an unmasker
+    /// with a sampler layer may reveal others in place of all except the first.
     pub fn selected(&self) -> &[Row] {
         let count = self.0.quota();
         &self.0.scratch.selection.ranked[..count]
     }
 
-    /// Replaces the selection by exactly these candidates. If there are candidates, at least one must be selected.
+    /// Replaces the selection by exactly these candidates. If there are candidates, at least one must be
+    /// selected.
     pub fn select(&mut self, candidates: impl IntoIterator<Item = Row>) {
         self.0.scratch.selection.all_of(candidates);
     }
 
-    /// Selects at least `count` candidates, or all if there are fewer. Adds those next in the policy's ranking, then the
-    /// most confident others.
+    /// Selects at least `count` candidates, or all if there are fewer. Adds those next in the policy's
+    /// ranking, then the most confident others.
     pub fn select_at_least(&mut self, count: usize) {
         let count = count.min(self.candidates().len());
         let mut selection = std::mem::take(&mut self.0.scratch.selection);
@@ -74,8 +76,8 @@ impl Revision<'_, '_> {
         self.0.replace(position, drawn);
     }
 
-    /// Keeps the block open even if it is full after this step, to revise its tokens once more. The reviser is then called
-    /// without candidates. It must change a token to keep a full block open again.
+    /// Keeps the block open even if it is full after this step, to revise its tokens once more. The reviser
+    /// is then called without candidates. It must change a token to keep a full block open again.
     pub fn keep_block_open(&mut self) {
         self.0.keep_block_open();
     }

@@ -4,13 +4,14 @@ use crate::{Error, Query, StepRequest};
 
 /// Saber's backtracking: masks the tokens again whose confidence has risen least.
 ///
-/// Δ is the change of the largest probability of a position's row since the last forward, or since 0 if the position was
-/// in none. Of the positions revealed before and the k selected in the step, the min(max(⌊n/2⌋, ⌈k/8⌉), k − 1) with the
-/// smallest Δ are masked after the step. That is fewer than k, so every step leaves fewer positions masked.
+/// Δ is the change of the largest probability of a position's row since the last forward, or since 0 if the
+/// position was in none. Of the positions revealed before and the k selected in the step, the min(max(⌊n/2⌋,
+/// ⌈k/8⌉), k − 1) with the smallest Δ are masked after the step. That is fewer than k, so every step leaves
+/// fewer positions masked.
 ///
-/// **Law.** No closed one. With one position a step no position is masked again. Source: Saber (arXiv 2510.18165), its
-/// LLaDA loop, with n = 2, the least number of the policy [`Saber`](crate::policy::Saber). There tokens of earlier blocks
-/// can be masked too; here a full block stays.
+/// **Law.** No closed one. With one position a step no position is masked again. Source: Saber (arXiv
+/// 2510.18165), its LLaDA loop, with n = 2, the least number of the policy [`Saber`](crate::policy::Saber).
+/// There tokens of earlier blocks can be masked too; here a full block stays.
 #[doc(alias = "backtracking remasking")]
 #[derive(Debug, Clone)]
 pub struct Saber {

@@ -3,18 +3,20 @@ use crate::{Error, Query, StepRequest, range};
 
 /// WINO's "narrow out": masks revealed tokens again that are improbable given all other tokens.
 ///
-/// The probability of a revealed token is taken with its own position masked, before any filter. Tokens with a probability
-/// below τ₂ are masked again, the least probable first. At most b − 1 of them are, where b is the number of tokens that the
-/// *previous* step revealed, and none if this step selects a single position. So each step except the first masks fewer
-/// tokens than the one before revealed, and a block of n positions takes at most n steps.
+/// The probability of a revealed token is taken with its own position masked, before any filter. Tokens with
+/// a probability below τ₂ are masked again, the least probable first. At most b − 1 of them are, where b is
+/// the number of tokens that the *previous* step revealed, and none if this step selects a single position.
+/// So each step except the first masks fewer tokens than the one before revealed, and a block of n positions
+/// takes at most n steps.
 ///
-/// **Law.** No closed one, because improbable tokens are drawn again. With τ₂ = 0, or one position a step, no token is
-/// masked again. The published strategy is [`strategy::wino`](crate::strategy::wino): drafts,
+/// **Law.** No closed one, because improbable tokens are drawn again. With τ₂ = 0, or one position a step, no
+/// token is masked again. The published strategy is [`strategy::wino`](crate::strategy::wino): drafts,
 /// [`WideThreshold`](crate::schedule::WideThreshold), and this.
 ///
-/// Source: arXiv 2507.18578, defaults τ₁ = 0.6, τ₂ = 0.9. The reference appends a block of shadow masks
-/// to the one forward. That is cheaper, but the other positions attend to the token and pass it on through the layers.
-/// Here each token is hidden from all positions, at the cost of one more canvas in the batch for each token.
+/// Source: arXiv 2507.18578, defaults τ₁ = 0.6, τ₂ = 0.9. The reference appends a block of shadow masks to
+/// the one forward. That is cheaper, but the other positions attend to the token and pass it on through the
+/// layers. Here each token is hidden from all positions, at the cost of one more canvas in the batch for each
+/// token.
 #[doc(alias = "narrow-out")]
 #[doc(alias = "wide-in narrow-out")]
 #[derive(Debug, Clone)]

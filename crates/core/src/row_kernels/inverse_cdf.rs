@@ -27,8 +27,9 @@ impl Job for Total<'_> {
     }
 }
 
-/// The token at a share of a row's mass, without a table of sums: skips whole pieces by their weight, then walks through
-/// the piece in which the share ends. Without fused multiply-add, so that a number gives the same token on every CPU.
+/// The token at a share of a row's mass, without a table of sums: skips whole pieces by their weight, then
+/// walks through the piece in which the share ends. Without fused multiply-add, so that a number gives the
+/// same token on every CPU.
 pub(super) struct InverseCdf<'a> {
     pub row: &'a [f32],
     /// The share, from 0 to below 1.

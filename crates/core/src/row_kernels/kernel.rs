@@ -9,8 +9,9 @@ pub(super) const LANES: usize = 16;
 /// Kernels take whole blocks. The remaining logits of a row are summed in plain float64.
 pub(super) const BLOCK: usize = 4 * LANES;
 
-/// Logits summed in float32 before the sum continues in float64. A float32 sum then has at most 16 terms a lane, whose
-/// rounding errors may all have one sign: with 64 terms, the entropy of a bad row was off by 1.2e-5.
+/// Logits summed in float32 before the sum continues in float64. A float32 sum then has at most 16 terms a
+/// lane, whose rounding errors may all have one sign: with 64 terms, the entropy of a bad row was off by
+/// 1.2e-5.
 pub(super) const PIECE: usize = 4 * BLOCK;
 
 /// How far above its reference a logit may lie: e^60 is far from overflow in float32.
@@ -80,10 +81,10 @@ pub(super) fn maximum(blocks: &[f32]) -> f32 {
 
 /// e^z for FLOOR ≤ z ≤ REACH.
 ///
-/// With n the integer nearest to z log₂e and f the rest, |f| ≤ 1/2: e^z = 2ⁿ 2^f. 2^f is approximated by the polynomial
-/// of degree 5 with p(0) = 1 and p'(0) = ln 2 of least relative error (1.1e-7). Adding
-/// [`SHIFT`] rounds to an integer and leaves n + 127, the bits of 2ⁿ's exponent, at the end of the sum's
-/// own bits; n = −127 gives 0. Rounding z log₂e without FMA adds |z| 6e-8 to the relative error.
+/// With n the integer nearest to z log₂e and f the rest, |f| ≤ 1/2: e^z = 2ⁿ 2^f. 2^f is approximated by the
+/// polynomial of degree 5 with p(0) = 1 and p'(0) = ln 2 of least relative error (1.1e-7). Adding [`SHIFT`]
+/// rounds to an integer and leaves n + 127, the bits of 2ⁿ's exponent, at the end of the sum's own bits;
+/// n = −127 gives 0. Rounding z log₂e without FMA adds |z| 6e-8 to the relative error.
 #[inline(always)]
 pub(super) fn exp<const FUSED: bool>(z: f32) -> f32 {
     /// 1.5 · 2²³ + 127.

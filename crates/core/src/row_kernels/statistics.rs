@@ -7,10 +7,10 @@ use crate::{RowStats, TokenId};
 
 /// Log Z, entropy and the two largest probabilities of a row.
 ///
-/// One pass over the row. The exponentials of a piece are summed relative to a *reference*, the maximum of an earlier
-/// piece, and the maximum of the piece is taken in the same loop. If it lies more than [`REACH`] above the reference, the
-/// piece is weighed again relative to it. In the end the sums are scaled to the row's maximum, and the piece that holds
-/// it is searched for the token and the runner-up.
+/// One pass over the row. The exponentials of a piece are summed relative to a *reference*, the maximum of an
+/// earlier piece, and the maximum of the piece is taken in the same loop. If it lies more than [`REACH`]
+/// above the reference, the piece is weighed again relative to it. In the end the sums are scaled to the
+/// row's maximum, and the piece that holds it is searched for the token and the runner-up.
 pub(super) struct Statistics<'a>(pub &'a [f32]);
 
 impl Job for Statistics<'_> {

@@ -5,11 +5,12 @@ use crate::{Error, range};
 
 /// Dream's linear schedule with the floor rule.
 ///
-/// With t₀ … t_S = linspace(1, ε, S + 1), step i reveals ⌊m (1 − tᵢ₊₁ / tᵢ)⌋ of the m positions still masked, and the
-/// last step all of them. The arithmetic is float32, as in the source, because rounding decides between 9.99999 and 10.
+/// With t₀ … t_S = linspace(1, ε, S + 1), step i reveals ⌊m (1 − tᵢ₊₁ / tᵢ)⌋ of the m positions still masked,
+/// and the last step all of them. The arithmetic is float32, as in the source, because rounding decides
+/// between 9.99999 and 10.
 ///
-/// If S is near the number of positions, the floor makes early steps idle. [`Linear`](super::Linear) is the form without
-/// floors. Source: Dream's `diffusion_generate`, ε = 1e-3.
+/// If S is near the number of positions, the floor makes early steps idle. [`Linear`](super::Linear) is the
+/// form without floors. Source: Dream's `diffusion_generate`, ε = 1e-3.
 #[doc(alias = "linspace timesteps")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DreamLinear {
@@ -79,9 +80,10 @@ mod tests {
     }
 
     /// By hand, for 1000 positions in 91 steps. The first two steps reveal ⌊1000 · 0.0109780⌋ and
-    /// ⌊990 · 0.0110999⌋ tokens, 10 each. In the third m = 980 and 1 − t₃/t₂ = 0.999/(91 − 2 · 0.999) = 0.01122447,
-    /// and 980 times that is 10.99998, so 10 tokens. In float32 the quotient t₃/t₂ is rounded to a multiple of
-    /// 2⁻²⁴ = 6 · 10⁻⁸, 0.98877549. One minus that is 0.01122451, and 980 times that is 11.00002, so 11 tokens.
+    /// ⌊990 · 0.0110999⌋ tokens, 10 each. In the third m = 980 and
+    /// 1 − t₃/t₂ = 0.999/(91 − 2 · 0.999) = 0.01122447, and 980 times that is 10.99998, so 10 tokens. In
+    /// float32 the quotient t₃/t₂ is rounded to a multiple of 2⁻²⁴ = 6 · 10⁻⁸, 0.98877549. One minus that is
+    /// 0.01122451, and 980 times that is 11.00002, so 11 tokens.
     #[test]
     fn floors_are_those_of_float32() {
         let at = |step, masked| {

@@ -3,14 +3,13 @@ use crate::{Error, range};
 
 /// Reveals as many tokens as can depend on each other by at most γ nats.
 ///
-/// Reveals the first k of the ranking, for the largest k with Σ_{i≤k} Hᵢ − max_{i≤k} Hᵢ ≤ γ, where H is the entropy of
-/// the filtered row. The paper ranks by [`Entropy`](crate::order::Entropy); any order works.
+/// Reveals the first k of the ranking, for the largest k with Σ_{i≤k} Hᵢ − max_{i≤k} Hᵢ ≤ γ, where H is the
+/// entropy of the filtered row. The paper ranks by [`Entropy`](crate::order::Entropy); any order works.
 ///
-/// **Law.** γ bounds the total correlation Σ Hᵢ − H(joint), because a joint entropy is at least the largest of its
-/// marginals. So each step draws from a law whose Kullback–Leibler divergence from the model's own joint of these
-/// positions is at most γ, at temperature 1 without truncation. Exact at γ = 0: then only certain tokens are revealed
-/// beside the first. Source:
-/// EB-Sampler (arXiv 2505.24857), γ from 0.001 to 0.1.
+/// **Law.** γ bounds the total correlation Σ Hᵢ − H(joint), because a joint entropy is at least the largest
+/// of its marginals. So each step draws from a law whose Kullback–Leibler divergence from the model's own
+/// joint of these positions is at most γ, at temperature 1 without truncation. Exact at γ = 0: then only
+/// certain tokens are revealed beside the first. Source: EB-Sampler (arXiv 2505.24857), γ from 0.001 to 0.1.
 #[doc(alias = "EB-Sampler")]
 #[doc(alias = "entropy-bounded unmasking")]
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,13 +3,14 @@ use crate::{Error, range};
 
 /// Requires a higher confidence the more tokens a step reveals: (n + 1)(1 − c₍ₙ₎) ≤ f for n tokens.
 ///
-/// Goes down the ranking and reveals the n-th token while its confidence c₍ₙ₎ ≥ 1 − f / (n + 1), and always the first. In
-/// an order by confidence that is the largest such n.
+/// Goes down the ranking and reveals the n-th token while its confidence c₍ₙ₎ ≥ 1 − f / (n + 1), and always
+/// the first. In an order by confidence that is the largest such n.
 ///
-/// **Law.** With f ≤ 1 and argmax draws in [`MaxProb`](crate::order::MaxProb) order, the tokens of a
-/// step are the most probable combination under the model's own joint of those positions, however they depend on each
-/// other. Categorical draws are independent. Source: Fast-dLLM (arXiv 2505.22618), Theorem 1 and factor decoding, f = 1.
-/// As in its code, equality suffices, where the paper has <. Unlike there, the last candidate must meet the bound too.
+/// **Law.** With f ≤ 1 and argmax draws in [`MaxProb`](crate::order::MaxProb) order, the tokens of a step are
+/// the most probable combination under the model's own joint of those positions, however they depend on each
+/// other. Categorical draws are independent. Source: Fast-dLLM (arXiv 2505.22618), Theorem 1 and factor
+/// decoding, f = 1. As in its code, equality suffices, where the paper has <. Unlike there, the last
+/// candidate must meet the bound too.
 #[doc(alias = "factor decoding")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Factor(f64);

@@ -3,10 +3,10 @@ use crate::Error;
 
 /// Reveals the same number of tokens at every step, up to rounding.
 ///
-/// After step i of S, ⌊n (1 − (i + 1)/S)⌋ of the block's n positions stay masked. [`DreamLinear`](super::DreamLinear) is
-/// the floor form, which rounds the share of each step down. [`LladaEven`](super::LladaEven) has steps of the same sizes,
-/// the larger ones first. Source: the linear schedule of masked diffusion (Sahoo et al.,
-/// arXiv 2406.07524), rounded as MaskGIT's.
+/// After step i of S, ⌊n (1 − (i + 1)/S)⌋ of the block's n positions stay masked.
+/// [`DreamLinear`](super::DreamLinear) is the floor form, which rounds the share of each step down.
+/// [`LladaEven`](super::LladaEven) has steps of the same sizes, the larger ones first. Source: the linear
+/// schedule of masked diffusion (Sahoo et al., arXiv 2406.07524), rounded as MaskGIT's.
 #[doc(alias = "linear schedule")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear(usize);

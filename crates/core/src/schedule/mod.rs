@@ -79,8 +79,9 @@ impl<'a> Ranking<'a> {
 
 /// Sets how many tokens a step reveals.
 ///
-/// The generator clamps every number to 1 … the number of masked positions. There is one exception: while a schedule with
-/// a total has steps left, a [`plan`](Schedule::plan) of 0 is an *idle* step, which skips the forward.
+/// The generator clamps every number to 1 … the number of masked positions. There is one exception: while a
+/// schedule with a total has steps left, a [`plan`](Schedule::plan) of 0 is an *idle* step, which skips the
+/// forward.
 #[doc(alias = "unmasking schedule")]
 #[doc(alias = "mask schedule")]
 #[doc(alias = "noise schedule")]

@@ -5,11 +5,12 @@ use crate::{Error, range};
 
 /// Reveals every candidate with a confidence of at least τ, and always the best one.
 ///
-/// Goes down the ranking while the confidence c ≥ τ. In an order by confidence these are all candidates with c ≥ τ.
+/// Goes down the ranking while the confidence c ≥ τ. In an order by confidence these are all candidates with
+/// c ≥ τ.
 ///
-/// **Law.** Exact at τ = 1, where all tokens beside the first are certain. Below, tokens are drawn independently, and each
-/// is the most probable one with probability at least τ. Source: Fast-dLLM (arXiv 2505.22618), τ = 0.9, on blocks of 32 with
-/// [`Confidence`](crate::unmasker::Confidence).
+/// **Law.** Exact at τ = 1, where all tokens beside the first are certain. Below, tokens are drawn
+/// independently, and each is the most probable one with probability at least τ. Source: Fast-dLLM (arXiv
+/// 2505.22618), τ = 0.9, on blocks of 32 with [`Confidence`](crate::unmasker::Confidence).
 #[doc(alias = "confidence threshold")]
 #[doc(alias = "confidence-aware parallel decoding")]
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,7 +29,8 @@ impl Threshold {
         Ok(Self { tau: range::within("tau", tau, range)?, strict: false })
     }
 
-    /// Creates the schedule that reveals while c > τ, as LLaDA2.1 and WINO do. With τ = 1 that is one token a step.
+    /// Creates the schedule that reveals while c > τ, as LLaDA2.1 and WINO do. With τ = 1 that is one token a
+    /// step.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ τ ≤ 1.

@@ -4,8 +4,8 @@ use crate::{Error, range};
 /// WINO's "wide in": reveals every candidate with c > τ, and always the best one, up to a cap.
 ///
 /// The cap is ⌊0.7 m⌋ of the m masked positions, clamped to 5 … 20. Combine it with the order
-/// [`Confidence`](struct@crate::order::Confidence) and the reviser [`Wino`](crate::reviser::Wino), which masks doubtful
-/// tokens again. Source: arXiv 2507.18578, τ = 0.6.
+/// [`Confidence`](struct@crate::order::Confidence) and the reviser [`Wino`](crate::reviser::Wino), which
+/// masks doubtful tokens again. Source: arXiv 2507.18578, τ = 0.6.
 #[doc(alias = "wide-in")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WideThreshold(f64);

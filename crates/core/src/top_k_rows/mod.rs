@@ -2,10 +2,11 @@
 //!
 //! A model on a device returns them to copy K logits of a row to the host instead of the whole vocabulary.
 //!
-//! A top-K row has the K most probable tokens, the mass and entropy of the whole row at the requested temperatures, and
-//! the logits of requested tokens. That suffices for all statistics, for orders and schedules, for filters whose support
-//! lies within the top, and for most draws. Everything else reads the [whole row](TopKRows::whole), which is fetched on
-//! demand. So top-K rows are exact: they change how much data is copied, not the law that is sampled.
+//! A top-K row has the K most probable tokens, the mass and entropy of the whole row at the requested
+//! temperatures, and the logits of requested tokens. That suffices for all statistics, for orders and
+//! schedules, for filters whose support lies within the top, and for most draws. Everything else reads the
+//! [whole row](TopKRows::whole), which is fetched on demand. So top-K rows are exact: they change how much
+//! data is copied, not the law that is sampled.
 
 mod request;
 mod rows;

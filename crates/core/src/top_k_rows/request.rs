@@ -32,7 +32,8 @@ impl TopKRequest {
         Some(request)
     }
 
-    /// Declares that the filter divides the row by T. Mass and entropy are then requested at the product of all such T.
+    /// Declares that the filter divides the row by T. Mass and entropy are then requested at the product of
+    /// all such T.
     pub fn divide(&mut self, temperature: f32) {
         self.temperature *= temperature;
         self.measure(self.temperature);

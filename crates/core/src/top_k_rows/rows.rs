@@ -14,8 +14,8 @@ pub struct TopKArrays {
     pub ids: Array2<TokenId>,
     /// Logits of the [requested tokens](TopKRequest::tokens) [N, M].
     pub requested: Array2<f32>,
-    /// Σ e^((l − max) / T) over the whole row, for the [requested temperatures](TopKRequest::temperatures) [C, N].
-    /// ln Z is its logarithm plus max / T; kept apart from the maximum for precision in float32.
+    /// Σ e^((l − max) / T) over the whole row, for the [requested temperatures](TopKRequest::temperatures)
+    /// [C, N]. ln Z is its logarithm plus max / T; kept apart from the maximum for precision in float32.
     pub mass: Array2<f32>,
     /// The entropy H of softmax(l / T) over the whole row, in nats [C, N].
     pub entropy: Array2<f32>,
@@ -36,11 +36,12 @@ pub struct TopKRows {
 type Source = dyn Fn(&[usize]) -> Result<DenseRows, Error> + Send;
 
 impl TopKRows {
-    /// Creates rows over a vocabulary of `vocabulary` tokens. `source` returns the logits [n, V] of n rows, given their
-    /// indices.
+    /// Creates rows over a vocabulary of `vocabulary` tokens. `source` returns the logits [n, V] of n rows,
+    /// given their indices.
     ///
     /// # Errors
-    /// [`Error::TopKShape`] if an array does not match `request`, K is below 2, or an id is outside the vocabulary.
+    /// [`Error::TopKShape`] if an array does not match `request`, K is below 2, or an id is outside the
+    /// vocabulary.
     pub fn new(
         arrays: TopKArrays,
         request: &TopKRequest,
@@ -99,7 +100,8 @@ impl TopKRows {
         (mass.is_finite() && entropy.is_finite()).then_some((mass.into(), entropy.into()))
     }
 
-    /// The statistics of a row before any filter. `None` if no token is possible, or if the row holds NaN or +∞.
+    /// The statistics of a row before any filter. `None` if no token is possible, or if the row holds NaN or
+    /// +∞.
     pub fn stats(&self, row: usize) -> Option<RowStats> {
         let (mass, entropy) = self.measured(row, 1.0)?;
         let mut top = self.top(row);

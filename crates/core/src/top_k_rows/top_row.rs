@@ -3,8 +3,8 @@ use crate::{Canvas, RowStats, TokenId};
 
 /// A top-K row to filter: its top, and whether other tokens are possible.
 ///
-/// A filter returns false from [`apply_top`](crate::Filter::apply_top) if the top does not determine its effect on the
-/// whole row. The row is then fetched and filtered whole.
+/// A filter returns false from [`apply_top`](crate::Filter::apply_top) if the top does not determine its
+/// effect on the whole row. The row is then fetched and filtered whole.
 pub struct TopRow<'a> {
     /// The position whose row it is.
     pub position: usize,
@@ -54,14 +54,14 @@ impl<'a> TopRow<'a> {
         Self { position, canvas, rows, row, memory, temperature: 1.0, has_rest }
     }
 
-    /// The tokens of the top that are still possible, as (logit, token). The most probable comes first, the lower id
-    /// among equals.
+    /// The tokens of the top that are still possible, as (logit, token). The most probable comes first, the
+    /// lower id among equals.
     pub fn entries(&self) -> &[(f32, TokenId)] {
         &self.memory.entries
     }
 
-    /// Whether tokens outside of [`entries`](Self::entries) may be possible. They are less probable than all entries, or
-    /// equal with a higher id.
+    /// Whether tokens outside of [`entries`](Self::entries) may be possible. They are less probable than all
+    /// entries, or equal with a higher id.
     pub fn has_rest(&self) -> bool {
         self.has_rest
     }
@@ -107,8 +107,8 @@ impl<'a> TopRow<'a> {
         self.sums().map(|(mass, _)| mass)
     }
 
-    /// The mass of the possible tokens outside of the top, relative to the first entry's logit. `None` if the top does
-    /// not determine it.
+    /// The mass of the possible tokens outside of the top, relative to the first entry's logit. `None` if the
+    /// top does not determine it.
     pub(crate) fn rest_mass(&self) -> Option<f64> {
         match self.has_rest {
             false => Some(0.0),
@@ -146,8 +146,8 @@ impl<'a> TopRow<'a> {
         Some((mass, weighted))
     }
 
-    /// The mass of the row without its top and the ruled-out tokens. `None` if the mass at this temperature is unknown, or
-    /// if most of it is subtracted, which would leave too few digits of float32.
+    /// The mass of the row without its top and the ruled-out tokens. `None` if the mass at this temperature
+    /// is unknown, or if most of it is subtracted, which would leave too few digits of float32.
     fn rest(&self) -> Option<Rest> {
         let (mass, entropy) = self.rows.measured(self.row, self.temperature)?;
         let (whole, mut left, mut weighted) = (mass, mass, mass * (mass.ln() - entropy));
@@ -171,7 +171,8 @@ impl<'a> TopRow<'a> {
     }
 }
 
-/// Divides, clamped to finite values: large logits over a small temperature would overflow and lose their order.
+/// Divides, clamped to finite values: large logits over a small temperature would overflow and lose their
+/// order.
 pub(crate) fn divided(logit: f32, temperature: f32) -> f32 {
     (logit / temperature).clamp(f32::MIN, f32::MAX)
 }

@@ -7,7 +7,8 @@ use crate::{Error, Order, SamplerLayer, range};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Bound {
-    /// The largest probability p₁ of its best candidate is at least this, from 0 (always) to 1 (only certain tokens).
+    /// The largest probability p₁ of its best candidate is at least this, from 0 (always) to 1 (only certain
+    /// tokens).
     Confidence(f64),
     /// The entropy of its best candidate is at most this, in nats.
     Entropy(f64),
@@ -30,16 +31,18 @@ impl Bound {
     }
 }
 
-/// [`LearnedJoint`](super::LearnedJoint) with an adaptive K: draws from the sampler layer while the layer is confident.
+/// [`LearnedJoint`](super::LearnedJoint) with an adaptive K: draws from the sampler layer while the layer is
+/// confident.
 ///
-/// Reveals one token from the full forward. Then it runs the sampler layer and reveals one more token if the best candidate
-/// meets the bound, and so on, up to the schedule's quota. A step that ends at the bound has run one pass without a reveal.
+/// Reveals one token from the full forward. Then it runs the sampler layer and reveals one more token if the
+/// best candidate meets the bound, and so on, up to the schedule's quota. A step that ends at the bound has
+/// run one pass without a reveal.
 ///
-/// **Law.** Whether to continue depends on rows only. So for every bound it is exact if the sampler layer returns the
-/// model's true conditionals; otherwise it is as close to the model's joint as the layer is. The bound restricts the layer
-/// to rows where its error is small: [`Bound::Entropy`]`(0)` reveals only certain tokens, and [`Bound::Confidence`]`(0)` is
-/// `LearnedJoint`, token for token.
-/// Source: the layer is that of arXiv 2509.22738, which has a fixed K; the bound is this crate's own.
+/// **Law.** Whether to continue depends on rows only. So for every bound it is exact if the sampler layer
+/// returns the model's true conditionals; otherwise it is as close to the model's joint as the layer is. The
+/// bound restricts the layer to rows where its error is small: [`Bound::Entropy`]`(0)` reveals only certain
+/// tokens, and [`Bound::Confidence`]`(0)` is `LearnedJoint`, token for token. Source: the layer is that of
+/// arXiv 2509.22738, which has a fixed K; the bound is this crate's own.
 #[doc(alias = "adaptive parallelism")]
 #[derive(Clone)]
 pub struct AdaptiveJoint {

@@ -5,23 +5,24 @@ use crate::{Error, Order, RowStats, SamplerLayer};
 
 /// [`LearnedJoint`](super::LearnedJoint) with each probability of the layer clipped to its Fréchet bounds.
 ///
-/// Let p_i be the row of a position in the step's full forward, and P the probability of the tokens drawn since. For any
-/// joint, the probability of both lies within the Fréchet bounds max(0, p_i + P − 1) and min(p_i, P). So each true
-/// conditional lies between
+/// Let p_i be the row of a position in the step's full forward, and P the probability of the tokens drawn
+/// since. For any joint, the probability of both lies within the Fréchet bounds max(0, p_i + P − 1) and
+/// min(p_i, P). So each true conditional lies between
 ///
 /// max(0, (p_i − 1 + P) / P) and p_i / P.
 ///
-/// Each probability of a refined row is clipped to these bounds, and the row is normalised again. A token that the filters
-/// rule out stays out. If no token of a row is left, the row of the full forward replaces it. The rows p_i of all
-/// candidates are kept during a step.
+/// Each probability of a refined row is clipped to these bounds, and the row is normalised again. A token
+/// that the filters rule out stays out. If no token of a row is left, the row of the full forward replaces
+/// it. The rows p_i of all candidates are kept during a step.
 ///
-/// **Law.** With an exact sampler layer it is exact for every K, at temperature 1 without
-/// truncation: true conditionals are never clipped. With a layer that returns the full forward's rows it is
-/// [`Marginal`](super::Marginal), because p_i is within its own bounds. With an imperfect layer clipping moves no
-/// probability away from the true one, if P is right, and normalising at most doubles the distance of a row. So at K = 2
-/// the total variation to the joint is at most twice that of [`LearnedJoint`](super::LearnedJoint). The gain is small:
-/// with noise of ±4 nats on the layer's logits the distance fell by about 5 % on random joints of 3 tokens. Bounds: Fréchet
-/// (1935); the layer: arXiv 2509.22738.
+/// **Law.** With an exact sampler layer it is exact for every K, at temperature 1 without truncation: true
+/// conditionals are never clipped. With a layer that returns the full forward's rows it is
+/// [`Marginal`](super::Marginal), because p_i is within its own bounds. With an imperfect layer clipping
+/// moves no probability away from the true one, if P is right, and normalising at most doubles the distance
+/// of a row. So at K = 2 the total variation to the joint is at most twice that of
+/// [`LearnedJoint`](super::LearnedJoint). The gain is small: with noise of ±4 nats on the layer's logits the
+/// distance fell by about 5 % on random joints of 3 tokens. Bounds: Fréchet (1935); the layer: arXiv
+/// 2509.22738.
 #[doc(alias = "Frechet bounds")]
 #[derive(Clone)]
 pub struct ClippedJoint {

@@ -31,12 +31,14 @@ impl Score {
     }
 }
 
-/// Drafts a token at every masked position and keeps those that the policy selects, by default the most confident ones.
+/// Drafts a token at every masked position and keeps those that the policy selects, by default the most
+/// confident ones.
 ///
-/// **Law.** Biased even with one position a step if tokens are sampled and the policy reads confidences: *where* then
-/// depends on *what* was drawn, so probable tokens are kept too often (total variation about 0.33 on a random joint of 3
-/// tokens over 3 symbols). With argmax draws and [`Score::Filtered`] it equals [`Marginal`](super::Marginal) with the same
-/// policy. Source: MaskGIT (arXiv 2202.04200), LLaDA's low-confidence remasking (arXiv 2502.09992).
+/// **Law.** Biased even with one position a step if tokens are sampled and the policy reads confidences:
+/// *where* then depends on *what* was drawn, so probable tokens are kept too often (total variation about
+/// 0.33 on a random joint of 3 tokens over 3 symbols). With argmax draws and [`Score::Filtered`] it equals
+/// [`Marginal`](super::Marginal) with the same policy. Source: MaskGIT (arXiv 2202.04200), LLaDA's
+/// low-confidence remasking (arXiv 2502.09992).
 #[doc(alias = "MaskGIT")]
 #[doc(alias = "low-confidence remasking")]
 #[doc(alias = "maskgit_plus")]
@@ -53,8 +55,8 @@ impl Confidence {
         Self { score, ..Self::default() }
     }
 
-    /// Draws the kept positions from softmax(confidence / τ) instead of keeping the best ones, as Dream's `maskgit_plus`
-    /// with an `alg_temp`; see [`PlackettLuce`].
+    /// Draws the kept positions from softmax(confidence / τ) instead of keeping the best ones, as Dream's
+    /// `maskgit_plus` with an `alg_temp`; see [`PlackettLuce`].
     ///
     /// # Errors
     /// [`Error::Parameter`] unless τ is finite and above 0.

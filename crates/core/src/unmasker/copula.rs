@@ -9,25 +9,26 @@ use crate::{Autoregressive, Error, Order, Query, StepRequest, range};
 /// Smaller probabilities are raised to this in ratios.
 const MIN_PROBABILITY: f64 = 1e-16;
 
-/// Discrete Copula Diffusion (DCD): draws from an autoregressive model, corrected by the denoiser for known tokens on the
-/// right.
+/// Discrete Copula Diffusion (DCD): draws from an autoregressive model, corrected by the denoiser for known
+/// tokens on the right.
 ///
 /// Draws the K leftmost masked positions of the block one after the other from
 ///
 /// p(x_i) ∝ p_AR(x_i | x_<i) · (p_bi(x_i) / p_causal(x_i))^α,
 ///
-/// where p_bi is the denoiser's row on the canvas and p_causal its row with every known token to the right of i masked,
-/// both before any filter and at least 1e-16. Filters only rule out tokens here: a temperature has no effect. A step costs
-/// one forward, one more for each hole with known tokens on its right (none for a continuation), and K calls of the
-/// autoregressive model. If that model rules out every token that the filters allow, the row is empty, which is an error.
+/// where p_bi is the denoiser's row on the canvas and p_causal its row with every known token to the right of
+/// i masked, both before any filter and at least 1e-16. Filters only rule out tokens here: a temperature has
+/// no effect. A step costs one forward, one more for each hole with known tokens on its right (none for a
+/// continuation), and K calls of the autoregressive model. If that model rules out every token that the
+/// filters allow, the row is empty, which is an error.
 ///
 /// **Law.** With an exact autoregressive model, an exact denoiser and α = 1:
 /// - without known tokens to the right of those drawn, it is the joint, for every K;
-/// - with known tokens on the right, it is exact for the first token of each step, and so at K = 1. For K > 1 it is exact
-///   only if the correction of a token does not depend on the tokens drawn before it in the step.
+/// - with known tokens on the right, it is exact for the first token of each step, and so at K = 1. For K > 1
+///   it is exact only if the correction of a token does not depend on the tokens drawn before it in the step.
 ///
-/// Without known tokens on the right it samples the autoregressive model, for any denoiser. Source: Discrete Copula Diffusion
-/// (arXiv 2410.01949), in its autoregressive form; α = 1.
+/// Without known tokens on the right it samples the autoregressive model, for any denoiser. Source: Discrete
+/// Copula Diffusion (arXiv 2410.01949), in its autoregressive form; α = 1.
 #[doc(alias = "DCD")]
 #[doc(alias = "Discrete Copula Diffusion")]
 #[derive(Clone)]

@@ -4,23 +4,24 @@ use super::{Drawn, Next, Unmasker, View};
 use crate::observation::Row;
 use crate::{Autoregressive, Error, Order, Query, StepRequest, range};
 
-/// EDLM's energy-based resampling: draws k whole completions, keeps one by its autoregressive likelihood, and reveals K of
-/// its tokens.
+/// EDLM's energy-based resampling: draws k whole completions, keeps one by its autoregressive likelihood, and
+/// reveals K of its tokens.
 ///
-/// Each completion draws every masked position of the canvas independently, also those of later blocks: q(x) = Π q(x_i).
-/// One is kept with probability
+/// Each completion draws every masked position of the canvas independently, also those of later blocks:
+/// q(x) = Π q(x_i). One is kept with probability
 ///
 /// w ∝ exp(−E) = p_AR(x) / q(x), E = −ln p_AR(x) + Σ ln q(x_i),
 ///
-/// where p_AR runs from the first masked position to the end of the canvas, so known tokens between and after holes count.
-/// If the model rules out all k, the first is kept. A step costs one forward and k passes of the autoregressive model, or
-/// none for k = 1.
+/// where p_AR runs from the first masked position to the end of the canvas, so known tokens between and after
+/// holes count. If the model rules out all k, the first is kept. A step costs one forward and k passes of the
+/// autoregressive model, or none for k = 1.
 ///
 /// **Law.** Self-normalised importance resampling: a completion x is kept with probability k q(x)
-/// E\[w(x) / (w(x) + Σ w(x'))\] over k − 1 others. With k = 1 it is [`Marginal`](super::Marginal),
-/// and as k grows it tends to p_AR given the known tokens, for any rows of the denoiser. At any finite k it is in between,
-/// biased even at K = 1 with two exact models. Source: EDLM (arXiv 2410.21357), k = 2. The published code has the opposite
-/// sign of the energy and resamples only for t in [0.4, 0.6]; this is the paper's weight, at every step.
+/// E\[w(x) / (w(x) + Σ w(x'))\] over k − 1 others. With k = 1 it is [`Marginal`](super::Marginal), and as k
+/// grows it tends to p_AR given the known tokens, for any rows of the denoiser. At any finite k it is in
+/// between, biased even at K = 1 with two exact models. Source: EDLM (arXiv 2410.21357), k = 2. The published
+/// code has the opposite sign of the energy and resamples only for t in [0.4, 0.6]; this is the paper's
+/// weight, at every step.
 #[doc(alias = "EDLM")]
 #[doc(alias = "energy-based resampling")]
 #[doc(alias = "importance resampling")]

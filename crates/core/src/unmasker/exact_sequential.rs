@@ -5,8 +5,8 @@ use crate::{Error, Order};
 
 /// Reveals one token per forward: the exact reference. It takes an order, and no schedule or policy.
 ///
-/// **Law.** The model's own joint, exactly, at temperature 1 without truncation: each token is drawn from its conditional
-/// given all tokens so far.
+/// **Law.** The model's own joint, exactly, at temperature 1 without truncation: each token is drawn from its
+/// conditional given all tokens so far.
 #[doc(alias = "one token at a time")]
 #[doc(alias = "sequential sampling")]
 #[derive(Clone, Default)]

@@ -10,8 +10,9 @@ pub(super) struct Rival {
     pub candidate: Option<Row>,
 }
 
-/// Masks the `masked` rivals of lowest score and reveals all others. Candidates that win are revealed with their drawn
-/// token, and revealed positions that lose are masked again. Ties go to revealed positions, then to the leftmost.
+/// Masks the `masked` rivals of lowest score and reveals all others. Candidates that win are revealed with
+/// their drawn token, and revealed positions that lose are masked again. Ties go to revealed positions, then
+/// to the leftmost.
 pub(super) fn keep_best(
     view: &mut View<'_>,
     mut rivals: Vec<Rival>,

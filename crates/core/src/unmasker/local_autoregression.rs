@@ -9,22 +9,24 @@ use crate::order::MaxProb;
 use crate::span_decoder::{Span, SpanDecoder};
 use crate::{Error, TokenId, range};
 
-/// CoDiLA, coherent diffusion with local autoregression: a small model decodes one span a step from the denoiser's
-/// marginals, from left to right.
+/// CoDiLA, coherent diffusion with local autoregression: a small model decodes one span a step from the
+/// denoiser's marginals, from left to right.
 ///
-/// The block is split into spans of B positions. Let h(k) be the mean entropy of the k leftmost masked positions of a span.
-/// A step takes the largest k with h(k) ≤ τ over all spans; ties go to the lowest h, then to the leftmost span. It draws
-/// these k tokens one after the other from the decoder: p(x_j | π, x_<j). If the largest k is 1 or 0, it draws the most
-/// confident token of the block from the denoiser's own row. Filters only rule out tokens of the decoder's rows: a
-/// temperature has no effect. A schedule is an error.
+/// The block is split into spans of B positions. Let h(k) be the mean entropy of the k leftmost masked
+/// positions of a span. A step takes the largest k with h(k) ≤ τ over all spans; ties go to the lowest h,
+/// then to the leftmost span. It draws these k tokens one after the other from the decoder: p(x_j | π, x_<j).
+/// If the largest k is 1 or 0, it draws the most confident token of the block from the denoiser's own row.
+/// Filters only rule out tokens of the decoder's rows: a temperature has no effect. A schedule is an error.
 ///
-/// **Law.** *Where* depends on rows only. With a decoder that returns the model's true conditionals it is exact for every B
-/// and τ. Otherwise the tokens of a step follow the decoder's chain, not the denoiser's joint. With B = 1, or τ below every h(2), it is
-/// [`ExactSequential`](super::ExactSequential) in [`MaxProb`] order.
+/// **Law.** *Where* depends on rows only. With a decoder that returns the model's true conditionals it is
+/// exact for every B and τ. Otherwise the tokens of a step follow the decoder's chain, not the denoiser's
+/// joint. With B = 1, or τ below every h(2), it is [`ExactSequential`](super::ExactSequential) in [`MaxProb`]
+/// order.
 ///
-/// Source: reports of arXiv 2603.20216 (B = 2, 4, 8): its "static" mode with τ = ∞, its "dynamic" mode otherwise. Not
-/// confirmed: how the dynamic mode chooses between spans, and that h is the denoiser's entropy. Its third mode, in which
-/// the decoder only lowers the confidence of tokens that it would not choose, is not implemented.
+/// Source: reports of arXiv 2603.20216 (B = 2, 4, 8): its "static" mode with τ = ∞, its "dynamic" mode
+/// otherwise. Not confirmed: how the dynamic mode chooses between spans, and that h is the denoiser's
+/// entropy. Its third mode, in which the decoder only lowers the confidence of tokens that it would not
+/// choose, is not implemented.
 #[doc(alias = "CoDiLA")]
 #[derive(Clone)]
 pub struct LocalAutoregression {

@@ -5,9 +5,9 @@ use crate::{Error, Order};
 
 /// Reveals the selected positions together, each drawn independently from the model's marginal.
 ///
-/// **Law.** With one position a step, at temperature 1 without truncation, it is the model's own joint, with any policy.
-/// With K > 1 it is the product of the K marginals, which ignores the dependence between them. Source: the parallel mode of
-/// every masked diffusion model; "independent draws" in arXiv 2509.22738.
+/// **Law.** With one position a step, at temperature 1 without truncation, it is the model's own joint, with
+/// any policy. With K > 1 it is the product of the K marginals, which ignores the dependence between them.
+/// Source: the parallel mode of every masked diffusion model; "independent draws" in arXiv 2509.22738.
 #[doc(alias = "independent draws")]
 #[doc(alias = "parallel decoding")]
 #[doc(alias = "parallel sampling")]

@@ -68,12 +68,12 @@ pub enum Next {
     EndStep,
     /// Run the sampler layer on the canvas with the tokens just revealed, then call the unmasker again.
     Refine,
-    /// Continue with the rows of this branch, which were computed in the forward of the step. Sampler passes continue from
-    /// its state.
+    /// Continue with the rows of this branch, which were computed in the forward of the step. Sampler passes
+    /// continue from its state.
     ///
-    /// As after a forward, the policy selects and the unmasker decides. The step ends instead if the sequence does not
-    /// equal the [branch](StepRequest::query_branch), if the branch has no masked position, if the next block opens
-    /// first, or after a sampler pass.
+    /// As after a forward, the policy selects and the unmasker decides. The step ends instead if the sequence
+    /// does not equal the [branch](StepRequest::query_branch), if the branch has no masked position, if the
+    /// next block opens first, or after a sampler pass.
     Follow(Branch),
 }
 
@@ -97,16 +97,18 @@ pub enum Control {
 
 /// Draws the tokens of a sequence.
 ///
-/// The run clones the unmasker for each sequence, so an unmasker may keep state of the sequence in its fields. In every
-/// denoising step it can first [request rows](Self::plan). Then the policy selects positions, and the unmasker
-/// [decides](Self::decide): it draws tokens for selected positions, reveals them on the view, and returns what the run does
-/// next. After each sampler pass that it requests, it decides again.
+/// The run clones the unmasker for each sequence, so an unmasker may keep state of the sequence in its
+/// fields. In every denoising step it can first [request rows](Self::plan). Then the policy selects
+/// positions, and the unmasker [decides](Self::decide): it draws tokens for selected positions, reveals them
+/// on the view, and returns what the run does next. After each sampler pass that it requests, it decides
+/// again.
 ///
-/// Each decision must reveal at least one token, with these exceptions. It may end the step without a reveal after a
-/// sampler pass, in a full block that was kept open, and while a schedule with a total has steps left. After a sampler pass
-/// it may [place a draft](View::place_draft) instead.
+/// Each decision must reveal at least one token, with these exceptions. It may end the step without a reveal
+/// after a sampler pass, in a full block that was kept open, and while a schedule with a total has steps
+/// left. After a sampler pass it may [place a draft](View::place_draft) instead.
 pub trait Unmasker: Send + Sync {
-    /// Called before the forward of a step: requests rows beside those of the masked positions. By default it does nothing.
+    /// Called before the forward of a step: requests rows beside those of the masked positions. By default it
+    /// does nothing.
     ///
     /// # Errors
     /// An error if the unmasker cannot handle this canvas. The sequence then fails.
@@ -115,8 +117,9 @@ pub trait Unmasker: Send + Sync {
         Ok(())
     }
 
-    /// Called after the forward and before the policy selects: draws tokens and [sets](View::set_confidence) their
-    /// confidence, for policies that read it. By default it drafts nothing, and policies read rows only.
+    /// Called after the forward and before the policy selects: draws tokens and [sets](View::set_confidence)
+    /// their confidence, for policies that read it. By default it drafts nothing, and policies read rows
+    /// only.
     ///
     /// # Errors
     /// Those of [`View::draw`].
@@ -131,8 +134,8 @@ pub trait Unmasker: Send + Sync {
     /// Those of [`View::draw`].
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error>;
 
-    /// The unmasker that this one wraps, if any. The methods below then default to those of the inner one, so a wrapper
-    /// implements `plan`, `draft`, `decide` and this method.
+    /// The unmasker that this one wraps, if any. The methods below then default to those of the inner one, so
+    /// a wrapper implements `plan`, `draft`, `decide` and this method.
     fn inner(&self) -> Option<&dyn Unmasker> {
         None
     }
@@ -153,18 +156,20 @@ pub trait Unmasker: Send + Sync {
             .map_or_else(|| Arc::new(Entropy) as Arc<dyn Order>, |inner| inner.default_order())
     }
 
-    /// Whether a step reveals all selected positions, if the selection contains no others. False if it may reveal fewer or
-    /// other ones.
+    /// Whether a step reveals all selected positions, if the selection contains no others. False if it may
+    /// reveal fewer or other ones.
     fn reveals_selection(&self) -> bool {
         self.inner().is_none_or(|inner| inner.reveals_selection())
     }
 
-    /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch with the same layer share its passes.
+    /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch with the same layer share its
+    /// passes.
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         self.inner().and_then(|inner| inner.sampler_layer())
     }
 
-    /// Whether the unmasker reads most rows whole; see [`Policy::needs_full_rows`](crate::Policy::needs_full_rows).
+    /// Whether the unmasker reads most rows whole; see
+    /// [`Policy::needs_full_rows`](crate::Policy::needs_full_rows).
     fn needs_full_rows(&self) -> bool {
         self.inner().is_some_and(|inner| inner.needs_full_rows())
     }

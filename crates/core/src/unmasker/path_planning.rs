@@ -6,21 +6,21 @@ use crate::{Error, Query, StepRequest, range};
 
 /// Path planning (P2), with the denoiser as its own planner.
 ///
-/// Draws a token at every masked position. After step i of S, with κ = (i + 1)/S, the ⌊(1 − κ) n⌋ positions of lowest score
-/// among the block's n are masked, and all others are known. The score is ln p of the drawn token, or η ln p of the current
-/// token at a revealed position. η = 0 never masks tokens again, 1 treats old and new tokens alike, and larger values mask
-/// more. Ties go to revealed tokens.
+/// Draws a token at every masked position. After step i of S, with κ = (i + 1)/S, the ⌊(1 − κ) n⌋ positions
+/// of lowest score among the block's n are masked, and all others are known. The score is ln p of the drawn
+/// token, or η ln p of the current token at a revealed position. η = 0 never masks tokens again, 1 treats old
+/// and new tokens alike, and larger values mask more. Ties go to revealed tokens.
 ///
-/// Requires a schedule with a total number of steps and uses only that number. A step that changes nothing reveals
-/// nothing; with η = 0 it skips the forward.
+/// Requires a schedule with a total number of steps and uses only that number. A step that changes nothing
+/// reveals nothing; with η = 0 it skips the forward.
 ///
-/// **Law.** Biased if tokens are sampled, as [`Confidence`](super::Confidence) is: *where* depends on *what* was drawn.
-/// With η = 0 it is `Confidence` by [`Score::Filtered`](super::Score::Filtered) with these quotas. With S = 1 it is the
-/// product of the marginals.
+/// **Law.** Biased if tokens are sampled, as [`Confidence`](super::Confidence) is: *where* depends on *what*
+/// was drawn. With η = 0 it is `Confidence` by [`Score::Filtered`](super::Score::Filtered) with these quotas.
+/// With S = 1 it is the product of the marginals.
 ///
-/// Source: arXiv 2502.03540 and its code, with the defaults linear κ, η = 1 and no separate planner. Probabilities are
-/// those of the filtered rows. The code scores a revealed position by a newly drawn token, the paper and this
-/// implementation by the current one.
+/// Source: arXiv 2502.03540 and its code, with the defaults linear κ, η = 1 and no separate planner.
+/// Probabilities are those of the filtered rows. The code scores a revealed position by a newly drawn token,
+/// the paper and this implementation by the current one.
 #[doc(alias = "P2")]
 #[derive(Debug, Clone)]
 pub struct PathPlanning {

@@ -7,22 +7,24 @@ use crate::{Autoregressive, Error, RowStats, range};
 
 /// APD: drafts a window from left to right and keeps the prefix that an autoregressive model accepts.
 ///
-/// Every masked position of the window draws its token from its own row p_D. The mixture is p_T ∝ p_D^R · p_AR^(1−R), where
-/// p_AR is conditioned on the draft so far. The draft is kept up to the first position where p_T would have picked another
-/// token *with the same Gumbel noise*. That position and all after it stay masked. The first token is always kept. The two
-/// models determine how many tokens are revealed, so a schedule is an error.
+/// Every masked position of the window draws its token from its own row p_D. The mixture is
+/// p_T ∝ p_D^R · p_AR^(1−R), where p_AR is conditioned on the draft so far. The draft is kept up to the first
+/// position where p_T would have picked another token *with the same Gumbel noise*. That position and all
+/// after it stay masked. The first token is always kept. The two models determine how many tokens are
+/// revealed, so a schedule is an error.
 ///
 /// With Gumbel noise G the draft is argmax ln p_j + G_j. Both p and q pick i if G_i exceeds
 /// G_j + ln max(p_j/p_i, q_j/q_i) for every j, which has probability 1 / Σ_j max(p_j/p_i, q_j/q_i);
 /// given that p did, q does with probability 1 / Σ_j max(p_j, p_i q_j/q_i). This probability is
 /// used instead of the noise.
 ///
-/// **Law.** With a window of 1 it is the model's own joint, left to right, at temperature 1 without truncation. With R = 1
-/// it is [`Marginal`](super::Marginal) from left to right, a window at a time. In between it is neither model's joint, even
-/// if both models are exact: an accepted token has the law ∝ 1 / Σ_j max(p_j/p_i, q_j/q_i), neither p_D nor p_T, and a
-/// rejected one is drawn again from a better row. Source: APD (arXiv 2506.00413). R = 0.7 and a look-ahead of 100 are the
-/// defaults of its code; the window of 16 there is that of its cache. That code compares with the mixture's argmax at any
-/// temperature, as [`greedy`](Self::greedy) does.
+/// **Law.** With a window of 1 it is the model's own joint, left to right, at temperature 1 without
+/// truncation. With R = 1 it is [`Marginal`](super::Marginal) from left to right, a window at a time. In
+/// between it is neither model's joint, even if both models are exact: an accepted token has the
+/// law ∝ 1 / Σ_j max(p_j/p_i, q_j/q_i), neither p_D nor p_T, and a rejected one is drawn again from a better
+/// row. Source: APD (arXiv 2506.00413). R = 0.7 and a look-ahead of 100 are the defaults of its code; the
+/// window of 16 there is that of its cache. That code compares with the mixture's argmax at any temperature,
+/// as [`greedy`](Self::greedy) does.
 #[doc(alias = "APD")]
 #[doc(alias = "Adaptive Parallel Decoding")]
 #[derive(Clone)]
@@ -55,8 +57,8 @@ impl PrefixAcceptance {
         Ok(Self { window: range::at_least("window", positions, 1)?, ..self })
     }
 
-    /// Accepts a draft token if it is the most probable token of the mixture. This is the limit of temperature 0, for
-    /// [`Argmax`](crate::draw::Argmax) draws.
+    /// Accepts a draft token if it is the most probable token of the mixture. This is the limit of
+    /// temperature 0, for [`Argmax`](crate::draw::Argmax) draws.
     pub fn greedy(self) -> Self {
         Self { greedy: true, ..self }
     }
@@ -86,8 +88,8 @@ impl PrefixAcceptance {
     }
 }
 
-/// R ln p_D + (1 − R) ln p_AR. A factor with exponent 0 does not count, except that tokens ruled out by the filters stay
-/// out.
+/// R ln p_D + (1 − R) ln p_AR. A factor with exponent 0 does not count, except that tokens ruled out by the
+/// filters stay out.
 fn mix(r: f64, log_p: f64, log_ar: f64) -> f64 {
     match r {
         _ if log_p == f64::NEG_INFINITY => log_p,
@@ -181,10 +183,10 @@ mod tests {
         assert_eq!(agreement(&p, &ln(&[1.0, 0.0, 0.0, 0.0]), 1), 0.0);
     }
 
-    /// Compares the formula with Gumbel noise, 4 · 10⁵ draws for each of 8 pairs of laws: how often q picks i when p does.
-    /// A right formula is off by more than 5 standard errors in one of the 32 cases with probability 2 · 10⁻⁵. Independent
-    /// noise differs, and so does the acceptance rule of speculative decoding, except for the two tokens of least and
-    /// greatest q_i/p_i, where the two rules agree.
+    /// Compares the formula with Gumbel noise, 4 · 10⁵ draws for each of 8 pairs of laws: how often q picks i
+    /// when p does. A right formula is off by more than 5 standard errors in one of the 32 cases with
+    /// probability 2 · 10⁻⁵. Independent noise differs, and so does the acceptance rule of speculative
+    /// decoding, except for the two tokens of least and greatest q_i/p_i, where the two rules agree.
     #[test]
     fn agreement_is_that_of_shared_gumbel_noise() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);

@@ -11,7 +11,8 @@ use crate::{Error, StepRequest};
 /// - a masked one is revealed with probability (α_s − (1 − σ) α_t)/(1 − α_t), with a token drawn from
 ///   its row.
 ///
-/// σ is at most σ_max = min(1, (1 − α_s)/α_t), which is 0 in the last step. The last step reveals all positions.
+/// σ is at most σ_max = min(1, (1 − α_s)/α_t), which is 0 in the last step. The last step reveals all
+/// positions.
 ///
 /// | rule | σ | η of the source (S = 1024) |
 /// |---|---|---|
@@ -20,26 +21,26 @@ use crate::{Error, StepRequest};
 /// | [`conf`](Self::conf) | σ_max softmax(−ψ), ψ the token's probability when revealed; 0 where masked | – |
 /// | [`looping`](Self::looping) | min(η, σ_max) while t_off < t ≤ t_on, else 0 | 0.02 |
 ///
-/// In the loop α rises to α_on at t_on, stays constant until t_off, and rises to 1. That is a draft, then revision at a
-/// constant share of known tokens, then the rest.
+/// In the loop α rises to α_on at t_on, stays constant until t_off, and rises to 1. That is a draft, then
+/// revision at a constant share of known tokens, then the rest.
 ///
-/// Requires a schedule with a total number of steps and uses only that number. The positions are drawn before the forward,
-/// so a step that reveals nothing skips it. If a block is full with steps left, these are taken at once, up to the step
-/// that masks a token again, because they need no rows.
+/// Requires a schedule with a total number of steps and uses only that number. The positions are drawn before
+/// the forward, so a step that reveals nothing skips it. If a block is full with steps left, these are taken
+/// at once, up to the step that masks a token again, because they need no rows.
 ///
-/// **Law.** *Where* does not depend on *what*, except in `conf`. So with σ = 0 and at most one reveal a step it is exactly
-/// the joint; tokens of one step are independent. Two positions share a step with probability 1/S, so their law is
-/// (1 − 1/S) joint + (1/S) product of marginals. For any number of positions it tends to the joint as S → ∞. With σ > 0 no
-/// closed law is claimed.
+/// **Law.** *Where* does not depend on *what*, except in `conf`. So with σ = 0 and at most one reveal a step
+/// it is exactly the joint; tokens of one step are independent. Two positions share a step with probability
+/// 1/S, so their law is (1 − 1/S) joint + (1/S) product of marginals. For any number of positions it tends to
+/// the joint as S → ∞. With σ > 0 no closed law is claimed.
 ///
-/// Source: arXiv 2503.00307 and its code. The code runs one more argmax forward at the end. In the two steps of the loop
-/// that contain t_on and t_off it extrapolates α linearly; here α is evaluated exactly.
+/// Source: arXiv 2503.00307 and its code. The code runs one more argmax forward at the end. In the two steps
+/// of the loop that contain t_on and t_off it extrapolates α linearly; here α is evaluated exactly.
 #[doc(alias = "remasking diffusion")]
 #[derive(Debug, Clone)]
 pub struct ReMdm {
     rule: Rule,
-    /// The next step of the process in this block. It is ahead of the generator's after steps of a full block were taken at
-    /// once.
+    /// The next step of the process in this block. It is ahead of the generator's after steps of a full block
+    /// were taken at once.
     step: usize,
     /// ψ by position.
     confidences: Vec<f64>,

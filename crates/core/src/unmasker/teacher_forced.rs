@@ -7,9 +7,10 @@ use crate::{Error, Order, TokenId};
 ///
 /// Use it for the likelihood (or perplexity) of a given text and for its order of revealing.
 ///
-/// **Law.** A point mass on the given tokens. Each reveal reports the probability p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁) of
-/// its token in the filtered row. π is the order in which [`ExactSequential`](super::ExactSequential) would reveal this
-/// sequence if it drew these tokens, and Σₛ ln p is the log-probability that it draws them in that order.
+/// **Law.** A point mass on the given tokens. Each reveal reports the probability p(x_πₛ | given tokens, x_π₁
+/// … x_πₛ₋₁) of its token in the filtered row. π is the order in which
+/// [`ExactSequential`](super::ExactSequential) would reveal this sequence if it drew these tokens, and Σₛ ln
+/// p is the log-probability that it draws them in that order.
 #[doc(alias = "teacher forcing")]
 #[doc(alias = "perplexity")]
 #[doc(alias = "log-likelihood")]
@@ -20,7 +21,8 @@ pub struct TeacherForced {
 }
 
 impl TeacherForced {
-    /// Creates the unmasker with the tokens \[T\] of the whole sequence, given ones included, lowest entropy first.
+    /// Creates the unmasker with the tokens \[T\] of the whole sequence, given ones included, lowest entropy
+    /// first.
     pub fn new(tokens: impl Into<Arc<[TokenId]>>) -> Self {
         Self { tokens: tokens.into(), order: None }
     }

@@ -3,36 +3,37 @@ use std::sync::Arc;
 use super::{Branch, Control, Next, Unmasker, View};
 use crate::{Error, Order, Row, SamplerLayer, StepRequest, TokenId, range};
 
-/// Speculative decoding: the sampler layer drafts tokens, and the next forward verifies all of them. Sampling is exact.
+/// Speculative decoding: the sampler layer drafts tokens, and the next forward verifies all of them. Sampling
+/// is exact.
 ///
-/// A round is one forward. Its batch has the sequence x, and x with the first 1, 2, … drafts of the round before. Tokens
-/// are then settled one after the other, each by the model's own row:
+/// A round is one forward. Its batch has the sequence x, and x with the first 1, 2, … drafts of the round
+/// before. Tokens are then settled one after the other, each by the model's own row:
 ///
-/// 1. If the order ranks a draft's position first, the draft is kept with probability min(1, p/q). Here p is the model's
-///    row and q the layer's row that the draft was drawn from, both filtered. A rejected draft is replaced by a token from
-///    the positive part of p − q. At other positions the token is drawn from p.
+/// 1. If the order ranks a draft's position first, the draft is kept with probability min(1, p/q). Here p is
+///    the model's row and q the layer's row that the draft was drawn from, both filtered. A rejected draft is
+///    replaced by a token from the positive part of p − q. At other positions the token is drawn from p.
 /// 2. While drafts are kept, the next token is settled by the row of the canvas that holds them.
-/// 3. Then up to K − 1 new drafts are drawn, with a sampler pass before each, from the hidden states of the last canvas of
-///    the round.
+/// 3. Then up to K − 1 new drafts are drawn, with a sampler pass before each, from the hidden states of the
+///    last canvas of the round.
 ///
-/// So a round settles from 1 to K tokens: one more than the drafts kept. Drafts are not part of the sequence before they
-/// are settled, so no observer sees a rejected token, and no draft ends a sequence.
+/// So a round settles from 1 to K tokens: one more than the drafts kept. Drafts are not part of the sequence
+/// before they are settled, so no observer sees a rejected token, and no draft ends a sequence.
 ///
-/// **Law.** That of [`ExactSequential`](super::ExactSequential) with the same order, filters and draw, for any layer: the
-/// model's own joint at temperature 1 without truncation. Only the number of forwards depends on the layer. With K = 1 it
-/// is `ExactSequential`, token for token for the same seed.
+/// **Law.** That of [`ExactSequential`](super::ExactSequential) with the same order, filters and draw, for
+/// any layer: the model's own joint at temperature 1 without truncation. Only the number of forwards depends
+/// on the layer. With K = 1 it is `ExactSequential`, token for token for the same seed.
 ///
-/// With [`any_order`](Self::any_order) a draft keeps its position, so fewer drafts are lost. The law is then that of one
-/// token per forward in the order of *the layer's rows*, and of the model's rows after a draft was rejected. Each token is
-/// drawn from the model's conditional and positions depend on rows only. So it is the joint if the model's conditionals
-/// belong to one joint. For other models, and with filters that change the law of a token, it is the law of an order other
-/// than that of `ExactSequential`.
+/// With [`any_order`](Self::any_order) a draft keeps its position, so fewer drafts are lost. The law is then
+/// that of one token per forward in the order of *the layer's rows*, and of the model's rows after a draft
+/// was rejected. Each token is drawn from the model's conditional and positions depend on rows only. So it is
+/// the joint if the model's conditionals belong to one joint. For other models, and with filters that change
+/// the law of a token, it is the law of an order other than that of `ExactSequential`.
 ///
 /// [`Output`](crate::Output) has the cost. `steps` is the number of rounds, `denoiser_calls` the number of
 /// canvases (up to K a round), `sampler_calls` the number of drafts. `drawn − steps` drafts were kept.
 ///
-/// Sources: the acceptance rule is that of Leviathan et al. (arXiv 2211.17192), the layer that of arXiv 2509.22738; their
-/// combination is this crate's own.
+/// Sources: the acceptance rule is that of Leviathan et al. (arXiv 2211.17192), the layer that of arXiv
+/// 2509.22738; their combination is this crate's own.
 #[doc(alias = "speculative decoding")]
 #[doc(alias = "self-speculative")]
 #[doc(alias = "draft and verify")]
@@ -81,7 +82,8 @@ impl VerifiedJoint {
         Self { order: Some(Arc::new(order)), ..self }
     }
 
-    /// Settles drafts at the positions that the layer chose, even if the model's rows rank another position first.
+    /// Settles drafts at the positions that the layer chose, even if the model's rows rank another position
+    /// first.
     pub fn any_order(self) -> Self {
         Self { any_order: true, ..self }
     }
@@ -118,7 +120,8 @@ impl VerifiedJoint {
         Ok(self.next(view))
     }
 
-    /// Continues to draft up to K − 1 tokens. The last masked position gets no draft, because verifying it saves no forward.
+    /// Continues to draft up to K − 1 tokens. The last masked position gets no draft, because verifying it
+    /// saves no forward.
     fn next(&self, view: &View<'_>) -> Next {
         let masked = view.candidates().len().saturating_sub(1);
         if self.drafts.len() + 1 < self.max_tokens && masked > 1 {

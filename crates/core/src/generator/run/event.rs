@@ -19,8 +19,8 @@ pub enum Event {
         /// The position.
         position: usize,
     },
-    /// A sequence finished, or was cancelled, perhaps before it began. Its [output](super::Run::take) can be taken.
-    /// Filling after an end-of-sequence id is in the output and was not reported as revealed.
+    /// A sequence finished, or was cancelled, perhaps before it began. Its [output](super::Run::take) can be
+    /// taken. Filling after an end-of-sequence id is in the output and was not reported as revealed.
     Finish {
         /// Its index.
         sequence: usize,

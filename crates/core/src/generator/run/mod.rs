@@ -21,10 +21,10 @@ pub use event::Event;
 
 /// Generates sequences one denoising step of the batch at a time.
 ///
-/// [`Generator::start`] creates it. Sequences can be [added](Self::add) and [cancelled](Self::cancel) between steps
-/// (continuous batching): a finished sequence makes room for the next. A failed sequence does not end the others. The run
-/// ends within one step at a [deadline](Self::deadline), or when a [token](Self::cancelled_by) is cancelled from another
-/// thread. It then returns what is done so far.
+/// [`Generator::start`] creates it. Sequences can be [added](Self::add) and [cancelled](Self::cancel) between
+/// steps (continuous batching): a finished sequence makes room for the next. A failed sequence does not end
+/// the others. The run ends within one step at a [deadline](Self::deadline), or when a
+/// [token](Self::cancelled_by) is cancelled from another thread. It then returns what is done so far.
 ///
 /// ```
 /// # use conjoint_core::{Canvas, Denoiser, Error, Event, Generator};
@@ -121,7 +121,8 @@ fn begin(
 }
 
 impl Run {
-    /// Starts the shortest sequences first. A batch costs as much as its longest sequence, so lengths in it should be close.
+    /// Starts the shortest sequences first. A batch costs as much as its longest sequence, so lengths in it
+    /// should be close.
     pub(super) fn start(
         generator: &Generator,
         mut sequences: Vec<Sequence>,
@@ -177,7 +178,8 @@ impl Run {
         Ok(index)
     }
 
-    /// Cancels a sequence. Its output so far can be [taken](Self::take) at once; the next step reports the end.
+    /// Cancels a sequence. Its output so far can be [taken](Self::take) at once; the next step reports the
+    /// end.
     ///
     /// # Errors
     /// [`Error::NoSuchSequence`] if the run has no sequence of this index, or it has ended.
@@ -291,8 +293,8 @@ impl Run {
     /// Steps to the end, or until a sequence fails. Returns the outputs in the order of the sequences.
     ///
     /// # Errors
-    /// Those of [`step`](Self::step), and that of the sequence that failed. After the former, earlier outcomes can still
-    /// be [taken](Self::take).
+    /// Those of [`step`](Self::step), and that of the sequence that failed. After the former, earlier
+    /// outcomes can still be [taken](Self::take).
     pub fn finish_or_fail(&mut self, observer: &mut dyn Observer) -> Result<Vec<Output>, Error> {
         while !self.is_done() {
             self.step_observed(observer)?;

@@ -182,7 +182,8 @@ fn forward(
     Ok(Some(state))
 }
 
-/// Runs one sampler pass for each layer among the sequences that requested one. A sequence without a layer fails.
+/// Runs one sampler pass for each layer among the sequences that requested one. A sequence without a layer
+/// fails.
 fn refine(
     state: &mut State,
     active: &mut [Sequence],

@@ -88,8 +88,8 @@ impl Sequence {
 
 /// One past the first generated end, and its reason.
 ///
-/// Each stretch of generated tokens without a gap is searched separately: positions before it may still be masked, and
-/// given tokens end nothing.
+/// Each stretch of generated tokens without a gap is searched separately: positions before it may still be
+/// masked, and given tokens end nothing.
 fn first_end(canvas: &Canvas, config: &Config) -> Option<(usize, FinishReason)> {
     let stop = config.stop.as_ref()?;
     let is_drawn = |p: usize| !canvas.is_given(p) && !canvas.is_masked(p);

@@ -15,7 +15,8 @@ use crate::{Canvas, Error, Observer, Policy, Reviser, StepRequest, Stream, Token
 mod decide;
 mod extent;
 
-/// The step limit per position, beyond the schedule's own steps. Strategies that mask tokens again need far fewer.
+/// The step limit per position, beyond the schedule's own steps. Strategies that mask tokens again need far
+/// fewer.
 const STEPS_PER_POSITION: usize = 64;
 
 /// A sequence during generation: its canvas, its copy of the strategy and its random stream.
@@ -71,8 +72,8 @@ pub(super) struct Plan {
 pub(super) struct RoundRows<'a> {
     pub rows: &'a Rows,
     pub hidden: Option<ndarray::ArrayView2<'a, f32>>,
-    /// The rows of this sequence. After a forward those of the masked positions, then those of the queries; after a
-    /// sampler pass those of the window.
+    /// The rows of this sequence. After a forward those of the masked positions, then those of the queries;
+    /// after a sampler pass those of the window.
     pub own: &'a [RowRef],
     pub round: usize,
 }
@@ -149,7 +150,8 @@ impl Sequence {
         self.draft_canvas.as_ref().unwrap_or(&self.canvas)
     }
 
-    /// The place in the batch of the canvas that the step follows. `slot` is the place of the sequence's own canvas.
+    /// The place in the batch of the canvas that the step follows. `slot` is the place of the sequence's own
+    /// canvas.
     pub fn place(&self, slot: usize) -> usize {
         self.branch.unwrap_or(slot)
     }
@@ -308,8 +310,8 @@ impl Sequence {
         Error::NoProgress { sequence: self.index, step: self.steps }
     }
 
-    /// Ends a denoising step: finishes a sequence that has reached its end, and opens the next block if the current one
-    /// is full and not kept open.
+    /// Ends a denoising step: finishes a sequence that has reached its end, and opens the next block if the
+    /// current one is full and not kept open.
     pub fn end_step(&mut self, observer: &mut dyn Observer) {
         self.finish_at_end(observer);
         self.count_step(observer);
