@@ -137,9 +137,10 @@ impl Item {
     }
 }
 
-/// Letters and digits in lower case: `Top-P` and `TopP` are one name.
+/// A name in lower case without underscores, as the search of rustdoc compares names. Terms with a space or a hyphen
+/// need an alias.
 fn folded(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    name.replace('_', "").to_lowercase()
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::{Canvas, TokenId};
 /// **Law.** That of [`Constrain`](super::Constrain) with all other tokens allowed at these positions. Source:
 /// `min_new_tokens` of autoregressive generation, by position because tokens are not revealed in reading
 /// order.
+#[doc(alias = "min length")]
 #[doc(alias = "min_new_tokens")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinLength {

@@ -13,6 +13,7 @@ use crate::{Error, range};
 /// **Law.** The rows depend on the revealed tokens in a way that no joint has as its conditionals. So the
 /// order of revealing changes the law even at one token per forward. With θ = 1 rows do not change. Source:
 /// CTRL (arXiv 1909.05858), θ = 1.2, there over the preceding tokens.
+#[doc(alias = "repetition penalty")]
 #[doc(alias = "CTRL")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RepetitionPenalty {

@@ -16,6 +16,7 @@ use crate::{Canvas, Error, Observation, range};
 /// Exact at one token per forward: the score depends on rows and known positions, not on drawn tokens.
 /// Source: certainty-prior decoding of d²Cache (arXiv 2509.23094), σ = 10. Tails beyond 8σ,
 /// which are below 1e-13, are dropped.
+#[doc(alias = "certainty prior")]
 #[doc(alias = "d2Cache")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CertaintyPrior {

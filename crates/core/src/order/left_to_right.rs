@@ -3,6 +3,7 @@ use crate::observation::Row;
 use crate::{Error, Observation};
 
 /// Reveals the leftmost masked position first: autoregressive order. Exact at one token per forward.
+#[doc(alias = "left-to-right")]
 #[doc(alias = "autoregressive order")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LeftToRight;

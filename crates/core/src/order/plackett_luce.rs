@@ -9,6 +9,7 @@ use crate::{Error, Observation, range};
 /// [`Random`](super::Random).
 ///
 /// Exact at one token per forward if the inner order is. Source: Dream's `alg_temp`, no default (off).
+#[doc(alias = "Plackett-Luce")]
 #[doc(alias = "alg_temp")]
 #[doc(alias = "Gumbel top-k")]
 #[derive(Debug, Clone, Copy)]

@@ -16,6 +16,7 @@ use crate::{Error, Observation, Query, StepRequest, range};
 /// **Law.** That of the inner policy until it commits; then none is claimed. With infinite gaps it is the
 /// inner policy, token for token. Source: Prophet (arXiv 2508.19982), whose commit takes argmax tokens
 /// ([`Argmax`](crate::draw::Argmax)) and fills later blocks too; a window of 5 positions.
+#[doc(alias = "early commit")]
 #[doc(alias = "Prophet")]
 #[derive(Clone)]
 pub struct EarlyCommit {

@@ -7,7 +7,7 @@ use crate::{Error, Observation, range};
 ///
 /// c is a candidate's confidence. Each cycle begins at the end of the last span:
 /// - **Slow**, k steps: each estimates the end of the span as the last masked position with c ≥ c_span, and
-///   selects from all positions after the start of the cycle. The estimate is final once two in a row differ
+///   selects from all positions from the start of the cycle on. The estimate is final once two in a row differ
 ///   by at most one position; until then it is their mean, rounded down.
 /// - **Fast**: selects within the span until it is full.
 ///

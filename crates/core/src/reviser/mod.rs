@@ -5,7 +5,7 @@
 //!
 //! A step without a reveal fails with [`Error::NoProgress`], unless the policy has a total number of steps
 //! and some are left. A sequence that keeps masking tokens again fails with [`Error::StepLimitExceeded`]
-//! after 64 steps for each of its positions.
+//! after 64 steps for each of its positions, beyond those of its schedule.
 //!
 //! Strategies that choose and revise positions by one rule are unmaskers:
 //! [`PathPlanning`](crate::unmasker::PathPlanning) and the full process of [`ReMdm`](crate::unmasker::ReMdm).

@@ -2,6 +2,7 @@ use super::{Progress, Schedule};
 use crate::{Error, range};
 
 /// Reveals K tokens at every step, until nothing is masked.
+#[doc(alias = "tokens per step")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokensPerStep(usize);
 

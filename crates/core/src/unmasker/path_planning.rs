@@ -21,6 +21,7 @@ use crate::{Error, Query, StepRequest, range};
 /// Source: arXiv 2502.03540 and its code, with the defaults linear κ, η = 1 and no separate planner.
 /// Probabilities are those of the filtered rows. The code scores a revealed position by a newly drawn token,
 /// the paper and this implementation by the current one.
+#[doc(alias = "path planning")]
 #[doc(alias = "P2")]
 #[derive(Debug, Clone)]
 pub struct PathPlanning {
