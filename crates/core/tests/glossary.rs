@@ -1,6 +1,7 @@
 //! `docs/glossary.md` and the `doc(alias)` attributes of the sources agree.
 //!
-//! A term of the glossary must be an alias of its item, or the item's own name. An alias must be in the glossary.
+//! A term of the glossary must be an alias of its item, or the item's own name. An alias of this crate must be in the
+//! glossary.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -85,8 +86,9 @@ fn items(source: &str, module: &str) -> Vec<Item> {
     let (mut items, mut aliases, mut owner) = (Vec::new(), Vec::new(), String::new());
     for line in source.lines() {
         let text = line.trim();
-        if let Some(alias) = text.strip_prefix("#[doc(alias = \"") {
-            aliases.push(alias.trim_end_matches("\")]").to_owned());
+        if text.starts_with("#[doc(alias") {
+            // The quoted parts of the line.
+            aliases.extend(text.split('"').skip(1).step_by(2).map(str::to_owned));
             continue;
         }
         if text.is_empty() || text.starts_with("//") || text.starts_with("#[") {
@@ -162,7 +164,8 @@ fn terms_are_aliases_and_aliases_are_terms() {
             }
         }
     }
-    for item in &items {
+    // Other crates may have aliases that the glossary leaves out.
+    for item in items.iter().filter(|item| item.module.starts_with("conjoint_core")) {
         let listed: BTreeSet<&String> = entries
             .iter()
             .filter(|entry| item.is_at(&entry.path))
@@ -188,8 +191,7 @@ pub struct Thing<T> {
 }
 
 impl<T: Clone> Thing<T> {
-    #[doc(alias = \"three\")]
-    #[doc(alias = \"four\")]
+    #[doc(alias = \"three\", alias = \"four\")]
     pub fn method(&self) {}
 }
 ";

@@ -53,7 +53,7 @@ fn canvases(model: &OnnxDenoiser) -> Vec<Canvas> {
 fn wanted() -> TopKRequest {
     let mut wanted = TopKRequest::default();
     assert!(Temperature::new(0.6).unwrap().request_top_k(&mut wanted));
-    [3, 90].into_iter().for_each(|token| wanted.token(token));
+    [3, 90].into_iter().for_each(|token| wanted.require_token(token));
     wanted
 }
 
@@ -68,14 +68,14 @@ fn by_top(model: &OnnxDenoiser, batch: &[&Canvas], rows: &[RowId]) -> (Rows, Sta
 fn condensed(rows: Rows) -> Box<TopKRows> {
     match rows {
         Rows::TopK(condensed) => condensed,
-        Rows::Dense(_) => panic!("dense rows"),
+        _ => panic!("dense rows"),
     }
 }
 
 /// Asserts that top-K rows are those of `dense_rows`.
 fn assert_condensed(what: &str, rows: &TopKRows, beliefs: &DenseRows, k: usize) {
     let wanted = wanted();
-    let TopKArrays { top, ids, asked, mass, entropy } = top_k_arrays(beliefs, k, &wanted);
+    let TopKArrays { top, ids, requested, mass, entropy } = top_k_arrays(beliefs, k, &wanted);
     assert_eq!(rows.rows(), beliefs.rows(), "{what}");
     for row in 0..beliefs.rows() {
         let (logits, tokens): (Vec<f32>, Vec<u32>) = rows.top(row).unzip();
@@ -83,7 +83,7 @@ fn assert_condensed(what: &str, rows: &TopKRows, beliefs: &DenseRows, k: usize) 
         assert!(max_difference(&logits, top.row(row)) < ROUNDING, "{what}, row {row}");
         for (column, &token) in wanted.tokens().iter().enumerate() {
             let got = rows.logit(row, token).unwrap();
-            assert!((got - asked[(row, column)]).abs() < ROUNDING, "{what}, row {row}");
+            assert!((got - requested[(row, column)]).abs() < ROUNDING, "{what}, row {row}");
         }
         for (at, &temperature) in wanted.temperatures().iter().enumerate() {
             let (m, h) = rows.measured(row, temperature).unwrap();
@@ -230,7 +230,7 @@ fn which_head_is_opened() {
         let batch: Vec<_> = canvases.iter().collect();
         let rows = all_rows(&batch);
         let (answer, _) = by_top(model, &batch, &rows);
-        answer.condensed().is_some()
+        answer.top_k().is_some()
     };
     assert!(is_condensed(&model));
     // On a CPU the dense head is the faster one.
