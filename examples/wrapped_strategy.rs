@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
     // `around` keeps the policy and the reviser of the strategy.
     let quotas = Arc::new(Mutex::new(Vec::new()));
     let wrapped =
-        strategy::wino(0.6, 0.9)?.around(|inner| Recorded { inner, quotas: quotas.clone() });
+        strategy::wino(0.6, 0.9)?.map_unmasker(|inner| Recorded { inner, quotas: quotas.clone() });
     let output = generator.clone().unmasker(wrapped).generate(&prompt, 48 - prompt.len())?;
     println!("{}", tokenizer.decode(&output.tokens)?.replace("<eos>", ""));
     println!("tokens per step: {:?}", quotas.lock().expect("no panic"));

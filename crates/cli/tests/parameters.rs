@@ -134,10 +134,7 @@ fn invalid_parameters_are_named_with_the_valid_values() {
             &format!("--unmasker remdm:half {linear}"),
             ["--unmasker", "`rule` is `half`", "cap, rescale"],
         ),
-        (
-            "--unmasker marginal --schedule dream:4:0",
-            ["--schedule", "`epsilon` is `0`", "between 0"],
-        ),
+        ("--unmasker marginal --schedule dream:4:0", ["--schedule", "`epsilon` is `0`", "above 0"]),
     ] {
         let output = generate(model.path(), &format!("--prompt-ids 5 --gen-length 8 {line}"));
         rejected(&output, &parts);

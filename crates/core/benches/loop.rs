@@ -1,4 +1,4 @@
-//! Everything but the model: schedules, and the generator over answers that were made beforehand.
+//! Times the loop without a model: schedules, and the generator over precomputed rows.
 //!
 //! `cargo bench -p conjoint-core --bench loop`.
 
@@ -27,7 +27,7 @@ fn main() {
     divan::main();
 }
 
-/// A model that costs nothing: one answer for every number of rows, each to be had once.
+/// A model without computation: one precomputed answer for every number of rows, each used once.
 #[derive(Clone)]
 struct Stock {
     answers: Arc<Mutex<Vec<Option<DenseRows>>>>,
@@ -48,7 +48,7 @@ impl Stock {
         Self { answers, vocabulary }
     }
 
-    /// The same answers once more.
+    /// A copy with all answers.
     fn restocked(&self) -> Self {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Self { answers: Arc::new(Mutex::new(answers)), vocabulary: self.vocabulary.clone() }
@@ -56,7 +56,7 @@ impl Stock {
 
     fn answer(&self, rows: usize) -> Result<DenseRows, Error> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers[rows].take().ok_or_else(|| Error::model("this answer has been given before"))
+        answers[rows].take().ok_or_else(|| Error::model("this answer was used already"))
     }
 }
 
@@ -115,13 +115,13 @@ fn one_token_a_step_top_p(bencher: Bencher, vocabulary: usize) {
     generate(bencher, vocabulary, |stock| Generator::new(stock).filter(t.then(p)));
 }
 
-/// Rows of 64 tokens, so that the loop around them shows.
+/// Rows of 64 tokens, so that the loop dominates the time.
 #[divan::bench]
 fn the_loop_alone(bencher: Bencher) {
     generate(bencher, 64, |stock| Generator::new(stock).filter(Identity));
 }
 
-/// Rules that look at the rows, on flat ones: one token a step.
+/// Schedules that read rows, on flat rows: one token a step.
 #[divan::bench(args = ["threshold", "factor", "entropy bound"])]
 fn adaptive_schedule(bencher: Bencher, name: &str) {
     let schedule: Arc<dyn Schedule> = match name {
@@ -134,7 +134,7 @@ fn adaptive_schedule(bencher: Bencher, name: &str) {
     generate(bencher, 64, settings);
 }
 
-/// All plans of a run of 512 tokens in 128 steps.
+/// The plans of a run of 512 tokens in 128 steps.
 #[divan::bench(args = ["tokens per step", "linear", "cosine", "LLaDA", "Dream"])]
 fn plans(bencher: Bencher, name: &str) {
     let schedule: Box<dyn Schedule> = match name {

@@ -1,8 +1,9 @@
-//! What is done to one row of logits: the sweep beside a plain sum of it, draws and filters.
+//! Times operations on one row of logits: statistics, compared with a plain sum of the row, draws and
+//! filters.
 //!
-//! `cargo bench -p conjoint-core --bench rows`. With ROWS = 1 the row stays in the second cache; with 24,
-//! as in an answer for 24 positions, it comes from further out.
-#![allow(unsafe_code)] // the plain sum, too, may use all that the CPU has
+//! `cargo bench -p conjoint-core --bench rows`. With ROWS = 1 the row stays in the second-level cache. With
+//! 24, as in a forward with 24 masked positions, it is read from the third level or from memory.
+#![allow(unsafe_code)] // the plain sum uses the CPU's vector instructions as well
 
 use std::hint::black_box;
 
@@ -15,11 +16,11 @@ use divan::Bencher;
 const VOCABULARIES: [usize; 2] = [32_768, 151_936];
 
 fn main() {
-    println!("statistics are swept on {}", Backend::detect());
+    println!("statistics use {}", Backend::detect());
     divan::main();
 }
 
-/// Logits that look like a model's: bell-shaped, with a standard deviation of 3.
+/// Logits distributed like a model's: bell-shaped, with a standard deviation of 3.
 fn rows(rows: usize, vocabulary: usize) -> Vec<Vec<f32>> {
     let mut stream = SeededStream::new(0, 0);
     let mut uniform = || stream.below(1 << 20) as f32 / (1 << 20) as f32;
@@ -42,16 +43,16 @@ fn plain_sum<const ROWS: usize>(bencher: Bencher, vocabulary: usize) {
 }
 
 #[divan::bench(consts = [1, 24], args = VOCABULARIES)]
-fn sweep<const ROWS: usize>(bencher: Bencher, vocabulary: usize) {
+fn statistics<const ROWS: usize>(bencher: Bencher, vocabulary: usize) {
     each(bencher, &rows(ROWS, vocabulary), RowStats::of);
 }
 
 #[divan::bench(consts = [1, 24], args = VOCABULARIES)]
-fn sweep_on_the_baseline<const ROWS: usize>(bencher: Bencher, vocabulary: usize) {
+fn statistics_on_the_baseline<const ROWS: usize>(bencher: Bencher, vocabulary: usize) {
     each(bencher, &rows(ROWS, vocabulary), |row| Backend::baseline().stats(row));
 }
 
-/// The sum of a row on the widest vectors there are.
+/// The sum of a row, with the widest vectors of the CPU.
 fn sum(row: &[f32]) -> f32 {
     #[inline(always)]
     fn lanes(row: &[f32]) -> f32 {
@@ -96,7 +97,7 @@ fn draw_argmax(bencher: Bencher, vocabulary: usize) {
     each(bencher, &rows(1, vocabulary), |row| Argmax.draw(row, &mut stream));
 }
 
-/// A draw from the 50 tokens that a filter left.
+/// A draw from the 50 tokens that a filter leaves.
 #[divan::bench(args = VOCABULARIES)]
 fn draw_after_top_k(bencher: Bencher, vocabulary: usize) {
     let mut stream = SeededStream::new(0, 1);

@@ -1,32 +1,32 @@
-//! A second model that reads from left to right, for strategies that score drafts with it.
+//! A second, autoregressive model that scores drafts from left to right.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{DenseRows, Error, RowStats, TokenId};
 
-/// Any autoregressive language model over the denoiser's token ids.
+/// An autoregressive language model over the denoiser's token ids: p(x) = Π p(x_i | x_<i).
 ///
-/// p(x) = Π p(x_i | x_<i). Where a denoiser's rows know nothing of each other, this is what tells
-/// whether tokens drawn from them go together.
+/// The rows of a denoiser are marginals. An autoregressive model gives the joint probability of tokens drawn
+/// from them.
+#[doc(alias = "verifier")]
+#[doc(alias = "autoregressive model")]
 pub trait Autoregressive: Send + Sync {
-    /// Logits [N, V] of N `positions`: row i is ln p(x_i = · | x_<i) up to a constant, and looks at
-    /// nothing but `tokens[..i]`. The row of position 0 is the law of a first token; a model
-    /// without one answers equal logits.
+    /// Returns the logits [N, V] of N `positions`: row i is ln p(x_i = · | x_<i) up to a constant, and
+    /// depends on `tokens[..i]` only. The row of position 0 is the distribution of a first token; a model
+    /// without one returns equal logits.
     ///
-    /// A model with fewer ids than the denoiser gives the others probability 0; ids beyond those of
-    /// the denoiser are ignored.
+    /// Ids that the model does not have get probability 0. Ids that the denoiser does not have are ignored.
     ///
     /// # Errors
     /// [`Error::Model`] if the runtime fails.
     fn rows(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<DenseRows, Error>;
 
-    /// Σ ln p(x_i | x_<i) over the `positions`, in nats; −∞ for what the model rules out.
+    /// Returns Σ ln p(x_i | x_<i) over the `positions`, in nats; −∞ for tokens that the model rules out.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `positions` is no range of the tokens, [`Error::DenseShape`] for a
-    /// wrong number of rows, [`Error::Model`] for a row with NaN or +∞; those of
-    /// [`rows`](Self::rows).
+    /// [`Error::Parameter`] if `positions` is not a range of the tokens, [`Error::DenseShape`] for a wrong
+    /// number of rows, [`Error::Model`] for a row with NaN or +∞, and those of [`rows`](Self::rows).
     fn log_likelihood(&self, tokens: &[TokenId], positions: Range<usize>) -> Result<f64, Error> {
         let scores = Scores::of(self, tokens, positions.clone())?;
         let terms = positions.enumerate();
@@ -44,9 +44,9 @@ impl<A: Autoregressive + ?Sized> Autoregressive for Arc<A> {
     }
 }
 
-/// Rows of a scorer, checked and normalised.
+/// The rows of a scorer, checked and normalised.
 pub(crate) struct Scores {
-    beliefs: DenseRows,
+    dense: DenseRows,
     log_z: Vec<f64>,
 }
 
@@ -60,23 +60,23 @@ impl Scores {
             let expected = format!("a range within 0..{}", tokens.len());
             return Err(Error::parameter("positions", format!("{positions:?}"), expected));
         }
-        let beliefs = scorer.rows(tokens, positions.clone())?;
-        beliefs.expect_shape(positions.len(), beliefs.logits(0).len())?;
+        let dense = scorer.rows(tokens, positions.clone())?;
+        dense.expect_shape(positions.len(), dense.logits(0).len())?;
         let mut log_z = Vec::with_capacity(positions.len());
         for (n, position) in positions.enumerate() {
-            let row = beliefs.logits(n);
+            let row = dense.logits(n);
             if row.iter().any(|logit| logit.is_nan() || *logit == f32::INFINITY) {
                 let what = "the autoregressive model's row holds NaN or +∞";
                 return Err(Error::model(format!("position {position}: {what}")));
             }
             log_z.push(RowStats::of(row).map_or(0.0, |stats| stats.log_z));
         }
-        Ok(Self { beliefs, log_z })
+        Ok(Self { dense, log_z })
     }
 
     /// ln p of a token in the n-th row.
     pub fn log_probability(&self, n: usize, token: usize) -> f64 {
-        let logit = self.beliefs.logits(n).get(token).copied().unwrap_or(f32::NEG_INFINITY);
+        let logit = self.dense.logits(n).get(token).copied().unwrap_or(f32::NEG_INFINITY);
         f64::from(logit) - self.log_z[n]
     }
 }
@@ -86,12 +86,12 @@ pub(crate) mod tests {
     use super::*;
     use ndarray::Array2;
 
-    /// A scorer for tests in which none is to be asked.
-    pub(crate) struct Unasked;
+    /// A scorer that must not be called.
+    pub(crate) struct NeverCalled;
 
-    impl Autoregressive for Unasked {
+    impl Autoregressive for NeverCalled {
         fn rows(&self, _: &[TokenId], _: Range<usize>) -> Result<DenseRows, Error> {
-            Err(Error::model("asked"))
+            Err(Error::model("called"))
         }
     }
 
@@ -113,12 +113,12 @@ pub(crate) mod tests {
         let got = scorer.log_likelihood(&[1, 0, 1, 1], 1..4).unwrap();
         assert!((got - expected).abs() < 1e-6, "{got}");
         assert_eq!(scorer.log_likelihood(&[1], 1..1).unwrap(), 0.0);
-        // An id that the scorer does not know.
+        // The scorer has no such id.
         assert_eq!(scorer.log_likelihood(&[2], 0..1).unwrap(), f64::NEG_INFINITY);
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_position_and_the_range() {
         let outside = Unigram(vec![0.0]).log_likelihood(&[0], 0..2).unwrap_err();
         assert!(outside.to_string().contains("0..1"), "{outside}");
         let error = Unigram(vec![f32::NAN]).log_likelihood(&[0, 0], 1..2).unwrap_err();

@@ -1,4 +1,4 @@
-//! One sequence while it is being generated.
+//! The sequence that is being generated.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use crate::Error;
 /// Index of a token in the model's vocabulary.
 pub type TokenId = u32;
 
-/// One sequence: its given tokens, its masked positions and the block being worked on.
+/// One sequence: its given tokens, its masked positions and its current block.
 ///
-/// Positions given at the start (the prompt) can never be changed; the others are masked until
-/// they are [revealed](Canvas::reveal), and may be [masked again](Canvas::remask). A canvas is
-/// worked on block by block from left to right; a canvas that was just made is one single block.
+/// Given tokens, such as a prompt, never change. The other positions are masked until they are
+/// [revealed](Canvas::reveal), and can be [masked again](Canvas::remask). A generator works through a canvas
+/// block by block, from left to right; a new canvas is one block.
 ///
 /// ```
 /// use conjoint_core::Canvas;
@@ -22,6 +22,8 @@ pub type TokenId = u32;
 /// assert!(canvas.reveal(0, 1).is_err()); // the prompt
 /// # Ok::<(), conjoint_core::Error>(())
 /// ```
+#[doc(alias = "masked sequence")]
+#[doc(alias = "noisy sequence")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canvas {
     tokens: Vec<TokenId>,
@@ -32,7 +34,7 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A prompt followed by `gen_length` masked positions.
+    /// Creates a prompt followed by `gen_length` masked positions.
     ///
     /// # Errors
     /// [`Error::EmptyPrompt`], [`Error::NothingMasked`] if `gen_length` is 0, and
@@ -53,10 +55,11 @@ impl Canvas {
         Self::infill(tokens, mask)
     }
 
-    /// `length` masked positions and no prompt.
+    /// Creates `length` masked positions without a prompt.
     ///
     /// # Errors
     /// [`Error::NothingMasked`] if `length` is 0.
+    #[doc(alias = "unconditional generation")]
     pub fn unconditional(length: usize, mask: TokenId) -> Result<Self, Error> {
         if length == 0 {
             return Err(Error::NothingMasked("the generation length is 0"));
@@ -64,10 +67,11 @@ impl Canvas {
         Self::infill(vec![mask; length], mask)
     }
 
-    /// A prompt, which may be empty, and masked positions up to `length`.
+    /// Creates a prompt, which may be empty, followed by masked positions up to `length`.
     ///
     /// # Errors
-    /// Those of [`Canvas::new`] and [`Canvas::unconditional`]; [`Error::NothingMasked`] if the prompt fills `length`.
+    /// Those of [`Canvas::new`] and [`Canvas::unconditional`]; [`Error::NothingMasked`] if the prompt fills
+    /// `length`.
     pub fn of_length(prompt: &[TokenId], length: usize, mask: TokenId) -> Result<Self, Error> {
         match prompt {
             [] => Self::unconditional(length, mask),
@@ -75,10 +79,14 @@ impl Canvas {
         }
     }
 
-    /// Any sequence with holes: whatever is not `mask` is given and stays.
+    /// Creates a sequence with holes: every token that is not `mask` is given.
     ///
     /// # Errors
-    /// [`Error::NothingMasked`] if there is no hole.
+    /// [`Error::NothingMasked`] if no token is `mask`.
+    #[doc(alias = "infilling")]
+    #[doc(alias = "fill in the middle")]
+    #[doc(alias = "FIM")]
+    #[doc(alias = "inpainting")]
     pub fn infill(tokens: Vec<TokenId>, mask: TokenId) -> Result<Self, Error> {
         let given: Vec<bool> = tokens.iter().map(|&token| token != mask).collect();
         let free = |given: &bool| !given;
@@ -90,12 +98,12 @@ impl Canvas {
         Ok(Self { tokens, given, mask, block: first..last + 1, end })
     }
 
-    /// The tokens, masked positions holding the mask id \[T\].
+    /// The tokens \[T\]. Masked positions hold the mask id.
     pub fn tokens(&self) -> &[TokenId] {
         &self.tokens
     }
 
-    /// Number of positions, given ones included.
+    /// The number of positions, given ones included.
     #[allow(clippy::len_without_is_empty)] // a canvas has at least one position
     pub fn len(&self) -> usize {
         self.tokens.len()
@@ -106,82 +114,86 @@ impl Canvas {
         self.mask
     }
 
-    /// Whether a position was given at the start, and so never changes.
+    /// Whether the token of a position was given, so that it never changes.
     pub fn is_given(&self, position: usize) -> bool {
         self.given.get(position).copied().unwrap_or(false)
     }
 
-    /// Whether a position is still unknown.
+    /// Whether a position is masked.
     pub fn is_masked(&self, position: usize) -> bool {
         self.tokens.get(position) == Some(&self.mask)
     }
 
-    /// Whether every position is known.
+    /// Whether no position is masked.
     pub fn is_done(&self) -> bool {
         self.tokens.iter().all(|&token| token != self.mask)
     }
 
-    /// The positions being worked on.
+    /// The positions of the current block.
     pub fn block(&self) -> Range<usize> {
         self.block.clone()
     }
 
-    /// Where the sequence ends as it stands: just behind the first end-of-sequence id that was generated if
-    /// the generator [stops there](crate::Generator::stop_at_eos), else behind the last position.
+    /// One past the last position that counts: after the first generated end-of-sequence id if the generator
+    /// [stops there](crate::Generator::stop_at_eos), otherwise the length.
     pub fn end(&self) -> usize {
         self.end
     }
 
-    /// The positions being worked on that lie before the [end](Self::end).
-    pub fn open(&self) -> Range<usize> {
+    /// The positions of the current block before the [end](Self::end).
+    pub fn open_positions(&self) -> Range<usize> {
         self.block.start..self.block.end.min(self.end)
     }
 
-    /// The masked ones of the [open](Self::open) positions, from left to right.
+    /// The masked positions among the [open](Self::open_positions) ones, from left to right.
     pub fn masked(&self) -> impl Iterator<Item = usize> + '_ {
-        self.open().filter(|&position| self.tokens[position] == self.mask)
+        self.open_positions().filter(|&position| self.tokens[position] == self.mask)
     }
 
-    /// The [open](Self::open) positions that were revealed, and so may be masked again, from left to right.
+    /// The revealed positions among the [open](Self::open_positions) ones, from left to right. They can be
+    /// masked again.
     pub fn revealed(&self) -> impl Iterator<Item = usize> + '_ {
-        self.open().filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
+        self.open_positions()
+            .filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
     }
 
-    /// From the first position that was not given to the last.
+    /// The range from the first to the last position that was not given.
     pub fn free_span(&self) -> Range<usize> {
         let first = self.given.iter().position(|given| !given).unwrap_or(0);
         let last = self.given.iter().rposition(|given| !given).map_or(0, |last| last + 1);
         first..last
     }
 
-    /// The same canvas with `block` as the positions being worked on, as a model sees it in the middle of a
-    /// generation that goes block by block.
+    /// Returns the canvas with `block` as its current block, as a model sees it in the middle of block-wise
+    /// generation.
     ///
     /// # Errors
-    /// [`Error::Parameter`] unless `block` is a range of positions that is not empty.
+    /// [`Error::Parameter`] unless `block` is a non-empty range of positions.
+    #[must_use = "this returns a new canvas"]
     pub fn in_block(mut self, block: Range<usize>) -> Result<Self, Error> {
         if block.is_empty() || block.end > self.len() {
-            let expected = format!("a range within 0..{} that is not empty", self.len());
+            let expected = format!("a non-empty range within 0..{}", self.len());
             return Err(Error::parameter("block", format!("{block:?}"), expected));
         }
         self.block = block;
         Ok(self)
     }
 
-    /// Sets the positions being worked on.
+    /// Sets the current block.
     pub(crate) fn set_block(&mut self, block: Range<usize>) {
         debug_assert!(block.end <= self.len());
         self.block = block;
     }
 
-    /// Sets where the sequence ends.
+    /// Sets the end.
     pub(crate) fn set_end(&mut self, end: usize) {
         debug_assert!(end <= self.len());
         self.end = end;
     }
 
-    /// The canvas with `hidden` positions masked too, given ones included. Block and end stay as they are;
-    /// positions that do not exist are left out.
+    /// Returns the canvas with the positions `hidden` masked too, given ones included. Block and end stay the
+    /// same. Positions that do not exist are ignored.
+    #[must_use = "this returns a new canvas"]
     pub fn with_masked(&self, hidden: &[usize]) -> Self {
         let mut canvas = self.clone();
         for &position in hidden.iter().filter(|&&position| position < self.len()) {
@@ -191,7 +203,7 @@ impl Canvas {
         canvas
     }
 
-    /// Writes `token` at a masked position.
+    /// Reveals a masked position: writes `token` there.
     ///
     /// # Errors
     /// [`Error::IllegalMove`] if the position is not masked or the token is the mask id.
@@ -211,6 +223,7 @@ impl Canvas {
     ///
     /// # Errors
     /// [`Error::IllegalMove`] if the position was given, is masked already or does not exist.
+    #[doc(alias = "remasking")]
     pub fn remask(&mut self, position: usize) -> Result<(), Error> {
         if position >= self.len() || self.is_given(position) || self.is_masked(position) {
             let reason = "it cannot be masked again: it was not revealed by the sampler";
@@ -229,7 +242,7 @@ mod tests {
     const MASK: TokenId = 9;
 
     #[test]
-    fn bad_requests_are_named() {
+    fn invalid_canvases_are_rejected() {
         assert!(matches!(Canvas::new(&[], 4, MASK), Err(Error::EmptyPrompt)));
         assert!(matches!(Canvas::new(&[1], 0, MASK), Err(Error::NothingMasked(_))));
         assert!(matches!(Canvas::unconditional(0, MASK), Err(Error::NothingMasked(_))));
@@ -253,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_was_not_revealed() {
+    fn given_positions_are_not_revealed() {
         let mut canvas = Canvas::infill(vec![1, MASK, 2, MASK, 3], MASK).unwrap();
         assert_eq!(canvas.revealed().count(), 0);
         canvas.reveal(3, 5).unwrap();
@@ -263,20 +276,20 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_the_end_is_not_open() {
+    fn positions_after_the_end_are_not_open() {
         let mut canvas = Canvas::new(&[1], 4, MASK).unwrap();
         canvas.reveal(2, 0).unwrap();
         canvas.reveal(4, 5).unwrap();
         canvas.set_end(3);
-        assert_eq!((canvas.open(), canvas.block()), (1..3, 1..5));
+        assert_eq!((canvas.open_positions(), canvas.block()), (1..3, 1..5));
         assert_eq!(canvas.masked().collect::<Vec<_>>(), [1]);
         assert_eq!(canvas.revealed().collect::<Vec<_>>(), [2]);
         let hidden = canvas.with_masked(&[0, 2, 9]);
-        assert_eq!((hidden.open(), hidden.block()), (1..3, 1..5));
+        assert_eq!((hidden.open_positions(), hidden.block()), (1..3, 1..5));
         assert_eq!(hidden.masked().collect::<Vec<_>>(), [1, 2]);
         assert!(hidden.is_masked(0) && !hidden.is_given(0));
         canvas.set_block(1..2);
-        assert_eq!(canvas.open(), 1..2);
+        assert_eq!(canvas.open_positions(), 1..2);
     }
 
     #[test]

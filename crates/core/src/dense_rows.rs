@@ -1,13 +1,13 @@
-//! What the model believes: one row of logits per wanted position.
+//! Logits of the model, one row for each requested position, and statistics of a row.
 
 use ndarray::{Array2, ArrayView1};
 
 use crate::row_kernels::Backend;
 use crate::{Error, TokenId};
 
-/// A wanted row: one position of one sequence of a batch.
+/// Identifies a row: one position of one sequence of a batch.
 ///
-/// Rows are asked for in ascending order, sequence by sequence.
+/// Requests list rows in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowId {
     /// Index of the sequence in the batch.
@@ -16,14 +16,15 @@ pub struct RowId {
     pub position: usize,
 }
 
-/// Logits [N, V], one row per wanted position, in the order they were asked for.
+/// Logits [N, V], one row for each requested position, in the request's order.
+#[doc(alias = "logits")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseRows {
     logits: Array2<f32>,
 }
 
 impl DenseRows {
-    /// Takes logits [N, V] as a model answered them. −∞ stands for probability 0.
+    /// Creates rows from a model's logits [N, V]. −∞ is probability 0.
     pub fn from_logits(logits: Array2<f32>) -> Self {
         // Rows are read as slices, so they must be contiguous.
         let logits = if logits.is_standard_layout() {
@@ -39,13 +40,13 @@ impl DenseRows {
         self.logits.nrows()
     }
 
-    /// Row `n`'s logits \[V\], or an empty slice if there is no such row.
+    /// Returns the logits \[V\] of row `n`, or an empty slice if there is no such row.
     pub fn logits(&self, n: usize) -> &[f32] {
         let row: Option<ArrayView1<'_, f32>> = (n < self.rows()).then(|| self.logits.row(n));
         row.and_then(|row| row.to_slice()).unwrap_or(&[])
     }
 
-    /// Checks the shape against what was asked for.
+    /// Checks the shape against the requested one.
     ///
     /// # Errors
     /// [`Error::DenseShape`].
@@ -59,15 +60,18 @@ impl DenseRows {
     }
 }
 
-/// Everything an order asks of one row, computed in one go.
+/// Statistics of one row of logits, computed in one pass: normaliser, entropy and the two largest
+/// probabilities.
+#[doc(alias = "logsumexp")]
+#[doc(alias = "softmax")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RowStats {
     /// ln Σ exp(logit).
     pub log_z: f64,
     /// Entropy H = −Σ p ln p, in nats.
     pub entropy: f64,
-    /// The most probable token; the lowest id among equals. It is the mask id where that leads and is not
-    /// [banned](crate::Generator::ban), though the mask is never drawn.
+    /// The most probable token; the lowest id among equals. It can be the mask id if that is not
+    /// [banned](crate::Generator::ban), although the mask is never drawn.
     pub top: TokenId,
     /// Its probability p₁.
     pub p1: f64,
@@ -76,17 +80,17 @@ pub struct RowStats {
 }
 
 impl RowStats {
-    /// Sweeps a row of logits \[V\]. `None` if nothing in it is possible, or if it holds NaN or +∞.
+    /// Computes the statistics of a row of logits \[V\]. `None` if all are −∞, or if one is NaN or +∞.
     ///
-    /// With z = logit − max: log Z = max + ln Σeᶻ and H = ln Σeᶻ − Σ z eᶻ / Σeᶻ. One pass on the widest
-    /// vectors that the CPU has, in float32 but for the sums of sums; rows below 64 tokens in float64 alone. All
-    /// values are within 1e-5 of float64's, and depend on the row alone; CPUs with and without fused
-    /// multiply-add may differ in the seventh digit.
+    /// With z = logit − max: log Z = max + ln Σeᶻ and H = ln Σeᶻ − Σ z eᶻ / Σeᶻ. The row is read once, with
+    /// the widest vectors of the CPU, in float32 within pieces of 256 logits and in float64 across them; rows
+    /// below 64 tokens are summed in float64 only. All values are within 1e-5 of a float64 computation and
+    /// depend on the row only. CPUs with and without fused multiply-add may differ in the seventh digit.
     pub fn of(logits: &[f32]) -> Option<Self> {
         Backend::detect().stats(logits).ok().flatten()
     }
 
-    /// Probability of a token with this logit in the row.
+    /// Returns the probability of a token with this logit in the row.
     pub fn probability(&self, logit: f32) -> f64 {
         (f64::from(logit) - self.log_z).exp().min(1.0)
     }
@@ -110,17 +114,17 @@ mod tests {
 
     #[test]
     fn a_missing_row_is_empty() {
-        let beliefs = DenseRows::from_logits(Array2::zeros((1, 3)));
-        assert_eq!(beliefs.logits(0).len(), 3);
-        assert!(beliefs.logits(1).is_empty());
-        assert!(matches!(beliefs.expect_shape(2, 3), Err(Error::DenseShape { .. })));
+        let rows = DenseRows::from_logits(Array2::zeros((1, 3)));
+        assert_eq!(rows.logits(0).len(), 3);
+        assert!(rows.logits(1).is_empty());
+        assert!(matches!(rows.expect_shape(2, 3), Err(Error::DenseShape { .. })));
     }
 
     #[test]
     fn transposed_logits_keep_their_rows() {
         let logits = Array2::from_shape_vec((2, 3), vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
-        let beliefs = DenseRows::from_logits(logits.reversed_axes());
-        assert_eq!(beliefs.logits(1), [1.0, 4.0]);
+        let rows = DenseRows::from_logits(logits.reversed_axes());
+        assert_eq!(rows.logits(1), [1.0, 4.0]);
     }
 
     proptest! {

@@ -1,31 +1,31 @@
-//! What can go wrong, with what was got and what was expected.
+//! The errors of this crate. Each names the value that was found and the value that was expected.
 
 use crate::canvas::TokenId;
 
-/// Every failure of this crate.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A parameter is outside its range.
     #[error("invalid value `{value}` for `{name}`: expected {expected}")]
     Parameter {
-        /// The parameter's name as the documentation has it.
+        /// The parameter's name, as in the documentation.
         name: &'static str,
-        /// What was given.
+        /// The rejected value.
         value: String,
-        /// What would be accepted.
+        /// The accepted values, as a noun phrase.
         expected: String,
     },
 
-    /// A prompt without a token.
+    /// The prompt has no token.
     #[error("the prompt is empty: give at least one token, or use `Canvas::unconditional`")]
     EmptyPrompt,
 
-    /// A canvas with nothing to generate.
+    /// The canvas has no masked position to generate.
     #[error("nothing to generate: {0}")]
     NothingMasked(&'static str),
 
-    /// A token id outside the vocabulary.
+    /// A token id is outside the vocabulary.
     #[error(
         "sequence {sequence}: token id {token} at position {position} is outside the vocabulary \
          of {size} ids"
@@ -35,13 +35,13 @@ pub enum Error {
         sequence: usize,
         /// The id.
         token: TokenId,
-        /// Where it stands.
+        /// Its position.
         position: usize,
         /// The number of ids.
         size: usize,
     },
 
-    /// A sequence longer than the model accepts.
+    /// A sequence is longer than the model accepts.
     #[error("sequence {sequence} has {length} positions, but the model accepts at most {max}")]
     TooLong {
         /// Index of the sequence in the request.
@@ -52,7 +52,7 @@ pub enum Error {
         max: usize,
     },
 
-    /// A canvas made for another mask id than the model's.
+    /// The canvas's mask id is not the model's.
     #[error("sequence {sequence} is masked with id {got}, but the model's mask id is {expected}")]
     MaskMismatch {
         /// Index of the sequence in the request.
@@ -63,14 +63,16 @@ pub enum Error {
         expected: TokenId,
     },
 
-    /// A request whose settings belong to another model's generator.
-    #[error("sequence {sequence}: its settings come from a generator of another model")]
+    /// The settings of a sequence come from a generator with another model.
+    #[error(
+        "sequence {sequence}: its settings come from a generator with another model: clone the generator that runs it"
+    )]
     ModelMismatch {
         /// Index of the sequence in the request.
         sequence: usize,
     },
 
-    /// A strategy that needs to know how many steps there are.
+    /// The strategy needs a schedule with a total number of steps, and has none.
     #[error(
         "{strategy} needs a schedule with a total number of steps, \
          such as Dream's, LLaDA's or the cosine schedule"
@@ -80,35 +82,35 @@ pub enum Error {
         strategy: &'static str,
     },
 
-    /// A reveal or a remask that the canvas does not allow.
+    /// The canvas does not allow this reveal or remask.
     #[error("position {position}: {reason}")]
     IllegalMove {
         /// The position.
         position: usize,
-        /// Why it is refused.
+        /// Why it is not allowed.
         reason: &'static str,
     },
 
-    /// A row that holds NaN or +∞.
+    /// A row of logits holds NaN or +∞.
     #[error(
-        "sequence {sequence}, position {position}: logit of token {token} is {value}: a weight of the model is no number, \
-         or its arithmetic has overflowed"
+        "sequence {sequence}, position {position}: logit of token {token} is {value}: a weight of the model is not finite, \
+         or its arithmetic overflows"
     )]
     NonFinite {
         /// Index of the sequence in the request.
         sequence: usize,
         /// The position whose row it is.
         position: usize,
-        /// The offending token.
+        /// The token of the logit.
         token: usize,
         /// NaN or +∞.
         value: f32,
     },
 
-    /// A row in which no token may be drawn.
+    /// A row leaves no token to draw.
     #[error(
         "sequence {sequence}, position {position}: no token is left to draw; \
-         the filters ban everything the model allows here"
+         the filters rule out every token that the model allows here"
     )]
     EmptyRow {
         /// Index of the sequence in the request.
@@ -117,25 +119,25 @@ pub enum Error {
         position: usize,
     },
 
-    /// A model answered with the wrong number of rows or columns.
+    /// A model returned the wrong number of rows or columns.
     #[error(
-        "the model answered {got_rows} rows of {got_columns} logits: \
+        "the model returned {got_rows} rows of {got_columns} logits: \
          expected {rows} rows of {columns}"
     )]
     DenseShape {
-        /// Rows answered.
+        /// Rows returned.
         got_rows: usize,
-        /// Columns answered.
+        /// Columns returned.
         got_columns: usize,
-        /// Rows asked for.
+        /// Rows requested.
         rows: usize,
         /// The vocabulary's size.
         columns: usize,
     },
 
-    /// A top-K head answered with arrays of the wrong shape.
+    /// A top-K head returned an array of the wrong shape.
     #[error(
-        "the top-K head answered {what} as {} × {}: expected {} × {}",
+        "the top-K head returned {what} as {} × {}: expected {} × {}",
         got.0, got.1, expected.0, expected.1
     )]
     TopKShape {
@@ -143,11 +145,11 @@ pub enum Error {
         what: &'static str,
         /// Its shape.
         got: (usize, usize),
-        /// The shape that was asked for.
+        /// The shape requested.
         expected: (usize, usize),
     },
 
-    /// A finite schedule whose steps do not divide over the blocks.
+    /// The schedule's steps do not divide evenly over the blocks.
     #[error(
         "{steps} steps cannot be spread evenly over {blocks} blocks: \
          use a multiple of {blocks}, or another block length"
@@ -159,7 +161,7 @@ pub enum Error {
         blocks: usize,
     },
 
-    /// A block length that does not divide the positions to generate.
+    /// The block length does not divide the number of positions to generate.
     #[error("block length {block} does not divide the {length} positions to generate")]
     BlockNotDividing {
         /// The block length.
@@ -168,7 +170,7 @@ pub enum Error {
         length: usize,
     },
 
-    /// A strategy revealed nothing after a forward, or in the last step of its schedule.
+    /// The strategy revealed nothing after a forward, or in the last step of its schedule.
     #[error("sequence {sequence}, step {step}: the strategy revealed no token")]
     NoProgress {
         /// Index of the sequence in the request.
@@ -177,7 +179,7 @@ pub enum Error {
         step: usize,
     },
 
-    /// A strategy that masks tokens again without coming to an end.
+    /// The strategy keeps masking tokens again and does not finish.
     #[error(
         "sequence {sequence} is not finished after {steps} denoising steps: \
          the strategy masks as many tokens as it reveals"
@@ -189,22 +191,22 @@ pub enum Error {
         steps: usize,
     },
 
-    /// Settings of a generator that do not go together.
-    #[error("{unmasker} does not go with {setting}: {reason}")]
+    /// Two settings of a generator cannot be combined.
+    #[error("{unmasker} cannot be combined with {setting}: {reason}")]
     Combination {
         /// The unmasker.
         unmasker: &'static str,
-        /// The setting that it would ignore, or cannot work with.
+        /// The setting that it would ignore, or that it cannot use.
         setting: String,
-        /// Why, and what to do.
+        /// The reason and the fix.
         reason: &'static str,
     },
 
-    /// Hidden states were asked of a model that does not give them out.
-    #[error("hidden states were asked for, but the model does not give them out")]
+    /// A strategy requested hidden states from a model that does not return them.
+    #[error("a strategy requested hidden states, but the model does not return them")]
     NoHiddenStates,
 
-    /// A policy or a reviser selected a candidate that there is not, or one twice.
+    /// A policy or a reviser selected a candidate that does not exist, or one candidate twice.
     #[error("sequence {sequence}: {by} selected candidate {candidate}: {reason}")]
     BadSelection {
         /// Index of the sequence in the request.
@@ -217,18 +219,18 @@ pub enum Error {
         reason: String,
     },
 
-    /// A run was asked about a sequence that it does not have.
+    /// The run has no sequence of this index, or it has ended.
     #[error("the run has no sequence {sequence}")]
     NoSuchSequence {
         /// Its index.
         sequence: usize,
     },
 
-    /// A strategy asked to refine without a sampler layer.
-    #[error("the strategy asked for a sampler pass but has no sampler layer")]
+    /// A strategy requested a sampler pass without a sampler layer.
+    #[error("the strategy requested a sampler pass but has no sampler layer")]
     NoSamplerLayer,
 
-    /// A sampler layer was given the state of another kind of denoiser.
+    /// A sampler layer received the state of another kind of denoiser.
     #[error(
         "the sampler layer continues from {expected}, but the denoiser's state is another type"
     )]
@@ -248,7 +250,8 @@ impl Error {
         Self::Model(source.into())
     }
 
-    /// A parameter that cannot be used; `expected` is a noun phrase such as "a number from 0 to 1".
+    /// Rejects the value of a parameter. `expected` is a noun phrase, such as "a number from 0 to 1"; the
+    /// module [`range`](crate::range) has it for the usual ranges.
     pub fn parameter(
         name: &'static str,
         value: impl ToString,

@@ -1,4 +1,6 @@
-//! How strongly masked positions depend on each other, for strategies that reveal together what does not.
+//! Estimates of how strongly masked positions depend on each other.
+//!
+//! [`Demask`](crate::policy::Demask) uses them to reveal nearly independent positions together.
 
 use std::sync::Arc;
 
@@ -9,23 +11,26 @@ use crate::{Error, Observation};
 
 /// Estimates how strongly revealing one masked position moves the distribution of another.
 ///
-/// The true influence of i on j is how far knowing x_i moves p(x_j) on average, in total variation:
+/// The true influence of i on j is the mean total variation by which x_i changes the distribution of x_j:
 ///
 /// D_ij = Σ_v p(x_i = v) · TV( p(x_j | x_i = v), p(x_j) ),
 ///
-/// which is also the total variation between the joint of the two and the product of their marginals.
+/// It equals the total variation between the joint of the two and the product of their marginals.
+#[doc(alias = "dependency predictor")]
 pub trait Influence: Send + Sync {
-    /// Estimates \[n, n\] for the n [candidates](Observation::candidates) of a step: how strongly the i-th, the
-    /// row of the array, moves the j-th, its column. Entries are at least 0, +∞ for "never together"; the diagonal is not read.
+    /// Returns estimates \[n, n\] for the n [candidates](Observation::candidates) of a step. Entry (i, j) is
+    /// the influence of the i-th candidate on the j-th. Entries are at least 0; +∞ means that the two are
+    /// never revealed together. The diagonal is not read.
     ///
-    /// The observation gives the rows, the tokens and the positions, and the
-    /// [hidden states](Observation::hidden) if the estimate [needs them](Self::needs_hidden).
+    /// The observation has the rows, the tokens and the positions. It has the
+    /// [hidden states](Observation::hidden) too if the estimate [needs them](Self::needs_hidden).
     ///
     /// # Errors
     /// [`Error::Model`] if a predictor fails; those of the observation.
     fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, Error>;
 
-    /// Whether it reads hidden states, as a trained predictor does. On a device they are copied to the host.
+    /// Whether it reads hidden states, as a trained predictor does. They are then requested in every step,
+    /// and copied to the host if they are on a device.
     fn needs_hidden(&self) -> bool {
         false
     }
@@ -41,14 +46,15 @@ impl<I: Influence + ?Sized> Influence for Arc<I> {
     }
 }
 
-/// The most that the marginals allow, without a predictor: D_ij ≤ min(g_i, g_j), with
+/// An upper bound from the marginals alone, without a predictor: D_ij ≤ min(g_i, g_j), with the Gini impurity
 /// g = 1 − Σ_v p(v)² of the filtered row.
 ///
-/// Knowing x_i = v moves any other distribution by at most 1 − p(v), and v turns up with probability
-/// p(v): together Σ p(v) (1 − p(v)) = g_i. As D is symmetric, g_j bounds it too. The same holds of what a
-/// whole set of positions does to j, so that Σ g − max g bounds the total variation between the joint of
-/// a set and the product of its marginals. The sum of min(g_i, g_j) over its pairs is no less than
-/// that: g counts once for every position with a larger one.
+/// x_i = v changes any other distribution by at most 1 − p(v), and has probability p(v). Together that is Σ
+/// p(v) (1 − p(v)) = g_i. D is symmetric, so g_j bounds it too. The same bound holds for the influence of a
+/// set of positions on j. So Σ g − max g bounds the total variation between the joint of a set and the
+/// product of its marginals. The sum of min(g_i, g_j) over the pairs of the set is at least as large: each g
+/// counts once for every position with a larger one.
+#[doc(alias = "Gini impurity")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GiniBound;
 

@@ -1,4 +1,4 @@
-//! What errors call the parts of a generator.
+//! Names of types in error messages.
 
 /// The name of a type without its path and parameters.
 pub(crate) fn short<T: ?Sized>() -> &'static str {

@@ -1,8 +1,8 @@
-//! What a progress bar, a trace, a stream or a viewer is told while sequences are generated.
+//! Callbacks during generation, for a progress bar, a trace, streaming or a viewer.
 
 use crate::{Canvas, Error, Observation, Output, TokenId};
 
-/// One token revealed.
+/// A revealed token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reveal {
     /// Index of the sequence in the request.
@@ -15,30 +15,34 @@ pub struct Reveal {
     pub position: usize,
     /// The token.
     pub token: TokenId,
-    /// Its probability in the filtered row it was drawn from.
+    /// Its probability in the filtered row.
     pub probability: f64,
 }
 
-/// Callbacks, each of which does nothing by default.
+/// Receives the events of a run. Each method does nothing by default.
+#[doc(alias = "callback")]
+#[doc(alias = "hook")]
+#[doc(alias = "progress bar")]
 pub trait Observer {
     /// A sequence begins.
     fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
         let _ = (sequence, canvas);
     }
 
-    /// The model was asked for a step of a sequence: `calls` forwards, which is more than one for a
-    /// strategy that hides positions or looks ahead, and for a denoiser that takes several. Idle steps have none.
+    /// The model ran `calls` full forwards for one step of a sequence. There is more than one if the strategy
+    /// queries rows with masked positions or branches, or if one canvas [costs
+    /// several](crate::Denoiser::passes). Idle steps have none.
     fn on_forward(&mut self, sequence: usize, step: usize, calls: usize) {
         let _ = (sequence, step, calls);
     }
 
-    /// The sampler layer was asked for a sequence: the `round`-th pass of the step, counted from 1.
+    /// The sampler layer ran for a sequence: the `round`-th pass of the step, counted from 1.
     fn on_sampler_pass(&mut self, sequence: usize, step: usize, round: usize) {
         let _ = (sequence, step, round);
     }
 
-    /// The rows of a sequence have come from a forward or a sampler pass and are filtered; nothing has been decided from
-    /// them yet.
+    /// The rows of a sequence are computed and filtered, after a forward or a sampler pass and before any
+    /// decision.
     fn on_rows(&mut self, rows: &Observation<'_>) {
         let _ = rows;
     }
@@ -58,21 +62,21 @@ pub trait Observer {
         let _ = (sequence, step, canvas);
     }
 
-    /// A sequence is finished, or was ended from outside: perhaps before it [began](Self::on_begin).
+    /// A sequence finished, or was cancelled, perhaps before it [began](Self::on_begin).
     fn on_finish(&mut self, sequence: usize, output: &Output) {
         let _ = (sequence, output);
     }
 
-    /// A sequence has failed. The others go on, unless the caller [runs](crate::Generator::run) them as one.
+    /// A sequence failed. The others continue, except in [`Generator::run`](crate::Generator::run).
     fn on_fail(&mut self, sequence: usize, error: &Error) {
         let _ = (sequence, error);
     }
 }
 
-/// Observes nothing.
+/// Ignores all events.
 impl Observer for () {}
 
-/// Two observers at once.
+/// Sends each event to both observers.
 impl<A: Observer, B: Observer> Observer for (A, B) {
     fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
         self.0.on_begin(sequence, canvas);
@@ -158,7 +162,7 @@ impl<O: Observer + ?Sized> Observer for &mut O {
     }
 }
 
-/// An observer that may not be wanted.
+/// Sends events to the observer if there is one.
 impl<O: Observer> Observer for Option<O> {
     fn on_begin(&mut self, sequence: usize, canvas: &Canvas) {
         if let Some(observer) = self {
@@ -215,14 +219,15 @@ impl<O: Observer> Observer for Option<O> {
     }
 }
 
-/// Keeps the canvas after every denoising step of every sequence.
+/// Records the canvas after every denoising step of every sequence.
+#[doc(alias = "output_history")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     canvases: Vec<Vec<Vec<TokenId>>>,
 }
 
 impl History {
-    /// The canvases of one sequence, one a step.
+    /// The tokens of one sequence after each of its steps.
     pub fn of(&self, sequence: usize) -> &[Vec<TokenId>] {
         self.canvases.get(sequence).map_or(&[], Vec::as_slice)
     }

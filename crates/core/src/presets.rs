@@ -1,4 +1,5 @@
-//! The settings of the published sampling loops, and of the sampler layer for three budgets, as a [`Generator`] each.
+//! Presets: a [`Generator`] with the settings of a published decoding loop, or of the sampler layer for one
+//! of three budgets.
 //!
 //! ```
 //! use conjoint_core::presets::{Llada, llada};
@@ -9,8 +10,8 @@
 //! # }
 //! ```
 //!
-//! At temperature 0 each published loop takes the most probable token. None of them but [`adjust`] bans an
-//! id; the mask id counts in the scores as it does there, and is only kept from being drawn.
+//! At temperature 0 the published loops take the most probable token. Except for [`adjust`] they ban no id:
+//! as in the sources the mask id counts in scores, although it is never drawn.
 
 use std::sync::Arc;
 
@@ -23,28 +24,29 @@ use crate::schedule::{DreamLinear, EntropyBound, LladaEven, Threshold, TokensPer
 use crate::unmasker::{Confidence, LearnedJoint, Marginal, Score};
 use crate::{Denoiser, Error, Filter, Generator, Order, SamplerLayer};
 
-/// Where LLaDA's loop keeps tokens.
+/// Which drawn tokens LLaDA's loop keeps; it masks the others again.
+#[doc(alias = "low_confidence")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Remasking {
-    /// Where the drawn token is most probable in the row before temperature.
+    /// Those with the highest probability in the row before temperature.
     #[default]
     LowConfidence,
-    /// Anywhere.
+    /// Random ones.
     Random,
 }
 
 /// Parameters of [`llada`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Llada {
-    /// Steps over all blocks: 128.
+    /// Denoising steps over all blocks. Default: 128.
     pub steps: usize,
-    /// Positions of a block: 128. It must divide the positions to generate.
+    /// Positions of a block, which must divide the positions to generate. Default: 128.
     pub block_length: usize,
-    /// 0.
+    /// Sampling temperature. Default: 0.
     pub temperature: f64,
-    /// Scale w of classifier-free guidance: 0.
+    /// Scale w of classifier-free guidance. Default: 0, none.
     pub cfg_scale: f64,
-    /// By confidence.
+    /// Which tokens are kept. Default: by confidence.
     pub remasking: Remasking,
 }
 
@@ -55,11 +57,10 @@ impl Default for Llada {
     }
 }
 
-/// LLaDA's `generate` (arXiv 2502.09992): blocks from left to right, an even share of tokens each
-/// step.
+/// LLaDA's `generate` (arXiv 2502.09992): blocks from left to right, an even share of tokens in each step.
 ///
-/// Its noise at temperature T, eˡ / (−ln u)ᵀ, has its maximum where l + T·Gumbel has, and so draws
-/// from softmax(l / T) exactly: here that is a [`Temperature`] and a categorical draw.
+/// The source takes the argmax of eˡ / (−ln u)ᵀ at temperature T. That is the argmax of l + T·Gumbel, which
+/// has the law softmax(l / T). Here it is a [`Temperature`] and a categorical draw.
 ///
 /// # Errors
 /// [`Error::Parameter`].
@@ -70,40 +71,41 @@ pub fn llada(model: impl Denoiser + 'static, with: Llada) -> Result<Generator, E
         Remasking::Random => generator.unmasker(Marginal::new(Random)),
     };
     let generator = generator.schedule(LladaEven::new(with.steps)?);
-    drawing(generator, with.temperature, None, None)?.block_length(with.block_length)
+    with_filters(generator, with.temperature, None, None)?.block_length(with.block_length)
 }
 
-/// Where Dream's loop keeps tokens: its `alg`.
+/// Which positions Dream's loop reveals: its `alg`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DreamAlgorithm {
-    /// `entropy`: where the filtered row is most certain.
+    /// `entropy`: lowest entropy of the filtered row first.
     #[default]
     Entropy,
-    /// `topk_margin`: where the two most probable tokens are furthest apart.
+    /// `topk_margin`: largest difference of the two largest probabilities first.
     TopkMargin,
-    /// `maskgit_plus`: where the drawn token is most probable.
+    /// `maskgit_plus`: highest probability of the drawn token first.
     MaskgitPlus,
-    /// `origin`: each position by a coin of its own.
+    /// `origin`: each position independently at random.
     Origin,
 }
 
 /// Parameters of [`dream`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dream {
-    /// 512.
+    /// Denoising steps. Default: 512.
     pub steps: usize,
-    /// The last timestep ε: 1e-3.
+    /// The last timestep ε. Default: 1e-3.
     pub epsilon: f64,
-    /// By entropy, as in Dream's examples (its code's own default is `origin`).
+    /// Which positions are revealed. Default: by entropy, as in Dream's examples (the default of its code is
+    /// `origin`).
     pub algorithm: DreamAlgorithm,
-    /// `alg_temp`: positions are drawn from softmax(score / alg_temp). None takes the best; `origin`, which ranks
-    /// nothing, takes none.
+    /// `alg_temp`: positions are drawn from softmax(score / alg_temp). Default: none, which takes the best.
+    /// `origin` requires none, because it does not rank positions.
     pub algorithm_temperature: Option<f64>,
-    /// 0.
+    /// Sampling temperature. Default: 0.
     pub temperature: f64,
-    /// None.
+    /// p of the nucleus filter. Default: none.
     pub top_p: Option<f64>,
-    /// None; a generation configuration derived from a model's may bring 50.
+    /// k of the top-k filter. Default: none; a generation configuration derived from a model's may set 50.
     pub top_k: Option<usize>,
 }
 
@@ -129,11 +131,13 @@ impl Default for Dream {
 ///
 /// # Errors
 /// [`Error::Parameter`].
+#[doc(alias = "diffusion_generate")]
+#[doc(alias = "DiffuCoder")]
 pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, Error> {
     let generator = Generator::new(model).ban([]);
     let generator = match with.algorithm {
-        DreamAlgorithm::Entropy => generator.unmasker(by(Entropy, with)?),
-        DreamAlgorithm::TopkMargin => generator.unmasker(by(Margin, with)?),
+        DreamAlgorithm::Entropy => generator.unmasker(ordered_by(Entropy, with)?),
+        DreamAlgorithm::TopkMargin => generator.unmasker(ordered_by(Margin, with)?),
         DreamAlgorithm::MaskgitPlus => {
             let best = Confidence::new(Score::Filtered);
             generator.unmasker(match with.algorithm_temperature {
@@ -143,7 +147,7 @@ pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, E
         }
         DreamAlgorithm::Origin => {
             if let Some(temperature) = with.algorithm_temperature {
-                let expected = "none with the algorithm origin, which ranks nothing";
+                let expected = "none with the algorithm origin, which does not rank positions";
                 return Err(Error::parameter("alg_temp", temperature, expected));
             }
             let origin = Origin::new(with.steps)?.with_epsilon(with.epsilon)?;
@@ -157,11 +161,11 @@ pub fn dream(model: impl Denoiser + 'static, with: Dream) -> Result<Generator, E
             generator.schedule(schedule)
         }
     };
-    drawing(generator, with.temperature, with.top_p, with.top_k)
+    with_filters(generator, with.temperature, with.top_p, with.top_k)
 }
 
-/// Independent draws in an order, or in a lottery of its scores.
-fn by(order: impl Order + 'static, with: Dream) -> Result<Marginal, Error> {
+/// Independent draws in an order, or in a random ranking by its scores.
+fn ordered_by(order: impl Order + 'static, with: Dream) -> Result<Marginal, Error> {
     Ok(match with.algorithm_temperature {
         None => Marginal::new(order),
         Some(temperature) => Marginal::new(PlackettLuce::new(order, temperature)?),
@@ -171,11 +175,11 @@ fn by(order: impl Order + 'static, with: Dream) -> Result<Marginal, Error> {
 /// Parameters of [`fast_dllm`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FastDllm {
-    /// τ, how sure a token must be to be revealed with others: 0.9.
+    /// The confidence τ above which tokens are revealed together. Default: 0.9.
     pub threshold: f64,
-    /// Positions of a block: 32. It must divide the positions to generate.
+    /// Positions of a block, which must divide the positions to generate. Default: 32.
     pub block_length: usize,
-    /// 0.
+    /// Sampling temperature. Default: 0.
     pub temperature: f64,
 }
 
@@ -185,27 +189,30 @@ impl Default for FastDllm {
     }
 }
 
-/// Fast-dLLM's parallel decoding (arXiv 2505.22618) without its caches: LLaDA's loop, revealing every drawn
-/// token with a confidence of at least the threshold, and always the best one.
+/// Fast-dLLM's parallel decoding (arXiv 2505.22618), without its caches.
+///
+/// It is LLaDA's loop that reveals every drawn token with a confidence of at least the threshold, and always
+/// the best one.
 ///
 /// # Errors
 /// [`Error::Parameter`].
+#[doc(alias = "Fast-dLLM")]
 pub fn fast_dllm(model: impl Denoiser + 'static, with: FastDllm) -> Result<Generator, Error> {
     let generator = Generator::new(model).ban([]).unmasker(Confidence::new(Score::Raw));
     let generator = generator.schedule(Threshold::new(with.threshold)?);
-    drawing(generator, with.temperature, None, None)?.block_length(with.block_length)
+    with_filters(generator, with.temperature, None, None)?.block_length(with.block_length)
 }
 
 /// Parameters of [`adjust`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adjust {
-    /// Steps over the whole sequence: 32. K is the number of positions to generate over them.
+    /// Denoising steps. K is the number of positions to generate divided by it. Default: 32.
     pub steps: usize,
-    /// The last timestep ε: 1e-3.
+    /// The last timestep ε. Default: 1e-3.
     pub epsilon: f64,
-    /// 1, as for the base models (0.1 for the instruct model).
+    /// Sampling temperature. Default: 1, as for the base models (0.1 for the instruct model).
     pub temperature: f64,
-    /// None (0.9 for the instruct model).
+    /// p of the nucleus filter. Default: none (0.9 for the instruct model).
     pub top_p: Option<f64>,
 }
 
@@ -215,8 +222,10 @@ impl Default for Adjust {
     }
 }
 
-/// Approximate joint sampling with a sampler layer (arXiv 2509.22738): Dream's schedule, lowest
-/// entropy first, the mask, padding and beginning-of-sequence ids banned throughout.
+/// ADJUST: approximate joint sampling with a sampler layer (arXiv 2509.22738).
+///
+/// Dream's schedule, lowest entropy first. The mask, padding and beginning-of-sequence ids are banned, in
+/// sampler passes too.
 ///
 /// # Errors
 /// [`Error::Parameter`].
@@ -231,13 +240,14 @@ pub fn adjust(
         .unmasker(LearnedJoint::new(sampler))
         .schedule(DreamLinear::new(with.steps)?.with_epsilon(with.epsilon)?)
         .ban(banned.into_iter().flatten());
-    drawing(generator, with.temperature, with.top_p, None)
+    with_filters(generator, with.temperature, with.top_p, None)
 }
 
-/// Nearly as good as one token per forward, at two fifths of its cost on `models/tiny`: a sampler layer that looks at a window of 3 and
-/// draws within [bounds](LearnedJoint::bound) of 0.001 nats, with [`EntropyBound`] at 0.3 nats.
+/// Highest quality of the three budgets: close to one token per forward, at two fifths of its cost on
+/// `models/tiny`.
 ///
-/// This, [`balanced`] and [`fast`] are points of the measurements in `docs/choosing.md`.
+/// A sampler layer with a window of 3 and a [bound](LearnedJoint::bound) of 0.001 nats, and [`EntropyBound`]
+/// at 0.3 nats. `docs/choosing.md` has the measurements behind this, [`balanced`] and [`fast`].
 ///
 /// # Errors
 /// None with these values.
@@ -248,7 +258,9 @@ pub fn quality(
     Ok(windowed(model, sampler)?.schedule(EntropyBound::new(0.3)?))
 }
 
-/// A quarter of the cost of one token per forward on `models/tiny`: as [`quality`], with [`EntropyBound`] at 2 nats.
+/// Balanced budget: a quarter of the cost of one token per forward on `models/tiny`.
+///
+/// As [`quality`], with [`EntropyBound`] at 2 nats.
 ///
 /// # Errors
 /// None with these values.
@@ -259,7 +271,9 @@ pub fn balanced(
     Ok(windowed(model, sampler)?.schedule(EntropyBound::new(2.0)?))
 }
 
-/// Twelve tokens a step, a seventh of the cost of one token per forward on `models/tiny`: as [`quality`], with [`TokensPerStep`].
+/// Lowest cost of the three budgets: a seventh of the cost of one token per forward on `models/tiny`.
+///
+/// As [`quality`], with [`TokensPerStep`] at 12 tokens.
 ///
 /// # Errors
 /// None with these values.
@@ -278,8 +292,8 @@ fn windowed(
     Ok(Generator::new(model).unmasker(joint))
 }
 
-/// Draws at this temperature, after truncation by p and then by k.
-fn drawing(
+/// Adds the filters temperature, top-p and top-k, in this order; draws argmax tokens at temperature 0.
+fn with_filters(
     generator: Generator,
     temperature: f64,
     top_p: Option<f64>,

@@ -1,10 +1,10 @@
-//! What ends a sequence before its last position.
+//! Rules that end a sequence before its last position, such as stop tokens and stop texts.
 
 use std::sync::Arc;
 
 use crate::TokenId;
 
-/// Where a sequence ends, such as at a text.
+/// Finds where a sequence ends, such as after a stop text.
 ///
 /// ```
 /// use conjoint_core::{Stop, TokenId};
@@ -21,9 +21,10 @@ use crate::TokenId;
 /// assert_eq!(Twice.end(&[1, 2, 2, 2]), Some(3));
 /// ```
 pub trait Stop: Send + Sync {
-    /// How many of the tokens come before the first end or belong to it; `None` if there is no end.
+    /// Returns the number of tokens up to the first end, the end included; `None` if there is none.
     ///
-    /// The tokens are neighbours, all generated and all known, left to right. An end must stay one whatever follows it.
+    /// `tokens` is a stretch of generated tokens without a gap, from left to right. An end must not depend on
+    /// the tokens after it.
     fn end(&self, tokens: &[TokenId]) -> Option<usize>;
 }
 

@@ -1,11 +1,15 @@
-//! The token ids that the loop must know of.
+//! The size of a model's vocabulary and its special ids.
 
-use crate::{Error, TokenId};
+use crate::{Error, TokenId, range};
 
-/// Size of a model's vocabulary and its special ids.
+/// The size of a model's vocabulary and its special ids.
 ///
-/// The mask id is always there; end-of-sequence, padding and beginning-of-sequence may be absent. Several ids may end a
-/// sequence, such as the end of a text and the end of a turn.
+/// The mask id is required. End-of-sequence, padding and beginning-of-sequence ids are optional. Several ids
+/// may end a sequence, such as the end of a text and the end of a turn.
+#[doc(alias = "special tokens")]
+#[doc(alias = "mask_token_id")]
+#[doc(alias = "eos_token_id")]
+#[doc(alias = "pad_token_id")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vocabulary {
     size: usize,
@@ -13,23 +17,21 @@ pub struct Vocabulary {
     eos: Vec<TokenId>,
     pad: Option<TokenId>,
     bos: Option<TokenId>,
-    named: usize,
+    /// The number of ids, from 0, that have a token.
+    assigned: usize,
 }
 
 impl Vocabulary {
-    /// A vocabulary of `size` ids in which `mask` stands for an unknown token.
+    /// Creates a vocabulary of `size` ids with this mask id.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `mask` is not below `size`, or nothing but the mask is left.
+    /// [`Error::Parameter`] if `mask` is not below `size`, or `size` is below 2.
     pub fn new(size: usize, mask: TokenId) -> Result<Self, Error> {
         if size < 2 {
-            return Err(Error::parameter(
-                "vocabulary size",
-                size,
-                "at least 2 (a token and the mask)",
-            ));
+            let expected = "an integer of at least 2 (a token and the mask)";
+            return Err(Error::parameter("vocabulary size", size, expected));
         }
-        let vocabulary = Self { size, mask, eos: Vec::new(), pad: None, bos: None, named: size };
+        let vocabulary = Self { size, mask, eos: Vec::new(), pad: None, bos: None, assigned: size };
         vocabulary.checked("mask id", mask)?;
         Ok(vocabulary)
     }
@@ -37,10 +39,10 @@ impl Vocabulary {
     /// Adds an id that ends a sequence.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the id is outside the vocabulary, or the mask's.
+    /// [`Error::Parameter`] if the id is outside the vocabulary, or is the mask id.
     pub fn with_eos(mut self, id: TokenId) -> Result<Self, Error> {
         if id == self.mask {
-            return Err(Error::parameter("eos id", id, "another id than the mask's"));
+            return Err(Error::parameter("eos id", id, "an id other than the mask id"));
         }
         let id = self.checked("eos id", id)?;
         if !self.eos.contains(&id) {
@@ -49,7 +51,7 @@ impl Vocabulary {
         Ok(self)
     }
 
-    /// Drops the ids that end a sequence.
+    /// Removes the ids that end a sequence.
     pub fn without_eos(mut self) -> Self {
         self.eos.clear();
         self
@@ -73,18 +75,16 @@ impl Vocabulary {
         Ok(self)
     }
 
-    /// Sets how many ids, counted from 0, have a token. Models pad their tables of embeddings to a round size; a row
-    /// beyond the tokens stands for nothing, and a [`Generator`](crate::Generator) never draws it unless told to.
+    /// Sets how many ids, counted from 0, have a token.
+    ///
+    /// Models pad their embedding tables to a round size. Ids beyond the tokens have no meaning, and a
+    /// [`Generator`](crate::Generator) bans them by default.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if there are more than the [size](Self::size), or no token beside the mask.
+    /// [`Error::Parameter`] if the number exceeds the [size](Self::size), or leaves no token beside the mask.
     pub fn with_assigned(mut self, ids: usize) -> Result<Self, Error> {
-        let fewest = if self.mask == 0 { 2 } else { 1 };
-        if !(fewest..=self.size).contains(&ids) {
-            let expected = format!("from {fewest} to the {} ids of the vocabulary", self.size);
-            return Err(Error::parameter("ids with a token", ids, expected));
-        }
-        self.named = ids;
+        let least = if self.mask == 0 { 2 } else { 1 };
+        self.assigned = range::between("ids with a token", ids, least..=self.size)?;
         Ok(self)
     }
 
@@ -101,12 +101,12 @@ impl Vocabulary {
         self.size
     }
 
-    /// The id of an unknown token.
+    /// The mask id.
     pub fn mask(&self) -> TokenId {
         self.mask
     }
 
-    /// The id that ends a sequence: the first one, if there are several.
+    /// The id that ends a sequence; the first one if there are several.
     pub fn eos(&self) -> Option<TokenId> {
         self.eos.first().copied()
     }
@@ -131,9 +131,9 @@ impl Vocabulary {
         self.bos
     }
 
-    /// The ids that have no token, the mask's left out: they pad the model's tables.
+    /// The ids without a token, except the mask id. They pad the model's embedding table.
     pub fn unassigned(&self) -> impl Iterator<Item = TokenId> + '_ {
-        (self.named..self.size).map(|id| id as TokenId).filter(|&id| id != self.mask)
+        (self.assigned..self.size).map(|id| id as TokenId).filter(|&id| id != self.mask)
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_outside_the_vocabulary_are_refused() {
+    fn ids_outside_the_vocabulary_are_rejected() {
         assert!(Vocabulary::new(4, 3).is_ok());
         for bad in [Vocabulary::new(4, 4), Vocabulary::new(1, 0)] {
             assert!(matches!(bad, Err(Error::Parameter { .. })));
@@ -164,15 +164,15 @@ mod tests {
 
     #[test]
     fn ids_beyond_the_tokens_have_none() {
-        let ids = |mask: TokenId, named: usize| {
-            let vocabulary = Vocabulary::new(6, mask).unwrap().with_assigned(named)?;
+        let ids = |mask: TokenId, assigned: usize| {
+            let vocabulary = Vocabulary::new(6, mask).unwrap().with_assigned(assigned)?;
             Ok::<Vec<TokenId>, Error>(vocabulary.unassigned().collect())
         };
         assert_eq!(ids(1, 4).unwrap(), [4, 5]);
         assert_eq!(ids(4, 4).unwrap(), [5], "the mask is a token of its own");
         assert_eq!(ids(1, 6).unwrap(), []);
-        for (mask, named) in [(1, 7), (1, 0), (0, 1)] {
-            assert!(ids(mask, named).is_err(), "{mask} {named}");
+        for (mask, assigned) in [(1, 7), (1, 0), (0, 1)] {
+            assert!(ids(mask, assigned).is_err(), "{mask} {assigned}");
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{Bootstrap, Error, Measured, Share};
 /// assert!((aup - (80.0 + 0.5 * 3.0 * (80.0 + 76.0 * (-0.15_f64).exp()))).abs() < 1e-9);
 /// # Ok::<(), conjoint_eval::Error>(())
 /// ```
+#[doc(alias = "accuracy under parallelism")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Aup {
     best: f64,

@@ -58,13 +58,12 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conjoint_core::FinishReason;
 
     fn output(denoiser_calls: usize, sampler_calls: usize) -> Output {
-        let (tokens, generated) = (vec![0; 8], 0..8);
-        let finish = FinishReason::Length;
-        let end = tokens.len();
-        Output { tokens, generated, end, drawn: 8, denoiser_calls, sampler_calls, steps: 2, finish }
+        let mut output = Output::new(vec![0; 8], 0..8);
+        (output.denoiser_calls, output.sampler_calls) = (denoiser_calls, sampler_calls);
+        output.steps = 2;
+        output
     }
 
     #[test]

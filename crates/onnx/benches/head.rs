@@ -65,7 +65,7 @@ fn race(
     if temperature != 1.0 {
         Temperature::new(temperature)?.request_top_k(&mut request);
     }
-    request.token(models[0].vocabulary().mask());
+    request.require_token(models[0].vocabulary().mask());
     let mut calls: [Vec<Calls>; 2] = [Vec::new(), Vec::new()];
     // The first call of each warms up.
     for _ in 0..=repeats {

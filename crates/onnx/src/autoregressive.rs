@@ -31,7 +31,7 @@ const SIGNATURES: [Signature; 3] = [
 /// let nats = -model.log_likelihood(&[464, 3290, 318], 0..3)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[doc(alias("perplexity", "causal language model", "GPT"))]
+#[doc(alias("perplexity", "causal language model", "GPT", "verifier"))]
 pub struct OnnxAutoregressive {
     graph: Graph,
     start: Option<TokenId>,

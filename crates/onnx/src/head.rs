@@ -80,7 +80,7 @@ impl Head {
         request: &TopKRequest,
     ) -> Result<TopKArrays, Error> {
         let outputs = self.run_top_k(hidden, rows, request, Vec::new(), None)?;
-        let [top, ids, asked, mass, entropy, _] = &outputs[..] else {
+        let [top, ids, requested, mass, entropy, _] = &outputs[..] else {
             let (got, expected) = (vec![outputs.len()], vec![TOP_K.outputs.len()]);
             return Err(Error::Shape { what: "the top-K head's outputs", got, expected });
         };
@@ -88,7 +88,7 @@ impl Head {
             top: self.matrix(top)?,
             // Ids outside of the vocabulary are rejected with the arrays.
             ids: self.matrix(ids)?.mapv(|id: i64| u32::try_from(id).unwrap_or(u32::MAX)),
-            asked: self.matrix(asked)?,
+            requested: self.matrix(requested)?,
             mass: self.matrix(mass)?,
             entropy: self.matrix(entropy)?,
         })

@@ -46,7 +46,7 @@ fn top_k(
     request: &TopKRequest,
 ) -> Result<(Rows, u64), Error> {
     let arrays = shared.head.top_k(hidden, rows.clone(), request)?;
-    let floats = [&arrays.top, &arrays.asked, &arrays.mass, &arrays.entropy];
+    let floats = [&arrays.top, &arrays.requested, &arrays.mass, &arrays.entropy];
     let floats = floats.iter().map(|array| array.len()).sum();
     let size = bytes::<f32>(floats) + bytes::<i64>(arrays.ids.len());
     let source = {

@@ -12,6 +12,9 @@ use std::fmt;
 /// assert_eq!("cuda".parse::<ExecutionProvider>()?, ExecutionProvider::Cuda);
 /// # Ok::<(), conjoint_onnx::Error>(())
 /// ```
+#[doc(alias = "CUDA")]
+#[doc(alias = "TensorRT")]
+#[doc(alias = "GPU")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias("GPU", "device", "backend"))]

@@ -23,6 +23,7 @@ const SAMPLER: Signature =
     Signature { inputs: &["input_ids", "key_mask", "hidden"], outputs: &["hidden_next"] };
 
 /// The learned sampler layer of a model. It runs on the model's device and uses its output layer.
+#[doc(alias = "drafter")]
 pub struct OnnxSamplerLayer {
     passes: Passes,
     ops: SequenceOps,

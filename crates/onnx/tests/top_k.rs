@@ -54,7 +54,7 @@ fn canvases(model: &OnnxDenoiser) -> Vec<Canvas> {
 fn top_k_request() -> TopKRequest {
     let mut request = TopKRequest::default();
     assert!(Temperature::new(0.6).unwrap().request_top_k(&mut request));
-    [3, 90].into_iter().for_each(|token| request.token(token));
+    [3, 90].into_iter().for_each(|token| request.require_token(token));
     request
 }
 
@@ -69,14 +69,14 @@ fn by_top(model: &OnnxDenoiser, batch: &[&Canvas], rows: &[RowId]) -> (Rows, Sta
 fn top_k_rows(rows: Rows) -> Box<TopKRows> {
     match rows {
         Rows::TopK(rows) => rows,
-        Rows::Dense(_) => panic!("dense rows"),
+        _ => panic!("dense rows"),
     }
 }
 
 /// Asserts that top-K rows match `dense`.
 fn assert_matches(what: &str, rows: &TopKRows, dense: &DenseRows, k: usize) {
     let request = top_k_request();
-    let TopKArrays { top, ids, asked, mass, entropy } = top_k_arrays(dense, k, &request);
+    let TopKArrays { top, ids, requested, mass, entropy } = top_k_arrays(dense, k, &request);
     assert_eq!(rows.rows(), dense.rows(), "{what}");
     for row in 0..dense.rows() {
         let (logits, tokens): (Vec<f32>, Vec<u32>) = rows.top(row).unzip();
@@ -84,7 +84,7 @@ fn assert_matches(what: &str, rows: &TopKRows, dense: &DenseRows, k: usize) {
         assert!(max_difference(&logits, top.row(row)) < ROUNDING, "{what}, row {row}");
         for (column, &token) in request.tokens().iter().enumerate() {
             let got = rows.logit(row, token).unwrap();
-            assert!((got - asked[(row, column)]).abs() < ROUNDING, "{what}, row {row}");
+            assert!((got - requested[(row, column)]).abs() < ROUNDING, "{what}, row {row}");
         }
         for (at, &temperature) in request.temperatures().iter().enumerate() {
             let (m, h) = rows.measured(row, temperature).unwrap();
@@ -229,7 +229,7 @@ fn the_options_choose_the_head() {
         let batch: Vec<_> = canvases.iter().collect();
         let rows = all_rows(&batch);
         let (answer, _) = by_top(model, &batch, &rows);
-        answer.condensed().is_some()
+        answer.top_k().is_some()
     };
     assert!(is_top_k(&model));
     // On a CPU the dense head is the faster one.

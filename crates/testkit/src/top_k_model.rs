@@ -119,7 +119,7 @@ pub fn top_k_arrays(dense: &DenseRows, k: usize, request: &TopKRequest) -> TopKA
     let mut ids = Array2::zeros((n, k));
     let measured = (request.temperatures().len(), n);
     let (mut mass, mut entropy) = (Array2::zeros(measured), Array2::zeros(measured));
-    let asked = Array2::from_shape_fn((n, request.tokens().len()), |(row, column)| {
+    let requested = Array2::from_shape_fn((n, request.tokens().len()), |(row, column)| {
         dense.logits(row)[request.tokens()[column] as usize]
     });
     for row in 0..n {
@@ -139,5 +139,5 @@ pub fn top_k_arrays(dense: &DenseRows, k: usize, request: &TopKRequest) -> TopKA
             entropy[(at, row)] = (sum.ln() - weighted / sum) as f32;
         }
     }
-    TopKArrays { top, ids, asked, mass, entropy }
+    TopKArrays { top, ids, requested, mass, entropy }
 }

@@ -72,7 +72,7 @@ fn masking_all_other_positions_again_is_detected() {
 #[test]
 fn illegal_moves_are_detected() {
     let twice = verdict(|(), view| {
-        leftmost(view)?;
+        let _ = leftmost(view)?;
         leftmost(view)
     });
     let masks_the_prompt = verdict(|(), view| {

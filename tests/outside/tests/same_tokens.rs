@@ -73,7 +73,7 @@ fn klass_draws_the_same_tokens() {
         for (tau, epsilon, n) in [(0.9, 0.01, 2), (0.6, 0.05, 1), (0.3, 2.0, 2), (1.0, 0.1, 1)] {
             let own = || klass(KlassRule::new(tau, epsilon, n, schedule.clone()).unwrap());
             let built_in = || {
-                let rule = Klass::new(tau, epsilon, n).unwrap().otherwise(schedule.clone());
+                let rule = Klass::new(tau, epsilon, n).unwrap().fallback(schedule.clone());
                 strategy::klass(rule)
             };
             let name = format!("KLASS {tau} {epsilon} {n}, {name}");

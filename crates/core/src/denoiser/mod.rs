@@ -1,8 +1,8 @@
-//! The frozen model and the sampler layer on top of it.
+//! The interface to the model and to the sampler layer on top of it.
 //!
-//! A model answers [`Request`]s: a batch of canvases, and the rows to compute. A model that keeps nothing
-//! between requests implements [`Denoiser::forward`] and is done. One that does, such as a key-value cache,
-//! opens a [`Session`] for each run, which follows its sequences by their [`SequenceId`].
+//! A model answers [`Request`]s: a batch of canvases, and the rows to compute. A model without state between
+//! requests implements [`Denoiser::forward`] only. A model with a key-value cache, or other state, also opens
+//! a [`Session`] for each run. The session recognises its sequences by their [`SequenceId`].
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ mod session;
 pub use request::{Answer, Changed, Form, Request, SequenceId, SequenceInput};
 pub use session::Session;
 
-/// What a denoiser hands to its sampler layer: the hidden states of a batch, wherever they live.
+/// The state that a denoiser passes to its sampler layer: the hidden states of a batch.
 ///
-/// Nothing between the two looks inside, so that hidden states never have to leave a device.
+/// The loop does not look inside, so hidden states can stay on a device.
 pub struct State(Box<dyn Any + Send>);
 
 impl State {
@@ -26,7 +26,7 @@ impl State {
         Self(Box::new(state))
     }
 
-    /// The state as the sampler layer's own type.
+    /// Returns the state as the sampler layer's own type.
     ///
     /// # Errors
     /// [`Error::ForeignState`] if another kind of denoiser made it.
@@ -37,33 +37,39 @@ impl State {
 
 /// A frozen masked diffusion language model.
 ///
-/// Maps a batch of partly masked sequences to a distribution per masked position, and keeps the
-/// hidden states for a [`SamplerLayer`] to continue from.
+/// Maps a batch of partly masked sequences to one distribution for each requested position. It also returns
+/// the hidden states from which a [`SamplerLayer`] continues.
+#[doc(alias = "masked diffusion language model")]
+#[doc(alias = "MDLM")]
+#[doc(alias = "dLLM")]
+#[doc(alias = "discrete diffusion")]
+#[doc(alias = "mask predictor")]
 pub trait Denoiser: Send + Sync {
-    /// Its vocabulary \[V\] and special ids.
+    /// The model's vocabulary and special ids.
     fn vocabulary(&self) -> &Vocabulary;
 
-    /// The longest sequence it accepts, if it has a limit.
+    /// The longest sequence that the model accepts, if it has a limit.
     fn max_length(&self) -> Option<usize> {
         None
     }
 
-    /// Full forwards of the frozen model that one canvas of a batch costs: 2 under classifier-free
-    /// guidance.
+    /// The number of full forwards that one canvas of a batch costs: 2 under classifier-free guidance,
+    /// otherwise 1.
     fn passes(&self) -> usize {
         1
     }
 
-    /// One full forward of the batch, whose lengths may differ, from nothing but the request. Every row must be what
-    /// it would be if its sequence were alone.
+    /// Runs one full forward of the batch. The canvases may differ in length.
+    ///
+    /// The result depends on the request only. Each row must equal the row of its sequence run alone.
     ///
     /// # Errors
-    /// [`Error::Model`] if the runtime fails, [`Error::NoHiddenStates`] if the request asks for hidden states
-    /// and the model does not give them out.
+    /// [`Error::Model`] if the runtime fails, [`Error::NoHiddenStates`] if hidden states are requested and
+    /// the model does not return them.
     fn forward(&self, request: &Request<'_>) -> Result<Answer, Error>;
 
-    /// Opens a session for one run, if the model remembers anything between requests. The default, `None`, makes the
-    /// run call [`forward`](Self::forward) each time.
+    /// Opens a session for one run, if the model keeps state between requests. By default `None`: the run
+    /// then calls [`forward`](Self::forward) for each step.
     ///
     /// # Errors
     /// [`Error::Model`] if the session cannot be opened.
@@ -71,23 +77,31 @@ pub trait Denoiser: Send + Sync {
         Ok(None)
     }
 
-    /// Dense logits [N, V] of the `rows` of a batch, and the state for a sampler layer: [`forward`](Self::forward)
-    /// for callers outside of a run.
+    /// Returns dense logits [N, V] of the `rows` of a batch, and the state for a sampler layer.
+    ///
+    /// This is [`forward`](Self::forward) for callers outside of a run.
     ///
     /// # Errors
     /// Those of [`forward`](Self::forward).
     fn denoise(&self, batch: &[&Canvas], rows: &[RowId]) -> Result<(DenseRows, State), Error> {
-        let shown = SequenceInput::stateless_batch(batch);
-        let answer = self.forward(&Request::new(&shown, rows))?;
+        let inputs = SequenceInput::stateless_batch(batch);
+        let answer = self.forward(&Request::new(&inputs, rows))?;
         Ok((answer.rows.into_dense()?, answer.state))
     }
 }
 
-/// One cheap pass over hidden states after some tokens have been revealed.
+/// A small layer that updates the hidden states after tokens were revealed, without a full forward.
+///
+/// The published one (arXiv 2509.22738) has one transformer layer and shares the model's output layer.
+#[doc(alias = "drafter")]
+#[doc(alias = "draft head")]
+#[doc(alias = "joint sampler")]
 pub trait SamplerLayer: Send + Sync {
-    /// Runs the layer on the request's canvases: those that the denoiser was shown (same sequences, same order), with
-    /// the tokens revealed since. Only sequences that have a row in the request take part. Their state is advanced,
-    /// the others' stays as it was.
+    /// Runs the layer once.
+    ///
+    /// The request has the canvases of the last forward, in the same order, with the tokens revealed since.
+    /// Only sequences with a row in the request take part: their state advances, and the state of the others
+    /// does not change.
     ///
     /// # Errors
     /// [`Error::ForeignState`] or [`Error::Model`].
@@ -97,7 +111,8 @@ pub trait SamplerLayer: Send + Sync {
         request: &Request<'_>,
     ) -> Result<crate::top_k_rows::Rows, Error>;
 
-    /// Dense logits [N, V] of the `rows` of a batch: [`pass`](Self::pass) for callers outside of a run.
+    /// Returns dense logits [N, V] of the `rows` of a batch: [`pass`](Self::pass) for callers outside of a
+    /// run.
     ///
     /// # Errors
     /// Those of [`pass`](Self::pass).

@@ -1,28 +1,32 @@
 use super::{Answer, Request, SequenceId};
 use crate::Error;
 
-/// A model's memory during one run: what it keeps of each sequence from one forward to the next.
+/// A model's state during one run, such as a key-value cache for each sequence.
 ///
-/// The run owns the session and calls it from one thread. A sequence appears in a [`Request`] under the same
-/// [`SequenceId`] from its first forward to its last, in batches of changing size and order.
+/// The run owns the session and calls it from one thread. A sequence keeps its [`SequenceId`] from its first
+/// forward to its last. Batches change in size and order from request to request.
+#[doc(alias = "KV cache")]
+#[doc(alias = "prefix cache")]
+#[doc(alias = "dual cache")]
+#[doc(alias = "dLLM-Cache")]
 pub trait Session: Send {
-    /// One forward, as [`Denoiser::forward`](super::Denoiser::forward), with the memory of those before.
+    /// Runs one forward with the state of earlier ones.
     ///
-    /// The rows of a sequence must not depend on its neighbours in the batch. They equal those of
-    /// [`Denoiser::forward`](super::Denoiser::forward) if the session [is exact](Self::is_exact).
+    /// The rows of a sequence must not depend on the other sequences of the batch. If the session
+    /// [is exact](Self::is_exact) they equal those of [`Denoiser::forward`](super::Denoiser::forward).
     ///
     /// # Errors
     /// Those of [`Denoiser::forward`](super::Denoiser::forward).
     fn forward(&mut self, request: &Request<'_>) -> Result<Answer, Error>;
 
-    /// The sequence is finished, has failed or was cancelled, perhaps before it was ever shown: whatever is kept of it can
-    /// be dropped.
+    /// Called when a sequence has finished, failed or been cancelled, perhaps before its first forward. Its
+    /// state can be dropped.
     fn end(&mut self, sequence: SequenceId) {
         let _ = sequence;
     }
 
-    /// Whether every row equals that of a forward without memory. False for a cache that is refreshed only now and
-    /// then: what is sampled is then no longer the model's own law.
+    /// Whether every row equals the row of a forward without state. False for a cache that is refreshed only
+    /// at intervals. A run then no longer samples the model's own law.
     fn is_exact(&self) -> bool {
         true
     }

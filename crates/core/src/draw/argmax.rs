@@ -1,7 +1,10 @@
 use super::{Draw, Stream, TopRule};
 use crate::row_kernels;
 
-/// The most probable token, the lowest id among equals: the limit of temperature 0.
+/// Draws the most probable token, the lowest id among equals. This is the limit of temperature 0 (greedy
+/// decoding).
+#[doc(alias = "greedy")]
+#[doc(alias = "greedy decoding")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Argmax;
 

@@ -1,6 +1,9 @@
 use super::{Draw, Stream, TopRule};
 
-/// A token with probability softmax(logits): the model's own distribution, after filters.
+/// Draws a token with probability softmax(logits): the model's own distribution, after filters.
+#[doc(alias = "multinomial")]
+#[doc(alias = "Gumbel-max")]
+#[doc(alias = "add_gumbel_noise")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Categorical;
 

@@ -1,4 +1,4 @@
-//! Which token: rules that draw from a filtered row, and the streams that hold all randomness.
+//! Rules that draw a token from a filtered row, and the random streams behind them.
 
 use std::sync::Arc;
 
@@ -11,25 +11,28 @@ pub use categorical::Categorical;
 pub use stream::{SeededStream, Stream};
 
 /// Draws a token from a row of filtered logits.
+///
+/// A [`Generator`](crate::Generator) uses [`Categorical`] unless another rule is set.
 pub trait Draw: Send + Sync {
-    /// The token drawn from logits \[V\]: none is NaN or +∞, and at least one is finite.
+    /// Returns a token drawn from logits \[V\]. None of them is NaN or +∞, and at least one is finite.
     fn draw(&self, logits: &[f32], stream: &mut dyn Stream) -> usize;
 
-    /// What the rule comes to on a [top-K row](crate::condensed), by default that it needs the whole row.
+    /// How the rule draws from a [top-K row](crate::top_k_rows). By default it needs the whole row.
     fn top_rule(&self) -> TopRule {
         TopRule::WholeRow
     }
 }
 
-/// How a token is drawn from a row of which only the top is known.
+/// How a rule draws a token from a top-K row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TopRule {
-    /// Only the whole row will do.
+    /// The rule needs the whole row.
     WholeRow,
-    /// The most probable token, which is in the top.
+    /// The rule draws the most probable token, which is in the top.
     MostProbable,
-    /// By probability: one choice among the tokens of the top and the rest as a whole, and if that falls on the
-    /// rest, another within it, for which the row is fetched.
+    /// The rule draws by probability. The loop first draws among the tokens of the top and the rest as a
+    /// whole. If the rest is drawn, the row is fetched and a token of the rest is drawn.
     Proportional,
 }
 

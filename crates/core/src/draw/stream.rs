@@ -3,32 +3,35 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::row_kernels;
 
-/// The one source of randomness, one a sequence.
+/// The source of randomness of one sequence.
 ///
-/// Every random decision of this crate is a choice among finitely many branches with known
-/// probabilities, made through this trait. That is what lets `conjoint-testkit` walk through every
-/// branch and compute the exact law of a strategy.
+/// Every random decision of this crate is a choice among finitely many outcomes with known probabilities,
+/// made through this trait. So `conjoint-testkit` can enumerate all outcomes and compute the exact law of a
+/// strategy.
+#[doc(alias = "RNG")]
+#[doc(alias = "random number generator")]
 pub trait Stream: Send {
-    /// An index with probability softmax(logits): none is NaN or +∞, at least one is finite.
+    /// Draws an index with probability softmax(logits). No logit is NaN or +∞, and at least one is finite.
     fn categorical(&mut self, logits: &[f32]) -> usize;
 
-    /// An index uniform on 0..n. `n` must be at least 1.
+    /// Draws an index uniformly from 0..n. `n` must be at least 1.
     fn below(&mut self, n: usize) -> usize;
 
-    /// True with probability `p`, which is brought into [0, 1].
+    /// Returns true with probability `p`, clamped to [0, 1].
     fn chance(&mut self, p: f64) -> bool {
         let p = p.clamp(0.0, 1.0);
         self.categorical(&[(1.0 - p).ln() as f32, p.ln() as f32]) == 1
     }
 }
 
-/// ChaCha8 with one stream a sequence: the same seed and sequence give the same tokens on every
-/// machine, whatever the batch.
+/// The default [`Stream`]: ChaCha8 with one stream for each sequence.
+///
+/// The same seed and sequence give the same draws on every machine and in every batch.
 #[derive(Debug, Clone)]
 pub struct SeededStream(ChaCha8Rng);
 
 impl SeededStream {
-    /// The stream of one sequence.
+    /// Creates the stream of one sequence.
     pub fn new(seed: u64, sequence: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(sequence);
@@ -37,9 +40,9 @@ impl SeededStream {
 }
 
 impl Stream for SeededStream {
-    /// By inverse CDF with one uniform number: shares of tokens are within 1e-6 of their probabilities in a
-    /// long row, whose weights are float32, and within 1e-15 in one below 64 logits. The weights have the
-    /// same bits on every CPU.
+    /// Draws by inverse CDF with one uniform number. The frequency of a token is within 1e-6 of its
+    /// probability in a long row, whose weights are float32, and within 1e-15 in a row below 64 logits. The
+    /// weights have the same bits on every CPU.
     fn categorical(&mut self, logits: &[f32]) -> usize {
         row_kernels::inverse_cdf(logits, self.0.random::<f64>())
     }

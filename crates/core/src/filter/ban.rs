@@ -2,10 +2,11 @@ use super::{Filter, FilterRow};
 use crate::TokenId;
 use crate::top_k_rows::{TopKRequest, TopRow};
 
-/// Rules out a set of tokens before anything is computed from the row.
+/// Rules out a set of tokens.
 ///
-/// Put it first in a chain: a banned token then counts in no entropy, no top-k and no
-/// probability. Ids outside the vocabulary are ignored.
+/// Put it first in a chain. A banned token then counts in no entropy, no top-k and no probability. Ids
+/// outside the vocabulary are ignored.
+#[doc(alias = "token ban")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ban(Vec<TokenId>);
 
@@ -25,8 +26,8 @@ impl Filter for Ban {
         }
     }
 
-    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
-        self.0.iter().for_each(|&token| wanted.token(token));
+    fn request_top_k(&self, request: &mut TopKRequest) -> bool {
+        self.0.iter().for_each(|&token| request.require_token(token));
         true
     }
 

@@ -3,27 +3,28 @@ use std::collections::BTreeMap;
 use super::{Filter, FilterRow};
 use crate::{Error, TokenId};
 
-/// Lets only listed tokens be drawn at given positions.
+/// Allows only listed tokens at given positions.
 ///
-/// Positions count from the start of the canvas, prompt included; those not listed are free, and one
-/// listed twice allows the tokens of both. Ids outside the vocabulary are ignored. Prompts of different
-/// lengths need a filter each: see [`Generator::run_each`](crate::Generator::run_each).
+/// Positions count from the start of the canvas, prompt included. Other positions are free. A position that
+/// is listed twice allows the tokens of both. Ids outside the vocabulary are ignored. Prompts of different
+/// lengths need one filter each: see [`Generator::run_each`](crate::Generator::run_each).
 ///
-/// **Law.** Each row is cut to its allowed set A_i and normalised anew, so one token per forward
-/// samples Π p(x_i | revealed) 1\[x_i ∈ A_i\] / Z_i with Z_i = p(A_i | revealed). This is the model's
-/// joint *given* that all constraints hold exactly if Π Z_i is the same for every outcome: with one
-/// constrained position that is revealed first; with single-token constraints that are revealed first,
-/// which is infilling; or if the constrained positions depend on nothing. Otherwise what is drawn
-/// early does not know of the constraints to come, and outcomes that these make unlikely are drawn too
-/// often.
+/// **Law.** Each row is restricted to its allowed set A_i and normalised again, so one token per forward
+/// samples Π p(x_i | revealed) 1\[x_i ∈ A_i\] / Z_i with Z_i = p(A_i | revealed). This is the model's joint
+/// *given* that all constraints hold exactly if Π Z_i is the same for every outcome: with one constrained
+/// position that is revealed first; with single-token constraints that are revealed first, which is
+/// infilling; or if the constrained positions are independent of all others. Otherwise early draws ignore
+/// later constraints, and outcomes that these make unlikely are drawn too often.
+#[doc(alias = "constrained decoding")]
+#[doc(alias = "guided decoding")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constrain(BTreeMap<usize, Vec<TokenId>>);
 
 impl Constrain {
-    /// Allows these tokens at these positions.
+    /// Creates a filter that allows these tokens at these positions.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if there is no position, or a position without a token.
+    /// [`Error::Parameter`] if no position is listed, or a position has no token.
     pub fn new<T: IntoIterator<Item = TokenId>>(
         allowed: impl IntoIterator<Item = (usize, T)>,
     ) -> Result<Self, Error> {
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_allowed_is_refused() {
+    fn an_empty_list_of_tokens_is_rejected() {
         let error = Constrain::new([(3, vec![1]), (5, vec![])]).unwrap_err().to_string();
         assert!(error.contains("position 5") && error.contains("at least 1"), "{error}");
         assert!(Constrain::new([] as [(usize, Vec<TokenId>); 0]).is_err());

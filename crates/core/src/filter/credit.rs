@@ -1,21 +1,22 @@
 use std::collections::BTreeMap;
 
 use super::{Filter, FilterRow};
-use crate::{Error, RowStats, TokenId};
+use crate::{Error, RowStats, TokenId, range};
 
-/// Credits tokens that have stayed the most probable ones of a position over several steps.
+/// Raises the logits of tokens that stay the most probable ones of a position over several steps.
 ///
-/// In each step and for each masked position i, with v its most probable token and p₁ that token's probability,
+/// In each step and for each masked position i, with v its most probable token and p₁ the probability of v,
 ///
 /// M(i, ·) ← β M(i, ·), then M(i, v) ← M(i, v) + p₁^γ,
 ///
-/// and every row gains α ln(1 + M(i, ·)). The credit of a step counts in that step already, and again in the rows of its
-/// sampler passes. Credits start at 0 in each block. Place this filter before a temperature, as p₁ is that of the row
-/// that reaches it.
+/// and every row gains α ln(1 + M(i, ·)). The credit of a step counts in that step already, and in the rows
+/// of its sampler passes. Credits start at 0 in each block. p₁ is that of the row that reaches this filter,
+/// so place it before a temperature.
 ///
-/// **Law.** None is claimed: rows are sharpened by what earlier rows said. With α = 0 it is no filter. Source:
-/// CreditDecoding (arXiv 2510.06133) as dInfer implements it: α = 0.7, β = 0.8, γ = 0.2 (the paper's values are
-/// 0.65, 0.7, 0.2, by second-hand accounts), with [`Threshold`](crate::schedule::Threshold) 0.9.
+/// **Law.** None is claimed: earlier rows sharpen later ones. With α = 0 rows do not change. Source:
+/// CreditDecoding (arXiv 2510.06133) as dInfer implements it: α = 0.7, β = 0.8, γ = 0.2 (the paper's values
+/// are reported as 0.65, 0.7, 0.2), with [`Threshold`](crate::schedule::Threshold) 0.9.
+#[doc(alias = "trace credit")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CreditDecoding {
     alpha: f64,
@@ -29,12 +30,12 @@ struct Credits {
     /// Where the current block begins.
     block: usize,
     step: usize,
-    /// M: by position, the tokens that have ever led there.
+    /// M: by position, the tokens that have been the most probable one there.
     credits: BTreeMap<usize, Vec<(TokenId, f64)>>,
 }
 
 impl Credits {
-    /// Begins a step, unless it has begun already.
+    /// Begins a step unless it has begun.
     fn begin(&mut self, block: usize, step: usize, beta: f64) {
         if self.block != block {
             *self = Self { block, step, credits: BTreeMap::new() };
@@ -54,20 +55,16 @@ impl Credits {
 }
 
 impl CreditDecoding {
-    /// With weight α, decay β and exponent γ.
+    /// Creates a filter with weight α, decay β and exponent γ.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless α and γ are finite and at least 0, and 0 ≤ β ≤ 1.
     pub fn new(alpha: f64, beta: f64, gamma: f64) -> Result<Self, Error> {
-        for (name, value) in [("alpha", alpha), ("gamma", gamma)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::parameter(name, value, "a finite number, at least 0"));
-            }
-        }
-        if !(0.0..=1.0).contains(&beta) {
-            return Err(Error::parameter("beta", beta, "a number from 0 to 1"));
-        }
-        Ok(Self { alpha, beta, gamma })
+        Ok(Self {
+            alpha: range::non_negative("alpha", alpha)?,
+            beta: range::probability("beta", beta)?,
+            gamma: range::non_negative("gamma", gamma)?,
+        })
     }
 }
 
@@ -124,13 +121,13 @@ mod tests {
         // Another token leads: the old credit decays.
         let (old, new) = (0.8 * p1(1.0), p1(2.0));
         near(logit(&canvas, [0.0, 2.0], 3, true), [gain(old), 2.0 + gain(new)]);
-        // A new block begins with nothing.
+        // A new block begins without credits.
         let next = canvas.in_block(1..3).unwrap();
         near(logit(&next, [0.0, 2.0], 4, true), [0.0, 2.0 + gain(p1(2.0))]);
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         assert!(CreditDecoding::new(0.0, 1.0, 0.0).is_ok());
         for (alpha, beta, gamma) in [(-1.0, 0.5, 0.2), (0.7, 1.1, 0.2), (0.7, 0.8, f64::NAN)] {
             assert!(CreditDecoding::new(alpha, beta, gamma).is_err());

@@ -1,20 +1,19 @@
 use std::any::{Any, TypeId};
 
-/// What filters keep of one sequence from step to step, one value for each type.
+/// The state that filters keep for one sequence from step to step, one value for each type.
 ///
 /// Two filters of a chain that keep a value of the same type share it.
 #[derive(Default)]
 pub struct Memory(Vec<(TypeId, Box<dyn Any + Send>)>);
 
 impl Memory {
-    /// The value of this type, its default if nothing has been kept yet.
+    /// Returns the value of this type; its default if there is none yet.
     pub fn of<T: Any + Send + Default>(&mut self) -> &mut T {
         let id = TypeId::of::<T>();
         let place = self.0.iter().position(|(known, _)| *known == id).unwrap_or_else(|| {
             self.0.push((id, Box::new(T::default())));
             self.0.len() - 1
         });
-        // The entry was made with the type of its id.
         self.0[place].1.downcast_mut().expect("an entry has the type of its id")
     }
 }

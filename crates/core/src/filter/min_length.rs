@@ -2,15 +2,17 @@ use super::{Filter, FilterRow};
 use crate::top_k_rows::{TopKRequest, TopRow};
 use crate::{Canvas, TokenId};
 
-/// Rules out the tokens that end a sequence at its first n generated positions.
+/// Rules out end tokens at the first n generated positions (`min_new_tokens`).
 ///
-/// List the end-of-sequence id, and the padding id where that is another. Counted from the first
-/// position that was not given; 0 rules out nothing. Where an end token stands further right, earlier
-/// positions are generated all the same. Ids outside the vocabulary are ignored.
+/// List the end-of-sequence id, and the padding id if it differs. Positions count from the first one that was
+/// not given; with n = 0 the filter rules out nothing. Positions before an end token are generated even if
+/// the end token is revealed first. Ids outside the vocabulary are ignored.
 ///
-/// **Law.** That of [`Constrain`](super::Constrain) with all other tokens allowed at these positions.
-/// Source: `min_new_tokens` of autoregressive generation, taken by position since tokens are not
-/// revealed in reading order.
+/// **Law.** That of [`Constrain`](super::Constrain) with all other tokens allowed at these positions. Source:
+/// `min_new_tokens` of autoregressive generation, by position because tokens are not revealed in reading
+/// order.
+#[doc(alias = "min length")]
+#[doc(alias = "min_new_tokens")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinLength {
     length: usize,
@@ -18,7 +20,7 @@ pub struct MinLength {
 }
 
 impl MinLength {
-    /// At least `length` positions before any of the tokens `ends`.
+    /// Creates a filter that keeps the tokens `ends` out of the first `length` generated positions.
     pub fn new(length: usize, ends: impl IntoIterator<Item = TokenId>) -> Self {
         Self { length, ends: ends.into_iter().collect() }
     }
@@ -40,8 +42,8 @@ impl Filter for MinLength {
         }
     }
 
-    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
-        self.ends.iter().for_each(|&token| wanted.token(token));
+    fn request_top_k(&self, request: &mut TopKRequest) -> bool {
+        self.ends.iter().for_each(|&token| request.require_token(token));
         true
     }
 

@@ -1,22 +1,21 @@
 use super::{Filter, FilterRow};
 use crate::top_k_rows::{TopKRequest, TopRow};
-use crate::{Error, row_kernels};
+use crate::{Error, range, row_kernels};
 
-/// Keeps the tokens with p ≥ m · p₁, p₁ the largest probability of the row.
+/// Keeps the tokens with p ≥ m · p₁, where p₁ is the largest probability of the row.
 ///
 /// Source: Nguyen et al., arXiv 2407.01082.
+#[doc(alias = "min-p")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MinP(f32);
 
 impl MinP {
+    /// Creates the filter with m, which must be from 0 to 1. At 0 it keeps all tokens.
+    ///
     /// # Errors
-    /// [`Error::Parameter`] unless 0 ≤ m ≤ 1. At 0 nothing is filtered.
+    /// [`Error::Parameter`] unless 0 ≤ m ≤ 1.
     pub fn new(m: f64) -> Result<Self, Error> {
-        if (0.0..=1.0).contains(&m) {
-            Ok(Self(m.ln() as f32))
-        } else {
-            Err(Error::parameter("min-p", m, "a number from 0 to 1"))
-        }
+        Ok(Self(range::probability("min-p", m)?.ln() as f32))
     }
 }
 
@@ -24,7 +23,7 @@ impl Filter for MinP {
     fn apply(&self, row: &mut FilterRow<'_>) {
         let edge = row_kernels::largest(row.logits) + self.0;
         for logit in row.logits.iter_mut() {
-            // A choice of values, not of writes, so that the loop becomes vectors.
+            // A select instead of a branch, so that the loop is vectorised.
             *logit = if *logit < edge { f32::NEG_INFINITY } else { *logit };
         }
     }
@@ -38,7 +37,7 @@ impl Filter for MinP {
         let edge = max + self.0;
         match row.entries().iter().position(|&(logit, _)| logit < edge) {
             Some(kept) => row.keep(kept),
-            // All of the top is kept, and how much of the rest only the whole row knows.
+            // The top is kept whole. Only the whole row shows how much of the rest stays.
             None if row.has_rest() => return self.0 == f32::NEG_INFINITY,
             None => {}
         }

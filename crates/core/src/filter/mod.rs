@@ -1,6 +1,6 @@
-//! What may be drawn: filters rewrite a row of logits before it is ranked and drawn from.
+//! Filters: rewrite a row of logits before it is ranked and drawn from.
 //!
-//! Filters compose from left to right with [`Filter::then`], in the order they are written:
+//! [`Filter::then`] chains filters; they run in the order they are written:
 //!
 //! ```
 //! use conjoint_core::filter::{Filter, Temperature, TopP};
@@ -37,27 +37,28 @@ pub use temperature::Temperature;
 pub use top_k::TopK;
 pub use top_p::TopP;
 
-/// A row being filtered: its logits, and where it stands.
+/// A row to filter: its logits, its position and the canvas.
+#[non_exhaustive]
 pub struct FilterRow<'a> {
-    /// Logits \[V\], none of them NaN or +∞. A token is ruled out by setting −∞.
+    /// Logits \[V\], none of them NaN or +∞. Set a logit to −∞ to rule its token out.
     pub logits: &'a mut [f32],
     /// The position whose row it is.
     pub position: usize,
-    /// The sequence as it stands.
+    /// The sequence in its current state.
     pub canvas: &'a Canvas,
-    /// Memory that filters may use, so that none has to allocate. Holds nothing of worth.
+    /// A buffer that filters may use instead of allocating. Its content is unspecified.
     pub scratch: &'a mut Vec<(f32, u32)>,
     /// The denoising step of the sequence.
     pub step: usize,
-    /// Whether the row is new: it comes from a forward and is filtered for the first time in its step. A row is
-    /// filtered again when a token is drawn from it, and after sampler passes.
+    /// Whether the row comes from a forward and is filtered for the first time in its step. A row is filtered
+    /// again when a token is drawn from it, and after sampler passes.
     pub first: bool,
-    /// What filters keep of the sequence from step to step.
+    /// The state that filters keep for the sequence from step to step.
     pub memory: &'a mut Memory,
 }
 
 impl<'a> FilterRow<'a> {
-    /// A new row of the first step, outside of a run.
+    /// Creates a row of the first step, to apply a filter outside of a run.
     pub fn new(
         logits: &'a mut [f32],
         position: usize,
@@ -68,8 +69,8 @@ impl<'a> FilterRow<'a> {
         Self { logits, position, canvas, scratch, step: 0, first: true, memory }
     }
 
-    /// Gathers the tokens still possible whose logit is at least `floor`, as (logit, token), into the
-    /// scratch memory. Blocks that have none cost no more than their maximum.
+    /// Gathers the possible tokens whose logit is at least `floor`, as (logit, token), into the scratch
+    /// buffer. A block without one costs only its maximum.
     fn gather(&mut self, floor: f32) {
         self.scratch.clear();
         let floor = floor.max(f32::MIN);
@@ -81,7 +82,7 @@ impl<'a> FilterRow<'a> {
         }
     }
 
-    /// Rules out all tokens but the first `n` of those gathered.
+    /// Rules out all tokens except the first `n` that were gathered.
     fn keep(&mut self, n: usize) {
         self.logits.fill(f32::NEG_INFINITY);
         for &(logit, token) in &self.scratch[..n] {
@@ -90,39 +91,43 @@ impl<'a> FilterRow<'a> {
     }
 }
 
-/// Logits looked at together.
+/// The number of logits that share one maximum in `gather`.
 const BLOCK: usize = 64;
 
-/// Most probable first, and the lower id first among equals: a total order, so that every
-/// selection is the same everywhere.
+/// Most probable first, and the lower id first among equals. The order is total, so every selection is
+/// deterministic.
 fn most_probable_first(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
     b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }
 
 /// Rewrites one row of logits.
 ///
-/// A filter is shared by all sequences. What it has to remember of one of them it keeps in the row's
-/// [`memory`](FilterRow::memory).
+/// All sequences share a filter. State of one sequence belongs in the row's [`memory`](FilterRow::memory).
+#[doc(alias = "LogitsProcessor")]
+#[doc(alias = "logits processor")]
+#[doc(alias = "logits warper")]
 pub trait Filter: Send + Sync {
-    /// Rewrites the row in place. It may be left without a possible token; whoever draws from it
-    /// then reports [`Error::EmptyRow`](crate::Error::EmptyRow).
+    /// Rewrites the row in place. If it rules out every token, the sequence fails with
+    /// [`Error::EmptyRow`](crate::Error::EmptyRow).
     fn apply(&self, row: &mut FilterRow<'_>);
 
-    /// Says what the filter must know of a [top-K row](crate::condensed) to be
-    /// [applied](Self::apply_top) to it. False, the default, if only the whole row will do.
-    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
-        let _ = wanted;
+    /// Adds to `request` what the filter needs of a [top-K row](crate::top_k_rows) to be
+    /// [applied](Self::apply_top) to it. Returns false, the default, if the filter needs whole rows.
+    #[must_use]
+    fn request_top_k(&self, request: &mut TopKRequest) -> bool {
+        let _ = request;
         false
     }
 
-    /// Does to the top of a row what [`apply`](Self::apply) does to the whole of it. False, the default, if
-    /// that cannot be told from the top: the row is then fetched and filtered whole.
+    /// Applies the filter to the top of a row, with the effect of [`apply`](Self::apply) on the whole row.
+    /// Returns false, the default, if the top does not suffice: the row is then fetched and filtered whole.
+    #[must_use]
     fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
         let _ = row;
         false
     }
 
-    /// This filter, then `next`.
+    /// Chains two filters: this one, then `next`.
     fn then<F: Filter>(self, next: F) -> Then<Self, F>
     where
         Self: Sized,
@@ -131,7 +136,7 @@ pub trait Filter: Send + Sync {
     }
 }
 
-/// Leaves every row as it is.
+/// Returns every row unchanged.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Identity;
 
@@ -149,6 +154,7 @@ impl Filter for Identity {
 
 /// Two filters, one after the other; made by [`Filter::then`].
 #[derive(Debug, Clone, Copy)]
+#[must_use = "set the filter on a generator with `Generator::filter`"]
 pub struct Then<A, B> {
     first: A,
     next: B,
@@ -160,8 +166,8 @@ impl<A: Filter, B: Filter> Filter for Then<A, B> {
         self.next.apply(row);
     }
 
-    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
-        self.first.request_top_k(wanted) && self.next.request_top_k(wanted)
+    fn request_top_k(&self, request: &mut TopKRequest) -> bool {
+        self.first.request_top_k(request) && self.next.request_top_k(request)
     }
 
     fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
@@ -174,8 +180,8 @@ impl<F: Filter + ?Sized> Filter for Arc<F> {
         (**self).apply(row);
     }
 
-    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
-        (**self).request_top_k(wanted)
+    fn request_top_k(&self, request: &mut TopKRequest) -> bool {
+        (**self).request_top_k(request)
     }
 
     fn apply_top(&self, row: &mut TopRow<'_>) -> bool {
@@ -189,8 +195,8 @@ impl<F: Filter> Filter for Vec<F> {
         self.iter().for_each(|filter| filter.apply(row));
     }
 
-    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
-        self.iter().all(|filter| filter.request_top_k(wanted))
+    fn request_top_k(&self, request: &mut TopKRequest) -> bool {
+        self.iter().all(|filter| filter.request_top_k(request))
     }
 
     fn apply_top(&self, row: &mut TopRow<'_>) -> bool {

@@ -1,14 +1,16 @@
 use super::{Filter, FilterRow};
-use crate::{Error, TokenId};
+use crate::{Error, TokenId, range};
 
-/// Makes listed tokens less likely by a fixed amount: their logits fall by λ nats.
+/// Lowers the logits of listed tokens by λ nats (a negative logit bias).
 ///
-/// A gentler [`Ban`](super::Ban), for the end-of-sequence and padding ids that flood a canvas. Ids
-/// outside the vocabulary are ignored, and one listed twice counts once.
+/// It is a gentler [`Ban`](super::Ban) for end-of-sequence and padding ids, which many models reveal too
+/// often. Ids outside the vocabulary are ignored, and an id listed twice counts once.
 ///
-/// **Law.** p'(x) ∝ p(x) e^(−λ) for the tokens listed, normalised anew at every position: λ = 0 is no
-/// filter. One token per forward then samples the product of these rows in the order taken, not the
-/// joint reweighted as a whole. Source: "eos penalty" of the models' evaluation scripts.
+/// **Law.** p'(x) ∝ p(x) e^(−λ) for the listed tokens, normalised again at every position; with λ = 0 rows do
+/// not change. One token per forward then samples the product of these rows in the order of revealing, not
+/// the joint reweighted as a whole. Source: the "eos penalty" of the models' evaluation scripts.
+#[doc(alias = "logit bias")]
+#[doc(alias = "eos penalty")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Penalty {
     tokens: Vec<TokenId>,
@@ -16,19 +18,16 @@ pub struct Penalty {
 }
 
 impl Penalty {
-    /// Penalises these tokens by λ = `nats`.
+    /// Creates a filter that lowers these tokens by λ = `nats`.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless λ is finite and at least 0.
     pub fn new(tokens: impl IntoIterator<Item = TokenId>, nats: f64) -> Result<Self, Error> {
-        let lambda = nats as f32;
-        if !(lambda.is_finite() && lambda >= 0.0) {
-            return Err(Error::parameter("penalty", nats, "a finite number of nats, at least 0"));
-        }
+        let nats = range::within_f32("penalty", nats, 0.0..)?;
         let mut tokens: Vec<TokenId> = tokens.into_iter().collect();
         tokens.sort_unstable();
         tokens.dedup();
-        Ok(Self { tokens, nats: lambda })
+        Ok(Self { tokens, nats })
     }
 }
 
@@ -38,7 +37,7 @@ impl Filter for Penalty {
             if let Some(logit) = row.logits.get_mut(token as usize)
                 && *logit > f32::NEG_INFINITY
             {
-                // A penalty bans nothing, however large.
+                // However large, a penalty does not ban a token.
                 *logit = (*logit - self.nats).max(f32::MIN);
             }
         }
@@ -61,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_refused() {
+    fn invalid_values_are_rejected() {
         for bad in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
             let error = Penalty::new([0], bad).unwrap_err().to_string();
             assert!(error.contains("penalty") && error.contains("at least 0"), "{error}");

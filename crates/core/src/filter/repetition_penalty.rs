@@ -1,19 +1,20 @@
 use super::{Filter, FilterRow};
-use crate::Error;
+use crate::{Error, range};
 
-/// Makes tokens that stand on the canvas already less likely: divides their logits by θ if positive,
-/// multiplies them by θ if negative.
+/// Lowers the logits of tokens that are on the canvas already: divides positive ones by θ, multiplies
+/// negative ones by θ.
 ///
-/// A token counts once, however often it stands there, given or revealed; the mask does not, nor does
-/// the row's own position. With a [window](Self::window) w, only positions at most w away count, on
-/// either side.
+/// Given and revealed tokens count, each once. The mask and the row's own position do not count. With a
+/// [window](Self::window) w, only positions at most w away count, on either side.
 ///
-/// θ scales the distance to 0, not to the other logits: the result depends on where the model puts its
-/// zero. So put it first in a chain, on the logits as the model gave them.
+/// θ scales the distance to 0, not to the other logits, so the result depends on the offset of the model's
+/// logits. Put the filter first in a chain, on the logits of the model.
 ///
-/// **Law.** Each row becomes another, which depends on what was revealed: no joint has these rows as
-/// its conditionals, so the order of revealing changes the law even at one token per forward. θ = 1 is
-/// no filter. Source: CTRL (arXiv 1909.05858), θ = 1.2, there over the tokens before.
+/// **Law.** The rows depend on the revealed tokens in a way that no joint has as its conditionals. So the
+/// order of revealing changes the law even at one token per forward. With θ = 1 rows do not change. Source:
+/// CTRL (arXiv 1909.05858), θ = 1.2, there over the preceding tokens.
+#[doc(alias = "repetition penalty")]
+#[doc(alias = "CTRL")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RepetitionPenalty {
     theta: f32,
@@ -21,33 +22,25 @@ pub struct RepetitionPenalty {
 }
 
 impl RepetitionPenalty {
-    /// Penalises by θ, over the whole canvas.
+    /// Creates a filter with θ over the whole canvas.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless θ is finite and at least 1.
     pub fn new(theta: f64) -> Result<Self, Error> {
-        let scale = theta as f32;
-        if scale.is_finite() && scale >= 1.0 {
-            Ok(Self { theta: scale, window: None })
-        } else {
-            Err(Error::parameter("repetition penalty", theta, "a finite number, at least 1"))
-        }
+        Ok(Self { theta: range::within_f32("repetition penalty", theta, 1.0..)?, window: None })
     }
 
-    /// Counts only positions at most this far away.
+    /// Counts only positions at most this far away, on either side.
     ///
     /// # Errors
     /// [`Error::Parameter`] if it is 0.
     pub fn window(self, positions: usize) -> Result<Self, Error> {
-        if positions == 0 {
-            return Err(Error::parameter("repetition window", positions, "at least 1 position"));
-        }
-        Ok(Self { window: Some(positions), ..self })
+        Ok(Self { window: Some(range::at_least("repetition window", positions, 1)?), ..self })
     }
 
     fn penalised(&self, logit: f32) -> f32 {
         let scaled = if logit > 0.0 { logit / self.theta } else { logit * self.theta };
-        // What was possible stays so.
+        // A possible token stays possible.
         if logit > f32::NEG_INFINITY { scaled.max(f32::MIN) } else { logit }
     }
 }
@@ -108,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_refused() {
+    fn invalid_values_are_rejected() {
         for bad in [0.9, -1.0, f64::NAN, f64::INFINITY] {
             let error = RepetitionPenalty::new(bad).unwrap_err().to_string();
             assert!(error.contains("repetition") && error.contains("at least 1"), "{error}");

@@ -4,21 +4,22 @@ use crate::top_k_rows::{TopKRequest, TopRow, divided};
 
 /// Divides the logits by T: p ∝ exp(logit / T).
 ///
-/// T < 1 sharpens, T > 1 flattens, T = 1 leaves the row as it is, bit for bit. The limit T → 0 is
-/// not a filter but a draw: [`Argmax`](crate::draw::Argmax).
+/// T < 1 sharpens and T > 1 flattens the distribution; T = 1 keeps every bit of the row. For the limit T → 0,
+/// draw with [`Argmax`](crate::draw::Argmax) instead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Temperature(f32);
 
 impl Temperature {
+    /// Creates the filter with temperature T.
+    ///
     /// # Errors
-    /// [`Error::Parameter`] unless T is finite and above 0.
+    /// [`Error::Parameter`] unless T is finite and above 0 in float32.
     pub fn new(temperature: f64) -> Result<Self, Error> {
         let t = temperature as f32;
         if t.is_normal() && t > 0.0 {
             Ok(Self(t))
         } else {
-            let expected =
-                "a number that is finite and above 0 in 32 bits (for 0, draw with `Argmax`)";
+            let expected = "a finite number above 0 in float32 (for 0, draw with `Argmax`)";
             Err(Error::parameter("temperature", temperature, expected))
         }
     }
@@ -34,8 +35,8 @@ impl Filter for Temperature {
         }
     }
 
-    fn request_top_k(&self, wanted: &mut TopKRequest) -> bool {
-        wanted.temper(self.0);
+    fn request_top_k(&self, request: &mut TopKRequest) -> bool {
+        request.divide(self.0);
         true
     }
 
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_refused() {
+    fn invalid_values_are_rejected() {
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-60] {
             let error = Temperature::new(bad).unwrap_err().to_string();
             assert!(error.contains("temperature"), "{error}");

@@ -1,28 +1,26 @@
 use super::{BLOCK, Filter, FilterRow, most_probable_first};
 use crate::top_k_rows::{TopKRequest, TopRow};
-use crate::{Error, row_kernels};
+use crate::{Error, range, row_kernels};
 
 /// Keeps the k most probable tokens.
 ///
-/// Among equals at the edge the lower id stays, so that never more than k are left. Found by
-/// selection among the tokens that may be in it, in time linear in V.
+/// Ties at the edge go to the lower id, so at most k tokens stay. The time is linear in V.
+#[doc(alias = "top-k")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopK(usize);
 
 impl TopK {
+    /// Creates the filter with k.
+    ///
     /// # Errors
     /// [`Error::Parameter`] if k is 0.
     pub fn new(k: usize) -> Result<Self, Error> {
-        if k == 0 {
-            return Err(Error::parameter("top-k", k, "at least 1"));
-        }
-        Ok(Self(k))
+        Ok(Self(range::at_least("top-k", k, 1)?))
     }
 }
 
 impl TopK {
-    /// A logit that the top k all have at least: the k-th largest of the blocks' maxima, as each of these
-    /// is a token's.
+    /// A lower bound of the k-th largest logit: the k-th largest maximum of a block.
     fn floor(self, row: &mut FilterRow<'_>) -> f32 {
         let blocks = row.logits.chunks(BLOCK);
         if blocks.len() < self.0 {

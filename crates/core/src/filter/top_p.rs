@@ -1,24 +1,28 @@
+use std::ops::Bound;
+
 use super::{Filter, FilterRow, most_probable_first};
 use crate::top_k_rows::{TopKRequest, TopRow};
-use crate::{Error, row_kernels};
+use crate::{Error, range, row_kernels};
 
-/// Nucleus filter: keeps the fewest most probable tokens whose probabilities sum to more than p.
+/// Nucleus filter: keeps the smallest set of most probable tokens whose probabilities sum to more than p.
 ///
-/// The token that crosses p stays, as in the reference loops. Source: Holtzman et al.,
-/// arXiv 1904.09751. Found by weighted selection among the tokens that may be in it, in time linear in V on
-/// average. Sums of long rows are float32's: the edge is where it is up to 1e-6 of the mass.
+/// The token that crosses p stays, as in the reference loops. The time is linear in V on average. Sums of
+/// long rows are float32, so the edge is accurate to 1e-6 of the mass. Source: Holtzman et al., arXiv
+/// 1904.09751.
+#[doc(alias = "top-p")]
+#[doc(alias = "nucleus")]
+#[doc(alias = "nucleus sampling")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopP(f64);
 
 impl TopP {
+    /// Creates the filter with p. At 1 it keeps all tokens.
+    ///
     /// # Errors
-    /// [`Error::Parameter`] unless 0 < p ≤ 1. At 1 nothing is filtered.
+    /// [`Error::Parameter`] unless 0 < p ≤ 1.
     pub fn new(p: f64) -> Result<Self, Error> {
-        if p > 0.0 && p <= 1.0 {
-            Ok(Self(p))
-        } else {
-            Err(Error::parameter("top-p", p, "a number above 0 and at most 1"))
-        }
+        let range = (Bound::Excluded(0.0), Bound::Included(1.0));
+        Ok(Self(range::within("top-p", p, range)?))
     }
 }
 
@@ -32,8 +36,7 @@ impl Filter for TopP {
             return;
         }
         let total = row_kernels::total(row.logits, max);
-        // All tokens below the floor together weigh less than half of what may be cut off, so that the
-        // nucleus lies above it.
+        // The tokens below the floor weigh less than half of the mass to cut off, so the nucleus lies above it.
         let floor = 0.5 * (1.0 - self.0) * total / row.logits.len() as f64;
         row.gather((f64::from(max) + floor.ln()) as f32);
         let weight = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
@@ -61,8 +64,8 @@ impl Filter for TopP {
     }
 }
 
-/// Partitions `possible` so that its nucleus comes first, and returns the nucleus' size: the
-/// smallest n whose n most probable weigh more than `target`.
+/// Partitions `possible` so that its nucleus comes first. Returns the size of the nucleus: the smallest n
+/// such that the n most probable tokens weigh more than `target`.
 fn nucleus(possible: &mut [(f32, u32)], mut target: f64, weight: impl Fn(f32) -> f64) -> usize {
     let (mut start, mut end) = (0, possible.len());
     // Invariant: everything before `start` is in, everything from `end` on is out.

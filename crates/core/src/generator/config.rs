@@ -9,25 +9,25 @@ use crate::stop::AtTokens;
 use crate::top_k_rows::TopKRequest;
 use crate::{Error, Filter, Stop, TokenId};
 
-/// The settings that sequences of one generator share.
+/// The settings that all sequences of a generator share.
 pub(super) struct Config {
     pub rows: RowConfig,
     pub block_length: Option<usize>,
-    /// The share of a block that must be known for the next one to be opened beside it.
+    /// The share of a block that must be known before the next one opens beside it.
     pub open_next: Option<f64>,
-    pub stop: Option<Ends>,
+    pub stop: Option<StopRules>,
 }
 
-/// What ends a sequence early.
+/// The rules that end a sequence early.
 #[derive(Clone)]
-pub(super) struct Ends {
-    /// The rules, and what a sequence that one of them ended says of it.
+pub(super) struct StopRules {
+    /// Each rule with the finish reason of a sequence that it ends.
     pub rules: Vec<(Arc<dyn Stop>, FinishReason)>,
-    /// Whatever comes after the end is filled up with this token.
+    /// Positions after the end are filled with this token.
     pub fill: TokenId,
 }
 
-impl Ends {
+impl StopRules {
     fn of(generator: &Generator) -> Result<Option<Self>, Error> {
         let vocabulary = generator.vocabulary();
         let mut ids = generator.stop_tokens.clone();
@@ -39,9 +39,9 @@ impl Ends {
             ids.splice(0..0, vocabulary.eos_ids().iter().copied());
         }
         if let Some(id) = ids.iter().find(|&&id| id == vocabulary.mask()) {
-            return Err(Error::parameter("stop token", id, "another id than the mask's"));
+            return Err(Error::parameter("stop token", id, "an id other than the mask id"));
         }
-        // Some models pad with their mask, which would leave the rest to do.
+        // Some models pad with the mask id, which cannot fill the rest.
         let pad = vocabulary.pad().filter(|&pad| pad != vocabulary.mask());
         let fill = pad.or(vocabulary.eos()).or(ids.first().copied());
         let texts = generator.stops.iter().cloned().map(|rule| (rule, FinishReason::Stop));
@@ -54,16 +54,17 @@ impl Ends {
             (true, _) => Ok(None),
             (false, Some(fill)) => Ok(Some(Self { rules, fill })),
             (false, None) => {
-                let expected = "a model with a padding or end-of-sequence id, which fills what follows the end";
+                let expected = "a model with a padding or end-of-sequence id, which fills the positions after the end";
                 Err(Error::parameter("stop", rules.len(), expected))
             }
         }
     }
 
-    /// Just behind the first end of these tokens, and why it is one; the rule named first wins a tie.
+    /// One past the first end among these tokens, and the reason. A tie goes to the rule that was added
+    /// first.
     pub fn first(&self, tokens: &[TokenId]) -> Option<(usize, FinishReason)> {
         let ends = self.rules.iter().filter_map(|(rule, reason)| {
-            // What a rule of one's own says is held to the tokens that there are.
+            // A user's rule may return any number.
             rule.end(tokens).map(|end| (end.clamp(1, tokens.len()), *reason))
         });
         ends.min_by_key(|&(end, _)| end)
@@ -88,7 +89,7 @@ impl Config {
             },
             block_length: generator.block_length,
             open_next: generator.open_next,
-            stop: Ends::of(generator)?,
+            stop: StopRules::of(generator)?,
         })
     }
 }

@@ -1,5 +1,7 @@
-//! The loop: sequences of a batch in lockstep, one forward a step for all of them, one sampler pass
-//! an inner round for those that ask.
+//! The decoding loop.
+//!
+//! The sequences of a batch advance in lockstep: one forward for all of them in each step, then one sampler
+//! pass in each inner round for those that request it.
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use crate::strategy::Strategy;
 use crate::unmasker::ExactSequential;
 use crate::{
     Canvas, Denoiser, Draw, Error, Filter, Observer, Order, Schedule, SeededStream, Stop, Stream,
-    TokenId, Vocabulary,
+    TokenId, Vocabulary, range,
 };
 
 mod config;
@@ -27,13 +29,19 @@ type Streams = dyn Fn(u64) -> Box<dyn Stream> + Send + Sync;
 
 /// Generates sequences with a denoiser and a strategy.
 ///
-/// Every role has a default: [`ExactSequential`] in entropy order, no reviser, no filter
-/// but a ban on the mask id, categorical draws, seed 0, one block, batches of 16.
+/// Every setting has a default: [`ExactSequential`] in entropy order, no reviser, a ban on the mask id as the
+/// only filter, categorical draws, seed 0, one block, batches of 16.
 ///
-/// Where and how many is set by an [order](Self::order) and a [schedule](Self::schedule), or by a
-/// [policy](Self::policy) in place of both. Settings that do not go together are an error,
-/// [`Error::Combination`], before anything is run: no setting is ignored.
+/// An [order](Self::order) and a [schedule](Self::schedule) set which positions are revealed and how many in
+/// a step. A [policy](Self::policy) replaces both. Settings that cannot be combined are an error,
+/// [`Error::Combination`], before anything runs; no setting is ignored.
+///
+/// Calling a setting twice replaces the earlier value, except for [`filter`](Self::filter),
+/// [`stop_at`](Self::stop_at) and [`stop_at_tokens`](Self::stop_at_tokens), which add to it.
+#[doc(alias = "decoder")]
+#[doc(alias = "decoding loop")]
 #[derive(Clone)]
+#[must_use = "a generator does nothing until `generate`, `run` or `start` is called"]
 pub struct Generator {
     model: Arc<dyn Denoiser>,
     strategy: Strategy,
@@ -54,7 +62,7 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A generator over `model`, with the defaults above.
+    /// Creates a generator over `model` with the defaults above.
     pub fn new(model: impl Denoiser + 'static) -> Self {
         let vocabulary = model.vocabulary();
         let ban = [vocabulary.mask()].into_iter().chain(vocabulary.unassigned()).collect();
@@ -78,46 +86,48 @@ impl Generator {
         }
     }
 
-    /// How positions get their tokens: an [unmasker](crate::Unmasker), or a [strategy](crate::strategy) that brings a
-    /// policy and a reviser of its own.
+    /// Sets how positions get their tokens: an [unmasker](crate::Unmasker), or a [strategy](crate::strategy)
+    /// that has a policy or a reviser of its own.
     pub fn unmasker(mut self, strategy: impl Into<Strategy>) -> Self {
         self.strategy = strategy.into();
         self
     }
 
-    /// Drops unmasker, order, schedule, policy and reviser: what is left is how rows are filtered and drawn from, blocks,
-    /// seeds and batches.
+    /// Resets unmasker, order, schedule, policy and reviser to the defaults. Filters, draw, blocks, stops,
+    /// seed and batch size stay.
     pub fn without_strategy(mut self) -> Self {
         self.strategy = ExactSequential::default().into();
         (self.order, self.schedule, self.policy, self.reviser) = (None, None, None, None);
         self
     }
 
-    /// Where to reveal first: by default the unmasker's own order, mostly the lowest entropy first.
+    /// Sets the order in which positions are revealed. By default the unmasker's own, usually lowest entropy
+    /// first.
     pub fn order(mut self, order: impl Order + 'static) -> Self {
         self.order = Some(Arc::new(order));
         self
     }
 
-    /// How many tokens a step reveals: by default one.
+    /// Sets how many tokens a step reveals. By default one.
     pub fn schedule(mut self, schedule: impl Schedule + 'static) -> Self {
         self.schedule = Some(Arc::new(schedule));
         self
     }
 
-    /// Where to reveal and how many, by one rule in place of an order and a schedule.
+    /// Sets one rule for which positions to reveal and how many, in place of an order and a schedule.
     pub fn policy(mut self, policy: impl DynPolicy) -> Self {
         self.policy = Some(policy.boxed());
         self
     }
 
-    /// What is taken back: by default nothing.
+    /// Sets which revealed tokens are masked again or replaced. By default none.
     pub fn reviser(mut self, reviser: impl DynReviser) -> Self {
         self.reviser = Some(reviser.boxed());
         self
     }
 
-    /// What may be drawn, applied after the [ban](Self::ban) and after the filters set before.
+    /// Adds a filter. It runs after the [ban](Self::ban) and after the filters that were added before; it
+    /// does not replace them.
     pub fn filter(mut self, filter: impl Filter + 'static) -> Self {
         self.filter = Some(match self.filter {
             None => Arc::new(filter),
@@ -126,32 +136,38 @@ impl Generator {
         self
     }
 
-    /// Drops the filters set before, such as those of a [preset](crate::presets).
+    /// Removes all filters, such as those of a [preset](crate::presets). The [ban](Self::ban) stays.
     pub fn without_filters(mut self) -> Self {
         self.filter = None;
         self
     }
 
-    /// The tokens ruled out before anything is computed from a row; unless set here, the mask id and the ids that
-    /// [have no token](Vocabulary::unassigned). The list replaces the one before: leave the mask id out, and it is still never drawn, but
-    /// counts in the scores.
+    /// Sets the tokens that are ruled out before any filter. By default the mask id and the ids
+    /// [without a token](Vocabulary::unassigned).
+    ///
+    /// The list replaces the earlier one. Without the mask id in it, the mask counts in scores but is still
+    /// never drawn.
+    #[doc(alias = "suppress_tokens")]
+    #[doc(alias = "bad_words_ids")]
     pub fn ban(mut self, tokens: impl IntoIterator<Item = TokenId>) -> Self {
         self.ban = tokens.into_iter().collect();
         self
     }
 
-    /// How a token is drawn from a filtered row.
+    /// Sets how a token is drawn from a filtered row. By default [`Categorical`].
     pub fn draw(mut self, draw: impl Draw + 'static) -> Self {
         self.draw = Arc::new(draw);
         self
     }
 
-    /// The seed; sequence i of a request draws from stream i of it.
+    /// Sets the seed. Sequence i of a request draws from stream i of the seed.
+    #[doc(alias = "manual_seed")]
+    #[doc(alias = "reproducibility")]
     pub fn seed(self, seed: u64) -> Self {
         self.streams(move |sequence| Box::new(SeededStream::new(seed, sequence)))
     }
 
-    /// Where the randomness of the i-th sequence comes from, instead of a seed.
+    /// Sets the random stream of the i-th sequence, in place of a seed.
     pub fn streams(
         mut self,
         streams: impl Fn(u64) -> Box<dyn Stream> + Send + Sync + 'static,
@@ -160,72 +176,82 @@ impl Generator {
         self
     }
 
-    /// Works through the positions to generate in blocks of this length, from left to right.
+    /// Splits the positions to generate into blocks of this length, decoded from left to right
+    /// (semi-autoregressive decoding).
     ///
     /// # Errors
     /// [`Error::Parameter`] if it is 0.
+    #[doc(alias = "semi-autoregressive")]
+    #[doc(alias = "block diffusion")]
+    #[doc(alias = "block-wise decoding")]
     pub fn block_length(mut self, length: usize) -> Result<Self, Error> {
-        if length == 0 {
-            return Err(Error::parameter("block length", length, "at least 1"));
-        }
-        self.block_length = Some(length);
+        self.block_length = Some(range::at_least("block length", length, 1)?);
         Ok(self)
     }
 
-    /// Opens the next block as soon as this share of the last one is known, not only once it is full; all
-    /// open blocks are worked on together. The share counts given tokens too. 1 opens a block when the one
-    /// before it is full.
+    /// Opens the next block once this share of the last one is known (multi-block decoding).
+    ///
+    /// All open blocks are decoded together. The share counts given tokens too. With 1 a block opens when the
+    /// one before it is full, as without this setting.
     ///
     /// Needs a schedule or policy without a total number of steps. Source: the multi-block decoding of d3LLM
     /// (hao-ai-lab), which opens at 0.1; see [`BlockStates`](crate::policy::BlockStates).
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ share ≤ 1.
+    #[doc(alias = "multi-block decoding")]
+    #[doc(alias = "d3LLM")]
     pub fn open_next_block_at(mut self, share: f64) -> Result<Self, Error> {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(Error::parameter("share of a block", share, "a number from 0 to 1"));
-        }
-        self.open_next = Some(share);
+        self.open_next = Some(range::probability("share of a block", share)?);
         Ok(self)
     }
 
-    /// The largest number of sequences in one forward.
+    /// Sets the largest number of sequences in one forward. By default 16.
     ///
     /// # Errors
     /// [`Error::Parameter`] if it is 0.
     pub fn batch_size(mut self, sequences: usize) -> Result<Self, Error> {
-        if sequences == 0 {
-            return Err(Error::parameter("batch size", sequences, "at least 1"));
-        }
-        self.batch_size = sequences;
+        self.batch_size = range::at_least("batch size", sequences, 1)?;
         Ok(self)
     }
 
-    /// Ends a sequence at the leftmost end-of-sequence id that was generated, whichever of the model's it is.
+    /// Ends a sequence at the leftmost generated end-of-sequence id. A model may have several such ids.
     ///
-    /// What lies behind it is closed: no rows are asked for, and the strategy is shown nothing of it, neither
-    /// to reveal nor to revoke. A model without an end-of-sequence id is an error. If the strategy takes the id itself back, all is open again as it was. Once
-    /// nothing before the id is masked the sequence is finished, whatever the strategy would still do, and
-    /// every position behind it that was not given is filled with the padding id, or the end-of-sequence
-    /// id where there is none. An observer is told that tokens revealed there are masked again; it sees the
-    /// filling in the step's canvas, not as reveals, since nothing was drawn.
+    /// Positions after the id are closed: their rows are not requested, and the strategy can neither reveal
+    /// nor revise them. If the strategy masks the id again they reopen. Once no position before the id is
+    /// masked, the sequence is finished. Every position after the id that was not given is then filled with
+    /// the padding id, or with the end-of-sequence id if there is no padding id.
     ///
-    /// **Law.** Of a strategy that samples the joint exactly, in whatever order: the joint with all that
-    /// follows the first end-of-sequence id replaced.
+    /// An observer receives a remask for each token that was revealed there. The filling is in the step's
+    /// canvas but is not reported as reveals, because nothing is drawn. A model without an end-of-sequence id
+    /// is an error.
+    ///
+    /// **Law.** With a strategy that samples the joint exactly, in any order: the joint with everything after
+    /// the first end-of-sequence id replaced.
+    #[doc(alias = "eos")]
+    #[doc(alias = "end of sequence")]
+    #[doc(alias = "early stopping")]
     pub fn stop_at_eos(mut self, stop: bool) -> Self {
         self.stop_at_eos = stop;
         self
     }
 
-    /// Ends a sequence at these tokens too, as at an end-of-sequence id; see [`stop_at_eos`](Self::stop_at_eos).
+    /// Adds stop tokens. A sequence ends at them as at an end-of-sequence id; see
+    /// [`stop_at_eos`](Self::stop_at_eos).
+    #[doc(alias = "stop token")]
+    #[doc(alias = "stop_token_ids")]
     pub fn stop_at_tokens(mut self, ids: impl IntoIterator<Item = TokenId>) -> Self {
         self.stop_tokens.extend(ids);
         self
     }
 
-    /// Ends a sequence where a rule says so, such as at a text, as [`stop_at_eos`](Self::stop_at_eos) does at an id. Each
-    /// stretch of generated tokens without a gap is looked at by itself, and of all the ends the leftmost counts. A model
-    /// needs a padding or an end-of-sequence id to fill what follows.
+    /// Adds a stop rule, such as a stop text. A sequence ends there as at an end-of-sequence id; see
+    /// [`stop_at_eos`](Self::stop_at_eos).
+    ///
+    /// The rule is applied to each stretch of generated tokens without a gap, and the leftmost end counts.
+    /// The model needs a padding or an end-of-sequence id to fill the positions after the end.
+    #[doc(alias = "stop sequence")]
+    #[doc(alias = "stop words")]
     pub fn stop_at(mut self, rule: impl Stop + 'static) -> Self {
         self.stops.push(Arc::new(rule));
         self
@@ -260,15 +286,16 @@ impl Generator {
         self.run(canvases?, &mut ())
     }
 
-    /// Fills any canvases (prompts, holes, nothing given at all), reporting every event to `observer`.
-    /// Outputs come in the order of the canvases, and none depends on the others.
+    /// Fills the masked positions of any canvases and reports every event to `observer`.
+    ///
+    /// Returns the outputs in the order of the canvases. No output depends on the other canvases.
     ///
     /// The first error ends the run. [`run_all`](Self::run_all) finishes the other sequences instead, and
-    /// [`start`](Self::start) gives out outputs as they come.
+    /// [`start`](Self::start) gives access to each output as soon as it is finished.
     ///
     /// # Errors
     /// [`Error::Combination`], [`Error::NeedsSteps`], [`Error::MaskMismatch`], [`Error::UnknownToken`],
-    /// [`Error::TooLong`], [`Error::BlockNotDividing`] or [`Error::StepsNotDivisible`] before anything is run;
+    /// [`Error::TooLong`], [`Error::BlockNotDividing`] or [`Error::StepsNotDivisible`] before anything runs;
     /// [`Error::NonFinite`], [`Error::EmptyRow`], [`Error::NoProgress`], [`Error::StepLimitExceeded`],
     /// [`Error::IllegalMove`], [`Error::NoSamplerLayer`] or [`Error::Model`] while running.
     pub fn run(
@@ -280,10 +307,12 @@ impl Generator {
         run.finish_or_fail(observer)
     }
 
-    /// As [`run`](Self::run), but a sequence that fails ends alone: its error stands in its place.
+    /// Runs as [`run`](Self::run) does, but a failed sequence does not end the others. Its error takes the
+    /// place of its output.
     ///
     /// # Errors
-    /// Those of [`run`](Self::run) that come before anything is run, and [`Error::Model`] if the model itself fails.
+    /// Those of [`run`](Self::run) that occur before anything runs, and [`Error::Model`] if the model itself
+    /// fails.
     pub fn run_all(
         &self,
         canvases: Vec<Canvas>,
@@ -293,12 +322,14 @@ impl Generator {
         run.finish_all(observer)
     }
 
-    /// As [`run`](Self::run), with settings of its own for every sequence: strategy, schedule, filter,
-    /// bans, draw, seed, blocks and early stop come from the generator beside each canvas, a changed
-    /// clone of this one. They share forwards all the same, in batches of this generator's size.
+    /// Runs as [`run`](Self::run) does, with separate settings for every sequence.
+    ///
+    /// Strategy, schedule, filters, bans, draw, seed, blocks and stops come from the generator beside each
+    /// canvas, which must be a clone of this one with other settings. The sequences share forwards, in
+    /// batches of this generator's size.
     ///
     /// # Errors
-    /// [`Error::ModelMismatch`] if a generator was not cloned from one with the same model; else as
+    /// [`Error::ModelMismatch`] if a generator is not a clone of one with the same model, and those of
     /// [`run`](Self::run).
     pub fn run_each(
         &self,
@@ -309,17 +340,16 @@ impl Generator {
         run.finish_or_fail(observer)
     }
 
-    /// Starts a run over these canvases that is taken step by step. There may be none yet: sequences can be
+    /// Starts a run that the caller advances step by step. The list may be empty: sequences can be
     /// [added](Run::add) at any time.
     ///
     /// # Errors
-    /// Those of [`run`](Self::run) that come before anything is run, and those of
-    /// [`Denoiser::open_session`].
+    /// Those of [`run`](Self::run) that occur before anything runs, and those of [`Denoiser::open_session`].
     pub fn start(&self, canvases: Vec<Canvas>) -> Result<Run, Error> {
         Run::start(self, run::sequences(self, canvases)?)
     }
 
-    /// As [`start`](Self::start), with settings of its own for every sequence; see [`run_each`](Self::run_each).
+    /// Starts a run with separate settings for every sequence; see [`run_each`](Self::run_each).
     ///
     /// # Errors
     /// Those of [`start`](Self::start), and [`Error::ModelMismatch`].
@@ -327,11 +357,11 @@ impl Generator {
         Run::start(self, run::sequences_each(self, requests)?)
     }
 
-    /// Rejects what [`run`](Self::run) would reject of these canvases before it runs anything. Without canvases, rejects
-    /// settings that do not go together.
+    /// Checks the settings and these canvases as [`run`](Self::run) does before anything runs. Without
+    /// canvases it checks the settings only.
     ///
     /// # Errors
-    /// Those of [`run`](Self::run) that come before anything is run.
+    /// Those of [`run`](Self::run) that occur before anything runs.
     pub fn check(&self, canvases: &[Canvas]) -> Result<(), Error> {
         run::sequences(self, canvases.to_vec()).map(drop)
     }

@@ -2,41 +2,49 @@ use std::ops::Range;
 
 use crate::TokenId;
 
-/// A sequence that has come to an end, and what it cost.
+/// A finished sequence and its cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
 pub struct Output {
-    /// All tokens, given and generated. Positions that were never revealed hold the mask id; there are such only if the
-    /// sequence [was ended](FinishReason::is_early) from outside.
+    /// All tokens, given and generated. Positions that were never revealed hold the mask id; this happens
+    /// only if the sequence was [cancelled](FinishReason::is_early) or met a deadline.
     pub tokens: Vec<TokenId>,
-    /// From the first to the last position that was generated.
+    /// The range from the first to the last position that was not given.
     pub generated: Range<usize>,
-    /// Just behind the token that ended the sequence early; behind the last position where none did. What follows is
-    /// filling, but for what was given there.
+    /// One past the token that ended the sequence early; the length if none did. Positions from here on are
+    /// filling, except for given tokens.
     pub end: usize,
-    /// How many positions were filled with drawn tokens: those given are not counted, nor, where the sequence
-    /// [stops](crate::Generator::stop_at_eos) early, those behind its end.
+    /// The number of positions with drawn tokens. Given positions do not count, nor do those after an early
+    /// [end](Self::end).
     pub drawn: usize,
-    /// Full forwards of the denoiser that this sequence cost: one for each of its canvases in a forward of the batch.
+    /// Full forwards of the denoiser for this sequence (NFE): one for each of its canvases in a forward of
+    /// the batch.
+    #[doc(alias = "NFE")]
+    #[doc(alias = "number of function evaluations")]
     pub denoiser_calls: usize,
-    /// Passes of the sampler layer that this sequence took part in. A pass of a guided layer, which runs it twice,
-    /// counts once.
+    /// Passes of the sampler layer for this sequence. A pass of a guided layer counts once, although it runs
+    /// the layer twice.
     pub sampler_calls: usize,
-    /// Denoising steps, skipped ones included. Each of the others took one forward of the batch.
+    /// Denoising steps, including those that skipped the forward.
+    #[doc(alias = "denoising steps")]
+    #[doc(alias = "diffusion steps")]
     pub steps: usize,
-    /// Why it ended.
+    /// Why the sequence ended.
     pub finish: FinishReason,
 }
 
 /// Why a sequence ended.
+#[doc(alias = "stop_reason")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FinishReason {
     /// Every position is filled.
     Length,
-    /// It [stopped](crate::Generator::stop_at_eos) at an end-of-sequence id, or at [another](crate::Generator::stop_at_tokens)
-    /// that ends it.
+    /// It [stopped](crate::Generator::stop_at_eos) at an end-of-sequence id or at a
+    /// [stop token](crate::Generator::stop_at_tokens).
     EndOfSequence,
-    /// It stopped at [a rule](crate::Generator::stop_at), such as a text.
+    /// It stopped at a [rule](crate::Generator::stop_at), such as a stop text.
     Stop,
     /// It was [cancelled](crate::Run::cancel), or the [token](crate::CancelToken) of its run was.
     Cancelled,
@@ -45,14 +53,23 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
-    /// Whether it was ended from outside, so that positions may still be masked.
+    /// Whether the sequence was cancelled or met a deadline, so that positions may still be masked.
     pub fn is_early(self) -> bool {
         matches!(self, Self::Cancelled | Self::Deadline)
     }
 }
 
 impl Output {
-    /// The generated part of the tokens (given tokens between holes included).
+    /// Creates the output of a sequence that filled the range `generated`, with a cost of 0. Set the other
+    /// fields afterwards; this is for tests and for generators of your own.
+    pub fn new(tokens: Vec<TokenId>, generated: Range<usize>) -> Self {
+        let (end, drawn) = (tokens.len(), generated.len());
+        let (denoiser_calls, sampler_calls, steps) = (0, 0, 0);
+        let finish = FinishReason::Length;
+        Self { tokens, generated, end, drawn, denoiser_calls, sampler_calls, steps, finish }
+    }
+
+    /// The generated part of the tokens, given tokens between holes included.
     pub fn generated_tokens(&self) -> &[TokenId] {
         &self.tokens[self.generated.clone()]
     }

@@ -1,4 +1,4 @@
-//! Which settings go together, and the roles of a sequence that follow from them.
+//! Checks which settings can be combined, and derives the roles of a sequence from them.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::schedule::TokensPerStep;
 use crate::unmasker::{Control, DynUnmasker};
 use crate::{Error, Order, Policy, Reviser, Unmasker};
 
-/// What a sequence is generated with. Each sequence has its own copy.
+/// The strategy of a sequence. Each sequence has its own copy.
 #[derive(Clone)]
 pub(super) struct Roles {
     pub unmasker: Box<dyn DynUnmasker>,
-    /// `None` if the unmasker decides alone.
+    /// `None` if the unmasker chooses positions itself.
     pub policy: Option<Box<dyn DynPolicy>>,
     pub reviser: Option<Box<dyn DynReviser>>,
     /// The total number of steps, if there is one.
@@ -21,13 +21,13 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    /// The roles of a generator, if its settings go together: none may be ignored.
+    /// The roles of a generator, if its settings can be combined: none may be ignored.
     pub fn of(generator: &Generator) -> Result<Self, Error> {
         let strategy = &generator.strategy;
         let unmasker = strategy.unmasker.clone();
-        let settings = Given::of(generator)?;
+        let settings = Settings::of(generator)?;
         settings.check(&*unmasker)?;
-        let Given { order, schedule, policy, reviser } = settings;
+        let Settings { order, schedule, policy, reviser } = settings;
         let order = order.unwrap_or_else(|| unmasker.default_order());
         let policy = match (unmasker.control(), policy) {
             (Control::Alone | Control::Steps, _) => None,
@@ -56,15 +56,15 @@ impl Roles {
     }
 }
 
-/// What was set, on the generator or with its strategy.
-struct Given {
+/// The settings, from the generator or its strategy.
+struct Settings {
     order: Option<Arc<dyn Order>>,
     schedule: Option<Arc<dyn crate::Schedule>>,
     policy: Option<Box<dyn DynPolicy>>,
     reviser: Option<Box<dyn DynReviser>>,
 }
 
-impl Given {
+impl Settings {
     fn of(generator: &Generator) -> Result<Self, Error> {
         let strategy = &generator.strategy;
         let name = strategy.unmasker.name();
@@ -101,7 +101,7 @@ impl Given {
             return Err(Error::Combination {
                 unmasker: unmasker.name(),
                 setting: reviser.name().to_owned(),
-                reason: "the reviser counts on all selected positions being revealed, and it may reveal \
+                reason: "the reviser needs all selected positions revealed, and the unmasker may reveal \
                          fewer or others: use Marginal or LearnedJoint",
             });
         }
@@ -126,23 +126,21 @@ impl Given {
                 }
             }
             Control::Order | Control::OrderAlone if policy.is_some() => {
-                error(a_policy(), "an order says where it reveals: use Marginal")
+                error(a_policy(), "an order sets where it reveals: use Marginal")
             }
             Control::Order | Control::OrderAlone if schedule => {
-                let reason =
-                    "it decides itself how many positions to reveal: use Marginal or LearnedJoint";
+                let reason = "the unmasker sets the number of positions itself: use Marginal or LearnedJoint";
                 error("a schedule".to_owned(), reason)
             }
             Control::Schedule if policy.is_some() => {
-                error(a_policy(), "where it reveals is fixed: set a schedule instead")
+                error(a_policy(), "its order is fixed: set a schedule instead")
             }
             Control::Schedule if order => {
-                error("an order".to_owned(), "where it reveals is fixed: leave the order out")
+                error("an order".to_owned(), "its order is fixed: leave the order out")
             }
-            Control::OrderAlone if reviser => error(
-                a_reviser(),
-                "it samples one law, which a reviser changes: leave the reviser out",
-            ),
+            Control::OrderAlone if reviser => {
+                error(a_reviser(), "a reviser would change its law: leave the reviser out")
+            }
             Control::Order | Control::OrderAlone | Control::Schedule => Ok(()),
             Control::Steps | Control::Alone if policy.is_some() => {
                 error(a_policy(), "it chooses positions itself: leave the policy out")
@@ -151,12 +149,12 @@ impl Given {
                 error("an order".to_owned(), "it chooses positions itself: leave the order out")
             }
             Control::Steps | Control::Alone if reviser => {
-                let reason = "it decides itself what stays revealed: leave the reviser out";
+                let reason = "the unmasker revises tokens itself: leave the reviser out";
                 error(a_reviser(), reason)
             }
             Control::Alone if schedule => {
                 let reason =
-                    "it decides itself how many positions to reveal: leave the schedule out";
+                    "the unmasker sets the number of positions itself: leave the schedule out";
                 error("a schedule".to_owned(), reason)
             }
             Control::Steps | Control::Alone => Ok(()),

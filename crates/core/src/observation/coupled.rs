@@ -1,4 +1,4 @@
-//! Draws that agree with a guess as often as their law allows.
+//! Draws that accept a draft token with the probability of speculative sampling.
 
 use super::view::Drawn;
 use super::{Observation, Row, View};
@@ -6,19 +6,20 @@ use crate::draw::TopRule;
 use crate::{Error, RowStats, TokenId};
 
 impl View<'_> {
-    /// Draws a token from a filtered row so that it is `guess` as often as possible, `guess` having been drawn from
-    /// the filtered logits `proposal` \[V\] by the same rule.
+    /// Draws a token from a filtered row, and accepts the draft `guess` as often as possible.
     ///
-    /// The law is that of [`draw`](Self::draw). With p the row and q the proposal, the guess is kept with probability
+    /// `guess` must have been drawn from the filtered logits `proposal` \[V\] by the same rule. The law is
+    /// that of [`draw`](Self::draw). With p the row and q the proposal, the guess is kept with probability
     /// min(1, p/q); otherwise the token is drawn from the positive part of p − q (Leviathan et al., arXiv
-    /// 2211.17192). A rule other than [`Categorical`](crate::draw::Categorical) draws from the row, and agrees where it
-    /// happens to.
+    /// 2211.17192). Rules other than [`Categorical`](crate::draw::Categorical) ignore the guess.
     ///
     /// # Errors
-    /// As [`draw`](Self::draw).
+    /// Those of [`draw`](Self::draw).
     ///
     /// # Panics
     /// If there is no such row.
+    #[doc(alias = "speculative sampling")]
+    #[doc(alias = "rejection sampling")]
     pub fn draw_coupled(
         &mut self,
         row: Row,
@@ -41,7 +42,7 @@ impl View<'_> {
         for (logit, &other) in scratch.row.iter_mut().zip(proposal) {
             *logit = (p.probability(*logit) - q.probability(other)).max(0.0).ln() as f32;
         }
-        // Nothing is left of rows that differ by rounding alone.
+        // If the rows differ by rounding only, no token may be left.
         let is_left = scratch.row.iter().any(|&logit| logit > f32::NEG_INFINITY);
         let token = if is_left { stream.categorical(&scratch.row) } else { guess as usize };
         self.filtered(row)?;

@@ -1,8 +1,9 @@
-//! What is seen of one sequence in a denoising step.
+//! The interface between the loop and a strategy in a denoising step.
 //!
-//! An [`Observation`] gives the rows of a step and what is known of the sequence. It cannot draw a token or reveal a
-//! position: that is what keeps *where* a [policy](crate::policy) reveals independent of *what* is drawn there.
-//! A [`StepRequest`] is its counterpart before the forward: it asks for rows beside those of the masked positions.
+//! A [`StepRequest`] comes before the forward: a strategy requests rows beside those of the masked positions.
+//! An [`Observation`] comes after it and has the rows and the state of the sequence. It cannot draw a token
+//! or reveal a position. So *where* a [policy](crate::policy) reveals is independent of *what* is drawn
+//! there. A [`View`] is an observation that can also draw and reveal; unmaskers receive it.
 
 use std::sync::Arc;
 
@@ -19,13 +20,13 @@ mod rows;
 mod step_request;
 mod view;
 
-pub(crate) use step_request::Asked;
+pub(crate) use step_request::RowQuery;
 pub use step_request::{Branch, Query, StepRequest};
 pub use view::{Drawn, View};
 
-/// A row of an [`Observation`]: that of a candidate, or one that answers a [`Query`].
+/// The index of a row in an [`Observation`]: the row of a candidate or of a [`Query`].
 ///
-/// Not a position of the sequence, and not a place in a ranking.
+/// It is neither a position of the sequence nor a rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Row(usize);
 
@@ -35,41 +36,42 @@ impl Row {
         Self(n)
     }
 
-    /// Its place: below the number of candidates, that among them.
+    /// The index. If it is below the number of candidates, it is the index among them.
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// One masked position that may be revealed, with the statistics of its filtered row.
+/// A masked position that can be revealed, with the statistics of its filtered row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
     /// The position.
     pub position: usize,
     /// Statistics of the row after the filters.
     pub stats: RowStats,
-    /// c: the largest probability p₁ of the filtered row, unless the unmasker [drafts](crate::Unmasker::draft): then
-    /// the probability of the token that it drew there.
+    /// The confidence c: the probability of the drafted token if the unmasker
+    /// [drafts](crate::Unmasker::draft), otherwise the largest probability p₁ of the filtered row.
     pub confidence: f64,
 }
 
-/// How rows are filtered and drawn from; sequences of one generator share it.
+/// How rows are filtered and drawn from. The sequences of a generator share it.
 pub(crate) struct RowConfig {
     pub filter: Arc<dyn Filter>,
     pub draw: Arc<dyn Draw>,
-    /// What filter and draw must know of top-K rows; `None` if they need whole rows.
+    /// The content of top-K rows that filter and draw need; `None` if they need whole rows.
     pub top_k: Option<TopKRequest>,
     /// V.
     pub vocabulary_size: usize,
 }
 
-/// The candidates of a step that may be revealed, ranked, and how many of them are.
+/// The ranked candidates that a step may reveal, and how many of them it reveals.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Selection {
-    /// Rows of [candidates](Observation::candidates), the first to be revealed in front. In the rest of the step no other
-    /// candidate is revealed.
+    /// Rows of [candidates](Observation::candidates) in the order of revealing. The step reveals no other
+    /// candidate.
     pub ranked: Vec<Row>,
-    /// How many of them to reveal in this step. Brought within 1 and their number, if there are any.
+    /// How many of them the step reveals; clamped to 1 … their number, if there are any.
     pub count: usize,
 }
 
@@ -82,10 +84,10 @@ impl Selection {
     }
 }
 
-/// Memory reused from row to row, and the moves recorded.
+/// Buffers reused from row to row, and the recorded moves.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    /// The masked positions, then the answers.
+    /// The masked positions, then the queries.
     pub rows: Vec<Candidate>,
     scores: Vec<f64>,
     pub row: Vec<f32>,
@@ -93,38 +95,38 @@ pub(crate) struct Scratch {
     /// Statistics of the rows whose top suffices.
     tops: Vec<Option<RowStats>>,
     pub top: TopMemory,
-    /// Rows whose draw fell outside of their top, with their places in the list of draws.
+    /// Rows whose draw fell outside of their top, with their indices in the list of draws.
     pub outside: Vec<(usize, Row)>,
     pub selection: Selection,
-    /// Which candidates a selection has.
+    /// Which candidates a selection contains.
     pub marked: Vec<bool>,
     pub reveals: Vec<(usize, Drawn)>,
     pub remasks: Vec<usize>,
-    /// Tokens for the canvas of the sampler passes alone.
+    /// Tokens for the canvas of the sampler passes only.
     pub drafts: Vec<(usize, Drawn)>,
-    /// The positions that the step's sampler passes look at, if not all.
+    /// The positions that the step's sampler passes compute, if not all.
     pub window: Vec<usize>,
-    /// Whether they look at the window alone, empty or not.
+    /// Whether they compute the window only, even if it is empty.
     pub narrowed: bool,
-    /// Whether the unmasker keeps the block open even if it is full now.
+    /// Whether the unmasker keeps the block open if it is full now.
     pub keep_open: bool,
-    /// Whether the reviser keeps it open.
+    /// Whether the reviser keeps the block open.
     pub kept_by_reviser: bool,
     /// Whether confidences are those of drafted tokens.
     pub drafted: bool,
 }
 
-/// One row that a sequence is shown: its position, and where its logits are.
+/// A row of a sequence: its position and the index of its logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowRef {
     pub position: usize,
-    /// The row of the answer.
+    /// The index of the row in the answer.
     pub row: usize,
 }
 
-/// What one sequence is shown of a forward or a sampler pass.
+/// The input of one sequence after a forward or a sampler pass.
 #[derive(Clone, Copy)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct StepInput<'a> {
     /// Index of the sequence in the request.
     pub sequence: usize,
     /// Denoising steps taken by the sequence.
@@ -137,19 +139,19 @@ pub(crate) struct Seen<'a> {
     pub round: usize,
     pub answer: &'a Rows,
     pub hidden: Option<ArrayView2<'a, f32>>,
-    /// Whether top-K rows are read by their top; no neighbour in the batch decides that.
+    /// Whether top-K rows are read by their top. This must not depend on the other sequences of the batch.
     pub by_top: bool,
-    /// The candidates from left to right, then the answers to the queries.
+    /// The rows of the candidates from left to right, then those of the queries.
     pub rows: &'a [RowRef],
     pub candidates: usize,
 }
 
-/// What is seen of one sequence after a forward or a sampler pass.
+/// The rows and the state of one sequence after a forward or a sampler pass.
 ///
-/// Rows are numbered: the candidates come first, from left to right, then the answers to what was
-/// [asked](StepRequest::query) before the forward.
+/// The rows of the candidates come first, from left to right, then those of the
+/// [queries](StepRequest::query).
 pub struct Observation<'a> {
-    pub(crate) seen: Seen<'a>,
+    pub(crate) input: StepInput<'a>,
     pub(crate) config: &'a RowConfig,
     pub(crate) stream: &'a mut dyn Stream,
     memory: &'a mut Memory,
@@ -159,53 +161,54 @@ pub struct Observation<'a> {
 impl<'a> Observation<'a> {
     /// The index of the sequence in the request.
     pub fn sequence(&self) -> usize {
-        self.seen.sequence
+        self.input.sequence
     }
 
     /// The denoising step of the sequence, counted from 0 over the whole generation.
     pub fn step(&self) -> usize {
-        self.seen.step
+        self.input.step
     }
 
-    /// The sequence as it stands; after a sampler pass with the tokens that are
-    /// [supposed](crate::View::place_draft) in this step.
+    /// The sequence in its current state. After a sampler pass it includes the
+    /// [drafts](crate::View::place_draft) of the step.
     pub fn canvas(&self) -> &'a Canvas {
-        self.seen.canvas
+        self.input.canvas
     }
 
-    /// The number of positions in a block; all that are generated if the generator has one block.
+    /// The number of positions in a block; the number of all generated positions if the generator has one
+    /// block.
     pub fn block_length(&self) -> usize {
-        self.seen.block_length
+        self.input.block_length
     }
 
-    /// Where the sequence stands in its block.
+    /// The progress of the sequence in its block.
     pub fn progress(&self) -> &Progress {
-        &self.seen.progress
+        &self.input.progress
     }
 
     /// 0 right after the denoiser's forward, j after the j-th sampler pass of this step.
     pub fn round(&self) -> usize {
-        self.seen.round
+        self.input.round
     }
 
-    /// The masked positions of the current block, before the [end](Canvas::end), from left to right. None if a full
-    /// block was [kept open](crate::reviser::Revision::keep_block_open).
+    /// The masked positions of the current block, before the [end](Canvas::end), from left to right. Empty in
+    /// a full block that was [kept open](crate::reviser::Revision::keep_block_open).
     pub fn candidates(&self) -> &[Candidate] {
-        &self.scratch.rows[..self.seen.candidates]
+        &self.scratch.rows[..self.input.candidates]
     }
 
     /// The rows of the candidates, from left to right.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = Row> + ExactSizeIterator + use<> {
-        (0..self.seen.candidates).map(Row)
+        (0..self.input.candidates).map(Row)
     }
 
-    /// The row that answers a query of this step. After the full forward only: sampler passes answer none, and in their
-    /// rounds there is no such row.
+    /// The row of a query of this step. It exists in round 0 only, because sampler passes do not compute
+    /// queries.
     pub fn query_row(&self, query: Query) -> Row {
-        Row(self.seen.candidates + query.0)
+        Row(self.input.candidates + query.0)
     }
 
-    /// The position of a row and the statistics of the row after the filters.
+    /// The position of a row, and the statistics of the row after the filters.
     ///
     /// # Panics
     /// If there is no such row.
@@ -213,18 +216,18 @@ impl<'a> Observation<'a> {
         &self.scratch.rows[row.0]
     }
 
-    /// The randomness of this sequence.
+    /// The random stream of the sequence.
     pub fn stream(&mut self) -> &mut dyn Stream {
         self.stream
     }
 
     /// The hidden states [T, D] of the sequence after the forward, if they were
-    /// [asked for](StepRequest::request_hidden). Sampler passes do not change them.
+    /// [requested](StepRequest::request_hidden). Sampler passes do not change them.
     pub fn hidden(&self) -> Option<ArrayView2<'a, f32>> {
-        self.seen.hidden
+        self.input.hidden
     }
 
-    /// Fills `ranked` with the candidates by a score, the highest first and the leftmost among equals.
+    /// Fills `ranked` with the candidates, sorted by a score: the highest first, the leftmost among equals.
     ///
     /// # Errors
     /// Those of the score.
@@ -235,7 +238,7 @@ impl<'a> Observation<'a> {
     ) -> Result<(), E> {
         let mut scores = std::mem::take(&mut self.scratch.scores);
         let result = crate::order::by_score(
-            self.seen.candidates,
+            self.input.candidates,
             |row| score(self, row),
             &mut scores,
             ranked,
@@ -244,18 +247,19 @@ impl<'a> Observation<'a> {
         result
     }
 
-    /// The rows, if they are condensed and read by their top.
-    pub(crate) fn condensed(&self) -> Option<&'a TopKRows> {
-        self.seen.answer.condensed().filter(|_| self.seen.by_top)
+    /// The rows, if they are top-K rows and read by their top.
+    pub(crate) fn top_k_rows(&self) -> Option<&'a TopKRows> {
+        self.input.answer.top_k().filter(|_| self.input.by_top)
     }
 
-    /// Where a row is, and its position.
+    /// The position of a row, and the index of its logits.
     pub(crate) fn place(&self, row: Row) -> RowRef {
-        self.seen.rows[row.0]
+        self.input.rows[row.0]
     }
 
-    /// How sure of a token just drawn the unmasker is: the drafted confidence of its candidate, else its probability.
-    pub(crate) fn sureness(&self, position: usize, drawn: &Drawn) -> f64 {
+    /// The confidence of a revealed token: that of its candidate if the unmasker drafts, otherwise its
+    /// probability.
+    pub(crate) fn revealed_confidence(&self, position: usize, drawn: &Drawn) -> f64 {
         let candidates = self.candidates();
         let place = candidates.binary_search_by_key(&position, |candidate| candidate.position);
         let drafted = place.ok().filter(|_| self.scratch.drafted);

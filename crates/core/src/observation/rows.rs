@@ -1,11 +1,11 @@
-//! Rows as the model gave them, and after the filters.
+//! Access to rows before and after the filters.
 
 use super::{Observation, Row};
 use crate::top_k_rows::TopRow;
 use crate::{Error, RowStats, TokenId};
 
 impl<'a> Observation<'a> {
-    /// The logits \[V\] of a row as the model gave them, before any filter. A top-K row is fetched.
+    /// Returns the logits \[V\] of a row before any filter. A top-K row is fetched.
     ///
     /// # Errors
     /// [`Error::Model`] if the row cannot be fetched.
@@ -13,24 +13,24 @@ impl<'a> Observation<'a> {
     /// # Panics
     /// If there is no such row.
     pub fn logits(&self, row: Row) -> Result<&'a [f32], Error> {
-        self.seen.answer.logits(self.place(row).row)
+        self.input.answer.logits(self.place(row).row)
     }
 
-    /// Statistics of a row before any filter.
+    /// Returns the statistics of a row before any filter; `None` if no token is possible.
     ///
     /// # Panics
     /// If there is no such row.
     pub fn raw_stats(&self, row: Row) -> Option<RowStats> {
-        let shown = self.place(row).row;
-        match self.condensed() {
-            Some(condensed) => condensed.stats(shown),
-            // Rows that are not read by their top were fetched before anybody saw them.
+        let index = self.place(row).row;
+        match self.top_k_rows() {
+            Some(top_k) => top_k.stats(index),
+            // Rows that are not read by their top were fetched when the observation was made.
             None => RowStats::of(self.logits(row).ok()?),
         }
     }
 
-    /// The probability of a token in a row before any filter; 0 if the vocabulary has no such token. A top-K row
-    /// is fetched if the token is not in its top.
+    /// Returns the probability of a token in a row before any filter; 0 if the vocabulary has no such token.
+    /// A top-K row is fetched if its top does not hold the token.
     ///
     /// # Errors
     /// [`Error::Model`] if the row cannot be fetched.
@@ -38,7 +38,7 @@ impl<'a> Observation<'a> {
     /// # Panics
     /// If there is no such row.
     pub fn raw_probability(&self, row: Row, token: TokenId) -> Result<f64, Error> {
-        let known = self.condensed();
+        let known = self.top_k_rows();
         let known = known.and_then(|rows| rows.logit(self.place(row).row, token));
         let logit = match known {
             Some(logit) => Some(logit),
@@ -48,7 +48,8 @@ impl<'a> Observation<'a> {
         Ok(logit.map_or(0.0, |(logit, stats)| stats.probability(logit)))
     }
 
-    /// The logits \[V\] of a row after the filters, and the mask id ruled out. A top-K row is fetched.
+    /// Returns the logits \[V\] of a row after the filters, with the mask id ruled out. A top-K row is
+    /// fetched.
     ///
     /// # Errors
     /// [`Error::EmptyRow`] if only the mask id is possible, [`Error::Model`] if the row cannot be fetched.
@@ -57,16 +58,17 @@ impl<'a> Observation<'a> {
     /// If there is no such row.
     pub fn filtered(&mut self, row: Row) -> Result<&mut [f32], Error> {
         let position = self.load(row, false)?;
-        let (mask, sequence) = (self.seen.canvas.mask(), self.seen.sequence);
+        let (mask, sequence) = (self.input.canvas.mask(), self.input.sequence);
         let logits = &mut self.scratch.row;
         rule_out(mask, logits).then_some(()).ok_or(Error::EmptyRow { sequence, position })?;
         Ok(logits)
     }
 
-    /// The probability of a token in a filtered row.
+    /// Returns the probability of a token in a filtered row.
     ///
     /// # Errors
-    /// [`Error::UnknownToken`] if the vocabulary has no such token, and those of [`filtered`](Self::filtered).
+    /// [`Error::UnknownToken`] if the vocabulary has no such token, and those of
+    /// [`filtered`](Self::filtered).
     ///
     /// # Panics
     /// If there is no such row.
@@ -86,24 +88,24 @@ impl<'a> Observation<'a> {
         Ok(stats.probability(self.loaded_logit(row, token)?))
     }
 
-    /// The logit of a token in the row that is loaded.
+    /// The logit of a token in the loaded row.
     pub(crate) fn loaded_logit(&self, row: Row, token: TokenId) -> Result<f32, Error> {
         let size = self.scratch.row.len();
         self.scratch.row.get(token as usize).copied().ok_or(Error::UnknownToken {
-            sequence: self.seen.sequence,
+            sequence: self.input.sequence,
             token,
             position: self.place(row).position,
             size,
         })
     }
 
-    /// The filtered top of a top-K row whose statistics come from it.
+    /// The filtered top of a top-K row, if it suffices for the statistics.
     pub(crate) fn sufficient_top(&mut self, row: Row) -> Option<TopRow<'_>> {
         self.top(row).filter(|top| top.stats().is_some())
     }
 }
 
-/// Rules the mask id out of a row. False if nothing is left.
+/// Rules the mask id out of a row. False if no token is left.
 pub(crate) fn rule_out(mask: TokenId, logits: &mut [f32]) -> bool {
     if let Some(mask) = logits.get_mut(mask as usize) {
         *mask = f32::NEG_INFINITY;

@@ -1,4 +1,4 @@
-//! Tokens drawn from the rows of a step, and the moves an unmasker makes with them.
+//! The view of an unmasker: draws tokens from the rows of a step, and records reveals and remasks.
 
 use std::ops::{Deref, DerefMut};
 
@@ -8,7 +8,8 @@ use crate::draw::TopRule;
 use crate::top_k_rows::TopMemory;
 use crate::{Error, Order, RowStats, TokenId};
 
-/// A token drawn, and how probable it was in the filtered row.
+/// A drawn token and its probability in the filtered row.
+#[must_use = "a drawn token has no effect until it is revealed"]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drawn {
     /// The token.
@@ -17,9 +18,10 @@ pub struct Drawn {
     pub probability: f64,
 }
 
-/// An [`Observation`] that can also draw tokens and record moves: what an unmasker works on.
+/// An [`Observation`] that can also draw tokens and record moves. Unmaskers receive it.
 ///
-/// Rows are numbered as in the observation: the candidates first, from left to right, then the answers to queries.
+/// Rows are numbered as in the observation: those of the candidates first, from left to right, then those of
+/// queries.
 pub struct View<'a>(pub(crate) Observation<'a>);
 
 impl<'a> Deref for View<'a> {
@@ -36,18 +38,18 @@ impl<'a> DerefMut for View<'a> {
     }
 }
 
-/// What a top-K row's top says of a draw.
+/// The outcome of a draw from the top of a row.
 enum Choice {
     /// This token.
     Token(Drawn),
-    /// One outside of the top.
+    /// A token outside of the top.
     Rest,
-    /// Nothing: the row is dense, or the whole of it is needed.
+    /// None: the row is dense, or the whole row is needed.
     NeedsFullRow,
 }
 
 impl View<'_> {
-    /// The candidate on a rank of the policy's ranking, 0 being the first to be revealed.
+    /// The candidate at a rank of the policy's ranking; rank 0 is revealed first.
     ///
     /// # Panics
     /// If the rank is not below the number of candidates that the policy ranked.
@@ -55,15 +57,16 @@ impl View<'_> {
         self.scratch.selection.ranked[rank]
     }
 
-    /// How many more tokens the policy reveals in this step: at least 1 while there are candidates, and at most all that
-    /// it ranked. All candidates for an unmasker that [decides alone](crate::unmasker::Control).
+    /// The number of tokens that the policy has yet to reveal in this step: at least 1 while there are
+    /// candidates, and at most all that it ranked. For an unmasker [without a
+    /// policy](crate::unmasker::Control) it is the number of candidates.
     pub fn quota(&self) -> usize {
         let selection = &self.scratch.selection;
         selection.count.clamp(1, selection.ranked.len().max(1)).min(selection.ranked.len())
     }
 
-    /// Ranks all candidates by another order than the policy's, for unmaskers that
-    /// [choose for themselves](crate::unmasker::Control).
+    /// Ranks all candidates by an order other than the policy's, for unmaskers that
+    /// [choose positions themselves](crate::unmasker::Control).
     ///
     /// # Errors
     /// Those of the order.
@@ -83,7 +86,8 @@ impl View<'_> {
         self.scratch.selection.ranked = ranked;
     }
 
-    /// [Ranks](Self::rank) all candidates by their confidence, the highest first and the leftmost among equals.
+    /// [Ranks](Self::rank) all candidates by their confidence, the highest first and the leftmost among
+    /// equals.
     pub fn rank_by_confidence(&mut self) {
         let mut ranked = std::mem::take(&mut self.scratch.selection.ranked);
         let scored: Result<(), std::convert::Infallible> =
@@ -94,12 +98,13 @@ impl View<'_> {
 
     /// Draws a token from a filtered row. The mask id is never drawn.
     ///
-    /// From a top-K row it is drawn by its top, and the row is fetched only if the draw falls outside of that:
-    /// the same law, with another use of the randomness.
+    /// A top-K row is fetched only if the draw falls outside of its top. The law is that of the whole row,
+    /// but the same seed may give another token.
     ///
     /// # Errors
-    /// [`Error::EmptyRow`] if only the mask id is possible, [`Error::UnknownToken`] if a draw of
-    /// the user's own leaves the vocabulary, [`Error::Model`] if a row cannot be fetched.
+    /// [`Error::EmptyRow`] if only the mask id is possible, [`Error::UnknownToken`] if a user's
+    /// [`Draw`](crate::Draw) returns an id outside of the vocabulary, [`Error::Model`] if a row cannot be
+    /// fetched.
     ///
     /// # Panics
     /// If there is no such row.
@@ -111,11 +116,11 @@ impl View<'_> {
         }
     }
 
-    /// Draws a token from each of these filtered rows and appends it to `drawn`. Top-K rows of which the draw falls
-    /// outside of the top are fetched together.
+    /// Draws a token from each of these filtered rows and appends it to `drawn`. Top-K rows that must be
+    /// fetched are fetched together.
     ///
     /// # Errors
-    /// As [`draw`](Self::draw).
+    /// Those of [`draw`](Self::draw).
     ///
     /// # Panics
     /// If there is no such row.
@@ -136,10 +141,10 @@ impl View<'_> {
                 }
             });
         }
-        if let Some(condensed) = self.condensed().filter(|_| !outside.is_empty()) {
+        if let Some(top_k) = self.top_k_rows().filter(|_| !outside.is_empty()) {
             let rows = outside.iter().map(|&(_, row)| self.place(row).row);
             let rows: Vec<usize> = rows.collect();
-            condensed.fetch(&rows)?;
+            top_k.fetch(&rows)?;
         }
         for &(place, row) in &outside {
             drawn[place] = self.draw_rest(row)?;
@@ -148,18 +153,18 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Draws a token for the position of a row from logits \[V\] of the unmasker's own making: none NaN
-    /// or +∞. The mask id is ruled out.
+    /// Draws a token for the position of a row from other logits \[V\], none of them NaN or +∞. The mask id
+    /// is ruled out.
     ///
     /// # Errors
-    /// As [`draw`](Self::draw).
+    /// Those of [`draw`](Self::draw).
     ///
     /// # Panics
     /// If there is no such row.
     pub fn draw_from(&mut self, row: Row, logits: &mut [f32]) -> Result<Drawn, Error> {
-        let (sequence, position) = (self.seen.sequence, self.place(row).position);
+        let (sequence, position) = (self.input.sequence, self.place(row).position);
         let empty = || Error::EmptyRow { sequence, position };
-        rule_out(self.seen.canvas.mask(), logits).then_some(()).ok_or_else(empty)?;
+        rule_out(self.input.canvas.mask(), logits).then_some(()).ok_or_else(empty)?;
         let token = self.config.draw.draw(logits, self.0.stream);
         let stats = RowStats::of(logits).ok_or_else(empty)?;
         let (size, id) = (logits.len(), token as TokenId);
@@ -168,8 +173,8 @@ impl View<'_> {
         Ok(Drawn { token: id, probability: stats.probability(logit) })
     }
 
-    /// Reports how probable the token is that was [drafted](crate::Unmasker::draft) for a candidate. Policies see it as
-    /// its confidence.
+    /// Sets the confidence of a candidate to the probability of its [drafted](crate::Unmasker::draft) token.
+    /// Policies then read that.
     ///
     /// # Panics
     /// If there is no such row.
@@ -178,13 +183,16 @@ impl View<'_> {
         self.0.scratch.drafted = true;
     }
 
-    /// Restricts the rest of the step to these candidates. The output layer then runs on their rows only, and the step
-    /// ends once they are revealed. Without it the rest of the step is open to all that the policy ranked; with none the step is over.
+    /// Restricts the rest of the step to these candidates. The output layer then runs on their rows only, and
+    /// the step ends once they are revealed.
+    ///
+    /// By default the rest of the step is open to all candidates that the policy ranked. An empty list ends
+    /// the step.
     ///
     /// # Panics
     /// If there is no such candidate.
     pub fn narrow_to(&mut self, candidates: impl IntoIterator<Item = Row>) {
-        let (rows, window) = (self.0.seen.rows, &mut self.0.scratch.window);
+        let (rows, window) = (self.0.input.rows, &mut self.0.scratch.window);
         self.0.scratch.narrowed = true;
         window.clear();
         window.extend(candidates.into_iter().map(|row| rows[row.index()].position));
@@ -197,7 +205,7 @@ impl View<'_> {
         self.scratch.selection.ranked = ranked;
     }
 
-    /// Records that the position of a row, a masked one, is revealed.
+    /// Reveals the masked position of a row at the end of the round.
     ///
     /// # Panics
     /// If there is no such row.
@@ -206,9 +214,10 @@ impl View<'_> {
         self.scratch.reveals.push((position, drawn));
     }
 
-    /// Supposes a token at the masked position of a row: the sampler passes of this step see it there. The sequence stays
-    /// as it is, and once the step is over nothing is left of it. From then on nothing is revealed or masked again in the
-    /// step.
+    /// Places a draft token at the masked position of a row, for the sampler passes of this step only.
+    ///
+    /// The sequence does not change, and the draft is dropped at the end of the step. After this call the
+    /// step can no longer reveal or mask a position.
     ///
     /// # Panics
     /// If there is no such row.
@@ -217,28 +226,30 @@ impl View<'_> {
         self.scratch.drafts.push((position, drawn));
     }
 
-    /// Records that a revealed position is masked again. Remasks are made before reveals.
+    /// Masks a revealed position again at the end of the round. Remasks are applied before reveals.
     pub fn remask(&mut self, position: usize) {
         self.scratch.remasks.push(position);
     }
 
-    /// Records that another token replaces the one at a revealed position: a remask, then a reveal.
+    /// Replaces the token of a revealed position: a remask, then a reveal.
     pub fn replace(&mut self, position: usize, drawn: Drawn) {
         self.scratch.remasks.push(position);
         self.scratch.reveals.push((position, drawn));
     }
 
-    /// Keeps the block open even if it is full after this step, so that its tokens can be looked at once more. A step
-    /// of a full block must change a token to keep it open again. A block that is not full stays open anyway.
+    /// Keeps the block open even if it is full after this step, to revise its tokens once more.
+    ///
+    /// A step of a full block must change a token to keep it open again. A block that is not full stays open
+    /// anyway.
     pub fn keep_block_open(&mut self) {
         self.scratch.keep_open = true;
     }
 
-    /// Chooses among the tokens of a row's top, and the rest of it as a whole.
+    /// Draws among the tokens of a row's top and the rest as a whole.
     fn choose(&mut self, row: Row) -> Result<Choice, Error> {
         let stats = self.row(row).stats;
-        let (sequence, position) = (self.seen.sequence, self.place(row).position);
-        let (mask, rule) = (self.seen.canvas.mask(), self.config.draw.top_rule());
+        let (sequence, position) = (self.input.sequence, self.place(row).position);
+        let (mask, rule) = (self.input.canvas.mask(), self.config.draw.top_rule());
         let Some(mut top) = self.sufficient_top(row) else { return Ok(Choice::NeedsFullRow) };
         if !top.rule_out(mask) {
             return Ok(Choice::NeedsFullRow);
@@ -253,7 +264,7 @@ impl View<'_> {
             TopRule::MostProbable => (token, first),
             TopRule::Proportional => {
                 let TopMemory { entries, logits, .. } = &mut self.0.scratch.top;
-                // As in a whole row, so that draws agree where nothing lies outside of the top.
+                // In the order of a whole row, so that draws agree if the rest is empty.
                 entries.sort_unstable_by_key(|&(_, token)| token);
                 logits.clear();
                 logits.extend(entries.iter().map(|&(logit, _)| logit));
@@ -270,7 +281,7 @@ impl View<'_> {
         Ok(Choice::Token(Drawn { token, probability: stats.probability(logit) }))
     }
 
-    /// Draws from the whole of a row.
+    /// Draws from the whole row.
     fn draw_whole(&mut self, row: Row) -> Result<Drawn, Error> {
         self.filtered(row)?;
         let token = self.config.draw.draw(&self.0.scratch.row, self.0.stream);
@@ -280,12 +291,12 @@ impl View<'_> {
     /// Draws among the tokens outside of a top-K row's top.
     fn draw_rest(&mut self, row: Row) -> Result<Drawn, Error> {
         self.filtered(row)?;
-        if let Some(condensed) = self.condensed() {
-            for (_, token) in condensed.top(self.place(row).row) {
+        if let Some(top_k) = self.top_k_rows() {
+            for (_, token) in top_k.top(self.place(row).row) {
                 self.scratch.row[token as usize] = f32::NEG_INFINITY;
             }
         }
-        // Nothing is there if all that seemed to be was rounding.
+        // The rest is empty if its mass was a rounding error.
         if self.scratch.row.iter().all(|&logit| logit == f32::NEG_INFINITY) {
             self.filtered(row)?;
         }
@@ -293,7 +304,7 @@ impl View<'_> {
         self.drawn(row, token)
     }
 
-    /// A token drawn from the row that is loaded.
+    /// The token drawn from the loaded row.
     pub(super) fn drawn(&self, row: Row, token: usize) -> Result<Drawn, Error> {
         let token = token as TokenId;
         let logit = self.loaded_logit(row, token)?;

@@ -1,32 +1,36 @@
+use std::ops::Bound;
+
 use super::Order;
 use crate::observation::Row;
-use crate::{Canvas, Error, Observation};
+use crate::{Canvas, Error, Observation, range};
 
-/// Sure positions near known tokens first.
+/// Reveals confident positions near known tokens first.
 ///
-/// The score is c · D: c the largest probability p₁ of the filtered row, and
+/// The score is c · D, with c the largest probability p₁ of the filtered row and
 ///
 /// D(i) = Σ_d g(d) known(i + d) / Σ_d g(d), with g(d) = exp(−d² / 2σ²),
 ///
-/// the density of known tokens around position i. What lies left of the sequence counts as known,
-/// what lies right of it as the last position is. A small σ comes near left-to-right order.
+/// the density of known tokens around position i. Positions left of the sequence count as known; those right
+/// of it count as the last position does. A small σ is close to left-to-right order.
 ///
-/// Exact at one token per forward: it looks at rows and at which positions are known, not at draws.
-/// Source: certainty-prior decoding of d²Cache (arXiv 2509.23094), σ = 10. The tails beyond 8σ, below
-/// 1e-13, are left out.
+/// Exact at one token per forward: the score depends on rows and known positions, not on drawn tokens.
+/// Source: certainty-prior decoding of d²Cache (arXiv 2509.23094), σ = 10. Tails beyond 8σ,
+/// which are below 1e-13, are dropped.
+#[doc(alias = "certainty prior")]
+#[doc(alias = "d2Cache")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CertaintyPrior {
     sigma: f64,
 }
 
 impl CertaintyPrior {
+    /// Creates the order with width σ, in positions. A step costs 16σ operations for each candidate.
+    ///
     /// # Errors
-    /// [`Error::Parameter`] unless 0 < σ ≤ 1000: the work is 16σ for each candidate.
+    /// [`Error::Parameter`] unless 0 < σ ≤ 1000.
     pub fn new(sigma: f64) -> Result<Self, Error> {
-        if sigma > 0.0 && sigma <= 1000.0 {
-            return Ok(Self { sigma });
-        }
-        Err(Error::parameter("sigma", sigma, "a number above 0 and at most 1000"))
+        let range = (Bound::Excluded(0.0), Bound::Included(1000.0));
+        Ok(Self { sigma: range::within("sigma", sigma, range)? })
     }
 
     fn density(&self, canvas: &Canvas, position: usize) -> f64 {
@@ -62,11 +66,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_density_of_what_is_known_nearby() {
+    fn density_counts_known_tokens_nearby() {
         let prior = CertaintyPrior::new(1.0).unwrap();
         let g = |d: f64| (-0.5 * d * d).exp();
         let side: f64 = (1..=8).map(|d| g(f64::from(d))).sum();
-        // The left edge is known, and so is one token of three; the right edge is not.
+        // Known: all positions left of the sequence and one token of three. Unknown: the positions right of it.
         let canvas = Canvas::infill(vec![9, 1, 9], 9).unwrap();
         let first = (side + g(1.0)) / (1.0 + 2.0 * side);
         assert!((prior.density(&canvas, 0) - first).abs() < 1e-12);
@@ -84,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [0.0, -1.0, 1000.1, f64::NAN] {
             assert!(CertaintyPrior::new(bad).is_err(), "{bad}");
         }

@@ -2,11 +2,14 @@ use super::Order;
 use crate::observation::Row;
 use crate::{Error, Observation};
 
-/// By the candidate's confidence c: the probability of the drafted token under an unmasker that
-/// [drafts](crate::Unmasker::draft), the largest probability p₁ of the filtered row under any other.
+/// Reveals the most confident position first.
 ///
-/// Biased at one token per forward under an unmasker that drafts and samples: *where* then depends on *what* was drawn.
-/// Under any other unmasker it is [`MaxProb`](super::MaxProb), which is exact. Source: MaskGIT (arXiv 2202.04200).
+/// The confidence c is the probability of the drafted token if the unmasker [drafts](crate::Unmasker::draft),
+/// otherwise the largest probability p₁ of the filtered row.
+///
+/// Biased at one token per forward if the unmasker drafts and samples, because *where* then depends on *what*
+/// was drawn. Otherwise it equals [`MaxProb`](super::MaxProb), which is exact. Source: MaskGIT (arXiv
+/// 2202.04200).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Confidence;
 

@@ -2,7 +2,9 @@ use super::Order;
 use crate::observation::Row;
 use crate::{Error, Observation};
 
-/// The leftmost masked position first: autoregressive order. Exact at one token per forward.
+/// Reveals the leftmost masked position first: autoregressive order. Exact at one token per forward.
+#[doc(alias = "left-to-right")]
+#[doc(alias = "autoregressive order")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LeftToRight;
 

@@ -1,11 +1,14 @@
 use super::RowScore;
 use crate::RowStats;
 
-/// Highest confidence first: the score is p₁, the largest probability of the filtered row.
+/// Reveals the position with the highest top probability first. The score is p₁, the largest probability of
+/// the filtered row.
 ///
-/// Looks at the row only, so it is exact at one token per forward, unlike confidence in a *drawn*
-/// token ([`Confidence`](crate::unmasker::Confidence)); with argmax draws the two coincide.
-/// Source: Dream's `maskgit_plus` at temperature 0.
+/// The score depends on the row only, so the order is exact at one token per forward. Confidence in a *drawn*
+/// token ([`Confidence`](crate::unmasker::Confidence)) is not; with argmax draws the two are equal. Source:
+/// Dream's `maskgit_plus` at temperature 0.
+#[doc(alias = "max probability")]
+#[doc(alias = "top-1 probability")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MaxProb;
 

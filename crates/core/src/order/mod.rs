@@ -1,4 +1,4 @@
-//! Where to reveal: orders rank the masked positions of the current block.
+//! Orders: rank the masked positions of the current block.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -28,20 +28,22 @@ pub use plackett_luce::PlackettLuce;
 pub use random::Random;
 pub use raw::Raw;
 
-/// Ranks candidates.
+/// Ranks the candidates of a step.
 ///
-/// An order sees rows, not the tokens drawn from them. So it leaves the law of
-/// one-token-per-forward sampling exact: *where* is then independent of *what*. The one exception is
-/// [`Confidence`](struct@Confidence) under an unmasker that drafts.
+/// An order reads rows, not the tokens drawn from them. So *where* is independent of *what*, and sampling one
+/// token per forward stays exact. The one exception is [`Confidence`](struct@Confidence) under an unmasker
+/// that drafts.
+#[doc(alias = "unmasking order")]
+#[doc(alias = "position selection")]
 pub trait Order: Send + Sync {
-    /// How much a candidate deserves to be revealed; the highest is first, and the leftmost among
-    /// equals.
+    /// Returns a candidate's score. The highest is revealed first, the leftmost among equals.
     ///
     /// # Errors
-    /// Those of the observation, and [`Error::Model`] if a model of the order's own fails.
+    /// Those of the observation, and [`Error::Model`] if the order runs a model of its own and that fails.
     fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error>;
 
-    /// Fills `ranked` with the rows of the candidates, the best first. By default by score.
+    /// Fills `ranked` with the rows of the candidates, the best first. By default it sorts by
+    /// [`score`](Self::score).
     ///
     /// # Errors
     /// Those of [`score`](Self::score).
@@ -50,10 +52,11 @@ pub trait Order: Send + Sync {
     }
 }
 
-/// A score that is a function of one row alone. As an [`Order`] it looks at the filtered row; inside
-/// [`Raw`] at the row as the model gave it.
+/// A score that is a function of one row's statistics.
+///
+/// As an [`Order`] it scores the filtered row, inside [`Raw`] the row before any filter.
 pub trait RowScore: Send + Sync {
-    /// How much the position of a row with these statistics deserves to be revealed.
+    /// Returns the score of a row with these statistics; the highest is revealed first.
     fn of(&self, row: &RowStats) -> f64;
 }
 
@@ -73,7 +76,8 @@ impl<O: Order + ?Sized> Order for Arc<O> {
     }
 }
 
-/// Ranks `n` candidates by `score`, the highest first; among equals the leftmost position first. `scores` is memory.
+/// Ranks `n` candidates by `score`, the highest first; among equals the leftmost position first. `scores` is
+/// a buffer.
 pub(crate) fn by_score<E>(
     n: usize,
     score: impl Fn(Row) -> Result<f64, E>,
@@ -97,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equals_stay_in_reading_order() {
+    fn ties_go_to_the_leftmost() {
         let scores = [1.0, 3.0, 1.0, 3.0, f64::NEG_INFINITY];
         let mut ranked = vec![Row::candidate(9)];
         let score = |row: Row| Ok::<f64, Error>(scores[row.index()]);

@@ -2,30 +2,32 @@ use std::sync::Arc;
 
 use super::Order;
 use crate::observation::Row;
-use crate::{Error, Observation};
+use crate::{Error, Observation, range};
 
-/// Early positions and informative tokens first.
+/// Reveals early positions and informative tokens first.
 ///
-/// The score is e^{−λi} · min(−c ln f(x), α): i the position counted from the first generated one, x the
-/// most probable token of the filtered row, c its probability and f(x) its frequency in a background
-/// corpus. Frequent tokens, which a model is sure of too early, are held back; α caps the surprise
-/// of rare ones. Ranked is the score's logarithm, which does not underflow on long sequences.
+/// The score is e^{−λi} · min(−c ln f(x), α). Here i is the position counted from the first generated one, x
+/// the most probable token of the filtered row, c its probability and f(x) its frequency in a background
+/// corpus. The factor −ln f delays frequent tokens, in which models are confident too early; α caps it for
+/// rare ones. Ranking uses the logarithm of the score, which does not underflow on long sequences.
 ///
-/// Exact at one token per forward: it looks at rows and positions, not at draws. Source: PC-Sampler
-/// (arXiv 2508.13021), λ = 0.25, α = 10.
+/// Exact at one token per forward: the score depends on rows and positions, not on drawn tokens. Source:
+/// PC-Sampler (arXiv 2508.13021), λ = 0.25, α = 10.
+#[doc(alias = "PC-Sampler")]
+#[doc(alias = "position-calibrated")]
 #[derive(Debug, Clone)]
 pub struct PcSampler {
     /// −ln f of each token \[V\].
     surprise: Arc<[f64]>,
-    /// −ln f of a token that the corpus does not have.
+    /// −ln f of a token that is not in the corpus.
     unseen: f64,
     lambda: f64,
     alpha: f64,
 }
 
 impl PcSampler {
-    /// With the tokens' counts \[V\] in a background corpus of N tokens: f = max(count, 1) / N, so that a
-    /// token never seen is as rare as one seen once. Ids beyond the table were never seen.
+    /// Creates the order from the tokens' counts \[V\] in a background corpus of N tokens: f = max(count,
+    /// 1) / N. Ids beyond the table have count 0.
     ///
     /// # Errors
     /// [`Error::Parameter`] if all counts are 0.
@@ -39,15 +41,12 @@ impl PcSampler {
         Ok(Self { surprise, unseen, lambda: 0.25, alpha: 10.0 })
     }
 
-    /// Sets λ, how strongly the left is preferred: 0 not at all.
+    /// Sets λ, the preference for early positions; 0 is none.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless λ is finite and at least 0.
     pub fn lambda(self, lambda: f64) -> Result<Self, Error> {
-        if lambda >= 0.0 && lambda.is_finite() {
-            return Ok(Self { lambda, ..self });
-        }
-        Err(Error::parameter("lambda", lambda, "a finite number, at least 0"))
+        Ok(Self { lambda: range::non_negative("lambda", lambda)?, ..self })
     }
 
     /// Sets α, the cap, in nats.
@@ -55,13 +54,10 @@ impl PcSampler {
     /// # Errors
     /// [`Error::Parameter`] unless α is finite and above 0.
     pub fn alpha(self, alpha: f64) -> Result<Self, Error> {
-        if alpha > 0.0 && alpha.is_finite() {
-            return Ok(Self { alpha, ..self });
-        }
-        Err(Error::parameter("alpha", alpha, "a finite number above 0"))
+        Ok(Self { alpha: range::positive("alpha", alpha)?, ..self })
     }
 
-    /// ln of the score of a position i places from the first generated one.
+    /// The logarithm of the score of the i-th generated position.
     fn log_score(&self, i: usize, token: usize, confidence: f64) -> f64 {
         let surprise = self.surprise.get(token).copied().unwrap_or(self.unseen);
         (confidence * surprise).min(self.alpha).ln() - self.lambda * i as f64
@@ -82,7 +78,7 @@ mod tests {
 
     #[test]
     fn agrees_with_the_formula() {
-        // f = 0.98, 0.02 (seen once would be 0.01), 0.01 for the one never seen.
+        // f = 0.98, 0.02, and 0.01 for the token that is not in the corpus.
         let order = PcSampler::new(&[98, 2, 0]).unwrap();
         let by_hand =
             |i: f64, c: f64, f: f64, alpha: f64| (-0.25 * i).exp() * (-c * f64::ln(f)).min(alpha);
@@ -98,12 +94,12 @@ mod tests {
     fn far_positions_still_differ() {
         let order = PcSampler::new(&[1, 1]).unwrap();
         assert!(order.log_score(100_000, 0, 0.5) > order.log_score(100_001, 0, 0.5));
-        // A corpus of one token: nothing surprises.
+        // In a corpus of one token −ln f is 0.
         assert_eq!(PcSampler::new(&[5]).unwrap().log_score(0, 0, 1.0), f64::NEG_INFINITY);
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         assert!(PcSampler::new(&[]).is_err() && PcSampler::new(&[0, 0]).is_err());
         let order = || PcSampler::new(&[1]).unwrap();
         for bad in [-1.0, f64::NAN, f64::INFINITY] {

@@ -1,14 +1,17 @@
 use super::Order;
 use crate::observation::Row;
-use crate::{Error, Observation};
+use crate::{Error, Observation, range};
 
-/// Another order's scores as the weights of a lottery.
+/// Draws the ranking at random, with another order's scores as logits.
 ///
-/// Positions are drawn without replacement with probability softmax(score / τ) of those left: the
-/// ranking has the Plackett–Luce law. The order itself is the limit of τ → 0, [`Random`](super::Random)
-/// that of τ → ∞.
+/// Positions are drawn without replacement, each with probability softmax(score / τ) over those left. The
+/// ranking then has the Plackett–Luce distribution. τ → 0 gives the inner order, τ → ∞ gives
+/// [`Random`](super::Random).
 ///
-/// Exact at one token per forward if the order is. Source: Dream's `alg_temp`, no default (off).
+/// Exact at one token per forward if the inner order is. Source: Dream's `alg_temp`, no default (off).
+#[doc(alias = "Plackett-Luce")]
+#[doc(alias = "alg_temp")]
+#[doc(alias = "Gumbel top-k")]
 #[derive(Debug, Clone, Copy)]
 pub struct PlackettLuce<O> {
     order: O,
@@ -16,18 +19,15 @@ pub struct PlackettLuce<O> {
 }
 
 impl<O: Order> PlackettLuce<O> {
-    /// Of this order's scores, at temperature τ.
+    /// Creates the order from the scores of `order`, at temperature τ.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless τ is finite and above 0.
     pub fn new(order: O, temperature: f64) -> Result<Self, Error> {
-        if temperature > 0.0 && temperature.is_finite() {
-            return Ok(Self { order, temperature });
-        }
-        Err(Error::parameter("order temperature", temperature, "a finite number above 0"))
+        Ok(Self { order, temperature: range::positive("order temperature", temperature)? })
     }
 
-    /// Fills `logits` with the scores of the candidates in `left` over τ, the best being 0.
+    /// Fills `logits` with score / τ of the candidates in `left`, shifted so that the best is 0.
     fn logits(&self, scores: &[f64], left: &[Row], logits: &mut Vec<f32>) {
         let best = left.iter().map(|row| scores[row.index()]).fold(f64::NEG_INFINITY, f64::max);
         let logit = |row: &Row| {
@@ -43,7 +43,7 @@ impl<O: Order> PlackettLuce<O> {
 }
 
 impl<O: Order> Order for PlackettLuce<O> {
-    /// The score of the order within, by which the lottery is weighted.
+    /// The score of the inner order.
     fn score(&self, rows: &Observation<'_>, candidate: Row) -> Result<f64, Error> {
         self.order.score(rows, candidate)
     }
@@ -58,7 +58,7 @@ impl<O: Order> Order for PlackettLuce<O> {
         for done in 0..n.saturating_sub(1) {
             self.logits(&scores, &ranked[done..], &mut logits);
             let drawn = done + rows.stream().categorical(&logits);
-            // Those left keep their order, so that equals stay in reading order.
+            // The rest keeps its order, so that ties go to the leftmost.
             ranked[done..=drawn].rotate_right(1);
         }
         Ok(())
@@ -80,7 +80,7 @@ mod tests {
             &mut logits,
         );
         assert_eq!(logits, [-3.0, 0.0, f32::NEG_INFINITY]);
-        // Nothing but infinities, and scores that are none.
+        // Only infinities, then a NaN.
         order.logits(&[f64::NEG_INFINITY; 2], &[0, 1].map(Row::candidate), &mut logits);
         assert_eq!(logits, [0.0, 0.0]);
         order.logits(&[f64::INFINITY, f64::NAN, 0.0], &[0, 1, 2].map(Row::candidate), &mut logits);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [0.0, -1.0, f64::INFINITY, f64::NAN] {
             assert!(PlackettLuce::new(Entropy, bad).is_err(), "{bad}");
         }

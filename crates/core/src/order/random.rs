@@ -2,15 +2,16 @@ use super::Order;
 use crate::observation::Row;
 use crate::{Error, Observation};
 
-/// Uniformly random order, drawn anew at every ranking.
+/// Reveals positions in a uniformly random order, drawn at every ranking.
 ///
 /// Exact at one token per forward. Source: the reverse process of masked diffusion itself
 /// (Sahoo et al., arXiv 2406.07524), taken one position at a time.
+#[doc(alias = "random order")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Random;
 
 impl Order for Random {
-    /// All alike; the ranking is what is random.
+    /// The same for all candidates: [`rank`](Self::rank) is random instead.
     fn score(&self, _: &Observation<'_>, _: Row) -> Result<f64, Error> {
         Ok(0.0)
     }

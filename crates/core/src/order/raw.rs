@@ -2,13 +2,14 @@ use super::{Order, RowScore};
 use crate::observation::Row;
 use crate::{Error, Observation};
 
-/// An order by the row as the model gave it, before temperature, truncation and bans.
+/// Scores the model's row before any filter, instead of the filtered one.
 ///
-/// `Raw(MaxProb)`, `Raw(Entropy)` and `Raw(Margin)` do not saturate at a low temperature, where the
-/// filtered row is all but certain everywhere and its order degenerates to left to right. The mask
-/// id counts as any other token.
+/// At a low temperature the filtered rows are nearly certain everywhere, and their order degenerates to left
+/// to right. `Raw(MaxProb)`, `Raw(Entropy)` and `Raw(Margin)` avoid that. The mask id counts as any other
+/// token.
 ///
-/// Exact at one token per forward. Source: LLaDA, whose confidence is that of the untempered softmax.
+/// Exact at one token per forward. Source: LLaDA, which takes confidence before temperature.
+#[doc(alias = "untempered confidence")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Raw<S>(pub S);
 

@@ -2,41 +2,42 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{Candidate, Policy, Row, Selection};
-use crate::{Canvas, Error, Observation};
+use crate::{Canvas, Error, Observation, range};
 
-/// d3LLM's block states: several blocks are worked on, and only the first of them must make progress.
+/// d3LLM's block states: decodes several blocks together and guarantees progress in the first active one.
 ///
-/// Selects every candidate of the open blocks with entropy H ≤ θ, and the one of lowest entropy. A block is *active* once
-/// the block before it is known to a share of `full`, and stays so; the first block is. If nothing is selected in
-/// the first active block that has masked positions, its candidate of lowest entropy is selected too.
+/// Selects every candidate of the open blocks with entropy H ≤ θ, and the one of lowest entropy. The first
+/// block is *active*. Another block becomes active once the share `full` of the block before it is known, and
+/// stays active. If no candidate is selected in the first active block with masked positions, its candidate
+/// of lowest entropy is selected too.
 ///
-/// Goes with [`Generator::open_next_block_at`](crate::Generator::open_next_block_at)`(0.1)`, which opens the blocks.
-/// With one block, or blocks that open when the one before is full, it selects H ≤ θ and the best one.
+/// Combine it with [`Generator::open_next_block_at`](crate::Generator::open_next_block_at)`(0.1)`, which
+/// opens the blocks. With one block, or blocks that open when the one before is full, it selects H ≤ θ and
+/// the best candidate.
 ///
-/// Exact where it selects one position a step; beyond that the law is the unmasker's. Source: the multi-block decoding of
-/// d3LLM (hao-ai-lab): blocks of 32, θ = 0.4 … 0.5, opened at 0.1, full at 0.95. Its Dream variant reveals H < θ, and not
-/// always the best one.
+/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: the multi-block
+/// decoding of d3LLM (hao-ai-lab), with blocks of 32, θ = 0.4 … 0.5, opened at 0.1, full at 0.95. Its Dream
+/// variant reveals H < θ, and not always the best candidate.
+#[doc(alias = "d3LLM")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockStates {
     theta: f64,
     full: f64,
-    /// Where active blocks begin.
+    /// The starts of active blocks.
     active: BTreeSet<usize>,
 }
 
 impl BlockStates {
-    /// Selects up to θ nats; a block is active once this share of the one before is known.
+    /// Creates the policy with θ nats and the share `full`.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless θ is finite and at least 0, and the share is from 0 to 1.
     pub fn new(theta: f64, full: f64) -> Result<Self, Error> {
-        if !(theta >= 0.0 && theta.is_finite()) {
-            return Err(Error::parameter("theta", theta, "a finite number, at least 0"));
-        }
-        Ok(Self { theta, full: super::share("full share", full)?, active: BTreeSet::new() })
+        let theta = range::non_negative("theta", theta)?;
+        Ok(Self { theta, full: range::probability("full share", full)?, active: BTreeSet::new() })
     }
 
-    /// Brings the states of the open blocks up to date; returns the first active one with masked positions.
+    /// Updates the states of the open blocks. Returns the first active one with masked positions.
     fn update(&mut self, canvas: &Canvas, length: usize) -> Option<Range<usize>> {
         let open = canvas.block();
         self.active.insert(canvas.free_span().start);
@@ -63,13 +64,14 @@ impl BlockStates {
         let mut ranked: Vec<usize> = (0..candidates.len()).collect();
         ranked
             .sort_by(|&a, &b| candidates[a].stats.entropy.total_cmp(&candidates[b].stats.entropy));
-        let sure = ranked.iter().filter(|&&i| candidates[i].stats.entropy <= self.theta).count();
-        let (sure, unsure) = ranked.split_at(sure.max(1).min(ranked.len()));
-        let mut accepted = sure.to_vec();
+        let confident =
+            ranked.iter().filter(|&&i| candidates[i].stats.entropy <= self.theta).count();
+        let (confident, others) = ranked.split_at(confident.max(1).min(ranked.len()));
+        let mut accepted = confident.to_vec();
         if let Some(block) = first {
             let within = |i: &usize| block.contains(&candidates[*i].position);
-            if !sure.iter().any(within) {
-                accepted.extend(unsure.iter().copied().find(within));
+            if !confident.iter().any(within) {
+                accepted.extend(others.iter().copied().find(within));
             }
         }
         accepted

@@ -5,29 +5,31 @@ use ndarray::Array2;
 use super::{Policy, Row, Selection};
 use crate::influence::Influence;
 use crate::order::MaxProb;
-use crate::{Error, Observation, Order, StepRequest};
+use crate::{Error, Observation, Order, StepRequest, range};
 
-/// DEMASK, dependency-guided unmasking: selects together what hardly depends on each other.
+/// DEMASK, dependency-guided unmasking: selects positions together that hardly depend on each other.
 ///
-/// Takes the best position, then goes on down the order and adds each position j with which the sum of
-/// the pairwise influences D_ij, i added before j, stays under τ.
+/// Selects the best position. Then it goes down the order and adds each position j that keeps the sum of the
+/// pairwise influences D_ij, i added before j, below τ.
 ///
-/// **Law.** τ = 0 is one token a step: exact, whatever the influences. Otherwise, with independent draws at temperature 1
-/// without truncation, the tokens of a step are nearer than τ, in total variation, to the model's joint of
-/// them: by the chain rule they are off by at most the sum of what all earlier ones together do to
-/// each, and
-/// - with [`GiniBound`](crate::influence::GiniBound) that is always under τ;
-/// - with the true D it is if influences are sub-additive: a set moves j by no more than its members do
-///   one by one. The parity of two fair coins, on which no single coin has any influence, is not.
+/// **Law.** τ = 0 is one token a step: exact for any influences. Otherwise, with independent draws at
+/// temperature 1 without truncation, the law of a step's tokens is within τ, in total variation, of the
+/// model's joint of them. By the chain rule the distance is at most the sum over the tokens of the influence
+/// of all earlier ones together, and
+/// - with [`GiniBound`](crate::influence::GiniBound) that sum is always below τ;
+/// - with the true D it is below τ if influences are sub-additive: a set influences j by at most the sum of
+///   its members' influences. Counterexample: the parity of two fair coins, on which a single coin has no
+///   influence.
 ///
-/// A whole sequence is off by at most τ times its steps of more than one token. What an estimated D
-/// misses comes on top.
+/// The distance of a whole sequence is at most τ times its number of steps with more than one token, plus the
+/// error of an estimated D.
 ///
 /// Source: arXiv 2604.02560, whose D is estimated by a small attention layer, trained on the final hidden
-/// states of Dream-7B. Such a predictor is an [`Influence`] that
-/// [needs hidden states](Influence::needs_hidden). Definition of D, greedy choice and theorem are the paper's as others report it; not confirmed
-/// are that a position that does not fit is passed over rather than ending the choice, that τ itself
-/// is not reached, and the values used.
+/// states of Dream-7B. Such a predictor is an [`Influence`] that [needs hidden
+/// states](Influence::needs_hidden). The definition of D, the greedy choice and the theorem are taken from
+/// reports of the paper. Not confirmed: that a position that does not fit is skipped instead of ending the
+/// choice, that the sum stays strictly below τ, and the values used.
+#[doc(alias = "dependency-guided unmasking")]
 #[derive(Clone)]
 pub struct Demask {
     influence: Arc<dyn Influence>,
@@ -36,23 +38,21 @@ pub struct Demask {
 }
 
 impl Demask {
-    /// With these influences and τ = `bound`, most confident first.
+    /// Creates the policy with these influences and τ = `bound`, most confident position first.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless τ is finite and at least 0.
     pub fn new(influence: impl Influence + 'static, bound: f64) -> Result<Self, Error> {
-        if !(bound >= 0.0 && bound.is_finite()) {
-            return Err(Error::parameter("influence bound", bound, "a finite number, at least 0"));
-        }
+        let bound = range::non_negative("influence bound", bound)?;
         Ok(Self { influence: Arc::new(influence), order: Arc::new(MaxProb), bound })
     }
 
-    /// Adds positions in this order instead.
+    /// Sets the order in which positions are added.
     pub fn order(self, order: impl Order + 'static) -> Self {
         Self { order: Arc::new(order), ..self }
     }
 
-    /// Asks for the influences of a step and checks them.
+    /// Computes the influences of a step and checks them.
     fn influences(&self, rows: &mut Observation<'_>) -> Result<Array2<f64>, Error> {
         let influences = self.influence.influences(rows)?;
         let (n, got) = (rows.candidates().len(), influences.dim());
@@ -70,7 +70,7 @@ impl Demask {
     }
 }
 
-/// The best candidate and those that join it while the influences sum to less than the bound.
+/// The best candidate, and further ones while the influences sum to less than the bound.
 fn choose(influences: &Array2<f64>, ranked: &[Row], bound: f64) -> Vec<Row> {
     let mut chosen: Vec<Row> = Vec::new();
     let mut sum = 0.0;
@@ -130,7 +130,7 @@ mod tests {
         let chosen = |bound| indices(choose(&influences, &ranked, bound));
         assert_eq!(chosen(0.1), [2]);
         assert_eq!(chosen(0.11), [2, 0]);
-        // 1 does not fit and is passed over; 3 adds two more pairs.
+        // 1 does not fit and is skipped; 3 adds two more pairs.
         assert_eq!(chosen(0.29), [2, 0]);
         assert_eq!(chosen(0.31), [2, 0, 3]);
     }

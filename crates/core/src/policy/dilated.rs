@@ -1,35 +1,34 @@
 use std::iter::successors;
 
 use super::{Policy, Row, Selection};
-use crate::{Error, Observation};
+use crate::{Error, Observation, range};
 
-/// Dilated groups: positions far apart together, then those between them, in about log_a B forwards a
-/// block of B.
+/// Reveals dilated groups: positions far apart first, then those between them, in about log_a B forwards for
+/// a block of B.
 ///
-/// Strides are s₁ = ⌊B/a⌋, s₂ = ⌊s₁/a⌋, … down to 1. Group k holds the places i in the block, counted from
-/// 0, that sₖ divides and no earlier stride does; the last group joins the one before it if it is the
-/// smaller of the two. A step selects all of the first group that has a masked position left. B = 8 and a = 2 give
-/// {0, 4}, {2, 6}, {1, 3, 5, 7}.
+/// The strides are s₁ = ⌊B/a⌋, s₂ = ⌊s₁/a⌋, … down to 1. Group k has the places i in the block, counted from
+/// 0, that are divisible by sₖ and by no earlier stride. If the last group is smaller than the one before,
+/// the two are merged. A step selects the masked positions of the first group that has any. B = 8 and a = 2
+/// give {0, 4}, {2, 6}, {1, 3, 5, 7}.
 ///
-/// **Law.** Where is fixed beforehand. With independent draws it is the product of the marginals within each group, given
-/// all groups before it: exact if each group's positions are independent given those before, as between
-/// neighbours of a first-order Markov chain once every other position is known. Source: DUS
-/// (arXiv 2506.19037), a = 2, without its optional remasking of unsure tokens.
+/// **Law.** The positions do not depend on the rows. With independent draws it is the product of the
+/// marginals within each group, given all groups before it. That is exact if the positions of each group are
+/// independent given those before, as in a first-order Markov chain once every second position is known.
+/// Source: DUS (arXiv 2506.19037), a = 2, without its optional remasking of uncertain tokens.
+#[doc(alias = "DUS")]
+#[doc(alias = "dilated unmasking")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dilated {
     base: usize,
 }
 
 impl Dilated {
-    /// With strides that shrink by this base a.
+    /// Creates the policy with strides that shrink by the base a.
     ///
     /// # Errors
     /// [`Error::Parameter`] if a is below 2.
     pub fn new(base: usize) -> Result<Self, Error> {
-        if base < 2 {
-            return Err(Error::parameter("base", base, "at least 2"));
-        }
-        Ok(Self { base })
+        Ok(Self { base: range::at_least("base", base, 2)? })
     }
 
     /// The group of each place of a block, counted from 0.
@@ -86,7 +85,7 @@ mod tests {
         assert_eq!(groups(2, 8), [vec![0, 4], vec![2, 6], vec![1, 3, 5, 7]]);
         assert_eq!(groups(3, 9), [vec![0, 3, 6], vec![1, 2, 4, 5, 7, 8]]);
         assert_eq!(groups(2, 7), [vec![0, 3, 6], vec![1, 2, 4, 5]]);
-        // {0, 2, 4}, then {1, 3}: the smaller joins.
+        // {0, 2, 4}, then {1, 3}: the last group is smaller, so they are merged.
         assert_eq!(groups(2, 5), [[0, 1, 2, 3, 4]]);
         assert_eq!(groups(4, 3), [[0, 1, 2]]);
         assert_eq!(groups(2, 1), [[0]]);
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_groups_as_the_logarithm() {
+    fn the_number_of_groups_is_logarithmic() {
         for (length, forwards) in [(2, 1), (4, 2), (32, 5), (256, 8)] {
             assert_eq!(groups(2, length).len(), forwards);
         }

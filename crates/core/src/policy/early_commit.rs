@@ -1,55 +1,60 @@
 use std::ops::Range;
 
 use super::{DynPolicy, Policy, Row, Selection};
-use crate::{Error, Observation, Query, StepRequest};
+use crate::{Error, Observation, Query, StepRequest, range};
 
-/// Prophet's early commit: once the answer has settled, everything that is left is selected at once.
+/// Prophet's early commit: once the answer is settled, selects all remaining positions at once.
 ///
-/// Around another policy. In each step the mean gap between the two largest logits is taken over an answer window of
-/// positions, revealed ones included, from the rows as the model gave them. The rest is committed once the gap reaches 7.5
-/// nats; 5 from a third of the way on, 2.5 from two thirds. The way is the share of the policy's steps, this one
-/// included, or, for a policy without a total, the share of the generated positions that are known.
+/// It wraps another policy. In each step it computes the mean gap between the two largest logits over an
+/// answer window of positions, revealed ones included, before any filter. It commits once the gap reaches 7.5
+/// nats in the first third of the generation, 5 in the second and 2.5 in the last. Progress is the share of
+/// the policy's steps, this one included; for a policy without a total it is the share of generated positions
+/// that are known.
 ///
-/// In blocks, each block that follows is committed in its first step.
+/// With several blocks, each later block is committed in its first step.
 ///
-/// **Law.** None is claimed once it commits; before that it is the policy within. With a gap that is never reached it is
-/// that policy, token for token. Source: Prophet (arXiv 2508.19982), whose commit takes argmax tokens
+/// **Law.** That of the inner policy until it commits; then none is claimed. With infinite gaps it is the
+/// inner policy, token for token. Source: Prophet (arXiv 2508.19982), whose commit takes argmax tokens
 /// ([`Argmax`](crate::draw::Argmax)) and fills later blocks too; a window of 5 positions.
+#[doc(alias = "early commit")]
+#[doc(alias = "Prophet")]
 #[derive(Clone)]
 pub struct EarlyCommit {
     policy: Box<dyn DynPolicy>,
     window: Range<usize>,
     gaps: [f64; 3],
-    asked: Vec<Query>,
+    queries: Vec<Query>,
     committed: bool,
 }
 
 impl EarlyCommit {
-    /// Around this policy, with the answer in these positions of the sequence.
+    /// Wraps a policy, with the answer at these positions of the sequence.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the window is empty. A window beyond the end of a sequence is that sequence's error.
+    /// [`Error::Parameter`] if the window is empty. A sequence that is shorter than the window fails when it
+    /// runs.
     pub fn new(policy: impl DynPolicy, window: Range<usize>) -> Result<Self, Error> {
         if window.is_empty() {
             let value = format!("{}..{}", window.start, window.end);
-            return Err(Error::parameter("answer window", value, "a range that is not empty"));
+            return Err(Error::parameter("answer window", value, "a non-empty range"));
         }
-        let (gaps, asked) = ([7.5, 5.0, 2.5], Vec::new());
-        Ok(Self { policy: policy.boxed(), window, gaps, asked, committed: false })
+        let (gaps, queries) = ([7.5, 5.0, 2.5], Vec::new());
+        Ok(Self { policy: policy.boxed(), window, gaps, queries, committed: false })
     }
 
-    /// Commits at these gaps, in nats: in the first third of the way, the second, and the last.
+    /// Sets the gaps, in nats, for the first, second and last third of the generation.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if one is NaN or below 0. It may be infinite: then it is never reached.
+    /// [`Error::Parameter`] if a gap is NaN or below 0. An infinite gap is never reached.
     pub fn gaps(self, gaps: [f64; 3]) -> Result<Self, Error> {
-        match gaps.iter().find(|gap| gap.is_nan() || **gap < 0.0) {
-            Some(&bad) => Err(Error::parameter("gap", bad, "a number of at least 0")),
-            None => Ok(Self { gaps, ..self }),
+        for gap in gaps {
+            range::within("gap", gap, 0.0..=f64::INFINITY)?;
         }
+        Ok(Self { gaps, ..self })
     }
 
-    fn way(&self, rows: &Observation<'_>) -> f64 {
+    /// The share of the generation that is done.
+    fn done(&self, rows: &Observation<'_>) -> f64 {
         if let Some(steps) = self.policy.steps() {
             return (rows.step() + 1) as f64 / steps as f64;
         }
@@ -60,15 +65,15 @@ impl EarlyCommit {
         f64::from(known) / f64::from(all.max(1_u32))
     }
 
-    /// Whether the answer has settled.
+    /// Whether the answer is settled.
     fn is_settled(&self, rows: &Observation<'_>) -> bool {
         let gap = |&query: &Query| {
             let stats = rows.raw_stats(rows.query_row(query));
             stats.map_or(0.0, |stats| stats.p1.ln() - stats.p2.ln())
         };
-        let mean = self.asked.iter().map(gap).sum::<f64>() / self.asked.len() as f64;
-        let way = self.way(rows);
-        let third = usize::from(way >= 0.33) + usize::from(way >= 0.67);
+        let mean = self.queries.iter().map(gap).sum::<f64>() / self.queries.len() as f64;
+        let done = self.done(rows);
+        let third = usize::from(done >= 0.33) + usize::from(done >= 0.67);
         // Rows with one possible token have infinite gaps.
         mean >= self.gaps[third] && self.gaps[third].is_finite()
     }
@@ -76,7 +81,7 @@ impl EarlyCommit {
 
 impl Policy for EarlyCommit {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
-        self.asked.clear();
+        self.queries.clear();
         if self.committed {
             return Ok(());
         }
@@ -84,10 +89,10 @@ impl Policy for EarlyCommit {
         let length = request.canvas().len();
         if self.window.end > length {
             let value = format!("{}..{}", self.window.start, self.window.end);
-            let expected = format!("a range within 0..{length}, the sequence");
+            let expected = format!("a range within the sequence, 0..{length}");
             return Err(Error::parameter("answer window", value, expected));
         }
-        self.asked.extend(self.window.clone().map(|p| request.query(p)));
+        self.queries.extend(self.window.clone().map(|p| request.query(p)));
         Ok(())
     }
 
@@ -125,7 +130,7 @@ mod tests {
     use crate::schedule::TokensPerStep;
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         let make = |window| EarlyCommit::new(Ranked::new(Entropy, TokensPerStep::ONE), window);
         assert!(make(3..3).is_err());
         let commit = make(3..8).unwrap();

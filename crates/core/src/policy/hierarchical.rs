@@ -1,14 +1,17 @@
-use super::{Candidate, Policy, Selection, by_confidence, most_confident, share};
-use crate::{Error, Observation};
+use super::{Candidate, Policy, Selection, by_confidence, most_confident};
+use crate::{Error, Observation, range};
 
-/// Hierarchical decoding: one position in every run of masks, so that each step halves the gaps.
+/// dInfer's hierarchical decoding: reveals a position in every run of masks, which splits the runs.
 ///
-/// Selects, in every contiguous run of masked positions, the most confident one if c > low; all with c > τ; and the most
-/// confident one of the block.
+/// Selects the most confident position of every contiguous run of masks if c > low, all positions with c > τ,
+/// and the most confident position of the block.
 ///
-/// Exact where it selects one position a step; beyond that the law is the unmasker's. Source: `HierarchyDecoder` of dInfer
-/// (inclusionAI): τ = 0.9, low = 0.4. There all that tie for the best of a run are revealed, here the leftmost. Its
-/// remasking variant is this with the reviser [`Hierarchical`](crate::reviser::Hierarchical).
+/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source:
+/// `HierarchyDecoder` of dInfer (inclusionAI), τ = 0.9, low = 0.4. There all ties for the best of a run are
+/// revealed, here the leftmost. For its remasking variant, add the reviser
+/// [`Hierarchical`](crate::reviser::Hierarchical).
+#[doc(alias = "dInfer")]
+#[doc(alias = "hierarchical decoding")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hierarchical {
     tau: f64,
@@ -16,12 +19,12 @@ pub struct Hierarchical {
 }
 
 impl Hierarchical {
-    /// With the bounds τ for any position and `low` for the best of a run.
+    /// Creates the policy with the bounds τ for any position and `low` for the best one of a run.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless both are from 0 to 1.
     pub fn new(tau: f64, low: f64) -> Result<Self, Error> {
-        Ok(Self { tau: share("tau", tau)?, low: share("low", low)? })
+        Ok(Self { tau: range::probability("tau", tau)?, low: range::probability("low", low)? })
     }
 
     /// The candidates to select, from left to right.
@@ -67,13 +70,13 @@ mod tests {
     use crate::policy::tests::candidates;
 
     #[test]
-    fn one_of_every_run_and_all_that_are_sure() {
+    fn one_of_every_run_and_all_confident_ones() {
         let rows =
             [(0, 0.5), (1, 0.6), (2, 0.95), (4, 0.41), (5, 0.41), (7, 0.4), (9, 0.92), (10, 0.91)];
-        // The best of each run but that at 7, and 10, which is sure.
+        // The best of each run except the one at 7, and 10, which exceeds τ.
         assert_eq!(Hierarchical::default().accepted(&candidates(&rows)), [2, 3, 6, 7]);
-        let unsure = candidates(&[(0, 0.1), (1, 0.2), (3, 0.2)]);
-        assert_eq!(Hierarchical::default().accepted(&unsure), [1]);
+        let unconfident = candidates(&[(0, 0.1), (1, 0.2), (3, 0.2)]);
+        assert_eq!(Hierarchical::default().accepted(&unconfident), [1]);
         assert!(Hierarchical::new(1.2, 0.4).is_err() && Hierarchical::new(0.9, f64::NAN).is_err());
     }
 }

@@ -1,23 +1,23 @@
-use super::{Policy, Ranked, Row, Selection, share};
+use super::{Policy, Ranked, Row, Selection};
 use crate::order::Confidence;
 use crate::schedule::TokensPerStep;
-use crate::{Error, Observation, RowStats, Schedule, StepRequest};
+use crate::{Error, Observation, RowStats, Schedule, StepRequest, range};
 
-/// What is kept of one masked position.
+/// The history of one masked position.
 #[derive(Debug, Clone, Default)]
 struct Memory {
     position: usize,
     /// ln p of the last step's filtered row \[V\], at least [`FLOOR`].
     row: Vec<f32>,
-    /// For how many steps in a row it has hardly changed.
+    /// The number of consecutive steps with KL(pₜ ‖ pₜ₋₁) < ε.
     stable: usize,
 }
 
-/// ln 1e-12, which stands for the logarithm of 0.
+/// ln 1e-12, in place of ln 0.
 const FLOOR: f32 = -27.631_021;
 
 impl Memory {
-    /// Takes in the filtered row of this step.
+    /// Adds the filtered row of a step.
     fn update(&mut self, logits: &[f32], epsilon: f64) {
         let log_z = RowStats::of(logits).map_or(0.0, |stats| stats.log_z);
         let is_new = self.row.is_empty();
@@ -33,55 +33,55 @@ impl Memory {
     }
 }
 
-/// Selects what is both sure and settled: all positions with confidence c > τ whose distribution has
-/// hardly changed for n steps, KL(pₜ ‖ pₜ₋₁) < ε each time. Where there is none, the most confident ones,
-/// as many as the [fallback schedule](Self::otherwise) says.
+/// KLASS: selects positions that are confident and stable.
 ///
-/// p is the filtered row, and c its largest probability, or that of the drafted token under an unmasker that
-/// [drafts](crate::Unmasker::draft). The row of
-/// the step before is kept for each masked position of the block: 4 V bytes each, 19 MB for a block of 32
-/// and V = 152 K.
+/// Selects all positions with confidence c > τ whose distribution has hardly changed: KL(pₜ ‖ pₜ₋₁) < ε in
+/// each of the last n steps. If there is none, it selects the most confident ones, as many as the [fallback
+/// schedule](Self::fallback) sets.
 ///
-/// Exact only where it selects one position a step; beyond that the law is the unmasker's. With τ = 1 it is the fallback
-/// schedule by confidence. Source: KLASS (arXiv 2511.05664):
-/// τ = 0.9, ε = 0.01, n = 2; tuned values are 0.6, 0.015 for LLaDA and 0.9, 0.001 for Dream. Its code puts in
-/// the most probable token of the row: with [`Argmax`](crate::draw::Argmax) draws, drafted or not, that is this policy.
-/// There a position of a later block is followed from the
-/// start, here from the start of its block, as its row is not asked for earlier.
+/// p is the filtered row. c is the probability of the drafted token if the unmasker
+/// [drafts](crate::Unmasker::draft), otherwise the largest probability of the row. The previous row of each
+/// masked position of the block is kept: 4 V bytes each, 19 MB for a block of 32 and V = 152 K.
+///
+/// Exact only while it selects one position a step; otherwise the law is the unmasker's. With τ = 1 it is the
+/// fallback schedule by confidence. Source: KLASS (arXiv 2511.05664), τ = 0.9, ε = 0.01, n = 2; tuned values
+/// are 0.6, 0.015 for LLaDA and 0.9, 0.001 for Dream. Its code reveals the most probable token of the row,
+/// which equals this policy with [`Argmax`](crate::draw::Argmax) draws. There the history of a position
+/// begins with the first step, here with the first step of its block, because its row is not computed
+/// earlier.
+#[doc(alias = "KL-adaptive stability sampling")]
 #[derive(Clone)]
 pub struct Klass {
     tau: f64,
     epsilon: f64,
     steps: usize,
-    otherwise: Ranked,
+    fallback: Ranked,
     /// The masked positions of the block, ascending.
     memory: Vec<Memory>,
 }
 
 impl Klass {
-    /// With the bounds τ on confidence and ε on the divergence between steps, in nats, over n steps; one position a step
-    /// where nothing is settled.
+    /// Creates the policy with τ, ε in nats and n = `steps`. The fallback is one position a step.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ τ ≤ 1, ε is finite and at least 0, and n is at least 1.
     pub fn new(tau: f64, epsilon: f64, steps: usize) -> Result<Self, Error> {
-        let tau = share("tau", tau)?;
-        if !(epsilon >= 0.0 && epsilon.is_finite()) {
-            return Err(Error::parameter("epsilon", epsilon, "a finite number, at least 0"));
-        }
-        if steps == 0 {
-            return Err(Error::parameter("stable steps", steps, "at least 1"));
-        }
-        Ok(Self { tau, epsilon, steps, ..Self::default() })
+        Ok(Self {
+            tau: range::probability("tau", tau)?,
+            epsilon: range::non_negative("epsilon", epsilon)?,
+            steps: range::at_least("stable steps", steps, 1)?,
+            ..Self::default()
+        })
     }
 
-    /// Selects by this schedule in steps in which nothing is settled, most confident first.
-    pub fn otherwise(self, schedule: impl Schedule + 'static) -> Self {
-        Self { otherwise: Ranked::new(Confidence, schedule), ..self }
+    /// Sets the schedule of steps in which no position is stable. It selects the most confident positions
+    /// first.
+    pub fn fallback(self, schedule: impl Schedule + 'static) -> Self {
+        Self { fallback: Ranked::new(Confidence, schedule), ..self }
     }
 
-    /// Compares every row with that of the step before, and keeps it for the next.
-    fn follow(&mut self, rows: &mut Observation<'_>) -> Result<(), Error> {
+    /// Compares every row with that of the previous step, and keeps it for the next.
+    fn update_history(&mut self, rows: &mut Observation<'_>) -> Result<(), Error> {
         let mut before = std::mem::take(&mut self.memory);
         for candidate in rows.rows() {
             let position = rows.row(candidate).position;
@@ -98,14 +98,14 @@ impl Klass {
 impl Default for Klass {
     /// τ = 0.9, ε = 0.01, n = 2.
     fn default() -> Self {
-        let otherwise = Ranked::new(Confidence, TokensPerStep::ONE);
-        Self { tau: 0.9, epsilon: 0.01, steps: 2, otherwise, memory: Vec::new() }
+        let fallback = Ranked::new(Confidence, TokensPerStep::ONE);
+        Self { tau: 0.9, epsilon: 0.01, steps: 2, fallback, memory: Vec::new() }
     }
 }
 
 impl Policy for Klass {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
-        self.otherwise.plan(request)
+        self.fallback.plan(request)
     }
 
     fn select(
@@ -113,20 +113,20 @@ impl Policy for Klass {
         rows: &mut Observation<'_>,
         selection: &mut Selection,
     ) -> Result<(), Error> {
-        self.follow(rows)?;
-        let settled = |(row, memory): (Row, &Memory)| {
+        self.update_history(rows)?;
+        let stable = |(row, memory): (Row, &Memory)| {
             (rows.row(row).confidence > self.tau && memory.stable >= self.steps).then_some(row)
         };
-        selection.all_of(rows.rows().zip(&self.memory).filter_map(settled));
+        selection.all_of(rows.rows().zip(&self.memory).filter_map(stable));
         if selection.count == 0 {
-            self.otherwise.select(rows, selection)?;
+            self.fallback.select(rows, selection)?;
             selection.ranked.truncate(selection.count);
         }
         Ok(())
     }
 
     fn steps(&self) -> Option<usize> {
-        self.otherwise.steps()
+        self.fallback.steps()
     }
 
     fn needs_full_rows(&self) -> bool {
@@ -150,12 +150,12 @@ mod tests {
         // KL([.6, .4] ‖ [.5, .5]) = .0201; KL([.55, .45] ‖ [.6, .4]) = .0051.
         assert_eq!(stable(&[0.6f32.ln(), 0.4f32.ln(), f32::NEG_INFINITY]), 0);
         assert_eq!(stable(&[0.55f32.ln(), 0.45f32.ln(), f32::NEG_INFINITY]), 1);
-        // A token that was impossible: .1 · ln(.1 / 1e-12) is far from nothing.
+        // A token that was impossible: .1 · ln(.1 / 1e-12) = 2.5.
         assert_eq!(stable(&[0.5f32.ln(), 0.4f32.ln(), 0.1f32.ln()]), 0);
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for (tau, epsilon, steps) in
             [(-0.1, 0.1, 1), (1.1, 0.1, 1), (f64::NAN, 0.1, 1), (0.5, -0.1, 1), (0.5, 0.1, 0)]
         {

@@ -1,14 +1,16 @@
-use super::{Candidate, Policy, Selection, by_confidence, most_confident, share};
-use crate::{Error, Observation};
+use super::{Candidate, Policy, Selection, by_confidence, most_confident};
+use crate::{Error, Observation, range};
 
-/// LocalLeap: near a position that the model is sure of, less confidence suffices.
+/// LocalLeap: requires less confidence near a position of high confidence.
 ///
-/// Anchors are the candidates with c ≥ κ. Every candidate at most w positions from an anchor, on either side, is selected
-/// if c ≥ τ, and the most confident one always. A candidate that is selected for its neighbour is not an anchor itself.
+/// Anchors are the candidates with c ≥ κ. Every candidate at most w positions from an anchor, on either side,
+/// is selected if c ≥ τ; the most confident candidate is always selected. A candidate selected for its
+/// neighbour is not an anchor.
 ///
-/// Exact where it selects one position a step; beyond that the law is the unmasker's. With τ = κ it is
-/// [`Threshold`](crate::schedule::Threshold) by confidence. Source: arXiv 2510.07081: κ = 0.9, τ = 0.75, w = 4, blocks of
-/// 32, c the probability of the drawn token.
+/// Exact while it selects one position a step; otherwise the law is the unmasker's. With τ = κ it is
+/// [`Threshold`](crate::schedule::Threshold) by confidence. Source: arXiv 2510.07081: κ = 0.9, τ = 0.75,
+/// w = 4, blocks of 32, c the probability of the drawn token.
+#[doc(alias = "anchor")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LocalLeap {
     anchor: f64,
@@ -17,17 +19,13 @@ pub struct LocalLeap {
 }
 
 impl LocalLeap {
-    /// With the bounds κ = `anchor` and τ = `near`, and w = `reach`.
+    /// Creates the policy with κ = `anchor`, τ = `near` and w = `reach`.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ τ ≤ κ ≤ 1.
     pub fn new(anchor: f64, near: f64, reach: usize) -> Result<Self, Error> {
-        let anchor = share("anchor confidence", anchor)?;
-        if !(0.0..=anchor).contains(&near) {
-            let expected = format!("a number from 0 to the anchors' {anchor}");
-            return Err(Error::parameter("near confidence", near, expected));
-        }
-        Ok(Self { anchor, near, reach })
+        let anchor = range::probability("anchor confidence", anchor)?;
+        Ok(Self { anchor, near: range::within("near confidence", near, 0.0..=anchor)?, reach })
     }
 
     /// The candidates to select, from left to right.
@@ -69,11 +67,11 @@ mod tests {
     use crate::policy::tests::candidates;
 
     #[test]
-    fn neighbours_of_anchors_leap_with_them() {
+    fn neighbours_of_anchors_need_less_confidence() {
         let rows = candidates(&[(0, 0.8), (3, 0.76), (7, 0.95), (11, 0.75), (12, 0.89), (20, 0.8)]);
-        // 3 and 11 are within 4 of the anchor 7; 12 is within 4 of 11, which is no anchor.
+        // 3 and 11 are within 4 of the anchor 7; 12 is within 4 of 11, which is not an anchor.
         assert_eq!(LocalLeap::default().accepted(&rows), [1, 2, 3]);
-        // No anchor: the best one alone.
+        // Without an anchor: only the best one.
         let rows = candidates(&[(0, 0.8), (1, 0.85), (2, 0.85)]);
         assert_eq!(LocalLeap::default().accepted(&rows), [1]);
         assert!(LocalLeap::new(0.9, 0.91, 4).is_err() && LocalLeap::new(1.1, 0.5, 4).is_err());

@@ -1,13 +1,13 @@
-//! Where to reveal and how many: scheduling policies.
+//! Scheduling policies: select which positions a step reveals, and how many.
 //!
-//! A policy selects, in every denoising step, the candidates that are revealed. It sees the rows of the step and keeps
-//! what it likes of the sequence, but it cannot draw a token or reveal a position. So *where* cannot depend on *what* is
-//! drawn there, and with any policy that selects one candidate a step, an unmasker that draws from the rows samples the
-//! model's joint exactly. The exception is an unmasker that [drafts](crate::Unmasker::draft) tokens before the policy
-//! is asked: the confidence that the policy then sees is that of the drafted token.
+//! In every denoising step a policy selects candidates from their rows. It may keep state of the sequence,
+//! but it cannot draw a token or reveal a position. So *where* cannot depend on *what* is drawn there. With a
+//! policy that selects one candidate a step, an unmasker that draws from the rows samples the model's joint
+//! exactly. The exception is an unmasker that [drafts](crate::Unmasker::draft) tokens before the policy
+//! selects: the policy then reads the confidence of the drafted token.
 //!
-//! The usual policy is [`Ranked`]: an [`Order`] with a [`Schedule`](crate::Schedule). The others have a
-//! rule of their own. All of them go with every unmasker that [takes a policy](crate::unmasker::Control).
+//! The usual policy is [`Ranked`]: an [`Order`] with a [`Schedule`](crate::Schedule). The others have one
+//! rule for both. Each works with every unmasker that [takes a policy](crate::unmasker::Control).
 //!
 //! ```
 //! use conjoint_core::policy::{Policy, Selection};
@@ -53,25 +53,30 @@ pub use ranked::Ranked;
 pub use saber::Saber;
 pub use slow_fast::SlowFast;
 
-/// Decides where a sequence is revealed, and how many positions in a step.
+/// Selects the positions that a step reveals.
 ///
-/// The run clones the policy once a sequence, so a policy may keep what it likes in its own fields. In every denoising
-/// step it may first [ask](Self::plan) for rows or skip the forward, then it [selects](Self::select). An unmasker that
-/// runs a sampler layer draws the selected candidates one after the other; before each further one the policy
-/// [ranks](Self::rank) those that are left by their refined rows.
+/// The run clones the policy for each sequence, so a policy may keep state of the sequence in its fields. In
+/// every denoising step it can first [request](Self::plan) rows or skip the forward; then it
+/// [selects](Self::select). An unmasker with a sampler layer draws the selected candidates one after the
+/// other. Before each further one the policy [ranks](Self::rank) the remaining candidates by their refined
+/// rows.
+#[doc(alias = "planner")]
+#[doc(alias = "unmasking policy")]
+#[doc(alias = "scheduler")]
 pub trait Policy: Send + Sync {
-    /// Before the forward of a step: asks for rows beside those of the masked positions, or skips the forward. By
-    /// default nothing.
+    /// Called before the forward of a step: requests rows beside those of the masked positions, or skips the
+    /// forward. By default it does nothing.
     ///
     /// # Errors
-    /// The policy cannot work with this canvas.
+    /// An error if the policy cannot handle this canvas. The sequence then fails.
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         let _ = request;
         Ok(())
     }
 
-    /// Selects candidates to be revealed in this step. There is at least one candidate. A step that selects none reveals
-    /// nothing, which is allowed only while the policy has [steps](Self::steps) left.
+    /// Selects the candidates to reveal in this step. There is at least one candidate.
+    ///
+    /// Selecting none is allowed only while the policy has [steps](Self::steps) left.
     ///
     /// # Errors
     /// Those of the observation.
@@ -81,8 +86,8 @@ pub trait Policy: Send + Sync {
         selection: &mut Selection,
     ) -> Result<(), Error>;
 
-    /// Fills `ranked` with the candidates that are left in the step, by their refined rows: the next to be revealed in
-    /// front. By default the lowest entropy first, as in the published method (arXiv 2509.22738).
+    /// Fills `ranked` with the remaining candidates of the step, ranked by their refined rows. By default the
+    /// lowest entropy comes first, as in the published method (arXiv 2509.22738).
     ///
     /// # Errors
     /// Those of the observation.
@@ -90,27 +95,28 @@ pub trait Policy: Send + Sync {
         crate::order::Entropy.rank(rows, ranked)
     }
 
-    /// The total number of denoising steps, spread evenly over the blocks; `None` if it runs until nothing is masked.
+    /// The total number of denoising steps, spread evenly over the blocks; `None` if the policy runs until no
+    /// position is masked.
     fn steps(&self) -> Option<usize> {
         None
     }
 
-    /// Whether it reads most rows whole ([`Observation::filtered`], [`Observation::logits`]), so that a model should
-    /// answer dense rows rather than [condensed](crate::condensed) ones. It may read them whole either way: this only
-    /// saves fetching them one by one.
+    /// Whether the policy reads most rows whole ([`Observation::filtered`], [`Observation::logits`]). The
+    /// model should then return dense rows instead of [top-K rows](crate::top_k_rows), which saves fetching
+    /// them one by one. Reading whole rows is possible either way.
     fn needs_full_rows(&self) -> bool {
         false
     }
 
-    /// What errors call it: by default its type's name.
+    /// The name in error messages. By default the name of the type.
     fn name(&self) -> &'static str {
         crate::name::short::<Self>()
     }
 }
 
-/// A [`Policy`] that can be cloned behind a pointer; every `Policy + Clone` is one.
+/// A [`Policy`] that can be cloned as a trait object. Implemented for every `Policy + Clone`.
 pub trait DynPolicy: Policy {
-    /// A copy for one more sequence.
+    /// Clones the policy for another sequence.
     fn boxed(&self) -> Box<dyn DynPolicy>;
 }
 
@@ -156,15 +162,6 @@ impl Policy for Box<dyn DynPolicy> {
     }
 }
 
-/// A parameter that must be a probability.
-pub(crate) fn share(name: &'static str, value: f64) -> Result<f64, Error> {
-    if (0.0..=1.0).contains(&value) {
-        Ok(value)
-    } else {
-        Err(Error::parameter(name, value, "a number from 0 to 1"))
-    }
-}
-
 /// The most confident candidate, the leftmost among equals.
 fn most_confident(candidates: &[Candidate]) -> Option<usize> {
     let better = |a: &usize, b: &usize| {
@@ -173,7 +170,7 @@ fn most_confident(candidates: &[Candidate]) -> Option<usize> {
     (0..candidates.len()).max_by(better)
 }
 
-/// Rows of these candidates by their confidence, the highest first and the leftmost among equals.
+/// The rows of these candidates, sorted by confidence: the highest first, the leftmost among equals.
 fn by_confidence(candidates: &[Candidate], mut chosen: Vec<usize>) -> Vec<Row> {
     chosen.sort_unstable_by(|&a, &b| {
         candidates[b].confidence.total_cmp(&candidates[a].confidence).then(a.cmp(&b))
@@ -196,7 +193,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_leftmost_of_the_most_confident() {
+    fn ties_go_to_the_leftmost() {
         let rows = candidates(&[(0, 0.2), (1, 0.9), (2, 0.9), (4, 0.5)]);
         assert_eq!(most_confident(&rows), Some(1));
         assert_eq!(by_confidence(&rows, vec![3, 2, 1, 0]), [1, 2, 3, 0].map(Row::candidate));

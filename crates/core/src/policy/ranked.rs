@@ -3,10 +3,10 @@ use std::sync::Arc;
 use super::{Policy, Row, Selection};
 use crate::{Error, Observation, Order, Schedule, StepRequest};
 
-/// An order that says where, and a schedule that says how many.
+/// Combines an order, which ranks positions, with a schedule, which sets how many are revealed.
 ///
-/// All candidates are ranked, so that the sampler passes of a step are open to all of them, and each is followed by a new
-/// ranking. A step for which the schedule plans no token costs no forward.
+/// It ranks all candidates, so the sampler passes of a step can reveal any of them. They are ranked again
+/// after each pass. A step for which the schedule plans no token skips the forward.
 ///
 /// Exact at one token per forward if the order is.
 #[derive(Clone)]
@@ -16,7 +16,7 @@ pub struct Ranked {
 }
 
 impl Ranked {
-    /// Reveals as many as the schedule says, in this order.
+    /// Creates the policy from an order and a schedule.
     pub fn new(order: impl Order + 'static, schedule: impl Schedule + 'static) -> Self {
         Self { order: Arc::new(order), schedule: Arc::new(schedule) }
     }
@@ -24,7 +24,7 @@ impl Ranked {
 
 impl Policy for Ranked {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
-        request.skip_while(|ahead| self.schedule.plan(ahead) == 0);
+        request.skip_while(|progress| self.schedule.plan(progress) == 0);
         Ok(())
     }
 

@@ -1,15 +1,17 @@
 use std::collections::BTreeMap;
 
 use super::{Candidate, Policy, Row, Selection, by_confidence};
-use crate::{Error, Observation};
+use crate::{Error, Observation, range};
 
-/// Saber's dynamic threshold: selects what is surer than what was accepted so far.
+/// Saber's dynamic threshold: selects candidates that are more confident than the average accepted one.
 ///
-/// Selects all candidates with c > τ, τ being the mean confidence with which positions were accepted (a position accepted
-/// twice counts with its latest), 1 at first. Where fewer than n clear it, the n most confident ones.
+/// Selects all candidates with c > τ, where τ is the mean confidence of the positions accepted so far,
+/// initially 1. A position that is accepted twice counts with its latest confidence. If fewer than n
+/// candidates exceed τ, it selects the n most confident ones.
 ///
-/// Exact where it selects one position a step; beyond that the law is the unmasker's. Source: Saber (arXiv 2510.18165),
-/// n = 2, with the reviser [`Saber`](crate::reviser::Saber) behind it.
+/// Exact while it selects one position a step; otherwise the law is the unmasker's. Source: Saber (arXiv
+/// 2510.18165), n = 2, with the reviser [`Saber`](crate::reviser::Saber).
+#[doc(alias = "dynamic threshold")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Saber {
     least: usize,
@@ -18,27 +20,24 @@ pub struct Saber {
 }
 
 impl Saber {
-    /// Selects at least n = `least`, as far as there are so many.
+    /// Creates the policy with n = `least`, the least number of positions in a step.
     ///
     /// # Errors
     /// [`Error::Parameter`] if n is 0.
     pub fn new(least: usize) -> Result<Self, Error> {
-        if least == 0 {
-            return Err(Error::parameter("least", least, "at least 1"));
-        }
-        Ok(Self { least, accepted: BTreeMap::new() })
+        Ok(Self { least: range::at_least("least", least, 1)?, accepted: BTreeMap::new() })
     }
 
-    /// The candidates to select, most confident first; they are accepted.
+    /// Selects candidates, most confident first, and counts them as accepted.
     fn accept(&mut self, candidates: &[Candidate]) -> Vec<Row> {
         let n = self.accepted.len();
         let mean = self.accepted.values().sum::<f64>() / n as f64;
         let tau = if n == 0 { 1.0 } else { mean };
         let mut ranked = by_confidence(candidates, (0..candidates.len()).collect());
-        let sure =
+        let confident =
             ranked.iter().map(|row| &candidates[row.index()]).take_while(|c| c.confidence > tau);
-        let sure = sure.count();
-        ranked.truncate(sure.max(self.least));
+        let confident = confident.count();
+        ranked.truncate(confident.max(self.least));
         let accepted = ranked.iter().map(|row| &candidates[row.index()]);
         self.accepted.extend(accepted.map(|c| (c.position, c.confidence)));
         ranked

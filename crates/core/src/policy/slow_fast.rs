@@ -1,23 +1,24 @@
 use std::ops::Range;
 
-use super::{Policy, Selection, by_confidence, share};
-use crate::{Error, Observation};
+use super::{Policy, Selection, by_confidence};
+use crate::{Error, Observation, range};
 
-/// Explores slowly until a span is worth filling, then fills it fast; again and again along the block.
+/// SlowFast sampling: alternates between slow steps, which find a stable span, and fast steps, which fill it.
 ///
-/// c is a candidate's confidence. Each cycle begins where the last span ended:
-/// - **Slow**, k steps: each estimates how far the span reaches, to the last masked position with
-///   c ≥ c_span, and selects from all that follows. The estimate stands once two in a row differ by at most
-///   one position; until then it is their mean, rounded down.
+/// c is a candidate's confidence. Each cycle begins at the end of the last span:
+/// - **Slow**, k steps: each estimates the end of the span as the last masked position with c ≥ c_span, and
+///   selects from all positions from the start of the cycle on. The estimate is final once two in a row differ
+///   by at most one position; until then it is their mean, rounded down.
 /// - **Fast**: selects within the span until it is full.
 ///
-/// Both select every position in sight with c ≥ c_fill, and always the best one.
+/// Both select every position in scope with c ≥ c_fill, and always the best one.
 ///
-/// With c_fill = 1 every token but the first of a step is certain, so that with an unmasker that does not draft it is
-/// exact. Source: SlowFast sampling (arXiv
-/// 2506.10848): k = 6, c_span = 0.3, c_fill = 0.9, by the raw probability of the drawn token
-/// ([`Score::Raw`](crate::unmasker::Score::Raw)). As in its code all k slow steps are taken, even once the
-/// span is settled; unlike there, fast steps see the whole canvas, not only what lies left of the span's end.
+/// With c_fill = 1 every token except the first of a step is certain, so it is exact with an unmasker that
+/// does not draft. Source: SlowFast sampling (arXiv 2506.10848), k = 6, c_span = 0.3, c_fill = 0.9, by the
+/// raw probability of the drawn token ([`Score::Raw`](crate::unmasker::Score::Raw)). As in its code, all k
+/// slow steps are taken even if the span is final earlier. Unlike there, fast steps see the whole canvas, not
+/// only the positions left of the span's end.
+#[doc(alias = "SlowFast sampling")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlowFast {
     slow_steps: usize,
@@ -26,7 +27,7 @@ pub struct SlowFast {
     cycle: Cycle,
 }
 
-/// Where the current cycle stands.
+/// The state of the current cycle.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Cycle {
     /// Slow steps taken.
@@ -42,7 +43,7 @@ impl Cycle {
         Self { span: start..start, ..Self::default() }
     }
 
-    /// Takes in one more estimate of the span's end.
+    /// Adds an estimate of the span's end.
     fn estimate(&mut self, end: usize) {
         self.explored += 1;
         if self.settled {
@@ -55,27 +56,27 @@ impl Cycle {
 }
 
 impl SlowFast {
-    /// With k slow steps a cycle and the confidences c_span and c_fill.
+    /// Creates the policy with k slow steps a cycle and the confidences c_span and c_fill.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if k is 0, or a confidence is not in 0..=1.
+    /// [`Error::Parameter`] if k is 0, or a confidence is not from 0 to 1.
     pub fn new(
         slow_steps: usize,
         span_confidence: f64,
         fill_confidence: f64,
     ) -> Result<Self, Error> {
-        if slow_steps == 0 {
-            return Err(Error::parameter("slow steps", slow_steps, "at least 1"));
-        }
-        let span_confidence = share("span confidence", span_confidence)?;
-        let fill_confidence = share("fill confidence", fill_confidence)?;
-        Ok(Self { slow_steps, span_confidence, fill_confidence, cycle: Cycle::default() })
+        Ok(Self {
+            slow_steps: range::at_least("slow steps", slow_steps, 1)?,
+            span_confidence: range::probability("span confidence", span_confidence)?,
+            fill_confidence: range::probability("fill confidence", fill_confidence)?,
+            cycle: Cycle::default(),
+        })
     }
 
-    /// What this step may select from, ending or beginning a cycle if need be.
-    fn scope(&mut self, seen: &Observation<'_>) -> Range<usize> {
-        let (block, rows) = (seen.canvas().block(), seen.candidates());
-        if seen.progress().step == 0 {
+    /// The positions that this step may select. Begins a new cycle if the last one has ended.
+    fn scope(&mut self, observation: &Observation<'_>) -> Range<usize> {
+        let (block, rows) = (observation.canvas().block(), observation.candidates());
+        if observation.progress().step == 0 {
             self.cycle = Cycle::begin(block.start);
         }
         let span = self.cycle.span.clone();
@@ -87,8 +88,8 @@ impl SlowFast {
             return span;
         }
         let start = self.cycle.span.start;
-        let sure = rows.iter().rev().find(|row| row.confidence >= self.span_confidence);
-        self.cycle.estimate(sure.map_or(start, |row| row.position) + 1);
+        let confident = rows.iter().rev().find(|row| row.confidence >= self.span_confidence);
+        self.cycle.estimate(confident.map_or(start, |row| row.position) + 1);
         start..block.end
     }
 }
@@ -112,15 +113,15 @@ impl Policy for SlowFast {
         let in_scope = |&i: &usize| scope.contains(&candidates[i].position);
         let mut in_scope: Vec<usize> = (0..candidates.len()).filter(in_scope).collect();
         if in_scope.is_empty() {
-            // All that is left was masked again, left of the cycle: begin anew.
+            // All masked positions are left of the cycle, because a reviser masked them again.
             self.cycle = Cycle::begin(rows.canvas().block().start);
             in_scope.extend(0..candidates.len());
         }
         let best_first = by_confidence(candidates, in_scope);
-        let sure = best_first.iter().skip(1);
-        let sure =
-            sure.take_while(|&&row| rows.row(row).confidence >= self.fill_confidence).count();
-        selection.all_of(best_first.into_iter().take(1 + sure));
+        let confident = best_first.iter().skip(1);
+        let confident =
+            confident.take_while(|&&row| rows.row(row).confidence >= self.fill_confidence).count();
+        selection.all_of(best_first.into_iter().take(1 + confident));
         Ok(())
     }
 }
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_settled_by_two_estimates_that_agree() {
+    fn two_close_estimates_settle_a_span() {
         let mut cycle = Cycle::begin(4);
         let mut after = |end| {
             cycle.estimate(end);
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         assert!(SlowFast::new(0, 0.3, 0.9).is_err());
         for bad in [-0.1, 1.1, f64::NAN] {
             assert!(SlowFast::new(6, bad, 0.9).is_err() && SlowFast::new(6, 0.3, bad).is_err());

@@ -1,11 +1,13 @@
-//! What is taken back: revisers look again at the tokens that are revealed already.
+//! Revisers: mask revealed tokens again (remasking) or replace them.
 //!
-//! A reviser acts once a step, on the rows of the full forward, after the policy has selected and before the unmasker
-//! draws. It may mask revealed positions again, replace their tokens, and change the selection. A step without a reveal is
-//! [`Error::NoProgress`], unless the policy has a total of steps and some are left. A sequence that masks as much as it
-//! reveals fails with [`Error::StepLimitExceeded`] after 64 steps for each of its positions.
+//! A reviser acts once a step, on the rows of the full forward, after the policy has selected and before the
+//! unmasker draws. It can mask revealed positions again, replace their tokens and change the selection.
 //!
-//! Strategies whose revision cannot be told apart from their choice of positions are unmaskers:
+//! A step without a reveal fails with [`Error::NoProgress`], unless the policy has a total number of steps
+//! and some are left. A sequence that keeps masking tokens again fails with [`Error::StepLimitExceeded`]
+//! after 64 steps for each of its positions, beyond those of its schedule.
+//!
+//! Strategies that choose and revise positions by one rule are unmaskers:
 //! [`PathPlanning`](crate::unmasker::PathPlanning) and the full process of [`ReMdm`](crate::unmasker::ReMdm).
 
 use crate::{Error, StepRequest};
@@ -27,57 +29,61 @@ pub use revision::Revision;
 pub use saber::Saber;
 pub use wino::Wino;
 
-/// Decides for one sequence which revealed tokens are taken back.
+/// Decides which revealed tokens of a sequence are masked again or replaced.
 ///
-/// The run clones the reviser once a sequence, so a reviser may keep what it likes in its own fields.
+/// The run clones the reviser for each sequence, so a reviser may keep state of the sequence in its fields.
+#[doc(alias = "remasking")]
+#[doc(alias = "backtracking")]
+#[doc(alias = "revocable decoding")]
 pub trait Reviser: Send + Sync {
-    /// Before the forward of a step: asks for rows, usually those of revealed positions. Not called where the policy
-    /// skips the forward. By default for none.
+    /// Called before the forward of a step: requests rows, usually those of revealed positions. Not called if
+    /// the policy skips the forward. By default it does nothing.
     ///
     /// # Errors
-    /// The reviser cannot work with this canvas.
+    /// An error if the reviser cannot handle this canvas. The sequence then fails.
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         let _ = request;
         Ok(())
     }
 
-    /// After the policy has selected: records what is masked again or replaced.
+    /// Called after the policy has selected: masks revealed tokens again or replaces them.
     ///
     /// # Errors
     /// Those of the observation, and of [`Revision::draw`].
     fn revise(&mut self, revision: &mut Revision<'_, '_>) -> Result<(), Error>;
 
-    /// A token was revealed or replaced; `confidence` is its probability, or what the unmasker
-    /// [drafted](crate::Unmasker::draft).
+    /// Called after a token was revealed or replaced. `confidence` is its probability, or the confidence that
+    /// the unmasker set when it [drafted](crate::Unmasker::draft).
     fn revealed(&mut self, position: usize, confidence: f64) {
         let _ = (position, confidence);
     }
 
-    /// Whether it gets somewhere only if all selected positions are revealed. It then goes only with unmaskers that
-    /// [do that](crate::Unmasker::reveals_selection).
+    /// Whether it makes progress only if all selected positions are revealed. It can then be combined only
+    /// with unmaskers that [reveal the selection](crate::Unmasker::reveals_selection).
     fn needs_whole_selection(&self) -> bool {
         false
     }
 
-    /// Whether it works only with a policy that has a total number of steps.
+    /// Whether it requires a policy with a total number of steps.
     fn needs_steps(&self) -> bool {
         false
     }
 
-    /// Whether it reads most rows whole; see [`Policy::needs_full_rows`](crate::Policy::needs_full_rows).
+    /// Whether the reviser reads most rows whole; see
+    /// [`Policy::needs_full_rows`](crate::Policy::needs_full_rows).
     fn needs_full_rows(&self) -> bool {
         false
     }
 
-    /// What errors call it: by default its type's name.
+    /// The name in error messages. By default the name of the type.
     fn name(&self) -> &'static str {
         crate::name::short::<Self>()
     }
 }
 
-/// A [`Reviser`] that can be cloned behind a pointer; every `Reviser + Clone` is one.
+/// A [`Reviser`] that can be cloned as a trait object. Implemented for every `Reviser + Clone`.
 pub trait DynReviser: Reviser {
-    /// A copy for one more sequence.
+    /// Clones the reviser for another sequence.
     fn boxed(&self) -> Box<dyn DynReviser>;
 }
 

@@ -2,30 +2,32 @@ use super::{Reviser, Revision};
 use crate::Error;
 use crate::observation::Row;
 
-/// Running confidence remasking: keeps the most confident of *all* that was generated, not only of what is new.
+/// MDPO's running confidence remasking (RCR): keeps the most confident tokens among old and new ones.
 ///
-/// With m masked positions, of which the policy selects K, the m − K positions of the block with the lowest confidence
-/// are masked after the step. A revealed token keeps the
-/// confidence it had when it was revealed until it is masked; revealed again, it has a new one. A candidate has the
-/// confidence of its row, or of its drafted token. Every step leaves K fewer masked, so that it ends when the policy does.
+/// If m positions are masked and the policy selects K of them, the m − K positions of the block with the
+/// lowest confidence are masked after the step. A revealed token keeps its confidence until it is masked
+/// again. A candidate has the confidence of its row, or of its drafted token. Every step leaves K fewer
+/// positions masked, so the number of steps is that of the policy.
 ///
-/// **Law.** Biased even at K = 1 where confidences are those of drafted tokens:
-/// *where* depends on *what* was drawn. With all positions at once it is the unmasker's own law. The published strategy is
+/// **Law.** Biased even at K = 1 if confidences are those of drafted tokens, because *where* then depends on
+/// *what* was drawn. With all positions in one step it is the unmasker's own law. The published strategy is
 /// [`strategy::rcr`](crate::strategy::rcr), over drafts.
 ///
-/// Source: MDPO (arXiv 2508.13148), whose code also lets a later block mask an earlier one's tokens;
-/// here a block that is full stays.
+/// Source: MDPO (arXiv 2508.13148). In its code a later block can mask tokens of an earlier one; here a full
+/// block stays.
+#[doc(alias = "MDPO")]
+#[doc(alias = "running confidence remasking")]
 #[derive(Debug, Clone, Default)]
 pub struct Rcr {
-    /// By position; whatever the sampler did not draw is certain.
+    /// By position; 1 for tokens that were not drawn.
     confidences: Vec<f64>,
 }
 
-/// A position that competes to be known.
+/// A position that competes to stay revealed.
 struct Rival {
     score: f64,
     position: usize,
-    /// The candidate it is; `None` if the position is revealed already.
+    /// The candidate; `None` if the position is revealed already.
     candidate: Option<Row>,
 }
 

@@ -1,6 +1,8 @@
-use crate::{Error, Stream};
+use std::ops::Bound;
 
-/// How likely a revealed token is to be masked again, and the course of α, the share of tokens known.
+use crate::{Error, Stream, range};
+
+/// The probability that a revealed token is masked again, and α_t, the share of known tokens over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Rule {
     Cap(f64),
@@ -19,17 +21,10 @@ impl Rule {
     }
 
     pub fn looping(eta: f64, on: f64, off: f64, alpha: f64) -> Result<Self, Error> {
-        let inside = |x: f64| x > 0.0 && x < 1.0;
-        if !inside(on) {
-            return Err(Error::parameter("ReMDM's t_on", on, "a number between 0 and 1"));
-        }
-        if !(off > 0.0 && off < on) {
-            let expected = format!("a number between 0 and t_on = {on}");
-            return Err(Error::parameter("ReMDM's t_off", off, expected));
-        }
-        if !inside(alpha) {
-            return Err(Error::parameter("ReMDM's alpha", alpha, "a number between 0 and 1"));
-        }
+        let above_0 = |end: f64| (Bound::Excluded(0.0), Bound::Excluded(end));
+        let on = range::within("ReMDM's t_on", on, above_0(1.0))?;
+        let off = range::within("ReMDM's t_off", off, above_0(on))?;
+        let alpha = range::within("ReMDM's alpha", alpha, above_0(1.0))?;
         Ok(Rule::Loop { eta: share(eta)?, on, off, alpha })
     }
 
@@ -43,13 +38,13 @@ impl Rule {
         }
     }
 
-    /// σ of a step (`conf` splits it among the revealed) and the probability that a masked position is
-    /// revealed.
+    /// σ of a step (`conf` distributes it over the revealed positions) and the probability that a masked
+    /// position is revealed.
     pub fn odds(self, step: usize, steps: usize) -> (f64, f64) {
         let time = |step: usize| steps.saturating_sub(step) as f64 / steps as f64;
         let (t, s) = (time(step), time(step + 1));
         let (alpha_t, alpha_s) = (self.alpha(t), self.alpha(s));
-        // At first α_t is 0 and the quotient +∞.
+        // In the first step α_t is 0 and the quotient +∞.
         let most = if alpha_s >= 1.0 { 0.0 } else { ((1.0 - alpha_s) / alpha_t).min(1.0) };
         let (sigma, masked) = match self {
             Rule::Cap(eta) => (eta.min(most), eta.min(most)),
@@ -61,7 +56,7 @@ impl Rule {
         (sigma, (alpha_s - (1.0 - masked) * alpha_t) / (1.0 - alpha_t))
     }
 
-    /// Draws which of the revealed positions are masked again; ψ is known by position.
+    /// Draws which of the revealed positions are masked again. ψ is indexed by position.
     pub fn draw(
         self,
         revealed: &[usize],
@@ -83,11 +78,7 @@ impl Rule {
 }
 
 fn share(eta: f64) -> Result<f64, Error> {
-    if (0.0..=1.0).contains(&eta) {
-        Ok(eta)
-    } else {
-        Err(Error::parameter("ReMDM's eta", eta, "a number from 0 to 1"))
-    }
+    range::probability("ReMDM's eta", eta)
 }
 
 #[cfg(test)]
@@ -113,7 +104,7 @@ mod tests {
         }
     }
 
-    /// The share known after a step is α_s whatever σ: (1 − σ) α_t + reveal (1 − α_t).
+    /// The share known after a step is α_s for every σ: (1 − σ) α_t + reveal (1 − α_t).
     #[test]
     fn the_share_known_follows_alpha() {
         for rule in rules().into_iter().filter(|&rule| rule != Rule::Conf) {
@@ -127,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_parameters_are_refused() {
+    fn invalid_parameters_are_rejected() {
         for bad in [-0.1, 1.1, f64::NAN] {
             assert!(Rule::cap(bad).is_err() && Rule::rescale(bad).is_err());
             assert!(Rule::looping(bad, 0.55, 0.05, 0.9).is_err());

@@ -4,7 +4,8 @@ use crate::observation::Row;
 use crate::unmasker::{Drawn, View};
 use crate::{Error, Observation};
 
-/// What a reviser works on: an [`Observation`], the policy's selection, and what can be done to revealed tokens.
+/// The view of a reviser: an [`Observation`], the policy's selection, and methods to mask or replace revealed
+/// tokens.
 pub struct Revision<'v, 'a>(pub(crate) &'v mut View<'a>);
 
 impl<'a> Deref for Revision<'_, 'a> {
@@ -22,21 +23,23 @@ impl<'a> DerefMut for Revision<'_, 'a> {
 }
 
 impl Revision<'_, '_> {
-    /// The candidates that the policy selected, the first to be revealed in front. Under a policy that
-    /// leaves the rest of the step open ([`Ranked`](crate::policy::Ranked)) an unmasker with a sampler layer may still
-    /// reveal others in place of all but the first.
+    /// The candidates that the policy selected, in the order of revealing.
+    ///
+    /// With a policy that leaves the rest of the step open ([`Ranked`](crate::policy::Ranked)), an unmasker
+    /// with a sampler layer may reveal others in place of all except the first.
     pub fn selected(&self) -> &[Row] {
         let count = self.0.quota();
         &self.0.scratch.selection.ranked[..count]
     }
 
-    /// Selects exactly these candidates instead. At least one must be left, if there are any candidates.
+    /// Replaces the selection by exactly these candidates. If there are candidates, at least one must be
+    /// selected.
     pub fn select(&mut self, candidates: impl IntoIterator<Item = Row>) {
         self.0.scratch.selection.all_of(candidates);
     }
 
-    /// Selects at least `count` candidates, as far as there are so many: where the policy selected fewer, those next in its
-    /// ranking, then the most confident of the others.
+    /// Selects at least `count` candidates, or all if there are fewer. Adds those next in the policy's
+    /// ranking, then the most confident others.
     pub fn select_at_least(&mut self, count: usize) {
         let count = count.min(self.candidates().len());
         let mut selection = std::mem::take(&mut self.0.scratch.selection);
@@ -52,10 +55,10 @@ impl Revision<'_, '_> {
         self.0.scratch.selection = selection;
     }
 
-    /// Draws a token from the filtered row of an answer, to replace the one that stands there.
+    /// Draws a token from a filtered row, to replace the current token of its position.
     ///
     /// # Errors
-    /// As [`View::draw`].
+    /// Those of [`View::draw`].
     ///
     /// # Panics
     /// If there is no such row.
@@ -63,18 +66,18 @@ impl Revision<'_, '_> {
         self.0.draw(row)
     }
 
-    /// Records that a revealed position is masked again.
+    /// Masks a revealed position again at the end of the round.
     pub fn remask(&mut self, position: usize) {
         self.0.remask(position);
     }
 
-    /// Records that another token replaces the one at a revealed position.
+    /// Replaces the token of a revealed position at the end of the round.
     pub fn replace(&mut self, position: usize, drawn: Drawn) {
         self.0.replace(position, drawn);
     }
 
-    /// Keeps the block open even if it is full after this step, so that its tokens can be looked at once more: the reviser is
-    /// then asked again, with no candidates. It must change a token to keep a full block open again.
+    /// Keeps the block open even if it is full after this step, to revise its tokens once more. The reviser
+    /// is then called without candidates. It must change a token to keep a full block open again.
     pub fn keep_block_open(&mut self) {
         self.0.keep_block_open();
     }

@@ -2,36 +2,37 @@ use super::{Reviser, Revision};
 use crate::observation::Row;
 use crate::{Error, Query, StepRequest};
 
-/// Saber's backtracking: masks again the tokens of which the model has lost confidence most.
+/// Saber's backtracking: masks the tokens again whose confidence has risen least.
 ///
-/// Δ is by how much the largest probability of a position's row has risen since the last forward, or from 0 if the position
-/// was in none. Of the k positions selected in a step and those revealed before, the
-/// min(max(⌊n/2⌋, ⌈k/8⌉), k − 1) with the smallest Δ are masked after it. As that is fewer than k, every step leaves fewer
-/// masked.
+/// Δ is the change of the largest probability of a position's row since the last forward, or since 0 if the
+/// position was in none. Of the positions revealed before and the k selected in the step, the min(max(⌊n/2⌋,
+/// ⌈k/8⌉), k − 1) with the smallest Δ are masked after the step. That is fewer than k, so every step leaves
+/// fewer positions masked.
 ///
-/// **Law.** No closed one. With one position a step nothing is masked again. Source: Saber (arXiv 2510.18165), its LLaDA
-/// loop, with n = 2, the least number of the policy [`Saber`](crate::policy::Saber). There tokens of earlier blocks may be
-/// masked too; here a block that is full stays.
+/// **Law.** No closed one. With one position a step no position is masked again. Source: Saber (arXiv
+/// 2510.18165), its LLaDA loop, with n = 2, the least number of the policy [`Saber`](crate::policy::Saber).
+/// There tokens of earlier blocks can be masked too; here a full block stays.
+#[doc(alias = "backtracking remasking")]
 #[derive(Debug, Clone)]
 pub struct Saber {
     least: usize,
     /// The largest probability of each position's row in the last forward \[T\].
     last: Vec<f64>,
-    asked: Vec<(usize, Query)>,
+    queries: Vec<(usize, Query)>,
 }
 
 impl Saber {
-    /// For a policy that selects at least n = `least`.
+    /// Creates the reviser for a policy that selects at least n = `least` positions.
     pub fn new(least: usize) -> Self {
-        Self { least, last: Vec::new(), asked: Vec::new() }
+        Self { least, last: Vec::new(), queries: Vec::new() }
     }
 
-    /// How many positions are masked after a step that selects k.
+    /// The number of positions to mask again after a step that selects k.
     fn remasked(&self, k: usize) -> usize {
         (self.least / 2).max(k.div_ceil(8)).min(k.saturating_sub(1))
     }
 
-    /// By how much the position's largest probability has risen; remembers it.
+    /// The change of the position's largest probability, which is stored for the next step.
     fn rise(&mut self, position: usize, p1: f64) -> f64 {
         p1 - std::mem::replace(&mut self.last[position], p1)
     }
@@ -47,8 +48,8 @@ impl Default for Saber {
 impl Reviser for Saber {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         let revealed = request.canvas().revealed();
-        self.asked.clear();
-        self.asked.extend(revealed.map(|position| (position, request.query(position))));
+        self.queries.clear();
+        self.queries.extend(revealed.map(|position| (position, request.query(position))));
         Ok(())
     }
 
@@ -60,7 +61,7 @@ impl Reviser for Saber {
         self.last.resize(revision.canvas().len(), 0.0);
         let selected = revision.selected().to_vec();
         let mut rivals: Vec<(f64, usize, Option<Row>)> = Vec::new();
-        for (position, query) in std::mem::take(&mut self.asked) {
+        for (position, query) in std::mem::take(&mut self.queries) {
             let p1 = revision.row(revision.query_row(query)).stats.p1;
             rivals.push((self.rise(position, p1), position, None));
         }
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rise_is_since_the_last_forward() {
+    fn a_rise_is_relative_to_the_last_forward() {
         let mut saber = Saber { last: vec![0.0; 2], ..Saber::default() };
         assert_eq!(saber.rise(1, 0.75), 0.75);
         assert_eq!(saber.rise(1, 0.25), -0.5);

@@ -1,58 +1,58 @@
 use super::{Reviser, Revision};
-use crate::policy::share;
-use crate::{Error, Query, StepRequest};
+use crate::{Error, Query, StepRequest, range};
 
-/// WINO's "narrow out": doubts each revealed token by a row that sees everything but that token.
+/// WINO's "narrow out": masks revealed tokens again that are improbable given all other tokens.
 ///
-/// Masks again the revealed tokens whose probability, with their own position masked, is < τ₂: the
-/// least probable first and at most b − 1 of them, b being how many the *previous* step revealed, and
-/// none if this step selects a single position.
+/// The probability of a revealed token is taken with its own position masked, before any filter. Tokens with
+/// a probability below τ₂ are masked again, the least probable first. At most b − 1 of them are, where b is
+/// the number of tokens that the *previous* step revealed, and none if this step selects a single position.
+/// So each step except the first masks fewer tokens than the one before revealed, and a block of n positions
+/// takes at most n steps.
 ///
-/// So each step, the first apart, masks fewer than the one before it revealed, and a block of n
-/// positions takes at most n steps. Probabilities are those of the rows as the model gave them.
-///
-/// **Law.** No closed one: improbable tokens are drawn anew. With τ₂ = 0 nothing is revoked, nor with a policy of one
-/// position a step. The published strategy is [`strategy::wino`](crate::strategy::wino): drafts,
+/// **Law.** No closed one, because improbable tokens are drawn again. With τ₂ = 0, or one position a step, no
+/// token is masked again. The published strategy is [`strategy::wino`](crate::strategy::wino): drafts,
 /// [`WideThreshold`](crate::schedule::WideThreshold), and this.
 ///
-/// Source: arXiv 2507.18578, defaults τ₁ = 0.6, τ₂ = 0.9. The reference appends a block of shadow masks
-/// to the one forward: cheaper, but the other positions it looks at have seen the doubted token and
-/// pass it on through the layers. Here each doubted token is truly hidden, at the cost of one more
-/// canvas in the batch for each.
+/// Source: arXiv 2507.18578, defaults τ₁ = 0.6, τ₂ = 0.9. The reference appends a block of shadow masks to
+/// the one forward. That is cheaper, but the other positions attend to the token and pass it on through the
+/// layers. Here each token is hidden from all positions, at the cost of one more canvas in the batch for each
+/// token.
+#[doc(alias = "narrow-out")]
+#[doc(alias = "wide-in narrow-out")]
 #[derive(Debug, Clone)]
 pub struct Wino {
     keep: f64,
-    /// How many tokens the previous step revealed, and this one.
+    /// The number of tokens that the previous step revealed, and this one.
     last: usize,
     now: usize,
-    asked: Vec<(usize, Query)>,
+    queries: Vec<(usize, Query)>,
 }
 
 impl Wino {
-    /// Masks again below τ₂ = `keep`.
+    /// Creates the reviser with τ₂ = `keep`.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless it is from 0 to 1.
     pub fn new(keep: f64) -> Result<Self, Error> {
-        Ok(Self { keep: share("WINO keep threshold", keep)?, ..Self::default() })
+        Ok(Self { keep: range::probability("WINO keep threshold", keep)?, ..Self::default() })
     }
 }
 
 impl Default for Wino {
     /// τ₂ = 0.9.
     fn default() -> Self {
-        Self { keep: 0.9, last: 0, now: 0, asked: Vec::new() }
+        Self { keep: 0.9, last: 0, now: 0, queries: Vec::new() }
     }
 }
 
 impl Reviser for Wino {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
-        self.asked.clear();
+        self.queries.clear();
         (self.last, self.now) = (self.now, 0);
         if self.keep > 0.0 && self.last > 1 {
             let revealed = request.canvas().revealed();
-            let ask = |position| (position, request.query_with_masked(position, [position]));
-            self.asked.extend(revealed.map(ask));
+            let query = |position| (position, request.query_with_masked(position, [position]));
+            self.queries.extend(revealed.map(query));
         }
         Ok(())
     }
@@ -62,11 +62,11 @@ impl Reviser for Wino {
             return Ok(());
         }
         let tokens = revision.canvas().tokens();
-        let doubt = |&(position, query): &(usize, Query)| {
+        let probability = |&(position, query): &(usize, Query)| {
             let row = revision.query_row(query);
             Ok((revision.raw_probability(row, tokens[position])?, position))
         };
-        let doubted = self.asked.iter().map(doubt);
+        let doubted = self.queries.iter().map(probability);
         let mut doubted: Vec<(f64, usize)> = doubted.collect::<Result<_, Error>>()?;
         doubted.retain(|&(probability, _)| probability < self.keep);
         doubted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

@@ -1,22 +1,26 @@
-//! The back ends: one kernel, compiled for the instructions that a CPU may have.
+//! The back ends: each kernel, compiled for several instruction sets.
 //!
-//! The only `unsafe` of this crate: calling a function compiled for more than the target's baseline.
+//! The only `unsafe` of this crate: calls of functions compiled for more than the target's baseline.
 #![allow(unsafe_code)]
 
 use std::fmt;
 
-/// A job for the CPU's vectors. `run` is to be `#[inline(always)]`, so that it is compiled anew for each
-/// back end.
+/// A computation over a row. Its `run` must be `#[inline(always)]`, so that it is compiled for each back end.
 pub(super) trait Job {
     type Output;
 
-    /// Does the job, with fused multiply-add if `FUSED`.
+    /// Runs the computation, with fused multiply-add if `FUSED`.
     fn run<const FUSED: bool>(self) -> Self::Output;
 }
 
-/// The vector instructions that rows are swept with; everything in this crate uses the
-/// [best](Self::detect). Written as `AVX-512`, `AVX2` or `baseline`.
-// Only made where the CPU is known to have them.
+/// A set of vector instructions for row kernels, displayed as `AVX-512`, `AVX2` or `baseline`.
+///
+/// Everything in this crate uses the [best](Self::detect) one.
+// A value exists only if the CPU has the instructions.
+#[doc(alias = "SIMD")]
+#[doc(alias = "AVX2")]
+#[doc(alias = "AVX-512")]
+#[doc(alias = "NEON")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backend(Instructions);
 
@@ -29,11 +33,11 @@ enum Instructions {
     Baseline,
 }
 
-/// Whether the baseline multiplies and adds in one instruction. Without it, `mul_add` is a slow call.
+/// Whether the baseline has fused multiply-add. Without it, `mul_add` is a slow call.
 const BASELINE_FUSES: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
 
 impl Backend {
-    /// The best that this CPU has.
+    /// The best back end of this CPU.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -47,12 +51,12 @@ impl Backend {
         Self::baseline()
     }
 
-    /// What every CPU of the target has: SSE2 on x86-64, NEON on 64-bit ARM.
+    /// The instructions of every CPU of the target: SSE2 on x86-64, NEON on 64-bit ARM.
     pub fn baseline() -> Self {
         Self(Instructions::Baseline)
     }
 
-    /// All that this CPU has.
+    /// All back ends of this CPU.
     #[cfg(test)]
     pub(super) fn all() -> Vec<Self> {
         let mut all = vec![Self::baseline()];
@@ -68,13 +72,13 @@ impl Backend {
         all
     }
 
-    /// Whether sums are made with fused multiply-add; back ends that agree in this agree to the bit.
+    /// Whether sums use fused multiply-add. Back ends that agree in this return the same bits.
     #[cfg(test)]
     pub(super) fn fuses(self) -> bool {
         self.0 != Instructions::Baseline || BASELINE_FUSES
     }
 
-    /// Does a job with these instructions.
+    /// Runs a computation with these instructions.
     pub(super) fn run<J: Job>(self, job: J) -> J::Output {
         match self.0 {
             // SAFETY: `detect` and `all` make this value only on a CPU that has AVX-512F.

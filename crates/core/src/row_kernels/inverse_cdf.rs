@@ -16,7 +16,7 @@ impl Job for Total<'_> {
         let Self { row, max } = self;
         let (body, tail) = row.split_at(row.len() - row.len() % BLOCK);
         let mut sum = 0.0;
-        // Loops, not iterators: these are compiled for the back end for certain.
+        // Loops, because iterator adapters may not be inlined into the back end.
         for piece in body.chunks(PIECE) {
             sum += piece_weight(piece, max);
         }
@@ -27,9 +27,9 @@ impl Job for Total<'_> {
     }
 }
 
-/// The token at a share of a row's mass, without a table of sums: whole pieces are passed over by their
-/// weight, and the one in which the share ends is walked through. None of it is fused, so that the same
-/// number finds the same token on every CPU.
+/// The token at a share of a row's mass, without a table of sums: skips whole pieces by their weight, then
+/// walks through the piece in which the share ends. Without fused multiply-add, so that a number gives the
+/// same token on every CPU.
 pub(super) struct InverseCdf<'a> {
     pub row: &'a [f32],
     /// The share, from 0 to below 1.
@@ -56,7 +56,7 @@ impl Job for InverseCdf<'_> {
                 left -= weight;
             }
         }
-        // Rounding may leave a little of the share: then the last possible token has it.
+        // Rounding may leave a little of the share. It goes to the last possible token.
         if tail.iter().all(|&logit| exact_weight(logit, max) == 0.0) && !body.is_empty() {
             let end = body.len().min(last + PIECE);
             return last + walk(&body[last..end], f64::INFINITY, |l| weight_of(l, max).into());
@@ -65,7 +65,7 @@ impl Job for InverseCdf<'_> {
     }
 }
 
-/// The index at which `left` is used up, or the last that weighs anything.
+/// The index at which `left` is used up, otherwise the last one with a weight above 0.
 #[inline(always)]
 fn walk(logits: &[f32], mut left: f64, weight: impl Fn(f32) -> f64) -> usize {
     let mut last = 0;
@@ -82,7 +82,7 @@ fn walk(logits: &[f32], mut left: f64, weight: impl Fn(f32) -> f64) -> usize {
     last
 }
 
-/// The weight of whole blocks, of which rows that were filtered have many that weigh nothing.
+/// The weight of whole blocks. Filtered rows have many blocks of weight 0, which the maximum detects.
 #[inline(always)]
 fn piece_weight(piece: &[f32], max: f32) -> f64 {
     match maximum(piece) - max < -90.0 {

@@ -1,25 +1,26 @@
-//! Loops over lanes, for the compiler to turn into vectors.
-#![allow(clippy::needless_range_loop)] // lanes are numbered
+//! Loops over lanes, which the compiler vectorises.
+#![allow(clippy::needless_range_loop)] // several arrays share the index
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// Numbers worked on side by side: one vector of AVX-512, two of AVX2, four of SSE2 and NEON.
+/// Numbers computed side by side: one vector of AVX-512, two of AVX2, four of SSE2 and NEON.
 pub(super) const LANES: usize = 16;
 
-/// Kernels take whole blocks; what is left of a row is for plain float64.
+/// Kernels take whole blocks. The remaining logits of a row are summed in plain float64.
 pub(super) const BLOCK: usize = 4 * LANES;
 
-/// Logits summed in float32 before the sum goes on in float64. So no float32 sum has more than 16 terms a
-/// lane, whose rounding may all go one way: with 64, the entropy of a bad row was off by 1.2e-5.
+/// Logits summed in float32 before the sum continues in float64. A float32 sum then has at most 16 terms a
+/// lane, whose rounding errors may all have one sign: with 64 terms, the entropy of a bad row was off by
+/// 1.2e-5.
 pub(super) const PIECE: usize = 4 * BLOCK;
 
 /// How far above its reference a logit may lie: e^60 is far from overflow in float32.
 pub(super) const REACH: f32 = 60.0;
 
-/// e^z is 0 from here down, and this is what stands for anything lower, −∞ included.
+/// e^z is 0 from here down. Lower values, −∞ included, are raised to this.
 const FLOOR: f32 = -88.0;
 
-/// What a piece of a row weighs, with z = logit − reference.
+/// The weights of a piece of a row, with z = logit − reference.
 pub(super) struct Weights {
     /// The largest logit.
     pub max: f32,
@@ -29,8 +30,8 @@ pub(super) struct Weights {
     pub weighted: f32,
 }
 
-/// Maximum, Σ e^z and Σ z e^z of whole blocks, in one pass. The sums are NaN if a logit is NaN, and of no
-/// use if one lies more than [`REACH`] above the reference.
+/// Maximum, Σ e^z and Σ z e^z of whole blocks, in one pass. The sums are NaN if a logit is NaN, and
+/// invalid if one lies more than [`REACH`] above the reference.
 #[inline(always)]
 pub(super) fn weigh<const FUSED: bool>(piece: &[f32], reference: f32) -> Weights {
     let mut max = [f32::NEG_INFINITY; LANES];
@@ -80,10 +81,10 @@ pub(super) fn maximum(blocks: &[f32]) -> f32 {
 
 /// e^z for FLOOR ≤ z ≤ REACH.
 ///
-/// With n the integer nearest to z log₂e and f the rest, |f| ≤ 1/2: e^z = 2ⁿ 2^f. 2^f is a polynomial of
-/// degree 5, of least relative error (1.1e-7) among those with p(0) = 1 and p'(0) = ln 2. Adding
-/// [`SHIFT`] rounds to an integer and leaves n + 127, the bits of 2ⁿ's exponent, at the end of the sum's
-/// own bits; n = −127 gives 0. Rounding z log₂e without FMA adds |z| 6e-8 to the relative error.
+/// With n the integer nearest to z log₂e and f the rest, |f| ≤ 1/2: e^z = 2ⁿ 2^f. 2^f is approximated by the
+/// polynomial of degree 5 with p(0) = 1 and p'(0) = ln 2 of least relative error (1.1e-7). Adding [`SHIFT`]
+/// rounds to an integer and leaves n + 127, the bits of 2ⁿ's exponent, at the end of the sum's own bits;
+/// n = −127 gives 0. Rounding z log₂e without FMA adds |z| 6e-8 to the relative error.
 #[inline(always)]
 pub(super) fn exp<const FUSED: bool>(z: f32) -> f32 {
     /// 1.5 · 2²³ + 127.
@@ -115,7 +116,7 @@ fn larger_or_nan(a: f32, b: f32) -> f32 {
     if b < a { a } else { b }
 }
 
-/// Brings lanes together in pairs, always in the same order.
+/// Reduces the lanes in pairs, always in the same order.
 #[inline(always)]
 fn fold(mut lanes: [f32; LANES], pair: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_certain_or_impossible_is_exact() {
+    fn weights_of_0_and_1_are_exact() {
         for [zero, one] in [[FLOOR, 0.0].map(exp::<true>), [FLOOR, 0.0].map(exp::<false>)] {
             assert_eq!((zero, one), (0.0, 1.0));
         }

@@ -13,7 +13,7 @@ impl Job for Largest<'_> {
     }
 }
 
-/// The lowest id among those of the largest logit: the first piece that has it is searched.
+/// The lowest id among those of the largest logit. Searches the first piece that has it.
 pub(super) struct Argmax<'a>(pub &'a [f32]);
 
 impl Job for Argmax<'_> {
@@ -23,16 +23,16 @@ impl Job for Argmax<'_> {
     fn run<const FUSED: bool>(self) -> usize {
         let (mut first, mut max) = (0, f32::NEG_INFINITY);
         for (piece, n) in self.0.chunks(PIECE).zip(0..) {
-            let met = row_maximum(piece);
-            if met > max {
-                (first, max) = (n * PIECE, met);
+            let largest = row_maximum(piece);
+            if largest > max {
+                (first, max) = (n * PIECE, largest);
             }
         }
         first + self.0[first..].iter().position(|&logit| logit == max).unwrap_or(0)
     }
 }
 
-/// Copies a row, and looks at each piece while it is at hand.
+/// Copies a row and checks each piece while it is in the cache.
 pub(super) struct CopyFinite<'a> {
     pub row: &'a [f32],
     pub copy: &'a mut Vec<f32>,
@@ -56,7 +56,7 @@ impl Job for CopyFinite<'_> {
     }
 }
 
-/// NaN and +∞ are no logits.
+/// Whether a logit is NaN or +∞.
 #[inline(always)]
 fn is_bad(logit: f32) -> bool {
     logit.is_nan() | (logit == f32::INFINITY)
@@ -67,7 +67,7 @@ pub(super) fn first_non_finite(row: &[f32]) -> Option<usize> {
     row.iter().position(|&logit| is_bad(logit))
 }
 
-/// The largest logit of a row of any length; NaN is passed over.
+/// The largest logit of a row of any length; NaN is ignored.
 #[inline(always)]
 pub(super) fn row_maximum(row: &[f32]) -> f32 {
     let (body, tail) = row.split_at(row.len() - row.len() % BLOCK);

@@ -1,21 +1,20 @@
-//! What is read off a whole row of logits \[V\], in one or two passes over memory and on the widest
-//! vectors that the CPU has.
+//! Vectorised computations over a whole row of logits \[V\], in one or two passes over memory.
 //!
-//! The statistics behind [`RowStats`], the draws of [`SeededStream`](crate::SeededStream), the maxima and
-//! masses that filters ask for, and the check for NaN and +∞ are all made here.
+//! The kernels compute [`RowStats`], the draws of [`SeededStream`](crate::SeededStream), the maxima and
+//! masses for filters, and the check for NaN and +∞.
 //!
-//! There is one kernel for each, written over arrays of 16 numbers and compiled for every back end: AVX-512,
-//! AVX2 with FMA, and the target's baseline, which is SSE2 or NEON. A row is cut into pieces of 256
-//! logits, summed in float32 within a piece and in float64 across them; the last V mod 64 logits, so all of
-//! a short row, are summed in float64 alone. A row's result depends on nothing but the row.
+//! Each kernel is written over arrays of 16 numbers and compiled for every back end: AVX-512, AVX2 with FMA,
+//! and the target's baseline, which is SSE2 or NEON. A row is split into pieces of 256 logits, summed in
+//! float32 within a piece and in float64 across pieces. The last V mod 64 logits, and so all of a short row,
+//! are summed in float64 only. The result depends on the row only.
 //!
-//! **Accuracy.** e^z is within 4e-7 (relative) for |z| < 12, beyond which lies nothing that could weigh
-//! much in a vocabulary of 160 K, and is 0 below −88. log Z, H and the probabilities are within 1e-5 of
-//! float64, tested on rows of every kind; the worst found, where all terms round alike, was 3e-6.
+//! **Accuracy.** e^z is within 4e-7 (relative) for |z| < 12, and is 0 below −88. Beyond |z| = 12 a token has
+//! little weight even in a vocabulary of 160 K. log Z, H and the probabilities are within 1e-5 of float64 on
+//! all tested rows. The largest error found was 3e-6, in a row whose terms all round alike.
 //!
-//! **Across CPUs.** Draws, and the masses that top-p cuts at, do without fused multiply-add and have the
-//! same bits everywhere. The statistics fuse where the CPU can: AVX-512, AVX2 and NEON agree to the
-//! bit, a CPU without may differ from them in the seventh digit.
+//! **Across CPUs.** Draws, and the masses for top-p, do not use fused multiply-add and have the same bits
+//! everywhere. Statistics use it if the CPU has it: AVX-512, AVX2 and NEON return the same bits, and a CPU
+//! without it may differ in the seventh digit.
 
 use crate::RowStats;
 
@@ -30,7 +29,7 @@ mod tests;
 pub use backend::Backend;
 
 impl Backend {
-    /// As [`RowStats::of`], but says what is wrong with a row. `None` if nothing in it is possible.
+    /// Computes [`RowStats::of`] and reports NaN and +∞. `None` if no token is possible.
     ///
     /// # Errors
     /// The first token whose logit is NaN or +∞.
@@ -44,8 +43,9 @@ pub(crate) fn total(row: &[f32], max: f32) -> f64 {
     Backend::detect().run(inverse_cdf::Total { row, max })
 }
 
-/// The token at the share `u` ∈ [0, 1) of the row's mass, the inverse of its cumulative distribution; the
-/// shares of tokens are within 1e-6 of their probabilities, and none of probability 0 is answered.
+/// The token at the share `u` ∈ [0, 1) of the row's mass, the inverse of its cumulative distribution. The
+/// frequencies of tokens are within 1e-6 of their probabilities, and a token of probability 0 is never
+/// returned.
 pub(crate) fn inverse_cdf(row: &[f32], u: f64) -> usize {
     Backend::detect().run(inverse_cdf::InverseCdf { row, u })
 }
@@ -60,7 +60,7 @@ pub(crate) fn argmax(row: &[f32]) -> usize {
     Backend::detect().run(maximum::Argmax(row))
 }
 
-/// Puts a row in the place of what `copy` holds.
+/// Replaces the content of `copy` by a row.
 ///
 /// # Errors
 /// The first token whose logit is NaN or +∞.

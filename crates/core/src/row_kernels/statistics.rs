@@ -7,10 +7,10 @@ use crate::{RowStats, TokenId};
 
 /// Log Z, entropy and the two largest probabilities of a row.
 ///
-/// One pass: while the exponentials of a piece are summed relative to a *reference*, some logit met
-/// before, its maximum is taken beside them. Only if that lies more than [`REACH`] above the reference is
-/// the piece weighed again, relative to its maximum. In the end all is brought to the row's own maximum,
-/// and the piece that holds it is searched for the token and the runner-up.
+/// One pass over the row. The exponentials of a piece are summed relative to a *reference*, the maximum of an
+/// earlier piece, and the maximum of the piece is taken in the same loop. If it lies more than [`REACH`]
+/// above the reference, the piece is weighed again relative to it. In the end the sums are scaled to the
+/// row's maximum, and the piece that holds it is searched for the token and the runner-up.
 pub(super) struct Statistics<'a>(pub &'a [f32]);
 
 impl Job for Statistics<'_> {
@@ -22,9 +22,9 @@ impl Job for Statistics<'_> {
         let (body, tail) = row.split_at(row.len() - row.len() % BLOCK);
         let (mut mass, mut leaders) = (Mass::default(), Leaders::default());
         for (piece, n) in body.chunks(PIECE).zip(0..) {
-            leaders.meet(mass.add::<FUSED>(piece), n * PIECE..n * PIECE + piece.len());
+            leaders.update(mass.add::<FUSED>(piece), n * PIECE..n * PIECE + piece.len());
         }
-        leaders.meet(row_maximum(tail), body.len()..row.len());
+        leaders.update(row_maximum(tail), body.len()..row.len());
         let Leaders { max, holder, others } = leaders;
         mass.relative_to(max);
         for &logit in tail {
@@ -46,7 +46,7 @@ impl Job for Statistics<'_> {
 
 /// Σ e^z and Σ z e^z so far, with z = logit − reference.
 struct Mass {
-    /// −∞ until a possible token is met.
+    /// −∞ before the first possible token.
     reference: f32,
     sum: f64,
     weighted: f64,
@@ -65,7 +65,7 @@ impl Mass {
         if self.reference == f32::NEG_INFINITY {
             self.reference = maximum(piece);
         }
-        // Where nothing is possible yet any finite number will do: all terms are 0, or NaN.
+        // Before the first possible token any finite number works: all terms are 0 or NaN.
         let origin = if self.reference == f32::NEG_INFINITY { 0.0 } else { self.reference };
         let mut weights = weigh::<FUSED>(piece, origin);
         if weights.max - origin > REACH {
@@ -88,7 +88,7 @@ impl Mass {
         }
     }
 
-    /// Moves the reference.
+    /// Scales the sums to another reference.
     fn relative_to(&mut self, reference: f32) {
         if self.reference > f32::NEG_INFINITY {
             let z = f64::from(self.reference) - f64::from(reference);
@@ -101,7 +101,7 @@ impl Mass {
 
     /// The statistics of a row whose maximum is the reference.
     fn stats(&self, top: usize, second: f32) -> RowStats {
-        // The maximum's own term is 1, but rounding can leave less.
+        // The term of the maximum is 1, but rounding can leave less.
         let sum = self.sum.max(1.0);
         let (ln_sum, max) = (sum.ln(), f64::from(self.reference));
         RowStats {
@@ -115,7 +115,7 @@ impl Mass {
     }
 }
 
-/// The maximum so far, the first piece that has it, and the largest maximum of the other pieces.
+/// The maximum so far, the first piece with it, and the largest maximum of the other pieces.
 struct Leaders {
     max: f32,
     holder: Range<usize>,
@@ -129,7 +129,7 @@ impl Default for Leaders {
 }
 
 impl Leaders {
-    fn meet(&mut self, max: f32, piece: Range<usize>) {
+    fn update(&mut self, max: f32, piece: Range<usize>) {
         if max > self.max {
             *self = Self { max, holder: piece, others: larger(self.others, self.max) };
         } else {

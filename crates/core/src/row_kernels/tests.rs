@@ -1,4 +1,4 @@
-//! Every back end that the machine has, against float64 and against the others.
+//! Compares every back end of the machine with float64 and with the others.
 
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn assert_close(stats: Option<RowStats>, expected: Option<RowStats>) {
     let (Some(stats), Some(expected)) = (stats, expected) else {
         return assert_eq!(stats, expected);
     };
-    // log Z of large logits has no more digits than these.
+    // The resolution of log Z for large logits.
     let ulp = 1e-12 * expected.log_z.abs();
     assert!((stats.log_z - expected.log_z).abs() < 1e-5 + ulp, "{stats:?} {expected:?}");
     assert!((stats.entropy - expected.entropy).abs() < 1e-5, "{stats:?} {expected:?}");
@@ -70,9 +70,9 @@ fn check(row: &[f32]) {
     }
 }
 
-/// A token drawn at share u is where the distribution function passes u.
+/// Checks that the token drawn at share u is where the distribution function passes u.
 fn check_shares(row: &[f32], expected: &RowStats, shares: &[f64], drawn: &[usize]) {
-    // Not by log Z, which swallows ln V where logits are huge.
+    // Not from log Z, which loses ln V if logits are huge.
     let max = f64::from(row[expected.top as usize]);
     let probability = |&logit: &f32| expected.p1 * (f64::from(logit) - max).exp();
     for (&u, &token) in shares.iter().zip(drawn) {
@@ -85,7 +85,7 @@ fn check_shares(row: &[f32], expected: &RowStats, shares: &[f64], drawn: &[usize
     }
 }
 
-/// One logit, of a kind that every row has its own mix of.
+/// One logit of several kinds.
 fn logit() -> impl Strategy<Value = f32> {
     prop_oneof![
         8 => -12.0f32..12.0,
@@ -144,7 +144,7 @@ proptest! {
     }
 }
 
-/// Rows of a real vocabulary's length, whose errors cannot cancel: all terms alike, or of two kinds.
+/// Rows of a real vocabulary's length whose rounding errors cannot cancel: all terms equal, or of two values.
 #[test]
 fn long_rows_that_round_the_same_way() {
     for gap in [0.0, 0.3, 5.0, 11.9, 12.3, 17.7, 30.0] {

@@ -1,14 +1,15 @@
 use super::{Progress, Schedule, at_least_one_step};
 use crate::Error;
 
-/// The cosine schedule: few tokens at first, many at the end.
+/// Reveals few tokens at first and many at the end, by a cosine.
 ///
-/// It comes in two forms, with tᵢ = cos(π/2 · i/S):
+/// There are two forms, with tᵢ = cos(π/2 · i/S):
 /// - [`new`](Self::new), exact in total: after step i of S, ⌊n tᵢ₊₁⌋ of the block's n positions stay
 ///   masked. Source: MaskGIT (Chang et al., arXiv 2202.04200), §3.3.
 /// - [`floor`](Self::floor): step i reveals ⌊m (1 − tᵢ₊₁ / tᵢ)⌋ of the m positions still masked, and the
 ///   last step all of them, which is [`DreamLinear`](super::DreamLinear)'s rule with these timesteps.
-///   Its early steps idle, and what they leave falls to the last.
+///   Its early steps may reveal nothing, and the last step reveals the rest.
+#[doc(alias = "cosine schedule")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cosine {
     steps: usize,
@@ -16,7 +17,7 @@ pub struct Cosine {
 }
 
 impl Cosine {
-    /// S steps over all blocks together, exact in total.
+    /// Creates the exact form with S steps over all blocks together.
     ///
     /// # Errors
     /// [`Error::Parameter`] if S is 0.
@@ -24,7 +25,7 @@ impl Cosine {
         Ok(Self { steps: at_least_one_step(steps)?, floor: false })
     }
 
-    /// S steps over all blocks together, each step's share of what is left rounded down.
+    /// Creates the floor form with S steps over all blocks together: the share of each step is rounded down.
     ///
     /// # Errors
     /// [`Error::Parameter`] if S is 0.

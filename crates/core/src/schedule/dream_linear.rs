@@ -1,12 +1,17 @@
+use std::ops::Bound;
+
 use super::{Progress, Schedule, at_least_one_step};
-use crate::Error;
+use crate::{Error, range};
 
 /// Dream's linear schedule with the floor rule.
 ///
-/// With t₀ … t_S = linspace(1, ε, S + 1), step i reveals ⌊m (1 − tᵢ₊₁ / tᵢ)⌋ of the m positions
-/// still masked, and the last step all of them; all of that in float32, as there, since a floor tells 9.99999
-/// from 10. The floor makes early steps idle when S is near
-/// the number of positions; [`Linear`](super::Linear) is the form that is exact in total. Source: Dream's `diffusion_generate`, ε = 1e-3.
+/// With t₀ … t_S = linspace(1, ε, S + 1), step i reveals ⌊m (1 − tᵢ₊₁ / tᵢ)⌋ of the m positions still masked,
+/// and the last step all of them. The arithmetic is float32, as in the source, because rounding decides
+/// between 9.99999 and 10.
+///
+/// If S is near the number of positions, the floor makes early steps idle. [`Linear`](super::Linear) is the
+/// form without floors. Source: Dream's `diffusion_generate`, ε = 1e-3.
+#[doc(alias = "linspace timesteps")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DreamLinear {
     steps: usize,
@@ -14,7 +19,7 @@ pub struct DreamLinear {
 }
 
 impl DreamLinear {
-    /// S steps, ε = 1e-3.
+    /// Creates the schedule with S steps over all blocks together and ε = 1e-3.
     ///
     /// # Errors
     /// [`Error::Parameter`] if S is 0.
@@ -31,15 +36,12 @@ impl DreamLinear {
     }
 }
 
-/// The check of ε.
+/// Checks ε, the last timestep.
 pub(crate) fn last_timestep(epsilon: f64) -> Result<f64, Error> {
-    if epsilon > 0.0 && epsilon < 1.0 {
-        return Ok(epsilon);
-    }
-    Err(Error::parameter("epsilon", epsilon, "a number between 0 and 1"))
+    range::within("epsilon", epsilon, (Bound::Excluded(0.0), Bound::Excluded(1.0)))
 }
 
-/// tᵢ of linspace(1, ε, S + 1): up from 1 in the first half, down from ε in the second, as PyTorch does.
+/// tᵢ of linspace(1, ε, S + 1), computed from 1 in the first half and from ε in the second, as PyTorch does.
 fn timestep(step: usize, steps: usize, epsilon: f32) -> f32 {
     let slope = (epsilon - 1.0) / steps as f32;
     if step < steps.div_ceil(2) {
@@ -78,9 +80,10 @@ mod tests {
     }
 
     /// By hand, for 1000 positions in 91 steps. The first two steps reveal ⌊1000 · 0.0109780⌋ and
-    /// ⌊990 · 0.0110999⌋ tokens, 10 each. In the third m = 980 and 1 − t₃/t₂ = 0.999/(91 − 2 · 0.999) = 0.01122447,
-    /// of which 980 times are 10.99998, so 10 tokens. In float32 the quotient t₃/t₂ is rounded to a multiple of
-    /// 2⁻²⁴ = 6 · 10⁻⁸, 0.98877549; 1 less that is 0.01122451, 980 times it 11.00002, so 11 tokens.
+    /// ⌊990 · 0.0110999⌋ tokens, 10 each. In the third m = 980 and
+    /// 1 − t₃/t₂ = 0.999/(91 − 2 · 0.999) = 0.01122447, and 980 times that is 10.99998, so 10 tokens. In
+    /// float32 the quotient t₃/t₂ is rounded to a multiple of 2⁻²⁴ = 6 · 10⁻⁸, 0.98877549. One minus that is
+    /// 0.01122451, and 980 times that is 11.00002, so 11 tokens.
     #[test]
     fn floors_are_those_of_float32() {
         let at = |step, masked| {

@@ -1,33 +1,32 @@
 use super::{Progress, Ranking, Schedule};
-use crate::Error;
+use crate::{Error, range};
 
-/// As many as may depend on each other by at most γ nats.
+/// Reveals as many tokens as can depend on each other by at most γ nats.
 ///
-/// From the best ranked down, reveals the largest k with Σ_{i≤k} Hᵢ − max_{i≤k} Hᵢ ≤ γ, H being the
-/// entropy of the filtered row. It suits [`Entropy`](crate::order::Entropy) order, the paper's, and
-/// goes with any other.
+/// Reveals the first k of the ranking, for the largest k with Σ_{i≤k} Hᵢ − max_{i≤k} Hᵢ ≤ γ, where H is the
+/// entropy of the filtered row. The paper ranks by [`Entropy`](crate::order::Entropy); any order works.
 ///
-/// **Law.** The bound is one on the tokens' total correlation, Σ Hᵢ − H(joint), because a joint entropy
-/// is at least the largest of its marginals. So each step draws from a law whose Kullback–Leibler
-/// divergence from the model's own joint of these positions is at most γ, at temperature 1
-/// without truncation. Exact at γ = 0: beside one token only certain ones are revealed. Source:
-/// EB-Sampler (arXiv 2505.24857), γ from 0.001 to 0.1.
+/// **Law.** γ bounds the total correlation Σ Hᵢ − H(joint), because a joint entropy is at least the largest
+/// of its marginals. So each step draws from a law whose Kullback–Leibler divergence from the model's own
+/// joint of these positions is at most γ, at temperature 1 without truncation. Exact at γ = 0: then only
+/// certain tokens are revealed beside the first. Source: EB-Sampler (arXiv 2505.24857), γ from 0.001 to 0.1.
+#[doc(alias = "EB-Sampler")]
+#[doc(alias = "entropy-bounded unmasking")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EntropyBound(f64);
 
 impl EntropyBound {
+    /// Creates the schedule with γ nats.
+    ///
     /// # Errors
     /// [`Error::Parameter`] unless γ is finite and at least 0.
     pub fn new(gamma: f64) -> Result<Self, Error> {
-        if gamma >= 0.0 && gamma.is_finite() {
-            return Ok(Self(gamma));
-        }
-        Err(Error::parameter("gamma", gamma, "a finite number, at least 0"))
+        Ok(Self(range::non_negative("gamma", gamma)?))
     }
 
-    /// The largest k of rows with these entropies, in nats; at least 1.
+    /// The largest k for rows with these entropies, in nats; at least 1.
     pub(crate) fn count(self, entropies: impl Iterator<Item = f64>) -> usize {
-        // Σ H − max H grows with k. Kept as the sum of all but the largest, it is 0 for one token.
+        // Σ H − max H grows with k. Summed without the largest entropy, so that it is exactly 0 for one token.
         let (mut others, mut most) = (0.0, 0.0_f64);
         let within = entropies.take_while(|&entropy| {
             others += most.min(entropy);
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [-0.1, f64::INFINITY, f64::NAN] {
             assert!(EntropyBound::new(bad).is_err(), "{bad}");
         }

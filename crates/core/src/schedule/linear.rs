@@ -1,18 +1,18 @@
 use super::{Progress, Schedule, at_least_one_step};
 use crate::Error;
 
-/// The linear schedule, exact in total: the same number of tokens at every step, but for rounding.
+/// Reveals the same number of tokens at every step, up to rounding.
 ///
-/// After step i of S, ⌊n (1 − (i + 1)/S)⌋ of the block's n positions stay masked. The floor form of the
-/// linear schedule, which rounds each step's share of what is left and so idles at first, is
-/// [`DreamLinear`](super::DreamLinear); [`LladaEven`](super::LladaEven) has the same totals, the
-/// larger steps first. Source: the linear schedule of masked diffusion (Sahoo et al.,
-/// arXiv 2406.07524), rounded as MaskGIT's.
+/// After step i of S, ⌊n (1 − (i + 1)/S)⌋ of the block's n positions stay masked.
+/// [`DreamLinear`](super::DreamLinear) is the floor form, which rounds the share of each step down.
+/// [`LladaEven`](super::LladaEven) has steps of the same sizes, the larger ones first. Source: the linear
+/// schedule of masked diffusion (Sahoo et al., arXiv 2406.07524), rounded as MaskGIT's.
+#[doc(alias = "linear schedule")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear(usize);
 
 impl Linear {
-    /// S steps over all blocks together.
+    /// Creates the schedule with S steps over all blocks together.
     ///
     /// # Errors
     /// [`Error::Parameter`] if S is 0.
@@ -31,7 +31,7 @@ impl Schedule for Linear {
             return progress.masked;
         }
         let left = progress.steps - progress.step - 1;
-        // In whole numbers, so that no rounding error moves a token to another step.
+        // Integer arithmetic: a rounding error would move a token to another step.
         let stays = (progress.block_masked as u128 * left as u128) / progress.steps as u128;
         progress.masked.saturating_sub(stays as usize)
     }

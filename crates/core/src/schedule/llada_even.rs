@@ -1,15 +1,16 @@
 use super::{Progress, Schedule, at_least_one_step};
 use crate::Error;
 
-/// LLaDA's even split: each block's n positions over its S_b = S / blocks steps.
+/// LLaDA's even split of each block's n positions over its S_b = S / blocks steps.
 ///
 /// Step i reveals ⌊n / S_b⌋ positions, and one more if i < n mod S_b. Source: LLaDA's
 /// `get_num_transfer_tokens`.
+#[doc(alias = "get_num_transfer_tokens")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LladaEven(usize);
 
 impl LladaEven {
-    /// S steps over all blocks together.
+    /// Creates the schedule with S steps over all blocks together.
     ///
     /// # Errors
     /// [`Error::Parameter`] if S is 0.

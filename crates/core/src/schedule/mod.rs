@@ -1,9 +1,9 @@
-//! How many to reveal: schedules set the number of tokens of each denoising step.
+//! Schedules: set the number of tokens that each denoising step reveals.
 
 use std::sync::Arc;
 
-use crate::Error;
 use crate::observation::{Candidate, Row};
+use crate::{Error, range};
 
 mod cosine;
 mod dream_linear;
@@ -26,8 +26,9 @@ pub use threshold::Threshold;
 pub use tokens_per_step::TokensPerStep;
 pub use wide_threshold::WideThreshold;
 
-/// Where a sequence stands in its current block. [`Observation::step`](crate::Observation::step) counts the steps of the
-/// whole sequence.
+/// The progress of a sequence in its current block.
+///
+/// [`Observation::step`](crate::Observation::step) counts the steps of the whole sequence instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Denoising steps already taken in this block.
@@ -35,19 +36,19 @@ pub struct Progress {
     /// The schedule's steps for this block: its total over the number of blocks. 0 for a schedule
     /// without a total.
     pub steps: usize,
-    /// Positions still masked in this block: at least 1, unless the strategy holds a full one.
+    /// Positions still masked in this block: at least 1, unless the strategy keeps a full block open.
     pub masked: usize,
     /// Positions that were masked when the block began.
     pub block_masked: usize,
 }
 
 impl Progress {
-    /// Whether this is the last step that the schedule has for the block, or past it.
+    /// Whether this is the schedule's last step for the block, or a later one.
     pub fn is_last(&self) -> bool {
         self.step + 1 >= self.steps
     }
 
-    /// The schedule's steps for this block, for a strategy that needs to know them.
+    /// The schedule's steps for this block, for a strategy that requires a total.
     ///
     /// # Errors
     /// [`Error::NeedsSteps`] if the schedule has no total.
@@ -64,7 +65,7 @@ pub struct Ranking<'a> {
 }
 
 impl<'a> Ranking<'a> {
-    /// Candidates, and their rows from the best to the worst; rows that are no candidate's are left out.
+    /// Creates a ranking of candidates from their rows, the best first. Rows of queries are ignored.
     pub fn new(candidates: &'a [Candidate], ranked: &'a [Row]) -> Self {
         Self { candidates, ranked }
     }
@@ -76,11 +77,14 @@ impl<'a> Ranking<'a> {
     }
 }
 
-/// Says how many tokens a step reveals.
+/// Sets how many tokens a step reveals.
 ///
-/// The generator keeps every answer within 1 and the number of masked positions, with one
-/// exception: while a finite schedule has steps left, a [`plan`](Schedule::plan) of 0 is an *idle*
-/// step, which costs no forward.
+/// The generator clamps every number to 1 … the number of masked positions. There is one exception: while a
+/// schedule with a total has steps left, a [`plan`](Schedule::plan) of 0 is an *idle* step, which skips the
+/// forward.
+#[doc(alias = "unmasking schedule")]
+#[doc(alias = "mask schedule")]
+#[doc(alias = "noise schedule")]
 pub trait Schedule: Send + Sync {
     /// The total number of denoising steps, spread evenly over the blocks; `None` if the schedule
     /// runs until nothing is masked.
@@ -88,11 +92,10 @@ pub trait Schedule: Send + Sync {
         None
     }
 
-    /// How many tokens to reveal at most, before anything is known of the step's distributions.
+    /// The largest number of tokens to reveal, before the forward of the step.
     fn plan(&self, progress: &Progress) -> usize;
 
-    /// How many of the `ranked` candidates to reveal, now that the model has been asked. By
-    /// default what was planned.
+    /// The number of `ranked` candidates to reveal, after the forward. By default the planned number.
     fn quota(&self, progress: &Progress, ranked: Ranking<'_>) -> usize {
         let _ = ranked;
         self.plan(progress)
@@ -113,12 +116,9 @@ impl<S: Schedule + ?Sized> Schedule for Arc<S> {
     }
 }
 
-/// The check shared by schedules with a total number of steps.
+/// Checks a total number of steps.
 pub(crate) fn at_least_one_step(steps: usize) -> Result<usize, Error> {
-    if steps == 0 {
-        return Err(Error::parameter("steps", steps, "at least 1"));
-    }
-    Ok(steps)
+    range::at_least("steps", steps, 1)
 }
 
 #[cfg(test)]
@@ -162,21 +162,21 @@ pub(crate) mod tests {
         prop::collection::vec((confidence, entropy), 1..20)
     }
 
-    /// What Fast-dLLM's and EB-Sampler's rules say, from their definitions over all k.
+    /// The largest allowed k, as Fast-dLLM and EB-Sampler define their rules.
     fn largest(n: usize, allowed: impl Fn(usize) -> bool) -> usize {
         (1..=n).filter(|&k| allowed(k)).max().unwrap_or(1)
     }
 
     proptest! {
         #[test]
-        fn adaptive_schedules_keep_to_their_definitions(
+        fn adaptive_schedules_match_their_definitions(
             mut rows in rows(), tau in 0.01f64..=1.0, f in 0.01f64..4.0, gamma in 0.0f64..2.0,
         ) {
             let n = rows.len();
             rows.sort_by(|a, b| b.0.total_cmp(&a.0));
             let threshold = Threshold::new(tau).unwrap();
-            let sure = rows.iter().filter(|row| row.0 >= tau).count();
-            prop_assert_eq!(quota(&threshold, &rows), sure.max(1));
+            let confident = rows.iter().filter(|row| row.0 >= tau).count();
+            prop_assert_eq!(quota(&threshold, &rows), confident.max(1));
             let factor = Factor::new(f).unwrap();
             let largest_n = largest(n, |k| rows[k - 1].0 >= 1.0 - f / (k + 1) as f64);
             prop_assert_eq!(quota(&factor, &rows), largest_n);
@@ -187,7 +187,7 @@ pub(crate) mod tests {
             prop_assert_eq!(quota(&bound, &rows), largest_k);
         }
 
-        /// In whatever order they are ranked: at least one, at most all, more with a laxer bound.
+        /// In any order: at least one, at most all, and more with a looser bound.
         #[test]
         fn adaptive_schedules_grow_with_their_bound(
             rows in rows(), (a, b) in (0.01f64..=1.0, 0.01f64..=1.0),
@@ -204,8 +204,7 @@ pub(crate) mod tests {
             }
         }
 
-        /// The exact-total forms are where they should be after every step, and so within one
-        /// token of the share α.
+        /// After every step the exact forms are within one token of the share α.
         #[test]
         fn exact_totals(steps in 1usize..80, n in 1usize..80) {
             let linear = |share: f64| share;

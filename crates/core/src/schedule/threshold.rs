@@ -1,15 +1,18 @@
-use super::{Progress, Ranking, Schedule};
-use crate::Error;
+use std::ops::Bound;
 
-/// Every candidate at least as sure as τ, and always the best one.
+use super::{Progress, Ranking, Schedule};
+use crate::{Error, range};
+
+/// Reveals every candidate with a confidence of at least τ, and always the best one.
 ///
-/// From the best ranked down, reveals while the confidence c ≥ τ; ranked by confidence those are all
-/// candidates with c ≥ τ.
+/// Goes down the ranking while the confidence c ≥ τ. In an order by confidence these are all candidates with
+/// c ≥ τ.
 ///
-/// **Law.** Exact at τ = 1: whatever is revealed beside the first token is certain. Below, k tokens
-/// of confidence τ are revealed together as if independent, each agreeing with the most probable one
-/// with probability at least τ. Source: Fast-dLLM (arXiv 2505.22618), τ = 0.9, on blocks of 32 with
-/// [`Confidence`](crate::unmasker::Confidence).
+/// **Law.** Exact at τ = 1, where all tokens beside the first are certain. Below, tokens are drawn
+/// independently, and each is the most probable one with probability at least τ. Source: Fast-dLLM (arXiv
+/// 2505.22618), τ = 0.9, on blocks of 32 with [`Confidence`](crate::unmasker::Confidence).
+#[doc(alias = "confidence threshold")]
+#[doc(alias = "confidence-aware parallel decoding")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold {
     tau: f64,
@@ -17,24 +20,22 @@ pub struct Threshold {
 }
 
 impl Threshold {
+    /// Creates the schedule that reveals while c ≥ τ.
+    ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 < τ ≤ 1.
     pub fn new(tau: f64) -> Result<Self, Error> {
-        if tau > 0.0 && tau <= 1.0 {
-            return Ok(Self { tau, strict: false });
-        }
-        Err(Error::parameter("tau", tau, "a number above 0 and at most 1"))
+        let range = (Bound::Excluded(0.0), Bound::Included(1.0));
+        Ok(Self { tau: range::within("tau", tau, range)?, strict: false })
     }
 
-    /// Reveals while c > τ instead, as LLaDA2.1 and WINO do; 1 is then one token a step.
+    /// Creates the schedule that reveals while c > τ, as LLaDA2.1 and WINO do. With τ = 1 that is one token a
+    /// step.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ τ ≤ 1.
     pub fn above(tau: f64) -> Result<Self, Error> {
-        if (0.0..=1.0).contains(&tau) {
-            return Ok(Self { tau, strict: true });
-        }
-        Err(Error::parameter("tau", tau, "a number from 0 to 1"))
+        Ok(Self { tau: range::probability("tau", tau)?, strict: true })
     }
 
     fn clears(&self, confidence: f64) -> bool {
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parameters_are_checked() {
         for bad in [0.0, -0.5, 1.1, f64::NAN] {
             assert!(Threshold::new(bad).is_err(), "{bad}");
         }

@@ -1,7 +1,8 @@
 use super::{Progress, Schedule};
-use crate::Error;
+use crate::{Error, range};
 
-/// K tokens at every step, until nothing is masked.
+/// Reveals K tokens at every step, until nothing is masked.
+#[doc(alias = "tokens per step")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokensPerStep(usize);
 
@@ -9,13 +10,12 @@ impl TokensPerStep {
     /// One token a step.
     pub const ONE: Self = Self(1);
 
+    /// Creates the schedule with K.
+    ///
     /// # Errors
     /// [`Error::Parameter`] if K is 0.
     pub fn new(k: usize) -> Result<Self, Error> {
-        if k == 0 {
-            return Err(Error::parameter("tokens per step", k, "at least 1"));
-        }
-        Ok(Self(k))
+        Ok(Self(range::at_least("tokens per step", k, 1)?))
     }
 }
 

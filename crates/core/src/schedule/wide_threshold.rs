@@ -1,24 +1,22 @@
 use super::{Progress, Ranking, Schedule};
-use crate::Error;
+use crate::{Error, range};
 
-/// WINO's "wide in": every candidate with c > τ, at most ⌊0.7 m⌋ of the m masked brought into 5 … 20, and always the
-/// best one.
+/// WINO's "wide in": reveals every candidate with c > τ, and always the best one, up to a cap.
 ///
-/// Meant to go with a reviser that takes back what was revealed too boldly ([`Wino`](crate::reviser::Wino)), by
-/// [`Confidence`](struct@crate::order::Confidence). Source: arXiv 2507.18578, τ = 0.6.
+/// The cap is ⌊0.7 m⌋ of the m masked positions, clamped to 5 … 20. Combine it with the order
+/// [`Confidence`](struct@crate::order::Confidence) and the reviser [`Wino`](crate::reviser::Wino), which
+/// masks doubtful tokens again. Source: arXiv 2507.18578, τ = 0.6.
+#[doc(alias = "wide-in")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WideThreshold(f64);
 
 impl WideThreshold {
-    /// Reveals above τ.
+    /// Creates the schedule with τ.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ τ ≤ 1.
     pub fn new(tau: f64) -> Result<Self, Error> {
-        if !(0.0..=1.0).contains(&tau) {
-            return Err(Error::parameter("WINO reveal threshold", tau, "a number from 0 to 1"));
-        }
-        Ok(Self(tau))
+        Ok(Self(range::probability("WINO reveal threshold", tau)?))
     }
 }
 
@@ -35,8 +33,8 @@ impl Schedule for WideThreshold {
     }
 
     fn quota(&self, _: &Progress, ranked: Ranking<'_>) -> usize {
-        let sure = ranked.iter().filter(|candidate| candidate.confidence > self.0).count();
-        sure.clamp(1, (ranked.iter().count() * 7 / 10).clamp(5, 20))
+        let confident = ranked.iter().filter(|candidate| candidate.confidence > self.0).count();
+        confident.clamp(1, (ranked.iter().count() * 7 / 10).clamp(5, 20))
     }
 }
 

@@ -1,11 +1,12 @@
-//! Rows of which only the top is known: what a model on a device answers, so that a step moves K tokens a
-//! row instead of a vocabulary.
+//! Rows reduced to their K most probable tokens.
 //!
-//! A top-K row is its K most probable tokens, the mass and entropy of the whole row at the temperatures
-//! asked for, and the logits of tokens asked for by id. That is enough for every statistic, for orders and
-//! schedules, for filters whose support lies within the top, and for most draws; whatever else is wanted of a
-//! row is read off the [whole row](TopKRows::whole), which is fetched for that. So a top-K row is exact: it
-//! changes what is moved, never a law.
+//! A model on a device returns them to copy K logits of a row to the host instead of the whole vocabulary.
+//!
+//! A top-K row has the K most probable tokens, the mass and entropy of the whole row at the requested
+//! temperatures, and the logits of requested tokens. That suffices for all statistics, for orders and
+//! schedules, for filters whose support lies within the top, and for most draws. Everything else reads the
+//! [whole row](TopKRows::whole), which is fetched on demand. So top-K rows are exact: they change how much
+//! data is copied, not the law that is sampled.
 
 mod request;
 mod rows;
@@ -20,63 +21,64 @@ pub use rows::{TopKArrays, TopKRows};
 pub use top_row::TopRow;
 pub(crate) use top_row::{TopMemory, divided};
 
-/// Rows as a model answered them.
+/// The rows that a model returns.
+#[non_exhaustive]
 pub enum Rows {
     /// All logits of every row.
     Dense(DenseRows),
-    /// The top of every row, and the whole of it on demand.
+    /// The top of every row, and whole rows on demand.
     TopK(Box<TopKRows>),
 }
 
 impl Rows {
-    /// Row `n`'s logits \[V\]; a top-K row is fetched if it has not been yet.
+    /// Returns the logits \[V\] of row `n`. A top-K row is fetched unless it was already.
     ///
     /// # Errors
     /// [`Error::Model`] if the row cannot be fetched.
     pub fn logits(&self, n: usize) -> Result<&[f32], Error> {
         match self {
-            Self::Dense(beliefs) => Ok(beliefs.logits(n)),
-            Self::TopK(condensed) => condensed.whole(n),
+            Self::Dense(dense) => Ok(dense.logits(n)),
+            Self::TopK(top_k) => top_k.whole(n),
         }
     }
 
-    /// All rows as dense logits [N, V]; condensed ones are fetched.
+    /// Converts all rows to dense logits [N, V]. Top-K rows are fetched.
     ///
     /// # Errors
     /// [`Error::Model`] if a row cannot be fetched.
     pub fn into_dense(self) -> Result<DenseRows, Error> {
-        let condensed = match self {
-            Self::Dense(beliefs) => return Ok(beliefs),
-            Self::TopK(condensed) => condensed,
+        let top_k = match self {
+            Self::Dense(dense) => return Ok(dense),
+            Self::TopK(top_k) => top_k,
         };
-        let (rows, columns) = (condensed.rows(), condensed.vocabulary());
-        condensed.fetch(&(0..rows).collect::<Vec<_>>())?;
+        let (rows, columns) = (top_k.rows(), top_k.vocabulary());
+        top_k.fetch(&(0..rows).collect::<Vec<_>>())?;
         let mut logits = Vec::with_capacity(rows * columns);
         for row in 0..rows {
-            logits.extend_from_slice(condensed.whole(row)?);
+            logits.extend_from_slice(top_k.whole(row)?);
         }
         let logits = Array2::from_shape_vec((rows, columns), logits).map_err(Error::model)?;
         Ok(DenseRows::from_logits(logits))
     }
 
-    /// The top-K rows, if they are that.
-    pub fn condensed(&self) -> Option<&TopKRows> {
+    /// The top-K rows; `None` if the rows are dense.
+    pub fn top_k(&self) -> Option<&TopKRows> {
         match self {
             Self::Dense(_) => None,
-            Self::TopK(condensed) => Some(condensed),
+            Self::TopK(top_k) => Some(top_k),
         }
     }
 
-    /// Checks the shape against what was asked for.
+    /// Checks the shape against the requested one.
     ///
     /// # Errors
     /// [`Error::DenseShape`].
     pub fn expect_shape(&self, rows: usize, columns: usize) -> Result<(), Error> {
-        let condensed = match self {
-            Self::Dense(beliefs) => return beliefs.expect_shape(rows, columns),
-            Self::TopK(condensed) => condensed,
+        let top_k = match self {
+            Self::Dense(dense) => return dense.expect_shape(rows, columns),
+            Self::TopK(top_k) => top_k,
         };
-        let (got_rows, got_columns) = (condensed.rows(), condensed.vocabulary());
+        let (got_rows, got_columns) = (top_k.rows(), top_k.vocabulary());
         if (got_rows, got_columns) == (rows, columns) {
             return Ok(());
         }
@@ -85,13 +87,13 @@ impl Rows {
 }
 
 impl From<DenseRows> for Rows {
-    fn from(beliefs: DenseRows) -> Self {
-        Self::Dense(beliefs)
+    fn from(rows: DenseRows) -> Self {
+        Self::Dense(rows)
     }
 }
 
 impl From<TopKRows> for Rows {
-    fn from(condensed: TopKRows) -> Self {
-        Self::TopK(Box::new(condensed))
+    fn from(rows: TopKRows) -> Self {
+        Self::TopK(Box::new(rows))
     }
 }

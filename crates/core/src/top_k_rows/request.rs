@@ -1,7 +1,8 @@
 use crate::{Filter, TokenId};
 
-/// What is asked of top-K rows beside their most probable tokens. [Filters](crate::Filter::request_top_k) say
-/// what they need.
+/// The required content of top-K rows beside their most probable tokens.
+///
+/// [Filters](crate::Filter::request_top_k) add what they need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopKRequest {
     /// Each once, 1 first.
@@ -9,47 +10,48 @@ pub struct TopKRequest {
     /// Ascending, each once.
     tokens: Vec<TokenId>,
     /// The product of the temperatures so far.
-    now: f32,
+    temperature: f32,
 }
 
 impl Default for TopKRequest {
-    /// Mass and entropy at temperature 1, no token.
+    /// Requests mass and entropy at temperature 1, and no token.
     fn default() -> Self {
-        Self { temperatures: vec![1.0], tokens: Vec::new(), now: 1.0 }
+        Self { temperatures: vec![1.0], tokens: Vec::new(), temperature: 1.0 }
     }
 }
 
 impl TopKRequest {
-    /// What `filter` needs of rows, and the logit of `mask`; `None` if it needs whole rows.
+    /// The requirements of `filter`, and the logit of `mask`; `None` if the filter needs whole rows.
     pub(crate) fn of(filter: &dyn Filter, mask: TokenId, vocabulary: usize) -> Option<Self> {
-        let mut wanted = Self::default();
-        if !filter.request_top_k(&mut wanted) {
+        let mut request = Self::default();
+        if !filter.request_top_k(&mut request) {
             return None;
         }
-        wanted.token(mask);
-        wanted.tokens.retain(|&token| (token as usize) < vocabulary);
-        Some(wanted)
+        request.require_token(mask);
+        request.tokens.retain(|&token| (token as usize) < vocabulary);
+        Some(request)
     }
 
-    /// The row is divided by T from here on: its mass and entropy are wanted at the product of all such T.
-    pub fn temper(&mut self, temperature: f32) {
-        self.now *= temperature;
-        self.measure(self.now);
+    /// Declares that the filter divides the row by T. Mass and entropy are then requested at the product of
+    /// all such T.
+    pub fn divide(&mut self, temperature: f32) {
+        self.temperature *= temperature;
+        self.measure(self.temperature);
     }
 
-    /// The logit of this token is wanted, whether it is in the top or not.
-    pub fn token(&mut self, token: TokenId) {
+    /// Requests the logit of this token, whether it is in the top or not.
+    pub fn require_token(&mut self, token: TokenId) {
         if let Err(place) = self.tokens.binary_search(&token) {
             self.tokens.insert(place, token);
         }
     }
 
-    /// The temperatures \[C\] at which mass and entropy of each row are wanted. 1 is always among them.
+    /// The temperatures \[C\] at which mass and entropy of each row are requested. The first is 1.
     pub fn temperatures(&self) -> &[f32] {
         &self.temperatures
     }
 
-    /// The tokens \[M\] whose logits are wanted of each row, ascending.
+    /// The tokens \[M\] whose logits are requested of each row, ascending.
     pub fn tokens(&self) -> &[TokenId] {
         &self.tokens
     }
@@ -60,18 +62,18 @@ impl TopKRequest {
         }
     }
 
-    /// Becomes what all of `wanted` want together. False if all of them want whole rows.
-    pub(crate) fn unite<'a>(&mut self, wanted: impl Iterator<Item = Option<&'a Self>>) -> bool {
+    /// Becomes the union of all `requests`. False if all of them need whole rows.
+    pub(crate) fn unite<'a>(&mut self, requests: impl Iterator<Item = Option<&'a Self>>) -> bool {
         self.temperatures.truncate(1);
         self.tokens.clear();
         let mut last: Option<&Self> = None;
-        for wanted in wanted.flatten() {
-            // Sequences of one generator share theirs.
-            if !last.is_some_and(|last| std::ptr::eq(last, wanted)) {
-                wanted.temperatures.iter().for_each(|&temperature| self.measure(temperature));
-                wanted.tokens.iter().for_each(|&token| self.token(token));
+        for request in requests.flatten() {
+            // The sequences of a generator share one request.
+            if !last.is_some_and(|last| std::ptr::eq(last, request)) {
+                request.temperatures.iter().for_each(|&temperature| self.measure(temperature));
+                request.tokens.iter().for_each(|&token| self.require_token(token));
             }
-            last = Some(wanted);
+            last = Some(request);
         }
         last.is_some()
     }
@@ -83,18 +85,18 @@ mod tests {
     use crate::filter::{Ban, Penalty, Temperature, TopP};
 
     #[test]
-    fn a_chain_says_what_it_needs() {
+    fn a_chain_requests_what_its_filters_need() {
         let t = |t| Temperature::new(t).unwrap();
         let chain = Ban::new([7, 3, 99]).then(t(0.5)).then(TopP::new(0.9).unwrap()).then(t(0.5));
-        let wanted = TopKRequest::of(&chain, 5, 10).unwrap();
-        assert_eq!(wanted.temperatures(), [1.0, 0.5, 0.25]);
-        assert_eq!(wanted.tokens(), [3, 5, 7]);
+        let request = TopKRequest::of(&chain, 5, 10).unwrap();
+        assert_eq!(request.temperatures(), [1.0, 0.5, 0.25]);
+        assert_eq!(request.tokens(), [3, 5, 7]);
         let whole = chain.then(Penalty::new([1], 1.0).unwrap());
         assert_eq!(TopKRequest::of(&whole, 5, 10), None);
     }
 
     #[test]
-    fn what_several_want_is_asked_once() {
+    fn united_requests_list_each_token_once() {
         let half = TopKRequest::of(&Temperature::new(0.5).unwrap(), 2, 9).unwrap();
         let ban = TopKRequest::of(&Ban::new([4, 1]), 2, 9).unwrap();
         let mut all = TopKRequest::default();

@@ -1,30 +1,30 @@
 use super::TopKRows;
 use crate::{Canvas, RowStats, TokenId};
 
-/// A top-K row being filtered: its top, and what is known of the rest.
+/// A top-K row to filter: its top, and whether other tokens are possible.
 ///
-/// A filter that cannot tell from this what it would do to the whole row answers false, and the row is
-/// then fetched and filtered whole.
+/// A filter returns false from [`apply_top`](crate::Filter::apply_top) if the top does not determine its
+/// effect on the whole row. The row is then fetched and filtered whole.
 pub struct TopRow<'a> {
     /// The position whose row it is.
     pub position: usize,
-    /// The sequence as it stands.
+    /// The sequence in its current state.
     pub canvas: &'a Canvas,
     rows: &'a TopKRows,
     row: usize,
     memory: &'a mut TopMemory,
-    /// What the logits have been divided by.
+    /// The product of the temperatures that divided the logits.
     temperature: f32,
     /// Whether tokens outside of the top are possible.
     has_rest: bool,
 }
 
-/// Memory of top rows, used again from row to row.
+/// Buffers of top rows, reused from row to row.
 #[derive(Debug, Default)]
 pub(crate) struct TopMemory {
     /// The tokens of the top that are still possible, with their logits; the most probable first.
     pub entries: Vec<(f32, TokenId)>,
-    /// Tokens outside of the top that were ruled out, with their logits before any filter.
+    /// Ruled-out tokens outside of the top, with their logits before any filter.
     outside: Vec<(f32, TokenId)>,
     /// Logits to draw from.
     pub logits: Vec<f32>,
@@ -54,32 +54,32 @@ impl<'a> TopRow<'a> {
         Self { position, canvas, rows, row, memory, temperature: 1.0, has_rest }
     }
 
-    /// The tokens of the top that are still possible, as (logit, token): the most probable first, the
-    /// lower id first among equals.
+    /// The tokens of the top that are still possible, as (logit, token). The most probable comes first, the
+    /// lower id among equals.
     pub fn entries(&self) -> &[(f32, TokenId)] {
         &self.memory.entries
     }
 
-    /// Whether tokens that are not in [`entries`](Self::entries) may be possible; all of them are less
-    /// probable, or equal and of a higher id.
+    /// Whether tokens outside of [`entries`](Self::entries) may be possible. They are less probable than all
+    /// entries, or equal with a higher id.
     pub fn has_rest(&self) -> bool {
         self.has_rest
     }
 
-    /// Keeps the first `n` entries and nothing else.
+    /// Keeps the first `n` entries and rules out all other tokens.
     pub fn keep(&mut self, n: usize) {
         self.memory.entries.truncate(n);
         self.has_rest = false;
     }
 
-    /// Divides the row by a temperature that [was announced](super::TopKRequest::temper).
+    /// Divides the row by a temperature that was [requested](super::TopKRequest::divide).
     pub fn divide(&mut self, temperature: f32) {
         self.temperature *= temperature;
         self.memory.entries.iter_mut().for_each(|(logit, _)| *logit = divided(*logit, temperature));
     }
 
-    /// Rules a token out. False if its logit is not known: it was neither in the top nor
-    /// [announced](super::TopKRequest::token).
+    /// Rules out a token. False if its logit is unknown: it is neither in the top nor
+    /// [requested](super::TopKRequest::require_token).
     #[must_use]
     pub fn rule_out(&mut self, token: TokenId) -> bool {
         let memory = &mut *self.memory;
@@ -102,13 +102,13 @@ impl<'a> TopRow<'a> {
         logit.is_some()
     }
 
-    /// Σ e^(logit − first entry's logit) over all that is possible. `None` if it cannot be told.
+    /// Σ e^(logit − first entry's logit) over all possible tokens. `None` if the top does not determine it.
     pub fn total(&self) -> Option<f64> {
         self.sums().map(|(mass, _)| mass)
     }
 
-    /// The mass of the tokens outside of the top, relative to the first entry's logit. `None` if it
-    /// cannot be told.
+    /// The mass of the possible tokens outside of the top, relative to the first entry's logit. `None` if the
+    /// top does not determine it.
     pub(crate) fn rest_mass(&self) -> Option<f64> {
         match self.has_rest {
             false => Some(0.0),
@@ -116,7 +116,7 @@ impl<'a> TopRow<'a> {
         }
     }
 
-    /// Statistics of the filtered row. `None` if they cannot be told from the top.
+    /// The statistics of the filtered row. `None` if the top does not determine them.
     pub(crate) fn stats(&self) -> Option<RowStats> {
         let entries = self.entries();
         let &(max, top) = entries.first()?;
@@ -129,7 +129,7 @@ impl<'a> TopRow<'a> {
         Some(RowStats { log_z: f64::from(max) + mass.ln(), entropy, top, p1: 1.0 / mass, p2 })
     }
 
-    /// Σ e^z and Σ z e^z over all that is possible, relative to the first entry.
+    /// Σ e^z and Σ z e^z over all possible tokens, relative to the first entry.
     fn sums(&self) -> Option<(f64, f64)> {
         let &(max, _) = self.entries().first()?;
         let (mut mass, mut weighted) = (0.0, 0.0);
@@ -146,8 +146,8 @@ impl<'a> TopRow<'a> {
         Some((mass, weighted))
     }
 
-    /// What is left of the row's mass without the top and what was ruled out. `None` if it was not measured at this
-    /// temperature, or if most of what was measured is gone, so that float32 would leave too few digits.
+    /// The mass of the row without its top and the ruled-out tokens. `None` if the mass at this temperature
+    /// is unknown, or if most of it is subtracted, which would leave too few digits of float32.
     fn rest(&self) -> Option<Rest> {
         let (mass, entropy) = self.rows.measured(self.row, self.temperature)?;
         let (whole, mut left, mut weighted) = (mass, mass, mass * (mass.ln() - entropy));
@@ -161,7 +161,7 @@ impl<'a> TopRow<'a> {
             }
         }
         let &(first, _) = self.entries().first()?;
-        // From the row's maximum to the first entry, which is another if the maximum was ruled out.
+        // From the row's maximum to the first entry. They differ if the maximum was ruled out.
         let shift = relative(divided(max, self.temperature), first);
         let kept: f64 = self.entries().iter().map(|&(logit, _)| relative(logit, first).exp()).sum();
         let (left, weighted) = (left.max(0.0), weighted.min(0.0));
@@ -171,7 +171,8 @@ impl<'a> TopRow<'a> {
     }
 }
 
-/// Far logits over a tiny temperature may overflow; the largest finite value keeps them ordered.
+/// Divides, clamped to finite values: large logits over a small temperature would overflow and lose their
+/// order.
 pub(crate) fn divided(logit: f32, temperature: f32) -> f32 {
     (logit / temperature).clamp(f32::MIN, f32::MAX)
 }

@@ -1,28 +1,26 @@
 use std::sync::Arc;
 
 use super::{Candidate, Next, Unmasker, View};
-use crate::{Error, Order, SamplerLayer};
+use crate::{Error, Order, SamplerLayer, range};
 
-/// How sure the sampler layer must be of its best candidate for one more token to be drawn from it.
+/// The confidence that the sampler layer needs for one more token.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Bound {
-    /// Its largest probability p₁ is at least this, from 0 (always) to 1 (only certain tokens).
+    /// The largest probability p₁ of its best candidate is at least this, from 0 (always) to 1 (only certain
+    /// tokens).
     Confidence(f64),
-    /// Its entropy is at most this, in nats.
+    /// The entropy of its best candidate is at most this, in nats.
     Entropy(f64),
 }
 
 impl Bound {
     fn checked(self) -> Result<Self, Error> {
         match self {
-            Bound::Confidence(c) if !(0.0..=1.0).contains(&c) => {
-                Err(Error::parameter("confidence bound", c, "a number from 0 to 1"))
-            }
-            Bound::Entropy(h) if !(h >= 0.0 && h.is_finite()) => {
-                Err(Error::parameter("entropy bound", h, "a finite number, at least 0"))
-            }
-            _ => Ok(self),
-        }
+            Bound::Confidence(c) => range::probability("confidence bound", c)?,
+            Bound::Entropy(h) => range::non_negative("entropy bound", h)?,
+        };
+        Ok(self)
     }
 
     fn holds(self, best: &Candidate) -> bool {
@@ -33,18 +31,19 @@ impl Bound {
     }
 }
 
-/// [`LearnedJoint`](super::LearnedJoint) with a K that adapts to the text: goes on drawing from the
-/// sampler layer for as long as the layer is sure.
+/// [`LearnedJoint`](super::LearnedJoint) with an adaptive K: draws from the sampler layer while the layer is
+/// confident.
 ///
-/// Reveals one token from the full forward; then runs the sampler layer, and reveals one more token if its
-/// best candidate clears the bound, and so on, up to the schedule's quota. A step that ends for want of
-/// sureness has spent one pass on finding that out.
+/// Reveals one token from the full forward. Then it runs the sampler layer and reveals one more token if the
+/// best candidate meets the bound, and so on, up to the schedule's quota. A step that ends at the bound has
+/// run one pass without a reveal.
 ///
-/// **Law.** Whether to go on depends on rows alone, so for every bound it is exact if the sampler layer
-/// answers the model's true conditionals, and as near to the model's joint as the layer is otherwise. The
-/// bound keeps the layer to the rows where it has little to be wrong about: [`Bound::Entropy`]`(0)`
-/// takes only what it holds certain, [`Bound::Confidence`]`(0)` is `LearnedJoint`, token for token.
-/// Source: the layer is that of arXiv 2509.22738, which has a fixed K; the bound is this crate's own.
+/// **Law.** Whether to continue depends on rows only. So for every bound it is exact if the sampler layer
+/// returns the model's true conditionals; otherwise it is as close to the model's joint as the layer is. The
+/// bound restricts the layer to rows where its error is small: [`Bound::Entropy`]`(0)` reveals only certain
+/// tokens, and [`Bound::Confidence`]`(0)` is `LearnedJoint`, token for token. Source: the layer is that of
+/// arXiv 2509.22738, which has a fixed K; the bound is this crate's own.
+#[doc(alias = "adaptive parallelism")]
 #[derive(Clone)]
 pub struct AdaptiveJoint {
     sampler: Arc<dyn SamplerLayer>,
@@ -53,7 +52,7 @@ pub struct AdaptiveJoint {
 }
 
 impl AdaptiveJoint {
-    /// With this sampler layer and bound, lowest entropy first.
+    /// Creates the unmasker with this sampler layer and bound, lowest entropy first.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless the bound is a confidence from 0 to 1 or a finite entropy of at least 0.
@@ -61,7 +60,7 @@ impl AdaptiveJoint {
         Ok(Self { sampler: Arc::new(sampler), order: None, bound: bound.checked()? })
     }
 
-    /// Reveals in this order instead.
+    /// Sets the order.
     pub fn order(self, order: impl Order + 'static) -> Self {
         Self { order: Some(Arc::new(order)), ..self }
     }
@@ -97,7 +96,7 @@ mod tests {
     use crate::RowStats;
 
     #[test]
-    fn bounds_are_checked() {
+    fn parameters_are_checked() {
         for bad in [-0.1, f64::NAN, f64::INFINITY] {
             assert!(Bound::Confidence(bad).checked().is_err(), "{bad}");
             assert!(Bound::Entropy(bad).checked().is_err(), "{bad}");
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn equality_clears_a_bound() {
+    fn equality_meets_a_bound() {
         let stats = RowStats::of(&[0.0, 0.0]).unwrap();
         let best = Candidate { position: 0, stats, confidence: stats.p1 };
         assert!(Bound::Confidence(0.5).holds(&best) && !Bound::Confidence(0.51).holds(&best));

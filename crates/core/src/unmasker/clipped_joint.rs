@@ -3,48 +3,49 @@ use std::sync::Arc;
 use super::{Next, Unmasker, View};
 use crate::{Error, Order, RowStats, SamplerLayer};
 
-/// [`LearnedJoint`](super::LearnedJoint) whose layer may not contradict the full forward.
+/// [`LearnedJoint`](super::LearnedJoint) with each probability of the layer clipped to its Fréchet bounds.
 ///
-/// Let p_i be the row of a position in the step's full forward, and P the probability of the tokens
-/// drawn since. Whatever the joint is, the probability of both lies within the Fréchet bounds
-/// max(0, p_i + P − 1) and min(p_i, P), so that each true conditional lies between
+/// Let p_i be the row of a position in the step's full forward, and P the probability of the tokens drawn
+/// since. For any joint, the probability of both lies within the Fréchet bounds max(0, p_i + P − 1) and
+/// min(p_i, P). So each true conditional lies between
 ///
 /// max(0, (p_i − 1 + P) / P) and p_i / P.
 ///
-/// Each probability of a refined row is brought within, and the row is normalised anew. A token
-/// that the filters rule out stays out, and a row of which nothing is left gives way to the full
-/// forward's. The rows p_i of all candidates are kept during a step.
+/// Each probability of a refined row is clipped to these bounds, and the row is normalised again. A token
+/// that the filters rule out stays out. If no token of a row is left, the row of the full forward replaces
+/// it. The rows p_i of all candidates are kept during a step.
 ///
-/// **Law.** With an exact sampler layer it is exact for every K, at temperature 1 without
-/// truncation: true conditionals are never clipped. With a layer that learnt nothing it is
-/// [`Marginal`](super::Marginal), as p_i is within its own bounds. With an imperfect layer each
-/// probability comes no further from the true one as long as P is right, and normalising at most
-/// doubles a row's distance; so at K = 2 the total variation to the joint is at most twice
-/// [`LearnedJoint`](super::LearnedJoint)'s. Do not expect much: under noise of ±4 nats on the
-/// layer's logits the distance fell by some 5 % on random joints of 3 tokens. Bounds: Fréchet
-/// (1935); the layer: arXiv 2509.22738.
+/// **Law.** With an exact sampler layer it is exact for every K, at temperature 1 without truncation: true
+/// conditionals are never clipped. With a layer that returns the full forward's rows it is
+/// [`Marginal`](super::Marginal), because p_i is within its own bounds. With an imperfect layer clipping
+/// moves no probability away from the true one, if P is right, and normalising at most doubles the distance
+/// of a row. So at K = 2 the total variation to the joint is at most twice that of
+/// [`LearnedJoint`](super::LearnedJoint). The gain is small: with noise of ±4 nats on the layer's logits the
+/// distance fell by about 5 % on random joints of 3 tokens. Bounds: Fréchet (1935); the layer: arXiv
+/// 2509.22738.
+#[doc(alias = "Frechet bounds")]
 #[derive(Clone)]
 pub struct ClippedJoint {
     sampler: Arc<dyn SamplerLayer>,
     order: Option<Arc<dyn Order>>,
     /// The positions and probabilities \[V\] of the full forward.
     base: Vec<(usize, Vec<f32>)>,
-    /// P.
+    /// The probability P of the tokens drawn in the step.
     path: f64,
 }
 
 impl ClippedJoint {
-    /// With this sampler layer, lowest entropy first.
+    /// Creates the unmasker with this sampler layer, lowest entropy first.
     pub fn new(sampler: impl SamplerLayer + 'static) -> Self {
         Self { sampler: Arc::new(sampler), order: None, base: Vec::new(), path: 1.0 }
     }
 
-    /// Reveals in this order instead.
+    /// Sets the order.
     pub fn order(self, order: impl Order + 'static) -> Self {
         Self { order: Some(Arc::new(order)), ..self }
     }
 
-    /// Remembers the rows of the full forward, if any will be refined.
+    /// Stores the rows of the full forward, if a sampler pass will follow.
     fn begin(&mut self, view: &mut View<'_>) -> Result<(), Error> {
         self.path = 1.0;
         self.base.clear();
@@ -67,7 +68,7 @@ impl ClippedJoint {
     }
 }
 
-/// Brings a row of logits within the bounds that `base` and the path's probability set.
+/// Clips a row of logits to the bounds given by `base` and the probability of the path.
 fn clip(logits: &mut [f32], base: &[f32], path: f64) {
     let Some(stats) = RowStats::of(logits) else { return };
     for (logit, &p) in logits.iter_mut().zip(base).filter(|(logit, _)| **logit > f32::NEG_INFINITY)
@@ -95,7 +96,7 @@ impl Unmasker for ClippedJoint {
         };
         let first = || self.base(position).get(drawn.token as usize).map_or(1.0, |&p| p.into());
         let probability = if view.round() == 0 { first() } else { drawn.probability };
-        // A path of many unlikely tokens must not become 0.
+        // The product of many small probabilities must not underflow to 0.
         self.path = (self.path * probability).clamp(f64::MIN_POSITIVE, 1.0);
         view.reveal(best, drawn);
         Ok(if view.quota() == 1 { Next::EndStep } else { Next::Refine })
@@ -130,7 +131,7 @@ mod tests {
         let row = clipped(&[0.1, 0.2, 0.7, 0.0], &[0.5, 0.3, 0.1, 0.1], 0.8);
         let expected = [0.375, 0.2, 0.125, 0.0];
         assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?}");
-        // A path of probability 1 leaves nothing to the layer.
+        // With P = 1 the bounds are equal.
         assert_eq!(clipped(&[0.5, 0.5], &[0.25, 0.75], 1.0), [0.25, 0.75]);
     }
 
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_left_the_base_row_stands_in() {
+    fn an_empty_row_is_replaced_by_the_base_row() {
         assert_eq!(clipped(&[0.0, 1.0], &[1.0, 0.0], 0.5), [1.0, 0.0]);
     }
 }

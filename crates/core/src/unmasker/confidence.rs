@@ -6,17 +6,17 @@ use crate::{Error, Order};
 
 /// Which probability of the drawn token is its confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Score {
-    /// In the row as the model gave it, before temperature and truncation, as LLaDA does. It does
-    /// not saturate at low temperature.
+    /// That in the row before any filter, as in LLaDA. It does not saturate at low temperature.
     #[default]
     Raw,
-    /// In the filtered row, as Dream's `maskgit_plus` does.
+    /// That in the filtered row, as in Dream's `maskgit_plus`.
     Filtered,
 }
 
 impl Score {
-    /// Draws a token for every candidate and [reports](View::set_confidence) how probable it is.
+    /// Draws a token for every candidate and [sets](View::set_confidence) its confidence.
     fn draft(self, view: &mut View<'_>, drawn: &mut Vec<Drawn>) -> Result<(), Error> {
         drawn.clear();
         view.draw_all(view.rows(), drawn)?;
@@ -31,35 +31,38 @@ impl Score {
     }
 }
 
-/// Drafts a token at every masked position, then keeps those that the policy selects: by default the most confident.
+/// Drafts a token at every masked position and keeps those that the policy selects, by default the most
+/// confident ones.
 ///
-/// **Law.** Biased even with one position a step when tokens are sampled, with every policy that looks at confidences:
-/// *where* then depends on *what* was drawn, so
-/// probable tokens are kept too often (total variation about 0.33 on a random joint of 3 tokens
-/// over 3 symbols). With argmax draws, [`Score::Filtered`] is [`Marginal`](super::Marginal) with the same policy. Source:
-/// MaskGIT (arXiv 2202.04200), LLaDA's
+/// **Law.** Biased even with one position a step if tokens are sampled and the policy reads confidences:
+/// *where* then depends on *what* was drawn, so probable tokens are kept too often (total variation about
+/// 0.33 on a random joint of 3 tokens over 3 symbols). With argmax draws and [`Score::Filtered`] it equals
+/// [`Marginal`](super::Marginal) with the same policy. Source: MaskGIT (arXiv 2202.04200), LLaDA's
 /// low-confidence remasking (arXiv 2502.09992).
+#[doc(alias = "MaskGIT")]
+#[doc(alias = "low-confidence remasking")]
+#[doc(alias = "maskgit_plus")]
 #[derive(Clone, Default)]
 pub struct Confidence {
     score: Score,
-    lottery: Option<Arc<dyn Order>>,
+    order: Option<Arc<dyn Order>>,
     drafted: Vec<Drawn>,
 }
 
 impl Confidence {
-    /// Confidence by this score.
+    /// Creates the unmasker with this score.
     pub fn new(score: Score) -> Self {
         Self { score, ..Self::default() }
     }
 
-    /// Draws the positions to keep from softmax(confidence / τ) instead of keeping the best, as Dream's `maskgit_plus`
-    /// does with an `alg_temp`; see [`PlackettLuce`].
+    /// Draws the kept positions from softmax(confidence / τ) instead of keeping the best ones, as Dream's
+    /// `maskgit_plus` with an `alg_temp`; see [`PlackettLuce`].
     ///
     /// # Errors
     /// [`Error::Parameter`] unless τ is finite and above 0.
     pub fn plackett_luce(self, temperature: f64) -> Result<Self, Error> {
-        let lottery = PlackettLuce::new(order::Confidence, temperature)?;
-        Ok(Self { lottery: Some(Arc::new(lottery)), ..self })
+        let random = PlackettLuce::new(order::Confidence, temperature)?;
+        Ok(Self { order: Some(Arc::new(random)), ..self })
     }
 }
 
@@ -69,7 +72,7 @@ impl Unmasker for Confidence {
     }
 
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
-        // An unmasker around this one may not have passed the call on.
+        // A wrapper may not forward the call of `draft`.
         if self.drafted.len() != view.candidates().len() {
             self.draft(view)?;
         }
@@ -81,7 +84,7 @@ impl Unmasker for Confidence {
     }
 
     fn order(&self) -> Option<Arc<dyn Order>> {
-        self.lottery.clone()
+        self.order.clone()
     }
 
     fn default_order(&self) -> Arc<dyn Order> {

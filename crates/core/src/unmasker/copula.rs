@@ -4,30 +4,33 @@ use super::{Control, Next, Unmasker, View};
 use crate::autoregressive::Scores;
 use crate::observation::Row;
 use crate::order::LeftToRight;
-use crate::{Autoregressive, Error, Order, Query, StepRequest};
+use crate::{Autoregressive, Error, Order, Query, StepRequest, range};
 
-/// The least probability that a ratio is taken of.
-const LEAST: f64 = 1e-16;
+/// Smaller probabilities are raised to this in ratios.
+const MIN_PROBABILITY: f64 = 1e-16;
 
-/// An autoregressive model joins the tokens of a step, the denoiser corrects it for what is known
-/// on the right.
+/// Discrete Copula Diffusion (DCD): draws from an autoregressive model, corrected by the denoiser for known
+/// tokens on the right.
 ///
 /// Draws the K leftmost masked positions of the block one after the other from
 ///
 /// p(x_i) ∝ p_AR(x_i | x_<i) · (p_bi(x_i) / p_causal(x_i))^α,
 ///
-/// where p_bi is the denoiser's row on the canvas and p_causal its row with every known token to
-/// the right of i hidden, both unfiltered and at least 1e-16. Filters only rule tokens out here:
-/// their temperature does not act. A step costs one forward, one more for each hole that has known
-/// tokens on its right (so none for a continuation), and K calls of the autoregressive model. If
-/// that model rules out all that the filters allow, the row is empty, which is an error.
+/// where p_bi is the denoiser's row on the canvas and p_causal its row with every known token to the right of
+/// i masked, both before any filter and at least 1e-16. Filters only rule out tokens here: a temperature has
+/// no effect. A step costs one forward, one more for each hole with known tokens on its right (none for a
+/// continuation), and K calls of the autoregressive model. If that model rules out every token that the
+/// filters allow, the row is empty, which is an error.
 ///
-/// **Law.** With an exact autoregressive model, an exact denoiser and α = 1: the joint, for every
-/// K, where nothing is known to the right of what is drawn; with known tokens on the right, exact
-/// for the first token of each step and so at K = 1, but for K > 1 only where their pull on a token
-/// does not depend on the tokens drawn before it in the step. Without known tokens on the right it
-/// samples the autoregressive model, whatever the denoiser says. Source: Discrete Copula Diffusion
-/// (arXiv 2410.01949), in its autoregressive form; α = 1.
+/// **Law.** With an exact autoregressive model, an exact denoiser and α = 1:
+/// - without known tokens to the right of those drawn, it is the joint, for every K;
+/// - with known tokens on the right, it is exact for the first token of each step, and so at K = 1. For K > 1
+///   it is exact only if the correction of a token does not depend on the tokens drawn before it in the step.
+///
+/// Without known tokens on the right it samples the autoregressive model, for any denoiser. Source: Discrete
+/// Copula Diffusion (arXiv 2410.01949), in its autoregressive form; α = 1.
+#[doc(alias = "DCD")]
+#[doc(alias = "Discrete Copula Diffusion")]
 #[derive(Clone)]
 pub struct Copula {
     scorer: Arc<dyn Autoregressive>,
@@ -37,31 +40,27 @@ pub struct Copula {
 }
 
 impl Copula {
-    /// With α = 1.
+    /// Creates the unmasker with α = 1.
     pub fn new(scorer: impl Autoregressive + 'static) -> Self {
         Self { scorer: Arc::new(scorer), alpha: 1.0, causal: Vec::new() }
     }
 
-    /// Sets α: 0 leaves the autoregressive model alone.
+    /// Sets α; 0 disables the correction.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless α is finite and at least 0.
     pub fn alpha(self, alpha: f64) -> Result<Self, Error> {
-        if alpha.is_finite() && alpha >= 0.0 {
-            Ok(Self { alpha, ..self })
-        } else {
-            Err(Error::parameter("alpha", alpha, "a finite number, at least 0"))
-        }
+        Ok(Self { alpha: range::non_negative("alpha", alpha)?, ..self })
     }
 
-    /// The logits of a candidate, ruled out where the filters say so.
+    /// The logits of a candidate, −∞ for tokens that the filters rule out.
     fn logits(&self, view: &mut View<'_>, candidate: Row, ar: &Scores) -> Result<Vec<f32>, Error> {
         let mut logits = view.filtered(candidate)?.to_vec();
         let causal = view.query_row(self.causal[candidate.index()]);
         let log_of = |row: Row| -> Result<_, Error> {
             let log_z = view.raw_stats(row).map_or(0.0, |stats| stats.log_z);
             let row = view.logits(row)?;
-            Ok(move |token: usize| (f64::from(row[token]) - log_z).max(LEAST.ln()))
+            Ok(move |token: usize| (f64::from(row[token]) - log_z).max(MIN_PROBABILITY.ln()))
         };
         let (log_bi, log_causal) = (log_of(candidate)?, log_of(causal)?);
         for (token, logit) in logits.iter_mut().enumerate() {
@@ -118,14 +117,14 @@ impl Unmasker for Copula {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::autoregressive::tests::Unasked;
+    use crate::autoregressive::tests::NeverCalled;
 
     #[test]
     fn alpha_is_finite_and_not_negative() {
         for bad in [-0.1, f64::NAN, f64::INFINITY] {
-            let error = Copula::new(Unasked).alpha(bad).err().unwrap();
+            let error = Copula::new(NeverCalled).alpha(bad).err().unwrap();
             assert!(error.to_string().contains("at least 0"), "{error}");
         }
-        assert_eq!(Copula::new(Unasked).alpha(0.0).unwrap().alpha, 0.0);
+        assert_eq!(Copula::new(NeverCalled).alpha(0.0).unwrap().alpha, 0.0);
     }
 }

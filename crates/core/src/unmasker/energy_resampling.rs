@@ -2,26 +2,29 @@ use std::sync::Arc;
 
 use super::{Drawn, Next, Unmasker, View};
 use crate::observation::Row;
-use crate::{Autoregressive, Error, Order, Query, StepRequest};
+use crate::{Autoregressive, Error, Order, Query, StepRequest, range};
 
-/// Draws k whole completions, keeps one that an autoregressive model likes, and reveals K of its
-/// tokens.
+/// EDLM's energy-based resampling: draws k whole completions, keeps one by its autoregressive likelihood, and
+/// reveals K of its tokens.
 ///
-/// Each completion draws every masked position of the canvas, also those of later blocks, on its
-/// own: q(x) = Π q(x_i). One is kept with probability
+/// Each completion draws every masked position of the canvas independently, also those of later blocks:
+/// q(x) = Π q(x_i). One is kept with probability
 ///
 /// w ∝ exp(−E) = p_AR(x) / q(x), E = −ln p_AR(x) + Σ ln q(x_i),
 ///
-/// p_AR being taken from the first masked position to the end of the canvas, so that known tokens
-/// between and behind holes count. If the model rules out all k, the first is kept. A step costs
-/// one forward and k passes of the autoregressive model; k = 1 never asks it.
+/// where p_AR runs from the first masked position to the end of the canvas, so known tokens between and after
+/// holes count. If the model rules out all k, the first is kept. A step costs one forward and k passes of the
+/// autoregressive model, or none for k = 1.
 ///
 /// **Law.** Self-normalised importance resampling: a completion x is kept with probability k q(x)
-/// E\[w(x) / (w(x) + Σ w(x'))\] over k − 1 others. With k = 1 it is [`Marginal`](super::Marginal),
-/// and as k grows it comes near p_AR given what is known, whatever the denoiser's rows are. At any
-/// finite k it is in between, biased even at K = 1 and if both models are exact. Source: EDLM
-/// (arXiv 2410.21357), k = 2. Its published code has the sign of the energy the wrong way round and
-/// resamples only for t in [0.4, 0.6]; this is the paper's weight, at every step.
+/// E\[w(x) / (w(x) + Σ w(x'))\] over k − 1 others. With k = 1 it is [`Marginal`](super::Marginal), and as k
+/// grows it tends to p_AR given the known tokens, for any rows of the denoiser. At any finite k it is in
+/// between, biased even at K = 1 with two exact models. Source: EDLM (arXiv 2410.21357), k = 2. The published
+/// code has the opposite sign of the energy and resamples only for t in [0.4, 0.6]; this is the paper's
+/// weight, at every step.
+#[doc(alias = "EDLM")]
+#[doc(alias = "energy-based resampling")]
+#[doc(alias = "importance resampling")]
 #[derive(Clone)]
 pub struct EnergyResampling {
     scorer: Arc<dyn Autoregressive>,
@@ -31,27 +34,24 @@ pub struct EnergyResampling {
     beyond: Vec<Query>,
 }
 
-/// More completions than this are taken for a mistake: each costs a draw of every row.
-const MOST: usize = 1 << 16;
+/// The limit of k. Each completion costs a draw of every row, so a larger number is probably a mistake.
+const MAX_COMPLETIONS: usize = 1 << 16;
 
 impl EnergyResampling {
-    /// With k = 2 completions, revealed lowest entropy first.
+    /// Creates the unmasker with k = 2, lowest entropy first.
     pub fn new(scorer: impl Autoregressive + 'static) -> Self {
         Self { scorer: Arc::new(scorer), completions: 2, order: None, beyond: Vec::new() }
     }
 
-    /// Draws this many completions.
+    /// Sets k, the number of completions.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 1 ≤ k ≤ 65,536.
     pub fn completions(self, k: usize) -> Result<Self, Error> {
-        if !(1..=MOST).contains(&k) {
-            return Err(Error::parameter("completions", k, format!("from 1 to {MOST}")));
-        }
-        Ok(Self { completions: k, ..self })
+        Ok(Self { completions: range::between("completions", k, 1..=MAX_COMPLETIONS)?, ..self })
     }
 
-    /// Reveals in this order instead.
+    /// Sets the order.
     pub fn order(self, order: impl Order + 'static) -> Self {
         Self { order: Some(Arc::new(order)), ..self }
     }
@@ -69,7 +69,7 @@ impl EnergyResampling {
             tokens[view.row(row).position] = drawn.token;
         }
         let first = view.row(rows[0]).position;
-        // What was drawn was possible, however little of it was left by rounding.
+        // A drawn token is possible, even if its probability rounds to 0.
         let log_q = |drawn: &Drawn| drawn.probability.max(f64::MIN_POSITIVE).ln();
         let log_q: f64 = completion.iter().map(log_q).sum();
         Ok(self.scorer.log_likelihood(&tokens, first..canvas.end())? - log_q)
@@ -124,14 +124,14 @@ impl Unmasker for EnergyResampling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::autoregressive::tests::Unasked;
+    use crate::autoregressive::tests::NeverCalled;
 
     #[test]
-    fn no_completion_is_none_to_keep() {
+    fn the_number_of_completions_is_limited() {
         for bad in [0, 65_537, usize::MAX] {
-            let error = EnergyResampling::new(Unasked).completions(bad).err().unwrap();
+            let error = EnergyResampling::new(NeverCalled).completions(bad).err().unwrap();
             assert!(error.to_string().contains("from 1 to 65536"), "{error}");
         }
-        assert_eq!(EnergyResampling::new(Unasked).completions(3).unwrap().completions, 3);
+        assert_eq!(EnergyResampling::new(NeverCalled).completions(3).unwrap().completions, 3);
     }
 }

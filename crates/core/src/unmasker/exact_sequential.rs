@@ -3,17 +3,19 @@ use std::sync::Arc;
 use super::{Control, Next, Unmasker, View};
 use crate::{Error, Order};
 
-/// One token a forward: the reference that all else is measured against. It takes an order, and no schedule or policy.
+/// Reveals one token per forward: the exact reference. It takes an order, and no schedule or policy.
 ///
-/// **Law.** The model's own joint, exactly, at temperature 1 without truncation: each token is drawn from its conditional
-/// given all tokens so far.
+/// **Law.** The model's own joint, exactly, at temperature 1 without truncation: each token is drawn from its
+/// conditional given all tokens so far.
+#[doc(alias = "one token at a time")]
+#[doc(alias = "sequential sampling")]
 #[derive(Clone, Default)]
 pub struct ExactSequential {
     order: Option<Arc<dyn Order>>,
 }
 
 impl ExactSequential {
-    /// Reveals in this order.
+    /// Creates the unmasker with this order.
     pub fn new(order: impl Order + 'static) -> Self {
         Self { order: Some(Arc::new(order)) }
     }

@@ -1,18 +1,18 @@
 use super::{Drawn, View};
 use crate::observation::Row;
 
-/// A position that competes to be known.
+/// A position that competes to stay revealed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rival {
     pub score: f64,
     pub position: usize,
-    /// The candidate it is; `None` if the position is revealed already.
+    /// The candidate; `None` if the position is revealed already.
     pub candidate: Option<Row>,
 }
 
-/// Masks the `masked` rivals of lowest score and knows all others: candidates among these are revealed
-/// with the token drawn for them, revealed positions among those are masked again. Among equals
-/// revealed positions win, then the leftmost.
+/// Masks the `masked` rivals of lowest score and reveals all others. Candidates that win are revealed with
+/// their drawn token, and revealed positions that lose are masked again. Ties go to revealed positions, then
+/// to the leftmost.
 pub(super) fn keep_best(
     view: &mut View<'_>,
     mut rivals: Vec<Rival>,

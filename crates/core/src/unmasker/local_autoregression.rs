@@ -7,27 +7,27 @@ use super::{Control, Next, Unmasker, View};
 use crate::observation::Row;
 use crate::order::MaxProb;
 use crate::span_decoder::{Span, SpanDecoder};
-use crate::{Error, TokenId};
+use crate::{Error, TokenId, range};
 
-/// CoDiLA, coherent diffusion with local autoregression: a small model decodes one span a step, from left
-/// to right, from the denoiser's marginals of it.
+/// CoDiLA, coherent diffusion with local autoregression: a small model decodes one span a step from the
+/// denoiser's marginals, from left to right.
 ///
-/// Cuts the block into spans of B positions. With h(k) the mean entropy of the k leftmost masked
-/// positions of a span, a step takes the largest k with h(k) ≤ τ over all spans (of those the one of
-/// lowest h, then the leftmost) and draws these k tokens one after the other from the decoder:
-/// p(x_j | π, x_<j). Where no k exceeds 1 there is nothing to join: the most confident token of the
-/// block is drawn from the denoiser's own row. Filters only rule tokens out of the decoder's rows: their
-/// temperature does not act. A schedule is an error.
+/// The block is split into spans of B positions. Let h(k) be the mean entropy of the k leftmost masked
+/// positions of a span. A step takes the largest k with h(k) ≤ τ over all spans; ties go to the lowest h,
+/// then to the leftmost span. It draws these k tokens one after the other from the decoder: p(x_j | π, x_<j).
+/// If the largest k is 1 or 0, it draws the most confident token of the block from the denoiser's own row.
+/// Filters only rule out tokens of the decoder's rows: a temperature has no effect. A schedule is an error.
 ///
-/// **Law.** *Where* depends on rows alone. With a decoder that answers the model's true conditionals it
-/// is exact for every B and τ; otherwise the tokens of a step follow the decoder's chain, whatever the
-/// denoiser knows of them jointly. With B = 1, or τ below every h(2), it is
-/// [`ExactSequential`](super::ExactSequential) in [`MaxProb`] order.
+/// **Law.** *Where* depends on rows only. With a decoder that returns the model's true conditionals it is
+/// exact for every B and τ. Otherwise the tokens of a step follow the decoder's chain, not the denoiser's
+/// joint. With B = 1, or τ below every h(2), it is [`ExactSequential`](super::ExactSequential) in [`MaxProb`]
+/// order.
 ///
-/// Source: arXiv 2603.20216 as others report it (B = 2, 4, 8): its "static" mode with τ = ∞ and its
-/// "dynamic" mode otherwise. Not confirmed are how the dynamic mode chooses between spans and that h is
-/// the denoiser's entropy. Its third mode, in which the decoder only lowers the confidence of tokens
-/// that it would not choose, is not here.
+/// Source: reports of arXiv 2603.20216 (B = 2, 4, 8): its "static" mode with τ = ∞, its "dynamic" mode
+/// otherwise. Not confirmed: how the dynamic mode chooses between spans, and that h is the denoiser's
+/// entropy. Its third mode, in which the decoder only lowers the confidence of tokens that it would not
+/// choose, is not implemented.
+#[doc(alias = "CoDiLA")]
 #[derive(Clone)]
 pub struct LocalAutoregression {
     decoder: Arc<dyn SpanDecoder>,
@@ -36,32 +36,26 @@ pub struct LocalAutoregression {
 }
 
 impl LocalAutoregression {
-    /// Spans of B = `length` positions, each decoded as a whole.
+    /// Creates the unmasker with spans of B = `length` positions and τ = ∞.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless B is at least 1.
     pub fn new(decoder: impl SpanDecoder + 'static, length: usize) -> Result<Self, Error> {
-        if length == 0 {
-            return Err(Error::parameter("span length", length, "at least 1"));
-        }
+        let length = range::at_least("span length", length, 1)?;
         Ok(Self { decoder: Arc::new(decoder), length, bound: f64::INFINITY })
     }
 
-    /// Decodes only as much of a span as keeps the mean entropy within τ, in nats.
+    /// Sets τ, the largest mean entropy of the decoded part of a span, in nats.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless τ is at least 0; it may be infinite.
     pub fn bound(self, bound: f64) -> Result<Self, Error> {
-        if bound >= 0.0 {
-            Ok(Self { bound, ..self })
-        } else {
-            Err(Error::parameter("mean entropy bound", bound, "a number of at least 0"))
-        }
+        Ok(Self { bound: range::within("mean entropy bound", bound, 0.0..=f64::INFINITY)?, ..self })
     }
 
-    /// The span that has the most to decode, and the candidates to decode there.
+    /// The span to decode, and the candidates to decode there.
     fn choose(&self, view: &View<'_>) -> (Range<usize>, Range<usize>) {
-        let open = view.canvas().open();
+        let open = view.canvas().open_positions();
         let candidates = view.candidates();
         let mut best = (0..0, 0..0, f64::INFINITY);
         let mut first = 0;
@@ -102,7 +96,7 @@ impl LocalAutoregression {
         Ok(())
     }
 
-    /// The decoder's logits \[V\] of a candidate, checked, and ruled out where the filters say so.
+    /// The decoder's logits \[V\] of a candidate, checked, and −∞ for tokens that the filters rule out.
     fn row(
         &self,
         view: &mut View<'_>,
@@ -133,11 +127,11 @@ fn marginals(view: &View<'_>, positions: Range<usize>, first: usize) -> Result<A
     let mut candidates = (first..).map(Row::candidate);
     for (mut row, position) in marginals.rows_mut().into_iter().zip(positions) {
         if !canvas.is_masked(position) {
-            // Every token of a canvas is within the vocabulary.
+            // The canvas was checked: its tokens are within the vocabulary.
             row[canvas.tokens()[position] as usize] = 1.0;
             continue;
         }
-        // There is one for each masked position.
+        // Each masked position has one.
         let Some(candidate) = candidates.next() else { break };
         if let Some(stats) = view.raw_stats(candidate) {
             let logits = view.logits(candidate)?;
@@ -174,19 +168,19 @@ impl Unmasker for LocalAutoregression {
 mod tests {
     use super::*;
 
-    struct Unasked;
+    struct NeverCalled;
 
-    impl SpanDecoder for Unasked {
+    impl SpanDecoder for NeverCalled {
         fn row(&self, _: &Span<'_>, _: &[TokenId]) -> Result<Vec<f32>, Error> {
-            Err(Error::model("asked"))
+            Err(Error::model("called"))
         }
     }
 
     #[test]
-    fn bad_parameters_are_refused() {
-        let error = LocalAutoregression::new(Unasked, 0).err().unwrap().to_string();
+    fn invalid_parameters_are_rejected() {
+        let error = LocalAutoregression::new(NeverCalled, 0).err().unwrap().to_string();
         assert!(error.contains("span length") && error.contains("at least 1"), "{error}");
-        let strategy = LocalAutoregression::new(Unasked, 4).unwrap();
+        let strategy = LocalAutoregression::new(NeverCalled, 4).unwrap();
         for bad in [-0.1, f64::NAN] {
             let error = strategy.clone().bound(bad).err().unwrap().to_string();
             assert!(error.contains("mean entropy bound"), "{error}");

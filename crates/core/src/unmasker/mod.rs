@@ -1,11 +1,11 @@
-//! How the positions that a policy selects get their tokens.
+//! Unmaskers: draw the tokens of the positions that a policy selects.
 //!
-//! An unmasker of one's own is a struct with one method:
+//! An unmasker of your own is a struct with one method:
 //!
 //! ```
 //! use conjoint_core::{Error, Next, Unmasker, View};
 //!
-//! /// Draws every selected position on its own, but never more than two.
+//! /// Draws at most two of the selected positions, independently.
 //! #[derive(Clone)]
 //! struct AtMostTwo;
 //!
@@ -59,61 +59,67 @@ pub use verified_joint::VerifiedJoint;
 
 pub use crate::observation::{Branch, Candidate, Drawn, View};
 
-/// What follows a move.
+/// What the run does after an unmasker's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
 pub enum Next {
-    /// The denoising step is over: the next rows come from a full forward.
+    /// End the denoising step. The next rows come from a full forward.
     EndStep,
-    /// Run the sampler layer on the canvas with the tokens just revealed, and ask again.
+    /// Run the sampler layer on the canvas with the tokens just revealed, then call the unmasker again.
     Refine,
-    /// Go on with the rows of this branch, which were answered with the forward of the step; sampler passes continue
-    /// from its state. As after a forward of its own, the policy selects and the unmasker decides. The step ends
-    /// instead if the sequence does not stand as the branch [supposed](StepRequest::query_branch), if nothing is masked on it,
-    /// if the next block opens first, or after a sampler pass.
+    /// Continue with the rows of this branch, which were computed in the forward of the step. Sampler passes
+    /// continue from its state.
+    ///
+    /// As after a forward, the policy selects and the unmasker decides. The step ends instead if the sequence
+    /// does not equal the [branch](StepRequest::query_branch), if the branch has no masked position, if the
+    /// next block opens first, or after a sampler pass.
     Follow(Branch),
 }
 
-/// Which settings of a generator an unmasker works with. A generator with a setting that its unmasker would ignore is an
-/// error.
+/// Which settings of a generator an unmasker uses. A setting that the unmasker would ignore is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Control {
-    /// A policy selects where and how many: any order, schedule, policy and reviser.
+    /// A policy, or an order and a schedule, and a reviser.
     Policy,
-    /// An order says where; it is always one position a step. A reviser is possible.
+    /// An order and a reviser; it reveals one position a step.
     Order,
-    /// An order, and nothing else.
+    /// An order only.
     OrderAlone,
-    /// A schedule says how many; where is fixed. A reviser is possible.
+    /// A schedule and a reviser; the order is fixed.
     Schedule,
-    /// The total number of steps of a schedule, and nothing else.
+    /// The total number of steps of a schedule only.
     Steps,
-    /// Nothing: it decides alone.
+    /// None of them.
     Alone,
 }
 
-/// Draws tokens for one sequence.
+/// Draws the tokens of a sequence.
 ///
-/// The run clones the unmasker once a sequence, so an unmasker may keep what it likes in its own fields. In every
-/// denoising step it may first [ask for rows](Self::plan); then the policy selects positions, and the unmasker
-/// [decides](Self::decide): it draws tokens for selected positions, records reveals on the view, and says what follows.
-/// After a sampler pass that it asked for it decides again.
+/// The run clones the unmasker for each sequence, so an unmasker may keep state of the sequence in its
+/// fields. In every denoising step it can first [request rows](Self::plan). Then the policy selects
+/// positions, and the unmasker [decides](Self::decide): it draws tokens for selected positions, reveals them
+/// on the view, and returns what the run does next. After each sampler pass that it requests, it decides
+/// again.
 ///
-/// Each decision must reveal at least one token. After a sampler pass, in a full block that was kept open, and while a
-/// schedule with a total has steps left, it may end the step without one. After a sampler pass a token that it
-/// [supposes](View::place_draft) will do.
+/// Each decision must reveal at least one token, with these exceptions. It may end the step without a reveal
+/// after a sampler pass, in a full block that was kept open, and while a schedule with a total has steps
+/// left. After a sampler pass it may [place a draft](View::place_draft) instead.
 pub trait Unmasker: Send + Sync {
-    /// Before the forward of a step: asks for rows beside those of the masked positions. By default for none.
+    /// Called before the forward of a step: requests rows beside those of the masked positions. By default it
+    /// does nothing.
     ///
     /// # Errors
-    /// The unmasker cannot work with this canvas.
+    /// An error if the unmasker cannot handle this canvas. The sequence then fails.
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
         let _ = request;
         Ok(())
     }
 
-    /// After the forward and before the policy selects: draws tokens, and
-    /// [reports](View::set_confidence) how probable they are, for policies that go by the drawn token. By default
-    /// nothing is drafted, and policies see rows alone.
+    /// Called after the forward and before the policy selects: draws tokens and [sets](View::set_confidence)
+    /// their confidence, for policies that read it. By default it drafts nothing, and policies read rows
+    /// only.
     ///
     /// # Errors
     /// Those of [`View::draw`].
@@ -122,62 +128,61 @@ pub trait Unmasker: Send + Sync {
         Ok(())
     }
 
-    /// Records reveals (and remasks) on the view, and says what follows.
+    /// Reveals tokens on the view and returns what the run does next.
     ///
     /// # Errors
     /// Those of [`View::draw`].
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error>;
 
-    /// The unmasker that this one wraps, if any. What follows is then answered by that one unless it is overridden, so that
-    /// a wrapper implements `plan`, `draft`, `decide` and this.
+    /// The unmasker that this one wraps, if any. The methods below then default to those of the inner one, so
+    /// a wrapper implements `plan`, `draft`, `decide` and this method.
     fn inner(&self) -> Option<&dyn Unmasker> {
         None
     }
 
-    /// Which settings of the generator it works with. By default a policy.
+    /// Which settings of the generator it uses. By default a policy.
     fn control(&self) -> Control {
         self.inner().map_or(Control::Policy, |inner| inner.control())
     }
 
-    /// The order that was set on the unmasker itself, if any.
+    /// The order that was set on this unmasker, if any.
     fn order(&self) -> Option<Arc<dyn Order>> {
         self.inner().and_then(|inner| inner.order())
     }
 
-    /// The order if none is set anywhere: by default the lowest entropy first.
+    /// The order if none is set. By default the lowest entropy first.
     fn default_order(&self) -> Arc<dyn Order> {
         self.inner()
             .map_or_else(|| Arc::new(Entropy) as Arc<dyn Order>, |inner| inner.default_order())
     }
 
-    /// Whether a step reveals all positions of a selection that leaves no choice. False if it may reveal fewer or others.
+    /// Whether a step reveals all selected positions, if the selection contains no others. False if it may
+    /// reveal fewer or other ones.
     fn reveals_selection(&self) -> bool {
         self.inner().is_none_or(|inner| inner.reveals_selection())
     }
 
-    /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch whose unmaskers hold the
-    /// same one share its passes.
+    /// The sampler layer that [`Next::Refine`] runs. Sequences of a batch with the same layer share its
+    /// passes.
     fn sampler_layer(&self) -> Option<&Arc<dyn SamplerLayer>> {
         self.inner().and_then(|inner| inner.sampler_layer())
     }
 
-    /// Whether it reads most rows whole ([`filtered`](crate::Observation::filtered),
-    /// [`logits`](crate::Observation::logits)), so that a model should
-    /// answer dense rows rather than [condensed](crate::condensed) ones. It may read them whole either way: this only
-    /// saves fetching them one by one.
+    /// Whether the unmasker reads most rows whole; see
+    /// [`Policy::needs_full_rows`](crate::Policy::needs_full_rows).
     fn needs_full_rows(&self) -> bool {
         self.inner().is_some_and(|inner| inner.needs_full_rows())
     }
 
-    /// What errors call it: by default its type's name.
+    /// The name in error messages. By default the name of the type.
     fn name(&self) -> &'static str {
         self.inner().map_or_else(crate::name::short::<Self>, |inner| inner.name())
     }
 }
 
-/// An [`Unmasker`] that can be cloned behind a pointer; every `Unmasker + Clone` is one.
+/// An [`Unmasker`] that can be cloned as a trait object. Implemented for every `Unmasker + Clone`.
 pub trait DynUnmasker: Unmasker {
-    /// A copy for one more sequence.
+    /// Clones the unmasker for another sequence.
     fn boxed(&self) -> Box<dyn DynUnmasker>;
 }
 
@@ -243,7 +248,7 @@ impl Unmasker for Box<dyn DynUnmasker> {
 mod tests {
     use super::*;
 
-    /// A wrapper with nothing but its duties.
+    /// A wrapper that implements only the required methods.
     #[derive(Clone)]
     struct Wrapper(Box<dyn DynUnmasker>);
 
@@ -258,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapper_answers_as_what_it_wraps() {
+    fn a_wrapper_defaults_to_the_inner_unmasker() {
         let answers = |unmasker: &dyn Unmasker| {
             let (control, name) = (unmasker.control(), unmasker.name());
             let (order, layer) = (unmasker.order().is_some(), unmasker.sampler_layer().is_some());

@@ -2,47 +2,45 @@ use super::keep_best::{Rival, keep_best};
 use super::{Control, Drawn, Next, Unmasker, View};
 use crate::observation::Row;
 use crate::schedule::Progress;
-use crate::{Error, Query, StepRequest};
+use crate::{Error, Query, StepRequest, range};
 
-/// Path planning (P2) with the denoiser as its own planner.
+/// Path planning (P2), with the denoiser as its own planner.
 ///
-/// Draws a token at every masked position. After step i of S, with κ = (i + 1)/S, the ⌊(1 − κ) n⌋
-/// positions of lowest score of the block's n are masked and all others known. The score is ln p of
-/// the token drawn, or of the token that stands at a revealed position, times η there: η = 0 never
-/// revokes, 1 treats old and new alike, more revokes more. Among equals revealed tokens stay.
+/// Draws a token at every masked position. After step i of S, with κ = (i + 1)/S, the ⌊(1 − κ) n⌋ positions
+/// of lowest score among the block's n are masked, and all others are known. The score is ln p of the drawn
+/// token, or η ln p of the current token at a revealed position. η = 0 never masks tokens again, 1 treats old
+/// and new tokens alike, and larger values mask more. Ties go to revealed tokens.
 ///
-/// Needs a finite schedule, of which only the number of steps is used. A step that changes nothing
-/// reveals nothing; with η = 0 it costs no forward.
+/// Requires a schedule with a total number of steps and uses only that number. A step that changes nothing
+/// reveals nothing; with η = 0 it skips the forward.
 ///
-/// **Law.** Biased when tokens are sampled, as [`Confidence`](super::Confidence): *where* depends on
-/// *what* was drawn. With η = 0 it is `Confidence` by [`Score::Filtered`](super::Score::Filtered) with these quotas, and with S
-/// = 1 the product of the marginals.
+/// **Law.** Biased if tokens are sampled, as [`Confidence`](super::Confidence) is: *where* depends on *what*
+/// was drawn. With η = 0 it is `Confidence` by [`Score::Filtered`](super::Score::Filtered) with these quotas.
+/// With S = 1 it is the product of the marginals.
 ///
-/// Source: arXiv 2502.03540 and its code, whose defaults are linear κ, η = 1 and no planner of its own.
-/// Probabilities are those of the filtered rows. The code scores a revealed position by a token newly
-/// drawn there, the paper and this by the token that stands there.
+/// Source: arXiv 2502.03540 and its code, with the defaults linear κ, η = 1 and no separate planner.
+/// Probabilities are those of the filtered rows. The code scores a revealed position by a newly drawn token,
+/// the paper and this implementation by the current one.
+#[doc(alias = "path planning")]
+#[doc(alias = "P2")]
 #[derive(Debug, Clone)]
 pub struct PathPlanning {
     eta: f64,
     /// The revealed positions and their rows.
-    asked: Vec<(usize, Query)>,
+    queries: Vec<(usize, Query)>,
     drawn: Vec<Drawn>,
 }
 
 impl PathPlanning {
-    /// Revokes with strength η.
+    /// Creates the unmasker with η.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless η is finite and at least 0.
     pub fn new(eta: f64) -> Result<Self, Error> {
-        if eta.is_finite() && eta >= 0.0 {
-            Ok(Self { eta, ..Self::default() })
-        } else {
-            Err(Error::parameter("path planning's eta", eta, "a finite number, at least 0"))
-        }
+        Ok(Self { eta: range::non_negative("path planning's eta", eta)?, ..Self::default() })
     }
 
-    /// How many positions are masked after the step: never more than before.
+    /// The number of positions masked after the step, at most as many as before.
     fn masked_after(progress: &Progress) -> usize {
         let left = progress.steps.saturating_sub(progress.step + 1);
         let share = progress.block_masked.saturating_mul(left) / progress.steps.max(1);
@@ -53,18 +51,18 @@ impl PathPlanning {
 impl Default for PathPlanning {
     /// η = 1.
     fn default() -> Self {
-        Self { eta: 1.0, asked: Vec::new(), drawn: Vec::new() }
+        Self { eta: 1.0, queries: Vec::new(), drawn: Vec::new() }
     }
 }
 
 impl Unmasker for PathPlanning {
     fn plan(&mut self, request: &mut StepRequest<'_>) -> Result<(), Error> {
-        self.asked.clear();
+        self.queries.clear();
         if self.eta == 0.0 {
             request.skip_while(|progress| Self::masked_after(progress) == progress.masked);
         }
         let revealed = request.canvas().revealed();
-        self.asked.extend(revealed.map(|position| (position, request.query(position))));
+        self.queries.extend(revealed.map(|position| (position, request.query(position))));
         Ok(())
     }
 
@@ -73,11 +71,11 @@ impl Unmasker for PathPlanning {
         drawn.clear();
         view.draw_all(view.rows(), &mut drawn)?;
         let tokens = view.canvas().tokens();
-        let mut rivals = Vec::with_capacity(drawn.len() + self.asked.len());
-        for &(position, query) in &self.asked {
+        let mut rivals = Vec::with_capacity(drawn.len() + self.queries.len());
+        for &(position, query) in &self.queries {
             let row = view.query_row(query);
             let ln_p = view.probability(row, tokens[position])?.ln();
-            // 0 · ln 0 is no score.
+            // 0 · ln 0 would be NaN.
             let score = if self.eta == 0.0 { 0.0 } else { self.eta * ln_p.min(0.0) };
             rivals.push(Rival { score, position, candidate: None });
         }
@@ -111,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strength_below_zero_is_refused() {
+    fn a_negative_eta_is_rejected() {
         assert!(PathPlanning::new(0.0).is_ok() && PathPlanning::new(5.0).is_ok());
         for bad in [-0.1, f64::NAN, f64::INFINITY] {
             let error = PathPlanning::new(bad).unwrap_err().to_string();

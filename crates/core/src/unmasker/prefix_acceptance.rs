@@ -3,29 +3,30 @@ use std::sync::Arc;
 use super::{Control, Drawn, Next, Unmasker, View};
 use crate::autoregressive::Scores;
 use crate::observation::Row;
-use crate::{Autoregressive, Error, RowStats};
+use crate::{Autoregressive, Error, RowStats, range};
 
-/// Drafts a window from left to right and keeps as much of it as an autoregressive model goes along
-/// with.
+/// APD: drafts a window from left to right and keeps the prefix that an autoregressive model accepts.
 ///
-/// Every masked position of the window draws its token from its own row p_D. The draft is kept up
-/// to the first position where the mixture p_T ∝ p_D^R · p_AR^(1−R), p_AR being conditioned on the
-/// draft so far, would have picked another token *with the same Gumbel noise*; that position and
-/// all after it stay masked. The first token is always kept. The two models decide how
-/// many: a schedule is an error.
+/// Every masked position of the window draws its token from its own row p_D. The mixture is
+/// p_T ∝ p_D^R · p_AR^(1−R), where p_AR is conditioned on the draft so far. The draft is kept up to the first
+/// position where p_T would have picked another token *with the same Gumbel noise*. That position and all
+/// after it stay masked. The first token is always kept. The two models determine how many tokens are
+/// revealed, so a schedule is an error.
 ///
 /// With Gumbel noise G the draft is argmax ln p_j + G_j. Both p and q pick i if G_i exceeds
 /// G_j + ln max(p_j/p_i, q_j/q_i) for every j, which has probability 1 / Σ_j max(p_j/p_i, q_j/q_i);
-/// given that p did, q does with probability 1 / Σ_j max(p_j, p_i q_j/q_i). That chance is drawn,
-/// instead of the noise.
+/// given that p did, q does with probability 1 / Σ_j max(p_j, p_i q_j/q_i). This probability is
+/// used instead of the noise.
 ///
 /// **Law.** With a window of 1 it is the model's own joint, left to right, at temperature 1 without
-/// truncation. With R = 1 it is [`Marginal`](super::Marginal) from left to right, a window at a
-/// time. In between it is neither model's joint, not even if both models are exact: an accepted
-/// token has the law ∝ 1 / Σ_j max(p_j/p_i, q_j/q_i), neither p_D nor p_T, and a refused one is
-/// drawn anew from a better row. Source: APD (arXiv 2506.00413); R = 0.7 and a look-ahead of 100
-/// are its code's defaults (the window of 16 there is that of its cache). That code compares with
-/// the mixture's argmax at any temperature, as [`greedy`](Self::greedy) does.
+/// truncation. With R = 1 it is [`Marginal`](super::Marginal) from left to right, a window at a time. In
+/// between it is neither model's joint, even if both models are exact: an accepted token has the
+/// law ∝ 1 / Σ_j max(p_j/p_i, q_j/q_i), neither p_D nor p_T, and a rejected one is drawn again from a better
+/// row. Source: APD (arXiv 2506.00413). R = 0.7 and a look-ahead of 100 are the defaults of its code; the
+/// window of 16 there is that of its cache. That code compares with the mixture's argmax at any temperature,
+/// as [`greedy`](Self::greedy) does.
+#[doc(alias = "APD")]
+#[doc(alias = "Adaptive Parallel Decoding")]
 #[derive(Clone)]
 pub struct PrefixAcceptance {
     scorer: Arc<dyn Autoregressive>,
@@ -35,22 +36,17 @@ pub struct PrefixAcceptance {
 }
 
 impl PrefixAcceptance {
-    /// With R = 0.7 and a window of 100 positions.
+    /// Creates the unmasker with R = 0.7 and a window of 100 positions.
     pub fn new(scorer: impl Autoregressive + 'static) -> Self {
         Self { scorer: Arc::new(scorer), mixture: 0.7, window: 100, greedy: false }
     }
 
-    /// Sets R, the weight of the denoiser: 1 accepts everything, 0 asks the autoregressive model
-    /// alone.
+    /// Sets R, the weight of the denoiser. 1 accepts every token; 0 uses the autoregressive model only.
     ///
     /// # Errors
     /// [`Error::Parameter`] unless 0 ≤ R ≤ 1.
     pub fn mixture(self, r: f64) -> Result<Self, Error> {
-        if (0.0..=1.0).contains(&r) {
-            Ok(Self { mixture: r, ..self })
-        } else {
-            Err(Error::parameter("mixture weight", r, "a number from 0 to 1"))
-        }
+        Ok(Self { mixture: range::probability("mixture weight", r)?, ..self })
     }
 
     /// Sets the largest number of positions drafted in a step.
@@ -58,19 +54,16 @@ impl PrefixAcceptance {
     /// # Errors
     /// [`Error::Parameter`] if it is 0.
     pub fn window(self, positions: usize) -> Result<Self, Error> {
-        if positions == 0 {
-            return Err(Error::parameter("window", positions, "at least 1"));
-        }
-        Ok(Self { window: positions, ..self })
+        Ok(Self { window: range::at_least("window", positions, 1)?, ..self })
     }
 
-    /// Accepts where the mixture's most probable token is the draft: the limit of temperature 0,
-    /// for [`Argmax`](crate::draw::Argmax) draws.
+    /// Accepts a draft token if it is the most probable token of the mixture. This is the limit of
+    /// temperature 0, for [`Argmax`](crate::draw::Argmax) draws.
     pub fn greedy(self) -> Self {
         Self { greedy: true, ..self }
     }
 
-    /// Whether the draft of a candidate is accepted, `ar` being row `n` of the scores.
+    /// Whether the draft of a candidate is accepted. Row `n` of `ar` is that of its position.
     fn accepts(
         &self,
         view: &mut View<'_>,
@@ -95,8 +88,8 @@ impl PrefixAcceptance {
     }
 }
 
-/// R ln p_D + (1 − R) ln p_AR, where a factor to the power of 0 does not count. What the filters
-/// rule out is out.
+/// R ln p_D + (1 − R) ln p_AR. A factor with exponent 0 does not count, except that tokens ruled out by the
+/// filters stay out.
 fn mix(r: f64, log_p: f64, log_ar: f64) -> f64 {
     match r {
         _ if log_p == f64::NEG_INFINITY => log_p,
@@ -153,21 +146,21 @@ impl Unmasker for PrefixAcceptance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::autoregressive::tests::Unasked;
+    use crate::autoregressive::tests::NeverCalled;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
     #[test]
-    fn bad_parameters_are_refused() {
+    fn invalid_parameters_are_rejected() {
         for bad in [-0.1, 1.1, f64::NAN] {
-            assert!(PrefixAcceptance::new(Unasked).mixture(bad).is_err(), "{bad}");
+            assert!(PrefixAcceptance::new(NeverCalled).mixture(bad).is_err(), "{bad}");
         }
-        let error = PrefixAcceptance::new(Unasked).window(0).err().unwrap();
+        let error = PrefixAcceptance::new(NeverCalled).window(0).err().unwrap();
         assert!(error.to_string().contains("at least 1"), "{error}");
     }
 
     #[test]
-    fn a_factor_to_the_power_of_nothing_does_not_count() {
+    fn a_factor_with_exponent_0_does_not_count() {
         let out = f64::NEG_INFINITY;
         assert_eq!(mix(1.0, -1.0, out), -1.0);
         assert_eq!(mix(0.0, -1.0, -2.0), -2.0);
@@ -184,16 +177,16 @@ mod tests {
     fn agreement_with_itself_is_certain_and_with_the_impossible_never() {
         let p = ln(&[0.2, 0.5, 0.3, 0.0]);
         assert!((0..3).all(|i| (agreement(&p, &p, i) - 1.0).abs() < 1e-12));
-        // Not normalised, which must not matter.
+        // An unnormalised q gives the same result.
         let shifted: Vec<f64> = p.iter().map(|p| p + 3.0).collect();
         assert!((agreement(&p, &shifted, 1) - 1.0).abs() < 1e-12);
         assert_eq!(agreement(&p, &ln(&[1.0, 0.0, 0.0, 0.0]), 1), 0.0);
     }
 
-    /// Real Gumbel noise, 4 · 10⁵ times for each of 8 pairs of laws: how often q picks i when p
-    /// does. A right formula is off by more than 5 standard errors in one of the 32 cases with
-    /// probability 2 · 10⁻⁵. Independent noise is further off; so is the acceptance of speculative
-    /// decoding, but for the two tokens of least and greatest q_i/p_i, where the two agree.
+    /// Compares the formula with Gumbel noise, 4 · 10⁵ draws for each of 8 pairs of laws: how often q picks i
+    /// when p does. A right formula is off by more than 5 standard errors in one of the 32 cases with
+    /// probability 2 · 10⁻⁵. Independent noise differs, and so does the acceptance rule of speculative
+    /// decoding, except for the two tokens of least and greatest q_i/p_i, where the two rules agree.
     #[test]
     fn agreement_is_that_of_shared_gumbel_noise() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);

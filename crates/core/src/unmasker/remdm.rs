@@ -3,7 +3,7 @@ use crate::observation::Row;
 use crate::reviser::remdm_rule::Rule;
 use crate::{Error, StepRequest};
 
-/// Remasking diffusion (ReMDM): the ancestral sampler, in which revealed tokens may be masked again.
+/// Remasking diffusion (ReMDM): ancestral sampling in which revealed tokens can be masked again.
 ///
 /// Step i of S goes from time t = 1 − i/S to s = 1 − (i + 1)/S, with α_t = 1 − t the share of tokens
 /// known. Independently,
@@ -11,7 +11,8 @@ use crate::{Error, StepRequest};
 /// - a masked one is revealed with probability (α_s − (1 − σ) α_t)/(1 − α_t), with a token drawn from
 ///   its row.
 ///
-/// σ never exceeds σ_max = min(1, (1 − α_s)/α_t), which is 0 in the last step: that one reveals all.
+/// σ is at most σ_max = min(1, (1 − α_s)/α_t), which is 0 in the last step. The last step reveals all
+/// positions.
 ///
 /// | rule | σ | η of the source (S = 1024) |
 /// |---|---|---|
@@ -20,27 +21,26 @@ use crate::{Error, StepRequest};
 /// | [`conf`](Self::conf) | σ_max softmax(−ψ), ψ the token's probability when revealed; 0 where masked | – |
 /// | [`looping`](Self::looping) | min(η, σ_max) while t_off < t ≤ t_on, else 0 | 0.02 |
 ///
-/// In the loop α rises to α_on at t_on, stays until t_off, and rises to 1: a draft, then rounds of
-/// revision at a constant share, then the rest.
+/// In the loop α rises to α_on at t_on, stays constant until t_off, and rises to 1. That is a draft, then
+/// revision at a constant share of known tokens, then the rest.
 ///
-/// Needs a finite schedule, of which only the number of steps is used. *Where* is drawn before the
-/// forward, so a step that reveals nothing costs none. Where a block would be full with steps left,
-/// these are taken at once, up to the one that masks a token again: the model has nothing to say to
-/// them.
+/// Requires a schedule with a total number of steps and uses only that number. The positions are drawn before
+/// the forward, so a step that reveals nothing skips it. If a block is full with steps left, these are taken
+/// at once, up to the step that masks a token again, because they need no rows.
 ///
-/// **Law.** *Where* never depends on *what* (but for `conf`), so with σ = 0 and at most one reveal a
-/// step it is the joint exactly; tokens of one step are independent. Two positions share a step with
-/// probability 1/S: their law is (1 − 1/S) joint + (1/S) product of marginals, and for any number of
-/// them it tends to the joint as S → ∞. With σ > 0 no closed law is claimed.
+/// **Law.** *Where* does not depend on *what*, except in `conf`. So with σ = 0 and at most one reveal a step
+/// it is exactly the joint; tokens of one step are independent. Two positions share a step with probability
+/// 1/S, so their law is (1 − 1/S) joint + (1/S) product of marginals. For any number of positions it tends to
+/// the joint as S → ∞. With σ > 0 no closed law is claimed.
 ///
-/// Source: arXiv 2503.00307 and its code. That takes one more argmax forward at the end, and in the two
-/// steps of the loop that straddle t_on and t_off extends the line that α was on; here α is read off
-/// the curve.
+/// Source: arXiv 2503.00307 and its code. The code runs one more argmax forward at the end. In the two steps
+/// of the loop that contain t_on and t_off it extrapolates α linearly; here α is evaluated exactly.
+#[doc(alias = "remasking diffusion")]
 #[derive(Debug, Clone)]
 pub struct ReMdm {
     rule: Rule,
-    /// The next step of the process in this block: ahead of the generator's once a full block's were
-    /// taken at once.
+    /// The next step of the process in this block. It is ahead of the generator's after steps of a full block
+    /// were taken at once.
     step: usize,
     /// ψ by position.
     confidences: Vec<f64>,
@@ -125,8 +125,9 @@ impl Unmasker for ReMdm {
             }
         }
         if drawn.len() == view.candidates().len() {
-            // The block would be full and its sequence go on, or end.
-            let all: Vec<usize> = canvas.open().filter(|&p| !canvas.is_given(p)).collect();
+            // The block would be full, and the next one would begin.
+            let all: Vec<usize> =
+                canvas.open_positions().filter(|&p| !canvas.is_given(p)).collect();
             while self.remasks.is_empty() && self.step < steps {
                 let sigma = self.rule.odds(self.step, steps).0;
                 self.remasks = self.rule.draw(&all, sigma, &self.confidences, view.stream());
@@ -136,7 +137,7 @@ impl Unmasker for ReMdm {
         for &position in self.remasks.iter().filter(|&&position| !canvas.is_masked(position)) {
             view.remask(position);
         }
-        // What was drawn and at once masked again is never shown.
+        // A token that is drawn and masked again in the same step is not revealed.
         drawn.retain(|(candidate, _)| {
             self.remasks.binary_search(&view.row(*candidate).position).is_err()
         });

@@ -3,14 +3,17 @@ use std::sync::Arc;
 use super::{Control, Drawn, Next, Unmasker, View};
 use crate::{Error, Order, TokenId};
 
-/// Reveals a sequence that is known already, one token a forward, where and when one-at-a-time
-/// sampling would.
+/// Reveals a known sequence, one token per forward, in the order in which sampling would reveal it.
 ///
-/// **Law.** A point mass on the given tokens: nothing is drawn. Each reveal tells the probability
-/// p(x_πₛ | given tokens, x_π₁ … x_πₛ₋₁) of its token in the filtered row, π being the order in which
-/// [`ExactSequential`](super::ExactSequential) reveals this sequence if it happens to draw it; so
-/// Σₛ ln p is the log-probability of that, and π is the path along which a text that the model did
-/// not write is looked at as if it had.
+/// Use it for the likelihood (or perplexity) of a given text and for its order of revealing.
+///
+/// **Law.** A point mass on the given tokens. Each reveal reports the probability p(x_πₛ | given tokens, x_π₁
+/// … x_πₛ₋₁) of its token in the filtered row. π is the order in which
+/// [`ExactSequential`](super::ExactSequential) would reveal this sequence if it drew these tokens, and Σₛ ln
+/// p is the log-probability that it draws them in that order.
+#[doc(alias = "teacher forcing")]
+#[doc(alias = "perplexity")]
+#[doc(alias = "log-likelihood")]
 #[derive(Clone)]
 pub struct TeacherForced {
     tokens: Arc<[TokenId]>,
@@ -18,12 +21,13 @@ pub struct TeacherForced {
 }
 
 impl TeacherForced {
-    /// Reveals these tokens \[T\], given ones included, lowest entropy first.
+    /// Creates the unmasker with the tokens \[T\] of the whole sequence, given ones included, lowest entropy
+    /// first.
     pub fn new(tokens: impl Into<Arc<[TokenId]>>) -> Self {
         Self { tokens: tokens.into(), order: None }
     }
 
-    /// In another order.
+    /// Sets the order.
     pub fn order(mut self, order: impl Order + 'static) -> Self {
         self.order = Some(Arc::new(order));
         self
@@ -36,7 +40,7 @@ impl Unmasker for TeacherForced {
     fn decide(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let best = view.ranked(0);
         let position = view.row(best).position;
-        let reason = "the sequence to retell ends before it";
+        let reason = "the teacher-forced sequence is shorter";
         let token = *self.tokens.get(position).ok_or(Error::IllegalMove { position, reason })?;
         let probability = view.probability(best, token)?;
         view.reveal(best, Drawn { token, probability });

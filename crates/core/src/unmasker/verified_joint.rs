@@ -1,74 +1,75 @@
 use std::sync::Arc;
 
 use super::{Branch, Control, Next, Unmasker, View};
-use crate::{Error, Order, Row, SamplerLayer, StepRequest, TokenId};
+use crate::{Error, Order, Row, SamplerLayer, StepRequest, TokenId, range};
 
-/// Exact sampling with fewer forwards: the sampler layer drafts tokens, and the next forward verifies them all.
+/// Speculative decoding: the sampler layer drafts tokens, and the next forward verifies all of them. Sampling
+/// is exact.
 ///
-/// A round is one forward. It answers the sequence x and, in the same batch, x with the first 1, 2, … drafts of the round
-/// before. The tokens are then settled one after the other, each by the model's own row:
+/// A round is one forward. Its batch has the sequence x, and x with the first 1, 2, … drafts of the round
+/// before. Tokens are then settled one after the other, each by the model's own row:
 ///
-/// 1. If the order puts a draft's position first, the draft is kept with probability min(1, p/q). Here p is the model's
-///    row and q the row of the layer that the draft was drawn from, both filtered. A draft that is not kept is
-///    replaced by a token from the positive part of p − q. Elsewhere the token is drawn from p.
-/// 2. As long as drafts are kept, the next token is settled by the row of the canvas that holds them.
-/// 3. Then up to K − 1 new drafts are drawn, a sampler pass before each, from the hidden states of the canvas that the
-///    round has come to.
+/// 1. If the order ranks a draft's position first, the draft is kept with probability min(1, p/q). Here p is
+///    the model's row and q the layer's row that the draft was drawn from, both filtered. A rejected draft is
+///    replaced by a token from the positive part of p − q. At other positions the token is drawn from p.
+/// 2. While drafts are kept, the next token is settled by the row of the canvas that holds them.
+/// 3. Then up to K − 1 new drafts are drawn, with a sampler pass before each, from the hidden states of the
+///    last canvas of the round.
 ///
-/// So a round settles from 1 to K tokens: one more than the drafts kept. Drafts are never part of the sequence before
-/// they are settled, so that no observer sees a token that is taken back, and no draft ends a sequence.
+/// So a round settles from 1 to K tokens: one more than the drafts kept. Drafts are not part of the sequence
+/// before they are settled, so no observer sees a rejected token, and no draft ends a sequence.
 ///
-/// **Law.** That of [`ExactSequential`](super::ExactSequential) with the same order, filters and draw, whatever the
-/// layer: the model's own joint at temperature 1 without truncation. Only the number of forwards depends on the layer.
-/// With K = 1 it is `ExactSequential`, token for token for the same seed.
+/// **Law.** That of [`ExactSequential`](super::ExactSequential) with the same order, filters and draw, for
+/// any layer: the model's own joint at temperature 1 without truncation. Only the number of forwards depends
+/// on the layer. With K = 1 it is `ExactSequential`, token for token for the same seed.
 ///
-/// With [`any_order`](Self::any_order) a draft keeps its position, so that fewer are lost. Then the law is that of one
-/// token a forward where the order puts first *by the layer's rows*, and by the model's after a draft was lost. Each
-/// token is drawn from the model's conditional and positions depend on rows alone, so it is the joint of a model whose
-/// conditionals belong to one joint. For other models, and with filters that change the law of a token, it is the law
-/// of another order than `ExactSequential`'s.
+/// With [`any_order`](Self::any_order) a draft keeps its position, so fewer drafts are lost. The law is then
+/// that of one token per forward in the order of *the layer's rows*, and of the model's rows after a draft
+/// was rejected. Each token is drawn from the model's conditional and positions depend on rows only. So it is
+/// the joint if the model's conditionals belong to one joint. For other models, and with filters that change
+/// the law of a token, it is the law of an order other than that of `ExactSequential`.
 ///
-/// [`Output`](crate::Output) holds what it cost. `steps` is the number of rounds, `denoiser_calls` the number of
+/// [`Output`](crate::Output) has the cost. `steps` is the number of rounds, `denoiser_calls` the number of
 /// canvases (up to K a round), `sampler_calls` the number of drafts. `drawn − steps` drafts were kept.
 ///
-/// Sources: the acceptance rule is that of Leviathan et al. (arXiv 2211.17192), the layer that of arXiv 2509.22738; their
-/// combination is this crate's own.
+/// Sources: the acceptance rule is that of Leviathan et al. (arXiv 2211.17192), the layer that of arXiv
+/// 2509.22738; their combination is this crate's own.
+#[doc(alias = "speculative decoding")]
+#[doc(alias = "self-speculative")]
+#[doc(alias = "draft and verify")]
 #[derive(Clone)]
 pub struct VerifiedJoint {
     sampler: Arc<dyn SamplerLayer>,
     order: Option<Arc<dyn Order>>,
-    /// K: the most tokens that a round settles.
-    most: usize,
+    /// K: the largest number of tokens that a round settles.
+    max_tokens: usize,
     any_order: bool,
     drafts: Vec<Draft>,
-    /// How many of the drafts were kept in this round.
+    /// The number of drafts kept in this round.
     kept: usize,
     /// The sequence with the first 1, 2, … drafts.
     branches: Vec<Branch>,
 }
 
-/// A token that the layer drew, not yet settled.
+/// A token drawn by the layer, not yet settled.
 #[derive(Clone)]
 struct Draft {
     position: usize,
     token: TokenId,
-    /// The filtered row that it was drawn from.
+    /// The filtered row from which it was drawn.
     logits: Vec<f32>,
 }
 
 impl VerifiedJoint {
-    /// Settles up to K tokens a round, lowest entropy first.
+    /// Creates the unmasker that settles up to K tokens a round, lowest entropy first.
     ///
     /// # Errors
     /// [`Error::Parameter`] if K is 0.
     pub fn new(sampler: impl SamplerLayer + 'static, k: usize) -> Result<Self, Error> {
-        if k == 0 {
-            return Err(Error::parameter("tokens per round", k, "at least 1"));
-        }
         Ok(Self {
             sampler: Arc::new(sampler),
             order: None,
-            most: k,
+            max_tokens: range::at_least("tokens per round", k, 1)?,
             any_order: false,
             drafts: Vec::new(),
             kept: 0,
@@ -76,17 +77,18 @@ impl VerifiedJoint {
         })
     }
 
-    /// Reveals in this order instead.
+    /// Sets the order.
     pub fn order(self, order: impl Order + 'static) -> Self {
         Self { order: Some(Arc::new(order)), ..self }
     }
 
-    /// Settles drafts where the layer put them, even if the model's rows put another position first.
+    /// Settles drafts at the positions that the layer chose, even if the model's rows rank another position
+    /// first.
     pub fn any_order(self) -> Self {
         Self { any_order: true, ..self }
     }
 
-    /// Settles one token by the model's row.
+    /// Settles one token from the model's row.
     fn settle(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let draft = self.drafts.get(self.kept);
         let drafted = draft.filter(|_| self.any_order).and_then(|draft| row_of(view, draft));
@@ -107,7 +109,7 @@ impl VerifiedJoint {
         Ok(self.next(view))
     }
 
-    /// Drafts one token by the layer's row.
+    /// Drafts one token from the layer's row.
     fn place_draft(&mut self, view: &mut View<'_>) -> Result<Next, Error> {
         let row = view.ranked(0);
         let mut logits = view.filtered(row)?.to_vec();
@@ -118,10 +120,15 @@ impl VerifiedJoint {
         Ok(self.next(view))
     }
 
-    /// Drafts while K allows it. The last masked position gets no draft, because verifying it would spare no forward.
+    /// Continues to draft up to K − 1 tokens. The last masked position gets no draft, because verifying it
+    /// saves no forward.
     fn next(&self, view: &View<'_>) -> Next {
         let masked = view.candidates().len().saturating_sub(1);
-        if self.drafts.len() + 1 < self.most && masked > 1 { Next::Refine } else { Next::EndStep }
+        if self.drafts.len() + 1 < self.max_tokens && masked > 1 {
+            Next::Refine
+        } else {
+            Next::EndStep
+        }
     }
 }
 
@@ -162,8 +169,8 @@ impl Unmasker for VerifiedJoint {
         Some(&self.sampler)
     }
 
-    /// Drafts are compared with whole rows.
+    /// Whole rows, to compare them with the rows of drafts.
     fn needs_full_rows(&self) -> bool {
-        self.most > 1
+        self.max_tokens > 1
     }
 }

@@ -44,7 +44,7 @@ impl Session for LoggingSession {
         let mut log = self.0.log.lock().unwrap();
         for input in request.batch {
             let id = input.id.ok_or_else(|| Error::model("a canvas without an id"))?;
-            log.push((id, input.changed.clone(), input.region().end));
+            log.push((id, input.changed.clone(), input.open_positions().end));
         }
         self.0.model.forward(request)
     }

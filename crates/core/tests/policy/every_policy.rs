@@ -24,7 +24,7 @@ fn policies() -> Vec<(&'static str, Box<dyn DynPolicy>)> {
         ("threshold", Ranked::new(Entropy, Threshold::new(0.6).unwrap()).boxed()),
         ("factor", Ranked::new(Entropy, Factor::default()).boxed()),
         ("entropy-bound", Ranked::new(Entropy, EntropyBound::new(0.6).unwrap()).boxed()),
-        ("klass", Klass::new(0.6, 0.5, 1).unwrap().otherwise(two()).boxed()),
+        ("klass", Klass::new(0.6, 0.5, 1).unwrap().fallback(two()).boxed()),
         ("slow-fast", SlowFast::new(1, 0.5, 0.6).unwrap().boxed()),
         ("dilated", Dilated::default().boxed()),
         ("demask", Demask::new(GiniBound, 0.6).unwrap().boxed()),

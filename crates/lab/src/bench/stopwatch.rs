@@ -43,7 +43,7 @@ impl std::ops::Sub for HostTime {
 impl Stopwatch {
     /// Wraps a strategy, so that its draws are measured.
     pub fn around(&self, strategy: Strategy) -> Strategy {
-        strategy.around(|unmasker| Watched { unmasker, watch: self.clone() })
+        strategy.map_unmasker(|unmasker| Watched { unmasker, watch: self.clone() })
     }
 
     /// The time since the stopwatch was made.

@@ -137,6 +137,7 @@ fn takes(registry: &Registry, entry: &UnmaskerEntry) -> String {
         Control::Schedule => "schedule",
         Control::Steps => "steps",
         Control::Alone => "–",
+        other => panic!("{other:?} has no words"),
     };
     let parts = [(Part::Sampler, "sampler layer"), (Part::Scorer, "scorer")];
     let parts = parts.into_iter().filter(|(part, _)| entry.is_made_of(*part));

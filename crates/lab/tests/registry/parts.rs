@@ -63,7 +63,7 @@ pub fn strategy(registry: &Registry, spec: &str, order: Option<&Arc<dyn Order>>)
         // A strategy with a policy has the order in that.
         Some(order) if !strategy.has_policy() => {
             let order = order.clone();
-            strategy.around(|inner| InOrder { inner, order })
+            strategy.map_unmasker(|inner| InOrder { inner, order })
         }
         _ => strategy,
     }
@@ -77,7 +77,7 @@ pub fn first(registry: &Registry, entry: &UnmaskerEntry) -> Strategy {
 /// The unmasker of a strategy.
 pub fn unmasker(strategy: &Strategy) -> Box<dyn DynUnmasker> {
     let mut unmasker = None;
-    let _ = strategy.clone().around(|inner| {
+    let _ = strategy.clone().map_unmasker(|inner| {
         unmasker = Some(inner.clone());
         inner
     });

@@ -179,16 +179,9 @@ mod tests {
     const MASK: TokenId = 9;
 
     fn output(tokens: &[TokenId]) -> Output {
-        Output {
-            tokens: tokens.into(),
-            generated: 1..tokens.len(),
-            end: tokens.len(),
-            drawn: tokens.len().saturating_sub(1),
-            denoiser_calls: 1,
-            sampler_calls: 0,
-            steps: 1,
-            finish: conjoint_core::FinishReason::Length,
-        }
+        let mut output = Output::new(tokens.into(), 1..tokens.len());
+        (output.denoiser_calls, output.steps) = (1, 1);
+        output
     }
 
     /// The verdict on an output after a reported reveal of `token` at position 1, behind the prompt 5.
@@ -221,9 +214,14 @@ mod tests {
         assert!(matches!(missing_tokens, Err(Violation::PromptChanged { got: None, .. })));
         let other = verdict(3, &output(&[5, 2]));
         assert!(matches!(other, Err(Violation::EventsDisagree { what: "the tokens", .. })));
-        let extra = verdict(3, &Output { denoiser_calls: 2, ..output(&[5, 3]) });
+        let with = |change: fn(&mut Output)| {
+            let mut output = output(&[5, 3]);
+            change(&mut output);
+            output
+        };
+        let extra = verdict(3, &with(|output| output.denoiser_calls = 2));
         assert!(matches!(extra, Err(Violation::EventsDisagree { .. })));
-        let unreported = verdict(3, &Output { sampler_calls: 1, ..output(&[5, 3]) });
+        let unreported = verdict(3, &with(|output| output.sampler_calls = 1));
         let expected = "the forwards and sampler passes";
         assert!(
             matches!(unreported, Err(Violation::EventsDisagree { what, .. }) if what == expected)

@@ -112,7 +112,7 @@ impl Suite {
     ) -> Result<(), Violation> {
         let failed = |e| Violation::failed(name, e);
         let make =
-            || make().into().around(|inner| MoveLimited::new(inner, self.moves_per_position));
+            || make().into().map_unmasker(|inner| MoveLimited::new(inner, self.moves_per_position));
         let mut tested = Vec::new();
         let mut rejection = None;
         for (schedule_name, schedule) in self.all_schedules().map_err(failed)? {

@@ -2,21 +2,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Cancels runs from another thread, a signal handler or an observer. Clones share one state.
+///
+/// [`Run::cancelled_by`](super::Run::cancelled_by) connects a run to it.
+#[doc(alias = "cancellation")]
+#[doc(alias = "abort")]
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
-    /// A token that is not cancelled.
+    /// Creates a token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Cancels it, for good. Runs that hold it end within one step.
+    /// Cancels the token permanently. Runs that hold it end within one step.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is cancelled.
+    /// Whether the token is cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

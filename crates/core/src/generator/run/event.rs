@@ -1,7 +1,7 @@
 use crate::observer::Reveal;
 use crate::{Canvas, Error, Observer, Output};
 
-/// Something that happened in a [step](super::Run::step).
+/// An event of a [step](super::Run::step).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -19,21 +19,20 @@ pub enum Event {
         /// The position.
         position: usize,
     },
-    /// A sequence finished, or was ended from outside, perhaps before it began: its [output](super::Run::take) can be
-    /// taken. What was filled in
-    /// behind an end-of-sequence id is in the output, and was not reported as revealed.
+    /// A sequence finished, or was cancelled, perhaps before it began. Its [output](super::Run::take) can be
+    /// taken. Filling after an end-of-sequence id is in the output and was not reported as revealed.
     Finish {
         /// Its index.
         sequence: usize,
     },
-    /// A sequence failed: its [error](super::Run::take) can be taken.
+    /// A sequence failed. Its [error](super::Run::take) can be taken.
     Fail {
         /// Its index.
         sequence: usize,
     },
 }
 
-/// Keeps events.
+/// Records events.
 pub(super) struct Recorder(pub Vec<Event>);
 
 impl Observer for Recorder {

@@ -1,4 +1,4 @@
-//! A run that is taken step by step.
+//! A run that the caller advances step by step.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,12 +19,12 @@ mod step;
 pub use cancel::CancelToken;
 pub use event::Event;
 
-/// Sequences being generated, one denoising step of the batch at a time.
+/// Generates sequences one denoising step of the batch at a time.
 ///
-/// Made by [`Generator::start`]. Sequences can be [added](Self::add) and [cancelled](Self::cancel) between steps; a
-/// finished sequence makes room for the next. One that fails ends alone. The run ends early, within one step, at a
-/// [deadline](Self::deadline) or when a [token](Self::cancelled_by) is cancelled from another thread, and gives out what is
-/// done so far.
+/// [`Generator::start`] creates it. Sequences can be [added](Self::add) and [cancelled](Self::cancel) between
+/// steps (continuous batching): a finished sequence makes room for the next. A failed sequence does not end
+/// the others. The run ends within one step at a [deadline](Self::deadline), or when a
+/// [token](Self::cancelled_by) is cancelled from another thread. It then returns what is done so far.
 ///
 /// ```
 /// # use conjoint_core::{Canvas, Denoiser, Error, Event, Generator};
@@ -41,15 +41,18 @@ pub use event::Event;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "streaming")]
+#[doc(alias = "continuous batching")]
+#[must_use = "a run does nothing until it is stepped or finished"]
 pub struct Run {
     generator: Generator,
     session: Option<Box<dyn Session>>,
     waiting: VecDeque<Sequence>,
     active: Vec<Sequence>,
     ended: BTreeMap<usize, Result<Output, Error>>,
-    /// What was cancelled since the last step and is still to be reported.
+    /// Sequences cancelled since the last step, not yet reported.
     cancelled: Vec<(usize, Output)>,
-    /// The number of sequences so far.
+    /// The number of sequences added so far.
     count: usize,
     memory: step::Memory,
     events: Vec<Event>,
@@ -57,7 +60,7 @@ pub struct Run {
     deadline: Option<Instant>,
 }
 
-/// Checks every canvas against the generator's settings, before anything is run.
+/// Checks every canvas against the generator's settings, before anything runs.
 pub(super) fn sequences(
     generator: &Generator,
     canvases: Vec<Canvas>,
@@ -69,7 +72,7 @@ pub(super) fn sequences(
     canvases.into_iter().enumerate().map(begin).collect()
 }
 
-/// As [`sequences`], with settings of its own for every sequence.
+/// As [`sequences`], with separate settings for every sequence.
 pub(super) fn sequences_each(
     generator: &Generator,
     requests: Vec<(Canvas, Generator)>,
@@ -118,7 +121,8 @@ fn begin(
 }
 
 impl Run {
-    /// The shortest sequences begin first: a batch costs its longest sequence, so neighbours should be of a length.
+    /// Starts the shortest sequences first. A batch costs as much as its longest sequence, so lengths in it
+    /// should be close.
     pub(super) fn start(
         generator: &Generator,
         mut sequences: Vec<Sequence>,
@@ -140,28 +144,30 @@ impl Run {
         })
     }
 
-    /// Ends the run once `token` is cancelled.
+    /// Ends the run within one step once `token` is cancelled.
     pub fn cancelled_by(mut self, token: CancelToken) -> Self {
         self.cancelled_by = Some(token);
         self
     }
 
-    /// Ends the run at this time.
+    /// Ends the run at the first step after this time.
+    #[doc(alias = "timeout")]
+    #[doc(alias = "max_time")]
     pub fn deadline(mut self, at: Instant) -> Self {
         self.deadline = Some(at);
         self
     }
 
-    /// Adds a sequence with the run's own settings; returns its index. It begins once there is room in the batch.
+    /// Adds a sequence with the run's settings and returns its index. It begins once the batch has room.
     ///
     /// # Errors
-    /// Those of [`Generator::run`] that come before anything is run.
+    /// Those of [`Generator::run`] that occur before anything runs.
     pub fn add(&mut self, canvas: Canvas) -> Result<usize, Error> {
         let settings = self.generator.clone();
         self.add_with(canvas, &settings)
     }
 
-    /// Adds a sequence with settings of its own; see [`Generator::run_each`].
+    /// Adds a sequence with separate settings; see [`Generator::run_each`].
     ///
     /// # Errors
     /// Those of [`add`](Self::add), and [`Error::ModelMismatch`].
@@ -172,10 +178,11 @@ impl Run {
         Ok(index)
     }
 
-    /// Ends a sequence as it stands. What is done so far can be [taken](Self::take) at once; the next step reports it.
+    /// Cancels a sequence. Its output so far can be [taken](Self::take) at once; the next step reports the
+    /// end.
     ///
     /// # Errors
-    /// [`Error::NoSuchSequence`] if the run has none of this index, or it has ended already.
+    /// [`Error::NoSuchSequence`] if the run has no sequence of this index, or it has ended.
     pub fn cancel(&mut self, sequence: usize) -> Result<(), Error> {
         let is_it = |other: &Sequence| other.index == sequence;
         let ended = match self.waiting.iter().position(is_it) {
@@ -190,12 +197,13 @@ impl Run {
         Ok(())
     }
 
-    /// Takes one denoising step of the batch; returns what happened in it. Sequences that wait begin as far as there is
-    /// room. Does nothing once the run [is done](Self::is_done).
+    /// Runs one denoising step of the batch and returns its events.
+    ///
+    /// Waiting sequences begin while the batch has room. Does nothing once the run [is done](Self::is_done).
     ///
     /// # Errors
-    /// [`Error::Model`] and its kin if a model fails. The step is then lost in the middle: the run can only be dropped, or its
-    /// sequences [cancelled](Self::cancel). What goes wrong with one sequence is [its own outcome](Self::take).
+    /// [`Error::Model`] or another error of the model. The step is then incomplete: drop the run, or
+    /// [cancel](Self::cancel) its sequences. An error of one sequence is [its outcome](Self::take) instead.
     pub fn step(&mut self) -> Result<&[Event], Error> {
         let mut events = event::Recorder(std::mem::take(&mut self.events));
         events.0.clear();
@@ -204,7 +212,7 @@ impl Run {
         stepped.map(|()| self.events.as_slice())
     }
 
-    /// As [`step`](Self::step), reporting to an observer.
+    /// Runs a step as [`step`](Self::step) does, and reports its events to an observer.
     ///
     /// # Errors
     /// Those of [`step`](Self::step).
@@ -235,7 +243,7 @@ impl Run {
         for sequence in self.memory.take_failed() {
             self.end(sequence, None, observer);
         }
-        // Of a step that a model has failed in, the sequences that it did not take to their end go on.
+        // If the model failed, sequences that look done may be in the middle of the step.
         let is_whole = stepped.is_ok();
         let has_ended =
             |sequence: &Sequence| sequence.failed.is_some() || is_whole && sequence.is_done();
@@ -246,32 +254,32 @@ impl Run {
         stepped
     }
 
-    /// Whether every sequence has ended and was reported.
+    /// Whether every sequence has ended and been reported.
     pub fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.active.is_empty() && self.cancelled.is_empty()
     }
 
-    /// A sequence as it stands, until it has ended.
+    /// The current canvas of a sequence; `None` once it has ended.
     pub fn canvas(&self, sequence: usize) -> Option<&Canvas> {
         let mut sequences = self.active.iter().chain(&self.waiting);
         sequences.find(|other| other.index == sequence).map(|found| &found.canvas)
     }
 
-    /// Takes the outcome of a sequence that has ended; `None` if it has not, or it was taken already.
+    /// Takes the outcome of a sequence that has ended; `None` if it has not ended, or was taken already.
     pub fn take(&mut self, sequence: usize) -> Option<Result<Output, Error>> {
         self.ended.remove(&sequence)
     }
 
-    /// Whether the rows of this run are those of the model's full forward: false if the model's
+    /// Whether the rows of this run equal those of the model's full forward. False if the model's
     /// [session](crate::denoiser::Session::is_exact) approximates them.
     pub fn is_exact(&self) -> bool {
         self.session.as_ref().is_none_or(|session| session.is_exact())
     }
 
-    /// Steps to the end; the outcomes in the order of the sequences, those taken before left out.
+    /// Steps to the end. Returns the outcomes in the order of the sequences, without those already taken.
     ///
     /// # Errors
-    /// Those of [`step`](Self::step). What has ended before can still be [taken](Self::take).
+    /// Those of [`step`](Self::step). Earlier outcomes can still be [taken](Self::take).
     pub fn finish_all(
         &mut self,
         observer: &mut dyn Observer,
@@ -282,11 +290,11 @@ impl Run {
         Ok(std::mem::take(&mut self.ended).into_values().collect())
     }
 
-    /// Steps to the end, or to the first sequence that fails.
+    /// Steps to the end, or until a sequence fails. Returns the outputs in the order of the sequences.
     ///
     /// # Errors
-    /// Those of [`step`](Self::step), and that of the sequence that failed. After the first kind, what has ended before
-    /// can still be [taken](Self::take).
+    /// Those of [`step`](Self::step), and that of the sequence that failed. After the former, earlier
+    /// outcomes can still be [taken](Self::take).
     pub fn finish_or_fail(&mut self, observer: &mut dyn Observer) -> Result<Vec<Output>, Error> {
         while !self.is_done() {
             self.step_observed(observer)?;
@@ -297,7 +305,7 @@ impl Run {
         std::mem::take(&mut self.ended).into_values().collect()
     }
 
-    /// Why the run ends now, if it does.
+    /// The reason to end the run now, if there is one.
     fn is_over(&self) -> Option<FinishReason> {
         if self.cancelled_by.as_ref().is_some_and(CancelToken::is_cancelled) {
             return Some(FinishReason::Cancelled);
@@ -331,7 +339,7 @@ impl Run {
 }
 
 impl Drop for Run {
-    /// The session learns of the sequences that are left.
+    /// Ends the remaining sequences in the session.
     fn drop(&mut self) {
         if let Some(session) = &mut self.session {
             self.active.iter().for_each(|sequence| session.end(sequence.id()));

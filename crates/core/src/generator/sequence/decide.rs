@@ -1,67 +1,68 @@
-//! One round of a step: the policy selects or ranks, the reviser looks back, the unmasker draws.
+//! One round of a step: the policy selects or ranks, the reviser revises, the unmasker draws.
 
-use super::{Answered, Held, Sequence};
-use crate::observation::{Row, Scratch, Seen};
+use super::{KeptOpen, RoundRows, Sequence};
+use crate::observation::{Row, Scratch, StepInput};
 use crate::reviser::Revision;
 use crate::unmasker::{DynUnmasker, Next, View};
 use crate::{Error, Observation, Observer, Policy, Reviser, Unmasker};
 
 impl Sequence {
-    /// Has the round decided, and makes its moves.
+    /// Decides the round and applies its moves.
     pub fn decide(
         &mut self,
-        answered: &Answered<'_>,
+        round_rows: &RoundRows<'_>,
         scratch: &mut Scratch,
         observer: &mut dyn Observer,
     ) -> Result<Next, Error> {
-        let round = answered.round;
+        let round = round_rows.round;
         let candidates = match round {
             0 => self.canvas.masked().count(),
-            _ => answered.own.len(),
+            _ => round_rows.own.len(),
         };
-        let seen = Seen {
+        let input = StepInput {
             sequence: self.index,
             step: self.steps,
             followed: self.followed,
-            canvas: self.ahead.as_ref().unwrap_or(&self.canvas),
+            canvas: self.draft_canvas.as_ref().unwrap_or(&self.canvas),
             block_length: self.block_length,
             progress: self.progress,
             round,
-            answer: answered.rows,
-            hidden: answered.hidden,
+            answer: round_rows.rows,
+            hidden: round_rows.hidden,
             by_top: self.top_k().is_some(),
-            rows: answered.own,
+            rows: round_rows.own,
             candidates,
         };
         let (rows, stream, memory) = (&self.config.rows, self.stream.as_mut(), &mut self.filters);
-        let mut view = View(Observation::new(seen, rows, stream, memory, scratch)?);
+        let mut view = View(Observation::new(input, rows, stream, memory, scratch)?);
         observer.on_rows(&view.0);
         let next = match round {
-            0 => self.roles.first_round(&mut view, self.held)?,
+            0 => self.roles.first_round(&mut view, self.kept_open)?,
             _ => self.roles.later_round(&mut view, self.left)?,
         };
         if let Some(reviser) = &mut self.roles.reviser {
             for (position, drawn) in &view.0.scratch.reveals {
-                reviser.revealed(*position, view.0.sureness(*position, drawn));
+                reviser.revealed(*position, view.0.revealed_confidence(*position, drawn));
             }
         }
         let masked = |&&(position, _): &&(usize, _)| self.canvas.is_masked(position);
         let revealed = scratch.reveals.iter().filter(masked).count();
         self.left = scratch.selection.count.saturating_sub(revealed);
         if round == 0 {
-            self.keeps = if scratch.kept_by_reviser { Held::ByReviser } else { Held::No };
+            self.keep_open =
+                if scratch.kept_by_reviser { KeptOpen::ByReviser } else { KeptOpen::No };
         }
         if scratch.keep_open {
-            self.keeps = Held::ByUnmasker;
+            self.keep_open = KeptOpen::ByUnmasker;
         }
         self.check_progress(next, round, candidates, scratch)?;
         let next = self.make_moves(next, round, scratch, observer)?;
         let is_full = self.canvas.masked().next().is_none();
-        self.held = if is_full { self.keeps } else { Held::No };
+        self.kept_open = if is_full { self.keep_open } else { KeptOpen::No };
         Ok(next)
     }
 
-    /// A round that reveals nothing is an error, unless it may.
+    /// Rejects a round that reveals nothing, unless that is allowed.
     fn check_progress(
         &self,
         next: Next,
@@ -70,14 +71,13 @@ impl Sequence {
         scratch: &Scratch,
     ) -> Result<(), Error> {
         let ends = next == Next::EndStep;
-        // While a schedule with a total has steps left, the run ends all the same.
+        // A schedule with a total ends even if a step reveals nothing, while it has steps left.
         let may_wait = ends && candidates > 0 && !self.progress.is_last();
-        // The sampler pass followed a reveal, so that the step has got somewhere; a full block is done with, or has
-        // masks again.
-        let is_done_with = self.keeps == Held::No || !scratch.remasks.is_empty();
-        let is_over = ends && (round > 0 || candidates == 0 && is_done_with);
-        let supposes = round > 0 && !scratch.drafts.is_empty();
-        if scratch.reveals.is_empty() && !supposes && !may_wait && !is_over {
+        // After a sampler pass the step has revealed a token. A full block is finished, or has masked positions again.
+        let is_finished = self.keep_open == KeptOpen::No || !scratch.remasks.is_empty();
+        let is_over = ends && (round > 0 || candidates == 0 && is_finished);
+        let places_draft = round > 0 && !scratch.drafts.is_empty();
+        if scratch.reveals.is_empty() && !places_draft && !may_wait && !is_over {
             return Err(self.no_progress());
         }
         Ok(())
@@ -85,8 +85,8 @@ impl Sequence {
 }
 
 impl super::Roles {
-    /// After the forward.
-    fn first_round(&mut self, view: &mut View<'_>, held: Held) -> Result<Next, Error> {
+    /// Decides after the forward.
+    fn first_round(&mut self, view: &mut View<'_>, kept_open: KeptOpen) -> Result<Next, Error> {
         let Self { unmasker, policy, reviser, .. } = self;
         let candidates = view.candidates().len();
         let Some(policy) = policy else {
@@ -110,10 +110,10 @@ impl super::Roles {
             checked?;
         }
         let selection = &view.scratch.selection;
-        if selection.ranked.is_empty() && held != Held::ByUnmasker {
+        if selection.ranked.is_empty() && kept_open != KeptOpen::ByUnmasker {
             return Ok(Next::EndStep);
         }
-        // Passes look at nothing but what was selected, and at nothing that was masked again just now.
+        // Sampler passes compute selected positions only, without those that were masked again in this step.
         let is_closed = selection.ranked.len() < candidates || !view.scratch.remasks.is_empty();
         let next = unmasker.decide(view)?;
         if is_closed && next == Next::Refine && !view.scratch.narrowed {
@@ -122,7 +122,7 @@ impl super::Roles {
         Ok(next)
     }
 
-    /// After a sampler pass.
+    /// Decides after a sampler pass.
     fn later_round(&mut self, view: &mut View<'_>, left: usize) -> Result<Next, Error> {
         let Some(policy) = &mut self.policy else {
             return decide_alone(&mut self.unmasker, view);
@@ -135,7 +135,7 @@ impl super::Roles {
         let has_none = selection.ranked.is_empty();
         view.scratch.selection = selection;
         checked?;
-        // Nothing is left to reveal for a policy that ranks nobody.
+        // A policy that ranks no candidate ends the step.
         if has_none {
             return Ok(Next::EndStep);
         }
@@ -143,14 +143,14 @@ impl super::Roles {
     }
 }
 
-/// Without a policy every candidate is open.
+/// Without a policy, every candidate is selected.
 fn decide_alone(unmasker: &mut dyn DynUnmasker, view: &mut View<'_>) -> Result<Next, Error> {
     let every = view.rows();
     view.scratch.selection.all_of(every);
     unmasker.decide(view)
 }
 
-/// Rejects selections of candidates that there are not, and of one twice.
+/// Rejects a selection with a candidate that does not exist, or with one candidate twice.
 fn check_selection(by: &'static str, ranked: &[Row], view: &mut View<'_>) -> Result<(), Error> {
     let (sequence, candidates) = (view.sequence(), view.candidates().len());
     let marked = &mut view.scratch.marked;
@@ -163,8 +163,8 @@ fn check_selection(by: &'static str, ranked: &[Row], view: &mut View<'_>) -> Res
                 marked[candidate] = true;
                 continue;
             }
-            Some(true) => "it was selected already".to_owned(),
-            None => format!("there are only {candidates} candidates, counted from 0"),
+            Some(true) => "it is selected twice".to_owned(),
+            None => format!("there are only {candidates} candidates, numbered from 0"),
         };
         return Err(Error::BadSelection { sequence, by, candidate, reason });
     }

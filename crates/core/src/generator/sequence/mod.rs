@@ -5,7 +5,7 @@ use super::output::{FinishReason, Output};
 use super::resolve::Roles;
 use crate::denoiser::{Changed, SequenceId, SequenceInput};
 use crate::filter::Memory;
-use crate::observation::{Asked, RowRef, Scratch};
+use crate::observation::{RowQuery, RowRef, Scratch};
 use crate::observer::Reveal;
 use crate::schedule::Progress;
 use crate::top_k_rows::{Rows, TopKRequest};
@@ -15,15 +15,15 @@ use crate::{Canvas, Error, Observer, Policy, Reviser, StepRequest, Stream, Token
 mod decide;
 mod extent;
 
-/// Denoising steps that a position may cost beyond the schedule's own: far more than any strategy that
-/// masks tokens again needs.
+/// The step limit per position, beyond the schedule's own steps. Strategies that mask tokens again need far
+/// fewer.
 const STEPS_PER_POSITION: usize = 64;
 
-/// One sequence on its way: its canvas, its own copy of the strategy and its own randomness.
+/// A sequence during generation: its canvas, its copy of the strategy and its random stream.
 pub(super) struct Sequence {
     pub index: usize,
     pub canvas: Canvas,
-    /// What ended it, if it has failed.
+    /// The error, if the sequence has failed.
     pub failed: Option<Error>,
     roles: Roles,
     config: Arc<Config>,
@@ -32,48 +32,48 @@ pub(super) struct Sequence {
     progress: Progress,
     block_length: usize,
     changed: Changed,
-    /// The positions that the step's sampler passes look at; all that are masked where it is empty.
+    /// The positions that the sampler passes of the step compute; if empty, all masked ones.
     pub window: Vec<usize>,
-    /// The canvas of the step's sampler passes, if tokens are supposed on it.
-    ahead: Option<Canvas>,
-    /// The place in the batch of the branch that the step has come to.
+    /// The canvas of the step's sampler passes, if it has drafts.
+    draft_canvas: Option<Canvas>,
+    /// The place in the batch of the branch that the step follows.
     branch: Option<usize>,
-    /// How many branches were followed so far.
+    /// The number of branches followed so far.
     followed: usize,
-    /// How many more tokens the policy reveals in this step.
+    /// The number of tokens that the policy has yet to reveal in this step.
     left: usize,
-    held: Held,
-    /// Who keeps the block open in this step, should it become full.
-    keeps: Held,
+    kept_open: KeptOpen,
+    /// Who keeps the block open in this step if it becomes full.
+    keep_open: KeptOpen,
     steps: usize,
-    most_steps: usize,
+    max_steps: usize,
     denoiser_calls: usize,
     sampler_calls: usize,
 }
 
-/// Whether a full block stays open, and who keeps it.
+/// Whether a full block stays open, and who keeps it open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held {
+enum KeptOpen {
     No,
     ByUnmasker,
     ByReviser,
 }
 
-/// What a sequence asks of a forward beside the rows of its masked positions.
+/// The requests of a sequence for a forward, beside the rows of its masked positions.
 pub(super) struct Plan {
-    pub asked: Vec<Asked>,
+    pub queries: Vec<RowQuery>,
     /// The canvases of its branches.
-    pub ahead: Vec<Canvas>,
-    /// Whether hidden states are wanted.
+    pub branches: Vec<Canvas>,
+    /// Whether hidden states are requested.
     pub hidden: bool,
 }
 
-/// What a sequence is shown after a forward or a sampler pass.
-pub(super) struct Answered<'a> {
+/// The rows of a sequence after a forward or a sampler pass.
+pub(super) struct RoundRows<'a> {
     pub rows: &'a Rows,
     pub hidden: Option<ndarray::ArrayView2<'a, f32>>,
-    /// This sequence's rows: the masked positions, then the answers to questions after a forward; the positions looked
-    /// at after a sampler pass.
+    /// The rows of this sequence. After a forward those of the masked positions, then those of the queries;
+    /// after a sampler pass those of the window.
     pub own: &'a [RowRef],
     pub round: usize,
 }
@@ -116,14 +116,14 @@ impl Sequence {
             block_length: block,
             changed: Changed::All,
             window: Vec::new(),
-            ahead: None,
+            draft_canvas: None,
             branch: None,
             followed: 0,
             left: 0,
-            held: Held::No,
-            keeps: Held::No,
+            kept_open: KeptOpen::No,
+            keep_open: KeptOpen::No,
             steps: 0,
-            most_steps: steps.saturating_add(STEPS_PER_POSITION.saturating_mul(length)),
+            max_steps: steps.saturating_add(STEPS_PER_POSITION.saturating_mul(length)),
             denoiser_calls: 0,
             sampler_calls: 0,
         };
@@ -135,30 +135,32 @@ impl Sequence {
         SequenceId(self.index as u64)
     }
 
-    /// The sequence as a model is shown it.
-    pub fn shown(&self) -> SequenceInput<'_> {
+    /// The input of a forward.
+    pub fn input(&self) -> SequenceInput<'_> {
         SequenceInput { id: Some(self.id()), canvas: &self.canvas, changed: &self.changed }
     }
 
-    /// The same in a sampler pass.
-    pub fn shown_to_layer(&self) -> SequenceInput<'_> {
-        SequenceInput { canvas: self.pass_canvas(), ..self.shown() }
+    /// The input of a sampler pass.
+    pub fn layer_input(&self) -> SequenceInput<'_> {
+        SequenceInput { canvas: self.pass_canvas(), ..self.input() }
     }
 
-    /// What the sampler layer is shown: the sequence, with what is supposed of it.
+    /// The canvas of sampler passes: the sequence with the drafts of the step.
     pub fn pass_canvas(&self) -> &Canvas {
-        self.ahead.as_ref().unwrap_or(&self.canvas)
+        self.draft_canvas.as_ref().unwrap_or(&self.canvas)
     }
 
-    /// Where in the batch the canvas is that the step has come to; `slot` is the place of the sequence's own.
+    /// The place in the batch of the canvas that the step follows. `slot` is the place of the sequence's own
+    /// canvas.
     pub fn place(&self, slot: usize) -> usize {
         self.branch.unwrap_or(slot)
     }
 
-    /// Goes on from a branch of the forward, if the sequence stands as that supposed.
+    /// Continues from a branch of the forward, if the sequence now equals it.
     pub fn follow(&mut self, branch: &Canvas, place: usize) -> bool {
-        let stands = branch.tokens() == self.canvas.tokens() && branch.open() == self.canvas.open();
-        if !stands || self.opens_next() {
+        let (own, open) = (&self.canvas, self.canvas.open_positions());
+        let is_equal = branch.tokens() == own.tokens() && branch.open_positions() == open;
+        if !is_equal || self.opens_next() {
             return false;
         }
         self.branch = Some(place);
@@ -172,7 +174,7 @@ impl Sequence {
         self.roles.unmasker.sampler_layer()
     }
 
-    /// What must be known of its rows if they are condensed; `None` if they are to be whole.
+    /// The required content of its top-K rows; `None` if it needs whole rows.
     pub fn top_k(&self) -> Option<&TopKRequest> {
         let Roles { unmasker, policy, reviser, .. } = &self.roles;
         let whole = unmasker.needs_full_rows()
@@ -181,10 +183,10 @@ impl Sequence {
         self.config.rows.top_k.as_ref().filter(|_| !whole)
     }
 
-    /// Takes the steps that need no forward. Returns what is asked of the next one that does.
+    /// Takes the steps that skip the forward. Returns the requests of the next step.
     pub fn plan(&mut self, observer: &mut dyn Observer) -> Result<Plan, Error> {
         loop {
-            if self.steps > self.most_steps {
+            if self.steps > self.max_steps {
                 return Err(Error::StepLimitExceeded { sequence: self.index, steps: self.steps });
             }
             let mut request = StepRequest::new(&self.canvas, self.progress, self.stream.as_mut());
@@ -198,17 +200,17 @@ impl Sequence {
                 }
                 unmasker.plan(&mut request)?;
             }
-            let StepRequest { asked, ahead, remasks, skipped, hidden, .. } = request;
+            let StepRequest { queries, branches, remasks, skipped, hidden, .. } = request;
             if skipped == 0 {
-                asked.iter().try_for_each(|question| question.check(&self.canvas))?;
-                let ahead = ahead.iter().map(|tokens| self.with_tokens(tokens));
-                return Ok(Plan { asked, ahead: ahead.collect::<Result<_, _>>()?, hidden });
+                queries.iter().try_for_each(|query| query.check(&self.canvas))?;
+                let branches = branches.iter().map(|tokens| self.with_tokens(tokens));
+                return Ok(Plan { queries, branches: branches.collect::<Result<_, _>>()?, hidden });
             }
             if self.progress.is_last() {
                 return Err(self.no_progress());
             }
             self.remask(&remasks, observer)?;
-            self.find_end();
+            self.update_end();
             let left = self.progress.steps - 1 - self.progress.step;
             for _ in 1..skipped.min(left) {
                 self.count_step(observer);
@@ -217,7 +219,7 @@ impl Sequence {
         }
     }
 
-    /// Counts the forwards of a step, in which the model has seen the sequence as it stands.
+    /// Counts the forwards of a step, and clears the list of changed positions.
     pub fn forwarded(&mut self, calls: usize, observer: &mut dyn Observer) {
         match &mut self.changed {
             Changed::All => self.changed = Changed::Positions(Vec::new()),
@@ -233,7 +235,7 @@ impl Sequence {
         observer.on_sampler_pass(self.index, self.steps, round);
     }
 
-    /// Makes the moves that were decided. Returns what follows.
+    /// Applies the moves of the round. Returns what follows.
     fn make_moves(
         &mut self,
         next: Next,
@@ -243,8 +245,9 @@ impl Sequence {
     ) -> Result<Next, Error> {
         let mut moved =
             scratch.reveals.iter().map(|(position, _)| position).chain(&scratch.remasks);
-        if let Some(&position) = moved.next().filter(|_| self.ahead.is_some()) {
-            let reason = "it cannot be revealed or masked again: tokens are supposed in this step";
+        if let Some(&position) = moved.next().filter(|_| self.draft_canvas.is_some()) {
+            let reason =
+                "it cannot be revealed or masked again after `place_draft` in the same step";
             return Err(Error::IllegalMove { position, reason });
         }
         self.remask(&scratch.remasks, observer)?;
@@ -255,27 +258,27 @@ impl Sequence {
             let (step, probability) = (self.steps, drawn.probability);
             observer.on_reveal(&Reveal { sequence, step, round, position, token, probability });
         }
-        self.find_end();
+        self.update_end();
         for &(position, Drawn { token, .. }) in &scratch.drafts {
-            let ahead = self.ahead.get_or_insert_with(|| self.canvas.clone());
-            write(ahead, &self.config, self.index, (position, token))?;
-            extent::find_end(ahead, &self.config);
+            let canvas = self.draft_canvas.get_or_insert_with(|| self.canvas.clone());
+            write(canvas, &self.config, self.index, (position, token))?;
+            extent::update_end(canvas, &self.config);
         }
         let is_full = self.pass_canvas().masked().next().is_none();
         if scratch.narrowed {
             std::mem::swap(&mut self.window, &mut scratch.window);
         }
-        let looked_at = |position: usize| self.window.contains(&position);
+        let in_window = |position: usize| self.window.contains(&position);
         let is_narrowed = scratch.narrowed || !self.window.is_empty();
-        let window_is_done = is_narrowed && !self.pass_canvas().masked().any(looked_at);
+        let window_is_done = is_narrowed && !self.pass_canvas().masked().any(in_window);
         Ok(if is_full || window_is_done && next == Next::Refine { Next::EndStep } else { next })
     }
 
     fn remask(&mut self, positions: &[usize], observer: &mut dyn Observer) -> Result<(), Error> {
         for &position in positions {
-            if !self.canvas.open().contains(&position) {
+            if !self.canvas.open_positions().contains(&position) {
                 let reason =
-                    "it cannot be masked again: it is outside the current block, or behind the end";
+                    "it cannot be masked again: it is outside the current block, or after the end";
                 return Err(Error::IllegalMove { position, reason });
             }
             self.canvas.remask(position)?;
@@ -285,13 +288,13 @@ impl Sequence {
         Ok(())
     }
 
-    /// The sequence as it stands with further tokens.
+    /// The canvas of the sequence with further tokens.
     fn with_tokens(&self, tokens: &[(usize, TokenId)]) -> Result<Canvas, Error> {
         let mut canvas = self.canvas.clone();
         for &token in tokens {
             write(&mut canvas, &self.config, self.index, token)?;
         }
-        extent::find_end(&mut canvas, &self.config);
+        extent::update_end(&mut canvas, &self.config);
         Ok(canvas)
     }
 
@@ -307,13 +310,13 @@ impl Sequence {
         Error::NoProgress { sequence: self.index, step: self.steps }
     }
 
-    /// Ends a denoising step: a sequence that has reached its end is finished, and the next block begins
-    /// once this one is full and not held.
+    /// Ends a denoising step: finishes a sequence that has reached its end, and opens the next block if the
+    /// current one is full and not kept open.
     pub fn end_step(&mut self, observer: &mut dyn Observer) {
         self.finish_at_end(observer);
         self.count_step(observer);
         self.window.clear();
-        (self.ahead, self.branch) = (None, None);
+        (self.draft_canvas, self.branch) = (None, None);
         self.progress.masked = self.canvas.masked().count();
         self.open_blocks();
     }
@@ -325,10 +328,10 @@ impl Sequence {
     }
 
     pub fn is_done(&self) -> bool {
-        self.canvas.is_done() && self.held == Held::No
+        self.canvas.is_done() && self.kept_open == KeptOpen::No
     }
 
-    /// What it has come to; `early` is why it was ended from outside, if it was.
+    /// The output of the sequence. `early` is the reason if it was cancelled or met a deadline.
     pub fn output(self, early: Option<FinishReason>) -> Output {
         let finish = early.or(self.early_end()).unwrap_or(FinishReason::Length);
         Output {
@@ -344,7 +347,7 @@ impl Sequence {
     }
 }
 
-/// Writes a token at a masked position of a canvas, the sequence's own or one ahead of it.
+/// Writes a token at a masked position of a canvas of the sequence.
 fn write(
     canvas: &mut Canvas,
     config: &Config,
@@ -355,8 +358,8 @@ fn write(
     if token as usize >= size {
         return Err(Error::UnknownToken { sequence, token, position, size });
     }
-    if !canvas.open().contains(&position) {
-        let reason = "it cannot be revealed: it is outside the current block, or behind the end";
+    if !canvas.open_positions().contains(&position) {
+        let reason = "it cannot be revealed: it is outside the current block, or after the end";
         return Err(Error::IllegalMove { position, reason });
     }
     canvas.reveal(position, token)

@@ -44,7 +44,7 @@ fn invalid_parameters_are_rejected() {
     }
     let origin = DreamAlgorithm::Origin;
     let without_ranking = Dream { algorithm: origin, algorithm_temperature: Some(0.5), ..lottery };
-    assert!(dream(without_ranking).err().unwrap().to_string().contains("ranks nothing"));
+    assert!(dream(without_ranking).err().unwrap().to_string().contains("does not rank"));
     let adjust = |with| adjust(model(), ExactRefiner, with).map(drop);
     assert!(adjust(Adjust::default()).is_ok());
     assert!(adjust(Adjust { steps: 0, ..Adjust::default() }).is_err());

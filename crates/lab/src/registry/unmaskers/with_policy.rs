@@ -43,7 +43,7 @@ fn klass_entry() -> UnmaskerEntry {
     UnmaskerEntry::new(
         "klass",
         "KLASS: reveal all positions that are sure and settled, else as many as the schedule",
-        |values, context| Ok(strategy::klass(klass(values)?.otherwise(context.schedule()))),
+        |values, context| Ok(strategy::klass(klass(values)?.fallback(context.schedule()))),
     )
     .parameter("tau", "0.9")
     .parameter("epsilon", "0.01")
