@@ -63,7 +63,7 @@ fn race(
     let ids: Vec<RowId> = (0..rows).map(|position| RowId { sequence: 0, position }).collect();
     let mut request = TopKRequest::default();
     if temperature != 1.0 {
-        Temperature::new(temperature)?.request_top_k(&mut request);
+        assert!(Temperature::new(temperature)?.request_top_k(&mut request));
     }
     request.require_token(models[0].vocabulary().mask());
     let mut calls: [Vec<Calls>; 2] = [Vec::new(), Vec::new()];

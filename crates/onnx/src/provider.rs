@@ -14,7 +14,6 @@ use std::fmt;
 /// ```
 #[doc(alias = "CUDA")]
 #[doc(alias = "TensorRT")]
-#[doc(alias = "GPU")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[doc(alias("GPU", "device", "backend"))]
