@@ -25,7 +25,7 @@ fn a_wrong_selection_is_an_error_that_names_the_policy() {
     let run = |generator: Generator| {
         generator.run(vec![Canvas::new(&[1], 3, 4).unwrap()], &mut ()).map(|_| ())
     };
-    for (selected, reason) in [(vec![0, 3], "only 3 candidates"), (vec![1, 0, 1], "already")] {
+    for (selected, reason) in [(vec![0, 3], "only 3 candidates"), (vec![1, 0, 1], "twice")] {
         let error = run(generator(&selected)).unwrap_err();
         let named = matches!(error, Error::BadSelection { sequence: 0, by: "Selecting", .. });
         assert!(named && error.to_string().contains(reason), "{error}");
