@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// One of several parts of the requests, each of which runs by itself. The replies of all parts, in their order, are those of
+/// One of several parts of the requests. Parts run independently. The replies of all parts, in their order, are those of
 /// one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {

@@ -41,7 +41,7 @@ impl ScheduleSpec {
         Ok(Self { name: PER_STEP, written: format!("{PER_STEP}:{k}"), scheduled })
     }
 
-    /// S steps, each of which reveals the same share.
+    /// S steps that each reveal the same share.
     ///
     /// # Errors
     /// Those of [`Linear::new`].
