@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn both_pickle_formats_convert_to_the_librarys_file() {
+    fn both_pickle_formats_convert_to_the_file_of_the_library() {
         let expected = fixture("model.safetensors");
         for bytes in &*FILES {
             assert!(converted(bytes).unwrap() == expected);
