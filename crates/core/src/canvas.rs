@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Error;
-
-/// Index of a token in the model's vocabulary.
-pub type TokenId = u32;
+use crate::{Error, TokenId};
 
 /// One sequence: its given tokens, its masked positions and its current block.
 ///

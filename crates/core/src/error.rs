@@ -1,6 +1,6 @@
 //! The errors of this crate. Each names the value that was found and the value that was expected.
 
-use crate::canvas::TokenId;
+use crate::TokenId;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]

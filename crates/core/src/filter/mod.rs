@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::top_k_rows::{TopKRequest, TopRow};
-use crate::{Canvas, row_kernels};
+use crate::{Canvas, TokenId, row_kernels};
 
 mod ban;
 mod constrain;
@@ -136,6 +136,21 @@ pub trait Filter: Send + Sync {
     }
 }
 
+/// The requirements of `filter` on top-K rows, and the logit of `mask`. `None` if the filter needs whole rows.
+pub(crate) fn top_k_request(
+    filter: &dyn Filter,
+    mask: TokenId,
+    vocabulary: usize,
+) -> Option<TopKRequest> {
+    let mut request = TopKRequest::default();
+    if !filter.request_top_k(&mut request) {
+        return None;
+    }
+    request.require_token(mask);
+    request.limit_to(vocabulary);
+    Some(request)
+}
+
 /// Returns every row unchanged.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Identity;
@@ -233,6 +248,17 @@ pub(crate) mod tests {
         // Top-1 keeps all equals here, so banning afterwards leaves the others.
         let chain: Vec<Arc<dyn Filter>> = vec![Arc::new(TopK::new(1).unwrap()), Arc::new(ban())];
         assert_eq!(support(&chain, &[1.0, 0.0, 0.0]), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn a_chain_requests_what_its_filters_need() {
+        let t = |t| Temperature::new(t).unwrap();
+        let chain = Ban::new([7, 3, 99]).then(t(0.5)).then(TopP::new(0.9).unwrap()).then(t(0.5));
+        let request = top_k_request(&chain, 5, 10).unwrap();
+        assert_eq!(request.temperatures(), [1.0, 0.5, 0.25]);
+        assert_eq!(request.tokens(), [3, 5, 7]);
+        let whole = chain.then(Penalty::new([1], 1.0).unwrap());
+        assert_eq!(top_k_request(&whole, 5, 10), None);
     }
 
     proptest! {

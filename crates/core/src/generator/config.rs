@@ -3,10 +3,9 @@ use std::sync::Arc;
 use super::Generator;
 use super::output::FinishReason;
 use crate::draw::TopRule;
-use crate::filter::Ban;
+use crate::filter::{self, Ban};
 use crate::observation::RowConfig;
 use crate::stop::AtTokens;
-use crate::top_k_rows::TopKRequest;
 use crate::{Error, Filter, Stop, TokenId};
 
 /// The settings that all sequences of a generator share.
@@ -79,7 +78,7 @@ impl Config {
             Some(filter) => Arc::new(ban.then(filter.clone())),
             None => Arc::new(ban),
         };
-        let top_k = TopKRequest::of(&*filter, vocabulary.mask(), vocabulary.size());
+        let top_k = filter::top_k_request(&*filter, vocabulary.mask(), vocabulary.size());
         Ok(Self {
             rows: RowConfig {
                 top_k: top_k.filter(|_| generator.draw.top_rule() != TopRule::WholeRow),

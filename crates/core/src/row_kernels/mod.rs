@@ -16,17 +16,17 @@
 //! everywhere. Statistics use it if the CPU has it: AVX-512, AVX2 and NEON return the same bits, and a CPU
 //! without it may differ in the seventh digit.
 
-use crate::RowStats;
-
 mod backend;
 mod inverse_cdf;
 mod kernel;
 mod maximum;
+mod row_stats;
 mod statistics;
 #[cfg(test)]
 mod tests;
 
 pub use backend::Backend;
+pub use row_stats::RowStats;
 
 impl Backend {
     /// Computes [`RowStats::of`] and reports NaN and +∞. `None` if no token is possible.

@@ -1,4 +1,4 @@
-use crate::{Filter, TokenId};
+use crate::TokenId;
 
 /// The required content of top-K rows beside their most probable tokens.
 ///
@@ -21,17 +21,6 @@ impl Default for TopKRequest {
 }
 
 impl TopKRequest {
-    /// The requirements of `filter`, and the logit of `mask`; `None` if the filter needs whole rows.
-    pub(crate) fn of(filter: &dyn Filter, mask: TokenId, vocabulary: usize) -> Option<Self> {
-        let mut request = Self::default();
-        if !filter.request_top_k(&mut request) {
-            return None;
-        }
-        request.require_token(mask);
-        request.tokens.retain(|&token| (token as usize) < vocabulary);
-        Some(request)
-    }
-
     /// Declares that the filter divides the row by T. Mass and entropy are then requested at the product of
     /// all such T.
     pub fn divide(&mut self, temperature: f32) {
@@ -54,6 +43,11 @@ impl TopKRequest {
     /// The tokens \[M\] whose logits are requested of each row, ascending.
     pub fn tokens(&self) -> &[TokenId] {
         &self.tokens
+    }
+
+    /// Drops the tokens outside of a vocabulary of this size.
+    pub(crate) fn limit_to(&mut self, vocabulary: usize) {
+        self.tokens.retain(|&token| (token as usize) < vocabulary);
     }
 
     fn measure(&mut self, temperature: f32) {
@@ -82,23 +76,16 @@ impl TopKRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::{Ban, Penalty, Temperature, TopP};
-
-    #[test]
-    fn a_chain_requests_what_its_filters_need() {
-        let t = |t| Temperature::new(t).unwrap();
-        let chain = Ban::new([7, 3, 99]).then(t(0.5)).then(TopP::new(0.9).unwrap()).then(t(0.5));
-        let request = TopKRequest::of(&chain, 5, 10).unwrap();
-        assert_eq!(request.temperatures(), [1.0, 0.5, 0.25]);
-        assert_eq!(request.tokens(), [3, 5, 7]);
-        let whole = chain.then(Penalty::new([1], 1.0).unwrap());
-        assert_eq!(TopKRequest::of(&whole, 5, 10), None);
-    }
 
     #[test]
     fn united_requests_list_each_token_once() {
-        let half = TopKRequest::of(&Temperature::new(0.5).unwrap(), 2, 9).unwrap();
-        let ban = TopKRequest::of(&Ban::new([4, 1]), 2, 9).unwrap();
+        let request = |temperature, tokens: &[TokenId]| {
+            let mut request = TopKRequest::default();
+            request.divide(temperature);
+            tokens.iter().for_each(|&token| request.require_token(token));
+            request
+        };
+        let (half, ban) = (request(0.5, &[2]), request(1.0, &[4, 1, 2]));
         let mut all = TopKRequest::default();
         for _ in 0..2 {
             assert!(all.unite([Some(&half), Some(&half), Some(&ban)].into_iter()));
