@@ -73,7 +73,9 @@ mod tests {
             prop_assert!((0.0..=1.0 + 1e-12).contains(&there));
             let apart = p.iter().zip(&q).map(|(p, q)| (p - q).abs()).fold(0.0, f64::max);
             prop_assert!(apart > 1e-12 || there > 1.0 - 1e-9);
-            prop_assert!(apart < 0.05 || there < 1.0 - 1e-3);
+            // The smallest losses are those of two cells around one half: 1.04e-4 at a difference of 0.05, 1.6e-3 at 0.1.
+            prop_assert!(apart < 0.05 || there < 1.0 - 1e-4);
+            prop_assert!(apart < 0.1 || there < 1.0 - 1e-3);
         }
 
         /// Over x and over y, each sorted, as the reference computes it.
