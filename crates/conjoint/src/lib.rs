@@ -3,7 +3,7 @@
 //! A masked diffusion language model (Dream, LLaDA and others) reveals tokens in any order. One token per forward samples its
 //! joint distribution, but slowly. Several independent draws per forward are fast, but ignore how the tokens depend on each
 //! other. This library keeps the model frozen and adds a small *sampler layer* (arXiv 2509.22738): each further token of a
-//! step costs one cheap pass of that layer. It also has the published schedules, policies and revisers.
+//! step costs at most one cheap pass of that layer. The library also has the published schedules, policies and revisers.
 //!
 //! ```no_run
 //! use conjoint::prelude::*;
@@ -54,11 +54,17 @@
 //! | crate | for |
 //! |---|---|
 //! | `conjoint` | generating text: this crate |
-//! | `conjoint-core` | strategies and traits without ONNX Runtime or a tokenizer |
+//! | `conjoint-core` | strategies and traits, without ONNX Runtime or a tokenizer |
+//! | `conjoint-onnx` | running models and sampler layers on ONNX Runtime |
+//! | `conjoint-export` | converting checkpoints to ONNX graphs |
+//! | `conjoint-format` | reading and checking the files of a model |
 //! | `conjoint-lab` | strategies by name, comparisons and benchmarks |
+//! | `conjoint-eval` | metrics of generated texts |
 //! | `conjoint-testkit` | testing a strategy or a model of your own |
-//! | `conjoint-train` | training a sampler layer |
-//! | `conjoint-eval` | metrics of generated text |
+//! | `conjoint-train` | training base models and sampler layers |
+//! | `conjoint-trajectory` | generated texts with the order of their reveals, in Parquet files |
+//! | `conjoint-corpus` | generating synthetic texts, and checking texts by program |
+//! | `conjoint-models` | the bundled tiny model and test fixtures |
 //! | `conjoint-cli` | the `conjoint` command |
 
 pub use conjoint_core::*;

@@ -7,7 +7,7 @@ use crate::{Error, TokenId};
 /// One sequence: its given tokens, its masked positions and its current block.
 ///
 /// Given tokens, such as a prompt, never change. The other positions are masked until they are
-/// [revealed](Canvas::reveal), and can be [masked again](Canvas::remask). A generator works through a canvas
+/// [revealed](Canvas::reveal), and can then be [remasked](Canvas::remask). A generator works through a canvas
 /// block by block, from left to right; a new canvas is one block.
 ///
 /// ```
@@ -148,7 +148,7 @@ impl Canvas {
     }
 
     /// The revealed positions among the [open](Self::open_positions) ones, from left to right. They can be
-    /// masked again.
+    /// [remasked](Self::remask).
     pub fn revealed(&self) -> impl Iterator<Item = usize> + '_ {
         self.open_positions()
             .filter(|&position| !self.given[position] && self.tokens[position] != self.mask)
@@ -206,7 +206,11 @@ impl Canvas {
     /// [`Error::IllegalMove`] if the position is not masked or the token is the mask id.
     pub fn reveal(&mut self, position: usize, token: TokenId) -> Result<(), Error> {
         if !self.is_masked(position) {
-            let reason = "it cannot be revealed: it is not a masked position";
+            let reason = match self.given.get(position) {
+                None => "it cannot be revealed: the canvas has no such position",
+                Some(true) => "it cannot be revealed: its token was given",
+                Some(false) => "it cannot be revealed: it is revealed already",
+            };
             return Err(Error::IllegalMove { position, reason });
         }
         if token == self.mask {
@@ -216,14 +220,18 @@ impl Canvas {
         Ok(())
     }
 
-    /// Masks a revealed position again.
+    /// Remasks a revealed position.
     ///
     /// # Errors
     /// [`Error::IllegalMove`] if the position was given, is masked already or does not exist.
     #[doc(alias = "remasking")]
     pub fn remask(&mut self, position: usize) -> Result<(), Error> {
-        if position >= self.len() || self.is_given(position) || self.is_masked(position) {
-            let reason = "it cannot be masked again: it was not revealed by the sampler";
+        if self.is_masked(position) || self.given.get(position) != Some(&false) {
+            let reason = match self.given.get(position) {
+                None => "it cannot be remasked: the canvas has no such position",
+                Some(true) => "it cannot be remasked: its token was given",
+                Some(false) => "it cannot be remasked: it is masked already",
+            };
             return Err(Error::IllegalMove { position, reason });
         }
         self.tokens[position] = self.mask;

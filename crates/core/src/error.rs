@@ -1,4 +1,5 @@
-//! The errors of this crate. Each names the value that was found and the value that was expected.
+//! The errors of this crate. Each names what failed and, where there is one, the value found and the values
+//! accepted.
 
 use crate::TokenId;
 
@@ -42,7 +43,10 @@ pub enum Error {
     },
 
     /// A sequence is longer than the model accepts.
-    #[error("sequence {sequence} has {length} positions, but the model accepts at most {max}")]
+    #[error(
+        "sequence {sequence} has {length} positions, but the model accepts at most {max}: \
+         shorten the prompt or generate fewer tokens"
+    )]
     TooLong {
         /// Index of the sequence in the request.
         sequence: usize,
@@ -109,8 +113,9 @@ pub enum Error {
 
     /// A row leaves no token to draw.
     #[error(
-        "sequence {sequence}, position {position}: no token is left to draw; \
-         the filters rule out every token that the model allows here"
+        "sequence {sequence}, position {position}: no token is left to draw, \
+         because the filters rule out every token that the model allows here: \
+         relax the bans or the constraint"
     )]
     EmptyRow {
         /// Index of the sequence in the request.
@@ -149,6 +154,17 @@ pub enum Error {
         expected: (usize, usize),
     },
 
+    /// A top-K head returned a token id outside the vocabulary.
+    #[error("the top-K head returned token id {token} in row {row}: expected an id below {size}")]
+    TopKToken {
+        /// Index of the row in the request.
+        row: usize,
+        /// The id.
+        token: TokenId,
+        /// The number of ids.
+        size: usize,
+    },
+
     /// The schedule's steps do not divide evenly over the blocks.
     #[error(
         "{steps} steps cannot be spread evenly over {blocks} blocks: \
@@ -162,7 +178,10 @@ pub enum Error {
     },
 
     /// The block length does not divide the number of positions to generate.
-    #[error("block length {block} does not divide the {length} positions to generate")]
+    #[error(
+        "block length {block} does not divide the {length} positions to generate: \
+         use a divisor of {length}"
+    )]
     BlockNotDividing {
         /// The block length.
         block: usize,
@@ -171,7 +190,10 @@ pub enum Error {
     },
 
     /// The strategy revealed nothing after a forward, or in the last step of its schedule.
-    #[error("sequence {sequence}, step {step}: the strategy revealed no token")]
+    #[error(
+        "sequence {sequence}, step {step}: the strategy revealed no token: \
+         it must reveal one in every step, except while its schedule has steps left"
+    )]
     NoProgress {
         /// Index of the sequence in the request.
         sequence: usize,
@@ -179,10 +201,11 @@ pub enum Error {
         step: usize,
     },
 
-    /// The strategy keeps masking tokens again and does not finish.
+    /// The strategy keeps remasking or replacing tokens and does not finish.
     #[error(
-        "sequence {sequence} is not finished after {steps} denoising steps: \
-         the strategy masks as many tokens as it reveals"
+        "sequence {sequence} is not finished after {steps} denoising steps. \
+         The limit is 64 steps per position, beyond those of the schedule. The strategy keeps remasking or \
+         replacing tokens: use a stricter threshold or fewer post-steps"
     )]
     StepLimitExceeded {
         /// Index of the sequence in the request.
@@ -203,7 +226,10 @@ pub enum Error {
     },
 
     /// A strategy requested hidden states from a model that does not return them.
-    #[error("a strategy requested hidden states, but the model does not return them")]
+    #[error(
+        "a strategy requested hidden states, but the model does not return them: \
+         use a model that sets `Answer::hidden`, or another strategy"
+    )]
     NoHiddenStates,
 
     /// A policy or a reviser selected a candidate that does not exist, or one candidate twice.
@@ -220,19 +246,23 @@ pub enum Error {
     },
 
     /// The run has no sequence of this index, or it has ended.
-    #[error("the run has no sequence {sequence}")]
+    #[error("the run has no sequence {sequence}: it was not added, or it has ended")]
     NoSuchSequence {
         /// Its index.
         sequence: usize,
     },
 
     /// A strategy requested a sampler pass without a sampler layer.
-    #[error("the strategy requested a sampler pass but has no sampler layer")]
+    #[error(
+        "the strategy requested a sampler pass but has no sampler layer: \
+         return one from `Unmasker::sampler_layer`"
+    )]
     NoSamplerLayer,
 
     /// A sampler layer received the state of another kind of denoiser.
     #[error(
-        "the sampler layer continues from {expected}, but the denoiser's state is another type"
+        "the sampler layer continues from {expected}, but the denoiser's state is another type: \
+         use the sampler layer of the model that the generator runs"
     )]
     ForeignState {
         /// The type expected.

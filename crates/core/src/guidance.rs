@@ -8,12 +8,14 @@ use crate::denoiser::{Answer, Form, Request, SequenceInput, Session};
 use crate::top_k_rows::Rows;
 use crate::{Canvas, Denoiser, DenseRows, Error, RowId, SamplerLayer, State, Vocabulary, range};
 
-/// A denoiser with the logits l_u + (w + 1)(l − l_u), where l are the model's logits on the canvas and l_u
-/// those with every given token masked.
+/// A denoiser with the logits l_u + (w + 1)(l − l_u). Here l is the model's logit on the canvas, and l_u its
+/// logit with every given token masked.
 ///
 /// So p ∝ p(x | given)^(w+1) / p(x)^w. In infilling, given text after a hole is part of the condition too.
-/// Both passes run in one batch of twice the canvases. A token with l = −∞ stays ruled out; a token with only
-/// l_u = −∞ keeps l. At w = 0 it is the plain model, bit for bit, in one pass.
+/// Both passes run in one batch of twice the canvases.
+///
+/// A token with l = −∞ is ruled out. A token with a finite l and l_u = −∞ has the logit l. With w = 0 only the
+/// first pass runs, and the logits are the model's own, bit for bit.
 ///
 /// Source: Nie et al., arXiv 2410.18514; LLaDA's `cfg_scale`, w = 0.
 #[doc(alias = "guidance")]

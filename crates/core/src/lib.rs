@@ -14,7 +14,8 @@
 //!
 //! # Example
 //!
-//! A model of three tokens and a mask that predicts the same row everywhere, decoded two tokens a step:
+//! This model has three tokens and a mask id, and predicts the same distribution at every position. The
+//! generator reveals two tokens in each step:
 //!
 //! ```
 //! use conjoint_core::denoiser::{Answer, Request};
@@ -61,7 +62,7 @@
 //! | [`order`] | [`Order`] | which position is revealed first |
 //! | [`schedule`] | [`Schedule`] | how many tokens a step reveals |
 //! | [`unmasker`] | [`Unmasker`] | which tokens these positions get |
-//! | [`reviser`] | [`Reviser`] | which revealed tokens are masked again or replaced |
+//! | [`reviser`] | [`Reviser`] | which revealed tokens are remasked or replaced |
 //! | [`strategy`] | [`Strategy`](strategy::Strategy) | an unmasker, a policy and a reviser together; published strategies by name |
 //! | [`filter`] | [`Filter`] | which tokens may be drawn: temperature, top-p, bans, penalties |
 //! | [`draw`] | [`Draw`], [`Stream`] | how a token is drawn; all randomness |
@@ -85,8 +86,9 @@
 //!
 //! # Features
 //!
-//! This crate has no Cargo features. It has no `unsafe` code but the calls into functions compiled for AVX2
-//! and AVX-512 in [`row_kernels`].
+//! This crate has no Cargo features.
+//!
+//! Its only `unsafe` code is in [`row_kernels`]: calls of functions that are compiled for AVX2 and AVX-512.
 
 pub mod autoregressive;
 pub mod canvas;

@@ -52,7 +52,7 @@ pub trait Observer {
         let _ = reveal;
     }
 
-    /// A revealed position was masked again.
+    /// A revealed position was remasked.
     fn on_remask(&mut self, sequence: usize, step: usize, position: usize) {
         let _ = (sequence, step, position);
     }

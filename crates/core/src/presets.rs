@@ -1,5 +1,7 @@
-//! Presets: a [`Generator`] with the settings of a published decoding loop, or of the sampler layer for one
-//! of three budgets.
+//! Presets: functions that return a configured [`Generator`].
+//!
+//! [`llada`], [`dream`], [`fast_dllm`] and [`adjust`] are published decoding loops. [`quality`], [`balanced`] and
+//! [`fast`] use a sampler layer with a budget each.
 //!
 //! ```
 //! use conjoint_core::presets::{Llada, llada};
@@ -10,8 +12,9 @@
 //! # }
 //! ```
 //!
-//! At temperature 0 the published loops take the most probable token. Except for [`adjust`] they ban no id:
-//! as in the sources the mask id counts in scores, although it is never drawn.
+//! At temperature 0 the published loops take the most probable token. [`llada`], [`dream`] and [`fast_dllm`] ban
+//! no id. As in their sources, the mask id then counts in scores, although it is never drawn. The budgets keep
+//! the default [ban](Generator::ban).
 
 use std::sync::Arc;
 
@@ -24,7 +27,7 @@ use crate::schedule::{DreamLinear, EntropyBound, LladaEven, Threshold, TokensPer
 use crate::unmasker::{Confidence, LearnedJoint, Marginal, Score};
 use crate::{Denoiser, Error, Filter, Generator, Order, SamplerLayer};
 
-/// Which drawn tokens LLaDA's loop keeps; it masks the others again.
+/// Which drawn tokens LLaDA's loop keeps. It remasks the others.
 #[doc(alias = "low_confidence")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Remasking {
@@ -206,7 +209,7 @@ pub fn fast_dllm(model: impl Denoiser + 'static, with: FastDllm) -> Result<Gener
 /// Parameters of [`adjust`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adjust {
-    /// Denoising steps. K is the number of positions to generate divided by it. Default: 32.
+    /// Denoising steps. For N positions to generate, a step reveals K = N / steps tokens on average. Default: 32.
     pub steps: usize,
     /// The last timestep ε. Default: 1e-3.
     pub epsilon: f64,

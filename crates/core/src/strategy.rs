@@ -91,8 +91,7 @@ pub fn saber(least: usize) -> Result<Strategy, Error> {
     Ok(strategy.reviser(reviser::Saber::new(least)))
 }
 
-/// WINO (arXiv 2507.18578): reveals above τ₁ = `reveal` and masks again below τ₂ = `keep`; 0.6 and 0.9 in the
-/// paper.
+/// WINO (arXiv 2507.18578): reveals above τ₁ = `reveal` and remasks below τ₂ = `keep`; 0.6 and 0.9 in the paper.
 ///
 /// **Law.** With τ₂ = 0 it is the threshold sampler over drafts. With τ₁ = 1 it is [`Confidence`] by
 /// [`Score::Raw`] at K = 1, for any τ₂.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Cost {
     /// Full forward passes of the denoiser, one per canvas.
     pub denoiser_calls: f64,
-    /// Denoising steps. Each takes one forward pass of the batch, unless it is skipped; a sequence may have several canvases
-    /// in it. 0 in reports of earlier versions.
+    /// Denoising steps, summed over the sequences. A step takes one forward pass of the batch, unless it skips the forward.
+    /// A strategy with several canvases per sequence has more `denoiser_calls` than rounds. 0 in reports of earlier versions.
     #[serde(default)]
     pub rounds: f64,
     /// Passes of the sampler layer.
@@ -44,7 +44,8 @@ impl Cost {
         self.denoiser_calls + self.sampler_calls * self.sampler_cost
     }
 
-    /// ρ, the tokens per denoiser-equivalent forward.
+    /// ρ, the tokens per denoiser-equivalent forward: sampler passes count at their measured cost.
+    /// [`Point::tokens_per_forward`](crate::Point::tokens_per_forward) is another quantity: it counts full forwards only.
     pub fn tokens_per_forward(&self, tokens: u64) -> f64 {
         tokens as f64 / self.forwards()
     }

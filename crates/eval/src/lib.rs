@@ -4,7 +4,7 @@
 //! |---|---|
 //! | How close is a set of texts to the model's own texts? | [`Mauve`] on the features of a [`Featuriser`] |
 //! | How likely are texts? | [`nll`] under [`OwnPath`] (the model's one-at-a-time path), [`LeftToRight`] (an autoregressive model), or any [`Scorer`] |
-//! | Which autoregressive model scores texts? | [`NGram`], if there is no better one |
+//! | Which scorer needs no neural model? | [`NGram`], an autoregressive n-gram model |
 //! | Do pairs of tokens occur together as often as they should? | [`CoOccurrence`] |
 //! | How far is a distribution over sequences from the true joint? | [`divergence`], for joints that can be enumerated |
 //! | What share of texts is right? | [`Validity`], [`Share`] |
@@ -14,7 +14,7 @@
 //! | How uncertain is a figure? | [`Bootstrap`], [`Measured`] |
 //! | How are results stored and shown? | [`Point`], [`Report`], [`Plot`], [`Collection`] |
 //!
-//! Every figure is a [`Measured`]: a value with a 95 % interval, the number of texts and a seed.
+//! Sampled figures are [`Measured`]: a value with a 95 % interval, the number of texts and a seed.
 
 mod aup;
 mod bootstrap;

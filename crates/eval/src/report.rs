@@ -31,8 +31,8 @@ impl Point {
         (&self.strategy, &self.parameter) == (&other.strategy, &other.parameter)
     }
 
-    /// Tokens per full forward pass of the denoiser, without sampler passes. For a strategy that reveals K tokens per step,
-    /// this is K.
+    /// Tokens per full forward pass of the denoiser; sampler passes do not count. This is K if each step has one canvas and
+    /// reveals K tokens. [`Cost::tokens_per_forward`] is another quantity: it counts sampler passes at their measured cost.
     pub fn tokens_per_forward(&self) -> f64 {
         self.tokens as f64 / self.cost.denoiser_calls
     }

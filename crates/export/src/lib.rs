@@ -1,9 +1,12 @@
 //! Export of Hugging Face checkpoints of masked diffusion language models to ONNX graphs.
 //!
-//! [`export`] reads a checkpoint folder (`config.json` and `.safetensors` files), and writes three small graphs
-//! and a manifest beside it. Weights are not copied: an initializer of a graph is external data at its offset
-//! in the checkpoint's own `.safetensors` file. So a 15 GB model exports in well under a second, and is on disk
-//! once. The exception is [pickled weights](#pickled-weights). ONNX Runtime is not needed.
+//! [`export`] reads a checkpoint folder (`config.json` and `.safetensors` files), and writes two to five small
+//! graphs and a manifest, by default into the same folder. ONNX Runtime is not needed.
+//!
+//! Weights are not copied: an initializer of a graph is external data at its offset in the checkpoint's own
+//! `.safetensors` file. So a 15 GB model exports in well under a second, and is on disk once. There are three
+//! exceptions: [pickled weights](#pickled-weights) are converted, [quantised](#precision) matrices are stored
+//! anew, and files are copied [across file systems](#links).
 //!
 //! | file | inputs | output |
 //! |---|---|---|
@@ -52,10 +55,8 @@
 //! # Precision
 //!
 //! Weights may be float32, float16 or bfloat16. The graphs cast them to float32 and compute in float32, which
-//! every provider supports. ONNX Runtime casts once, on loading, so 16-bit weights need twice their size in
-//! memory. A half-precision graph for a device would not cast matrices, so `Gemm` and attention would run in
-//! the weights' own type. It would keep norms, rotary angles, softmax and logits in float32, and pass `hidden`
-//! in 16 bits, which the manifest would have to record.
+//! every provider supports. ONNX Runtime casts once, on loading. So 16-bit matrices, except embedding tables,
+//! need twice their size in memory.
 //!
 //! With [`ExportOptions::quantisation`], matrices are stored in 8 or 4 bits in a separate file, and keep this
 //! form in memory; see [`Quantisation`]. [`Manifest::footprint`] computes the memory that an export needs.

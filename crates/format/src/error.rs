@@ -95,7 +95,10 @@ pub enum FormatError {
     },
 
     /// `config.json` describes a kind of model that is known and unsupported.
-    #[error("{}: {key} is {got}: this is {kind}, and cannot be exported", path.display())]
+    #[error(
+        "{}: {key} is {got}: this is {kind}, and cannot be exported; docs/checkpoints.md lists the models that can",
+        path.display()
+    )]
     OtherKind {
         /// The `config.json`.
         path: PathBuf,
@@ -121,8 +124,8 @@ pub enum FormatError {
 
     /// `config.json` has unknown keys, which may change what the model computes.
     #[error(
-        "{}: unknown keys, which may change what the model computes: {}. If the model's code does not read them, or they \
-         change nothing there, list them as `ignored keys`",
+        "{}: unknown keys: {}. They may change what the model computes. If the model's code does not read them, or their \
+         values have no effect, list them as `ignored keys`",
         path.display(),
         keys.join(", ")
     )]
@@ -134,7 +137,10 @@ pub enum FormatError {
     },
 
     /// A key listed as ignored is known already, or absent from `config.json`.
-    #[error("{}: {key} need not be ignored: it is absent, null, or known", path.display())]
+    #[error(
+        "{}: {key} is not an unknown key with a value: leave it out of `ignored keys`",
+        path.display()
+    )]
     IgnoredKey {
         /// The `config.json`.
         path: PathBuf,
@@ -248,7 +254,10 @@ pub enum FormatError {
     },
 
     /// The header of a `.safetensors` file is invalid.
-    #[error("{}: invalid safetensors header: {reason}", path.display())]
+    #[error(
+        "{}: invalid safetensors header: {reason}; the file is damaged: download or save it again",
+        path.display()
+    )]
     Header {
         /// The `.safetensors` file.
         path: PathBuf,
@@ -257,7 +266,7 @@ pub enum FormatError {
     },
 
     /// An index names a shard that is missing, or that lacks a tensor listed for it.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}: download the index and the shards again", path.display())]
     Shard {
         /// The `model.safetensors.index.json`.
         path: PathBuf,
@@ -267,10 +276,10 @@ pub enum FormatError {
 
     /// The checkpoint lacks a tensor that the configuration requires.
     #[error(
-        "{}: tensor {name} {expected:?} is missing{}",
+        "{}: tensor {name} of shape {expected:?} is missing{}",
         path.display(),
         prefixed.as_ref().map_or_else(String::new, |other| format!(
-            ", but there is {other}: the program that saved the weights put a prefix before all names; remove it"
+            ", but there is {other}: remove the prefix from the names of all tensors"
         ))
     )]
     MissingTensor {

@@ -100,9 +100,12 @@ impl Batch {
     /// # Errors
     /// [`Error::NoSuchRow`].
     pub fn flat(&self, rows: &[RowId]) -> Result<Vec<i64>, Error> {
+        let sequences = self.lengths.len();
         let flat = |&RowId { sequence, position }: &RowId| match self.lengths.get(sequence) {
             Some(&length) if position < length => Ok((sequence * self.length + position) as i64),
-            _ => Err(Error::NoSuchRow { sequence, position }),
+            length => {
+                Err(Error::NoSuchRow { sequence, position, sequences, length: length.copied() })
+            }
         };
         rows.iter().map(flat).collect()
     }

@@ -109,12 +109,13 @@ impl OnnxDenoiser {
         Ok(hidden)
     }
 
-    /// Computes the mean of each sequence's hidden states, [N, D]: a feature vector for each text, to compare
-    /// sets of texts.
+    /// Computes a feature vector for each of N texts: the mean of its hidden states [N, D]. The vectors serve to
+    /// compare sets of texts.
     ///
     /// The mean leaves out positions that hold the model's padding id, unless a sequence has no others. The
-    /// model attends to them, as it does in generation. Lengths may differ: sequences of similar length share a
-    /// forward pass, without effect on each other's rows.
+    /// model attends to these positions, as it does in generation.
+    ///
+    /// Lengths may differ. Sequences of similar length share a forward pass, without effect on each other's rows.
     ///
     /// # Errors
     /// [`Error::EmptyBatch`] if a sequence is empty, [`Error::UnknownToken`] and [`Error::Graph`].

@@ -35,7 +35,11 @@ pub enum Error {
     },
 
     /// A library is not ONNX Runtime, or not for this machine.
-    #[error("{} cannot be loaded as ONNX Runtime: {reason}", path.display())]
+    #[error(
+        "{} cannot be loaded as ONNX Runtime: {reason}. Give the library of an ONNX Runtime for this machine, \
+         or unset ORT_DYLIB_PATH to search for one",
+        path.display()
+    )]
     RuntimeUnusable {
         /// The library.
         path: PathBuf,
@@ -61,7 +65,8 @@ pub enum Error {
 
     /// Another ONNX Runtime is already loaded. A process can load only one.
     #[error(
-        "ONNX Runtime is already loaded from {}, and a process cannot load {} as well",
+        "ONNX Runtime is already loaded from {}, and a process cannot load {} as well: use one library for all \
+         models. Give its path each time, or unset ORT_DYLIB_PATH and give none",
         loaded.display(),
         requested.display()
     )]
@@ -103,7 +108,10 @@ pub enum Error {
     },
 
     /// A fetched package differs from the pinned one. It was not unpacked.
-    #[error("{file} has SHA-256 {got}, expected {expected}: the file was altered or truncated")]
+    #[error(
+        "{file} has SHA-256 {got}, expected {expected}: the download was altered or truncated, and was deleted. \
+         Run again, or install ONNX Runtime yourself and point ORT_DYLIB_PATH at its library"
+    )]
     Checksum {
         /// The package's file name.
         file: String,
@@ -125,11 +133,11 @@ pub enum Error {
     },
 
     /// An unknown name of an execution provider.
-    #[error("unknown execution provider {0:?}: expected cpu, cuda or tensorrt")]
+    #[error("expected the execution provider cpu, cuda or tensorrt, got {0:?}")]
     UnknownProvider(String),
 
     /// An unknown name of an output layer.
-    #[error("unknown head {0:?}: expected auto, dense or condensed")]
+    #[error("expected the head auto, dense or condensed, got {0:?}")]
     UnknownHead(String),
 
     /// The requested execution provider is not compiled in.
@@ -256,7 +264,10 @@ pub enum Error {
     },
 
     /// The export has no sampler layer.
-    #[error("{} has no sampler layer: export it with a sampler checkpoint", folder.display())]
+    #[error(
+        "{} has no sampler layer: export the checkpoint again with `conjoint export --sampler DIR`",
+        folder.display()
+    )]
     NoSampler {
         /// The model's folder.
         folder: PathBuf,
@@ -264,7 +275,8 @@ pub enum Error {
 
     /// The sampler layer belongs to another model.
     #[error(
-        "the sampler layer in {} has {what} {got}, the model has {expected}: it belongs to another model",
+        "the sampler layer in {} has {what} {got}, but the model has {what} {expected}: it belongs to another model; \
+         give one that was trained on this model",
         folder.display()
     )]
     SamplerMismatch {
@@ -283,12 +295,22 @@ pub enum Error {
     EmptyBatch,
 
     /// The batch has no such row.
-    #[error("sequence {sequence}, position {position}: the batch has no such row")]
+    #[error(
+        "sequence {sequence}, position {position}: no such row: {}",
+        match *length {
+            None => format!("the batch has {sequences} sequences"),
+            Some(length) => format!("the sequence has {length} positions"),
+        }
+    )]
     NoSuchRow {
         /// Index of the sequence in the batch.
         sequence: usize,
         /// The position in it.
         position: usize,
+        /// The number of sequences in the batch.
+        sequences: usize,
+        /// The length of the sequence; `None` if the batch does not have it.
+        length: Option<usize>,
     },
 
     /// A token id is outside the vocabulary.

@@ -35,8 +35,9 @@ pub struct OnnxOptions {
 #[non_exhaustive]
 #[doc(alias("lm_head", "output layer"))]
 pub enum HeadChoice {
-    /// The top-K head on a device, if the model has one, and otherwise the dense head. On a CPU, no rows are
-    /// copied, and finding the top of a row takes longer than reading the row.
+    /// The top-K head if the model has one and runs on a device, otherwise the dense head. A top-K head saves
+    /// copying rows from the device. On a CPU there is no such copy, and reading a whole row is faster than
+    /// searching for its top tokens.
     #[default]
     Auto,
     /// All logits of every row.
@@ -77,8 +78,9 @@ impl OnnxOptions {
     /// default, uses the pool that all models share, with one thread for each core.
     ///
     /// The threads of such a pool spin during a run and stop after it, because a model's graphs run one after
-    /// another. As by ONNX Runtime's defaults, weights are packed for matrix products on loading, which needs a
-    /// copy of them in memory, and outputs are allocated in an arena. Measurements showed that both pay off.
+    /// another. Two defaults of ONNX Runtime are kept, because measurements showed that they pay off:
+    /// - On loading, weights are packed for matrix products. This needs a copy of them in memory.
+    /// - Outputs are allocated in an arena.
     #[must_use]
     pub fn threads(self, count: usize) -> Self {
         Self { threads: count, ..self }

@@ -150,10 +150,13 @@ impl OnnxSamplerLayer {
 
 /// Rejects rows that no canvas has.
 fn check(canvases: &[&Canvas], rows: &[RowId]) -> Result<(), Error> {
-    let is_there =
-        |row: &&RowId| canvases.get(row.sequence).is_some_and(|canvas| row.position < canvas.len());
+    let length = |row: &RowId| canvases.get(row.sequence).map(|canvas| canvas.len());
+    let is_there = |row: &RowId| length(row).is_some_and(|length| row.position < length);
     match rows.iter().find(|row| !is_there(row)) {
-        Some(&RowId { sequence, position }) => Err(Error::NoSuchRow { sequence, position }),
+        Some(row) => {
+            let (sequence, position, sequences) = (row.sequence, row.position, canvases.len());
+            Err(Error::NoSuchRow { sequence, position, sequences, length: length(row) })
+        }
         None => Ok(()),
     }
 }
@@ -197,7 +200,7 @@ mod tests {
         check(&all, &[(0, 0), (2, 2)].map(row)).unwrap();
         for (sequence, position) in [(3, 0), (2, 3)] {
             let error = check(&all, &[(0, 0), (sequence, position)].map(row)).unwrap_err();
-            let named = matches!(error, Error::NoSuchRow { sequence: s, position: p }
+            let named = matches!(error, Error::NoSuchRow { sequence: s, position: p, .. }
                 if (s, p) == (sequence, position));
             assert!(named, "{error}");
         }

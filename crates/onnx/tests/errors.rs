@@ -107,12 +107,12 @@ fn a_state_of_another_batch() {
         let error = sampler.refine(&mut state, &batch, &[row]).unwrap_err();
         assert!(error.to_string().contains("expected [2, 3]"), "{error}");
     }
-    for (sequence, position) in [(0, 2), (2, 0)] {
+    for (sequence, position, sizes) in [(0, 2, "has 2 positions"), (2, 0, "has 2 sequences")] {
         let row = RowId { sequence, position };
-        let error = sampler.refine(&mut state, &[&two, &three], &[row]).unwrap_err();
-        assert!(error.to_string().contains("no such row"), "{error}");
-        let error = model.denoise(&[&two, &three], &[row]).err().unwrap();
-        assert!(error.to_string().contains("no such row"), "{error}");
+        let error = sampler.refine(&mut state, &[&two, &three], &[row]).unwrap_err().to_string();
+        assert!(error.contains("no such row") && error.ends_with(sizes), "{error}");
+        let error = model.denoise(&[&two, &three], &[row]).err().unwrap().to_string();
+        assert!(error.contains("no such row") && error.ends_with(sizes), "{error}");
     }
     let mut foreign = State::new(7);
     let error = model.hidden_of(&mut foreign).unwrap_err();

@@ -40,8 +40,10 @@
 //! ```
 //!
 //! A strategy with a sampler layer uses [`conformance::ProbeLayer`] there. One with a second model uses
-//! [`conformance::ProbeScorer`]. If it masks positions again, or runs more forwards than steps that reveal, configure a
-//! [`conformance::Suite`].
+//! [`conformance::ProbeScorer`].
+//!
+//! Configure a [`conformance::Suite`] for a strategy that remasks positions, for one that queries rows with masked
+//! positions, and for one with steps that reveal nothing.
 //!
 //! # Compute its law
 //!

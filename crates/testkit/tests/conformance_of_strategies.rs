@@ -173,9 +173,9 @@ fn a_strategy_that_fails_on_a_row_is_detected() {
     assert!(matches!(failure(fails), Error::NothingMasked(_)));
 }
 
-/// A strategy that masks positions again on purpose passes with more moves.
+/// A strategy that remasks positions on purpose passes with more moves.
 #[test]
-fn a_strategy_that_masks_again_needs_more_moves() {
+fn a_strategy_that_remasks_needs_more_moves() {
     #[derive(Clone, Default)]
     struct RemasksOnce {
         remasked: bool,

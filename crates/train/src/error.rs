@@ -39,7 +39,7 @@ pub enum TrainError {
         expected: String,
     },
     /// A checkpoint lacks a tensor.
-    #[error("{}: no tensor `{name}`; is this a checkpoint of the right architecture?", path.display())]
+    #[error("{}: tensor `{name}` is missing: the checkpoint is incomplete or of another architecture", path.display())]
     MissingTensor {
         /// The checkpoint's file.
         path: PathBuf,
@@ -138,7 +138,9 @@ pub enum TrainError {
     #[error(transparent)]
     Trajectories(#[from] conjoint_trajectory::Error),
     /// There are too few trajectories to train on.
-    #[error("{got} trajectories, expected more than the {held_out} that are held out")]
+    #[error(
+        "{got} trajectories are too few, because {held_out} are held out: use more trajectories, or hold out fewer"
+    )]
     TooFewTrajectories {
         /// How many were given.
         got: usize,
@@ -158,7 +160,7 @@ pub enum TrainError {
         expected: usize,
     },
     /// The frozen teacher failed.
-    #[error("the teacher failed")]
+    #[error("the teacher failed: {0}")]
     Teacher(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A plot could not be drawn.
     #[error("cannot draw {}: {reason}", path.display())]

@@ -63,7 +63,8 @@ pub enum Error {
     },
     /// A folder of trajectories has a gap.
     #[error(
-        "{} has no trajectories {} to {}: make the missing ones, in every shard, or use only those before",
+        "{} has no trajectories {} to {}: run the generation of every shard again with the same settings, \
+         or use only the trajectories before",
         folder.display(), indices.start, indices.end - 1
     )]
     Missing {
@@ -87,7 +88,10 @@ pub enum Error {
         reason: String,
     },
     /// The model failed while it made trajectories.
-    #[error("trajectories {} to {}: {source}", indices.start, indices.end.saturating_sub(1))]
+    #[error(
+        "cannot generate trajectories {} to {} (sequence 0 is the first of them): {source}",
+        indices.start, indices.end.saturating_sub(1)
+    )]
     Generation {
         /// The trajectories being made.
         indices: Range<u64>,

@@ -53,8 +53,9 @@ pub trait Denoiser: Send + Sync {
         None
     }
 
-    /// The number of full forwards that one canvas of a batch costs: 2 under classifier-free guidance,
-    /// otherwise 1.
+    /// The number of full forwards of the network that a call of [`forward`](Self::forward) runs for each canvas.
+    /// By default 1; 2 under classifier-free guidance. [`Output::denoiser_calls`](crate::Output::denoiser_calls)
+    /// counts with it.
     fn passes(&self) -> usize {
         1
     }

@@ -56,8 +56,8 @@ pub enum Changed {
 pub enum Form<'a> {
     /// All logits of every row.
     Dense,
-    /// [Top-K rows](crate::top_k_rows) with at least this content. A model may return dense rows instead. The
-    /// choice must not depend on the other sequences of the batch.
+    /// [Top-K rows](crate::top_k_rows) with at least this content, or dense rows, as the model chooses. Draws
+    /// may differ between the two, so the choice must not depend on the other sequences of the batch.
     TopK(&'a TopKRequest),
 }
 

@@ -38,7 +38,7 @@ impl Constrain {
             }
         }
         if positions.is_empty() {
-            return Err(Error::parameter("constrained positions", 0, "at least 1"));
+            return Err(Error::parameter("constrained positions", 0, "an integer of at least 1"));
         }
         Ok(Self(positions))
     }

@@ -29,8 +29,8 @@ type Streams = dyn Fn(u64) -> Box<dyn Stream> + Send + Sync;
 
 /// Generates sequences with a denoiser and a strategy.
 ///
-/// Every setting has a default: [`ExactSequential`] in entropy order, no reviser, a ban on the mask id as the
-/// only filter, categorical draws, seed 0, one block, batches of 16.
+/// Every setting has a default: [`ExactSequential`] in entropy order, no reviser, a [ban](Self::ban) on the mask
+/// id and on ids without a token, no filter, categorical draws, seed 0, one block, batches of 16.
 ///
 /// An [order](Self::order) and a [schedule](Self::schedule) set which positions are revealed and how many in
 /// a step. A [policy](Self::policy) replaces both. Settings that cannot be combined are an error,
@@ -120,7 +120,7 @@ impl Generator {
         self
     }
 
-    /// Sets which revealed tokens are masked again or replaced. By default none.
+    /// Sets which revealed tokens are remasked or replaced. By default none.
     pub fn reviser(mut self, reviser: impl DynReviser) -> Self {
         self.reviser = Some(reviser.boxed());
         self
@@ -218,7 +218,7 @@ impl Generator {
     /// Ends a sequence at the leftmost generated end-of-sequence id. A model may have several such ids.
     ///
     /// Positions after the id are closed: their rows are not requested, and the strategy can neither reveal
-    /// nor revise them. If the strategy masks the id again they reopen. Once no position before the id is
+    /// nor revise them. If the strategy remasks the id, they reopen. Once no position before the id is
     /// masked, the sequence is finished. Every position after the id that was not given is then filled with
     /// the padding id, or with the end-of-sequence id if there is no padding id.
     ///
@@ -294,10 +294,21 @@ impl Generator {
     /// [`start`](Self::start) gives access to each output as soon as it is finished.
     ///
     /// # Errors
-    /// [`Error::Combination`], [`Error::NeedsSteps`], [`Error::MaskMismatch`], [`Error::UnknownToken`],
-    /// [`Error::TooLong`], [`Error::BlockNotDividing`] or [`Error::StepsNotDivisible`] before anything runs;
-    /// [`Error::NonFinite`], [`Error::EmptyRow`], [`Error::NoProgress`], [`Error::StepLimitExceeded`],
-    /// [`Error::IllegalMove`], [`Error::NoSamplerLayer`] or [`Error::Model`] while running.
+    /// Before anything runs:
+    /// - [`Error::Combination`], [`Error::NeedsSteps`], [`Error::StepsNotDivisible`] or
+    ///   [`Error::BlockNotDividing`] if settings do not go together;
+    /// - [`Error::Parameter`] if a stop rule needs an end-of-sequence or padding id that the model lacks, or if
+    ///   [overlapping blocks](Self::open_next_block_at) are combined with a total number of steps;
+    /// - [`Error::MaskMismatch`], [`Error::UnknownToken`] or [`Error::TooLong`] if a canvas does not fit the
+    ///   model.
+    ///
+    /// While running:
+    /// - [`Error::NoProgress`], [`Error::StepLimitExceeded`], [`Error::IllegalMove`], [`Error::BadSelection`],
+    ///   [`Error::EmptyRow`], [`Error::NoSamplerLayer`] or [`Error::NoHiddenStates`] if the strategy fails;
+    /// - [`Error::NonFinite`], [`Error::DenseShape`], [`Error::TopKShape`], [`Error::TopKToken`],
+    ///   [`Error::ForeignState`] or [`Error::Model`] if the model or the sampler layer fails.
+    ///
+    /// A strategy, filter or model of your own can return further errors.
     pub fn run(
         &self,
         canvases: Vec<Canvas>,

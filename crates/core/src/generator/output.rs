@@ -8,14 +8,14 @@ use crate::TokenId;
 #[must_use]
 pub struct Output {
     /// All tokens, given and generated. Positions that were never revealed hold the mask id; this happens
-    /// only if the sequence was [cancelled](FinishReason::is_early) or met a deadline.
+    /// only if the run of the sequence was [interrupted](FinishReason::is_early).
     pub tokens: Vec<TokenId>,
     /// The range from the first to the last position that was not given.
     pub generated: Range<usize>,
-    /// One past the token that ended the sequence early; the length if none did. Positions from here on are
-    /// filling, except for given tokens.
+    /// One past the end-of-sequence id, stop token or stop text at which the sequence ended; the length if it has
+    /// none. Positions from here on are filling, except for given tokens.
     pub end: usize,
-    /// The number of positions with drawn tokens. Given positions do not count, nor do those after an early
+    /// The number of positions with drawn tokens. Given positions do not count, nor do those after the
     /// [end](Self::end).
     pub drawn: usize,
     /// Full forwards of the denoiser for this sequence (NFE): one for each of its canvases in a forward of
@@ -53,7 +53,8 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
-    /// Whether the sequence was cancelled or met a deadline, so that positions may still be masked.
+    /// Whether the run of the sequence was interrupted: cancelled, or stopped by its deadline. Positions may then
+    /// still be masked. False if the sequence ended at a stop.
     pub fn is_early(self) -> bool {
         matches!(self, Self::Cancelled | Self::Deadline)
     }

@@ -58,8 +58,7 @@ impl<'a> StepRequest<'a> {
         self.stream
     }
 
-    /// Skips the forward of this step and of the following ones, `steps` in total. They reveal nothing. 0
-    /// skips nothing.
+    /// Skips the next `steps` steps, this one included: they run no forward and reveal nothing.
     ///
     /// Allowed only while a schedule with a total has steps left. Its last step is never skipped.
     pub fn skip_forward(&mut self, steps: usize) {
@@ -120,7 +119,7 @@ impl<'a> StepRequest<'a> {
         self.hidden = true;
     }
 
-    /// Masks a revealed position again in the first skipped step. In a step with a forward, use
+    /// Remasks a revealed position in the first skipped step. In a step with a forward, use
     /// [`View::remask`](crate::View::remask).
     pub fn remask(&mut self, position: usize) {
         self.remasks.push(position);

@@ -183,11 +183,11 @@ impl View<'_> {
         self.0.scratch.drafted = true;
     }
 
-    /// Restricts the rest of the step to these candidates. The output layer then runs on their rows only, and
-    /// the step ends once they are revealed.
+    /// Restricts the sampler passes of this step to these candidates. The output layer then runs on their rows
+    /// only.
     ///
-    /// By default the rest of the step is open to all candidates that the policy ranked. An empty list ends
-    /// the step.
+    /// The step ends once all of them are revealed, so an empty list ends it. Without a restriction, the passes
+    /// compute all candidates that the policy ranked.
     ///
     /// # Panics
     /// If there is no such candidate.
@@ -226,7 +226,7 @@ impl View<'_> {
         self.scratch.drafts.push((position, drawn));
     }
 
-    /// Masks a revealed position again at the end of the round. Remasks are applied before reveals.
+    /// Remasks a revealed position at the end of the round. Remasks are applied before reveals.
     pub fn remask(&mut self, position: usize) {
         self.scratch.remasks.push(position);
     }

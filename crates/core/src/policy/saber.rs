@@ -77,7 +77,7 @@ mod tests {
         // The mean is 0.8: three clear it, and then it is (0.9 + 0.7 + 0.85 + 0.82 + 0.81) / 5.
         let rows = [(0, 0.85), (3, 0.82), (4, 0.81), (5, 0.8)];
         assert_eq!(saber.accept(&candidates(&rows)), [0, 1, 2].map(Row::candidate));
-        // Position 1 was masked again: its latest confidence counts.
+        // Position 1 was remasked: its latest confidence counts.
         assert_eq!(saber.accept(&candidates(&[(1, 0.3)])), [0].map(Row::candidate));
         let mean = saber.accepted.values().sum::<f64>() / saber.accepted.len() as f64;
         assert!((mean - (0.3 + 0.7 + 0.85 + 0.82 + 0.81) / 5.0).abs() < 1e-12);

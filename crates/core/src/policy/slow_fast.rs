@@ -113,7 +113,7 @@ impl Policy for SlowFast {
         let in_scope = |&i: &usize| scope.contains(&candidates[i].position);
         let mut in_scope: Vec<usize> = (0..candidates.len()).filter(in_scope).collect();
         if in_scope.is_empty() {
-            // All masked positions are left of the cycle, because a reviser masked them again.
+            // All masked positions are left of the cycle, because a reviser remasked them.
             self.cycle = Cycle::begin(rows.canvas().block().start);
             in_scope.extend(0..candidates.len());
         }

@@ -1,16 +1,16 @@
 use super::{Reviser, Revision};
 use crate::{Error, Query, StepRequest, range};
 
-/// dInfer's remasking: masks revealed positions again whose row has become uncertain.
+/// dInfer's remasking: remasks revealed positions whose row has become uncertain.
 ///
-/// A revealed position is masked again if no token of its row has a probability of ρ or more. The least
+/// A revealed position is remasked if no token of its row has a probability of ρ or more. The least
 /// certain ones come first, at most m − 1 of them if m positions are masked. The step then selects at least
 /// one position more than it masks, so a block of n positions takes at most n steps.
 ///
-/// **Law.** No closed one. With ρ = 0 no position is masked again. Source:
+/// **Law.** No closed one. With ρ = 0 no position is remasked. Source:
 /// `get_transfer_index_hierarchy_remask` of dInfer (inclusionAI), ρ = 0.4, beside the policy
-/// [`Hierarchical`](crate::policy::Hierarchical). There positions that are masked again can be revealed in
-/// the same step; here only in the next one.
+/// [`Hierarchical`](crate::policy::Hierarchical). There, remasked positions can be revealed in the same step;
+/// here only in the next one.
 #[doc(alias = "dInfer")]
 #[derive(Debug, Clone)]
 pub struct Hierarchical {

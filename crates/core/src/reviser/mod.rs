@@ -1,11 +1,13 @@
-//! Revisers: mask revealed tokens again (remasking) or replace them.
+//! Revisers: remask revealed tokens or replace them.
 //!
 //! A reviser acts once a step, on the rows of the full forward, after the policy has selected and before the
-//! unmasker draws. It can mask revealed positions again, replace their tokens and change the selection.
+//! unmasker draws. It can remask revealed positions, replace their tokens and change the selection.
 //!
-//! A step without a reveal fails with [`Error::NoProgress`], unless the policy has a total number of steps
-//! and some are left. A sequence that keeps masking tokens again fails with [`Error::StepLimitExceeded`]
-//! after 64 steps for each of its positions, beyond those of its schedule.
+//! Two errors detect a run that does not advance:
+//! - [`Error::NoProgress`]: a step reveals nothing. It may do so only while the policy has a total number of
+//!   steps and some are left.
+//! - [`Error::StepLimitExceeded`]: a sequence takes more than 64 steps for each position to generate, beyond
+//!   those of its schedule.
 //!
 //! Strategies that choose and revise positions by one rule are unmaskers:
 //! [`PathPlanning`](crate::unmasker::PathPlanning) and the full process of [`ReMdm`](crate::unmasker::ReMdm).
@@ -29,7 +31,7 @@ pub use revision::Revision;
 pub use saber::Saber;
 pub use wino::Wino;
 
-/// Decides which revealed tokens of a sequence are masked again or replaced.
+/// Decides which revealed tokens of a sequence are remasked or replaced.
 ///
 /// The run clones the reviser for each sequence, so a reviser may keep state of the sequence in its fields.
 #[doc(alias = "remasking")]
@@ -46,7 +48,7 @@ pub trait Reviser: Send + Sync {
         Ok(())
     }
 
-    /// Called after the policy has selected: masks revealed tokens again or replaces them.
+    /// Called after the policy has selected: remasks revealed tokens or replaces them.
     ///
     /// # Errors
     /// Those of the observation, and of [`Revision::draw`].

@@ -5,8 +5,8 @@ use crate::observation::Row;
 /// MDPO's running confidence remasking (RCR): keeps the most confident tokens among old and new ones.
 ///
 /// If m positions are masked and the policy selects K of them, the m − K positions of the block with the
-/// lowest confidence are masked after the step. A revealed token keeps its confidence until it is masked
-/// again. A candidate has the confidence of its row, or of its drafted token. Every step leaves K fewer
+/// lowest confidence are masked after the step. A revealed token keeps its confidence until it is
+/// remasked. A candidate has the confidence of its row, or of its drafted token. Every step leaves K fewer
 /// positions masked, so the number of steps is that of the policy.
 ///
 /// **Law.** Biased even at K = 1 if confidences are those of drafted tokens, because *where* then depends on

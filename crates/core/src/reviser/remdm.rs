@@ -2,14 +2,14 @@ use super::remdm_rule::Rule;
 use super::{Reviser, Revision};
 use crate::Error;
 
-/// ReMDM's remasking only: masks every revealed position of the block again with probability σ.
+/// ReMDM's remasking only: remasks every revealed position of the block with probability σ.
 ///
 /// σ is that of [`unmasker::ReMdm`](crate::unmasker::ReMdm). This reviser is its remasking half, for other
 /// policies and unmaskers. It requires a policy with a total number of steps that reveals more if more is
 /// masked, such as the linear and cosine schedules. The last step masks nothing.
 ///
 /// **Law.** No closed one: the shares of known tokens are those of the policy, not exactly those of the
-/// process. With η = 0 no position is masked again. Source: arXiv 2503.00307.
+/// process. With η = 0 no position is remasked. Source: arXiv 2503.00307.
 #[derive(Debug, Clone)]
 pub struct ReMdm {
     rule: Rule,

@@ -2,7 +2,7 @@ use std::ops::Bound;
 
 use crate::{Error, Stream, range};
 
-/// The probability that a revealed token is masked again, and α_t, the share of known tokens over time.
+/// The probability that a revealed token is remasked, and α_t, the share of known tokens over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Rule {
     Cap(f64),
@@ -56,7 +56,7 @@ impl Rule {
         (sigma, (alpha_s - (1.0 - masked) * alpha_t) / (1.0 - alpha_t))
     }
 
-    /// Draws which of the revealed positions are masked again. ψ is indexed by position.
+    /// Draws which of the revealed positions are remasked. ψ is indexed by position.
     pub fn draw(
         self,
         revealed: &[usize],

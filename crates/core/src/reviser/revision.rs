@@ -66,7 +66,7 @@ impl Revision<'_, '_> {
         self.0.draw(row)
     }
 
-    /// Masks a revealed position again at the end of the round.
+    /// Remasks a revealed position at the end of the round.
     pub fn remask(&mut self, position: usize) {
         self.0.remask(position);
     }

@@ -2,14 +2,17 @@ use super::{Reviser, Revision};
 use crate::observation::Row;
 use crate::{Error, Query, StepRequest};
 
-/// Saber's backtracking: masks the tokens again whose confidence has risen least.
+/// Saber's backtracking: remasks the tokens whose confidence has risen least.
 ///
-/// Δ is the change of the largest probability of a position's row since the last forward, or since 0 if the
-/// position was in none. Of the positions revealed before and the k selected in the step, the min(max(⌊n/2⌋,
-/// ⌈k/8⌉), k − 1) with the smallest Δ are masked after the step. That is fewer than k, so every step leaves
-/// fewer positions masked.
+/// The confidence of a position is the largest probability of its row. Δ is its change since the last forward
+/// with this row; before its first forward, the confidence is 0. The reviser compares the positions that were
+/// revealed before and the k that are selected in the step. It masks the m with the smallest Δ after the step:
 ///
-/// **Law.** No closed one. With one position a step no position is masked again. Source: Saber (arXiv
+/// m = min(max(⌊n/2⌋, ⌈k/8⌉), k − 1).
+///
+/// As m < k, every step leaves fewer positions masked.
+///
+/// **Law.** No closed one. With one position a step no position is remasked. Source: Saber (arXiv
 /// 2510.18165), its LLaDA loop, with n = 2, the least number of the policy [`Saber`](crate::policy::Saber).
 /// There tokens of earlier blocks can be masked too; here a full block stays.
 #[doc(alias = "backtracking remasking")]
@@ -27,7 +30,7 @@ impl Saber {
         Self { least, last: Vec::new(), queries: Vec::new() }
     }
 
-    /// The number of positions to mask again after a step that selects k.
+    /// The number of positions to mask after a step that selects k.
     fn remasked(&self, k: usize) -> usize {
         (self.least / 2).max(k.div_ceil(8)).min(k.saturating_sub(1))
     }

@@ -1,16 +1,16 @@
 use super::{Reviser, Revision};
 use crate::{Error, Query, StepRequest, range};
 
-/// WINO's "narrow out": masks revealed tokens again that are improbable given all other tokens.
+/// WINO's "narrow out": remasks revealed tokens that are improbable given all other tokens.
 ///
 /// The probability of a revealed token is taken with its own position masked, before any filter. Tokens with
-/// a probability below τ₂ are masked again, the least probable first. At most b − 1 of them are, where b is
+/// a probability below τ₂ are remasked, the least probable first. At most b − 1 of them are, where b is
 /// the number of tokens that the *previous* step revealed, and none if this step selects a single position.
 /// So each step except the first masks fewer tokens than the one before revealed, and a block of n positions
 /// takes at most n steps.
 ///
 /// **Law.** No closed one, because improbable tokens are drawn again. With τ₂ = 0, or one position a step, no
-/// token is masked again. The published strategy is [`strategy::wino`](crate::strategy::wino): drafts,
+/// token is remasked. The published strategy is [`strategy::wino`](crate::strategy::wino): drafts,
 /// [`WideThreshold`](crate::schedule::WideThreshold), and this.
 ///
 /// Source: arXiv 2507.18578, defaults τ₁ = 0.6, τ₂ = 0.9. The reference appends a block of shadow masks to

@@ -9,8 +9,9 @@ use crate::{Error, range};
 /// c ≥ τ.
 ///
 /// **Law.** Exact at τ = 1, where all tokens beside the first are certain. Below, tokens are drawn
-/// independently, and each is the most probable one with probability at least τ. Source: Fast-dLLM (arXiv
-/// 2505.22618), τ = 0.9, on blocks of 32 with [`Confidence`](crate::unmasker::Confidence).
+/// independently. Each, except perhaps the first, is the most probable one with probability at least τ. Source:
+/// Fast-dLLM (arXiv 2505.22618), τ = 0.9, on blocks of 32 with
+/// [`Confidence`](crate::unmasker::Confidence).
 #[doc(alias = "confidence threshold")]
 #[doc(alias = "confidence-aware parallel decoding")]
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,7 +5,7 @@ use crate::{Error, range};
 ///
 /// The cap is ⌊0.7 m⌋ of the m masked positions, clamped to 5 … 20. Combine it with the order
 /// [`Confidence`](struct@crate::order::Confidence) and the reviser [`Wino`](crate::reviser::Wino), which
-/// masks doubtful tokens again. Source: arXiv 2507.18578, τ = 0.6.
+/// remasks doubtful tokens. Source: arXiv 2507.18578, τ = 0.6.
 #[doc(alias = "wide-in")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WideThreshold(f64);

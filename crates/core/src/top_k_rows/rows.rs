@@ -40,8 +40,8 @@ impl TopKRows {
     /// given their indices.
     ///
     /// # Errors
-    /// [`Error::TopKShape`] if an array does not match `request`, K is below 2, or an id is outside the
-    /// vocabulary.
+    /// [`Error::TopKShape`] if an array does not match `request`, or K is below 2. [`Error::TopKToken`] if an id is
+    /// outside the vocabulary.
     pub fn new(
         arrays: TopKArrays,
         request: &TopKRequest,
@@ -62,9 +62,9 @@ impl TopKRows {
                 return Err(Error::TopKShape { what, got, expected });
             }
         }
-        if let Some(&id) = arrays.ids.iter().find(|&&id| id as usize >= vocabulary) {
-            let (got, expected) = ((rows, id as usize), (rows, vocabulary));
-            return Err(Error::TopKShape { what: "ids below the vocabulary", got, expected });
+        let mut ids = arrays.ids.indexed_iter();
+        if let Some(((row, _), &token)) = ids.find(|&(_, &id)| id as usize >= vocabulary) {
+            return Err(Error::TopKToken { row, token, size: vocabulary });
         }
         let whole = (0..rows).map(|_| OnceCell::new()).collect();
         Ok(Self { arrays, temperatures, tokens, vocabulary, whole, source: Box::new(source) })
@@ -175,7 +175,7 @@ mod tests {
                 TopKArrays { ids: Array2::from_elem((3, 2), 5), ..arrays(3, 2) },
                 &request,
                 5,
-                "below",
+                "token id 5 in row 0",
             ),
         ] {
             let error =

@@ -16,11 +16,13 @@ const MIN_PROBABILITY: f64 = 1e-16;
 ///
 /// p(x_i) ∝ p_AR(x_i | x_<i) · (p_bi(x_i) / p_causal(x_i))^α,
 ///
-/// where p_bi is the denoiser's row on the canvas and p_causal its row with every known token to the right of
-/// i masked, both before any filter and at least 1e-16. Filters only rule out tokens here: a temperature has
-/// no effect. A step costs one forward, one more for each hole with known tokens on its right (none for a
-/// continuation), and K calls of the autoregressive model. If that model rules out every token that the
-/// filters allow, the row is empty, which is an error.
+/// where p_bi is the denoiser's row on the canvas, and p_causal its row with every known token to the right of
+/// i masked. Both are taken before any filter and raised to at least 1e-16. Filters only rule out tokens here:
+/// a temperature has no effect. The sequence fails with [`Error::EmptyRow`] if the autoregressive model rules
+/// out every token that the filters allow.
+///
+/// A step costs one forward, one more for each hole with known tokens on its right, and K calls of the
+/// autoregressive model. A continuation has no such hole.
 ///
 /// **Law.** With an exact autoregressive model, an exact denoiser and α = 1:
 /// - without known tokens to the right of those drawn, it is the joint, for every K;

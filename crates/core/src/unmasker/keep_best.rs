@@ -11,7 +11,7 @@ pub(super) struct Rival {
 }
 
 /// Masks the `masked` rivals of lowest score and reveals all others. Candidates that win are revealed with
-/// their drawn token, and revealed positions that lose are masked again. Ties go to revealed positions, then
+/// their drawn token, and revealed positions that lose are remasked. Ties go to revealed positions, then
 /// to the leftmost.
 pub(super) fn keep_best(
     view: &mut View<'_>,

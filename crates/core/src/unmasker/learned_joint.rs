@@ -40,8 +40,8 @@ impl LearnedJoint {
         Self { sampler: Arc::new(sampler), order: None, window: None, bound: None }
     }
 
-    /// Computes `w` candidates for each token that a step has yet to reveal, instead of all. 3 is a good
-    /// choice for a layer that was trained with a window; see `docs/choosing.md`.
+    /// Computes `w` candidates for each token that a step has yet to reveal, instead of all. The
+    /// [presets](crate::presets) use 3; `docs/choosing.md` has the measurements.
     ///
     /// # Errors
     /// [`Error::Parameter`] if it is 0.

@@ -103,9 +103,10 @@ pub enum Control {
 /// on the view, and returns what the run does next. After each sampler pass that it requests, it decides
 /// again.
 ///
-/// Each decision must reveal at least one token, with these exceptions. It may end the step without a reveal
-/// after a sampler pass, in a full block that was kept open, and while a schedule with a total has steps
-/// left. After a sampler pass it may [place a draft](View::place_draft) instead.
+/// Each decision must reveal at least one token, with these exceptions:
+/// - after a sampler pass, it may end the step or [place a draft](View::place_draft) instead;
+/// - in a full block that was kept open, it may end the step;
+/// - while a schedule with a total number of steps has steps left, it may end the step.
 pub trait Unmasker: Send + Sync {
     /// Called before the forward of a step: requests rows beside those of the masked positions. By default it
     /// does nothing.
@@ -156,8 +157,8 @@ pub trait Unmasker: Send + Sync {
             .map_or_else(|| Arc::new(Entropy) as Arc<dyn Order>, |inner| inner.default_order())
     }
 
-    /// Whether a step reveals all selected positions, if the selection contains no others. False if it may
-    /// reveal fewer or other ones.
+    /// Whether a step reveals every selected position, if the policy selects no more than the step's quota. False
+    /// if it may reveal fewer or other positions.
     fn reveals_selection(&self) -> bool {
         self.inner().is_none_or(|inner| inner.reveals_selection())
     }

@@ -8,11 +8,11 @@ use crate::{Error, Query, StepRequest, range};
 ///
 /// Draws a token at every masked position. After step i of S, with κ = (i + 1)/S, the ⌊(1 − κ) n⌋ positions
 /// of lowest score among the block's n are masked, and all others are known. The score is ln p of the drawn
-/// token, or η ln p of the current token at a revealed position. η = 0 never masks tokens again, 1 treats old
-/// and new tokens alike, and larger values mask more. Ties go to revealed tokens.
+/// token, or η ln p of the current token at a revealed position. η = 0 never remasks tokens, 1 treats old and
+/// new tokens alike, and larger values remask more. Ties go to revealed tokens.
 ///
-/// Requires a schedule with a total number of steps and uses only that number. A step that changes nothing
-/// reveals nothing; with η = 0 it skips the forward.
+/// Requires a schedule with a total number of steps and uses only that number. Some steps may reveal nothing.
+/// With η = 0 they skip the forward.
 ///
 /// **Law.** Biased if tokens are sampled, as [`Confidence`](super::Confidence) is: *where* depends on *what*
 /// was drawn. With η = 0 it is `Confidence` by [`Score::Filtered`](super::Score::Filtered) with these quotas.

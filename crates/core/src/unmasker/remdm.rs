@@ -3,11 +3,11 @@ use crate::observation::Row;
 use crate::reviser::remdm_rule::Rule;
 use crate::{Error, StepRequest};
 
-/// Remasking diffusion (ReMDM): ancestral sampling in which revealed tokens can be masked again.
+/// Remasking diffusion (ReMDM): ancestral sampling in which revealed tokens can be remasked.
 ///
 /// Step i of S goes from time t = 1 − i/S to s = 1 − (i + 1)/S, with α_t = 1 − t the share of tokens
 /// known. Independently,
-/// - a revealed position is masked again with probability σ;
+/// - a revealed position is remasked with probability σ;
 /// - a masked one is revealed with probability (α_s − (1 − σ) α_t)/(1 − α_t), with a token drawn from
 ///   its row.
 ///
@@ -26,7 +26,7 @@ use crate::{Error, StepRequest};
 ///
 /// Requires a schedule with a total number of steps and uses only that number. The positions are drawn before
 /// the forward, so a step that reveals nothing skips it. If a block is full with steps left, these are taken
-/// at once, up to the step that masks a token again, because they need no rows.
+/// at once, up to the step that remasks a token, because they need no rows.
 ///
 /// **Law.** *Where* does not depend on *what*, except in `conf`. So with σ = 0 and at most one reveal a step
 /// it is exactly the joint; tokens of one step are independent. Two positions share a step with probability
@@ -44,7 +44,7 @@ pub struct ReMdm {
     step: usize,
     /// ψ by position.
     confidences: Vec<f64>,
-    /// Positions to reveal and to mask again in this step, ascending.
+    /// Positions to reveal and to remask in this step, ascending.
     reveals: Vec<usize>,
     remasks: Vec<usize>,
 }
@@ -137,7 +137,7 @@ impl Unmasker for ReMdm {
         for &position in self.remasks.iter().filter(|&&position| !canvas.is_masked(position)) {
             view.remask(position);
         }
-        // A token that is drawn and masked again in the same step is not revealed.
+        // A token that is drawn and remasked in the same step is not revealed.
         drawn.retain(|(candidate, _)| {
             self.remasks.binary_search(&view.row(*candidate).position).is_err()
         });

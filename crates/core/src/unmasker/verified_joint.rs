@@ -24,10 +24,10 @@ use crate::{Error, Order, Row, SamplerLayer, StepRequest, TokenId, range};
 /// on the layer. With K = 1 it is `ExactSequential`, token for token for the same seed.
 ///
 /// With [`any_order`](Self::any_order) a draft keeps its position, so fewer drafts are lost. The law is then
-/// that of one token per forward in the order of *the layer's rows*, and of the model's rows after a draft
-/// was rejected. Each token is drawn from the model's conditional and positions depend on rows only. So it is
-/// the joint if the model's conditionals belong to one joint. For other models, and with filters that change
-/// the law of a token, it is the law of an order other than that of `ExactSequential`.
+/// that of one token per forward in another order: positions are ranked by *the layer's rows*, and by the
+/// model's rows after a rejected draft. Each token is drawn from the model's conditional, and positions depend
+/// on rows only. So the law is the joint if the model's conditionals belong to one joint. For other models, and
+/// with filters that change the law of a token, it differs from that of `ExactSequential`.
 ///
 /// [`Output`](crate::Output) has the cost. `steps` is the number of rounds, `denoiser_calls` the number of
 /// canvases (up to K a round), `sampler_calls` the number of drafts. `drawn − steps` drafts were kept.

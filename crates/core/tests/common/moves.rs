@@ -54,7 +54,7 @@ pub fn greedy(
     Generator::new(FunctionModel::new(rows)).unmasker(strategy).draw(Argmax)
 }
 
-/// The positions that each step reveals and masks again, and its forwards.
+/// The positions that each step reveals and remasks, and its forwards.
 #[derive(Default)]
 pub struct Moves {
     pub revealed: Vec<Vec<usize>>,

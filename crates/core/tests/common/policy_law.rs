@@ -12,7 +12,7 @@ use super::{forwards, nearly_certain, uncertain};
 /// A masked position and its row.
 pub type Row = (usize, Vec<f64>);
 
-/// The positions that a step reveals, those that it masks again, and its state afterwards.
+/// The positions that a step reveals, those that it remasks, and its state afterwards.
 pub type Step<S> = (Vec<usize>, Vec<usize>, S);
 
 /// The law of independent draws at the positions that `step` selects.

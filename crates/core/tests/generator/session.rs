@@ -178,7 +178,7 @@ impl Denoiser for Stateless {
     }
 }
 
-/// With a reviser that masks tokens again.
+/// With a reviser that remasks tokens.
 #[test]
 fn a_run_with_memory_gives_the_tokens_of_one_without() {
     let model = Arc::new(Counting(Vocabulary::new(3, 2).unwrap()));

@@ -47,7 +47,7 @@ fn a_sampler_without_revocation_is_detected() {
     assert!(distance > 0.01, "{distance}");
 }
 
-/// Position 0 is revealed with 0.6. In the next step the others' rows give 0.65, so it is masked again.
+/// Position 0 is revealed with 0.6. In the next step the others' rows give 0.65, so it is remasked.
 #[test]
 fn revealed_tokens_keep_the_score_of_their_draw() {
     let generator = greedy(rising_rows, strategy::rcr(Score::Filtered));

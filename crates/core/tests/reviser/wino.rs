@@ -94,7 +94,7 @@ fn one_of_three() -> TabularJoint {
     TabularJoint::new(5, 2, &weights).unwrap()
 }
 
-/// With its own position masked, each of the three 0s is improbable. Two are masked again and drawn anew.
+/// With its own position masked, each of the three 0s is improbable. Two are remasked and drawn anew.
 #[test]
 fn repairs_independent_draws() {
     let joint = one_of_three();

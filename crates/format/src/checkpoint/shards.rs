@@ -55,9 +55,7 @@ pub(super) fn read_shards(folder: &Path, metadata: &mut Metadata) -> Result<Tens
         }
         let file = folder.join(shard);
         if !file.exists() {
-            return Err(invalid(format!(
-                "shard {shard} is missing from the folder: the download is incomplete, or the file was lost; fetch it again"
-            )));
+            return Err(invalid(format!("shard {shard} is missing from the folder")));
         }
         shards.insert(shard.clone(), read_single(&file, metadata)?);
     }

@@ -12,7 +12,7 @@ const STEPS: usize = 12;
 /// Checks a model's [session](Denoiser::open_session).
 ///
 /// Pass canvases of several lengths with at least three masked positions each. During 12 steps tokens are revealed and
-/// masked again, and sequences pause, change places in the batch and end. The suite checks that a row is the same, within
+/// remasked, and sequences pause, change places in the batch and end. The suite checks that a row is the same, within
 /// `tolerance` on each logit, when its sequence has its own session. It must also equal that of a full forward, unless the
 /// session [declares](Session::is_exact) that it approximates.
 ///
@@ -73,7 +73,7 @@ impl TestSequence {
         SequenceInput { id: Some(self.id), canvas: &self.canvas, changed: &self.changed }
     }
 
-    /// Reveals a token, and in every third step masks one again.
+    /// Reveals a token, and in every third step remasks one.
     fn change(&mut self, step: usize) -> Result<(), CoreError> {
         let mut changed = Vec::new();
         let masked: Vec<usize> = self.canvas.masked().collect();

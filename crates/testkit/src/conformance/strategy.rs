@@ -70,7 +70,7 @@ impl Suite {
 
     /// Sets how many moves a strategy may make for each position to generate. The default is 1.
     ///
-    /// A run with more moves counts as endless. Strategies that mask positions again need more than 1.
+    /// A run with more moves counts as endless. Strategies that remask positions need more than 1.
     pub fn moves_per_position(self, moves: usize) -> Self {
         Self { moves_per_position: moves, ..self }
     }

@@ -18,7 +18,7 @@ pub enum Violation {
 
     /// A strategy made more moves than allowed, so it may not end.
     #[error(
-        "{run}: not finished after {moves} moves; if the strategy masks positions again on purpose, \
+        "{run}: not finished after {moves} moves; if the strategy remasks positions on purpose, \
          raise `Suite::moves_per_position`"
     )]
     StepLimitExceeded {

@@ -12,7 +12,7 @@ pub enum Event {
     },
     /// A token was revealed.
     Reveal(Reveal),
-    /// A revealed position was masked again.
+    /// A revealed position was remasked.
     Remask {
         /// The sequence's index.
         sequence: usize,

@@ -73,7 +73,7 @@ impl Sequence {
         let ends = next == Next::EndStep;
         // A schedule with a total ends even if a step reveals nothing, while it has steps left.
         let may_wait = ends && candidates > 0 && !self.progress.is_last();
-        // After a sampler pass the step has revealed a token. A full block is finished, or has masked positions again.
+        // After a sampler pass the step has revealed a token. A full block is finished, or has remasked positions.
         let is_finished = self.keep_open == KeptOpen::No || !scratch.remasks.is_empty();
         let is_over = ends && (round > 0 || candidates == 0 && is_finished);
         let places_draft = round > 0 && !scratch.drafts.is_empty();
@@ -113,7 +113,7 @@ impl super::Roles {
         if selection.ranked.is_empty() && kept_open != KeptOpen::ByUnmasker {
             return Ok(Next::EndStep);
         }
-        // Sampler passes compute selected positions only, without those that were masked again in this step.
+        // Sampler passes compute selected positions only, without those that were remasked in this step.
         let is_closed = selection.ranked.len() < candidates || !view.scratch.remasks.is_empty();
         let next = unmasker.decide(view)?;
         if is_closed && next == Next::Refine && !view.scratch.narrowed {

@@ -15,8 +15,8 @@ use crate::{Canvas, Error, Observer, Policy, Reviser, StepRequest, Stream, Token
 mod decide;
 mod extent;
 
-/// The step limit per position, beyond the schedule's own steps. Strategies that mask tokens again need far
-/// fewer.
+/// The step limit per position, beyond the schedule's own steps. Strategies that remask tokens need far fewer.
+/// The message of [`Error::StepLimitExceeded`] states this number.
 const STEPS_PER_POSITION: usize = 64;
 
 /// A sequence during generation: its canvas, its copy of the strategy and its random stream.
@@ -246,8 +246,7 @@ impl Sequence {
         let mut moved =
             scratch.reveals.iter().map(|(position, _)| position).chain(&scratch.remasks);
         if let Some(&position) = moved.next().filter(|_| self.draft_canvas.is_some()) {
-            let reason =
-                "it cannot be revealed or masked again after `place_draft` in the same step";
+            let reason = "it cannot be revealed or remasked after `place_draft` in the same step";
             return Err(Error::IllegalMove { position, reason });
         }
         self.remask(&scratch.remasks, observer)?;
@@ -278,7 +277,7 @@ impl Sequence {
         for &position in positions {
             if !self.canvas.open_positions().contains(&position) {
                 let reason =
-                    "it cannot be masked again: it is outside the current block, or after the end";
+                    "it cannot be remasked: it is outside the current block, or after the end";
                 return Err(Error::IllegalMove { position, reason });
             }
             self.canvas.remask(position)?;
