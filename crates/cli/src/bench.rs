@@ -12,6 +12,7 @@ use conjoint_lab::{Bench, Error};
 
 use crate::flag::{Flags, InvalidArgument, with_flag};
 use crate::model::ModelArguments;
+use crate::numbers::integer;
 use crate::progress::Bars;
 use crate::sampling::SamplingArguments;
 use crate::{files, info, names};
@@ -26,7 +27,7 @@ const FLAGS: Flags = Flags(&[
 ///
 /// Each strategy continues random prompts, once to warm up and then --repeats times. The table has the repeat with the median
 /// time. A step is one full forward with its sampler passes. Its time is split into `backbone` and `sampler`, each with its
-/// head, `sweep` (filtering rows and computing their statistics), `draw` (ranking positions and drawing tokens) and `rest`
+/// head, `rows` (filtering rows and computing their statistics), `draw` (ranking positions and drawing tokens) and `rest`
 /// (everything else outside of ONNX Runtime).
 ///
 ///     conjoint bench --make-model 512,12,1408,8,2,32768 random
@@ -56,22 +57,22 @@ pub struct Arguments {
     strategies: Vec<Line>,
     /// K: tokens per step, separated by commas, for strategies that take a K [default: 4,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',',
-          value_parser = clap::value_parser!(u16).range(1..))]
+          value_parser = integer(1..=u16::MAX))]
     k: Option<Vec<u16>>,
     /// Tokens of each prompt
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = integer(1..=1_000_000_u32))]
     prompt_length: u32,
     /// Tokens to generate
-    #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 96, value_parser = integer(1..=1_000_000_u32))]
     gen_length: u32,
     /// Number of sequences, each with a prompt of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = integer(1..=1_000_000_u32))]
     num_samples: u32,
     /// Measured runs of each strategy
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = integer(1..=1000_u32))]
     repeats: u32,
     /// Seed of the prompts and the draws, or of the weights of --make-model
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = integer(0..=u64::MAX))]
     seed: u64,
     #[command(flatten)]
     sampling: SamplingArguments,

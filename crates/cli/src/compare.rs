@@ -8,6 +8,7 @@ use conjoint_lab::registry::Line;
 use crate::comparison::{self, ComparisonArguments};
 use crate::flag::Flags;
 use crate::names;
+use crate::numbers::integer;
 
 const FLAGS: Flags =
     Flags(&[("unmasker", "--strategies"), ("schedule", "--strategies"), ("k", "--k")]);
@@ -18,8 +19,8 @@ const FLAGS: Flags =
 /// report.md and one SVG per metric. Points are written as they are measured. The same command resumes an interrupted
 /// comparison.
 ///
-/// A strategy is UNMASKER or UNMASKER+SCHEDULE, either of them followed by /REVISER, or a preset (`conjoint strategies`
-/// lists all). Without a schedule it runs at each of --k, if it takes a K.
+/// A strategy is written UNMASKER or UNMASKER+SCHEDULE, each optionally followed by /REVISER. The name of a preset also works
+/// (`conjoint strategies` lists all). A strategy without a schedule runs at each of --k, if it takes a K.
 ///
 ///     conjoint compare --model models/tiny --strategies exact,marginal,joint,joint+klass:0.8,joint/wino
 ///         --k 2,4,8 --out runs/compare
@@ -39,7 +40,7 @@ pub struct Arguments {
     strategies: Vec<Line>,
     /// K: tokens per step, separated by commas [default: 2,4,8]
     #[arg(long, alias = "steps", value_name = "LIST", value_delimiter = ',',
-          value_parser = clap::value_parser!(u16).range(1..))]
+          value_parser = integer(1..=u16::MAX))]
     k: Option<Vec<u16>>,
     /// Metrics, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "right,parses,nll",

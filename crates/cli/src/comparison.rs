@@ -11,6 +11,8 @@ use conjoint_lab::{Error, ScorerSpec};
 
 use crate::flag::Flags;
 use crate::model::ModelArguments;
+use crate::names;
+use crate::numbers::integer;
 use crate::progress::Bars;
 use crate::sampling::SamplingArguments;
 
@@ -22,10 +24,11 @@ pub struct ComparisonArguments {
     #[command(flatten)]
     texts: TextArguments,
     /// Texts per point
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = integer(2..=u32::MAX))]
     num_samples: u32,
     /// Seeds, separated by commas. Each makes a point of its own; plots show their mean
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0",
+          value_parser = integer(0..=u64::MAX))]
     seeds: Vec<u64>,
     #[command(flatten)]
     sampling: SamplingArguments,
@@ -40,7 +43,7 @@ pub struct ComparisonArguments {
 #[derive(Args)]
 pub struct TextArguments {
     /// Begin texts with the tags of these domains of the corpus: story, math, code, list [default: all four]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = names::domain)]
     domain: Vec<Domain>,
     /// Begin texts with the prompts of this file, in turn: one per line, with \n for a line break, or the "prompt" of each
     /// object of a .jsonl file
@@ -54,7 +57,7 @@ pub struct TextArguments {
     #[arg(long, conflicts_with_all = ["domain", "prompts", "tasks"])]
     unconditional: bool,
     /// Positions of a text, its prompt included [default: the model's largest length]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, value_name = "T", value_parser = integer(2..=u32::MAX))]
     length: Option<u32>,
 }
 

@@ -7,21 +7,23 @@ use clap::Args;
 use conjoint_corpus::{Corpus, Domain, Text};
 
 use crate::flag::InvalidArgument;
+use crate::names;
+use crate::numbers::integer;
 
 /// Print texts of the built-in training corpus, one per line, with \n for a line break
 #[derive(Args)]
 pub struct Arguments {
     /// Number of texts
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = integer(0..=u64::MAX))]
     num: u64,
     /// Print only this domain: story, math, code or list [default: all]
-    #[arg(long, value_name = "DOMAIN")]
+    #[arg(long, value_name = "DOMAIN", value_parser = names::domain)]
     domain: Option<Domain>,
     /// Print only the task of each text, for use as a prompt. Math, code and list texts have tasks
     #[arg(long)]
     questions: bool,
     /// Seed of the corpus
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = integer(0..=u64::MAX))]
     seed: u64,
 }
 

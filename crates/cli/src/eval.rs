@@ -8,6 +8,7 @@ use conjoint_lab::registry::{Line, UnmaskerSpec};
 use crate::comparison::{self, ComparisonArguments};
 use crate::flag::Flags;
 use crate::names;
+use crate::numbers::integer;
 
 const FLAGS: Flags = Flags(&[("strategies", "--unmaskers"), ("unmasker", "--unmaskers")]);
 
@@ -36,7 +37,7 @@ pub struct Arguments {
     unmaskers: Vec<UnmaskerSpec>,
     /// K: tokens per step, separated by commas; `exact` always takes 1 [default: 2,3,4,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',',
-          value_parser = clap::value_parser!(u16).range(1..))]
+          value_parser = integer(1..=u16::MAX))]
     k: Option<Vec<u16>>,
     /// Metrics, separated by commas
     #[arg(

@@ -35,9 +35,9 @@ pub struct Arguments {
     /// Folder of a sampler layer's checkpoint, such as that of `conjoint train sampler`
     #[arg(long, value_name = "SAMPLER_DIR")]
     sampler: Option<PathBuf>,
-    /// Rows that a sampler pass computes: sequence (all, the published form) or rows (only those that a step uses, at a fraction
-    /// of the cost) [default: the form that the layer was trained in; sequence for published layers]
-    #[arg(long, value_name = "FORM", requires = "sampler")]
+    /// Rows that a sampler pass computes. sequence: all rows, the published form. rows: only those that a step uses, at a fraction
+    /// of the cost [default: the form that the layer was trained in; sequence for published layers]
+    #[arg(long, value_name = "FORM", requires = "sampler", value_parser = form)]
     passes: Option<SamplerForm>,
     /// Folder to write to. Weights are hard-linked, or copied to another file system [default: the checkpoint's folder]
     #[arg(long, value_name = "DIR")]
@@ -65,6 +65,11 @@ pub struct Arguments {
     /// Number of the most probable tokens that the top-K head returns for each row; 0 writes no such head
     #[arg(long, value_name = "K", default_value_t = 64)]
     head_top: usize,
+}
+
+/// Parses a form of passes.
+fn form(text: &str) -> Result<SamplerForm, String> {
+    text.parse().map_err(|_| "expected sequence or rows".to_owned())
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -116,7 +121,10 @@ fn with_flag(arguments: &Arguments, error: ExportError) -> anyhow::Error {
             Some(out) => InvalidArgument::new("--out", out.display(), text).into(),
             None => InvalidArgument::missing("--out", text).into(),
         },
-        ExportError::HeadTop { got } => InvalidArgument::new("--head-top", *got, text).into(),
+        ExportError::HeadTop { got } => {
+            let reason = "expected a whole number of at least 2, or 0 for no top-K head";
+            InvalidArgument::new("--head-top", *got, reason).into()
+        }
         ExportError::Unlinkable { .. } => InvalidArgument::missing("--out", text).into(),
         ExportError::NoSpace { path, .. } => {
             let flag = if out.is_some() { "--out" } else { "CHECKPOINT_DIR" };

@@ -4,7 +4,7 @@ use conjoint::prelude::*;
 use conjoint_lab::{Banned, Filters, GenerationConfig};
 
 use crate::flag;
-use crate::numbers::{accepted, non_negative};
+use crate::numbers::{accepted, integer, non_negative};
 
 /// The filters of the distributions that tokens are drawn from.
 #[derive(Args)]
@@ -22,19 +22,20 @@ pub struct FilterArguments {
     #[arg(long, value_name = "P", value_parser = |text: &str| accepted(text, MinP::new))]
     min_p: Option<f64>,
     /// Ban tokens: they are never drawn and do not count in the scores. Takes mask, pad, bos, eos, ids, and ranges such as 5-8,
-    /// separated by commas. Ids without a token are always banned
+    /// separated by commas. Ids without a token are banned too, except with --no-ban
     #[arg(long, value_name = "TOKENS", value_delimiter = ',', default_value = "mask")]
     ban: Vec<Banned>,
-    /// Ban no token: even the mask counts in the scores (but is never drawn)
+    /// Ban nothing, not even ids without a token. The mask counts in the scores, but is never drawn
     #[arg(long, conflicts_with = "ban")]
     no_ban: bool,
     /// Subtract NATS from the logits of the end-of-sequence and padding tokens [default: 0]
     #[arg(long, value_name = "NATS", value_parser = non_negative)]
     eos_penalty: Option<f64>,
-    /// Ban the end of the sequence before N tokens [default: 0]
-    #[arg(long, value_name = "N")]
+    /// Ban end-of-sequence tokens at the first N generated positions [default: 0]
+    #[arg(long, value_name = "N", value_parser = integer(0..=u32::MAX))]
     min_length: Option<u32>,
-    /// Make tokens of the sequence less likely, by the factor THETA of their logits (CTRL), at least 1 [default: 1]
+    /// Repetition penalty (CTRL), at least 1: for tokens that are already in the sequence, divide positive logits by THETA and
+    /// multiply negative ones by THETA [default: 1]
     #[arg(long, value_name = "THETA", value_parser = |text: &str| accepted(text, RepetitionPenalty::new))]
     repetition_penalty: Option<f64>,
 }

@@ -28,6 +28,14 @@ impl InvalidArgument {
         Self(format!("'{flag}' is missing: {}", reason.to_string()))
     }
 
+    /// Two values that do not fit each other. One of them may be a default.
+    #[cfg(feature = "train")]
+    pub fn pair<V: ToString>(one: (&str, V), other: (&str, V), reason: impl ToString) -> Self {
+        let [one, other] =
+            [one, other].map(|(flag, value)| format!("'{flag} {}'", value.to_string()));
+        Self(format!("{one} does not fit {other}: {}", reason.to_string()))
+    }
+
     /// A flag that would have no effect. The value of a flag without one is empty.
     pub fn unused(flag: &str, value: impl ToString, reason: impl ToString) -> Self {
         let (value, reason) = (value.to_string(), reason.to_string());
@@ -48,9 +56,16 @@ pub fn with_flag<T, E: Into<anyhow::Error>>(
     })
 }
 
-/// For clap, which adds the flag and the value to an error itself: the rest of a library's message.
+/// For clap, which adds the flag and the value to an error itself: the rest of a library's message, without the value.
 pub fn value<T, E: StdError + 'static>(text: &str, result: Result<T, E>) -> Result<T, String> {
-    result.map_err(|error| reason(&error, text))
+    result.map_err(|error| {
+        let reason = reason(&error, text);
+        let repeated = format!("unknown name '{}': ", abbreviated(text));
+        match reason.strip_prefix(&repeated) {
+            Some(rest) => rest.to_owned(),
+            None => reason,
+        }
+    })
 }
 
 /// Parses a value for clap, whose error is the rest of the library's message.
@@ -67,7 +82,7 @@ pub struct Flags(pub &'static [(&'static str, &'static str)]);
 pub const PLAIN: Flags = Flags(&[("ignored keys", "--ignore-key")]);
 
 /// Parameters that the messages of libraries quote.
-const QUOTED_PARAMETERS: [&str; 13] = [
+const QUOTED_PARAMETERS: [&str; 14] = [
     "eos",
     "external",
     "ignore memory",
@@ -75,6 +90,7 @@ const QUOTED_PARAMETERS: [&str; 13] = [
     "infill",
     "infill ids",
     "metrics",
+    "open next block",
     "out",
     "prompt length",
     "sampler",
@@ -206,5 +222,8 @@ mod tests {
             "invalid value 'per-step:0' for '--schedule': `k` is `0`, expected at least 1"
         );
         assert_eq!(value("0", library()), Err("expected at least 1".to_owned()));
+        let unknown =
+            Err::<(), _>(Error::Name("unknown name 'jiont': expected one of joint".to_owned()));
+        assert_eq!(value("jiont", unknown), Err("expected one of joint".to_owned()));
     }
 }

@@ -22,6 +22,7 @@ use crate::flag::{self, InvalidArgument, PLAIN};
 use crate::interrupt::{self, Interrupted};
 use crate::model::ModelArguments;
 use crate::names;
+use crate::numbers::integer;
 use crate::progress::Steps;
 use crate::prompt::{PromptArguments, Source};
 use crate::requests::{self, Failed};
@@ -61,16 +62,16 @@ pub struct Arguments {
     revise: Option<ReviserSpec>,
     /// Source of the flags that are not given. model: the checkpoint's generation_config.json (steps, alg, alg_temp, eps,
     /// temperature, top_p, top_k, max_new_tokens, eos_token_id); the flags are printed. none: the defaults of this command
-    /// [default: none, with a note if the checkpoint recommends other values]
+    /// [default: as `none`, but prints a note if the checkpoint recommends other values]
     #[arg(long, value_name = "SOURCE")]
     defaults: Option<Defaults>,
     #[command(flatten)]
     sampling: SamplingArguments,
     /// Seed of the draws. Sample i draws from stream i of the seed
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = integer(0..=u64::MAX))]
     seed: u64,
     /// Number of samples of each prompt
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = integer(1..=1_000_000_u32))]
     num_samples: u32,
     /// Print only the generated text, without the prompt
     #[arg(long)]
@@ -256,7 +257,7 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
             (false, true) => {}
             (false, false) => {
                 defaults_note = Some(format!(
-                    "the checkpoint recommends {flags} (--defaults model uses it, --defaults none hides this note)"
+                    "the checkpoint recommends {flags} (--defaults model uses them, --defaults none hides this note)"
                 ));
                 (sampling, gen_length, unmasker, schedule) = given;
             }
@@ -398,9 +399,13 @@ fn print(
             }
         }
     }
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
     eprintln!(
-        "{forwards} forwards and {passes} sampler passes a sequence, {drawn} tokens in {seconds:.2} s \
+        "at most {forwards} forward{} and {passes} sampler pass{} per sequence, {drawn} token{} in {seconds:.2} s \
          ({:.1} tokens/s)",
+        plural(forwards),
+        if passes == 1 { "" } else { "es" },
+        plural(drawn),
         drawn as f64 / seconds,
     );
     Ok(())

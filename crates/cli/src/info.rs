@@ -14,8 +14,8 @@ use crate::model::needs;
 
 /// Describe an exported model, and check its files
 ///
-/// Compares the files with conjoint.json: their sizes and checksums, the sizes and ids in config.json and in the graphs, and
-/// the places of the tensors. Prints a line for each problem, and exits with 1 if there is one.
+/// Checks against conjoint.json: the sizes and checksums of the files, the sizes and ids in config.json and in the graphs, and
+/// the offsets of the tensors. Prints one line for each problem, and exits with 1 if there are any.
 #[derive(Args)]
 pub struct Arguments {
     /// Folder of the exported model
@@ -86,13 +86,13 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
         id(tokens.bos)
     )?;
     if let Some(named) = tokens.assigned.filter(|&assigned| assigned < manifest.vocab_size) {
-        writeln!(out, "  no token    ids from {named} on, which are never drawn")?;
+        writeln!(out, "  no token    ids from {named} on, banned by default")?;
     }
     writeln!(out, "  shift       {}", if manifest.shift { "yes, inside backbone" } else { "no" })?;
     writeln!(out, "  backbone    {}", size(&manifest.graphs.backbone))?;
     writeln!(out, "  head        {}", size(&manifest.graphs.head))?;
     if let Some(HeadTop { graph, k }) = &manifest.graphs.head_top {
-        writeln!(out, "  condensed   {}, top {k}", size(graph))?;
+        writeln!(out, "  top-K head  {}, top {k}", size(graph))?;
     }
     match (&manifest.graphs.sampler, &manifest.graphs.sampler_rows) {
         (Some(sampler), _) => {

@@ -10,6 +10,7 @@ use conjoint::{HeadChoice, available_memory, runtime};
 use conjoint_lab::{Error, Model, ModelOptions};
 
 use crate::flag::PLAIN;
+use crate::numbers::integer;
 use crate::progress::gigabytes;
 
 /// The model, and how to run it.
@@ -19,17 +20,29 @@ pub struct ModelArguments {
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// Execution provider: cpu, cuda or tensorrt
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", value_parser = provider)]
     pub provider: ExecutionProvider,
-    /// Output layer: dense, condensed (the top-K head, if the export has one), or auto (condensed on a GPU, otherwise dense)
-    #[arg(long, default_value = "auto")]
+    /// Output layer: dense, condensed (the top-K head, if the export has one; also written top-k), or auto (condensed on a GPU,
+    /// otherwise dense)
+    #[arg(long, default_value = "auto", value_parser = head)]
     pub head: HeadChoice,
-    /// Threads of the CPU provider [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Threads of the CPU provider [default: one per core; `conjoint train sampler` trains with 1 per worker]
+    #[arg(long, value_name = "N", value_parser = integer(1..=1024_u16))]
     pub threads: Option<u16>,
-    /// Run the model even if it needs more memory than is available, by an estimate
+    /// Run the model even if its estimated memory exceeds the available memory
     #[arg(long)]
     pub ignore_memory: bool,
+}
+
+/// Parses an execution provider.
+fn provider(text: &str) -> Result<ExecutionProvider, String> {
+    text.parse().map_err(|_| "expected cpu, cuda or tensorrt".to_owned())
+}
+
+/// Parses an output layer.
+fn head(text: &str) -> Result<HeadChoice, String> {
+    let name = if text == "top-k" { "condensed" } else { text };
+    name.parse().map_err(|_| "expected auto, dense or condensed".to_owned())
 }
 
 /// Models that need more bytes than this are announced before they are loaded.

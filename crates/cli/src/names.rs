@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use conjoint_corpus::Domain;
 use conjoint_lab::Registry;
 use conjoint_lab::comparison::Metric;
 use conjoint_lab::random_model::Storage;
@@ -41,6 +42,11 @@ pub fn order(text: &str) -> Result<OrderSpec, String> {
 /// Parses a line of a comparison.
 pub fn line(text: &str) -> Result<Line, String> {
     value(text, registry().line(text))
+}
+
+/// Parses a domain of the corpus.
+pub fn domain(text: &str) -> Result<Domain, String> {
+    text.parse().map_err(|_| "expected story, math, code or list".to_owned())
 }
 
 /// Parses a preset; each has its help.

@@ -1,5 +1,9 @@
 //! Parsers of numbers, with the valid range in the error.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use crate::flag;
 
 /// A finite number above 0.
@@ -26,6 +30,17 @@ pub fn below_one(text: &str) -> Result<f64, String> {
 pub fn count<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, String> {
     let fitting = text.parse().ok().filter(|value| (LOW..=HIGH).contains(value));
     fitting.ok_or_else(|| format!("expected a whole number from {LOW} to {HIGH}"))
+}
+
+/// A whole number in this range, of the type of its bounds.
+pub fn integer<T: FromStr + PartialOrd + Display + Clone>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let fitting = text.parse().ok().filter(|value| range.contains(value));
+        let (low, high) = (range.start(), range.end());
+        fitting.ok_or_else(|| format!("expected a whole number from {low} to {high}"))
+    }
 }
 
 /// A number that the library accepts as the parameter of `new`.

@@ -96,6 +96,36 @@ impl Drop for Bytes {
     }
 }
 
+/// A bar of replies on standard error, hidden if that is not a terminal.
+pub struct Replies(ProgressBar);
+
+impl Replies {
+    /// A bar for `of` replies. `before` of them exist already.
+    pub fn new(of: usize, before: usize) -> Self {
+        let style = ProgressStyle::with_template(
+            "answering {wide_bar} {pos}/{len} sequences, {per_sec}, {eta} left",
+        );
+        let bar = ProgressBar::new(of as u64).with_position(before as u64);
+        // Earlier replies took no time in this run.
+        bar.reset_eta();
+        Self(match style {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar, // falls back to the default style
+        })
+    }
+
+    /// Adds a reply.
+    pub fn add(&self) {
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// A size in GB, MB or kB: 15.2 GB, 340 MB, 85 kB.
 pub fn gigabytes(bytes: u64) -> String {
     match bytes as f64 / 1e9 {

@@ -12,6 +12,7 @@ use conjoint_lab::Model;
 use conjoint_lab::prompt::{PromptInput, PromptReader};
 
 use crate::flag::{InvalidArgument, with_flag};
+use crate::numbers::integer;
 
 #[derive(Args)]
 pub struct PromptArguments {
@@ -20,7 +21,7 @@ pub struct PromptArguments {
     #[command(flatten)]
     chat: ChatArguments,
     /// Number of tokens to generate
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+    #[arg(long, value_name = "N", value_parser = integer(1..=u32::MAX),
           conflicts_with_all = ["infill", "infill_ids"])]
     pub gen_length: Option<u32>,
     /// Read special tokens such as <|im_end|> in --prompt and --infill as literal text

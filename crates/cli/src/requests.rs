@@ -7,11 +7,11 @@ use anyhow::Result;
 use conjoint::CancelToken;
 use conjoint_lab::Error;
 use conjoint_lab::requests::{Outcome, ReplyFile, RequestRunner, Requests, line, remove_temporary};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::files;
 use crate::flag::PLAIN;
 use crate::interrupt::{self, Interrupted};
+use crate::progress::Replies;
 
 /// Some sequences could not be generated.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub fn run(runner: &RequestRunner<'_>, requests: &Requests, out: Option<&Path>) 
 
 fn to_stdout(runner: &RequestRunner<'_>, requests: &Requests, cancel: &CancelToken) -> Result<()> {
     let (of, mut failed) = (runner.count(requests), 0);
-    let bar = bar(of, 0);
+    let bar = Replies::new(of, 0);
     let mut out = std::io::stdout().lock();
     let outcome =
         runner.run(requests, cancel, &mut |_| false, &mut |reply| {
@@ -53,10 +53,10 @@ fn to_stdout(runner: &RequestRunner<'_>, requests: &Requests, cancel: &CancelTok
             out.write_all(&line(&reply)).and_then(|()| out.flush()).map_err(|source| {
                 Error::Io { action: "write", path: "standard output".into(), source }
             })?;
-            bar.inc(1);
+            bar.add();
             Ok(())
         });
-    bar.finish_and_clear();
+    drop(bar);
     check_outcome(outcome, String::new())?;
     check_failures(failed, of)
 }
@@ -75,15 +75,15 @@ fn to_file(
     if before > 0 && before < of {
         eprintln!("{} has {before} of {of} replies: resuming", path.display());
     }
-    let bar = bar(of, before);
+    let bar = Replies::new(of, before);
     let file = std::cell::RefCell::new(file);
     let outcome =
         runner.run(requests, cancel, &mut |place| file.borrow().has(place), &mut |reply| {
             file.borrow_mut().push(&reply)?;
-            bar.inc(1);
+            bar.add();
             Ok(())
         });
-    bar.finish_and_clear();
+    drop(bar);
     let file = file.into_inner();
     let (made, failed) = (file.len(), file.failed());
     check_outcome(
@@ -106,19 +106,5 @@ fn check_failures(failed: usize, of: usize) -> Result<()> {
     match failed {
         0 => Ok(()),
         failed => Err(Failed { failed, of, where_to_look: IN_THE_REPLIES }.into()),
-    }
-}
-
-/// A bar of replies on standard error, hidden if that is not a terminal.
-fn bar(of: usize, before: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "answering {wide_bar} {pos}/{len} sequences, {per_sec}, {eta} left",
-    );
-    let bar = ProgressBar::new(of as u64).with_position(before as u64);
-    // Earlier replies took no time in this run.
-    bar.reset_eta();
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar, // falls back to the default style
     }
 }

@@ -9,7 +9,7 @@ use conjoint_lab::{Error, GenerationConfig, Recommended, Sampling, ScorerSpec, S
 
 use crate::filters::FilterArguments;
 use crate::names;
-use crate::numbers::{non_negative, positive, share};
+use crate::numbers::{integer, non_negative, positive, share};
 
 /// Filters, order, blocks, guidance and stops.
 #[derive(Args)]
@@ -18,11 +18,12 @@ pub struct SamplingArguments {
     /// strategies` lists all) [default: entropy]
     #[arg(long, value_name = "ORDER", value_parser = names::order)]
     order: Option<OrderSpec>,
-    /// Draw positions from softmax(score / T) of the order, as Dream's alg_temp does [default: take the best]
+    /// Draw the positions from softmax(score / T), with the scores of --order, as Dream's alg_temp does [default: reveal those of
+    /// the highest score]
     #[arg(long, value_name = "T", value_parser = positive)]
     order_temperature: Option<f64>,
     /// Generate in blocks of B tokens, from left to right [default: one block]
-    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "B", value_parser = integer(1..=u32::MAX))]
     block_length: Option<u32>,
     /// Open the next block once this share of the last one is known, and reveal in all open blocks [default: open it once
     /// the last one is full]
@@ -49,11 +50,11 @@ pub struct SamplingArguments {
     /// May be repeated. Implies --stop-at-eos
     #[arg(long, value_name = "ID|TOKEN")]
     eos: Vec<TokenName>,
-    /// End sequences at this text too, even within tokens. May be repeated
+    /// End sequences at this text too, even if it begins or ends within a token. May be repeated
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
     /// Largest number of sequences in one forward
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = integer(1..=u16::MAX))]
     batch_size: u16,
 }
 

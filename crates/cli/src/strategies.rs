@@ -9,7 +9,8 @@ use crate::{flag, names};
 
 /// List every preset, unmasker, schedule, reviser and order, with parameters and defaults
 ///
-/// A name is written NAME, NAME:VALUE or NAME:PARAMETER=VALUE:PARAMETER=VALUE. [:PARAMETER=…] is optional.
+/// A name is written NAME, NAME:VALUE or NAME:PARAMETER=VALUE:PARAMETER=VALUE. Parameters in capitals without brackets are
+/// required; all others are optional. name=value shows the default.
 ///
 /// Parts can be combined: `--unmasker joint --schedule klass:tau=0.8 --revise wino` draws the positions that KLASS selects with
 /// the sampler layer, and remasks doubtful tokens by WINO. A combination that would ignore a part is an error.

@@ -13,7 +13,7 @@ use conjoint_trajectory::{GivenText, Partition, Plan, Sampled, ShardIndex, Sourc
 
 use crate::flag::{InvalidArgument, PLAIN, parsed, with_flag};
 use crate::model::ModelArguments;
-use crate::numbers::count;
+use crate::numbers::{count, integer};
 use crate::progress::Steps;
 
 /// Sample texts one token at a time, with the order of their tokens, to train a sampler layer
@@ -43,7 +43,7 @@ pub struct Arguments {
     out: PathBuf,
     /// Number of trajectories in the folder, all shards together [default with --texts: one per text]
     #[arg(long, value_name = "N", required_unless_present = "texts",
-          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+          value_parser = integer(1..=1_000_000_000_u64))]
     num: Option<u64>,
     /// Divide the logits by T [default: 1]
     #[arg(long, value_name = "T", conflicts_with = "texts")]
@@ -51,8 +51,8 @@ pub struct Arguments {
     /// Keep only the most probable tokens whose probabilities sum to more than P [default: all]
     #[arg(long, value_name = "P", conflicts_with = "texts")]
     top_p: Option<f64>,
-    /// Draw with the sampler layer, K tokens per forward. Several K, separated by commas, alternate. Use another --seed than for
-    /// trajectories of the frozen model, because K = 1 equals them
+    /// Draw K tokens per forward with the sampler layer. Several K, separated by commas, alternate. With K = 1 and the same
+    /// --seed, the trajectories equal those of the frozen model: use another --seed
     #[arg(long, value_name = "K,…", value_delimiter = ',', conflicts_with = "texts",
           value_parser = count::<1, 1000000>)]
     joint: Vec<usize>,
@@ -60,16 +60,17 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", requires = "joint")]
     sampler: Option<PathBuf>,
     /// Seed of the draws. Trajectory i draws from stream i of the seed
-    #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "texts")]
+    #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "texts",
+          value_parser = integer(0..=u64::MAX))]
     seed: u64,
     /// Make only part I of N equal parts, for other processes to make the others
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parsed::<ShardIndex>)]
     shard: ShardIndex,
     /// Trajectories per file. An interrupted process loses at most one file
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = integer(1..=u32::MAX))]
     per_file: u32,
     /// Largest number of sequences in one forward
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = integer(1..=u16::MAX))]
     batch_size: u16,
     /// Show no progress
     #[arg(long)]
@@ -80,7 +81,7 @@ pub struct Arguments {
 #[derive(Args)]
 pub struct StartArguments {
     /// Positions of a trajectory, its prompt included [default: the model's largest length]
-    #[arg(long, value_name = "L", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, value_name = "L", value_parser = integer(2..=1_000_000_u32))]
     length: Option<u32>,
     /// Prompt to continue. May be repeated; the prompts are used in turn
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]

@@ -117,7 +117,7 @@ fn unreadable_and_unwritable_paths_are_found_first() {
     assert!(!none.exists());
     rejected(
         &run("export {} --out {} --head-top 1", &[&checkpoint, &none]),
-        &["'1' for '--head-top'"],
+        &["'1' for '--head-top'", "at least 2, or 0"],
     );
     let line = "generate --model {} --unconditional --gen-length 8 --head condensed";
     rejected(&run(line, &[&tiny]), &["'condensed' for '--head'", "conjoint export --head-top"]);
@@ -127,6 +127,6 @@ fn unreadable_and_unwritable_paths_are_found_first() {
     assert!(!none.exists());
     if !cfg!(feature = "cuda") {
         let line = "generate --model {} --unconditional --gen-length 8 --provider cuda";
-        rejected(&run(line, &[&tiny]), &["'--provider'", "feature `cuda`"]);
+        rejected(&run(line, &[&tiny]), &["'cuda' for '--provider'", "--features cuda"]);
     }
 }

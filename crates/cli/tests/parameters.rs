@@ -118,13 +118,13 @@ fn invalid_parameters_are_named_with_the_valid_values() {
         ("--unmasker klass:0.5:tau=0.6", ["tau=0.6", "second time", "stable=2"]),
         ("--unmasker joint:window=0", ["--unmasker", "`window` is `0`", "at least 1"]),
         ("--unmasker joint:window=", ["--unmasker", "`window` is ``", "whole number"]),
-        ("--unmasker slow-fast:steps=0", ["--unmasker", "`slow steps` is `0`", "at least 1"]),
-        ("--unmasker slow-fast:span=2", ["--unmasker", "`span confidence` is `2`", "0 to 1"]),
+        ("--unmasker slow-fast:steps=0", ["--unmasker", "`steps` is `0`", "at least 1"]),
+        ("--unmasker slow-fast:span=2", ["--unmasker", "`span` is `2`", "0 to 1"]),
+        ("--unmasker wino:keep=2", ["--unmasker", "`keep` is `2`", "0 to 1"]),
+        ("--unmasker klass:stable=0", ["--unmasker", "`stable` is `0`", "at least 1"]),
+        ("--unmasker verified:k=0", ["--unmasker", "`k` is `0`", "at least 1"]),
         ("--unmasker adaptive-joint:1:0.9", ["--unmasker", "`confidence` is `0.9`", "not both"]),
-        (
-            "--unmasker adaptive-joint:entropy=-1",
-            ["--unmasker", "`entropy bound` is `-1`", "at least 0"],
-        ),
+        ("--unmasker adaptive-joint:entropy=-1", ["--unmasker", "`entropy` is `-1`", "at least 0"]),
         (
             &format!("--unmasker remdm:conf:0.1 {linear}"),
             ["--unmasker", "`eta` is `0.1`", "no eta"],
@@ -134,6 +134,7 @@ fn invalid_parameters_are_named_with_the_valid_values() {
             &format!("--unmasker remdm:half {linear}"),
             ["--unmasker", "`rule` is `half`", "cap, rescale"],
         ),
+        ("--unmasker marginal --schedule per-step:0", ["--schedule", "`k` is `0`", "at least 1"]),
         ("--unmasker marginal --schedule dream:4:0", ["--schedule", "`epsilon` is `0`", "above 0"]),
     ] {
         let output = generate(model.path(), &format!("--prompt-ids 5 --gen-length 8 {line}"));

@@ -117,10 +117,16 @@ fn policies_unmaskers_and_revisers_combine() {
     }
     assert!(passes > 10, "{passes} sampler passes: the policies hardly select anything together");
     for (line, flag, expected) in [
-        ("--unmasker joint --schedule klass --order margin", "--unmasker", "Klass and an order"),
+        (
+            "--unmasker joint --schedule klass --order margin",
+            "--unmasker",
+            "the policy 'klass' decides",
+        ),
         ("--unmasker exact --schedule klass", "--schedule", "'exact' does not take it"),
-        ("--unmasker wino --revise rcr", "--unmasker", "a second reviser"),
+        ("--unmasker wino --revise rcr", "--unmasker", "'wino' already has a reviser"),
         ("--unmasker p2 --schedule linear:4 --revise rcr", "--unmasker", "leave the reviser out"),
+        ("--unmasker klass --schedule klass", "--unmasker", "or use the unmasker 'confidence'"),
+        ("--unmasker adaptive-joint --revise rcr", "--unmasker", "use marginal or joint"),
         ("--unmasker marginal --revise remdm", "--schedule", "total number of steps"),
         ("--unmasker marginal --revise wino:2", "--revise", "from 0 to 1"),
         ("--unmasker marginal --revise nothing", "--revise", "expected one of wino, edit"),

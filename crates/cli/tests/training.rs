@@ -279,5 +279,5 @@ fn invalid_values_name_their_flag_and_exit_with_2() {
     }
     let odd = base(folder.path(), "--steps 1 --heads 3");
     assert_eq!(odd.status.code(), Some(2));
-    assert!(stderr(&odd).contains("'16' for '--hidden'"), "{}", stderr(&odd));
+    assert!(stderr(&odd).contains("'--heads 3' does not fit '--hidden 16'"), "{}", stderr(&odd));
 }

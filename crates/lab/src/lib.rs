@@ -41,8 +41,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An invalid parameter is an [`Error`] with its name, its value and the valid values. This crate prints nothing. It reports
-//! progress through [`Progress`].
+//! For an invalid parameter, functions return an [`Error`] that names the parameter, its value and the valid values. This crate
+//! prints nothing: it reports progress through [`Progress`].
 
 mod abbreviated;
 pub mod bench;

@@ -57,7 +57,7 @@ impl ModelOptions {
         check_exported("model", &self.folder)
     }
 
-    /// An estimate of the memory that the model and its sampler layer need, in bytes. None on a GPU.
+    /// An estimate of the memory that the model and its sampler layer need, in bytes. `None` for a GPU provider.
     ///
     /// # Errors
     /// [`Error::Export`] if the export cannot be read.
@@ -79,9 +79,17 @@ impl ModelOptions {
         let threads = self.threads.map_or(0, usize::from);
         let options = OnnxOptions::new(self.provider).threads(threads).head(self.head);
         let options = options.ignore_memory(self.ignore_memory);
+        // As it is written on a command line.
+        let name = |provider: ExecutionProvider| provider.to_string().to_lowercase();
         let denoiser = OnnxDenoiser::open(&self.folder, options).map_err(|error| match error {
-            OnnxError::ProviderNotCompiled { .. } | OnnxError::ProviderAbsent { .. } => {
-                Error::parameter("provider", self.provider, error)
+            OnnxError::ProviderNotCompiled { feature, .. } => {
+                let reason = format!(
+                    "it is not compiled in: reinstall with `cargo install conjoint-cli --features {feature}`"
+                );
+                Error::parameter("provider", name(self.provider), reason)
+            }
+            OnnxError::ProviderAbsent { .. } => {
+                Error::parameter("provider", name(self.provider), error)
             }
             OnnxError::NoTopKHead { .. } => Error::parameter("head", self.head, error),
             error => Error::from(error),
@@ -235,7 +243,8 @@ fn check_exported(name: &'static str, folder: &Path) -> Result<(), Error> {
             format!("this checkpoint is not exported yet: run `conjoint export {path}` first")
         }
         Err(FormatError::MissingFile { .. }) => {
-            "the folder has no conjoint.json, so it is not an exported model".to_owned()
+            "the folder has no conjoint.json, so it is not an exported model: give a folder written by `conjoint export`"
+                .to_owned()
         }
         // Other errors are reported when the model is opened.
         _ => return Ok(()),

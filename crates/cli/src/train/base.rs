@@ -6,7 +6,8 @@ use conjoint_corpus::Domain;
 use conjoint_train::{BaseOptions, Window, train_base};
 
 use super::run::{RunArguments, report};
-use crate::flag::with_flag;
+use crate::flag::{InvalidArgument, with_flag};
+use crate::names;
 use crate::numbers::{count, positive, share};
 
 /// Train a small masked diffusion model on the corpus
@@ -45,7 +46,7 @@ pub struct BaseArguments {
     /// random (PUMA, arXiv 2602.10314) [default: 0]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     progressive_share: Option<f64>,
-    /// Train on each of those rows in one step of N, in turn with others. Successive steps then have different texts
+    /// Train on each row of --progressive-share only in every N-th step, so that successive steps have different texts
     /// [default: 1]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>, requires = "progressive_share")]
     progressive_turns: Option<usize>,
@@ -58,7 +59,7 @@ pub struct BaseArguments {
     window_share: f64,
     /// Domains of the texts, separated by commas: story, math, code, list. One given twice is drawn twice as often [default: each
     /// once]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = names::domain)]
     domains: Vec<Domain>,
 }
 
@@ -89,5 +90,21 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
         run: arguments.run.options(default.run)?,
         ..default
     };
+    check_heads(&options)?;
     report(&train_base(&options)?)
+}
+
+/// Rejects numbers of heads that do not divide the width or each other.
+fn check_heads(options: &BaseOptions) -> Result<(), InvalidArgument> {
+    let BaseOptions { hidden_size, heads, kv_heads, .. } = *options;
+    if !hidden_size.is_multiple_of(2 * heads) {
+        let reason = format!("the width must be a multiple of 2 × heads ({})", 2 * heads);
+        let (heads, hidden) = (("--heads", heads), ("--hidden", hidden_size));
+        return Err(InvalidArgument::pair(heads, hidden, reason));
+    }
+    if !heads.is_multiple_of(kv_heads) {
+        let reason = "the number of query heads must be a multiple of the key and value heads";
+        return Err(InvalidArgument::pair(("--kv-heads", kv_heads), ("--heads", heads), reason));
+    }
+    Ok(())
 }

@@ -4,16 +4,17 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use conjoint_train::model::Precision;
 use conjoint_train::run::{Decay, DeviceKind, Method};
 use conjoint_train::{OptimizerOptions, RunOptions, RunSummary};
 
 use crate::flag::InvalidArgument;
-use crate::numbers::{below_one, count, non_negative, positive};
+use crate::numbers::{below_one, count, integer, non_negative, positive};
 
 /// The budget, the folder and the rates of a run.
 #[derive(Args)]
+#[command(group = ArgGroup::new("budget").required(true).multiple(true).args(["minutes", "steps"]))]
 pub struct RunArguments {
     /// Folder of the run, for its result, log, loss curve and checkpoints. A run found there is resumed
     #[arg(long, value_name = "DIR")]
@@ -22,11 +23,11 @@ pub struct RunArguments {
     /// tokenizer.json beside it), or a sampler layer's file
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// Stop after M minutes of training. Give --minutes, --steps or both
-    #[arg(long, value_name = "M", required_unless_present = "steps", value_parser = positive)]
+    /// Stop after M minutes of training. Requires --minutes, --steps or both
+    #[arg(long, value_name = "M", value_parser = positive)]
     minutes: Option<f64>,
     /// Stop after N steps
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = integer(1..=u64::MAX))]
     steps: Option<u64>,
     /// Rows per step [default: 32]
     #[arg(long, value_name = "N", value_parser = count::<1, 65536>)]
@@ -61,7 +62,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "NORM", value_parser = positive)]
     clip: Option<f64>,
     /// Steps over which the learning rates rise [default: 100 for a base model, 250 for a sampler layer]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = integer(0..=u64::MAX))]
     warmup: Option<u64>,
     /// Course of the learning rates after --warmup [default: linear for a base model, constant for a sampler layer]
     #[arg(long, value_name = "COURSE")]
@@ -74,13 +75,13 @@ pub struct RunArguments {
     #[arg(long, value_name = "M", value_parser = positive)]
     checkpoint_minutes: Option<f64>,
     /// Steps between checkpoints, in addition to those by time [default: none]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = integer(1..=u64::MAX))]
     checkpoint_steps: Option<u64>,
     /// Stop after N checkpoints in a row that are not better than the best one, and keep the best [default: never]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = integer(1..=u32::MAX))]
     patience: Option<u32>,
-    /// Seed of the weights, the texts and the masks
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    /// Seed of the weights, the texts and the masks; with a sampler layer, also of the trajectories that are sampled first
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = integer(0..=u64::MAX))]
     seed: u64,
     /// Write the weights as 16-bit floats
     #[arg(long)]
@@ -94,9 +95,9 @@ pub struct RunArguments {
 enum Device {
     /// The processor
     Cpu,
-    /// NVIDIA GPUs, in a build with --features train-cuda
+    /// NVIDIA GPUs, in a build with --features train-cuda (untested)
     Cuda,
-    /// GPUs through Vulkan, Metal or DirectX 12, in a build with --features train-wgpu
+    /// GPUs through Vulkan, Metal or DirectX 12, in a build with --features train-wgpu (untested)
     Wgpu,
 }
 

@@ -31,7 +31,8 @@ use crate::trajectories::{StartArguments, make};
 /// --beta2 0.98 --warmup 100 --batch 32 --all-depths --depth 15 --window 2 --window-share 0.4 --random-share 0.1
 /// --distil-temperature 2,1,0.5 --candidates 8,16,24,40, on trajectories at temperatures 1 and 0.5, some of them its own.
 ///
-/// On a CPU the frozen model runs with --threads threads (default: 1) for each of --workers.
+/// On a CPU, sampling the trajectories uses --threads threads (default: one per core). Training then runs the frozen model with
+/// --threads threads (default: 1) for each of --workers.
 #[derive(Args)]
 #[command(allow_negative_numbers = true)]
 pub struct SamplerArguments {
@@ -47,7 +48,7 @@ pub struct SamplerArguments {
     trajectories_dir: Vec<PathBuf>,
     #[command(flatten)]
     start: StartArguments,
-    /// Number of trajectories, the first ones, for validation only
+    /// Number of trajectories at the beginning that are used for validation only
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count::<1, 1000000>)]
     held_out: usize,
     /// MiB of memory for a cache of the frozen model's results: a repeated state then needs no forward. 0 disables the cache
@@ -100,10 +101,11 @@ pub struct SamplerArguments {
     /// `conjoint export` reads the form from the weights [default: passes over whole sequences, the published form]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = count::<2, 65536>, conflicts_with = "own_share")]
     candidates: Vec<usize>,
-    /// λ₁: weight of smoothL1(hʲ, h_base(xʲ))
+    /// λ₁: weight of smoothL1(hʲ, h_base(xʲ)), the layer's hidden states after pass j against those of a full forward on the
+    /// same canvas xʲ
     #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = non_negative)]
     lambda_teacher: f64,
-    /// λ₂: weight of smoothL1(hʲ, h⁰)
+    /// λ₂: weight of smoothL1(hʲ, h⁰), the layer's hidden states after pass j against those before the first pass
     #[arg(long, value_name = "L", default_value_t = 0.0, value_parser = non_negative)]
     lambda_start: f64,
 }

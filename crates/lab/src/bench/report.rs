@@ -140,7 +140,7 @@ impl Report {
     pub fn table(&self) -> String {
         let mut table = String::from(
             "| strategy | tokens/s | forwards | passes | step, ms | backbone | its head | sampler \
-             | its head | sweep | draw | rest | pass / forward | outside |\n\
+             | its head | rows | draw | rest | pass / forward | outside |\n\
              |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for run in &self.runs {

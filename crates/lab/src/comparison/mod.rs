@@ -1,7 +1,10 @@
-//! Compares strategies in quality and cost, one resumable point after the other.
+//! Compares strategies in quality and cost. An interrupted comparison can be resumed.
 //!
-//! A [`Comparison`] has the settings. [`Comparison::run`] plans the points, generates the texts of each, measures them, and
-//! writes points and report to a folder:
+//! - A *line* is a strategy with its own schedule and reviser, if it has any. It is one line of the plots.
+//! - A *setting* is the schedule at which a line runs: its own one, or a number of tokens per step K. Its name is `K = 4`.
+//! - A *point* is the result of a line at one setting with one seed: its cost, and a value with an interval for each metric.
+//!
+//! [`Comparison::run`] plans the points, generates the texts of each, measures them, and writes points and report to a folder:
 //!
 //! ```no_run
 //! use conjoint_lab::{Model, Registry, comparison::{Comparison, Metric}};

@@ -17,7 +17,7 @@ pub struct Comparison {
     pub sampling: Sampling,
     /// What to measure.
     pub metrics: Vec<Metric>,
-    /// The judge of [`Metric::ExternalNll`].
+    /// The evaluator of [`Metric::ExternalNll`]: a language model that takes no part in the sampling.
     pub external: External,
 }
 

@@ -32,6 +32,7 @@
 //! # Ok::<(), conjoint_lab::Error>(())
 //! ```
 
+mod command_names;
 mod context;
 mod entry;
 mod line;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 
 use crate::Error;
 
+pub(crate) use command_names::{combination, in_command_names};
 pub use context::Context;
 pub use entry::{Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, UnmaskerEntry};
 pub use line::Line;

@@ -22,7 +22,9 @@ impl OrderSpec {
         let (spec, entry) = Spec::parse(text, entries, |entry| &entry.signature)?;
         let values = spec.values(&entry.signature);
         let file = entry.file.and_then(|name| values.given(name)).map(PathBuf::from);
-        Ok(Self { order: (entry.make)(&values)?, file, written: spec.to_string() })
+        let order = (entry.make)(&values);
+        let order = order.map_err(|error| spec.with_own_name(&entry.signature, error))?;
+        Ok(Self { order, file, written: spec.to_string() })
     }
 
     /// The order.

@@ -19,7 +19,8 @@ pub struct ReviserSpec {
 impl ReviserSpec {
     pub(super) fn parse(text: &str, entries: &[Arc<ReviserEntry>]) -> Result<Self, Error> {
         let (spec, entry) = Spec::parse(text, entries, |entry| &entry.signature)?;
-        let reviser = (entry.make)(&spec.values(&entry.signature))?;
+        let reviser = (entry.make)(&spec.values(&entry.signature));
+        let reviser = reviser.map_err(|error| spec.with_own_name(&entry.signature, error))?;
         Ok(Self { written: spec.to_string(), reviser })
     }
 
@@ -71,7 +72,7 @@ fn wino() -> ReviserEntry {
 fn edit() -> ReviserEntry {
     ReviserEntry::new(
         "edit",
-        "LLaDA2.1: replace tokens that another one beats, continue for post-steps once full",
+        "LLaDA2.1: replace tokens by newly drawn ones of probability above bound, for up to post-steps steps in a full block",
         |values| {
             let edit = Edit::new(values.number("bound")?)?;
             Ok(edit.post_steps(values.count("post-steps")?))
@@ -81,8 +82,8 @@ fn edit() -> ReviserEntry {
     .parameter("post-steps", "16")
     .documented(Reference {
         item: "`Edit`",
-        rule: "replaces a token by another one drawn there with p > `bound`; keeps a full block open for up to \
-               `post-steps` further steps",
+        rule: "draws again at each revealed position, and replaces its token if the new one differs and has p > `bound`; edits a full \
+               block in up to `post-steps` further steps",
         law: "at `bound` = 1",
         source: "LLaDA2.1 2602.08676",
         ..Reference::default()
@@ -96,7 +97,8 @@ fn rcr() -> ReviserEntry {
     })
     .documented(Reference {
         item: "`Rcr`",
-        rule: "keeps the most confident of old and new tokens; as many fewer masked as the policy selected",
+        rule: "of m masked positions with K selected, masks the m − K least confident of old and new tokens, so that each step leaves \
+               K fewer masked",
         needs: "an unmasker that reveals the whole selection",
         law: "if all positions are selected at once",
         source: "MDPO 2508.13148",
@@ -113,7 +115,8 @@ fn remdm_entry() -> ReviserEntry {
     .open("eta")
     .documented(Reference {
         item: "`ReMdm`",
-        rule: "masks each revealed token with probability σ; `eta` is 0.008 for `cap`, 0.015 for `rescale`",
+        rule: "masks each revealed token with probability σ: min(`eta`, σ_max) for `cap` (`eta` 0.008), `eta` σ_max for `rescale` \
+               (`eta` 0.015), σ_max softmax(−ψ) for `conf`, ψ being the token's probability when revealed",
         needs: "a total number of steps; suits `linear` and `cosine`",
         law: "at `eta` = 0",
         source: "ReMDM 2503.00307",
@@ -145,8 +148,8 @@ fn saber() -> ReviserEntry {
     .parameter("least", "2")
     .documented(Reference {
         item: "`Saber`",
-        rule: "masks the tokens whose largest probability has risen least, among old and selected; fewer than the step \
-               selects",
+        rule: "of the old tokens and the k newly selected ones, masks the min(max(⌊`least`/2⌋, ⌈k/8⌉), k − 1) whose largest \
+               probability has risen least",
         needs: "an unmasker that reveals the whole selection",
         law: "with one position a step",
         source: "Saber 2510.18165",

@@ -111,6 +111,36 @@ impl Spec {
         Ok((Self { name: signature.name, values, written: text.to_owned() }, entry))
     }
 
+    /// Names the parameter of the signature in a library's error about a value, instead of the library's own name.
+    pub fn with_own_name(&self, signature: &Signature, error: Error) -> Error {
+        let Error::Sampling(SamplingError::Parameter { name, value, expected }) = error else {
+            return error;
+        };
+        let name = self.own_name(signature, name, &value);
+        SamplingError::Parameter { name, value, expected }.into()
+    }
+
+    /// The parameter that a library calls `name`: the one of this name, else the only one that `name` contains as a word, else
+    /// the only one with this value.
+    fn own_name(&self, signature: &Signature, name: &'static str, value: &str) -> &'static str {
+        let parameters = || signature.parameters.iter().zip(&self.values);
+        let is_value = |text: &str| {
+            text == value || text.parse().is_ok_and(|number: f64| number.to_string() == value)
+        };
+        let is_word = |own: &str| name.split(' ').any(|word| word == own);
+        let exact = parameters().filter(|(p, _)| p.name == name);
+        let by_word = parameters().filter(|(p, _)| is_word(p.name));
+        let by_value = parameters().filter(|(_, given)| given.as_deref().is_some_and(is_value));
+        let names = |found: &mut dyn Iterator<Item = (&Parameter, &Option<String>)>| {
+            let first = found.next().map(|(parameter, _)| parameter.name);
+            first.filter(|_| found.next().is_none())
+        };
+        names(&mut { exact })
+            .or_else(|| names(&mut { by_word }))
+            .or_else(|| names(&mut { by_value }))
+            .unwrap_or(name)
+    }
+
     /// The values, by the parameters of the signature that the spec was parsed with.
     pub fn values<'a>(&'a self, signature: &'a Signature) -> Values<'a> {
         Values { values: &self.values, parameters: &signature.parameters }

@@ -29,6 +29,6 @@ pub fn reject_unused(
     let fitting = strategies.first().map(|uses| uses.unmasker.peers_taking(part).join(", "));
     let does = if names.len() == 1 { "does" } else { "do" };
     let fitting = fitting.unwrap_or_default();
-    let reason = format!("{} {does} not take it; {fitting} do", names.join(", "));
+    let reason = format!("{} {does} not take it: use one of {fitting}", names.join(", "));
     Err(Error::unused(name, value, reason))
 }

@@ -19,7 +19,8 @@ pub use stops::Stops;
 use crate::error::for_parameter;
 use crate::model::Model;
 use crate::registry::{
-    Context, HowMany, OrderSpec, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused,
+    Context, HowMany, OrderSpec, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, combination,
+    in_command_names, reject_unused,
 };
 use crate::scorer::ScorerSpec;
 use crate::{Error, files, reason};
@@ -174,7 +175,11 @@ impl Sampling {
             generator = reviser.apply(generator);
         }
         generator.check(&[]).map_err(|error| match error {
-            conjoint::Error::Combination { .. } => Error::parameter("unmasker", unmasker, error),
+            conjoint::Error::Combination { unmasker: inner, setting, reason } => {
+                let parts = (unmasker, schedule, reviser);
+                let reason = combination(parts, (inner, &setting, reason));
+                Error::parameter("unmasker", unmasker, reason)
+            }
             error => self.explain(("schedule", schedule), error),
         })?;
         Ok(generator)
@@ -220,12 +225,13 @@ impl Sampling {
                 Some(bans) => ("ban", bans),
                 None => return error.into(),
             },
-            Cause::Parameter { .. } if self.open_next_block.is_some() => {
+            // The only parameter that depends on other settings: all others are checked where they are set.
+            Cause::Parameter { name: "steps with overlapping blocks", .. } => {
                 ("open next block", self.open_next_block.unwrap_or_default().to_string())
             }
             _ => return error.into(),
         };
-        let reason = reason(&error, &value);
+        let reason = in_command_names(&reason(&error, &value));
         Error::Parameter { name, value, reason }
     }
 

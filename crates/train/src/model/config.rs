@@ -75,7 +75,7 @@ impl DreamConfig {
             width % (2 * heads) == 0,
             "hidden_size",
             width,
-            format!("a multiple of 2 · {heads} heads"),
+            format!("a multiple of 2 × num_attention_heads ({})", 2 * heads),
         )?;
         check(
             heads % kv == 0,

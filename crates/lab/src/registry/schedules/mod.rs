@@ -28,7 +28,8 @@ pub struct ScheduleSpec {
 impl ScheduleSpec {
     pub(super) fn parse(text: &str, entries: &[Arc<ScheduleEntry>]) -> Result<Self, Error> {
         let (spec, entry) = Spec::parse(text, entries, |entry| &entry.signature)?;
-        let scheduled = (entry.make)(&spec.values(&entry.signature))?;
+        let scheduled = (entry.make)(&spec.values(&entry.signature));
+        let scheduled = scheduled.map_err(|error| spec.with_own_name(&entry.signature, error))?;
         Ok(Self { name: spec.name, written: spec.to_string(), scheduled })
     }
 

@@ -24,7 +24,7 @@ pub fn entries() -> Vec<ScheduleEntry> {
 fn klass_entry() -> ScheduleEntry {
     ScheduleEntry::policy(
         "klass",
-        "policy: KLASS, all positions that are sure and settled, else the most confident one",
+        "policy: KLASS, all positions that are confident and stable, else the most confident one",
         |values| Ok(klass(values)?),
     )
     .parameter("tau", "0.9")
@@ -32,8 +32,8 @@ fn klass_entry() -> ScheduleEntry {
     .parameter("stable", "2")
     .documented(Reference {
         item: "`Klass`",
-        rule: "c > `tau` and KL(pₜ ‖ pₜ₋₁) < `epsilon` for `stable` steps; if there is none, the most confident, as many \
-               as a fallback schedule says (default: 1 a step)",
+        rule: "every position with c > `tau` whose row changed by KL(pₜ ‖ pₜ₋₁) < `epsilon` in each of the last `stable` \
+               steps; if none qualifies, as many of the most confident as a fallback schedule says (default: 1)",
         law: "`tau` = 1: the fallback by confidence, exact at 1 a step",
         source: "KLASS 2511.05664",
         ..Reference::default()
@@ -44,15 +44,16 @@ fn klass_entry() -> ScheduleEntry {
 fn demask_entry() -> ScheduleEntry {
     ScheduleEntry::policy(
         "demask",
-        "policy: DEMASK, together what is off by less than the bound, estimated from the rows alone",
+        "policy: DEMASK, positions whose influences on each other sum to less than bound, estimated from the rows alone",
         |values| Ok(Demask::new(GiniBound, values.number("bound")?)?.order(Entropy)),
     )
     .parameter("bound", "0.1")
     .documented(Reference {
         item: "`Demask`",
-        rule: "down an order, while the influences between the selected positions sum to less than `bound`",
-        law: "exact at `bound` = 0; TV of a step to the joint < `bound` with `GiniBound`, or with true influences that are \
-              sub-additive",
+        rule: "the first position of an order, then each further one that keeps the sum of the influences between selected positions \
+               below `bound`",
+        law: "exact at `bound` = 0; otherwise a step is within `bound` of the joint in total variation, with `GiniBound` or with \
+              true influences that are sub-additive",
         source: "DEMASK 2604.02560",
         ..Reference::default()
     })
@@ -62,7 +63,7 @@ fn demask_entry() -> ScheduleEntry {
 fn slow_fast_entry() -> ScheduleEntry {
     ScheduleEntry::policy(
         "slow-fast",
-        "policy: SlowFast, explore for some steps until a span is stable, then fill it",
+        "policy: SlowFast, find the end of a span in slow steps, then fill the span",
         |values| Ok(slow_fast(values)?),
     )
     .parameter("steps", "6")
@@ -70,8 +71,8 @@ fn slow_fast_entry() -> ScheduleEntry {
     .parameter("fill", "0.9")
     .documented(Reference {
         item: "`SlowFast`",
-        rule: "for `steps` steps explores how far a stable span (c ≥ `span`) reaches, then fills it; each time all with c ≥ \
-               `fill`, and the best one",
+        rule: "alternates `steps` slow steps, which find the end of a span (the last position with c ≥ `span`), and fast steps, \
+               which fill that span; each step reveals all positions in scope with c ≥ `fill`, and always the best one",
         law: "exact at `fill` = 1",
         source: "2506.10848",
         ..Reference::default()
@@ -99,15 +100,15 @@ fn dilated_entry() -> ScheduleEntry {
 fn origin_entry() -> ScheduleEntry {
     ScheduleEntry::policy(
         "origin",
-        "policy: Dream's origin, each position by a coin of its own",
+        "policy: Dream's origin, each position in a step drawn independently",
         |values| Ok(origin(values, steps(values)?)?),
     )
     .required("steps")
     .parameter("epsilon", "0.001")
     .documented(Reference {
         item: "`Origin`",
-        rule: "each position in a step that is drawn beforehand",
-        law: "for two positions (1 − q) joint + q product, q being the probability that both share a step",
+        rule: "each position in a step that is drawn independently when its block begins",
+        law: "for two positions: (1 − q) joint + q product of marginals, where q is the probability that they share a step",
         source: "Dream; 2406.07524",
         ..Reference::default()
     })
@@ -154,13 +155,14 @@ fn hierarchical_entry() -> ScheduleEntry {
 fn saber_entry() -> ScheduleEntry {
     ScheduleEntry::policy(
         "saber",
-        "policy: Saber, positions surer than the ones before, at least so many",
+        "policy: Saber, positions of above-average confidence, at least `least` positions",
         |values| Ok(Saber::new(values.count("least")?)?),
     )
     .parameter("least", "2")
     .documented(Reference {
         item: "`Saber`",
-        rule: "c above the mean confidence of all accepted so far; at least the `least` most confident",
+        rule: "every position with c above the mean confidence of all positions revealed so far; at least `least` positions, the most \
+               confident first",
         law: "none claimed",
         source: "Saber 2510.18165",
         ..Reference::default()
@@ -170,14 +172,15 @@ fn saber_entry() -> ScheduleEntry {
 fn block_states_entry() -> ScheduleEntry {
     ScheduleEntry::policy(
         "block-states",
-        "policy: d3LLM, entropy of at most theta nats in all open blocks, progress in the first; see open next block",
+        "policy: d3LLM, entropy of at most theta nats in all open blocks, and progress in the first; for `open next block`",
         |values| Ok(BlockStates::new(values.number("theta")?, values.number("full")?)?),
     )
     .parameter("theta", "0.4")
     .parameter("full", "0.95")
     .documented(Reference {
         item: "`BlockStates`",
-        rule: "H ≤ `theta` in all open blocks, and the lowest H; in the first active block at least one",
+        rule: "every position of the open blocks with H ≤ `theta`, and the one of lowest H; at least one in the first active block. A \
+               block is active once the share `full` of the block before it is known",
         law: "exact at `theta` = 0 with one block",
         source: "d3LLM",
         ..Reference::default()

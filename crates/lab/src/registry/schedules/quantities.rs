@@ -44,7 +44,7 @@ fn dream() -> ScheduleEntry {
     .parameter("epsilon", "0.001")
     .documented(Reference {
         item: "`DreamLinear`",
-        rule: "⌊m (1 − tᵢ₊₁/tᵢ)⌋ of the m left, t falling from 1 to `epsilon`",
+        rule: "⌊m (1 − tᵢ₊₁/tᵢ)⌋ of the m masked positions; t falls from 1 to `epsilon`",
         law: "early steps may reveal nothing",
         source: "Dream",
         ..Reference::default()
@@ -59,7 +59,7 @@ fn llada() -> ScheduleEntry {
     .required("steps")
     .documented(Reference {
         item: "`LladaEven`",
-        rule: "n / S_b for a block of n positions and S_b steps, the remainder first",
+        rule: "⌊n / S_b⌋ for a block of n positions and S_b steps; the first steps reveal one more if it does not divide evenly",
         source: "LLaDA",
         ..Reference::default()
     })
@@ -164,13 +164,13 @@ fn entropy_bound() -> ScheduleEntry {
 fn wide_threshold() -> ScheduleEntry {
     ScheduleEntry::new(
         "wide-threshold",
-        "WINO: all positions surer than tau, at most 70 % of the masked ones (5 to 20); for the reviser wino",
+        "WINO: all positions of confidence above tau, at most 70 % of the masked ones, clamped to 5 … 20; for the reviser wino",
         |values| Ok(WideThreshold::new(values.number("tau")?)?),
     )
     .parameter("tau", "0.6")
     .documented(Reference {
         item: "`WideThreshold`",
-        rule: "as many as have c > `tau`, at most ⌊0.7 m⌋ brought into 5 … 20, at least 1",
+        rule: "the number of positions with c > `tau`, at most ⌊0.7 m⌋ clamped to 5 … 20, at least 1",
         law: "exact at `tau` = 1",
         source: "WINO 2507.18578",
         ..Reference::default()

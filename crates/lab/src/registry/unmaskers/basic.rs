@@ -59,7 +59,7 @@ fn confidence() -> UnmaskerEntry {
         item: "`Confidence`",
         rule: "drafts all positions before the policy selects, and keeps the selected ones; `temperature` draws those from \
                softmax(score / `temperature`) (default: the best)",
-        law: "no, under policies that look at c (the default): where depends on what was drawn",
+        law: "no, under policies that use c, including the default: the position then depends on the drawn token",
         source: "MaskGIT 2202.04200, LLaDA 2502.09992",
         ..Reference::default()
     })

@@ -80,6 +80,7 @@ impl UnmaskerSpec {
     /// [`Error::Parameter`] for `unmasker`, if a parameter of the strategy is out of range or the context lacks a part.
     pub fn make(&self, context: &Context) -> Result<Strategy, Error> {
         let made = (self.entry.make)(&self.spec.values(&self.entry.signature), context);
+        let made = made.map_err(|error| self.spec.with_own_name(&self.entry.signature, error));
         made.map_err(|error| match error {
             Error::Sampling(_) | Error::Lacking(_) => {
                 let text = self.spec.to_string();

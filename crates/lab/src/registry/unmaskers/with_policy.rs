@@ -26,14 +26,14 @@ pub fn entries() -> Vec<UnmaskerEntry> {
 fn origin_entry() -> UnmaskerEntry {
     UnmaskerEntry::new(
         "origin",
-        "Dream: each position is revealed by a coin of its own; needs a schedule with a total number of steps",
+        "Dream: each position is revealed in a step drawn independently; needs a schedule with a total number of steps",
         |values, context| marginal_with(origin(values, context.steps()?)?),
     )
     .parameter("epsilon", "0.001")
     .how_many(HowMany::Steps)
     .documented(Reference {
         item: "`Origin` with `Marginal`",
-        rule: "policy `Origin` over the steps of the schedule, unmasker `Marginal`",
+        rule: "policy `Origin` with the schedule's number of steps; unmasker `Marginal`",
         source: "Dream; 2406.07524",
         ..Reference::default()
     })
@@ -42,7 +42,7 @@ fn origin_entry() -> UnmaskerEntry {
 fn klass_entry() -> UnmaskerEntry {
     UnmaskerEntry::new(
         "klass",
-        "KLASS: reveal all positions that are sure and settled, else as many as the schedule",
+        "KLASS: reveal all positions that are confident and stable, else as many as the schedule says",
         |values, context| Ok(strategy::klass(klass(values)?.fallback(context.schedule()))),
     )
     .parameter("tau", "0.9")
@@ -61,7 +61,7 @@ fn klass_entry() -> UnmaskerEntry {
 fn slow_fast_entry() -> UnmaskerEntry {
     UnmaskerEntry::new(
         "slow-fast",
-        "SlowFast: explore for some steps until a span is stable, then fill it",
+        "SlowFast: find the end of a span in slow steps, then fill the span",
         |values, _| Ok(strategy::slow_fast(slow_fast(values)?)),
     )
     .parameter("steps", "6")
@@ -79,7 +79,7 @@ fn slow_fast_entry() -> UnmaskerEntry {
 fn demask_entry() -> UnmaskerEntry {
     UnmaskerEntry::new(
         "demask",
-        "DEMASK: reveal together what is off by less than the bound, estimated from the rows alone",
+        "DEMASK: reveal positions together whose influences sum to less than bound, estimated from the rows alone",
         |values, context| {
             let demask = Demask::new(GiniBound, values.number("bound")?)?;
             // The command's default is the lowest entropy first, as for every other strategy.

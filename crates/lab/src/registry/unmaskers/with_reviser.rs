@@ -40,8 +40,9 @@ fn remdm_entry() -> UnmaskerEntry {
     .how_many(HowMany::Steps)
     .documented(Reference {
         item: "`ReMdm`",
-        rule: "reveals each position, or remasks it, by a coin of its own; `eta` is 0.008 for `cap`, 0.015 for `rescale`",
-        law: "with σ = 0: tends to the joint as S → ∞",
+        rule: "reveals masked positions and remasks revealed ones, each by an independent draw; the probability σ of remasking is \
+               min(`eta`, σ_max) for `cap` (`eta` 0.008), `eta` σ_max for `rescale` (`eta` 0.015)",
+        law: "no; in the limit S → ∞ with σ = 0",
         source: "ReMDM 2503.00307",
         ..Reference::default()
     })
@@ -66,7 +67,7 @@ fn remdm_loop() -> UnmaskerEntry {
     .documented(Reference {
         item: "`ReMdm::looping`",
         rule: "as `remdm` in a loop: σ = min(`eta`, σ_max) while `off` < t ≤ `on`, with a constant α = `alpha`",
-        law: "with σ = 0: tends to the joint as S → ∞",
+        law: "no; in the limit S → ∞ with σ = 0",
         source: "ReMDM 2503.00307",
         ..Reference::default()
     })
@@ -111,7 +112,7 @@ fn p2() -> UnmaskerEntry {
 fn edit() -> UnmaskerEntry {
     UnmaskerEntry::new(
         "edit",
-        "LLaDA2.1: reveal above one threshold, replace above another, continue for post-steps once full",
+        "LLaDA2.1: reveal above one threshold, replace above another, in a full block for up to post-steps steps",
         |values, _| {
             let edit = Edit::new(values.number("edit")?)?;
             let edit = edit.post_steps(values.count("post-steps")?);
@@ -138,7 +139,7 @@ fn edit() -> UnmaskerEntry {
 fn saber() -> UnmaskerEntry {
     UnmaskerEntry::new(
         "saber",
-        "Saber: reveal positions surer than the ones before, at least so many, then remask those that lost confidence",
+        "Saber: reveal positions of above-average confidence, at least `least` positions, then remask those whose confidence rose least",
         |values, _| Ok(strategy::saber(values.count("least")?)?),
     )
     .parameter("least", "2")
