@@ -23,7 +23,7 @@ fn open_error(folder: &Path) -> Error {
 fn a_folder_that_is_not_exported() {
     for (folder, part) in [
         (fixture("dream-tiny"), "conjoint.json"),
-        (fixture("no such folder"), "there is no such folder"),
+        (conjoint_models::fixtures().join("no such folder"), "there is no such folder"),
     ] {
         let error = open_error(&folder);
         assert!(matches!(error, Error::Manifest(_)), "{error}");
