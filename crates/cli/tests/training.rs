@@ -277,6 +277,8 @@ fn invalid_values_name_their_flag_and_exit_with_2() {
         assert!(stderr(&output).contains(flag), "{bad}\n{}", stderr(&output));
         assert!(!stderr(&output).contains("multiple times"), "{bad}\n{}", stderr(&output));
     }
+    let endless = stderr(&base(folder.path(), ""));
+    assert!(endless.contains("<--minutes <M>|--steps <N>>"), "{endless}");
     let odd = base(folder.path(), "--steps 1 --heads 3");
     assert_eq!(odd.status.code(), Some(2));
     assert!(stderr(&odd).contains("'--heads 3' does not fit '--hidden 16'"), "{}", stderr(&odd));

@@ -128,16 +128,16 @@ impl Spec {
             text == value || text.parse().is_ok_and(|number: f64| number.to_string() == value)
         };
         let is_word = |own: &str| name.split(' ').any(|word| word == own);
-        let exact = parameters().filter(|(p, _)| p.name == name);
-        let by_word = parameters().filter(|(p, _)| is_word(p.name));
-        let by_value = parameters().filter(|(_, given)| given.as_deref().is_some_and(is_value));
+        let mut exact = parameters().filter(|(p, _)| p.name == name);
+        let mut by_word = parameters().filter(|(p, _)| is_word(p.name));
+        let mut by_value = parameters().filter(|(_, given)| given.as_deref().is_some_and(is_value));
         let names = |found: &mut dyn Iterator<Item = (&Parameter, &Option<String>)>| {
             let first = found.next().map(|(parameter, _)| parameter.name);
             first.filter(|_| found.next().is_none())
         };
-        names(&mut { exact })
-            .or_else(|| names(&mut { by_word }))
-            .or_else(|| names(&mut { by_value }))
+        names(&mut exact)
+            .or_else(|| names(&mut by_word))
+            .or_else(|| names(&mut by_value))
             .unwrap_or(name)
     }
 
