@@ -36,7 +36,7 @@ pub fn fixtures() -> PathBuf {
     if linked.is_dir() { linked } else { original }
 }
 
-/// A file or folder among the [fixtures](fixtures), such as `dream-tiny`.
+/// A file or folder among the [`fixtures`], such as `dream-tiny`.
 ///
 /// # Panics
 /// If it does not exist.

@@ -47,8 +47,13 @@ pub fn loss(
     let distributions = |hidden: &Tensor<2>| tempered_log_probabilities(hidden, head, temperature);
     let mut total = Tensor::zeros([1], &start.hidden.device());
     let mut unrolled = Unrolled::new(layer, start);
+    let is_compared = passes.iter().any(|pass| pass.target.is_some());
     for pass in passes {
         let hidden = unrolled.pass(pass.embedded.clone());
+        if !is_compared {
+            // Keeps the loss a function of the layer: a constant has no gradients.
+            total = total + hidden.clone().sum().mul_scalar(0.0);
+        }
         let Some(target) = &pass.target else { continue };
         let ours = rows(&hidden, &target.computed);
         let mut each = divergence
@@ -179,6 +184,20 @@ mod tests {
         let at = |x: f32| Tensor::<2>::from_data(TensorData::new(vec![x], [1, 1]), &device);
         let of = |x| f64::from(smooth_l1(at(x), at(0.0)).into_scalar::<f32>());
         assert_eq!((of(0.5), of(-0.5), of(1.0), of(3.0)), (0.125, 0.125, 0.5, 2.5));
+    }
+
+    #[test]
+    fn a_loss_without_a_target_has_zero_gradients() {
+        let (device, plain) = (Device::default().autodiff(), Device::default());
+        let layer = shaken(SamplerModule::new(&DreamConfig::tiny(), 1, &device), 1);
+        let passes: Vec<Pass> =
+            passes(&plain, true).into_iter().map(|pass| Pass { target: None, ..pass }).collect();
+        let start = start(numbers([2, 6, 16], 3.0, &plain));
+        let loss = loss(&layer, &head(&plain), &start, &passes, Comparison::default());
+        assert_eq!(value(loss.clone()), 0.0);
+        let gradients = GradientsParams::from_grads(loss.backward(), &layer);
+        let gradient = gradients.get::<2>(layer.down_project.weight.id).unwrap();
+        assert_eq!(gradient.abs().sum().into_scalar::<f32>(), 0.0);
     }
 
     #[test]

@@ -63,10 +63,14 @@ impl<'a, T: Teacher> Distillation<'a, T> {
     /// The weights of the depths in this step, which sum to 1.
     fn weights(&self, step: u64) -> Vec<f64> {
         let weights = &self.options.depth_weights;
-        let sum: f64 = weights.iter().sum();
         if self.options.all_depths {
+            let sum: f64 = weights.iter().sum();
             return weights.iter().map(|w| w / sum).collect();
         }
+        // N rows allow N − 1 passes.
+        let passes = self.conditions(step).0.map_or(weights.len(), |rows| rows - 1);
+        let weights = &weights[..passes.min(weights.len())];
+        let sum: f64 = weights.iter().sum();
         let mut left = sum * masking::stream(self.options.run.seed ^ DEPTHS, step).random::<f64>();
         let drawn = weights.iter().position(|w| {
             left -= w;
@@ -248,5 +252,11 @@ mod tests {
         assert!(drawn.iter().all(|w| *w == [1.0] || *w == [0.0, 0.0, 1.0]));
         // Mean 300, standard deviation 9.
         assert!((256..344).contains(&first), "{first}");
+        // Three rows allow two passes, and the second depth has weight 0.
+        options.candidates = vec![3, 8];
+        for step in 0..400 {
+            let weights = weights(&options, step);
+            assert!(weights == [1.0] || step % 2 == 1, "step {step}: {weights:?}");
+        }
     }
 }

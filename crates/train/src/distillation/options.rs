@@ -133,6 +133,11 @@ impl SamplerOptions {
         check(few.is_none(), "candidates", few.unwrap_or(&0), {
             "at least 2 rows: the one just revealed, and one more"
         })?;
+        let unweighted = |&&rows: &&usize| weights.iter().take(rows - 1).sum::<f64>() == 0.0;
+        let few = self.candidates.iter().find(unweighted);
+        check(few.is_none(), "candidates", few.unwrap_or(&0), {
+            "more rows: N rows allow N - 1 passes, and `depth_weights` gives these no weight"
+        })?;
         let whole = self.candidates.is_empty() || self.own_share == 0.0;
         check(
             whole,

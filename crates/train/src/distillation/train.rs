@@ -266,6 +266,10 @@ mod tests {
         assert!(matches!(train(&bare, 9), Err(TrainError::Invalid { name: "layers", .. })));
         let narrow = SamplerOptions { candidates: vec![4, 1], ..good() };
         assert!(matches!(train(&narrow, 9), Err(TrainError::Invalid { name: "candidates", .. })));
+        let unweighted =
+            SamplerOptions { candidates: vec![8, 2], depth_weights: vec![0.0, 1.0], ..good() };
+        let error = train(&unweighted, 9);
+        assert!(matches!(error, Err(TrainError::Invalid { name: "candidates", .. })));
         let own = SamplerOptions { candidates: vec![4], own_share: 0.5, ..good() };
         assert!(matches!(train(&own, 9), Err(TrainError::Invalid { name: "own_share", .. })));
         let cold = SamplerOptions { temperatures: vec![1.0, 0.0], ..good() };
