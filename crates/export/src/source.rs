@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use conjoint_format::blueprint::Blueprint;
 use conjoint_format::checkpoint::{Checkpoint, find_pickled, read_config, reject_adapter};
-use conjoint_format::detect;
 use conjoint_format::names::{INDEX, PICKLED, SINGLE};
+use conjoint_format::path_check;
 use conjoint_format::weights::{BaseWeights, SamplerWeights, find_sampler};
 use conjoint_format::{FormatError, HeadTop, Manifest, Operators, SamplerForm, SpecialTokens};
 
@@ -35,8 +35,8 @@ impl Source {
     /// Reads and checks a checkpoint. Pickled weights are converted into the output folder, whose [`Staging`]
     /// is then returned.
     pub(crate) fn read(options: &ExportOptions) -> Result<(Self, Option<Staging>), ExportError> {
-        detect::check_checkpoint(&options.checkpoint)?;
-        options.sampler.as_deref().map_or(Ok(()), detect::check_weights)?;
+        path_check::check_checkpoint(&options.checkpoint)?;
+        options.sampler.as_deref().map_or(Ok(()), path_check::check_weights)?;
         let mut layout = Layout::new(&options.checkpoint, options.out.as_deref());
         reject_adapter(&options.checkpoint)?;
         reject_quantised(options)?;

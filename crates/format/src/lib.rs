@@ -48,11 +48,11 @@ pub mod blueprint;
 #[doc(hidden)]
 pub mod checkpoint;
 #[doc(hidden)]
-pub mod detect;
-#[doc(hidden)]
 pub mod lock;
 #[doc(hidden)]
 pub mod names;
+#[doc(hidden)]
+pub mod path_check;
 #[doc(hidden)]
 pub mod proto;
 #[doc(hidden)]

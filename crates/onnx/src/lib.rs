@@ -37,7 +37,6 @@ mod logit_rows;
 mod memory;
 mod options;
 mod provider;
-mod registration;
 mod row_group;
 mod row_sampler;
 pub mod runtime;

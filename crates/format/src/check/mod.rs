@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::blueprint::Blueprint;
 use crate::checkpoint::read_config;
-use crate::detect;
 use crate::error::FormatError;
 use crate::graph_file::read_graph;
 use crate::manifest::Manifest;
 use crate::names::{CONFIG, MANIFEST};
 use crate::operators::Operators;
+use crate::path_check;
 use crate::proto::{GraphProto, TensorProto, element};
 use crate::quantisation::Quantisation;
 use crate::tokens::SpecialTokens;
@@ -43,7 +43,7 @@ impl Manifest {
             let path = folder.join(name);
             if !path.is_file() {
                 let hint = "the manifest lists it: export the checkpoint again";
-                let dangling = detect::dangling(&path);
+                let dangling = path_check::dangling(&path);
                 problems.push(dangling.unwrap_or(FormatError::MissingFile { path, hint }));
             }
         }
@@ -91,7 +91,7 @@ impl Manifest {
         let path = folder.join(CONFIG);
         if !path.exists() {
             // A dangling link means that other files, such as the tokenizer, are lost too.
-            return detect::dangling(&path).map_or(Ok(()), Err);
+            return path_check::dangling(&path).map_or(Ok(()), Err);
         }
         let config = read_config(folder)?;
         Blueprint::check_keys(&config, &self.provenance.ignored_keys)?;

@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::Manifest;
 use super::graphs::HeadTop;
-use crate::detect;
 use crate::error::FormatError;
 use crate::lock::wait_for_exports;
 use crate::names::{MANIFEST, is_plain_name};
+use crate::path_check;
 use crate::tokens::SpecialTokens;
 
 impl Manifest {
@@ -33,7 +33,7 @@ impl Manifest {
         let folder = folder.as_ref();
         match Self::read_now(folder) {
             Err(FormatError::MissingFile { .. }) => {
-                detect::check_folder(folder)?;
+                path_check::check_folder(folder)?;
                 let Some(_lock) = wait_for_exports(folder) else {
                     return Err(FormatError::Busy { path: folder.into() });
                 };

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::{HeadTables, HeadTransform, LayerSizes, Tables};
 use crate::blueprint::Blueprint;
 use crate::checkpoint::{Checkpoint, Tensor, read_config, reject_adapter};
-use crate::detect;
 use crate::error::FormatError;
 use crate::manifest::Manifest;
+use crate::path_check;
 use crate::quantised_weights::{base_file, read_table};
 use crate::tokens::SpecialTokens;
 use crate::weights::{Embedding, Head, Linear, OptionalTensors, Transform, weight};
@@ -24,7 +24,7 @@ struct Source {
 impl Source {
     /// Opens a checkpoint and checks that a sampler layer can be trained for it.
     fn open(folder: &Path) -> Result<Self, FormatError> {
-        detect::check_checkpoint(folder)?;
+        path_check::check_checkpoint(folder)?;
         let config = read_config(folder)?;
         reject_adapter(folder)?;
         // The manifest of an export records ignored keys, given tokens, the shift, and the use of quantised

@@ -1,5 +1,7 @@
 //! Execution providers.
 
+mod registration;
+
 use std::fmt;
 
 /// An execution provider of ONNX Runtime.

@@ -1,4 +1,4 @@
-//! Detection of paths that do not lead to a checkpoint, before any file is read in detail.
+//! Checks that a path leads to a checkpoint, before any file is read in detail.
 //!
 //! Common wrong paths are the name of a model on the Hub, the root of the Hub's cache, a clone without its
 //! large files, and a model in another format. Each has an error that says what it is and what to do about it.

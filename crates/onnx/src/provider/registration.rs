@@ -5,8 +5,8 @@ use std::str::FromStr;
 use ort::ep::ExecutionProviderDispatch;
 use ort::session::Session;
 
+use super::ExecutionProvider;
 use crate::error::Error;
-use crate::provider::ExecutionProvider;
 use crate::runtime::{self, Runtime};
 
 impl ExecutionProvider {
