@@ -137,7 +137,7 @@ fn factor() -> ScheduleEntry {
     .parameter("f", "1")
     .documented(Reference {
         item: "`Factor`",
-        rule: "the largest n with (n + 1)(1 − c₍ₙ₎) ≤ `f`",
+        rule: "the largest j with (j + 1)(1 − c₍ⱼ₎) ≤ `f`",
         law: "with argmax, `f` ≤ 1 and the most confident first: the most probable combination",
         source: "Fast-dLLM 2505.22618",
         ..Reference::default()
