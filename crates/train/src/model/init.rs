@@ -62,29 +62,17 @@ fn normal(rng: &mut ChaCha8Rng) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::model::config::DreamConfig;
-    use crate::model::dream::DreamModule;
-    use crate::model::tensors::export;
-    use burn::tensor::Device;
-
-    fn model(seed: u64) -> DreamModule {
-        init(DreamModule::tied(&DreamConfig::tiny(), &Device::default().autodiff()), seed)
-    }
-
-    fn weights(model: &DreamModule) -> Vec<f32> {
-        export(model, str::to_owned).into_values().flat_map(|tensor| tensor.values).collect()
-    }
+    use crate::model::testing::{tied, weights};
 
     #[test]
     fn the_seed_determines_the_weights() {
-        assert_eq!(weights(&model(1)), weights(&model(1)));
-        assert_ne!(weights(&model(1)), weights(&model(2)));
+        assert_eq!(weights(&tied(1)), weights(&tied(1)));
+        assert_ne!(weights(&tied(1)), weights(&tied(2)));
     }
 
     #[test]
     fn scaled_embeddings_have_unit_variance() {
-        let model = model(1);
+        let model = tied(1);
         let embedding: Vec<f32> = model.embed_tokens.weight.val().into_data().iter().collect();
         let mean_square = embedding.iter().map(|x| x * x).sum::<f32>() / embedding.len() as f32;
         let scaled = model.embed_scale().powi(2) * mean_square;

@@ -8,6 +8,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 
+use super::config::DreamConfig;
+use super::dream::DreamModule;
 use super::init::init;
 use super::tensors;
 use crate::error::TrainError;
@@ -43,6 +45,16 @@ pub(crate) fn assert_close<const D: usize>(
     let expected = tensor::<D>(path, name, &got.device());
     let worst: f32 = (got.clone() - expected).abs().max().into_scalar();
     assert!(worst <= tolerance, "{name} is off by {worst}");
+}
+
+/// A small tied model on the processor, with gradients.
+pub(crate) fn tied(seed: u64) -> DreamModule {
+    init(DreamModule::tied(&DreamConfig::tiny(), &Device::default().autodiff()), seed)
+}
+
+/// All weights of a model, in the order of their names.
+pub(crate) fn weights(model: &DreamModule) -> Vec<f32> {
+    tensors::export(model, str::to_owned).into_values().flat_map(|tensor| tensor.values).collect()
 }
 
 /// Fresh weights for `module`, all nonzero, so that no part of it is the identity.

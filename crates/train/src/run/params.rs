@@ -106,16 +106,7 @@ pub(crate) fn gradient_norm<M: Module>(module: &M, gradients: &GradientsParams) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DreamConfig, DreamModule, export, init};
-    use burn::tensor::Device;
-
-    fn model(seed: u64) -> DreamModule {
-        init(DreamModule::tied(&DreamConfig::tiny(), &Device::default().autodiff()), seed)
-    }
-
-    fn weights(model: &DreamModule) -> Vec<f32> {
-        export(model, str::to_owned).into_values().flat_map(|tensor| tensor.values).collect()
-    }
+    use crate::model::testing::{tied, weights};
 
     #[test]
     fn the_average_is_weighted_and_can_equal_the_module() {
@@ -125,7 +116,7 @@ mod tests {
                 self.0.register(param.id, param.val().inner().add_scalar(1.0));
             }
         }
-        let start = model(1);
+        let start = tied(1);
         let mut higher = OneHigher(GradientsParams::new());
         start.visit(&mut higher);
         let end = replace(start.clone(), &mut higher.0);
@@ -138,9 +129,9 @@ mod tests {
 
     #[test]
     fn paths_name_every_parameter_once() {
-        let listed = list(&model(1));
+        let listed = list(&tied(1));
         let count: usize = listed.iter().map(|p| p.shape.iter().product::<usize>()).sum();
-        assert_eq!(count, model(1).num_params());
+        assert_eq!(count, tied(1).num_params());
         assert!(
             listed.iter().any(|p| p.path == "layers.1.self_attn.k_proj.bias" && p.shape == [8])
         );
