@@ -91,6 +91,7 @@
 //! Its only `unsafe` code is in [`row_kernels`]: calls of functions that are compiled for AVX2 and AVX-512.
 
 pub mod autoregressive;
+pub mod cache;
 pub mod canvas;
 pub mod denoiser;
 pub mod dense_rows;
