@@ -1,62 +1,53 @@
 //! The backbone of an encoder of the BERT family.
 
-use conjoint_format::blueprint::{AttentionSpan, NormOrder, Qkv};
+use conjoint_format::blueprint::{AttentionSpan, Blueprint, NormOrder, Qkv};
 use conjoint_format::weights::{Embedding, EncoderLayer, EncoderWeights, Ffn};
 
 use crate::graph::{Attribute, Graph};
 use crate::model::{Builder, linear};
-use crate::operator_set::{Rope, RowPositions, range};
+use crate::operator_set::{OperatorSet, Reach, Rope, Rotation};
+use crate::packed::{KeyValues, Packed};
 use crate::value::Value;
 
 /// Values that all layers with one [`AttentionSpan`] share.
-struct Frame {
+struct SpanFrame {
     span: AttentionSpan,
-    /// The mask of keys, in the form that attention uses.
     mask: Value,
-    positions: Option<RowPositions>,
-}
-
-/// Values that depend on the shape of the input, all in i64.
-struct Positions {
-    /// 0, 1, …, T − 1.
-    range: Value,
-    /// T.
-    length: Value,
-    /// [B, T].
-    shape: Value,
+    rotation: Option<Rotation>,
 }
 
 const COLUMNS: (&str, Attribute) = ("axis", Attribute::Int(1));
 
 impl Builder<'_> {
-    /// Declares the inputs of a backbone. Returns its rows [B · T, D]; their shape [B, T]; and 0, 1, …, T − 1.
+    /// The rows of the last layer [N, D], from their tokens. Appends the keys and values of each layer to `new`.
     pub(crate) fn encode(
         &self,
         graph: &mut Graph,
         embed: &Embedding,
         weights: &EncoderWeights,
-    ) -> (Value, Value, Value) {
-        let [ids, key_mask] = self.sequences(graph);
-        graph.scope("frame");
-        let shape = graph.op("Shape", &[&ids]);
-        let (range, length) = range(graph, &shape);
-        let at = Positions { range, length, shape };
-        let mut x = self.embed_encoder(graph, embed, weights, &ids, &at);
-        let mut frames: Vec<Frame> = Vec::new();
-        for (number, layer) in weights.layers.iter().enumerate() {
+        (ids, packed): (&Value, Packed),
+        pools: &[KeyValues],
+        new: &mut Vec<KeyValues>,
+    ) -> Value {
+        let mut x = self.embed_encoder(graph, embed, weights, [ids, &packed.positions]);
+        let mut frames: Vec<SpanFrame> = Vec::new();
+        for (number, (layer, pool)) in weights.layers.iter().zip(pools).enumerate() {
             let known = frames.iter().position(|frame| frame.span == layer.span);
             let index = known.unwrap_or_else(|| {
-                frames.push(self.frame(graph, layer.span, &key_mask, &at));
+                frames.push(self.span_frame(graph, layer.span, &packed));
                 frames.len() - 1
             });
-            let scope = format!("layers.{number}");
-            x = self.encoder_layer(graph, &scope, (weights.order, layer), (&frames[index], &at), x);
+            let (scope, part) = (format!("layers.{number}"), (weights.order, layer));
+            let (next, own) =
+                self.encoder_layer(graph, &scope, part, (&packed, &frames[index], pool), x);
+            x = next;
+            new.push(own);
         }
         if let Some(norm) = &weights.final_norm {
             graph.scope("final");
             x = self.operators.layer_norm(graph, &x, norm);
         }
-        (x, at.shape, at.range)
+        x
     }
 
     /// Tokens, positions and the first token type, summed and normalised, as rows of the layers' width.
@@ -65,21 +56,19 @@ impl Builder<'_> {
         graph: &mut Graph,
         embed: &Embedding,
         weights: &EncoderWeights,
-        ids: &Value,
-        at: &Positions,
+        [ids, positions]: [&Value; 2],
     ) -> Value {
         graph.scope("embed");
-        let mut x = graph.rows(&embed.table, ids); // [B, T, E]
+        let mut x = graph.rows(&embed.table, ids); // [N, E]
         if let Some(types) = &weights.token_types {
             let first = graph.int(0);
             let first = graph.rows(types, &first);
             x = graph.op("Add", &[&x, &first]);
         }
         if let Some(table) = &weights.positions {
-            let positions = graph.rows(table, &at.range); // [T, E]
+            let positions = graph.rows(table, positions); // [N, E]
             x = graph.op("Add", &[&x, &positions]);
         }
-        let x = self.by_row(graph, &x, embed.table.shape[1]);
         let x = self.operators.layer_norm(graph, &x, &weights.embed_norm);
         match &embed.mapping {
             Some(mapping) => linear(graph, &x, mapping),
@@ -87,40 +76,36 @@ impl Builder<'_> {
         }
     }
 
-    fn frame(
-        &self,
-        graph: &mut Graph,
-        span: AttentionSpan,
-        key_mask: &Value,
-        at: &Positions,
-    ) -> Frame {
-        let (name, window, theta) = match span {
-            AttentionSpan::Everything => ("global", None, None),
-            AttentionSpan::Rotary(theta) => ("global", None, Some(theta)),
-            AttentionSpan::Window { window, theta } => ("local", Some(window), Some(theta)),
+    fn span_frame(&self, graph: &mut Graph, span: AttentionSpan, packed: &Packed) -> SpanFrame {
+        let (name, reach, theta) = match span {
+            AttentionSpan::Everything => ("global", Reach::Everything, None),
+            AttentionSpan::Rotary(theta) => ("global", Reach::Everything, Some(theta)),
+            AttentionSpan::Window { window, theta } => {
+                ("local", Reach::Window(window), Some(theta))
+            }
         };
         graph.scope(format!("frame.{name}"));
-        let mask = self.operators.mask(graph, key_mask, [&at.range, &at.length], window);
-        let positions = theta.map(|theta| {
-            let name = match window {
-                None => "rope.frequencies.global",
-                Some(_) => "rope.frequencies.local",
+        let mask = self.mask(graph, packed, reach);
+        let rotation = theta.map(|theta| {
+            let name = match reach {
+                Reach::Window(_) => "rope.frequencies.local",
+                _ => "rope.frequencies.global",
             };
             let rope = Rope { name, theta, head_dim: self.blueprint.head_dim };
-            self.operators.rotary_positions(graph, &rope, [&at.range, &at.shape])
+            OperatorSet::rotation(graph, &rope, &packed.positions)
         });
-        Frame { span, mask, positions }
+        SpanFrame { span, mask, rotation }
     }
 
-    /// Attention and feed-forward network, each with a residual connection, on rows [B · T, D].
+    /// Attention and feed-forward network, each with a residual connection. Also returns the rows' keys and values.
     fn encoder_layer(
         &self,
         graph: &mut Graph,
         scope: &str,
         (order, layer): (NormOrder, &EncoderLayer),
-        (frame, at): (&Frame, &Positions),
+        within: (&Packed, &SpanFrame, &KeyValues),
         x: Value,
-    ) -> Value {
+    ) -> (Value, KeyValues) {
         let norms = [layer.attention_norm.as_ref(), Some(&layer.ffn_norm)];
         let [before, after] = match order {
             NormOrder::Before => [norms, [None; 2]],
@@ -132,24 +117,24 @@ impl Builder<'_> {
         };
         graph.scope(format!("{scope}.attention"));
         let input = norm(graph, x.clone(), before[0]);
-        let mixed = self.encoder_attention(graph, layer, (frame, at), &input);
+        let (mixed, own) = self.encoder_attention(graph, layer, within, &input);
         let sum = graph.op("Add", &[&x, &mixed]);
         let x = norm(graph, sum, after[0]);
         graph.scope(format!("{scope}.ffn"));
         let input = norm(graph, x.clone(), before[1]);
         let outer = self.encoder_ffn(graph, &layer.ffn, &input);
         let sum = graph.op("Add", &[&x, &outer]);
-        norm(graph, sum, after[1])
+        (norm(graph, sum, after[1]), own)
     }
 
     fn encoder_attention(
         &self,
         graph: &mut Graph,
         layer: &EncoderLayer,
-        (frame, at): (&Frame, &Positions),
+        (packed, frame, pool): (&Packed, &SpanFrame, &KeyValues),
         x: &Value,
-    ) -> Value {
-        let (heads, width) = (self.blueprint.heads, self.blueprint.hidden_size);
+    ) -> (Value, KeyValues) {
+        let Blueprint { heads, head_dim, .. } = *self.blueprint;
         let parts = match &layer.qkv {
             Qkv::Each(maps) => maps.each_ref().map(|map| linear(graph, x, map)),
             Qkv::Joint(all) => {
@@ -157,13 +142,15 @@ impl Builder<'_> {
                 graph.nodes("Split", &[&all], &[COLUMNS, ("num_outputs", Attribute::Int(3))])
             }
         };
-        let [mut q, mut k, v] = parts.map(|part| self.by_sequence(graph, &at.shape, &part, width));
-        if let Some(positions) = &frame.positions {
-            [q, k] = [q, k].map(|part| self.operators.rope(graph, positions, &part, heads));
+        let [mut q, mut keys, values] = parts;
+        if let Some(rotation) = &frame.rotation {
+            let mut rotated =
+                |part: &Value| self.operators.rope(graph, rotation, part, [heads, head_dim]);
+            [q, keys] = [rotated(&q), rotated(&keys)];
         }
-        let mixed = self.operators.attention(graph, self.blueprint, &frame.mask, [&q, &k, &v]);
-        let mixed = self.by_row(graph, &mixed, width);
-        linear(graph, &mixed, &layer.o)
+        let own = KeyValues { keys, values };
+        let mixed = self.attend(graph, (packed, &frame.mask), &q, &own, Some(pool));
+        (linear(graph, &mixed, &layer.o), own)
     }
 
     fn encoder_ffn(&self, graph: &mut Graph, ffn: &Ffn, x: &Value) -> Value {

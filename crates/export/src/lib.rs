@@ -104,6 +104,7 @@ mod observer;
 mod operator_set;
 mod options;
 mod output;
+mod packed;
 mod pickle;
 mod product;
 mod quantise;

@@ -1,6 +1,6 @@
 //! Graphs of the backbone, the head and the sampler layer over whole sequences.
 //!
-//! Hidden states are rows [B · T, D]. Only attention uses [B, T, ·].
+//! All values are rows [N, ·]. Only attention sorts them into lanes.
 
 use conjoint_format::blueprint::Blueprint;
 use conjoint_format::checkpoint::Tensor;
@@ -10,13 +10,13 @@ use conjoint_format::weights::{
 };
 
 use crate::graph::{Attribute, Dim, Graph};
-use crate::operator_set::{AXIS_0, Frame, OperatorSet, RowPositions};
+use crate::operator_set::{OperatorSet, Rotation};
+use crate::packed::{Frame, KeyValues, Packed, ROWS};
 use crate::store::Store;
 use crate::value::Value;
 
-pub(crate) const BATCH: Dim = Dim::Any("batch");
-pub(crate) const LENGTH: Dim = Dim::Any("length");
-pub(crate) const ROWS: Dim = Dim::Any("rows");
+/// Hidden states that a graph reads.
+const STATES: Dim = Dim::Any("states");
 
 /// Builds the graphs of one model.
 pub(crate) struct Builder<'a> {
@@ -27,50 +27,70 @@ pub(crate) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// `input_ids` i64 [B, T], `key_mask` bool [B, T] → `hidden` f32 [B, T, D], after the final
-    /// norm. Row i belongs to position i.
+    /// N rows of all sequences together, with the inputs of [`Packed`] and of the pool:
+    ///
+    /// - `input_ids` i64 \[N\], the rows' tokens;
+    /// - `positions` i64 \[N\], `slots` i64 [B, S], `lanes` i64 [N, 2], `key_positions` i64 [B, K], `cached` i64
+    ///   [B, K] and `computed` i64 [N, 2], which say where rows and keys belong;
+    /// - `sources` i64 \[R\], the row of each hidden state that is returned;
+    /// - `keys.L` and `values.L` f32 [M, kv_heads · d] of each layer, keys rotated
+    ///
+    /// → `hidden` f32 [R, D], after the final norm, and `keys_new.L` and `values_new.L` f32 [N, kv_heads · d].
+    ///
+    /// If the call computes all positions of its sequences, it is a full forward.
     pub(crate) fn backbone(&self, weights: &BaseWeights) -> ModelProto {
         let mut graph = Graph::new("backbone", self.store);
-        let (x, shape, range) = match &weights.body {
+        let ids = graph.input("input_ids", element::INT64, &[ROWS]);
+        let packed = Packed::with_pool(&mut graph);
+        let sources = graph.input("sources", element::INT64, &[STATES]);
+        let layers = match &weights.body {
+            BodyWeights::Decoder(layers, _) => layers.len(),
+            BodyWeights::Encoder(encoder) => encoder.layers.len(),
+        };
+        let pools: Vec<KeyValues> = (0..layers).map(|n| self.pool(&mut graph, n)).collect();
+        let mut new = Vec::new();
+        let x = match &weights.body {
             BodyWeights::Decoder(layers, norm) => {
-                let (ids, frame) = self.begin(&mut graph);
+                graph.scope("frame");
+                let rotation = self.rotation(&mut graph, &packed.positions);
+                let frame = self.frame(&mut graph, packed, rotation);
                 let mut x = self.embed(&mut graph, &weights.embed, &ids);
-                for (number, layer) in layers.iter().enumerate() {
-                    x = self.layer(&mut graph, &format!("layers.{number}"), layer, &frame, x);
+                for (number, (layer, pool)) in layers.iter().zip(&pools).enumerate() {
+                    let scope = format!("layers.{number}");
+                    let (next, own) = self.layer(&mut graph, &scope, layer, &frame, Some(pool), x);
+                    x = next;
+                    new.push(own);
                 }
                 graph.scope("final");
-                (self.norm(&mut graph, &x, norm), frame.positions.shape, frame.range)
+                self.norm(&mut graph, &x, norm)
             }
-            BodyWeights::Encoder(encoder) => self.encode(&mut graph, &weights.embed, encoder),
+            BodyWeights::Encoder(encoder) => {
+                self.encode(&mut graph, &weights.embed, encoder, (&ids, packed), &pools, &mut new)
+            }
         };
-        let mut hidden = self.by_sequence(&mut graph, &shape, &x, self.blueprint.hidden_size);
-        if self.blueprint.shift {
-            // Row i gets the state at i − 1, and row 0 keeps its own: indices max(i − 1, 0).
-            let (zero, one) = (graph.int(0), graph.int(1));
-            let before = graph.op("Sub", &[&range, &one]);
-            let before = graph.op("Max", &[&before, &zero]);
-            hidden = graph.node("Gather", &[&hidden, &before], &[("axis", Attribute::Int(1))]);
+        let hidden = graph.op("Gather", &[&x, &sources]);
+        graph.output(hidden, "hidden", &[STATES, self.width()]);
+        for (number, own) in new.into_iter().enumerate() {
+            self.new_keys(&mut graph, number, own);
         }
-        graph.output(hidden, "hidden", &self.hidden());
         self.finish(graph, "Frozen model up to the output head.")
     }
 
-    /// `hidden` f32 [B, T, D], `rows` i64 [N] → `logits` f32 [N, V].
+    /// `hidden` f32 [P, D], `rows` i64 [N] → `logits` f32 [N, V].
     ///
-    /// `rows` are indices of the flattened B · T. Only these rows are multiplied by the V × D matrix.
+    /// Only these rows of the hidden states are multiplied by the V × D matrix.
     pub(crate) fn head(&self, weights: &BaseWeights) -> ModelProto {
         let mut graph = Graph::new("head", self.store);
         let logits = self.logits(&mut graph, weights);
         graph.output(logits, "logits", &[ROWS, self.vocabulary()]);
-        self.finish(graph, "Output head, on chosen rows of the flattened hidden states.")
+        self.finish(graph, "Output head, on chosen hidden states.")
     }
 
     /// Declares the inputs of a head, and returns its logits [N, V].
     pub(crate) fn logits(&self, graph: &mut Graph, weights: &BaseWeights) -> Value {
-        let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
+        let hidden = self.hidden(graph);
         let rows = graph.input("rows", element::INT64, &[ROWS]);
-        let x = self.by_row(graph, &hidden, self.blueprint.hidden_size);
-        let mut x = graph.op("Gather", &[&x, &rows]);
+        let mut x = graph.op("Gather", &[&hidden, &rows]);
         if let Some(transform) = &weights.head.transform {
             x = linear(graph, &x, &transform.dense);
             x = self.operators.activation(graph, &x, transform.activation);
@@ -83,26 +103,37 @@ impl Builder<'_> {
         Dim::Fixed(self.blueprint.vocab_size)
     }
 
-    /// `input_ids` i64 [B, T], `key_mask` bool [B, T], `hidden` f32 [B, T, D] → `hidden_next` f32
-    /// [B, T, D]:
+    /// One pass over all N rows of the sequences that take part:
     ///
-    /// h′ = h + rms_post(layers(W [rms_e(embed(x)); rms_h(h)] + b))
+    /// - `input_ids`, `positions`, `slots` and `lanes` as in the backbone; `key_positions` i64 [B, S];
+    /// - `hidden` f32 [P, D], and `from` i64 \[N\], the rows' indices in it
+    ///
+    /// → `hidden_next` f32 [N, D]: h′ = h + rms_post(layers(W [rms_e(embed(x)); rms_h(h)] + b))
     pub(crate) fn sampler(&self, base: &BaseWeights, weights: &SamplerWeights) -> ModelProto {
         let mut graph = Graph::new("sampler", self.store);
-        let (ids, frame) = self.begin(&mut graph);
-        let hidden = graph.input("hidden", element::FLOAT, &self.hidden());
-        let prior = self.by_row(&mut graph, &hidden, self.blueprint.hidden_size);
+        let ids = graph.input("input_ids", element::INT64, &[ROWS]);
+        let packed = Packed::rows_alone(&mut graph);
+        let prior = self.prior(&mut graph);
+        graph.scope("frame");
+        let rotation = self.rotation(&mut graph, &packed.positions);
+        let frame = self.frame(&mut graph, packed, rotation);
         let mut x = self.fuse(&mut graph, base, weights, &ids, &prior);
         for (number, layer) in weights.layers.iter().enumerate() {
-            x = self.layer(&mut graph, &format!("layers.{number}"), layer, &frame, x);
+            let scope = format!("layers.{number}");
+            (x, _) = self.layer(&mut graph, &scope, layer, &frame, None, x);
         }
         graph.scope("final");
         let x = self.norm(&mut graph, &x, &weights.norm_post);
         let next = graph.op("Add", &[&prior, &x]);
-        let next =
-            self.by_sequence(&mut graph, &frame.positions.shape, &next, self.blueprint.hidden_size);
-        graph.output(next, "hidden_next", &self.hidden());
+        graph.output(next, "hidden_next", &[ROWS, self.width()]);
         self.finish(graph, "Sampler layer: hidden states given the tokens as they are now.")
+    }
+
+    /// Declares `hidden` and `from`, and returns the rows' hidden states [N, D].
+    pub(crate) fn prior(&self, graph: &mut Graph) -> Value {
+        let hidden = self.hidden(graph);
+        let from = graph.input("from", element::INT64, &[ROWS]);
+        graph.op("Gather", &[&hidden, &from])
     }
 
     /// The input of a sampler's layers, as rows: W [rms_e(embed(x)); rms_h(h)] + b.
@@ -122,44 +153,34 @@ impl Builder<'_> {
         linear(graph, &both, &weights.down_project)
     }
 
-    /// Declares the inputs of a graph with attention, and computes its frame.
-    fn begin(&self, graph: &mut Graph) -> (Value, Frame) {
-        let [ids, key_mask] = self.sequences(graph);
-        let frame = self.operators.frame(graph, self.blueprint, &ids, &key_mask);
-        (ids, frame)
-    }
-
-    /// Declares the inputs of a graph over whole sequences: `input_ids` and `key_mask`.
-    pub(crate) fn sequences(&self, graph: &mut Graph) -> [Value; 2] {
-        let ids = graph.input("input_ids", element::INT64, &[BATCH, LENGTH]);
-        [ids, graph.input("key_mask", element::BOOL, &[BATCH, LENGTH])]
-    }
-
     /// The embeddings of tokens as rows of the layers' width, without positions.
     pub(crate) fn embed(&self, graph: &mut Graph, embed: &Embedding, ids: &Value) -> Value {
         graph.scope("embed");
         let rows = graph.rows(&embed.table, ids);
-        let rows = self.by_row(graph, &rows, embed.table.shape[1]);
         match &embed.mapping {
             Some(mapping) => linear(graph, &rows, mapping),
             None => rows,
         }
     }
 
-    /// x + attention(norm(x)), then x + ffn(norm(x)), on rows [B · T, D].
+    /// x + attention(norm(x)), then x + ffn(norm(x)). Also returns the keys and values of the rows.
     pub(crate) fn layer(
         &self,
         graph: &mut Graph,
         scope: &str,
         layer: &DecoderLayer,
         frame: &Frame,
+        pool: Option<&KeyValues>,
         x: Value,
-    ) -> Value {
+    ) -> (Value, KeyValues) {
         graph.scope(format!("{scope}.attention"));
         let normed = self.norm(graph, &x, &layer.attention_norm);
-        let mixed = self.attention(graph, layer, frame, &normed);
+        let own = self.keys_values(graph, layer, &frame.rotation, &normed);
+        let q = self.queries(graph, layer, &frame.rotation, &normed);
+        let mixed = self.attend(graph, (&frame.packed, &frame.mask), &q, &own, pool);
+        let mixed = linear(graph, &mixed, &layer.o);
         let x = graph.op("Add", &[&x, &mixed]);
-        self.ffn(graph, scope, layer, x)
+        (self.ffn(graph, scope, layer, x), own)
     }
 
     /// x + ffn(norm(x)), on rows.
@@ -181,65 +202,48 @@ impl Builder<'_> {
         graph.op("Add", &[&x, &outer])
     }
 
-    fn attention(
-        &self,
-        graph: &mut Graph,
-        layer: &DecoderLayer,
-        frame: &Frame,
-        x: &Value,
-    ) -> Value {
-        let Blueprint { heads, head_dim, .. } = *self.blueprint;
-        let q = self.queries(graph, layer, &frame.positions, x);
-        let [k, v] = self.keys_values(graph, layer, &frame.positions, x);
-        let mixed = self.operators.attention(graph, self.blueprint, &frame.mask, [&q, &k, &v]);
-        let mixed = self.by_row(graph, &mixed, heads * head_dim);
-        linear(graph, &mixed, &layer.o)
-    }
-
-    /// Rotated queries [B, S, heads · d] of normed rows `x`.
+    /// Rotated queries [N, heads · d] of normed rows `x`.
     pub(crate) fn queries(
         &self,
         graph: &mut Graph,
         layer: &DecoderLayer,
-        at: &RowPositions,
+        rotation: &Rotation,
         x: &Value,
     ) -> Value {
-        let norm = layer.qk_norm.as_ref().map(|(q, _)| q);
-        let q = self.project(graph, at, x, &layer.q, self.blueprint.heads, norm);
-        self.operators.rope(graph, at, &q, self.blueprint.heads)
+        let (heads, norm) = (self.blueprint.heads, layer.qk_norm.as_ref().map(|(q, _)| q));
+        let q = self.project(graph, x, &layer.q, heads, norm);
+        self.operators.rope(graph, rotation, &q, [heads, self.blueprint.head_dim])
     }
 
-    /// Rotated keys and values, each [B, S, kv_heads · d], of normed rows `x`.
+    /// Rotated keys, and values, each [N, kv_heads · d], of normed rows `x`.
     pub(crate) fn keys_values(
         &self,
         graph: &mut Graph,
         layer: &DecoderLayer,
-        at: &RowPositions,
+        rotation: &Rotation,
         x: &Value,
-    ) -> [Value; 2] {
-        let heads = self.blueprint.kv_heads;
-        let norm = layer.qk_norm.as_ref().map(|(_, k)| k);
-        let k = self.project(graph, at, x, &layer.k, heads, norm);
-        let v = self.project(graph, at, x, &layer.v, heads, None);
-        [self.operators.rope(graph, at, &k, heads), v]
+    ) -> KeyValues {
+        let (heads, norm) = (self.blueprint.kv_heads, layer.qk_norm.as_ref().map(|(_, k)| k));
+        let k = self.project(graph, x, &layer.k, heads, norm);
+        let values = self.project(graph, x, &layer.v, heads, None);
+        let keys = self.operators.rope(graph, rotation, &k, [heads, self.blueprint.head_dim]);
+        KeyValues { keys, values }
     }
 
     fn project(
         &self,
         graph: &mut Graph,
-        at: &RowPositions,
         x: &Value,
         projection: &Linear,
         heads: usize,
         norm: Option<&Tensor>,
     ) -> Value {
         let head_dim = self.blueprint.head_dim;
-        let mut x = linear(graph, x, projection);
-        if let Some(norm) = norm {
-            x = self.by_row(graph, &x, head_dim);
-            x = self.norm(graph, &x, norm);
-        }
-        self.by_sequence(graph, &at.shape, &x, heads * head_dim)
+        let x = linear(graph, x, projection);
+        let Some(norm) = norm else { return x };
+        let x = self.by_row(graph, &x, head_dim);
+        let x = self.norm(graph, &x, norm);
+        self.by_row(graph, &x, heads * head_dim)
     }
 
     pub(crate) fn norm(&self, graph: &mut Graph, x: &Value, gain: &Tensor) -> Value {
@@ -247,27 +251,20 @@ impl Builder<'_> {
         self.operators.rms_norm(graph, x, &gain, self.blueprint.norm_eps)
     }
 
-    /// Reshapes [B, T, width], or another shape, to rows [·, width].
+    /// Reshapes to rows [·, width].
     pub(crate) fn by_row(&self, graph: &mut Graph, x: &Value, width: usize) -> Value {
         let shape = graph.ints(&[-1, width as i64]);
         graph.op("Reshape", &[x, &shape])
     }
 
-    /// Reshapes rows to [B, S, width], given the `shape` [B, S].
-    pub(crate) fn by_sequence(
-        &self,
-        graph: &mut Graph,
-        shape: &Value,
-        x: &Value,
-        width: usize,
-    ) -> Value {
-        let width = graph.ints(&[width as i64]);
-        let shape = graph.node("Concat", &[shape, &width], AXIS_0);
-        graph.op("Reshape", &[x, &shape])
+    /// Declares `hidden` f32 [P, D].
+    fn hidden(&self, graph: &mut Graph) -> Value {
+        graph.input("hidden", element::FLOAT, &[STATES, self.width()])
     }
 
-    pub(crate) fn hidden(&self) -> [Dim; 3] {
-        [BATCH, LENGTH, Dim::Fixed(self.blueprint.hidden_size)]
+    /// D.
+    pub(crate) fn width(&self) -> Dim {
+        Dim::Fixed(self.blueprint.hidden_size)
     }
 
     pub(crate) fn finish(&self, graph: Graph, doc: &str) -> ModelProto {

@@ -1,107 +1,90 @@
-//! Attention, and the mask of padding.
+//! Attention, and the mask of keys.
 
 use conjoint_format::blueprint::Blueprint;
 
-use super::rotary::{Rope, RowPositions, angles, range};
 use super::set::OperatorSet;
 use crate::graph::{Attribute, Graph};
 use crate::value::Value;
 
 /// `Concat` along the first axis.
-pub(crate) const AXIS_0: &[(&str, Attribute)] = &[("axis", Attribute::Int(0))];
+const AXIS_0: &[(&str, Attribute)] = &[("axis", Attribute::Int(0))];
 
-/// Values that all layers of a graph over whole sequences share. Computed once at its start.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    /// The mask of padding keys. `Fused`: bool [B, 1, T, T]. `Portable`: f32 [B, 1, 1, T], to be added to the
-    /// scores.
-    pub(crate) mask: Value,
-    /// i64 [T]: 0, 1, 2, …
-    pub(crate) range: Value,
-    /// The rows' positions: all positions of each sequence.
-    pub(crate) positions: RowPositions,
-}
-
-/// Added to the score of a padding key. It is finite, so a row without any key does not become NaN. It is far
-/// below every real score, so the weight of padding is exactly zero beside a real key's.
+/// Added to the score of a masked key. It is finite, so a row without any key does not become NaN. It is far
+/// below every real score, so the weight of such a key is exactly zero beside a real key's.
 pub(crate) const MASKED_SCORE: f32 = -1e30;
 
-impl OperatorSet {
-    /// Computes the values that all layers share, from `input_ids` i64 [B, T] and `key_mask` bool [B, T].
-    ///
-    /// cos and sin are computed from the positions. So a graph holds d/2 frequencies and accepts every T,
-    /// instead of holding a table up to some length.
-    pub(crate) fn frame(
-        self,
-        graph: &mut Graph,
-        blueprint: &Blueprint,
-        input_ids: &Value,
-        key_mask: &Value,
-    ) -> Frame {
-        graph.scope("frame");
-        let shape = graph.op("Shape", &[input_ids]);
-        let (range, length) = range(graph, &shape);
-        let mut angles = angles(graph, &Rope::of(blueprint), &range);
+/// The keys that a query attends to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All keys of its sequence.
+    Everything,
+    /// Keys at most this many positions away.
+    Window(usize),
+    /// Keys of its own block of this many positions, and of earlier blocks. Blocks count from position 0.
+    Blocks(usize),
+}
 
-        let axes = graph.ints(&[1, 2]);
-        let keys = graph.op("Unsqueeze", &[key_mask, &axes]); // [B, 1, 1, T]
-        let (mask, positions) = match self {
-            Self::Fused => {
-                // The CPU provider does not broadcast a mask along the queries.
-                let (once, vector) = (graph.ints(&[1]), graph.ints(&[-1]));
-                let length = graph.op("Reshape", &[&length, &vector]);
-                let full = graph.node("Concat", &[&once, &once, &length, &once], AXIS_0);
-                (graph.op("Expand", &[&keys, &full]), graph.op("Expand", &[&range, &shape]))
-            }
-            Self::Portable => {
-                let column = graph.ints(&[1]);
-                angles = graph.op("Unsqueeze", &[&angles, &column]);
-                let (unmasked, masked) = (graph.float(0.0), graph.float(MASKED_SCORE));
-                (graph.op("Where", &[&keys, &unmasked, &masked]), range.clone())
-            }
-        };
-        let (cos, sin) = (graph.op("Cos", &[&angles]), graph.op("Sin", &[&angles]));
-        Frame { mask, range, positions: RowPositions { cos, sin, positions, shape } }
+impl Reach {
+    /// The reach of decoder layers.
+    pub(crate) fn of(blueprint: &Blueprint) -> Self {
+        blueprint.attention_block.map_or(Self::Everything, Self::Blocks)
     }
+}
 
-    /// The mask of keys for [`attention`](Self::attention): all keys except padding or, with `window`, those at
-    /// most `window` away. `range` is i64 \[T\]: 0, 1, 2, …; `length` is T.
+/// The positions of the slots in which attention runs.
+pub(crate) struct SlotPositions<'a> {
+    /// Of all rows: i64 \[N\].
+    pub(crate) rows: &'a Value,
+    /// The row in each slot for a query: i64 [B, S].
+    pub(crate) queries: &'a Value,
+    /// Of the keys: i64 [B, K], −1 for padding.
+    pub(crate) keys: &'a Value,
+}
+
+impl OperatorSet {
+    /// The mask of keys for [`attention`](Self::attention). `Fused`: bool [B, 1, S, K]. `Portable`: f32 to be
+    /// added to the scores, [B, 1, 1, K], or [B, 1, heads / kv_heads · S, K] if it depends on the query.
     pub(crate) fn mask(
         self,
         graph: &mut Graph,
-        key_mask: &Value,
-        [range, length]: [&Value; 2],
-        window: Option<usize>,
+        blueprint: &Blueprint,
+        slots: &SlotPositions<'_>,
+        reach: Reach,
     ) -> Value {
-        let axes = graph.ints(&[1, 2]);
-        let mut keys = graph.op("Unsqueeze", &[key_mask, &axes]); // [B, 1, 1, T]
-        if let Some(window) = window {
-            let (row, column) = (graph.ints(&[0]), graph.ints(&[1]));
-            let keys_at = graph.op("Unsqueeze", &[range, &row]);
-            let queries_at = graph.op("Unsqueeze", &[range, &column]);
-            let distance = graph.op("Sub", &[&queries_at, &keys_at]);
-            let distance = graph.op("Abs", &[&distance]);
-            let window = graph.int(window as i64);
-            let near = graph.op("LessOrEqual", &[&distance, &window]); // [T, T]
-            keys = graph.op("And", &[&keys, &near]); // [B, 1, T, T]
+        let (zero, axes) = (graph.int(0), graph.ints(&[1, 2]));
+        let is_key = graph.op("GreaterOrEqual", &[slots.keys, &zero]);
+        let mut keys = graph.op("Unsqueeze", &[&is_key, &axes]); // [B, 1, 1, K]
+        if let Some(reached) = reached(graph, reach, slots) {
+            keys = graph.op("And", &[&keys, &reached]); // [B, 1, S, K]
         }
-        match (self, window) {
-            (Self::Fused, Some(_)) => keys,
-            (Self::Fused, None) => {
-                let (once, vector) = (graph.ints(&[1]), graph.ints(&[-1]));
-                let length = graph.op("Reshape", &[length, &vector]);
-                let full = graph.node("Concat", &[&once, &once, &length, &once], AXIS_0);
+        match (self, reach) {
+            (Self::Fused, Reach::Everything) => {
+                // The CPU provider does not broadcast a mask along the queries.
+                let (once, one) = (graph.ints(&[1]), graph.ints(&[1]));
+                let shape = graph.op("Shape", &[slots.queries]);
+                let count = graph.op("Gather", &[&shape, &one]);
+                let full = graph.node("Concat", &[&once, &once, &count, &once], AXIS_0);
                 graph.op("Expand", &[&keys, &full])
             }
+            (Self::Fused, _) => keys,
             (Self::Portable, _) => {
                 let (unmasked, masked) = (graph.float(0.0), graph.float(MASKED_SCORE));
-                graph.op("Where", &[&keys, &unmasked, &masked])
+                let bias = graph.op("Where", &[&keys, &unmasked, &masked]);
+                let groups = blueprint.heads / blueprint.kv_heads;
+                match reach {
+                    // The queries of the heads that share a key head are stacked.
+                    Reach::Window(_) | Reach::Blocks(_) if groups > 1 => {
+                        let copies = vec![&bias; groups];
+                        graph.node("Concat", &copies, &[("axis", Attribute::Int(2))])
+                    }
+                    _ => bias,
+                }
             }
         }
     }
 
-    /// softmax(q kᵀ / √d + mask) v without a causal mask, from q [B, T, heads · d] and k, v
-    /// [B, T, kv_heads · d] to [B, T, heads · d]. Consecutive query heads share a key head.
+    /// softmax(q kᵀ / √d + mask) v, from q [B, S, heads · d] and k, v [B, K, kv_heads · d] to [B, S, heads · d].
+    /// Consecutive query heads share a key head.
     pub(crate) fn attention(
         self,
         graph: &mut Graph,
@@ -129,10 +112,10 @@ impl OperatorSet {
                     graph.node("Transpose", &[&x], &[("perm", Attribute::Ints(order))])
                 };
                 let q = by_head(q, heads, &[0, 2, 1, 3]);
-                let k = by_head(k, kv_heads, &[0, 2, 3, 1]); // transposed: [B, kv_heads, d, T]
+                let k = by_head(k, kv_heads, &[0, 2, 3, 1]); // transposed: [B, kv_heads, d, K]
                 let v = by_head(v, kv_heads, &[0, 2, 1, 3]);
                 // Stack the queries of the heads that share a key head, which avoids repeating keys and values:
-                // [B, kv_heads, heads / kv_heads · T, d].
+                // [B, kv_heads, heads / kv_heads · S, d].
                 let grouped = graph.ints(&[0, kv_heads, -1, head_dim]);
                 let q = graph.op("Reshape", &[&q, &grouped]);
                 let scale = graph.float(scale);
@@ -148,6 +131,32 @@ impl OperatorSet {
                 let flat = graph.ints(&[0, 0, heads * head_dim]);
                 graph.op("Reshape", &[&mixed, &flat])
             }
+        }
+    }
+}
+
+/// Whether each key is within reach of each query: bool [B, 1, S, K], or `None` if all are.
+fn reached(graph: &mut Graph, reach: Reach, slots: &SlotPositions<'_>) -> Option<Value> {
+    let positions = |graph: &mut Graph| {
+        let (after_queries, around_keys) = (graph.ints(&[1, 3]), graph.ints(&[1, 2]));
+        let queries = graph.op("Gather", &[slots.rows, slots.queries]);
+        let queries = graph.op("Unsqueeze", &[&queries, &after_queries]); // [B, 1, S, 1]
+        [queries, graph.op("Unsqueeze", &[slots.keys, &around_keys])] // [B, 1, 1, K]
+    };
+    match reach {
+        Reach::Everything => None,
+        Reach::Window(width) => {
+            let [queries, keys] = positions(graph);
+            let distance = graph.op("Sub", &[&queries, &keys]);
+            let distance = graph.op("Abs", &[&distance]);
+            let width = graph.int(width as i64);
+            Some(graph.op("LessOrEqual", &[&distance, &width]))
+        }
+        Reach::Blocks(size) => {
+            let positions = positions(graph);
+            let size = graph.int(size as i64);
+            let [query, key] = positions.map(|positions| graph.op("Div", &[&positions, &size]));
+            Some(graph.op("LessOrEqual", &[&key, &query]))
         }
     }
 }

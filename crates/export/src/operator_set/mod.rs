@@ -6,6 +6,6 @@ mod functions;
 mod rotary;
 mod set;
 
-pub(crate) use attention::{AXIS_0, Frame, MASKED_SCORE};
-pub(crate) use rotary::{Rope, RowPositions, range};
+pub(crate) use attention::{Reach, SlotPositions};
+pub(crate) use rotary::{Rope, Rotation};
 pub(crate) use set::OperatorSet;

@@ -189,6 +189,7 @@ fn read(
         qkv_bias: Part::IfPresent,
         qk_norm: Part::IfPresent,
         shift: shift.unwrap_or(false),
+        attention_block: None,
         notes: Vec::new(),
         body: Body::Encoder(Encoder {
             names,

@@ -119,6 +119,7 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Fo
         qkv_bias: if config.flag("include_qkv_bias")? { Part::Always } else { Part::Never },
         qk_norm: Part::Never,
         shift: shift.unwrap_or(false),
+        attention_block: None,
         body: Body::Decoder(&NAMES),
         notes,
     })

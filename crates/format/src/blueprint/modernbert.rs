@@ -105,6 +105,7 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Fo
         qkv_bias: Part::IfPresent,
         qk_norm: Part::IfPresent,
         shift: shift.unwrap_or(false),
+        attention_block: None,
         notes: Vec::new(),
         body: Body::Encoder(Encoder {
             names: &NAMES,

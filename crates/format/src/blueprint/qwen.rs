@@ -144,6 +144,7 @@ pub(super) fn read(
         },
         qk_norm: if variant == Variant::Qwen3 { Part::Always } else { Part::IfPresent },
         shift: shift.map_or_else(|| variant.shift(config), Ok)?,
+        attention_block: None,
         body: Body::Decoder(&NAMES),
         notes,
     })

@@ -29,6 +29,9 @@ pub struct Blueprint {
     pub qk_norm: Part,
     /// Whether row i of the logits predicts position i + 1.
     pub shift: bool,
+    /// B of block-causal attention: a position attends to all positions of its own block of B and of earlier
+    /// blocks. Blocks count from position 0. `None` if every position attends to all others.
+    pub attention_block: Option<usize>,
     pub body: Body,
     /// Defaults used where the configuration has no value, a sentence each.
     pub notes: Vec<String>,
