@@ -1,42 +1,42 @@
-use std::num::NonZeroU32;
-
+use super::refresh::{Refresh, refresh_every};
 use super::{CachePolicy, CacheView, Recompute};
 
-/// The dual cache of Fast-dLLM (arXiv 2505.22618): the keys and values of the prompt, of the finished blocks and
-/// of the masked suffix are cached. Each forward computes the current block only.
+/// Caches the prompt, the finished blocks and everything after the current block: the dual cache of Fast-dLLM.
 ///
-/// The first forward of a block computes all positions, as does every n-th one after it with
-/// [`refresh_every`](Self::refresh_every).
+/// The first forward of a block computes all positions. Each later one computes the open positions of the block,
+/// and those that have changed. A token after the sequence's [end](crate::Canvas::end) is computed once when it is
+/// revealed, and then stays cached.
+///
+/// **Exactness.** Not exact: the cached positions do not see the tokens revealed since the block started. Exact if
+/// every block takes one forward, or if the block is the whole sequence.
+///
+/// Source: Fast-dLLM (arXiv 2505.22618), `generate_with_dual_cache` of `NVlabs/Fast-dLLM`. The refresh within a
+/// block is that of `inclusionAI/dInfer`.
+#[doc(alias = "dual cache")]
+#[doc(alias = "DualCache")]
 #[derive(Debug, Clone, Default)]
 pub struct Dual {
-    refresh_every: Option<NonZeroU32>,
-    /// The start of the current block, and the number of forwards since all positions were computed.
-    block: Option<(usize, u32)>,
+    refresh: Refresh,
 }
 
 impl Dual {
-    /// A cache that is refreshed at the start of each block.
+    /// Creates a cache that is refreshed at the start of each block.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Also computes all positions in every n-th forward of a block. With 1, nothing is cached.
-    #[must_use]
-    pub fn refresh_every(self, forwards: NonZeroU32) -> Self {
-        Self { refresh_every: Some(forwards), ..self }
-    }
+    refresh_every!();
 }
 
 impl CachePolicy for Dual {
     fn select(&mut self, sequence: &CacheView<'_>) -> Recompute {
-        let open = sequence.open_positions();
-        let (start, forwards) = self.block.unwrap_or((usize::MAX, 0));
-        let is_due = self.refresh_every.is_some_and(|every| forwards >= every.get());
-        if start != open.start || is_due {
-            self.block = Some((open.start, 1));
+        if self.refresh.is_due(sequence) {
             return Recompute::All;
         }
-        self.block = Some((start, forwards + 1));
-        Recompute::Positions(open.collect())
+        sequence.with_changed(sequence.open_positions())
+    }
+
+    fn is_exact(&self) -> bool {
+        self.refresh.is_always_due()
     }
 }
