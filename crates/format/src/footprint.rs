@@ -60,6 +60,14 @@ impl Manifest {
     /// feed-forward network, and the logits of all rows.
     #[must_use]
     pub fn scratch(&self, batch: usize, length: usize) -> u64 {
+        self.scratch_of(batch.saturating_mul(length), [batch, length, length])
+    }
+
+    /// Estimates the peak memory of a pass over rows, in bytes. Attention runs in lanes of `slots` queries and
+    /// `keys` keys.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn scratch_of(&self, rows: usize, [lanes, slots, keys]: [usize; 3]) -> u64 {
         let of = |factors: &[usize]| {
             factors.iter().fold(1_u64, |product, &factor| product.saturating_mul(factor as u64))
         };
@@ -70,7 +78,7 @@ impl Manifest {
             Operators::Portable => 8 * self.heads,
         };
         let states = 3 * self.ffn_size + 6 * self.hidden_size + self.vocab_size;
-        of(&[batch, length, length, scores]).saturating_add(of(&[batch, length, 4, states]))
+        of(&[lanes, slots, keys, scores]).saturating_add(of(&[rows, 4, states]))
     }
 }
 

@@ -12,10 +12,11 @@ use crate::graph::{Graph, Signature};
 use crate::options::OnnxOptions;
 use crate::session::Opener;
 
-const SIGNATURES: [Signature; 3] = [
-    Signature { inputs: &["input_ids"], outputs: &["logits"] },
-    Signature { inputs: &["input_ids", "attention_mask"], outputs: &["logits"] },
-    Signature { inputs: &["input_ids", "attention_mask", "position_ids"], outputs: &["logits"] },
+/// The accepted inputs.
+const INPUTS: [&[&str]; 3] = [
+    &["input_ids"],
+    &["input_ids", "attention_mask"],
+    &["input_ids", "attention_mask", "position_ids"],
 ];
 
 /// A causal language model on ONNX Runtime, as a scorer of texts.
@@ -45,7 +46,8 @@ impl OnnxAutoregressive {
     /// and those of [`runtime::init`](crate::runtime::init).
     pub fn open(path: impl AsRef<Path>, options: impl Into<OnnxOptions>) -> Result<Self, Error> {
         let opener = Opener::new(options.into())?;
-        let graph = opener.open_any(path.as_ref().to_owned(), &SIGNATURES)?;
+        let signatures = INPUTS.map(|inputs| Signature::new(inputs, &["logits"]));
+        let graph = opener.open_any(path.as_ref().to_owned(), &signatures)?;
         Ok(Self { graph, start: None })
     }
 

@@ -3,24 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use conjoint_core::denoiser::{Answer, Request};
-use conjoint_core::{Denoiser, State, TokenId, Vocabulary};
+use conjoint_core::cache::{BlockCausal, DynCachePolicy};
+use conjoint_core::denoiser::{Answer, Request, Session};
+use conjoint_core::top_k_rows::Rows;
+use conjoint_core::{Canvas, Denoiser, RowId, State, TokenId, Vocabulary};
 use conjoint_format::Manifest;
-use ndarray::{Array1, Array2, Array3, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView2, s};
 use ort::value::Tensor;
 
-use crate::batch::Batch;
+use crate::backbone::Backbone;
+use crate::cached_session::CachedSession;
 use crate::error::Error;
-use crate::graph::{Graph, Signature};
 use crate::head::Head;
 use crate::hidden::Hidden;
 use crate::logit_rows;
 use crate::options::OnnxOptions;
+use crate::packing::Packing;
 use crate::session::Opener;
 use crate::shared::Shared;
 use crate::stats::RuntimeStats;
-
-const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outputs: &["hidden"] };
 
 /// A frozen masked diffusion language model on ONNX Runtime.
 ///
@@ -37,8 +38,10 @@ const BACKBONE: Signature = Signature { inputs: &["input_ids", "key_mask"], outp
 #[doc(alias("ONNX Runtime", "inference", "model"))]
 pub struct OnnxDenoiser {
     pub(crate) folder: PathBuf,
-    backbone: Graph,
+    backbone: Backbone,
     shared: Arc<Shared>,
+    /// The cache of the sessions; without it, a model has none.
+    cache: Option<Box<dyn DynCachePolicy>>,
 }
 
 impl OnnxDenoiser {
@@ -72,12 +75,39 @@ impl OnnxDenoiser {
             .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
         let opener = Opener::new(options)?;
         opener.check_footprint(folder, &manifest, |footprint| footprint.model)?;
-        let backbone = opener.open(folder.join(&manifest.graphs.backbone), &BACKBONE)?;
+        let backbone = Backbone::open(&opener, folder, &manifest)?;
         let head = Head::open(&opener, folder, &manifest)?;
         let (forwards, passes, fetches) = Default::default();
         let shared = Shared { opener, manifest, vocabulary, head, forwards, passes, fetches };
         let shared = Arc::new(shared);
-        Ok(Self { folder: folder.to_owned(), backbone, shared })
+        let block = shared.manifest.attention_block.and_then(|block| BlockCausal::new(block).ok());
+        let cache = block.map(|policy| policy.boxed());
+        Ok(Self { folder: folder.to_owned(), backbone, shared, cache })
+    }
+
+    /// Caches keys and values during a [run](conjoint_core::Run): its forwards compute the positions that the
+    /// policy selects.
+    ///
+    /// [`conjoint_core::cache`] has the policies. Most are approximations, see
+    /// [`Run::is_exact`](conjoint_core::Run::is_exact). A model with block-causal attention caches exactly by
+    /// default, with [`BlockCausal`].
+    ///
+    /// ```no_run
+    /// use conjoint_core::cache::Dual;
+    /// use conjoint_onnx::{ExecutionProvider, OnnxDenoiser};
+    /// let model = OnnxDenoiser::open("models/tiny", ExecutionProvider::Cpu)?.with_cache(Dual::new());
+    /// # Ok::<(), conjoint_onnx::Error>(())
+    /// ```
+    #[must_use]
+    #[doc(alias("KV cache", "use_cache", "Fast-dLLM"))]
+    pub fn with_cache(self, policy: impl DynCachePolicy) -> Self {
+        Self { cache: Some(policy.boxed()), ..self }
+    }
+
+    /// Computes all positions in each forward.
+    #[must_use]
+    pub fn without_cache(self) -> Self {
+        Self { cache: None, ..self }
     }
 
     /// The manifest of the export.
@@ -100,12 +130,32 @@ impl OnnxDenoiser {
     /// [`Error::Shape`] if there are not B · T ids, [`Error::EmptyBatch`],
     /// [`Error::UnknownToken`] and [`Error::Graph`].
     pub fn hidden(&self, ids: &[i64], batch: usize, length: usize) -> Result<Array3<f32>, Error> {
-        let words = self.shared.vocabulary.size();
-        self.shared.check_memory(batch, length)?;
-        let inputs = Batch::rectangular(ids, batch, length, words)?.into_tensors();
-        let (ids, valid) = self.backbone.named(inputs)?;
-        let mut hidden = Array3::zeros((batch, length, self.shared.manifest.hidden_size));
-        self.backbone.run_into(&[&ids, &valid], &mut hidden)?;
+        if batch == 0 || length == 0 {
+            return Err(Error::EmptyBatch);
+        }
+        if batch.checked_mul(length) != Some(ids.len()) {
+            let (got, expected) = (vec![ids.len()], vec![batch, length]);
+            return Err(Error::Shape { what: "ids", got, expected });
+        }
+        let size = self.shared.vocabulary.size();
+        let known = |&id: &i64| TokenId::try_from(id).map_err(|_| Error::UnknownToken { token: id, size });
+        let tokens = ids.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+        let sequences: Vec<&[TokenId]> = tokens.chunks(length).collect();
+        let hidden = self.hidden_to_host(&sequences)?;
+        let width = self.shared.manifest.hidden_size;
+        let got = vec![hidden.nrows(), width];
+        let expected = vec![batch, length, width];
+        let shaped = hidden.into_shape_with_order((batch, length, width));
+        shaped.map_err(|_| Error::Shape { what: "hidden", got, expected })
+    }
+
+    /// The hidden states of sequences, one after the other: [ΣT, D].
+    fn hidden_to_host(&self, sequences: &[&[TokenId]]) -> Result<Array2<f32>, Error> {
+        let packing = whole(sequences)?;
+        self.shared.check_memory(packing.size())?;
+        let mut hidden = Array2::zeros((packing.len(), self.shared.manifest.hidden_size));
+        let sources = self.backbone.sources_of(sequences.iter().map(|tokens| tokens.len()));
+        self.backbone.run_into(&packing, sources, &self.shared.vocabulary, &mut hidden)?;
         Ok(hidden)
     }
 
@@ -129,20 +179,19 @@ impl OnnxDenoiser {
         let mut means = Array2::zeros((sequences.len(), width));
         for part in by_length.chunks(BATCH) {
             let batch: Vec<&[TokenId]> = part.iter().map(|&i| sequences[i]).collect();
-            let inputs = Batch::padded(&batch, 0, &self.shared.vocabulary)?;
-            let [size, length] = inputs.shape();
-            self.shared.check_memory(size, length)?;
-            let (ids, valid) = self.backbone.named(inputs.into_tensors())?;
-            let mut hidden = Array3::zeros((size, length, width));
-            self.backbone.run_into(&[&ids, &valid], &mut hidden)?;
-            for ((&i, tokens), hidden) in part.iter().zip(batch).zip(hidden.outer_iter()) {
-                means.row_mut(i).assign(&mean(tokens, hidden, self.shared.vocabulary.pad()));
+            let hidden = self.hidden_to_host(&batch)?;
+            let mut first = 0;
+            for (&i, tokens) in part.iter().zip(batch) {
+                let own = hidden.slice(s![first..first + tokens.len(), ..]);
+                means.row_mut(i).assign(&mean(tokens, own, self.shared.vocabulary.pad()));
+                first += tokens.len();
             }
         }
         Ok(means)
     }
 
-    /// Copies the hidden states [B, T, D] of a state from the device, including padding.
+    /// Copies the hidden states [B, T, D] of a state from the device. They are zeros at padding, and at positions
+    /// that a [cache](Self::with_cache) has not computed yet.
     ///
     /// The state is that of a forward pass of this model, or of a pass of its sampler layer over whole
     /// sequences. Passes over rows do not update it. Sampling does not need this method.
@@ -151,7 +200,8 @@ impl OnnxDenoiser {
     /// [`ForeignState`](conjoint_core::Error::ForeignState) and [`Error::Graph`].
     pub fn hidden_of(&self, state: &mut State) -> Result<Array3<f32>, conjoint_core::Error> {
         let hidden: &mut Hidden = state.downcast_mut()?;
-        Ok(hidden.to_host(&self.backbone, self.shared.manifest.hidden_size)?)
+        let named = |error| Error::graph(&self.folder, error);
+        Ok(hidden.to_host(self.shared.manifest.hidden_size, named)?)
     }
 
     /// Computes the logits [N, V] of hidden states [N, D], such as rows of [`hidden`](Self::hidden).
@@ -167,7 +217,7 @@ impl OnnxDenoiser {
         }
         let flat: Vec<f32> = hidden.iter().copied().collect();
         let head = &self.shared.head;
-        let hidden = head.named(Tensor::from_array(([1, rows, width], flat)))?;
+        let hidden = head.named(Tensor::from_array(([rows, width], flat)))?;
         head.logits(&hidden.into_dyn(), (0..rows as i64).collect())
     }
 
@@ -175,22 +225,46 @@ impl OnnxDenoiser {
         &self.shared
     }
 
+    pub(crate) fn backbone(&self) -> &Backbone {
+        &self.backbone
+    }
+
     fn run(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        let batch = Batch::new(&request.canvases(), 0, &self.shared.vocabulary)?;
-        let rows = batch.flat(request.rows)?;
-        let (lengths, [size, length]) = (batch.lengths().to_vec(), batch.shape());
-        self.shared.check_memory(size, length)?;
-        let (ids, valid) = self.backbone.named(batch.into_tensors())?;
-        let backbone = || self.backbone.run(&[&ids, &valid]).map(Arc::new);
-        let head = |hidden: &_| logit_rows::compute(&self.shared, hidden, rows, request.form);
-        let (value, rows) = self.shared.forwards.call(backbone, head)?;
-        let tokens = request.canvases().iter().map(|canvas| canvas.tokens().to_vec()).collect();
-        let state = Hidden { value, lengths, length, tokens, groups: Vec::new() };
-        let hidden = match request.hidden {
-            true => state.each_to_host(&self.backbone, self.shared.manifest.hidden_size)?,
+        let canvases = request.canvases();
+        let tokens: Vec<&[TokenId]> = canvases.iter().map(|canvas| canvas.tokens()).collect();
+        let packing = whole(&tokens)?;
+        check_rows(&canvases, request.rows)?;
+        self.shared.check_memory(packing.size())?;
+        let sources = self.backbone.sources_of(tokens.iter().map(|tokens| tokens.len()));
+        let words = &self.shared.vocabulary;
+        let (hidden, rows) = self.shared.forwards.call(
+            packing.len(),
+            || {
+                let value = self.backbone.run(&packing, sources, words)?;
+                Ok(Hidden::of_whole(value, tokens.iter().map(|tokens| tokens.to_vec()).collect()))
+            },
+            |hidden| {
+                let index = |row: &RowId| hidden.states[row.sequence][row.position];
+                let rows = request.rows.iter().filter_map(index).map(|row| row as i64).collect();
+                logit_rows::compute(&self.shared, &hidden.value, rows, request.form)
+            },
+        )?;
+        self.answer(rows, hidden, request)
+    }
+
+    /// The answer to a request, with hidden states if they are requested.
+    pub(crate) fn answer(
+        &self,
+        rows: Rows,
+        hidden: Hidden,
+        request: &Request<'_>,
+    ) -> Result<Answer, Error> {
+        let named = |error| Error::graph(&self.folder, error);
+        let each = match request.hidden {
+            true => hidden.each_to_host(self.shared.manifest.hidden_size, named)?,
             false => Vec::new(),
         };
-        Ok(Answer { rows, state: State::new(state), hidden })
+        Ok(Answer { rows, state: State::new(hidden), hidden: each })
     }
 }
 
@@ -205,6 +279,36 @@ impl Denoiser for OnnxDenoiser {
 
     fn forward(&self, request: &Request<'_>) -> Result<Answer, conjoint_core::Error> {
         Ok(self.run(request)?)
+    }
+
+    fn open_session(self: Arc<Self>) -> Result<Option<Box<dyn Session>>, conjoint_core::Error> {
+        let Some(policy) = self.cache.clone() else { return Ok(None) };
+        Ok(Some(Box::new(CachedSession::open(self, policy)?)))
+    }
+}
+
+/// The rows of all positions of these sequences.
+fn whole(sequences: &[&[TokenId]]) -> Result<Packing, Error> {
+    let mut packing = Packing::default();
+    for tokens in sequences {
+        if tokens.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        packing.whole(tokens);
+    }
+    Ok(packing)
+}
+
+/// Rejects rows that no canvas has.
+pub(crate) fn check_rows(canvases: &[&Canvas], rows: &[RowId]) -> Result<(), Error> {
+    let length = |row: &RowId| canvases.get(row.sequence).map(|canvas| canvas.len());
+    let is_there = |row: &RowId| length(row).is_some_and(|length| row.position < length);
+    match rows.iter().find(|row| !is_there(row)) {
+        Some(row) => {
+            let (sequence, position, sequences) = (row.sequence, row.position, canvases.len());
+            Err(Error::NoSuchRow { sequence, position, sequences, length: length(row) })
+        }
+        None => Ok(()),
     }
 }
 

@@ -208,6 +208,18 @@ pub enum Error {
         available: u64,
     },
 
+    /// The cache of a session needs more memory than is available.
+    #[error(
+        "the cache of keys and values needs {}, and {} are available: give shorter sequences, fewer at once, or \
+         `ignore memory` to try it anyway", human_readable(*needed), human_readable(*available)
+    )]
+    CacheMemory {
+        /// Needed bytes.
+        needed: u64,
+        /// Available bytes.
+        available: u64,
+    },
+
     /// The folder is not a valid exported model.
     #[error(transparent)]
     Manifest(#[from] conjoint_format::FormatError),

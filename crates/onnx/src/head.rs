@@ -12,11 +12,8 @@ use crate::graph::{Graph, Signature};
 use crate::options::HeadChoice;
 use crate::session::Opener;
 
-const DENSE: Signature = Signature { inputs: &["hidden", "rows"], outputs: &["logits"] };
-const TOP_K: Signature = Signature {
-    inputs: &["hidden", "rows", "temperatures", "tokens", "whole"],
-    outputs: &["top", "ids", "asked", "mass", "entropy", "logits"],
-};
+const TOP_K_INPUTS: [&str; 5] = ["hidden", "rows", "temperatures", "tokens", "whole"];
+const TOP_K_OUTPUTS: [&str; 6] = ["top", "ids", "asked", "mass", "entropy", "logits"];
 
 /// `head.onnx`, or `head-top.onnx`, which also computes dense rows. Only one of them is opened, so there is one
 /// copy of the V × D matrix in memory.
@@ -43,8 +40,8 @@ impl Head {
             }
         };
         let (name, signature) = match top {
-            Some(top) => (&top.graph, &TOP_K),
-            None => (&manifest.graphs.head, &DENSE),
+            Some(top) => (&top.graph, Signature::new(&TOP_K_INPUTS, &TOP_K_OUTPUTS)),
+            None => (&manifest.graphs.head, Signature::new(&["hidden", "rows"], &["logits"])),
         };
         let graph = opener.open(folder.join(name), signature)?;
         Ok(Self { graph, vocabulary, k: top.map(|top| top.k) })
@@ -55,7 +52,7 @@ impl Head {
         self.k.is_some()
     }
 
-    /// Logits [N, V] of the given rows \[N\] of the flattened hidden states [B · T, D]. Other rows are not
+    /// Logits [N, V] of the given rows \[N\] of hidden states [P, D]. Other rows are not
     /// computed.
     pub fn logits(&self, hidden: &DynValue, rows: Vec<i64>) -> Result<Array2<f32>, Error> {
         let mut logits = Array2::zeros((rows.len(), self.vocabulary));
@@ -72,7 +69,7 @@ impl Head {
         Ok(logits)
     }
 
-    /// The arrays of a top-K request for rows \[N\] of the flattened hidden states. Requires a top-K head.
+    /// The arrays of a top-K request for rows \[N\] of hidden states [P, D]. Requires a top-K head.
     pub fn top_k(
         &self,
         hidden: &DynValue,
@@ -81,7 +78,7 @@ impl Head {
     ) -> Result<TopKArrays, Error> {
         let outputs = self.run_top_k(hidden, rows, request, Vec::new(), None)?;
         let [top, ids, requested, mass, entropy, _] = &outputs[..] else {
-            let (got, expected) = (vec![outputs.len()], vec![TOP_K.outputs.len()]);
+            let (got, expected) = (vec![outputs.len()], vec![TOP_K_OUTPUTS.len()]);
             return Err(Error::Shape { what: "the top-K head's outputs", got, expected });
         };
         Ok(TopKArrays {

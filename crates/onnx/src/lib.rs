@@ -27,21 +27,27 @@
 //! | `tensorrt` | [`ExecutionProvider::TensorRt`], and `cuda` |
 
 mod autoregressive;
-mod batch;
+mod backbone;
+mod cached_session;
+mod contexts;
 mod denoiser;
 mod error;
 mod graph;
 mod head;
 mod hidden;
+mod layer_context;
+mod layer_passes;
 mod logit_rows;
 mod memory;
 mod options;
+mod packing;
+mod pool;
 mod provider;
-mod row_group;
+mod row_ops;
 mod row_sampler;
 pub mod runtime;
 mod sampler;
-mod sequence_ops;
+mod sequence_sampler;
 mod session;
 mod shared;
 mod stats;

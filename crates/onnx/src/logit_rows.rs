@@ -52,9 +52,10 @@ fn top_k(
     let source = {
         let (shared, hidden) = (Arc::clone(shared), Arc::clone(hidden));
         move |numbers: &[usize]| {
-            let rows = numbers.iter().filter_map(|&n| rows.get(n).copied()).collect();
+            let rows: Vec<i64> = numbers.iter().filter_map(|&n| rows.get(n).copied()).collect();
+            let count = rows.len();
             let fetch = |&(): &()| dense(&shared, &hidden, rows);
-            let ((), rows) = shared.fetches.call(|| Ok(()), fetch)?;
+            let ((), rows) = shared.fetches.call(count, || Ok(()), fetch)?;
             Ok(rows)
         }
     };

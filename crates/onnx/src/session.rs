@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::graph::{Graph, Signature, arrow};
 use crate::memory;
 use crate::options::{HeadChoice, OnnxOptions};
+use crate::provider::ExecutionProvider;
 use crate::runtime::{self, Runtime};
 
 /// Opens graphs, all with the same options.
@@ -30,10 +31,25 @@ impl Opener {
     /// # Errors
     /// [`Error::MissingGraph`], [`Error::Graph`], [`Error::GraphSignature`], and those of
     /// [`ExecutionProvider::register`](crate::ExecutionProvider::register).
-    pub fn open(&self, path: PathBuf, signature: &Signature) -> Result<Graph, Error> {
+    pub fn open(&self, path: PathBuf, signature: Signature) -> Result<Graph, Error> {
         let session = self.session(&path)?;
-        check(&path, &session, signature)?;
+        check(&path, &session, &signature)?;
         self.graph(path, session, signature)
+    }
+
+    /// As [`open`](Self::open), for a graph whose signature depends on its number of layers. These are counted by
+    /// its outputs.
+    pub fn open_layers(
+        &self,
+        path: PathBuf,
+        signature: impl FnOnce(usize) -> Signature,
+    ) -> Result<(Graph, usize), Error> {
+        let session = self.session(&path)?;
+        let keys = |name: &&str| name.starts_with("keys_new.");
+        let layers = names(&session).1.iter().filter(|name| keys(name)).count();
+        let signature = signature(layers);
+        check(&path, &session, &signature)?;
+        Ok((self.graph(path, session, signature)?, layers))
     }
 
     /// Opens a graph of another exporter, with the first of these signatures that it has. It may have more
@@ -44,14 +60,15 @@ impl Opener {
     pub fn open_any(&self, path: PathBuf, signatures: &[Signature]) -> Result<Graph, Error> {
         let session = self.session(&path)?;
         let (inputs, outputs) = names(&session);
-        let has_outputs = |of: &Signature| of.outputs.iter().all(|output| outputs.contains(output));
+        let has_outputs =
+            |of: &Signature| of.outputs.iter().all(|output| outputs.contains(&output.as_str()));
         let fits = |of: &&Signature| inputs == of.inputs && has_outputs(of);
         let Some(signature) = signatures.iter().find(fits) else {
             let expected: Vec<String> = signatures.iter().map(Signature::describe).collect();
             let got = arrow(&inputs, &outputs);
             return Err(Error::GraphSignature { path, expected: expected.join(" or "), got });
         };
-        self.graph(path, session, signature)
+        self.graph(path, session, signature.clone())
     }
 
     fn session(&self, path: &Path) -> Result<Session, Error> {
@@ -63,9 +80,14 @@ impl Opener {
     }
 
     /// A graph from a session of [`builder`](Self::builder). Error messages name it by `path`.
-    pub fn graph(&self, path: PathBuf, session: Session, of: &Signature) -> Result<Graph, Error> {
+    pub fn graph(
+        &self,
+        path: PathBuf,
+        session: Session,
+        signature: Signature,
+    ) -> Result<Graph, Error> {
         let device = if self.is_device() { AllocationDevice::CUDA } else { AllocationDevice::CPU };
-        Graph::new(path, session, of, device)
+        Graph::new(path, session, signature, device)
     }
 
     /// The requested output layer.
@@ -109,6 +131,11 @@ impl Opener {
     /// Whether graphs keep their outputs on a device other than the CPU.
     pub fn is_device(&self) -> bool {
         self.options.provider.is_device()
+    }
+
+    /// Whether an operator may write its output into the memory of its input.
+    pub fn writes_in_place(&self) -> bool {
+        self.options.provider != ExecutionProvider::TensorRt
     }
 
     /// Session options with the requested provider and threads.

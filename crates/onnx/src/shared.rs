@@ -5,6 +5,7 @@ use conjoint_format::Manifest;
 
 use crate::error::Error;
 use crate::head::Head;
+use crate::packing::CallSize;
 use crate::session::Opener;
 use crate::stats::Clock;
 
@@ -24,9 +25,15 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Rejects a forward pass that needs more memory than is available.
-    pub fn check_memory(&self, batch: usize, length: usize) -> Result<(), Error> {
-        let needed = self.manifest.scratch(batch, length);
-        let error = |available| Error::ForwardMemory { batch, length, needed, available };
+    pub fn check_memory(&self, size: CallSize) -> Result<(), Error> {
+        let CallSize { rows, lanes, slots, keys } = size;
+        let needed = self.manifest.scratch_of(rows, [lanes, slots, keys]);
+        let error = |available| Error::ForwardMemory { batch: lanes, length: keys, needed, available };
         self.opener.check_memory(needed, error)
+    }
+
+    /// Rejects a cache of this many bytes if they are not available.
+    pub fn check_cache(&self, needed: u64) -> Result<(), Error> {
+        self.opener.check_memory(needed, |available| Error::CacheMemory { needed, available })
     }
 }

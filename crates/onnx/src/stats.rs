@@ -35,6 +35,8 @@ pub struct RuntimeStats {
 pub struct Calls {
     /// Number of calls.
     pub calls: u64,
+    /// Rows that the calls computed, summed: without a cache, the positions of all sequences.
+    pub rows: u64,
     /// Time from tokens to hidden states.
     pub hidden: Duration,
     /// Time from hidden states to logits.
@@ -63,6 +65,7 @@ impl Sub for Calls {
     fn sub(self, earlier: Self) -> Self {
         Self {
             calls: self.calls.saturating_sub(earlier.calls),
+            rows: self.rows.saturating_sub(earlier.rows),
             hidden: self.hidden.saturating_sub(earlier.hidden),
             head: self.head.saturating_sub(earlier.head),
             bytes: self.bytes.saturating_sub(earlier.bytes),
@@ -75,23 +78,25 @@ impl Sub for Calls {
 pub(crate) struct Clock(Mutex<Calls>);
 
 impl Clock {
-    /// Runs the two halves of a call, and counts it if both succeed. The second half returns its rows with
-    /// their size in bytes.
+    /// Runs the two halves of a call of `rows` rows, and counts it if both succeed. The second half returns its
+    /// rows of logits with their size in bytes.
     pub fn call<H, L>(
         &self,
+        rows: usize,
         hidden: impl FnOnce() -> Result<H, Error>,
         head: impl FnOnce(&H) -> Result<(L, u64), Error>,
     ) -> Result<(H, L), Error> {
         let start = Instant::now();
         let states = hidden()?;
         let half = Instant::now();
-        let (rows, bytes) = head(&states)?;
+        let (logits, bytes) = head(&states)?;
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         calls.calls += 1;
+        calls.rows += rows as u64;
         calls.hidden += half - start;
         calls.head += half.elapsed();
         calls.bytes += bytes;
-        Ok((states, rows))
+        Ok((states, logits))
     }
 
     /// The totals.
@@ -110,6 +115,7 @@ mod tests {
         let clock = Clock::default();
         let (states, logits) = clock
             .call(
+                5,
                 || {
                     wait(2);
                     Ok(3)
@@ -122,10 +128,10 @@ mod tests {
             .unwrap();
         assert_eq!((states, logits), (3, 4));
         let once = clock.read();
-        assert_eq!((once.calls, once.bytes), (1, 40));
+        assert_eq!((once.calls, once.rows, once.bytes), (1, 5, 40));
         assert!(once.hidden >= Duration::from_millis(2) && once.head >= Duration::from_millis(1));
-        assert!(clock.call(|| Ok(()), |()| Err::<((), _), _>(Error::EmptyBatch)).is_err());
-        assert!(clock.call(|| Err::<(), _>(Error::EmptyBatch), |()| Ok(((), 1))).is_err());
+        assert!(clock.call(1, || Ok(()), |()| Err::<((), _), _>(Error::EmptyBatch)).is_err());
+        assert!(clock.call(1, || Err::<(), _>(Error::EmptyBatch), |()| Ok(((), 1))).is_err());
         assert_eq!(clock.read(), once);
         assert_eq!(clock.read() - once, Calls::default());
     }

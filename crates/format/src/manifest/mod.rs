@@ -63,10 +63,13 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(alias = "quantized")]
     pub quantised: Option<Quantisation>,
-    /// Whether `backbone` shifts its hidden states right by one position.
-    ///
-    /// Row i of its output belongs to position i in both cases.
+    /// Whether the hidden state of position i is that of the row at position i − 1, and position 0 keeps its own.
     pub shift: bool,
+    /// B of block-causal attention: a position attends to its own block of B positions, and to earlier blocks.
+    /// Blocks count from position 0. `None` if every position attends to all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(alias("block diffusion", "block-causal"))]
+    pub attention_block: Option<usize>,
     /// Which ONNX operators the graphs are made of.
     pub operators: Operators,
     /// File names of the graphs.
@@ -97,6 +100,7 @@ impl Manifest {
             dtype,
             quantised: None,
             shift: blueprint.shift,
+            attention_block: blueprint.attention_block,
             operators: Operators::default(),
             graphs,
             tokenizer: None,

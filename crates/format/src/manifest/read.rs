@@ -15,7 +15,7 @@ use crate::tokens::SpecialTokens;
 
 impl Manifest {
     /// The layout that this version writes and reads.
-    pub const FORMAT: u32 = 3;
+    pub const FORMAT: u32 = 4;
 
     /// Reads `conjoint.json` from a model's folder.
     ///
@@ -98,6 +98,9 @@ impl Manifest {
         }
         if let Some((key, _)) = sizes.into_iter().find(|&(_, size)| size == 0) {
             return Err(invalid(key, "at least 1", "0".into()));
+        }
+        if self.attention_block == Some(0) {
+            return Err(invalid("attention_block", "at least 1", "0".into()));
         }
         let SpecialTokens { mask, eos, pad, bos, assigned } = &self.tokens;
         let ends = eos.iter().map(|&id| ("eos", id));

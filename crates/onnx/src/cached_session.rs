@@ -1,0 +1,196 @@
+//! A session of a model that caches keys and values.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use conjoint_core::cache::{DynCachePolicy, Plan, Planner};
+use conjoint_core::denoiser::{Answer, Request, SequenceId, SequenceInput, Session};
+
+use crate::contexts::Contexts;
+use crate::denoiser::{OnnxDenoiser, check_rows};
+use crate::error::Error;
+use crate::hidden::Hidden;
+use crate::logit_rows;
+use crate::packing::{Key, Packing};
+use crate::pool::Pool;
+
+/// Keys and values of the sequences of a run.
+pub(crate) struct CachedSession {
+    model: Arc<OnnxDenoiser>,
+    planner: Planner,
+    pool: Pool,
+    sequences: BTreeMap<SequenceId, Cached>,
+    /// Rows of the last forward's canvases without an id.
+    temporary: Vec<usize>,
+    contexts: Arc<Mutex<Contexts>>,
+    /// The number of forwards so far.
+    forwards: u64,
+}
+
+/// What the session knows of a sequence.
+#[derive(Clone)]
+struct Cached {
+    /// The row of each position in the pool.
+    rows: Vec<usize>,
+    /// Whether the hidden state of each position is in the pool.
+    is_known: Vec<bool>,
+}
+
+/// The rows of one call.
+#[derive(Default)]
+struct Call {
+    packing: Packing,
+    /// The pool's row of each row.
+    rows: Vec<i64>,
+    /// The row of each hidden state that the call returns, and where it is kept in the pool.
+    sources: Vec<i64>,
+    kept: Vec<i64>,
+    /// The index of each returned hidden state, by sequence and position.
+    returned: BTreeMap<(usize, usize), i64>,
+}
+
+impl CachedSession {
+    pub fn open(model: Arc<OnnxDenoiser>, policy: Box<dyn DynCachePolicy>) -> Result<Self, Error> {
+        let shared = model.shared();
+        let pool = Pool::new(&shared.opener, &shared.manifest)?;
+        let contexts = Arc::default();
+        let (sequences, temporary) = Default::default();
+        let planner = Planner::new(policy);
+        Ok(Self { model, planner, pool, sequences, temporary, contexts, forwards: 0 })
+    }
+
+    fn run(&mut self, request: &Request<'_>) -> Result<Answer, Error> {
+        let canvases = request.canvases();
+        check_rows(&canvases, request.rows)?;
+        self.pool.give_back(std::mem::take(&mut self.temporary));
+        let mut required = vec![Vec::new(); canvases.len()];
+        for row in request.rows {
+            required[row.sequence].push(self.model.backbone().source(row.position));
+        }
+        let mut call = Call::default();
+        let mut states = Vec::new();
+        for (sequence, (input, mut required)) in request.batch.iter().zip(required).enumerate() {
+            required.sort_unstable();
+            required.dedup();
+            let plan = self.planner.plan(input, &required);
+            states.push(self.add(&mut call, sequence, input, &plan)?);
+        }
+        let model = Arc::clone(&self.model);
+        let shared = model.shared();
+        shared.check_memory(call.packing.size())?;
+        let forward = || {
+            let Call { packing, rows, sources, kept, .. } = &call;
+            let pools = &self.pool.keys_values;
+            let (hidden, new) =
+                model.backbone().run_cached(packing, sources.clone(), &shared.vocabulary, pools)?;
+            self.pool.write_keys(rows, &new)?;
+            self.pool.write_hidden(kept, &hidden)?;
+            Ok(Arc::new(hidden))
+        };
+        let index = |row: &conjoint_core::RowId| call.returned[&(row.sequence, row.position)];
+        let rows: Vec<i64> = request.rows.iter().map(index).collect();
+        let head = |hidden: &_| logit_rows::compute(shared, hidden, rows, request.form);
+        let (_, rows) = shared.forwards.call(call.packing.len(), forward, head)?;
+        self.forwards += 1;
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.versions.resize(self.pool.rows(), 0);
+        call.kept.iter().for_each(|&row| contexts.versions[row as usize] = self.forwards);
+        drop(contexts);
+        let hidden = Hidden {
+            value: Arc::clone(&self.pool.hidden),
+            count: self.pool.rows(),
+            states,
+            tokens: canvases.iter().map(|canvas| canvas.tokens().to_vec()).collect(),
+            passes: BTreeMap::new(),
+            latest: None,
+            contexts: Some(Arc::clone(&self.contexts)),
+        };
+        model.answer(rows, hidden, request)
+    }
+
+    /// Adds the rows of a sequence to the call. Returns the pool's row of each position whose hidden state is known
+    /// after it.
+    fn add(
+        &mut self,
+        call: &mut Call,
+        sequence: usize,
+        input: &SequenceInput<'_>,
+        plan: &Plan,
+    ) -> Result<Vec<Option<usize>>, Error> {
+        let tokens = input.canvas.tokens();
+        let mut cached = self.cached(input)?;
+        let backbone = self.model.backbone();
+        let mut is_computed = vec![false; tokens.len()];
+        plan.compute.iter().for_each(|&position| is_computed[position] = true);
+        let mut positions: Vec<usize> = plan.compute.iter().chain(&plan.cached).copied().collect();
+        positions.sort_unstable();
+        let key = |&position: &usize| Key { position, row: cached.rows[position] as i64 };
+        let lane = call.packing.lane(positions.iter().map(key).collect());
+        let mut row_of = vec![0; tokens.len()];
+        for (slot, &position) in plan.compute.iter().enumerate() {
+            row_of[position] = call.packing.len() as i64;
+            call.packing.row([lane, slot], position, tokens[position]);
+            call.rows.push(cached.rows[position] as i64);
+        }
+        for position in 0..tokens.len() {
+            let source = backbone.source(position);
+            if is_computed[source] {
+                call.returned.insert((sequence, position), call.sources.len() as i64);
+                call.sources.push(row_of[source]);
+                call.kept.push(cached.rows[position] as i64);
+                cached.is_known[position] = true;
+            }
+        }
+        let known = cached.rows.iter().zip(&cached.is_known);
+        let states = known.map(|(&row, &is_known)| is_known.then_some(row)).collect();
+        match input.id {
+            Some(id) => drop(self.sequences.insert(id, cached)),
+            None => self.temporary.extend(cached.rows),
+        }
+        Ok(states)
+    }
+
+    /// What is kept of a sequence; new rows for one that is not known.
+    fn cached(&mut self, input: &SequenceInput<'_>) -> Result<Cached, Error> {
+        let length = input.canvas.len();
+        if length == 0 {
+            return Err(Error::EmptyBatch);
+        }
+        if let Some(id) = input.id {
+            match self.sequences.remove(&id) {
+                Some(cached) if cached.rows.len() == length => return Ok(cached),
+                Some(other) => self.pool.give_back(other.rows),
+                None => {}
+            }
+        }
+        let shared = self.model.shared();
+        let rows = self.pool.take(length, |bytes| shared.check_cache(bytes))?;
+        Ok(Cached { rows, is_known: vec![false; length] })
+    }
+
+    fn forget(&mut self, id: SequenceId) {
+        self.planner.end(id);
+        if let Some(cached) = self.sequences.remove(&id) {
+            self.pool.give_back(cached.rows);
+        }
+    }
+}
+
+impl Session for CachedSession {
+    fn forward(&mut self, request: &Request<'_>) -> Result<Answer, conjoint_core::Error> {
+        let answer = self.run(request);
+        if answer.is_err() {
+            // The plans were not carried out.
+            request.batch.iter().filter_map(|input| input.id).for_each(|id| self.forget(id));
+        }
+        Ok(answer?)
+    }
+
+    fn end(&mut self, sequence: SequenceId) {
+        self.forget(sequence);
+    }
+
+    fn is_exact(&self) -> bool {
+        self.planner.is_exact()
+    }
+}
