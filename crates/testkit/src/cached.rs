@@ -227,7 +227,8 @@ mod tests {
         let model = Arc::new(model().with_cache(Required));
         let mut session = model.open_session().unwrap().unwrap();
         let mut canvas = Canvas::new(&[1], 2, 2).unwrap();
-        let given = |tokens: [TokenId; 3], position| joint().conditional(&tokens, position).unwrap();
+        let given =
+            |tokens: [TokenId; 3], position| joint().conditional(&tokens, position).unwrap();
         // The prompt is invisible to the row.
         near(&row(&mut *session, &canvas, true, 1), &given([2, 2, 2], 1));
         // Now it is visible. Position 1 has seen nothing.

@@ -84,9 +84,7 @@ fn a_cached_prompt_does_not_see_the_block() {
 fn a_cached_suffix_does_not_see_the_block() {
     let joint = joint(3);
     let first = |tokens: [TokenId; 3]| joint.conditional(&tokens, 1).unwrap();
-    let stale = of_two((0, 1), &[M, M, 1], &joint, |a| {
-        third(&first([M, M, 1]), &first([a, M, 1]))
-    });
+    let stale = of_two((0, 1), &[M, M, 1], &joint, |a| third(&first([M, M, 1]), &first([a, M, 1])));
     let fresh = joint.given(&[M, M, 1]).unwrap();
     assert!(fresh.total_variation(&stale) > 0.01);
     for (name, policy, expected) in [
@@ -159,6 +157,9 @@ fn blocks_of_two_are_stale_within_a_block() {
         assert!((law.total() - 1.0).abs() < 1e-9, "{name}");
         let distance = joint.total_variation(&law);
         // The suffix of the first block and the prefix of the second are stale.
-        assert!(name == "prefix, delay 1" || name == "delayed 2" || distance > 0.001, "{name}: {distance}");
+        assert!(
+            name == "prefix, delay 1" || name == "delayed 2" || distance > 0.001,
+            "{name}: {distance}"
+        );
     }
 }

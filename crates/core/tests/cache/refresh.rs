@@ -7,7 +7,10 @@ fn refresh_at_every_step_is_no_cache() {
     let (seeds, mut differ) = (0..24, 0);
     let without = generators(model(3));
     let tokens = |generator, seed| -> Vec<_> {
-        outputs(generator, seed, 4).into_iter().map(|output| (output.tokens, output.steps)).collect()
+        outputs(generator, seed, 4)
+            .into_iter()
+            .map(|output| (output.tokens, output.steps))
+            .collect()
     };
     let policies = approximate(1).into_iter().zip(approximate(u32::MAX));
     for ((name, fresh), (_, stale)) in policies {

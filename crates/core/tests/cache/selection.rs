@@ -21,12 +21,16 @@ impl<P: CachePolicy> CachePolicy for Checked<P> {
         if let Recompute::Positions(positions) = &recompute {
             let canvas = sequence.canvas;
             assert!(positions.is_sorted_by(|a, b| a < b), "{name}: {positions:?}");
-            assert!(positions.last().is_none_or(|&last| last < canvas.len()), "{name}: {positions:?}");
+            assert!(
+                positions.last().is_none_or(|&last| last < canvas.len()),
+                "{name}: {positions:?}"
+            );
             let has = |position: usize| positions.contains(&position);
             assert!(canvas.masked().all(has), "{name}: {positions:?} of {canvas:?}");
             let Changed::Positions(changed) = sequence.changed else { return recompute };
             // Blocks after the current one are invisible to an exact cache until it reaches them.
-            let is_visible = |&p: &usize| *name != "block-causal" || p < sequence.open_positions().end;
+            let is_visible =
+                |&p: &usize| *name != "block-causal" || p < sequence.open_positions().end;
             let mut visible = changed.iter().copied().filter(is_visible);
             assert!(visible.all(has), "{name}: {positions:?}, changed {changed:?}");
         }
@@ -83,14 +87,17 @@ fn forwards(policy: impl DynCachePolicy, moves: &[Move]) -> Vec<(Canvas, Vec<usi
     let mut forwards = Vec::new();
     for step in moves {
         let moved = match step {
-            Move::Reveal(position, token) => canvas.reveal(*position, *token).is_ok().then_some(*position),
+            Move::Reveal(position, token) => {
+                canvas.reveal(*position, *token).is_ok().then_some(*position)
+            }
             Move::Remask(position) => canvas.remask(*position).is_ok().then_some(*position),
             Move::Block(block) => {
                 canvas = canvas.in_block(block.clone()).unwrap();
                 None
             }
             Move::Forward(required) => {
-                let input = SequenceInput { id: Some(SequenceId(0)), canvas: &canvas, changed: &changed };
+                let input =
+                    SequenceInput { id: Some(SequenceId(0)), canvas: &canvas, changed: &changed };
                 let compute = planner.plan(&input, required).compute;
                 forwards.push((canvas.clone(), required.clone(), compute));
                 changed = Changed::Positions(Vec::new());

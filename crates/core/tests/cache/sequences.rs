@@ -32,9 +32,11 @@ fn sequences_that_are_added_and_cancelled_leave_the_others_alone() {
     for (name, policy) in all() {
         let generator = Generator::new(model(6).with_cache(policy)).unmasker(Marginal::default());
         let generator = generator.schedule(TokensPerStep::new(1).unwrap()).seed(9);
-        let mut expected = generator.clone().batch_size(1).unwrap().run(canvases(), &mut ()).unwrap();
+        let mut expected =
+            generator.clone().batch_size(1).unwrap().run(canvases(), &mut ()).unwrap();
         let mut canvases = canvases().into_iter();
-        let mut run = generator.batch_size(3).unwrap().start(canvases.by_ref().take(2).collect()).unwrap();
+        let mut run =
+            generator.batch_size(3).unwrap().start(canvases.by_ref().take(2).collect()).unwrap();
         run.step().unwrap();
         run.add(canvases.next().unwrap()).unwrap();
         run.step().unwrap();

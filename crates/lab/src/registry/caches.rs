@@ -47,9 +47,8 @@ pub(super) fn builtin() -> Vec<CacheEntry> {
 }
 
 fn none() -> CacheEntry {
-    CacheEntry::none("none", "no cache: every forward computes all positions").documented(
-        Reference { rule: "all positions", law: "always", ..Reference::default() },
-    )
+    CacheEntry::none("none", "no cache: every forward computes all positions")
+        .documented(Reference { rule: "all positions", law: "always", ..Reference::default() })
 }
 
 fn prefix() -> CacheEntry {

@@ -51,10 +51,12 @@ use std::sync::Arc;
 
 use crate::Error;
 
-pub(crate) use command_names::{combination, in_command_names};
 pub use caches::CacheSpec;
+pub(crate) use command_names::{combination, in_command_names};
 pub use context::Context;
-pub use entry::{CacheEntry, Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, UnmaskerEntry};
+pub use entry::{
+    CacheEntry, Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, UnmaskerEntry,
+};
 pub use line::Line;
 pub use orders::OrderSpec;
 pub use part::{HowMany, Part};
