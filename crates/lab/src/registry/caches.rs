@@ -68,7 +68,7 @@ fn prefix() -> CacheEntry {
     .documented(Reference {
         item: "`Prefix`",
         rule: "the block and everything after it; all positions in the first 1 + `delay` forwards of a block",
-        law: "if blocks take one forward; if nothing is before the first block, in that block",
+        law: "if blocks take one forward, or nothing precedes the only block",
         source: "Fast-dLLM 2505.22618; the delay: d3LLM 2601.07568",
         ..Reference::default()
     })
@@ -83,7 +83,7 @@ fn dual() -> CacheEntry {
     .documented(Reference {
         item: "`Dual`",
         rule: "the block; all positions in the first forward of a block",
-        law: "if blocks take one forward; if the block is the whole sequence",
+        law: "if blocks take one forward, or the block is the whole sequence",
         source: "Fast-dLLM 2505.22618",
         ..Reference::default()
     })
