@@ -58,6 +58,7 @@
 //! |---|---|---|
 //! | [`canvas`] | [`Canvas`] | one sequence: known tokens, masked positions, the current block |
 //! | [`denoiser`] | [`Denoiser`], [`Session`](denoiser::Session), [`SamplerLayer`] | the model: logits of the masked positions |
+//! | [`cache`] | [`CachePolicy`](cache::CachePolicy) | which positions a model with a key-value cache computes again |
 //! | [`policy`] | [`Policy`] | which positions to reveal in a step |
 //! | [`order`] | [`Order`] | which position is revealed first |
 //! | [`schedule`] | [`Schedule`] | how many tokens a step reveals |

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`joint`] | [`TabularJoint`] | a joint law given as a table, and its conditionals |
 //! | [`oracle`] | [`TabularDenoiser`] | the exact denoiser of a joint |
+//! | [`cached`] | [`CachedDenoiser`] | that denoiser with a key-value cache that becomes stale |
 //! | [`top_k_model`] | [`TopKModel`] | a model or layer that returns top-K rows |
 //! | [`refiner`] | [`ExactRefiner`], [`StaleRefiner`], [`NoisyRefiner`] | sampler layers on that denoiser, right and wrong |
 //! | [`autoregressive`] | [`TabularAutoregressive`], [`MarginalAutoregressive`] | second models that read from left to right, right and wrong |
@@ -95,6 +96,7 @@
 //! The tests of `conjoint-core` in `crates/core/tests` prove the laws of its strategies in this way, one file for each.
 
 pub mod autoregressive;
+pub mod cached;
 pub mod chi2;
 pub mod conformance;
 pub mod enumerate;
@@ -109,6 +111,7 @@ pub mod refiner;
 pub mod top_k_model;
 
 pub use autoregressive::{MarginalAutoregressive, TabularAutoregressive};
+pub use cached::CachedDenoiser;
 pub use chi2::GoodnessOfFit;
 pub use enumerate::{Enumerator, ReplayStream, exact_law};
 pub use error::Error;

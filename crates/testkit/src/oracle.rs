@@ -101,17 +101,30 @@ impl TabularDenoiser {
     fn row(&self, batch: &[&Canvas], id: RowId) -> Result<Vec<f32>, Error> {
         let RowId { sequence, position } = id;
         let canvas = batch.get(sequence).ok_or(Error::Sequence { sequence, batch: batch.len() })?;
+        Ok(self.logits(&self.conditional(canvas.tokens(), position)?))
+    }
+
+    /// The V probabilities of the symbols at a position, given all other revealed tokens.
+    pub(crate) fn conditional(
+        &self,
+        tokens: &[TokenId],
+        position: usize,
+    ) -> Result<Vec<f64>, Error> {
         let lengths = || self.joints.keys().copied().collect();
         let joint = self
             .joints
-            .get(&canvas.len())
-            .ok_or_else(|| Error::Length { got: canvas.len(), expected: lengths() })?;
-        let mut tokens = canvas.tokens().to_vec();
+            .get(&tokens.len())
+            .ok_or_else(|| Error::Length { got: tokens.len(), expected: lengths() })?;
+        let mut tokens = tokens.to_vec();
         if let Some(token) = tokens.get_mut(position) {
             *token = joint.mask();
         }
-        let row = joint.conditional(&tokens, position)?;
-        Ok(row.iter().map(|p| p.ln() as f32).chain([self.mask_logit]).collect())
+        joint.conditional(&tokens, position)
+    }
+
+    /// The logits \[V + 1\] of the symbols' probabilities, and of the mask.
+    pub(crate) fn logits(&self, probabilities: &[f64]) -> Vec<f32> {
+        probabilities.iter().map(|p| p.ln() as f32).chain([self.mask_logit]).collect()
     }
 
     /// The logits of the requested rows, in their order.

@@ -47,7 +47,8 @@ impl BlockCausal {
             Changed::Positions(changed) => changed.first().copied(),
         };
         let missing = sequence.ages.iter().position(Option::is_none);
-        let first = changed.into_iter().chain(missing).map(|position| self.start_of(position)).min();
+        let first =
+            changed.into_iter().chain(missing).map(|position| self.start_of(position)).min();
         first.map_or(self.valid, |first| first.min(self.valid))
     }
 }

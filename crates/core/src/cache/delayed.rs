@@ -81,8 +81,7 @@ mod tests {
     use crate::Canvas;
 
     fn select(policy: &mut Delayed, canvas: &Canvas, changed: &[usize], is_new: bool) -> Recompute {
-        let changed =
-            if is_new { Changed::All } else { Changed::Positions(changed.to_vec()) };
+        let changed = if is_new { Changed::All } else { Changed::Positions(changed.to_vec()) };
         let ages = vec![if is_new { None } else { Some(0) }; canvas.len()];
         let view = CacheView { canvas, changed: &changed, ages: &ages, required: &[] };
         policy.select(&view)

@@ -13,7 +13,6 @@ use super::{CachePolicy, CacheView, Recompute};
 /// Source: Fast-dLLM (arXiv 2505.22618), `generate_with_dual_cache` of `NVlabs/Fast-dLLM`. The refresh within a
 /// block is that of `inclusionAI/dInfer`.
 #[doc(alias = "dual cache")]
-#[doc(alias = "DualCache")]
 #[derive(Debug, Clone, Default)]
 pub struct Dual {
     refresh: Refresh,

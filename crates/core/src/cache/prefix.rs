@@ -13,11 +13,10 @@ use super::{CachePolicy, CacheView, Recompute};
 /// every block takes one forward, or if no position is before the first block.
 ///
 /// Source: Fast-dLLM (arXiv 2505.22618), `generate_with_prefix_cache` of `NVlabs/Fast-dLLM`. The delay:
-/// `generate_multi_block_kv_cache` of `hao-ai-lab/d3LLM`, `cache_delay_iter` (1 or 2 in its scripts) and
-/// `refresh_interval`. d3LLM caches the finished ones of several open blocks; here the cached prefix ends where
-/// the first open block starts.
+/// d3LLM (arXiv 2601.07568), `cache_delay_iter` (1 or 2 in its scripts) and `refresh_interval` of
+/// `generate_multi_block_kv_cache` in `hao-ai-lab/d3LLM`. d3LLM caches the finished ones of several open blocks;
+/// here the cached prefix ends where the first open block starts.
 #[doc(alias = "prefix cache")]
-#[doc(alias = "PrefixCache")]
 #[doc(alias = "Fast-dLLM")]
 #[derive(Debug, Clone, Default)]
 pub struct Prefix {

@@ -108,7 +108,9 @@ mod tests {
         let canvas = Canvas::unconditional(2, 7).unwrap();
         let changed = Changed::Positions(Vec::new());
         let mut refresh = Refresh::default();
-        for (ages, expected) in [([Some(0); 2], true), ([Some(0); 2], false), ([Some(0), None], true)] {
+        for (ages, expected) in
+            [([Some(0); 2], true), ([Some(0); 2], false), ([Some(0), None], true)]
+        {
             let view = CacheView { canvas: &canvas, changed: &changed, ages: &ages, required: &[] };
             assert_eq!(refresh.is_due(&view), expected, "{ages:?}");
         }

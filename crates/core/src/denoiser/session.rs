@@ -3,11 +3,12 @@ use crate::Error;
 
 /// A model's state during one run, such as a key-value cache for each sequence.
 ///
+/// A session with such a cache takes a [`CachePolicy`](crate::cache::CachePolicy) and plans its forwards with a
+/// [`Planner`](crate::cache::Planner).
+///
 /// The run owns the session and calls it from one thread. A sequence keeps its [`SequenceId`] from its first
 /// forward to its last. Batches change in size and order from request to request.
 #[doc(alias = "KV cache")]
-#[doc(alias = "prefix cache")]
-#[doc(alias = "dual cache")]
 #[doc(alias = "dLLM-Cache")]
 pub trait Session: Send {
     /// Runs one forward with the state of earlier ones.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use conjoint::cache::DynCachePolicy;
 use conjoint::policy::DynPolicy;
 use conjoint::prelude::*;
 use conjoint::reviser::DynReviser;
@@ -11,7 +12,7 @@ use super::spec::{Default, Signature, Values};
 use super::{Conformance, Context, HowMany, Part, Reference};
 use crate::Error;
 
-/// Makes a schedule, an order or a reviser from its parameters.
+/// Makes a schedule, an order, a reviser or a cache from its parameters.
 type Make<T> = Box<dyn Fn(&Values<'_>) -> Result<T, Error> + Send + Sync>;
 
 /// The methods that all kinds of entries share.
@@ -74,7 +75,7 @@ macro_rules! signature_methods {
     };
 }
 
-/// A schedule, an order or a reviser by name, and how to make it from its parameters.
+/// A schedule, an order, a reviser or a cache by name, and how to make it from its parameters.
 #[must_use]
 pub struct Entry<T> {
     pub(crate) signature: Signature,
@@ -101,6 +102,9 @@ pub type ReviserEntry = Entry<Box<dyn DynReviser>>;
 
 /// An order by name.
 pub type OrderEntry = Entry<Arc<dyn Order>>;
+
+/// A cache by name: `None` for no cache.
+pub type CacheEntry = Entry<Option<Box<dyn DynCachePolicy>>>;
 
 impl ScheduleEntry {
     /// A schedule of this name, with one line of help, made by `make`.
@@ -159,6 +163,25 @@ impl OrderEntry {
     pub fn file(mut self, parameter: &'static str) -> Self {
         self.file = Some(parameter);
         self
+    }
+}
+
+impl CacheEntry {
+    /// A cache of this name, with one line of help, made by `make`.
+    pub fn new<P: DynCachePolicy>(
+        name: &'static str,
+        summary: &'static str,
+        make: impl Fn(&Values<'_>) -> Result<P, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let make = move |values: &Values<'_>| -> Result<Option<Box<dyn DynCachePolicy>>, Error> {
+            Ok(Some(make(values)?.boxed()))
+        };
+        Self::with(name, summary, Box::new(make))
+    }
+
+    /// The name of no cache.
+    pub(super) fn none(name: &'static str, summary: &'static str) -> Self {
+        Self::with(name, summary, Box::new(|_| Ok(None)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Strategies, schedules, orders, revisers and presets by name, both built-in ones and your own.
+//! Strategies, schedules, orders, revisers, caches and presets by name, both built-in ones and your own.
 //!
 //! A name is written `NAME`, `NAME:VALUE` or `NAME:PARAMETER=VALUE:PARAMETER=VALUE`. Values without a parameter's name are
 //! taken by place. A [`Registry`] parses such texts into specs. A spec then makes the strategy, schedule or order.
@@ -32,6 +32,7 @@
 //! # Ok::<(), conjoint_lab::Error>(())
 //! ```
 
+mod caches;
 mod command_names;
 mod context;
 mod entry;
@@ -50,9 +51,12 @@ use std::sync::Arc;
 
 use crate::Error;
 
+pub use caches::CacheSpec;
 pub(crate) use command_names::{combination, in_command_names};
 pub use context::Context;
-pub use entry::{Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, UnmaskerEntry};
+pub use entry::{
+    CacheEntry, Entry, OrderEntry, ReviserEntry, ScheduleEntry, Scheduled, UnmaskerEntry,
+};
 pub use line::Line;
 pub use orders::OrderSpec;
 pub use part::{HowMany, Part};
@@ -64,7 +68,7 @@ pub use spec::Values;
 pub use unmaskers::UnmaskerSpec;
 pub use uses::{Uses, reject_unused};
 
-/// All strategies, schedules, orders and revisers by name.
+/// All strategies, schedules, orders, revisers and caches by name.
 ///
 /// Registering an entry replaces the one of the same name, if there is one.
 #[derive(Clone)]
@@ -73,10 +77,11 @@ pub struct Registry {
     schedules: Vec<Arc<ScheduleEntry>>,
     orders: Vec<Arc<OrderEntry>>,
     revisers: Vec<Arc<ReviserEntry>>,
+    caches: Vec<Arc<CacheEntry>>,
 }
 
 impl Registry {
-    /// The strategies, schedules, orders and revisers of this library.
+    /// The strategies, schedules, orders, revisers and caches of this library.
     pub fn builtin() -> Self {
         fn shared<E>(entries: Vec<E>) -> Vec<Arc<E>> {
             entries.into_iter().map(Arc::new).collect()
@@ -86,6 +91,7 @@ impl Registry {
             schedules: shared(schedules::builtin()),
             orders: shared(orders::builtin()),
             revisers: shared(revisers::builtin()),
+            caches: shared(caches::builtin()),
         }
     }
 
@@ -107,6 +113,11 @@ impl Registry {
     /// All revisers.
     pub fn revisers(&self) -> impl Iterator<Item = &ReviserEntry> {
         self.revisers.iter().map(AsRef::as_ref)
+    }
+
+    /// All caches.
+    pub fn caches(&self) -> impl Iterator<Item = &CacheEntry> {
+        self.caches.iter().map(AsRef::as_ref)
     }
 
     /// Registers a strategy.
@@ -134,6 +145,13 @@ impl Registry {
     #[must_use]
     pub fn with_reviser(mut self, entry: ReviserEntry) -> Self {
         put(&mut self.revisers, entry, Entry::name);
+        self
+    }
+
+    /// Registers a cache.
+    #[must_use]
+    pub fn with_cache(mut self, entry: CacheEntry) -> Self {
+        put(&mut self.caches, entry, Entry::name);
         self
     }
 
@@ -167,6 +185,14 @@ impl Registry {
     /// [`Error::Name`], and the errors of the order about its parameters.
     pub fn order(&self, text: &str) -> Result<OrderSpec, Error> {
         OrderSpec::parse(text, &self.orders)
+    }
+
+    /// Parses the name of a cache, and makes its policy.
+    ///
+    /// # Errors
+    /// [`Error::Name`], and the errors of the policy about its parameters.
+    pub fn cache(&self, text: &str) -> Result<CacheSpec, Error> {
+        CacheSpec::parse(text, &self.caches)
     }
 
     /// Parses a line of a comparison: `UNMASKER`, `UNMASKER+SCHEDULE`, either of them followed by `/REVISER`, or the name of
@@ -217,6 +243,11 @@ impl Registry {
     /// One line of help for each reviser.
     pub fn reviser_help(&self) -> String {
         spec::list(self.revisers.iter().map(|entry| &entry.signature))
+    }
+
+    /// One line of help for each cache.
+    pub fn cache_help(&self) -> String {
+        spec::list(self.caches.iter().map(|entry| &entry.signature))
     }
 
     /// One line of help for each order.

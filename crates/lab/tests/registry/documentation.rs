@@ -38,7 +38,7 @@ fn replaced(document: &str, name: &str, table: &str) -> Option<String> {
     Some(format!("{before}{begin}{table}{end}{after}"))
 }
 
-fn tables() -> [(&'static str, String); 7] {
+fn tables() -> [(&'static str, String); 8] {
     let registry = Registry::builtin();
     let bundles = |entry: &UnmaskerEntry| {
         let strategy = first(&registry, entry);
@@ -71,6 +71,10 @@ fn tables() -> [(&'static str, String); 7] {
         let texts = [item, rule, needs, law, source].map(ToOwned::to_owned);
         let [item, rule, needs, law, source] = texts;
         [usage(&entry.usage()), item, rule, needs, law, source]
+    };
+    let cache = |entry: &conjoint_lab::registry::CacheEntry| {
+        let Reference { item, rule, law, source, .. } = entry.reference();
+        [usage(&entry.usage()), item.into(), rule.into(), law.into(), source.into()]
     };
     let law = "law with independent draws";
     [
@@ -120,6 +124,13 @@ fn tables() -> [(&'static str, String); 7] {
         (
             "bundles",
             table(["`--unmasker`", "in Rust", "parts", "source"], bundles.into_iter().map(bundle)),
+        ),
+        (
+            "caches",
+            table(
+                ["cache", "in Rust", "a forward computes", "exact", "source"],
+                registry.caches().map(cache),
+            ),
         ),
     ]
 }
