@@ -99,8 +99,8 @@ impl Builder<'_> {
         let [rows, slots] = graph.nodes("Split", &[&requested], &halves);
         let rotation = self.rotation(&mut graph, &packed.positions);
         let (first, last) = weights.layers.split_at(weights.layers.len() - 1);
-        let whole = (!first.is_empty())
-            .then(|| self.frame(&mut graph, packed.clone(), rotation.clone()));
+        let whole =
+            (!first.is_empty()).then(|| self.frame(&mut graph, packed.clone(), rotation.clone()));
         let mut x = self.fuse_words(&mut graph, base, weights, [&words, &which], &prior);
         let mut new = Vec::new();
         for (number, (layer, pool)) in first.iter().zip(&pools).enumerate() {
@@ -128,8 +128,7 @@ impl Builder<'_> {
             let packed = Packed { slots, lanes, ..packed.clone() };
             let frame = self.frame(&mut graph, packed, rotation);
             let q = self.queries(&mut graph, layer, &frame.rotation, &normed);
-            let mixed =
-                self.attend(&mut graph, (&frame.packed, &frame.mask), &q, &own, Some(pool));
+            let mixed = self.attend(&mut graph, (&frame.packed, &frame.mask), &q, &own, Some(pool));
             let mixed = linear(&mut graph, &mixed, &layer.o);
             x = graph.op("Add", &[&x, &mixed]);
             x = self.ffn(&mut graph, &scope, layer, x);

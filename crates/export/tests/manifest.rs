@@ -135,7 +135,7 @@ fn an_invalid_manifest_is_rejected() {
         error
     };
     let error = manifest_error(&|manifest| manifest["format"] = json!(1));
-    assert_names(&error, &["format 3", "format 1"]);
+    assert_names(&error, &["format 4", "format 1"]);
     let error = manifest_error(&|manifest| manifest["graphs"]["head"] = json!("../head.onnx"));
     assert_names(&error, &["../head.onnx"]);
     let error = manifest_error(&|manifest| manifest["tokens"] = json!({}));

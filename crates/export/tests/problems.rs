@@ -112,7 +112,6 @@ fn every_size_of_the_manifest_is_compared() {
         ("ffn_size", json!(9), "config.json"),
         ("max_positions", json!(9), "config.json"),
         ("dtype", json!("float16"), "\"float32\" as in"),
-        ("shift", json!(false), "true as in backbone.onnx"),
         ("operators", json!("portable"), "\"fused\" as in backbone.onnx"),
         ("tokens", json!({"mask": 1, "eos": [2], "pad": 2, "bos": 2}), "{\"mask\":94,\"eos\":[95]"),
     ] {

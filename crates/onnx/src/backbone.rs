@@ -14,16 +14,8 @@ use crate::packing::{PackedTensors, Packing, vector};
 use crate::row_ops::zeros;
 use crate::session::Opener;
 
-const INPUTS: [&str; 8] = [
-    "input_ids",
-    "positions",
-    "slots",
-    "lanes",
-    "key_positions",
-    "cached",
-    "computed",
-    "sources",
-];
+const INPUTS: [&str; 8] =
+    ["input_ids", "positions", "slots", "lanes", "key_positions", "cached", "computed", "sources"];
 
 /// The graph of the frozen model up to its output layer.
 pub(crate) struct Backbone {
@@ -36,12 +28,18 @@ pub(crate) struct Backbone {
 
 impl Backbone {
     pub fn open(opener: &Opener, folder: &Path, manifest: &Manifest) -> Result<Self, Error> {
-        let layers = manifest.layers;
-        let signature =
-            Signature::new(&INPUTS, &["hidden"]).with_pools(layers).with_new_keys(layers);
-        let graph = opener.open(folder.join(&manifest.graphs.backbone), signature)?;
+        // A layer that is applied several times has keys and values of its own each time.
+        let (graph, layers) = opener
+            .open_layers(folder.join(&manifest.graphs.backbone), |layers| {
+                Signature::new(&INPUTS, &["hidden"]).with_pools(layers).with_new_keys(layers)
+            })?;
         let no_pool = Arc::new(graph.named(zeros([1, manifest.kv_heads * manifest.head_dim]))?);
         Ok(Self { graph, layers, shift: manifest.shift, no_pool })
+    }
+
+    /// The number of layers with keys and values.
+    pub fn layers(&self) -> usize {
+        self.layers
     }
 
     /// The position whose row holds the hidden state of `position`.
@@ -119,10 +117,5 @@ impl Backbone {
     ) -> Vec<&'a DynValue> {
         let none = (pools.len()..2 * self.layers).map(|_| &self.no_pool);
         inputs.iter().chain(pools.iter().chain(none).map(|pool| &**pool)).collect()
-    }
-
-    /// Attaches the graph's name to an error.
-    pub fn named<T>(&self, result: ort::Result<T>) -> Result<T, Error> {
-        self.graph.named(result)
     }
 }

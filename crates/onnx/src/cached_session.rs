@@ -52,7 +52,7 @@ struct Call {
 impl CachedSession {
     pub fn open(model: Arc<OnnxDenoiser>, policy: Box<dyn DynCachePolicy>) -> Result<Self, Error> {
         let shared = model.shared();
-        let pool = Pool::new(&shared.opener, &shared.manifest)?;
+        let pool = Pool::new(&shared.opener, &shared.manifest, model.backbone().layers())?;
         let contexts = Arc::default();
         let (sequences, temporary) = Default::default();
         let planner = Planner::new(policy);

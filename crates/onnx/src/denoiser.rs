@@ -8,7 +8,7 @@ use conjoint_core::denoiser::{Answer, Request, Session};
 use conjoint_core::top_k_rows::Rows;
 use conjoint_core::{Canvas, Denoiser, RowId, State, TokenId, Vocabulary};
 use conjoint_format::Manifest;
-use ndarray::{Array1, Array2, Array3, ArrayView2, s};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use ort::value::Tensor;
 
 use crate::backbone::Backbone;
@@ -138,7 +138,8 @@ impl OnnxDenoiser {
             return Err(Error::Shape { what: "ids", got, expected });
         }
         let size = self.shared.vocabulary.size();
-        let known = |&id: &i64| TokenId::try_from(id).map_err(|_| Error::UnknownToken { token: id, size });
+        let known =
+            |&id: &i64| TokenId::try_from(id).map_err(|_| Error::UnknownToken { token: id, size });
         let tokens = ids.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         let sequences: Vec<&[TokenId]> = tokens.chunks(length).collect();
         let hidden = self.hidden_to_host(&sequences)?;
@@ -182,7 +183,7 @@ impl OnnxDenoiser {
             let hidden = self.hidden_to_host(&batch)?;
             let mut first = 0;
             for (&i, tokens) in part.iter().zip(batch) {
-                let own = hidden.slice(s![first..first + tokens.len(), ..]);
+                let own = hidden.slice_axis(Axis(0), (first..first + tokens.len()).into());
                 means.row_mut(i).assign(&mean(tokens, own, self.shared.vocabulary.pad()));
                 first += tokens.len();
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use conjoint_core::TokenId;
-use ndarray::{Array2, Array3, ArrayView2, Axis, s};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use ort::memory::AllocationDevice;
 use ort::value::{DynTensorValueType, DynValue};
 
@@ -91,7 +91,10 @@ impl Hidden {
         let length = each.iter().map(|own| own.len_of(Axis(0))).max().unwrap_or(0);
         let mut all = Array3::zeros((each.len(), length, width));
         for (mut padded, own) in all.outer_iter_mut().zip(each) {
-            padded.slice_mut(s![..own.nrows(), ..]).assign(&own);
+            padded
+                .outer_iter_mut()
+                .zip(own.outer_iter())
+                .for_each(|(mut to, from)| to.assign(&from));
         }
         Ok(all)
     }

@@ -19,16 +19,8 @@ use crate::session::Opener;
 /// The inputs of a sampler of one layer.
 const INPUTS: [&str; 5] = ["words", "row_words", "positions", "hidden", "from"];
 /// The inputs of a sampler of several layers, of which all but the last attend.
-const ATTENTIVE: [&str; 8] = [
-    "words",
-    "row_words",
-    "positions",
-    "slots",
-    "lanes",
-    "key_positions",
-    "hidden",
-    "from",
-];
+const ATTENTIVE: [&str; 8] =
+    ["words", "row_words", "positions", "slots", "lanes", "key_positions", "hidden", "from"];
 
 /// The graph that computes them, and the operations that put them in place.
 pub(crate) struct LayerContext {
@@ -51,7 +43,12 @@ struct Rows {
 }
 
 impl LayerContext {
-    pub fn open(opener: &Opener, path: PathBuf, manifest: &Manifest, id: u64) -> Result<Self, Error> {
+    pub fn open(
+        opener: &Opener,
+        path: PathBuf,
+        manifest: &Manifest,
+        id: u64,
+    ) -> Result<Self, Error> {
         let (graph, layers) = opener.open_layers(path, |layers| {
             let inputs = if layers == 1 { &INPUTS[..] } else { &ATTENTIVE };
             Signature::new(inputs, &[]).with_new_keys(layers)

@@ -28,11 +28,11 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub fn new(opener: &Opener, manifest: &Manifest) -> Result<Self, Error> {
+    pub fn new(opener: &Opener, manifest: &Manifest, layers: usize) -> Result<Self, Error> {
         let ops = RowOps::new(opener)?;
         let widths = [manifest.kv_heads * manifest.head_dim, manifest.hidden_size];
         let zeros = |_| ops.zeros(1, widths[0]).map(Arc::new);
-        let keys_values = (0..2 * manifest.layers).map(zeros).collect::<Result<Vec<_>, _>>()?;
+        let keys_values = (0..2 * layers).map(zeros).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             hidden: Arc::new(ops.zeros(1, widths[1])?),
             update: RowUpdate::new(opener, keys_values.len())?,

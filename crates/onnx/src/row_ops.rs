@@ -106,7 +106,12 @@ pub(crate) fn zeros(shape: [usize; 2]) -> ort::Result<DynValue> {
     Ok(Tensor::from_array((shape, vec![0_f32; shape[0] * shape[1]]))?.into_dyn())
 }
 
-fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<Attribute>) -> ort::Result<Node> {
+fn node(
+    operator: &str,
+    inputs: &[&str],
+    output: &str,
+    attributes: Vec<Attribute>,
+) -> ort::Result<Node> {
     Node::new(operator, ONNX_DOMAIN, output, inputs, [output], attributes)
 }
 

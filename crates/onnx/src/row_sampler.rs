@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use conjoint_core::{Canvas, RowId, Vocabulary};
 use conjoint_format::{Manifest, SamplerRows};
@@ -86,7 +86,8 @@ impl RowSampler {
         let mut first = BTreeMap::new();
         let mut settling = Vec::new();
         for (&sequence, positions) in &requested {
-            let keys = state.known(sequence).map(|(position, row)| Key { position, row: row as i64 });
+            let keys =
+                state.known(sequence).map(|(position, row)| Key { position, row: row as i64 });
             let lane = packing.lane(keys.collect());
             first.insert(sequence, packing.len());
             for (slot, &position) in positions.iter().enumerate() {
@@ -95,7 +96,9 @@ impl RowSampler {
             }
             let open = self.open_positions(state, canvases[sequence], sequence, positions);
             let rest = open.into_iter().filter(|position| !positions.contains(position));
-            settling.extend(rest.enumerate().map(|(slot, position)| (sequence, [lane, most + slot], position)));
+            settling.extend(
+                rest.enumerate().map(|(slot, position)| (sequence, [lane, most + slot], position)),
+            );
         }
         let count = packing.len();
         for (sequence, place, position) in settling {
@@ -177,7 +180,8 @@ impl RowSampler {
         let [count, most] = plan.requested;
         let vector = |values| self.pass.named(vector(values));
         let (words, which) = (vector(words)?, vector(which)?);
-        let (requested, indices) = (vector(vec![count as i64, most as i64])?, vector(from.clone())?);
+        let (requested, indices) =
+            (vector(vec![count as i64, most as i64])?, vector(from.clone())?);
         let PackedTensors { positions, slots, lanes, key_positions, cached, computed } =
             self.pass.named(plan.packing.tensors())?;
         let mut inputs = vec![&words, &which, &requested, &positions, &slots, &lanes];

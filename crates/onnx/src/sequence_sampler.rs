@@ -84,10 +84,8 @@ impl SequenceSampler {
         let passes = state.passes.entry(self.id);
         let passes = passes.or_insert_with(|| LayerPasses::after_forward(&state.value));
         let named = |ids| self.graph.named(vector(ids));
-        let (ids, indices) = (
-            named(packing.ids(words)?)?,
-            named(from.iter().map(|&index| index as i64).collect())?,
-        );
+        let (ids, indices) =
+            (named(packing.ids(words)?)?, named(from.iter().map(|&index| index as i64).collect())?);
         let PackedTensors { positions, slots, lanes, key_positions, .. } =
             self.graph.named(packing.tensors())?;
         let hidden = &*passes.hidden;

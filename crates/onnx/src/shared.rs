@@ -28,7 +28,8 @@ impl Shared {
     pub fn check_memory(&self, size: CallSize) -> Result<(), Error> {
         let CallSize { rows, lanes, slots, keys } = size;
         let needed = self.manifest.scratch_of(rows, [lanes, slots, keys]);
-        let error = |available| Error::ForwardMemory { batch: lanes, length: keys, needed, available };
+        let error =
+            |available| Error::ForwardMemory { batch: lanes, length: keys, needed, available };
         self.opener.check_memory(needed, error)
     }
 

@@ -44,8 +44,10 @@ impl Delayed {
         match sequence.changed {
             Changed::All => self.computed.clear(),
             Changed::Positions(changed) => {
-                for &position in changed.iter().filter(|&&p| p < self.computed.len()) {
-                    self.computed[position] = 0;
+                for &position in changed {
+                    if let Some(computed) = self.computed.get_mut(position) {
+                        *computed = 0;
+                    }
                 }
             }
         }

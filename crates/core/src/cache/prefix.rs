@@ -35,7 +35,7 @@ impl Prefix {
     #[doc(alias = "cache_delay_iter")]
     #[must_use]
     pub fn delay(self, forwards: u32) -> Self {
-        Self { refresh: Refresh { first: forwards.saturating_add(1), ..self.refresh } }
+        Self { refresh: self.refresh.first(forwards.saturating_add(1)) }
     }
 }
 

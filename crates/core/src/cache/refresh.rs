@@ -10,7 +10,7 @@ use super::CacheView;
 pub(super) struct Refresh {
     pub every: Option<NonZeroU32>,
     /// The number of forwards at the start of a block that compute all positions.
-    pub first: u32,
+    first: u32,
     block: Range<usize>,
     /// The number of forwards of the block before the next one.
     forwards: u32,
@@ -24,6 +24,11 @@ impl Default for Refresh {
 }
 
 impl Refresh {
+    /// The same with this many forwards at the start of a block.
+    pub fn first(self, forwards: u32) -> Self {
+        Self { first: forwards, ..self }
+    }
+
     /// The same in every n-th forward of a block as well.
     pub fn every(self, forwards: NonZeroU32) -> Self {
         Self { every: Some(forwards), ..self }

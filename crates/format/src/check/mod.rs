@@ -67,7 +67,8 @@ impl Manifest {
         graphs.extend(top);
         graphs.extend(sampler.as_ref().map(|(graph, name)| (graph, *name, "hidden_size", width)));
         let rows = rows.as_ref().map(|(context, pass, of)| {
-            let context = (context, of.context.as_str(), "head_dim", self.head_dim);
+            let keys = self.kv_heads * self.head_dim;
+            let context = (context, of.context.as_str(), "kv_heads × head_dim", keys);
             [context, (pass, of.pass.as_str(), "hidden_size", width)]
         });
         graphs.extend(rows.into_iter().flatten());
@@ -152,8 +153,6 @@ impl Manifest {
                 self.check_equal(folder, name, "quantised", &self.quantised, Some(&Some(bits)))?;
             }
         }
-        // Only the shift uses the operator `Max`.
-        self.check_equal(folder, name, "shift", &self.shift, Some(&has("Max")))?;
         let fused = if has("Attention") { Operators::Fused } else { Operators::Portable };
         self.check_equal(folder, name, "operators", &self.operators, Some(&fused))
     }
