@@ -1,4 +1,4 @@
-//! Names of strategies, schedules, revisers, orders and metrics as values of flags.
+//! Names of strategies, schedules, revisers, orders, caches and metrics as values of flags.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use conjoint_lab::Registry;
 use conjoint_lab::comparison::Metric;
 use conjoint_lab::random_model::Storage;
 use conjoint_lab::registry::{
-    Line, OrderSpec, PRESETS, Preset, ReviserSpec, ScheduleSpec, UnmaskerSpec,
+    CacheSpec, Line, OrderSpec, PRESETS, Preset, ReviserSpec, ScheduleSpec, UnmaskerSpec,
 };
 
 use crate::flag::value;
@@ -37,6 +37,11 @@ pub fn reviser(text: &str) -> Result<ReviserSpec, String> {
 /// Parses an order.
 pub fn order(text: &str) -> Result<OrderSpec, String> {
     value(text, registry().order(text))
+}
+
+/// Parses a cache.
+pub fn cache(text: &str) -> Result<CacheSpec, String> {
+    value(text, registry().cache(text))
 }
 
 /// Parses a line of a comparison.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use conjoint::export::TokenName;
-use conjoint_lab::registry::OrderSpec;
+use conjoint_lab::registry::{CacheSpec, OrderSpec};
 use conjoint_lab::{Error, GenerationConfig, Recommended, Sampling, ScorerSpec, Stops};
 
 use crate::filters::FilterArguments;
@@ -37,6 +37,11 @@ pub struct SamplingArguments {
     /// Use the sampler layer of the export in this folder [default: the model's own layer]
     #[arg(long, value_name = "DIR")]
     sampler: Option<PathBuf>,
+    /// Cache of keys and values: none, prefix, dual, vicinity:16, delayed and more (`conjoint strategies` lists all). A forward
+    /// then computes a part of the positions. All but `none` are approximations; they need --block-length to pay [default: none,
+    /// or the exact cache of a model with block-causal attention]
+    #[arg(long, value_name = "CACHE", value_parser = names::cache)]
+    cache: Option<CacheSpec>,
     /// Autoregressive model over the model's own token ids, for the unmaskers energy, copula and prefix-acceptance.
     /// ngram:N:FILE counts n-grams of up to N tokens in the texts of FILE, one per line, with \n for a line break. onnx:FILE is a
     /// causal language model; onnx:FILE@ID puts the token ID before every text
@@ -100,6 +105,7 @@ impl SamplingArguments {
             filters: self.filters.settings(),
             cfg_scale: self.cfg_scale,
             sampler: self.sampler.clone(),
+            cache: self.cache.clone(),
             scorer: self.scorer.clone(),
             stops: Stops {
                 at_eos: self.stop_at_eos,

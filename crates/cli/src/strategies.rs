@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{flag, names};
 
-/// List every preset, unmasker, schedule, reviser and order, with parameters and defaults
+/// List every preset, unmasker, schedule, reviser, order and cache, with parameters and defaults
 ///
 /// A name is written NAME, NAME:VALUE or NAME:PARAMETER=VALUE:PARAMETER=VALUE. Parameters in capitals without brackets are
 /// required; all others are optional. name=value shows the default.
@@ -38,6 +38,7 @@ pub fn run(_: &Arguments) -> Result<()> {
         ),
         ("--revise", "which tokens are remasked or replaced", registry.reviser_help()),
         ("--order", "which positions are revealed first", registry.order_help()),
+        ("--cache", "which positions a forward computes again", registry.cache_help()),
     ] {
         writeln!(out, "{flag}: {role}\n{}", flag::PLAIN.text(&list))?;
     }

@@ -78,7 +78,7 @@ pub use conjoint_format as format;
 #[cfg(feature = "onnx")]
 pub use conjoint_onnx::{
     Calls, Error as OnnxError, ExecutionProvider, HeadChoice, OnnxAutoregressive, OnnxDenoiser,
-    OnnxOptions, OnnxSamplerLayer, RuntimeStats, available_memory, runtime,
+    OnnxOptions, OnnxSamplerLayer, RuntimeStats, available_memory, product_rate, runtime,
 };
 #[cfg(feature = "chat")]
 pub use text::{ChatTemplate, Message};

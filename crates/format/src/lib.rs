@@ -35,6 +35,7 @@ mod graph_file;
 mod header;
 mod manifest;
 mod operators;
+mod products;
 mod quantisation;
 mod sampler_form;
 mod tables;
@@ -70,6 +71,7 @@ pub use manifest::{Graphs, HeadTop, Manifest, Provenance, SamplerRows};
 #[doc(inline)]
 pub use names::MANIFEST;
 pub use operators::Operators;
+pub use products::Products;
 pub use quantisation::Quantisation;
 pub use sampler_form::SamplerForm;
 pub use tables::{HeadTables, HeadTransform, LayerSizes, Tables};

@@ -49,6 +49,13 @@ impl ModelOptions {
         Self { folder: folder.into(), provider, head, threads: None, ignore_memory: false }
     }
 
+    /// The options of ONNX Runtime.
+    fn runtime(&self) -> OnnxOptions {
+        let threads = self.threads.map_or(0, usize::from);
+        let options = OnnxOptions::new(self.provider).threads(threads).head(self.head);
+        options.ignore_memory(self.ignore_memory)
+    }
+
     /// Rejects a folder that is not an exported model.
     ///
     /// # Errors
@@ -76,9 +83,7 @@ impl ModelOptions {
     /// more memory than is available. The errors of the model's files.
     pub fn open(self) -> Result<Arc<Model>, Error> {
         self.check()?;
-        let threads = self.threads.map_or(0, usize::from);
-        let options = OnnxOptions::new(self.provider).threads(threads).head(self.head);
-        let options = options.ignore_memory(self.ignore_memory);
+        let options = self.runtime();
         // As it is written on a command line.
         let name = |provider: ExecutionProvider| provider.to_string().to_lowercase();
         let denoiser = OnnxDenoiser::open(&self.folder, options).map_err(|error| match error {
@@ -112,6 +117,11 @@ impl Model {
     /// Those of [`ModelOptions::open`].
     pub fn open(folder: impl Into<PathBuf>) -> Result<Arc<Self>, Error> {
         ModelOptions::new(folder).open()
+    }
+
+    /// The options of ONNX Runtime that it was opened with.
+    pub(crate) fn runtime(&self) -> OnnxOptions {
+        self.options.runtime()
     }
 
     /// The options that it was opened with.

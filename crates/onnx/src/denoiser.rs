@@ -35,12 +35,15 @@ use crate::stats::RuntimeStats;
 /// let sampler = model.sampler_layer()?;
 /// # Ok::<(), conjoint_onnx::Error>(())
 /// ```
+///
+/// Clones share the graphs and the [`stats`](Self::stats). They may have different [caches](Self::with_cache).
 #[doc(alias("ONNX Runtime", "inference", "model"))]
+#[derive(Clone)]
 pub struct OnnxDenoiser {
     pub(crate) folder: PathBuf,
-    backbone: Backbone,
+    backbone: Arc<Backbone>,
     shared: Arc<Shared>,
-    /// The cache of the sessions; without it, a model has none.
+    /// The cache of the sessions; without it, a model opens none.
     cache: Option<Box<dyn DynCachePolicy>>,
 }
 
@@ -75,7 +78,7 @@ impl OnnxDenoiser {
             .map_err(|source| Error::Vocabulary { path: folder.to_owned(), source })?;
         let opener = Opener::new(options)?;
         opener.check_footprint(folder, &manifest, |footprint| footprint.model)?;
-        let backbone = Backbone::open(&opener, folder, &manifest)?;
+        let backbone = Arc::new(Backbone::open(&opener, folder, &manifest)?);
         let head = Head::open(&opener, folder, &manifest)?;
         let (forwards, passes, fetches) = Default::default();
         let shared = Shared { opener, manifest, vocabulary, head, forwards, passes, fetches };

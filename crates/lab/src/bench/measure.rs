@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use conjoint::prelude::*;
+use conjoint::product_rate;
 
 use super::report::{Repeat, Run, median};
 use super::{Bench, Stopwatch};
@@ -25,7 +26,7 @@ pub(super) fn measure(
     let sampling = &bench.sampling;
     let made = (unmasker, schedule, line.reviser());
     let around = |strategy| watch.around(strategy);
-    let generator = sampling.on(sampling.base(model)?, model, made, around)?;
+    let generator = sampling.on(sampling.base(model, line.cache())?, model, made, around)?;
     let generator = generator.seed(bench.seed);
     let bar = progress.working(&format!("{strategy} {setting_name}"));
     let repeat = || -> Result<(Repeat, Vec<Output>), Error> {
@@ -44,9 +45,19 @@ pub(super) fn measure(
     let middle = median(&repeats).ok_or(Error::Lacking("expected at least one repeat"))?;
     let tokens = outputs.iter().map(|output| output.drawn).sum();
     let seconds = middle.time.as_secs_f64();
+    let (rows_per_forward, rows_per_pass) = middle.rows();
+    let manifest = model.denoiser.manifest();
+    let rows = (rows_per_forward.round() as usize).max(1);
+    let limit = product_rate(model.runtime(), [rows, manifest.hidden_size, manifest.ffn_size])?;
+    let products = manifest.products(&model.options().folder)?;
     Ok(Run {
         strategy,
         setting: setting_name,
+        cache: sampling.cache_name(model, line.cache()),
+        rows_per_forward,
+        rows_per_pass,
+        gflops: middle.gflops(products.backbone),
+        gflops_of_product: limit / 1e9,
         tokens,
         tokens_per_second: tokens as f64 / seconds,
         forwards: middle.stats.forwards.calls,

@@ -14,6 +14,8 @@ pub struct Report {
     pub model: String,
     /// The execution provider.
     pub provider: String,
+    /// The number format of the matrices: float32, int8 or int4.
+    pub precision: String,
     /// Threads of the CPU provider.
     pub threads: usize,
     /// Tokens of a prompt.
@@ -43,6 +45,8 @@ pub struct Run {
     pub strategy: String,
     /// Such as `K = 4`.
     pub setting: String,
+    /// The cache of keys and values.
+    pub cache: String,
     /// Positions filled in a repeat.
     pub tokens: usize,
     /// Tokens per second in the median repeat.
@@ -51,6 +55,14 @@ pub struct Run {
     pub forwards: u64,
     /// Sampler passes in a repeat, each of a whole batch.
     pub sampler_passes: u64,
+    /// Positions that a forward computed, on average: without a cache, those of all sequences in the batch.
+    pub rows_per_forward: f64,
+    /// Rows that a sampler pass computed, on average. Absent without passes.
+    pub rows_per_pass: Option<f64>,
+    /// Billions of floating-point operations per second in the backbone's products with its weights.
+    pub gflops: f64,
+    /// The same for a single float32 product with as many rows and the size of the feed-forward network, on this machine.
+    pub gflops_of_product: f64,
     /// Seconds of the median repeat.
     pub seconds: f64,
     /// Seconds of every repeat, in order.
@@ -109,6 +121,19 @@ impl Repeat {
         }
     }
 
+    /// Positions per forward, and rows per sampler pass.
+    pub fn rows(&self) -> (f64, Option<f64>) {
+        let each = |calls: Calls| calls.rows as f64 / calls.calls.max(1) as f64;
+        let RuntimeStats { forwards, passes, .. } = self.stats;
+        (each(forwards), (passes.calls > 0).then(|| each(passes)))
+    }
+
+    /// Billions of operations per second in the backbone, with this many multiplications for each row.
+    pub fn gflops(&self, multiplications: u64) -> f64 {
+        let Calls { rows, hidden, .. } = self.stats.forwards;
+        2e-9 * multiplications as f64 * rows as f64 / hidden.as_secs_f64()
+    }
+
     /// Time in ONNX Runtime.
     fn inside(&self) -> Duration {
         let RuntimeStats { forwards, passes, .. } = self.stats;
@@ -140,8 +165,8 @@ impl Report {
     pub fn table(&self) -> String {
         let mut table = String::from(
             "| strategy | tokens/s | forwards | passes | step, ms | backbone | its head | sampler \
-             | its head | rows | draw | rest | pass / forward | outside |\n\
-             |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+             | its head | rows | draw | rest | pass / forward | outside | positions | GFLOP/s | of |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for run in &self.runs {
             let Milliseconds { backbone, backbone_head, sampler, sampler_head, sweep, draw, rest } =
@@ -153,13 +178,16 @@ impl Report {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 table,
-                "| {} {} | {:.1} | {} | {} | {step:.2} |{parts} {pass} | {:.1} % |",
+                "| {} {} | {:.1} | {} | {} | {step:.2} |{parts} {pass} | {:.1} % | {:.0} | {:.0} | {:.0} |",
                 run.strategy,
                 run.setting,
                 run.tokens_per_second,
                 run.forwards,
                 run.sampler_passes,
                 100.0 * run.outside,
+                run.rows_per_forward,
+                run.gflops,
+                run.gflops_of_product,
             );
         }
         table
@@ -176,8 +204,14 @@ mod tests {
 
     fn repeat(time: u64) -> Repeat {
         let stats = RuntimeStats {
-            forwards: Calls { calls: 2, hidden: ms(40), head: ms(10), bytes: 0 },
-            passes: Calls { calls: 6, hidden: ms(12), head: ms(18), bytes: 0 },
+            forwards: Calls {
+                calls: 2,
+                rows: 64,
+                hidden: ms(40),
+                head: ms(10),
+                ..Calls::default()
+            },
+            passes: Calls { calls: 6, rows: 18, hidden: ms(12), head: ms(18), ..Calls::default() },
             ..RuntimeStats::default()
         };
         Repeat { time: ms(time), stats, host: HostTime { row_kernels: ms(8), draw: ms(4) } }
@@ -194,6 +228,9 @@ mod tests {
         }
         assert!((repeat.host_share() - 0.2).abs() < 1e-12);
         assert!((repeat.pass_per_forward().unwrap() - 5.0 / 25.0).abs() < 1e-12);
+        assert_eq!(repeat.rows(), (32.0, Some(3.0)));
+        // 64 rows of 5 million products, each two operations, in 40 ms.
+        assert!((repeat.gflops(5_000_000) - 16.0).abs() < 1e-9);
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl Bench {
         Ok(Report {
             model: options.folder.display().to_string(),
             provider: options.provider.to_string(),
+            precision: model
+                .denoiser
+                .manifest()
+                .quantised
+                .map_or_else(|| "float32".into(), |q| q.to_string()),
             threads: options.threads.map_or_else(cores, usize::from),
             prompt_length,
             gen_length,

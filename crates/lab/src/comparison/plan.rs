@@ -86,13 +86,13 @@ fn points<'c>(
     for canvas in canvases {
         by_length.entry(canvas.free_span().len()).or_default().push(canvas.clone());
     }
-    let base = sampling.base(model)?;
     let mut points: Vec<PlannedPoint> = Vec::new();
     for (length, canvases) in by_length {
         for (place, (line, setting)) in lines.points(length)?.into_iter().enumerate() {
             let schedule = setting.schedule();
             let made = (line.unmasker(), schedule, line.reviser());
-            let generator = sampling.on(base.clone(), model, made, |strategy| strategy)?;
+            let base = sampling.base(model, line.cache())?;
+            let generator = sampling.on(base, model, made, |strategy| strategy)?;
             let named = || ("strategies", format!("{} {schedule}", line.name()));
             generator.check(&canvases).map_err(|error| sampling.explain(named(), error))?;
             if points.len() == place {

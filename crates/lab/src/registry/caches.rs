@@ -2,6 +2,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use conjoint::OnnxDenoiser;
 use conjoint::cache::{Delayed, Dual, DynCachePolicy, Prefix, Vicinity};
 
 use super::spec::{Spec, Values, invalid};
@@ -21,6 +22,15 @@ impl CacheSpec {
         let policy = (entry.make)(&spec.values(&entry.signature));
         let policy = policy.map_err(|error| spec.with_own_name(&entry.signature, error))?;
         Ok(Self { written: spec.to_string(), policy })
+    }
+
+    /// The model with this cache.
+    #[must_use]
+    pub fn apply(&self, model: OnnxDenoiser) -> OnnxDenoiser {
+        match self.policy() {
+            Some(policy) => model.with_cache(policy),
+            None => model.without_cache(),
+        }
     }
 
     /// The policy. `None` for `none`: every forward computes all positions.

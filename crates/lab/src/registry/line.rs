@@ -1,21 +1,22 @@
-use super::{Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
+use super::{CacheSpec, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused};
 use crate::Error;
 
 /// One line of a comparison: a strategy at several K, or with a schedule of its own.
 ///
 /// [`Registry::line`](super::Registry::line) parses it from `marginal`, `marginal+threshold:0.9`, `joint+klass/wino`,
-/// `p2:eta=2` or the preset `fast`.
+/// `p2:eta=2`, `joint@dual` or the preset `fast`.
 #[derive(Debug, Clone)]
 pub struct Line {
     unmasker: UnmaskerSpec,
     schedule: Option<ScheduleSpec>,
     reviser: Option<ReviserSpec>,
+    cache: Option<CacheSpec>,
 }
 
 impl Line {
     /// A strategy at each K of the comparison, if it takes a K.
     pub fn new(unmasker: UnmaskerSpec) -> Self {
-        Self { unmasker, schedule: None, reviser: None }
+        Self { unmasker, schedule: None, reviser: None, cache: None }
     }
 
     /// Sets a schedule of its own.
@@ -44,6 +45,13 @@ impl Line {
         self
     }
 
+    /// Sets a cache of its own.
+    #[must_use]
+    pub fn cached(mut self, cache: CacheSpec) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
     /// The strategy.
     pub fn unmasker(&self) -> &UnmaskerSpec {
         &self.unmasker
@@ -59,6 +67,11 @@ impl Line {
         self.reviser.as_ref()
     }
 
+    /// Its own cache, if it has one.
+    pub fn cache(&self) -> Option<&CacheSpec> {
+        self.cache.as_ref()
+    }
+
     /// The strategy, and whether the line sets its schedule.
     pub fn uses(&self) -> Uses<'_> {
         Uses { unmasker: &self.unmasker, scheduled: self.schedule.is_some() }
@@ -70,9 +83,13 @@ impl Line {
             None => self.unmasker.to_string(),
             Some(schedule) => format!("{}+{}", self.unmasker, schedule.name()),
         };
-        match &self.reviser {
+        let name = match &self.reviser {
             None => name,
             Some(reviser) => format!("{name}/{reviser}"),
+        };
+        match &self.cache {
+            None => name,
+            Some(cache) => format!("{name}@{cache}"),
         }
     }
 }
@@ -113,6 +130,10 @@ mod tests {
         assert!(line("p2+cosine:4").is_ok() && line("klass+threshold").is_ok());
         assert_eq!(name("joint+klass:0.8/wino:0.7"), "joint+klass/wino:0.7");
         assert_eq!(name("marginal/rcr"), "marginal/rcr");
+        assert_eq!(name("joint@prefix:every=8"), "joint@prefix:every=8");
+        assert_eq!(name("joint+klass/wino@none"), "joint+klass/wino@none");
+        assert!(line("fast@dual").unwrap().name().ends_with("@dual"));
+        assert!(line("joint@soon").is_err() && line("joint@").is_err());
         assert!(line("marginal+klass/nothing").is_err() && line("slow-fast+klass").is_err());
     }
 }

@@ -202,6 +202,9 @@ impl Registry {
     /// Those of [`unmasker`](Self::unmasker), [`schedule`](Self::schedule) and [`reviser`](Self::reviser), and
     /// [`Error::Name`] if the strategy takes no schedule.
     pub fn line(&self, text: &str) -> Result<Line, Error> {
+        if let Some((text, cache)) = text.rsplit_once('@') {
+            return Ok(self.line(text)?.cached(self.cache(cache)?));
+        }
         // Your own strategy may have the name of a preset.
         let is_own = self.unmaskers.iter().any(|entry| entry.name() == text);
         let preset = preset::find(text).filter(|_| !is_own);

@@ -114,7 +114,7 @@ impl RequestRunner<'_> {
         has: &mut dyn FnMut(Place) -> bool,
         reply: &mut dyn FnMut(Reply) -> Result<(), Error>,
     ) -> Result<Outcome, Error> {
-        let bare = self.sampling.bare(self.model)?;
+        let bare = self.sampling.bare(self.model, None)?;
         // Invalid settings of all requests are one error, not one per line.
         let common = self.generator(&bare, self.sampling)?;
         let (jobs, size) = (self.jobs(requests), self.batch_size());

@@ -19,8 +19,8 @@ pub use stops::Stops;
 use crate::error::for_parameter;
 use crate::model::Model;
 use crate::registry::{
-    Context, HowMany, OrderSpec, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, combination,
-    in_command_names, reject_unused,
+    CacheSpec, Context, HowMany, OrderSpec, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses,
+    combination, in_command_names, reject_unused,
 };
 use crate::scorer::ScorerSpec;
 use crate::{Error, files, reason};
@@ -45,6 +45,9 @@ pub struct Sampling {
     pub cfg_scale: f64,
     /// The folder of another export, for its sampler layer. By default the model's own layer.
     pub sampler: Option<PathBuf>,
+    /// The cache of keys and values. By default the model's own: an exact one with block-causal attention, otherwise none.
+    #[doc(alias("KV cache", "use_cache"))]
+    pub cache: Option<CacheSpec>,
     /// The autoregressive scorer, for strategies that take one.
     pub scorer: Option<ScorerSpec>,
     /// What ends a sequence before its last position. A sequence is finished once nothing before its first end is masked.
@@ -64,6 +67,7 @@ impl Default for Sampling {
             filters: Filters::default(),
             cfg_scale: 0.0,
             sampler: None,
+            cache: None,
             scorer: None,
             stops: Stops::default(),
             batch_size: 16,
@@ -106,20 +110,45 @@ impl Sampling {
         reviser: Option<&ReviserSpec>,
     ) -> Result<Generator, Error> {
         let made = (unmasker, schedule, reviser);
-        self.on(self.base(model)?, model, made, |strategy| strategy)
+        self.on(self.base(model, None)?, model, made, |strategy| strategy)
     }
 
-    /// A generator with these settings and no strategy. Generators made [on](Self::on) one base can share forwards.
+    /// A generator with these settings and no strategy. Generators made [on](Self::on) one base can share forwards. A given
+    /// `cache` replaces that of the settings.
     ///
     /// # Errors
     /// [`Error::Parameter`] for an invalid value.
-    pub fn base(&self, model: &Arc<Model>) -> Result<Generator, Error> {
-        self.set(self.bare(model)?, model)
+    pub fn base(&self, model: &Arc<Model>, cache: Option<&CacheSpec>) -> Result<Generator, Error> {
+        self.set(self.bare(model, cache)?, model)
     }
 
-    /// A generator over the model with the guidance, and no other setting.
-    pub(crate) fn bare(&self, model: &Model) -> Result<Generator, Error> {
-        Ok(Generator::new(self.guided(model)?))
+    /// A generator over the model with the guidance and the cache, and no other setting.
+    pub(crate) fn bare(
+        &self,
+        model: &Model,
+        cache: Option<&CacheSpec>,
+    ) -> Result<Generator, Error> {
+        let denoiser = match cache.or(self.cache.as_ref()) {
+            None => return Ok(Generator::new(self.guided(model)?)),
+            Some(cache) if self.cfg_scale > 0.0 && cache.policy().is_some() => {
+                let reason = "guidance computes each sequence a second time without its prompt, which is not cached: \
+                              use `none`";
+                return Err(Error::parameter("cache", cache, reason));
+            }
+            Some(cache) => cache.apply((*model.denoiser).clone()),
+        };
+        let w = self.cfg_scale;
+        let guided = for_parameter("cfg scale", w, ClassifierFree::new(denoiser, w))?;
+        Ok(Generator::new(guided))
+    }
+
+    /// The name of the cache in use.
+    pub(crate) fn cache_name(&self, model: &Model, cache: Option<&CacheSpec>) -> String {
+        let of_model = || match model.denoiser.manifest().attention_block {
+            Some(block) if self.cfg_scale == 0.0 => format!("block-causal:{block}"),
+            _ => "none".to_owned(),
+        };
+        cache.or(self.cache.as_ref()).map_or_else(of_model, ToString::to_string)
     }
 
     /// Sets all of these settings on a [bare](Self::bare) generator.
@@ -280,11 +309,14 @@ impl Sampling {
     /// All settings that decide the texts, in one line. Strategy, schedule, seed and sampler layer are not among them.
     pub fn description(&self) -> String {
         let Self { order_temperature, block_length, open_next_block, cfg_scale, scorer, .. } = self;
+        // Only a given cache is named, so that folders of runs without one keep their settings.
+        let cache =
+            self.cache.as_ref().map_or_else(String::new, |cache| format!(", cache {cache}"));
         let (order, stops) = (self.order_name(), &self.stops);
         let filters = self.filters.description();
         format!(
             "order {order} {order_temperature:?}, blocks {block_length:?} {open_next_block:?}, {filters}, \
-             cfg {cfg_scale}, scorer {scorer:?}, stop at {stops:?}"
+             cfg {cfg_scale}, scorer {scorer:?}, stop at {stops:?}{cache}"
         )
     }
 }
