@@ -23,10 +23,11 @@ import tempfile
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 import numpy as np
-import onnxruntime
 import torch
 import transformers
 from safetensors.torch import save_file
+
+from graphs import Graphs
 
 WORDS, MASK, LENGTH, BOUND = 96, 94, 13, 1e-4
 SIZES = dict(vocab_size=WORDS, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
@@ -187,15 +188,13 @@ def into_cache(folder, root):
 
 def difference(model, reference):
     """The largest difference of a logit, and the largest logit."""
-    manifest = json.loads((model / "conjoint.json").read_text())
+    graphs = Graphs(model)
     ids = torch.from_numpy(np.random.default_rng(3).integers(0, WORDS, (2, LENGTH)))
     with torch.no_grad():
         expected = reference.logits(ids).numpy()
-    backbone, head = (onnxruntime.InferenceSession(model / manifest["graphs"][name]) for name in ("backbone", "head"))
-    hidden, = backbone.run(None, {"input_ids": ids.numpy(), "key_mask": np.ones(ids.shape, bool)})
-    got, = head.run(None, {"hidden": hidden, "rows": np.arange(ids.numel())})
+    got = graphs.logits(graphs.hidden(ids.numpy()), np.arange(ids.numel()))
     got = got.reshape(expected.shape)
-    if manifest["shift"]:  # row i belongs to position i - 1 of the reference, and row 0 to position 0
+    if graphs.manifest["shift"]:  # row i belongs to position i - 1 of the reference, and row 0 to position 0
         expected = np.concatenate((expected[:, :1], expected[:, :-1]), 1)
     return np.abs(got - expected).max(), np.abs(expected).max()
 

@@ -26,34 +26,24 @@ import tempfile
 import time
 
 import numpy
-import onnxruntime
+
+from graphs import Graphs
 
 KINDS = ("float32", "int8", "int4")
 
 
-class Export:
+class Export(Graphs):
     """The graphs of one kind of export."""
 
     def __init__(self, arguments, kind, folder):
-        self.kind, self.folder, self.threads = kind, pathlib.Path(folder) / kind, arguments.threads
+        folder = pathlib.Path(folder) / kind
         flags = [] if kind == "float32" else ["--quantize", kind]
         if arguments.sampler:
             flags += ["--sampler", arguments.sampler, "--passes", "sequence"]
-        conjoint(arguments, "export", arguments.checkpoint, "--out", str(self.folder), *flags)
-        self.manifest = json.loads((self.folder / "conjoint.json").read_text())
+        conjoint(arguments, "export", arguments.checkpoint, "--out", str(folder), *flags)
+        super().__init__(folder, arguments.threads)
+        self.kind = kind
         self.bytes = sum(file["bytes"] for file in self.manifest["provenance"]["weights"])
-        self.sessions = {}
-
-    def run(self, graph, *inputs):
-        if graph not in self.sessions:
-            options = onnxruntime.SessionOptions()
-            options.enable_mem_pattern = False
-            options.intra_op_num_threads = self.threads
-            path = str(self.folder / f"{graph}.onnx")
-            self.sessions[graph] = onnxruntime.InferenceSession(path, options)
-        session = self.sessions[graph]
-        names = [node.name for node in session.get_inputs()]
-        return session.run(None, dict(zip(names, inputs)))[0]
 
 
 def conjoint(arguments, *command):
@@ -86,19 +76,18 @@ def quality(arguments, exports):
     draw = numpy.random.default_rng(1)
     masked = draw.uniform(size=texts.shape) < draw.uniform(0.05, 1, (len(texts), 1))
     masked[:, 0] = True
-    ids, valid = numpy.where(masked, mask_id, texts), numpy.ones(texts.shape, bool)
+    ids = numpy.where(masked, mask_id, texts)
     # Reveal the first token, and refine the others.
     revealed = numpy.where(numpy.arange(length) == 0, texts, ids)
     rows, others = (numpy.flatnonzero(ids == mask_id) for ids in (ids, revealed))
-    hidden = exports[0].run("backbone", ids, valid)
+    hidden = exports[0].hidden(ids)
 
     def forward(export):
-        logits = export.run("head", export.run("backbone", ids, valid), rows)
-        return log_probabilities(logits, mask_id)
+        return log_probabilities(export.logits(export.hidden(ids), rows), mask_id)
 
     def sampler_pass(export):
-        refined = export.run("sampler", revealed, valid, hidden)
-        return log_probabilities(exports[0].run("head", refined, others), mask_id)
+        refined = export.refined(revealed, hidden)
+        return log_probabilities(exports[0].logits(refined, others), mask_id)
 
     print(f"{len(rows)} masked positions of {len(texts)} texts.\n")
     print("| weights | bytes | KL, nats | same most probable token | sampler pass, KL | same |")
@@ -125,11 +114,11 @@ def speed(arguments, exports):
     seconds = {}
     for batch in arguments.batches:
         ids = draw.integers(0, manifest["vocab_size"], (batch, length))
-        valid, rows = numpy.ones(ids.shape, bool), numpy.arange(0, ids.size, 2)
+        rows = numpy.arange(0, ids.size, 2)
         for turn in range(arguments.rounds + 1):
             for export in exports:
                 start = time.perf_counter()
-                export.run("head", export.run("backbone", ids, valid), rows)
+                export.logits(export.hidden(ids), rows)
                 if turn > 0:  # the first turn opens the sessions and warms up
                     seconds.setdefault((export.kind, batch), []).append(time.perf_counter() - start)
     medians = {key: statistics.median(times) for key, times in seconds.items()}

@@ -163,3 +163,56 @@ fn distinct(ids: Vec<i64>) -> (Vec<i64>, Vec<i64>) {
     let which = ids.into_iter().map(index).collect();
     (words, which)
 }
+
+#[cfg(test)]
+mod tests {
+    use ort::value::DynTensorValueType;
+
+    use super::*;
+
+    fn numbers(value: &DynValue) -> (Vec<i64>, Vec<i64>) {
+        let value = value.view().downcast::<DynTensorValueType>().unwrap();
+        let (shape, values) = value.try_extract_tensor::<i64>().unwrap();
+        (shape.to_vec(), values.to_vec())
+    }
+
+    /// A lane with all of its three rows, and one that computes positions 4 and 6 beside cached keys at 0 and 5.
+    fn packing() -> Packing {
+        let mut packing = Packing::default();
+        packing.whole(&[7, 8, 9]);
+        let keys = [(0, 31), (4, 32), (5, 33), (6, 34)];
+        let lane = packing.lane(keys.map(|(position, row)| Key { position, row }).to_vec());
+        packing.row([lane, 0], 4, 7);
+        packing.row([lane, 1], 6, 5);
+        packing
+    }
+
+    #[test]
+    fn rows_and_keys_are_sorted_into_lanes() {
+        crate::runtime::ensure().unwrap();
+        let packing = packing();
+        assert_eq!(packing.size(), CallSize { rows: 5, lanes: 2, slots: 3, keys: 4 });
+        let PackedTensors { positions, slots, lanes, key_positions, cached, computed } =
+            packing.tensors().unwrap();
+        assert_eq!(numbers(&positions), (vec![5], vec![0, 1, 2, 4, 6]));
+        // The third slot of the second lane is padding.
+        assert_eq!(numbers(&slots), (vec![2, 3], vec![0, 1, 2, 3, 4, 0]));
+        assert_eq!(numbers(&lanes), (vec![5, 2], vec![0, 0, 0, 1, 0, 2, 1, 0, 1, 1]));
+        let expected = vec![0, 1, 2, -1, 0, 4, 5, 6];
+        assert_eq!(numbers(&key_positions), (vec![2, 4], expected));
+        assert_eq!(numbers(&cached), (vec![2, 4], vec![0, 0, 0, 0, 31, 32, 33, 34]));
+        assert_eq!(numbers(&computed), (vec![5, 2], vec![0, 0, 0, 1, 0, 2, 1, 1, 1, 3]));
+    }
+
+    #[test]
+    fn tokens_are_checked_and_distinct_ones_are_counted_once() {
+        let words = Vocabulary::new(10, 9).unwrap();
+        assert_eq!(packing().ids(&words).unwrap(), [7, 8, 9, 7, 5]);
+        let (distinct, which) = packing().words(&words).unwrap();
+        assert_eq!((distinct, which), (vec![5, 7, 8, 9], vec![1, 2, 3, 1, 0]));
+        let few = Vocabulary::new(9, 8).unwrap();
+        let error = packing().ids(&few).unwrap_err();
+        assert!(matches!(error, Error::UnknownToken { token: 9, size: 9 }), "{error}");
+        assert!(matches!(Packing::default().ids(&words), Err(Error::EmptyBatch)));
+    }
+}

@@ -94,3 +94,39 @@ impl Pool {
         self.hidden_update.run(std::slice::from_mut(&mut self.hidden), rows, &[new])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ExecutionProvider, OnnxDenoiser, runtime};
+
+    #[test]
+    fn rows_have_one_owner_and_are_used_again() {
+        runtime::ensure().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = conjoint_export::ExportOptions::new(conjoint_models::fixture("dream-tiny"));
+        options.out = Some(folder.path().to_owned());
+        let manifest = conjoint_export::export(&options).unwrap();
+        let model = OnnxDenoiser::open(folder.path(), ExecutionProvider::Cpu).unwrap();
+        let mut pool = Pool::new(&model.shared().opener, &manifest, manifest.layers).unwrap();
+        let fits = |_| Ok(());
+        assert_eq!(pool.take(3, fits).unwrap(), [1, 2, 3]);
+        assert_eq!(pool.take(2, fits).unwrap(), [4, 5]);
+        assert_eq!(pool.rows(), 6);
+        pool.give_back(vec![2, 1, 3]);
+        assert_eq!(pool.take(2, fits).unwrap(), [1, 2]);
+        assert_eq!(pool.rows(), 6);
+        // 3 is free, and half as many rows as there are would be too few. 2 layers with keys and values of 16, and a
+        // hidden state of 32.
+        let mut asked = 0;
+        let taken = pool.take(5, |bytes| {
+            asked = bytes;
+            Ok(())
+        });
+        assert_eq!(taken.unwrap(), [3, 6, 7, 8, 9]);
+        assert_eq!((pool.rows(), asked), (10, 10 * 4 * (2 * 2 * 16 + 32)));
+        let error = pool.take(1, |needed| Err(Error::CacheMemory { needed, available: 0 }));
+        assert!(matches!(error, Err(Error::CacheMemory { .. })));
+        assert_eq!(pool.rows(), 10);
+    }
+}

@@ -155,3 +155,59 @@ fn tensor(ty: TensorElementType, rank: usize) -> ValueType {
     let shape = Shape::new(std::iter::repeat_n(-1, rank));
     ValueType::Tensor { ty, shape, dimension_symbols: SymbolicDimensions::empty(rank) }
 }
+
+#[cfg(test)]
+mod tests {
+    use ort::value::DynTensorValueType;
+
+    use super::*;
+    use crate::{ExecutionProvider, OnnxOptions, runtime};
+
+    fn floats(value: &DynValue) -> Vec<f32> {
+        let value = value.view().downcast::<DynTensorValueType>().unwrap();
+        value.try_extract_tensor::<f32>().unwrap().1.to_vec()
+    }
+
+    fn address(value: &DynValue) -> *const f32 {
+        let value = value.view().downcast::<DynTensorValueType>().unwrap();
+        value.try_extract_tensor::<f32>().unwrap().1.as_ptr()
+    }
+
+    fn opener() -> Opener {
+        runtime::ensure().unwrap();
+        Opener::new(OnnxOptions::new(ExecutionProvider::Cpu)).unwrap()
+    }
+
+    fn rows<const N: usize>(values: [f32; N]) -> DynValue {
+        Tensor::from_array(([N / 2, 2], values.to_vec())).unwrap().into_dyn()
+    }
+
+    #[test]
+    fn rows_are_selected_and_added() {
+        let ops = RowOps::new(&opener()).unwrap();
+        let all = rows([1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(floats(&ops.select(&all, vec![1, 0, 1]).unwrap()), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+        let more = ops.extend(&all, 2, 2).unwrap();
+        assert_eq!(floats(&more), [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(floats(&ops.zeros(3, 2).unwrap()), [0.0; 6]);
+    }
+
+    /// What nothing else holds is overwritten where it is. Others keep what they hold.
+    #[test]
+    fn rows_are_overwritten_in_place_unless_they_are_shared() {
+        let opener = opener();
+        let (ops, update) = (RowOps::new(&opener).unwrap(), RowUpdate::new(&opener, 2).unwrap());
+        let zeros = || Arc::new(ops.zeros(3, 2).unwrap());
+        let mut all = [zeros(), zeros()];
+        let held = Arc::clone(&all[1]);
+        let before = all.each_ref().map(|value| address(value));
+        let (first, second) = (rows([1.0, 2.0, 3.0, 4.0]), rows([5.0, 6.0, 7.0, 8.0]));
+        update.run(&mut all, &[2, 0], &[&first, &second]).unwrap();
+        assert_eq!(floats(&all[0]), [3.0, 4.0, 0.0, 0.0, 1.0, 2.0]);
+        assert_eq!(floats(&all[1]), [7.0, 8.0, 0.0, 0.0, 5.0, 6.0]);
+        assert_eq!(floats(&held), [0.0; 6]);
+        let after = all.each_ref().map(|value| address(value));
+        assert_eq!(after[0], before[0]);
+        assert_ne!(after[1], before[1]);
+    }
+}

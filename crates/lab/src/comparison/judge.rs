@@ -252,6 +252,8 @@ impl<'a> Judge<'a> {
     fn exact(&self, seed: u64) -> Result<Generator, Error> {
         let exact = Registry::builtin().unmasker("exact")?;
         let one = ScheduleSpec::per_step(1)?;
-        Ok(self.sampling.generator(self.model, &exact, &one, None)?.seed(seed))
+        // The judge is the model itself, not an approximation of it.
+        let sampling = Sampling { cache: None, ..self.sampling.clone() };
+        Ok(sampling.generator(self.model, &exact, &one, None)?.seed(seed))
     }
 }
