@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use conjoint_core::RowId;
 use conjoint_core::cache::{DynCachePolicy, Plan, Planner};
 use conjoint_core::denoiser::{Answer, Request, SequenceId, SequenceInput, Session};
 
@@ -45,8 +46,8 @@ struct Call {
     /// The row of each hidden state that the call returns, and where it is kept in the pool.
     sources: Vec<i64>,
     kept: Vec<i64>,
-    /// The index of each returned hidden state, by sequence and position.
-    returned: BTreeMap<(usize, usize), i64>,
+    /// For each sequence, the index of each position's hidden state among the returned ones.
+    returned: Vec<Vec<Option<i64>>>,
 }
 
 impl CachedSession {
@@ -69,11 +70,11 @@ impl CachedSession {
         }
         let mut call = Call::default();
         let mut states = Vec::new();
-        for (sequence, (input, mut required)) in request.batch.iter().zip(required).enumerate() {
+        for (input, mut required) in request.batch.iter().zip(required) {
             required.sort_unstable();
             required.dedup();
             let plan = self.planner.plan(input, &required);
-            states.push(self.add(&mut call, sequence, input, &plan)?);
+            states.push(self.add(&mut call, input, &plan)?);
         }
         let model = Arc::clone(&self.model);
         let shared = model.shared();
@@ -87,8 +88,8 @@ impl CachedSession {
             self.pool.write_hidden(kept, &hidden)?;
             Ok(Arc::new(hidden))
         };
-        let index = |row: &conjoint_core::RowId| call.returned[&(row.sequence, row.position)];
-        let rows: Vec<i64> = request.rows.iter().map(index).collect();
+        let index = |row: &RowId| call.returned[row.sequence][row.position];
+        let rows: Vec<i64> = request.rows.iter().filter_map(index).collect();
         let head = |hidden: &_| logit_rows::compute(shared, hidden, rows, request.form);
         let (_, rows) = shared.forwards.call(call.packing.len(), forward, head)?;
         self.forwards += 1;
@@ -113,7 +114,6 @@ impl CachedSession {
     fn add(
         &mut self,
         call: &mut Call,
-        sequence: usize,
         input: &SequenceInput<'_>,
         plan: &Plan,
     ) -> Result<Vec<Option<usize>>, Error> {
@@ -132,15 +132,17 @@ impl CachedSession {
             call.packing.row([lane, slot], position, tokens[position]);
             call.rows.push(cached.rows[position] as i64);
         }
+        let mut returned = vec![None; tokens.len()];
         for position in 0..tokens.len() {
             let source = backbone.source(position);
             if is_computed[source] {
-                call.returned.insert((sequence, position), call.sources.len() as i64);
+                returned[position] = Some(call.sources.len() as i64);
                 call.sources.push(row_of[source]);
                 call.kept.push(cached.rows[position] as i64);
                 cached.is_known[position] = true;
             }
         }
+        call.returned.push(returned);
         let known = cached.rows.iter().zip(&cached.is_known);
         let states = known.map(|(&row, &is_known)| is_known.then_some(row)).collect();
         match input.id {

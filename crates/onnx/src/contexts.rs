@@ -22,20 +22,28 @@ pub(crate) struct Contexts {
 pub(crate) struct Context {
     /// Keys and values [M, kv_heads · d] of each layer, in the rows of the session's pool.
     pub keys_values: Vec<Arc<DynValue>>,
-    /// M.
-    pub rows: usize,
-    /// The version of the hidden state and the token of each row's keys and values.
-    computed: BTreeMap<usize, (u64, TokenId)>,
+    /// For each row, the version of the hidden state and the token that its keys and values are of.
+    computed: Vec<Option<(u64, TokenId)>>,
 }
 
 impl Context {
+    /// M.
+    pub fn rows(&self) -> usize {
+        self.computed.len()
+    }
+
+    /// Records that the pool has this many rows.
+    pub fn resize(&mut self, rows: usize) {
+        self.computed.resize(rows, None);
+    }
+
     /// Whether the keys and values of a row are not those of this hidden state and token.
     pub fn is_stale(&self, row: usize, version: u64, token: TokenId) -> bool {
-        self.computed.get(&row) != Some(&(version, token))
+        self.computed[row] != Some((version, token))
     }
 
     /// Records that the keys and values of a row were computed.
     pub fn record(&mut self, row: usize, version: u64, token: TokenId) {
-        self.computed.insert(row, (version, token));
+        self.computed[row] = Some((version, token));
     }
 }

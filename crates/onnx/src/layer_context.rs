@@ -121,12 +121,13 @@ impl LayerContext {
     ) -> Result<(), Error> {
         if context.keys_values.is_empty() {
             context.keys_values = self.zeros(state.count)?;
-        } else if context.rows < state.count {
+        } else if context.rows() < state.count {
+            let more = state.count - context.rows();
             for pool in &mut context.keys_values {
-                *pool = Arc::new(self.ops.extend(pool, state.count - context.rows, self.width)?);
+                *pool = Arc::new(self.ops.extend(pool, more, self.width)?);
             }
         }
-        context.rows = state.count;
+        context.resize(state.count);
         let mut rows = Rows::default();
         let mut stale = Vec::new();
         for &sequence in starting {

@@ -59,7 +59,9 @@ fn product(opener: &Opener, [inner, columns]: [usize; 2]) -> Result<Graph, Error
         let mut graph = Definition::new()?;
         graph.set_inputs([outlet("x", inner)])?;
         graph.set_outputs([outlet("y", columns)])?;
-        let weight = Tensor::from_array(([inner, columns], vec![0.01_f32; inner * columns]))?;
+        // A copy, because an initializer must be in memory of ONNX Runtime.
+        let weight =
+            Tensor::from_array(([inner, columns], vec![0.01_f32; inner * columns]))?.clone();
         graph.add_initializer("w", weight, false)?;
         graph.add_node(Node::new("MatMul", ONNX_DOMAIN, "y", ["x", "w"], ["y"], [])?)?;
         let mut model = Model::new([Opset::new(ONNX_DOMAIN, 18)?])?;
