@@ -2,6 +2,7 @@
 
     python bench/compare.py ROUNDS_DIR OUT.json
 
+A ratio is that of tokens/s in one round. Of all rounds the table has the median, the least and the largest.
 Exits with 1 if the two did not generate the same tokens in every round.
 """
 
@@ -11,68 +12,99 @@ import statistics
 import sys
 
 
-def load(folder, kind):
-    files = sorted(folder.glob(f"*.{kind}.json"), key=lambda file: int(file.name.split(".")[0]))
-    return [json.loads(file.read_text()) for file in files]
+def load(folder, name):
+    """The reports of a program, by round."""
+    files = pathlib.Path(folder).glob(f"*.{name}.json")
+    return {int(file.name.split(".")[0]): json.loads(file.read_text()) for file in files}
 
 
-def same(ours, theirs):
-    """How many generated tokens of all sequences are equal, and how many there are."""
-    pairs = [pair for a, b in zip(ours["sequences"], theirs["sequences"]) for pair in zip(a, b)]
-    prompt = sum(map(len, ours["sequences"])) - ours["tokens"]
-    return sum(a == b for a, b in pairs) - prompt, len(pairs) - prompt
+def partner(run, report):
+    """The run of a report with the same strategy and setting, or else with the same setting, or else the only one."""
+    alike = [other for other in report["runs"] if other["setting"] == run["setting"]]
+    if not alike:
+        return report["runs"][0] if len(report["runs"]) == 1 else None
+    return next((other for other in alike if other["strategy"] == run["strategy"]), alike[0])
 
 
-def line(ours, theirs):
-    """One strategy in all rounds."""
-    run = ours[0]
-    seconds = {
-        "conjoint": statistics.median(t for run in ours for t in run["all_seconds"]),
-        "reference": statistics.median(t for run in theirs for t in run["all_seconds"]),
-    }
-    passes = [run["pass_per_forward"] for run in ours if run["pass_per_forward"] is not None]
-    reference_passes = [
-        run["pass_seconds"] / run["forward_seconds"] for run in theirs if run["pass_seconds"]
+def pairs(ours, theirs):
+    """For each of our runs that has a partner, the two of each round that both have."""
+    rounds = sorted(ours.keys() & theirs.keys())
+    places = range(len(ours[rounds[0]]["runs"])) if rounds else []
+    every = [[(ours[n]["runs"][place], partner(ours[n]["runs"][place], theirs[n])) for n in rounds] for place in places]
+    return [pair for pair in every if pair[0][1]]
+
+
+def speed(run):
+    """Tokens per second in a round."""
+    return run["tokens"] / statistics.median(run["all_seconds"])
+
+
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def same(ours, theirs, prompts, mask):
+    """How many of the tokens that the other program generated are ours as well, and how many it generated.
+
+    It may have stopped early, and left masks.
+    """
+    pairs = [
+        pair for prompt, a, b in zip(prompts, ours["sequences"], theirs["sequences"])
+        for pair in zip(a[len(prompt):], b[len(prompt):])
     ]
-    equal, of = map(sum, zip(*(same(a, b) for a, b in zip(ours, theirs))))
+    known = [(a, b) for a, b in pairs if b != mask]
+    return sum(a == b for a, b in known), len(known)
+
+
+def line(rounds, prompts, mask):
+    """One setting in all rounds."""
+    (ours, theirs), *_ = rounds
+    equal, of = map(sum, zip(*(same(a, b, prompts, mask) for a, b in rounds)))
     return {
-        "strategy": run["strategy"],
-        "setting": run["setting"],
-        "calls": [run["forwards"], run["sampler_passes"]],
-        "reference_calls": [theirs[0]["forwards"], theirs[0]["sampler_passes"]],
-        "tokens_per_second": {name: run["tokens"] / s for name, s in seconds.items()},
-        "ratio": seconds["reference"] / seconds["conjoint"],
-        "pass_per_forward": statistics.median(passes) if passes else None,
-        "reference_pass_per_forward": statistics.median(reference_passes) if reference_passes else None,
-        "outside": statistics.median(run["outside"] for run in ours),
-        "equal": equal,
-        "of": of,
+        "strategy": ours["strategy"], "setting": ours["setting"],
+        "calls": [ours["forwards"], ours["sampler_passes"]],
+        "their_calls": [theirs["forwards"], theirs["sampler_passes"]],
+        "tokens_per_second": spread([speed(a) for a, _ in rounds]),
+        "their_tokens_per_second": spread([speed(b) for _, b in rounds]),
+        "ratio": spread([speed(a) / speed(b) for a, b in rounds]),
+        "equal": equal, "of": of,
     }
+
+
+def ratio(spread):
+    """Such as `**2.07×** (1.98 – 2.11)`."""
+    return f"**{spread['median']:.2f}×** ({spread['min']:.2f} – {spread['max']:.2f})"
 
 
 def main():
-    folder, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    folder, out = sys.argv[1:]
     ours, theirs = load(folder, "conjoint"), load(folder, "reference")
-    rounds = min(len(ours), len(theirs))
-    ours, theirs = ours[:rounds], theirs[:rounds]
-    lines = [
-        line([report["runs"][n] for report in ours], [report["runs"][n] for report in theirs])
-        for n in range(len(ours[0]["runs"]))
-    ]
-    out.write_text(json.dumps({"rounds": rounds, "torch": theirs[0]["torch"], "runs": lines}, indent=2))
-    print(f"Medians of {rounds} rounds, {ours[0]['threads']} threads, PyTorch {theirs[0]['torch']}.\n")
+    report, reference = next(iter(ours.values())), next(iter(theirs.values()))
+    share = lambda values: statistics.median(values) if values else None
+    lines = []
+    for rounds in pairs(ours, theirs):
+        passes = [a["pass_per_forward"] for a, _ in rounds if a["pass_per_forward"] is not None]
+        their_passes = [b["pass_seconds"] / b["forward_seconds"] for _, b in rounds if b["pass_seconds"]]
+        lines.append(line(rounds, report["prompts"], reference["mask"]) | {
+            "pass_per_forward": share(passes), "their_pass_per_forward": share(their_passes),
+            "outside": share([a["outside"] for a, _ in rounds]),
+        })
+    number = len(ours.keys() & theirs.keys())
+    program = reference["program"]
+    pathlib.Path(out).write_text(json.dumps({"rounds": number, "reference": program, "runs": lines}, indent=2))
+    print(f"Medians of {number} rounds, {report['threads']} threads, {program}. In brackets: the least and the "
+          "largest ratio of a round.\n")
     print("| strategy | forwards, passes | reference, tokens/s | conjoint, tokens/s | ratio "
           "| pass / forward, reference | conjoint | outside of ONNX Runtime | equal tokens |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-    ratio = lambda x: "–" if x is None else f"{x:.3f}"
+    part = lambda x: "–" if x is None else f"{x:.3f}"
     for run in lines:
-        speed = run["tokens_per_second"]
         print(f"| {run['strategy']} {run['setting']} | {run['calls'][0]}, {run['calls'][1]} "
-              f"| {speed['reference']:.1f} | {speed['conjoint']:.1f} | **{run['ratio']:.2f}×** "
-              f"| {ratio(run['reference_pass_per_forward'])} | {ratio(run['pass_per_forward'])} "
+              f"| {run['their_tokens_per_second']['median']:.1f} | {run['tokens_per_second']['median']:.1f} "
+              f"| {ratio(run['ratio'])} | {part(run['their_pass_per_forward'])} | {part(run['pass_per_forward'])} "
               f"| {100 * run['outside']:.1f} % | {run['equal']} of {run['of']} |")
     wrong = [f"{run['strategy']} {run['setting']}" for run in lines
-             if run["equal"] != run["of"] or run["calls"] != run["reference_calls"]]
+             if run["equal"] != run["of"] or run["calls"] != run["their_calls"]]
     if wrong:
         sys.exit(f"not the same tokens or calls: {', '.join(wrong)}")
 

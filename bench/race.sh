@@ -18,18 +18,10 @@ race=${RACE:-target/race}
 threads=${THREADS:-2}
 mkdir -p "$race/rounds"
 
-if ! [ -e "$race/venv/ready" ]; then
-    python3 -m venv "$race/venv"
-    "$race/venv/bin/pip" install --quiet torch numpy safetensors
-    touch "$race/venv/ready"
-fi
-if [ -z "${CONJOINT:-}" ]; then
-    cargo build --release -p conjoint-cli
-    CONJOINT=${CARGO_TARGET_DIR:-target}/release/conjoint
-fi
-if ! [ -d "$race/model" ]; then
-    "$CONJOINT" bench --make-model "${SIZES:-512,12,1408,8,2,32768}" "$race/model"
-fi
+. bench/setup.sh
+race_python torch numpy safetensors
+race_conjoint
+race_model "${SIZES:-512,12,1408,8,2,32768}"
 
 first=$(($(find "$race/rounds" -name '*.reference.json' | wc -l) + 1))
 for round in $(seq "$first" $((first + rounds - 1))); do
