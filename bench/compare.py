@@ -64,10 +64,12 @@ def line(rounds, prompts, mask):
         "strategy": ours["strategy"], "setting": ours["setting"],
         "calls": [ours["forwards"], ours["sampler_passes"]],
         "their_calls": [theirs["forwards"], theirs["sampler_passes"]],
+        "rows_per_forward": ours.get("rows_per_forward"),
+        "their_rows_per_forward": theirs.get("rows_per_forward"),
         "tokens_per_second": spread([speed(a) for a, _ in rounds]),
         "their_tokens_per_second": spread([speed(b) for _, b in rounds]),
         "ratio": spread([speed(a) / speed(b) for a, b in rounds]),
-        "equal": equal, "of": of,
+        "equal": equal, "of": of, "rounds": len(rounds),
     }
 
 

@@ -3,16 +3,16 @@
     python bench/fast_dllm.py --cache dual --block-length 32 --model DIR --like REPORT.json --json OUT.json
 
 Reads the report that `conjoint bench --json` wrote and does the same work on the same weights. As in the published
-code for Dream (NVlabs/Fast-dLLM, generation_utils_block.py), a block begins with a forward over all positions, whose keys and
-values are kept. Further forwards compute the block (`dual`), or everything from the block's start on (`prefix`),
-and replace the keys and values of what they compute. Each forward computes the logits of all its positions;
-the masked ones of the block then get their softmax. With K, those of lowest entropy are revealed, with a threshold all
-whose probability reaches it, and always the most probable one.
+code for Dream (NVlabs/Fast-dLLM, generation_utils_block.py), a block begins with a forward over all positions, whose
+keys and values are kept. Further forwards compute the block (`dual`), or everything from the block's start on
+(`prefix`), and replace the keys and values of what they compute. Each forward computes the logits of all its positions.
+The softmax is that of the masked positions of the block. With K, the K positions of lowest entropy are revealed. With
+a threshold, all are revealed whose probability reaches it, and always the most probable one.
 
 Two rules differ from the published code, so that the tokens can be compared:
 
-- The row of a block's first position comes from the position before it. The published code computes that position in the
-  block's first forward only, and therefore reveals the first position, and nothing else, in that forward. Here a forward
+- The row of a block's first position comes from the position before it. The published code computes that position in
+  the block's first forward only. In that forward it reveals the first position, and nothing else. Here a forward
   computes it whenever the first position is masked, and each forward reveals by the same rule.
 - The mask id is never drawn.
 """

@@ -102,7 +102,7 @@ def main(description, generate, strategies, extra=()):
             "all_seconds": times, "seconds": statistics.median(times),
             "forwards": len(clock.seconds["forwards"]), "sampler_passes": len(clock.seconds["passes"]),
             "forward_seconds": clock.mean("forwards"), "pass_seconds": clock.mean("passes"),
-            "rows": clock.rows, "sequences": sequences,
+            "rows_per_forward": clock.rows / len(clock.seconds["forwards"]), "sequences": sequences,
         })
     result = {
         "program": f"PyTorch {torch.__version__.split('+')[0]}", "threads": torch.get_num_threads(),

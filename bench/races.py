@@ -2,9 +2,10 @@
 
     python bench/races.py --race FOLDER --conjoint COMMAND --llama LOOP [--rounds N] [--only NAME,NAME]
 
-In each round every program runs once; every other round runs them in reverse. The ratios are those of tokens/s within a round. With
---steps, the other programs stop after N steps of each sequence, while `conjoint` always runs to the end: choose a multiple of the steps of a
-block. Exits with 1 if a race with equal precision and strategy does not generate equal tokens.
+In each round every program runs once. Every other round runs them in reverse. The ratios are those of tokens/s within a
+round. With --steps, the other programs stop after N steps of each sequence, while `conjoint` always runs to the end:
+choose a multiple of the steps of a block. Exits with 1 if a race with equal precision and strategy does not generate
+equal tokens.
 """
 
 import argparse
@@ -74,7 +75,7 @@ def parse():
     parser.add_argument("--conjoint", required=True, help="the command")
     parser.add_argument("--llama", help="the loop that bench/llama/build.sh builds")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", help="titles of races or parts of them, separated by semicolons [default: all without threshold]")
+    parser.add_argument("--only", help="parts of titles of races, separated by semicolons [default: all without threshold]")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--k", default="4", help="tokens per step, separated by commas")
     parser.add_argument("--tau", default="0.9", help="threshold of the confidence")
@@ -88,23 +89,25 @@ def parse():
 def conjoint(arguments, name, out):
     """One round of one of ours."""
     model, strategy, flags = OURS[name]
-    lengths = ("prompt_length", "gen_length", "block_length", "threads")
-    flags = flags + [part for name in lengths for part in ("--" + name.replace("_", "-"), str(getattr(arguments, name)))]
+    strategy = strategy.replace("TAU", arguments.tau)
+    flags = ["--model", arguments.race / model, "--strategies", strategy, "--json", out, *flags]
+    for setting in ("prompt_length", "gen_length", "block_length", "threads"):
+        flags += ["--" + setting.replace("_", "-"), getattr(arguments, setting)]
     if strategy in ("marginal", "joint"):
         flags += ["--k", arguments.k]
-    return [arguments.conjoint, "bench", "--model", arguments.race / model, "--strategies", strategy.replace("TAU", arguments.tau),
-            "--temperature", "0", "--repeats", "1", "--json", out, *flags]
+    return [arguments.conjoint, "bench", "--temperature", "0", "--repeats", "1", *flags]
 
 
 def other(arguments, name, like, out):
     """One round of another program."""
     program, kind = name.split("-", 1)
-    flags = THEIRS[name][1] + ["--block-length", str(arguments.block_length)]
+    flags = [*THEIRS[name][1], "--block-length", arguments.block_length]
     if arguments.steps:
-        flags += ["--steps", str(arguments.steps)]
+        flags += ["--steps", arguments.steps]
     if program == "llama":
         return [arguments.llama, arguments.race / f"{kind.removesuffix('-flash')}.gguf", like, out, *flags]
-    return [sys.executable, HERE / "fast_dllm.py", "--model", arguments.race / "model", "--like", like, "--json", out, *flags]
+    files = ["--model", arguments.race / "model", "--like", like, "--json", out]
+    return [sys.executable, HERE / "fast_dllm.py", *files, *flags]
 
 
 def programs(races):
@@ -153,26 +156,44 @@ def chosen(arguments):
     return [race for race in RACES if any(part in race[0] for part in parts)]
 
 
+def check_settings(arguments):
+    """Rejects rounds that were run with other settings."""
+    names = ("threads", "k", "tau", "prompt_length", "gen_length", "block_length", "steps")
+    settings = {name: getattr(arguments, name) for name in names}
+    file = arguments.race / "rounds" / "settings.json"
+    file.parent.mkdir(exist_ok=True)
+    if not file.exists():
+        file.write_text(json.dumps(settings))
+    if json.loads(file.read_text()) != settings:
+        sys.exit(f"{file.parent} has rounds with other settings: remove it to begin anew")
+    return settings
+
+
 def main():
     arguments = parse()
     races = chosen(arguments)
     if not races:
-        sys.exit(f"invalid value `{arguments.only}` for `--only`: expected a part of one of\n" + "\n".join(race[0] for race in RACES))
-    (arguments.race / "rounds").mkdir(exist_ok=True)
+        titles = "\n".join(race[0] for race in RACES)
+        sys.exit(f"invalid value `{arguments.only}` for `--only`: expected a part of one of these titles\n{titles}")
+    settings = check_settings(arguments)
     names = programs(races)
     for number in range(1, arguments.rounds + 1):
         run_round(arguments, names, number)
     lines = [line for race in races for line in result(arguments, *race)]
-    settings = {name: str(value) for name, value in vars(arguments).items()}
     (arguments.race / "races.json").write_text(json.dumps({"settings": settings, "races": lines}, indent=2))
-    print(f"Medians of {arguments.rounds} rounds, {arguments.threads} threads, prompt {arguments.prompt_length}, {arguments.gen_length} "
-          f"new tokens, blocks of {arguments.block_length}. In brackets: the least and the largest ratio of a round.\n")
-    print("| race | setting | forwards, theirs | ours | theirs, tokens/s | ours, tokens/s | ratio | equal tokens |")
+    print(f"Medians of {lines[0]['rounds']} rounds, {arguments.threads} threads, prompt {arguments.prompt_length}, "
+          f"{arguments.gen_length} new tokens, blocks of {arguments.block_length}. In brackets: the least and the largest "
+          "ratio of a round.\n")
+    print("| race | setting | forwards × rows, theirs | ours | theirs, tokens/s | ours, tokens/s | ratio "
+          "| equal tokens |")
     print("|---|---|--:|--:|--:|--:|--:|--:|")
+    work = lambda calls, rows: f"{calls[0]}" + (f" × {rows:.1f}" if rows else "")
     for line in lines:
-        print(f"| {line['race']} | {line['setting']} "
-              f"| {line['their_calls'][0]} | {line['calls'][0]} | {line['their_tokens_per_second']['median']:.2f} "
-              f"| {line['tokens_per_second']['median']:.2f} | {compare.ratio(line['ratio'])} | {line['equal']} of {line['of']} |")
+        theirs = work(line["their_calls"], line["their_rows_per_forward"])
+        ours = work(line["calls"], line["rows_per_forward"])
+        print(f"| {line['race']} | {line['setting']} | {theirs} | {ours} "
+              f"| {line['their_tokens_per_second']['median']:.2f} | {line['tokens_per_second']['median']:.2f} "
+              f"| {compare.ratio(line['ratio'])} | {line['equal']} of {line['of']} |")
     wrong = [line["race"] for line in lines if line["equal_expected"] and line["equal"] != line["of"]]
     if wrong:
         sys.exit(f"not the same tokens: {'; '.join(wrong)}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Races `conjoint bench` against llama.cpp and against Fast-dLLM's loop in PyTorch: same weights, prompts and threads, greedy.
-# Makes what is needed, then runs bench/races.py. Prints a table and writes races.json.
+# Races `conjoint bench` against llama.cpp and against Fast-dLLM's loop in PyTorch: same weights, prompts and threads,
+# greedy. Makes what is needed, then runs bench/races.py. Prints a table and writes races.json.
 #
 #   bench/races.sh [--rounds N] [--steps N] [--gen-length N] …    `bench/races.py --help` lists all arguments
 #

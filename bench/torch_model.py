@@ -1,4 +1,4 @@
-"""A Dream checkpoint and its sampler layer in plain PyTorch, float32: the model of the loops that race `conjoint bench`."""
+"""A Dream checkpoint and its sampler layer in plain PyTorch and float32, for the loops that race `conjoint bench`."""
 
 import json
 import os

@@ -2,8 +2,8 @@
 
     python bench/llama/to_gguf.py CHECKPOINT_DIR OUT.gguf
 
-Takes a checkpoint that `conjoint bench --make-model` wrote, in one `model.safetensors` of float32 or bfloat16. The sampler layer is
-left out. The vocabulary has the ids alone, without text. Requires gguf, numpy and safetensors.
+Takes a checkpoint that `conjoint bench --make-model` wrote, in one `model.safetensors`. The sampler layer is left out. The
+vocabulary has the ids alone, without text. Requires gguf, numpy, torch and safetensors.
 """
 
 import json
