@@ -16,11 +16,16 @@ import torch
 from torch_model import Model
 
 
+def base(run):
+    """The unmasker of a run: `marginal` of `marginal+threshold@dual`."""
+    return run["strategy"].split("+")[0].split("@")[0]
+
+
 @dataclasses.dataclass
 class Task:
     """A run of the report."""
 
-    strategy: str  # `marginal+threshold` is `marginal`
+    strategy: str  # the unmasker
     k: int | None  # tokens per step
     threshold: float | None  # least confidence, in place of K
     length: int  # tokens to generate
@@ -28,7 +33,7 @@ class Task:
 
     @classmethod
     def of(cls, report, run, steps):
-        strategy, setting = run["strategy"].split("+")[0], run["setting"]
+        strategy, setting = base(run), run["setting"]
         k = threshold = None
         if setting.startswith("K = "):
             k = int(setting.removeprefix("K = "))
@@ -82,7 +87,7 @@ def main(description, generate, strategies, extra=()):
     arguments = parser.parse_args()
     with open(arguments.like) as file:
         report = json.load(file)
-    strange = {run["strategy"].split("+")[0] for run in report["runs"]} - set(strategies)
+    strange = {base(run) for run in report["runs"]} - set(strategies)
     if strange:
         parser.error(f"{', '.join(sorted(strange))}: the loop is written for {', '.join(strategies)}")
     torch.set_num_threads(report["threads"])

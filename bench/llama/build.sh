@@ -10,7 +10,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
-folder=$(cd "$1" && pwd)
+folder=$(cd "$1" && pwd -P)
 bin=$(cd "$(dirname "$2")" && pwd)
 package=llama_cpp_python-${LLAMA_CPP_PYTHON:-0.3.36}
 if ! [ -d "$folder/$package" ]; then
