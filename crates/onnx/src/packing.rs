@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn rows_and_keys_are_sorted_into_lanes() {
-        crate::runtime::ensure().unwrap();
+        crate::runtime::init(crate::runtime::ensure().unwrap()).unwrap();
         let packing = packing();
         assert_eq!(packing.size(), CallSize { rows: 5, lanes: 2, slots: 3, keys: 4 });
         let PackedTensors { positions, slots, lanes, key_positions, cached, computed } =

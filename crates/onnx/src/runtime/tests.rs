@@ -197,15 +197,6 @@ fn a_package_with_another_digest_is_not_unpacked() {
 }
 
 #[test]
-fn a_file_that_is_not_a_library_cannot_be_loaded() {
-    let (_folder, root) = root();
-    let file = root.join(library("1.31.1"));
-    fs::write(&file, "not a library").unwrap();
-    let error = start(file.clone()).err().unwrap();
-    assert!(matches!(&error, Error::RuntimeUnusable { path, .. } if *path == file), "{error}");
-}
-
-#[test]
 fn an_old_runtime_is_distinguished_from_a_broken_one() {
     let path = PathBuf::from("library");
     let version_str = "1.9.0".to_owned();
