@@ -59,8 +59,9 @@ macro_rules! refresh_every {
     () => {
         /// Also computes all positions in every n-th forward of a block. With 1, nothing is cached.
         #[must_use]
-        pub fn refresh_every(self, forwards: std::num::NonZeroU32) -> Self {
-            Self { refresh: self.refresh.every(forwards), ..self }
+        pub fn refresh_every(mut self, forwards: std::num::NonZeroU32) -> Self {
+            self.refresh = self.refresh.every(forwards);
+            self
         }
     };
 }

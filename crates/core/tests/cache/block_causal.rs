@@ -71,8 +71,8 @@ proptest! {
             let request = Request::new(&input, &rows);
             let cached = session.forward(&request).unwrap().rows.into_dense().unwrap();
             let full = model.forward(&request).unwrap().rows.into_dense().unwrap();
-            for row in 0..rows.len() {
-                assert_eq!(cached.logits(row), full.logits(row), "{:?} of {canvas:?}", rows[row]);
+            for (row, id) in rows.iter().enumerate() {
+                assert_eq!(cached.logits(row), full.logits(row), "{id:?} of {canvas:?}");
             }
         });
     }
