@@ -8,7 +8,7 @@ use super::CacheView;
 /// A block starts when the canvas's [block](crate::Canvas::block) changes at either end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refresh {
-    pub every: Option<NonZeroU32>,
+    every: Option<NonZeroU32>,
     /// The number of forwards at the start of a block that compute all positions.
     first: u32,
     block: Range<usize>,
@@ -54,13 +54,14 @@ impl Refresh {
     }
 }
 
-/// The method that sets the interval of a policy's `refresh`, and the exactness that follows from it.
+/// The method that sets the interval of a policy's field `refresh`.
 macro_rules! refresh_every {
     () => {
         /// Also computes all positions in every n-th forward of a block. With 1, nothing is cached.
         #[must_use]
-        pub fn refresh_every(self, forwards: std::num::NonZeroU32) -> Self {
-            Self { refresh: self.refresh.every(forwards), ..self }
+        pub fn refresh_every(mut self, forwards: std::num::NonZeroU32) -> Self {
+            self.refresh = self.refresh.every(forwards);
+            self
         }
     };
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use conjoint_core::cache::BlockCausal;
+use conjoint_core::cache::{BlockCausal, Planner};
+use conjoint_core::denoiser::{Changed, Request, SequenceId, SequenceInput};
 use conjoint_core::order::Entropy;
 use conjoint_core::unmasker::Marginal;
-use conjoint_core::{Canvas, Denoiser, Generator};
+use conjoint_core::{Canvas, Denoiser, Generator, RowId};
 use conjoint_testkit::conformance::{self, Violation};
 use conjoint_testkit::{CachedDenoiser, TabularDenoiser, TabularJoint, exact_law};
 
-use crate::common::ZERO;
+use proptest::prelude::*;
+
+use crate::common::{ZERO, cases};
+use crate::selection::{LENGTH, moves, replay};
 use crate::{canvases, generators, model, outputs};
 
 /// The blocks of the generator have 2 positions.
@@ -46,10 +50,36 @@ fn the_law_equals_that_without_a_cache() {
     }
 }
 
+proptest! {
+    #![proptest_config(cases(64))]
+
+    /// Blocks move in any direction, positions outside of them change, and rows anywhere are requested.
+    #[test]
+    fn rows_equal_those_without_a_cache_in_all_histories(moves in moves(), block in 1..=LENGTH) {
+        let joint = TabularJoint::random(LENGTH, 2, 0.6, 13).unwrap();
+        let model = CachedDenoiser::new(TabularDenoiser::new(joint).unwrap());
+        let model = model.block_causal(block).unwrap().with_cache(BlockCausal::new(block).unwrap());
+        let model = Arc::new(model);
+        let mut session = model.clone().open_session().unwrap().unwrap();
+        replay(&moves, |canvas, changed, required| {
+            let masked = canvas.masked().filter(|position| !required.contains(position));
+            let positions = masked.chain(required.iter().copied());
+            let rows = positions.map(|position| RowId { sequence: 0, position });
+            let mut rows: Vec<RowId> = rows.collect();
+            rows.sort_unstable();
+            let input = [SequenceInput { id: Some(SequenceId(0)), canvas, changed }];
+            let request = Request::new(&input, &rows);
+            let cached = session.forward(&request).unwrap().rows.into_dense().unwrap();
+            let full = model.forward(&request).unwrap().rows.into_dense().unwrap();
+            for (row, id) in rows.iter().enumerate() {
+                assert_eq!(cached.logits(row), full.logits(row), "{id:?} of {canvas:?}");
+            }
+        });
+    }
+}
+
 #[test]
 fn it_computes_fewer_positions_than_a_model_without_a_cache() {
-    use conjoint_core::cache::Planner;
-    use conjoint_core::denoiser::{Changed, SequenceId, SequenceInput};
     let mut planner = Planner::new(BlockCausal::new(4).unwrap());
     let mut computed = 0;
     let mut changed = Changed::All;

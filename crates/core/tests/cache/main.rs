@@ -12,7 +12,6 @@ mod sequences;
 use std::num::NonZeroU32;
 
 use conjoint_core::cache::{BlockCausal, Delayed, Dual, DynCachePolicy, Prefix, Vicinity};
-use conjoint_core::order::Entropy;
 use conjoint_core::policy::Klass;
 use conjoint_core::reviser::{Edit, Wino};
 use conjoint_core::schedule::TokensPerStep;
@@ -88,7 +87,7 @@ fn generators(model: impl Denoiser + 'static) -> Vec<(String, Generator)> {
     let mut all = Vec::new();
     for (layout, generator) in layouts {
         for (name, strategy) in strategies() {
-            let generator = generator.clone().unmasker(strategy).order(Entropy);
+            let generator = generator.clone().unmasker(strategy);
             let generator = common::scheduled(&generator, TokensPerStep::new(2).unwrap());
             all.push((format!("{name}, {layout}"), generator));
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conjoint_core::cache::{CachePolicy, CacheView, DynCachePolicy, Planner, Recompute};
+use conjoint_core::cache::{CachePolicy, CacheView, Plan, Planner, Recompute};
 use conjoint_core::denoiser::{Changed, SequenceId, SequenceInput};
 use conjoint_core::{Canvas, TokenId};
 use proptest::prelude::*;
@@ -55,7 +55,7 @@ fn it_holds_in_every_run() {
 
 /// A change of a sequence between two forwards.
 #[derive(Debug, Clone)]
-enum Move {
+pub enum Move {
     Reveal(usize, TokenId),
     Remask(usize),
     /// Moves the block anywhere, also back.
@@ -63,9 +63,11 @@ enum Move {
     Forward(Vec<usize>),
 }
 
-const LENGTH: usize = 9;
+/// The number of positions of the canvas that moves apply to.
+pub const LENGTH: usize = 9;
 
-fn moves() -> impl Strategy<Value = Vec<Move>> {
+/// Changes in any order.
+pub fn moves() -> impl Strategy<Value = Vec<Move>> {
     let block = (0..LENGTH).prop_flat_map(|start| (Just(start), start + 1..=LENGTH));
     let one = prop_oneof![
         3 => (0..LENGTH, 0u32..2).prop_map(|(position, token)| Move::Reveal(position, token)),
@@ -80,11 +82,9 @@ fn canvas() -> Canvas {
     Canvas::infill(vec![1, 0, 2, 2, 2, 1, 2, 2, 2], 2).unwrap()
 }
 
-/// Applies the moves. Returns the plan of each forward with the canvas and the required positions.
-fn forwards(policy: impl DynCachePolicy, moves: &[Move]) -> Vec<(Canvas, Vec<usize>, Vec<usize>)> {
-    let mut planner = Planner::new(policy);
+/// Applies the moves, and calls `forward` for each forward with the canvas, the changed and the required positions.
+pub fn replay(moves: &[Move], mut forward: impl FnMut(&Canvas, &Changed, &[usize])) {
     let (mut canvas, mut changed) = (canvas(), Changed::All);
-    let mut forwards = Vec::new();
     for step in moves {
         let moved = match step {
             Move::Reveal(position, token) => {
@@ -96,10 +96,7 @@ fn forwards(policy: impl DynCachePolicy, moves: &[Move]) -> Vec<(Canvas, Vec<usi
                 None
             }
             Move::Forward(required) => {
-                let input =
-                    SequenceInput { id: Some(SequenceId(0)), canvas: &canvas, changed: &changed };
-                let compute = planner.plan(&input, required).compute;
-                forwards.push((canvas.clone(), required.clone(), compute));
+                forward(&canvas, &changed, required);
                 changed = Changed::Positions(Vec::new());
                 None
             }
@@ -110,7 +107,6 @@ fn forwards(policy: impl DynCachePolicy, moves: &[Move]) -> Vec<(Canvas, Vec<usi
             positions.insert(place, position);
         }
     }
-    forwards
 }
 
 proptest! {
@@ -119,11 +115,17 @@ proptest! {
     #[test]
     fn it_holds_for_all_histories(moves in moves()) {
         for (name, policy) in all() {
-            for (canvas, required, compute) in forwards(Checked(policy, name), &moves) {
-                prop_assert!(compute.is_sorted_by(|a, b| a < b), "{}: {:?}", name, compute);
-                prop_assert!(compute.iter().all(|&position| position < LENGTH));
-                prop_assert!(canvas.masked().chain(required).all(|p| compute.contains(&p)));
-            }
+            let mut planner = Planner::new(Checked(policy, name));
+            replay(&moves, |canvas, changed, required| {
+                let input = SequenceInput { id: Some(SequenceId(0)), canvas, changed };
+                let Plan { compute, cached } = planner.plan(&input, required);
+                assert!(compute.is_sorted_by(|a, b| a < b), "{name}: {compute:?}");
+                assert!(cached.is_sorted_by(|a, b| a < b), "{name}: {cached:?}");
+                assert!(compute.iter().chain(&cached).all(|&position| position < LENGTH));
+                assert!(cached.iter().all(|position| !compute.contains(position)));
+                let mut needed = canvas.masked().chain(required.iter().copied());
+                assert!(needed.all(|position| compute.contains(&position)), "{name}: {compute:?}");
+            });
         }
     }
 }

@@ -128,7 +128,7 @@ fn tables() -> [(&'static str, String); 8] {
         (
             "caches",
             table(
-                ["cache", "in Rust", "a forward computes", "exact", "source"],
+                ["`--cache`", "in Rust", "a forward computes", "exact", "source"],
                 registry.caches().map(cache),
             ),
         ),
