@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::keys::COMMON;
-use super::structure::Blueprint;
-use super::{bert, llada, modernbert, qwen};
+use super::structure::{Blueprint, Overrides};
+use super::{bert, blocks, llada, modernbert, qwen};
 use crate::config::Config;
 use crate::error::FormatError;
 
@@ -17,7 +17,7 @@ fn an_unknown_architecture_is_reported_with_the_known_ones() {
         json!({"model_type": "mdlm", "architectures": ["MDLM"]}),
         json!({}),
     ] {
-        let error = Blueprint::read(&Config::of(config.clone()), None).unwrap_err();
+        let error = Blueprint::read(&Config::of(config.clone()), Overrides::default()).unwrap_err();
         let message = error.to_string();
         assert!(matches!(error, FormatError::UnknownArchitecture { .. }), "{message}");
         assert!(message.contains("Dream") && message.contains("llada"), "{message}");
@@ -48,7 +48,7 @@ fn the_lists_hold_exactly_the_keys_that_are_read() {
                     config[key] = value.clone();
                 }
                 let config = Config::of(config);
-                Blueprint::read(&config, None).unwrap();
+                Blueprint::read(&config, Overrides::default()).unwrap();
                 found.extend(config.keys_read());
             }
         }
@@ -60,9 +60,9 @@ fn the_lists_hold_exactly_the_keys_that_are_read() {
         assert!(unlisted.is_empty(), "read and not listed: {unlisted:?}");
         keys.iter().copied().filter(|&key| !found.contains(key)).collect::<Vec<_>>()
     };
-    let given = json!({"rope_theta": 1e4});
-    let found = keys_read(&["Dream", "a2d-qwen2", "a2d-qwen3"], given);
-    assert_eq!(unread(qwen::KEYS, found), [""; 0]);
+    let given = json!({"rope_theta": 1e4, "bd_size": 4, "block_size": 4});
+    let found = keys_read(&["Dream", "a2d-qwen2", "a2d-qwen3", "sdar", "Fast_dLLM_Qwen"], given);
+    assert_eq!(unread(&[qwen::KEYS, &blocks::KEYS].concat(), found), [""; 0]);
     let given =
         json!({"mlp_hidden_size": 4, "embedding_size": 8, "weight_tying": true, "rope_theta": 1e4});
     let inert = ["alibi_bias_max", "attention_layer_norm_with_affine", "tie_word_embeddings"];
