@@ -230,8 +230,8 @@ pub enum FormatError {
     /// The model attends block by block, and no file says how long a block is.
     #[error(
         "{}: models of model_type {model_type} attend block by block, and the file has neither block_size nor bd_size. \
-         Give the length of an `attention block`: SDAR and TraDo models have 4 (those named -b8 to -b64 that number), \
-         bd3lm models, DreamReasoner and Fast-dLLM v2 have 32",
+         Give `attention block`, the length in positions: 4 for SDAR and TraDo (or the number in a name such as -b16), \
+         32 for bd3lm models, DreamReasoner and Fast-dLLM v2",
         path.display()
     )]
     #[doc(alias("block diffusion", "bd3lm", "SDAR"))]

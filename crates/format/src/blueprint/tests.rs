@@ -35,7 +35,7 @@ fn the_lists_hold_exactly_the_keys_that_are_read() {
         "vocab_size": 8, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4,
         "max_position_embeddings": 8, "rms_norm_eps": 1e-6,
         "d_model": 4, "n_layers": 1, "n_heads": 1, "mlp_ratio": 4, "max_sequence_length": 8, "activation_type": "silu",
-        "block_type": "llama", "rope": true, "layer_norm_type": "rms"
+        "block_type": "llama", "rope": true, "layer_norm_type": "rms", "bd_size": 4, "block_size": 4
     });
     // Where one key replaces another, each is read in turn.
     let keys_read = |models: &[&str], given: Value| {
@@ -60,7 +60,7 @@ fn the_lists_hold_exactly_the_keys_that_are_read() {
         assert!(unlisted.is_empty(), "read and not listed: {unlisted:?}");
         keys.iter().copied().filter(|&key| !found.contains(key)).collect::<Vec<_>>()
     };
-    let given = json!({"rope_theta": 1e4, "bd_size": 4, "block_size": 4});
+    let given = json!({"rope_theta": 1e4});
     let found = keys_read(&["Dream", "a2d-qwen2", "a2d-qwen3", "sdar", "Fast_dLLM_Qwen"], given);
     assert_eq!(unread(&[qwen::KEYS, &blocks::KEYS].concat(), found), [""; 0]);
     let given =
