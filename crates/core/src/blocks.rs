@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn steps_follow_the_lengths() {
         let blocks = Blocks::from_zero(&(5..13), 4);
-        let steps = |total| blocks.within(5..13).map(|block| blocks.steps(total, &block));
+        let steps = |total| blocks.within(5..13).map(move |block| blocks.steps(total, &block));
         assert_eq!(steps(8).collect::<Vec<_>>(), [3, 4, 1]); // one token a step
         assert_eq!(steps(3).collect::<Vec<_>>(), [1, 1, 1]);
         assert_eq!(steps(4).collect::<Vec<_>>(), [1, 2, 1]);

@@ -76,7 +76,9 @@ fn the_first_block_begins_with_the_end_of_the_prompt() {
     assert_eq!(blocks(&with(32)), [(6..17, 11)]);
     // Holes of an infilling: a block without a hole takes no step.
     let mut tokens = vec![1; 14];
-    [1, 9, 10].map(|hole| tokens[hole] = MASK);
+    for hole in [1, 9, 10] {
+        tokens[hole] = MASK;
+    }
     let holes = Canvas::infill(tokens, MASK).unwrap();
     assert_eq!(steps(&generator(4).schedule(whole()), holes), [(1..4, 1), (8..11, 2)]);
 }
