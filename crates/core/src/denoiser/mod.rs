@@ -59,7 +59,8 @@ pub trait Denoiser: Send + Sync {
     /// Blocks of B positions count from position 0 of a sequence. A position attends to all positions of its own
     /// block and of earlier blocks. A generator decodes such a model block by block, see
     /// [`Generator::block_length`](crate::Generator::block_length).
-    #[doc(alias("block diffusion", "semi-autoregressive"))]
+    #[doc(alias = "block_size")]
+    #[doc(alias = "bd_size")]
     fn attention_block(&self) -> Option<usize> {
         None
     }

@@ -1,12 +1,14 @@
 //! Caches that are refreshed in every forward give the tokens of a model without a cache.
 
+use conjoint_core::Generator;
+
 use crate::{approximate, generators, model, outputs};
 
 #[test]
 fn refresh_at_every_step_is_no_cache() {
     let (seeds, mut differ) = (0..24, 0);
     let without = generators(model(3));
-    let tokens = |generator, seed| -> Vec<_> {
+    let tokens = |generator: &Generator, seed| -> Vec<_> {
         outputs(generator, seed, 4)
             .into_iter()
             .map(|output| (output.tokens, output.steps))
