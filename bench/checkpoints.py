@@ -6,8 +6,8 @@
 prints the table of docs/checkpoints.md: for each layout, the largest difference of a logit on two sequences of 13 random ids, in
 float32 on a CPU. Exits with status 1 if a difference is above 1e-4. Requires torch, transformers, safetensors, onnxruntime and numpy.
 
-The reference of Dream and the Qwen-based models is Qwen2 or Qwen3 of Transformers with full attention. The checkpoint is written
-from its state, under the published names. Transformers has no class for LLaDA, so `Llada` below computes it like the published code (split-half RoPE in float32, RMS norms, silu(ff_proj x) * up_proj x).
+The reference of Dream and the Qwen-based models is Qwen2 or Qwen3 of Transformers with full attention, or with the block-causal mask
+of the model. The checkpoint is written from its state, under the published names. Transformers has no class for LLaDA, so `Llada` below computes it like the published code (split-half RoPE in float32, RMS norms, silu(ff_proj x) * up_proj x).
 """
 
 import argparse
@@ -33,7 +33,9 @@ WORDS, MASK, LENGTH, BOUND = 96, 94, 13, 1e-4
 SIZES = dict(vocab_size=WORDS, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-6, tie_word_embeddings=False)
 NAMES = {"dream": ("Dream", "DreamModel"), "a2d-qwen2": ("a2d-qwen2", "A2DQwen2LMHeadModel"),
-         "a2d-qwen3": ("a2d-qwen3", "A2DQwen3LMHeadModel"), "qwen2": ("qwen2", "Qwen2ForCausalLM")}
+         "a2d-qwen3": ("a2d-qwen3", "A2DQwen3LMHeadModel"), "qwen2": ("qwen2", "Qwen2ForCausalLM"), "sdar": ("sdar", "SDARForCausalLM"),
+         "fast-dllm": ("Fast_dLLM_Qwen", "Fast_dLLM_QwenForCausalLM"), "reasoner": ("Dream", "DreamForCausalLM")}
+QWEN3 = ("a2d-qwen3", "sdar", "reasoner")
 
 
 def randomise(state, dtype, seed):
@@ -48,11 +50,11 @@ def randomise(state, dtype, seed):
 
 
 class Qwen:
-    """Dream and its relatives: a decoder of Transformers without the causal mask."""
+    """Dream and its relatives: a decoder of Transformers without the causal mask, or with the mask of blocks."""
 
-    def __init__(self, kind, dtype, theta=1e6, seed=0, **sizes):
-        self.kind = kind
-        normed = kind == "a2d-qwen3" or sizes.pop("norms", False)
+    def __init__(self, kind, dtype, theta=1e6, seed=0, block=None, **sizes):
+        self.kind, self.block = kind, block
+        normed = kind in QWEN3 or sizes.pop("norms", False)
         config, model = ((transformers.Qwen3Config, transformers.Qwen3ForCausalLM) if normed else
                          (transformers.Qwen2Config, transformers.Qwen2ForCausalLM))
         sizes = SIZES | ({"head_dim": 8} if normed else {}) | sizes
@@ -63,13 +65,17 @@ class Qwen:
         model_type, name = NAMES[kind]
         self.config = sizes | dict(model_type=model_type, architectures=[name], mask_token_id=MASK, hidden_act="silu",
                                    rope_theta=theta, use_cache=True, eos_token_id=WORDS - 1)
+        if block:
+            self.config["bd_size" if kind == "fast-dllm" else "block_size"] = block
 
     def tensors(self):
         tied = self.model.config.tie_word_embeddings
         return {name: value for name, value in self.model.state_dict().items() if not (tied and name == "lm_head.weight")}
 
     def logits(self, ids):
-        mask = torch.zeros(*ids.shape[:1], 1, ids.shape[1], ids.shape[1])
+        blocks = torch.arange(ids.shape[1]) // (self.block or ids.shape[1])
+        mask = torch.zeros(len(blocks), len(blocks)).masked_fill(blocks[None] > blocks[:, None], float("-inf"))
+        mask = mask.expand(len(ids), 1, -1, -1)
         return self.model(input_ids=ids, attention_mask={"full_attention": mask}, use_cache=False).logits
 
 
@@ -221,6 +227,14 @@ LAYOUTS = [
     ("a2d-qwen2", "bfloat16, tied", lambda: Qwen("a2d-qwen2", BF16, tie_word_embeddings=True), dict(dtype=BF16), []),
     ("a2d-qwen2", "as written by Transformers 5 (`rope_parameters`)", lambda: Qwen("a2d-qwen2", BF16, theta=5e3), dict(dtype=BF16, extra=OF_5), []),
     ("a2d-qwen2", "no `rope_theta`", lambda: Qwen("a2d-qwen2", BF16, theta=1e4), dict(dtype=BF16, extra={"rope_theta": "absent"}), []),
+    ("a2d-qwen3 bd3lm", "blocks of 4, bfloat16, tied", lambda: Qwen("a2d-qwen3", BF16, block=4, tie_word_embeddings=True), dict(dtype=BF16), []),
+    ("a2d-qwen3 bd3lm", "no key, `--attention-block 4`", lambda: Qwen("a2d-qwen3", BF16, block=4), dict(dtype=BF16, extra={"block_size": "absent"}), ["--attention-block", "4"]),
+    ("a2d-qwen2 bd3lm", "blocks of 8, bfloat16, tied", lambda: Qwen("a2d-qwen2", BF16, block=8, tie_word_embeddings=True), dict(dtype=BF16), []),
+    ("SDAR", "blocks of 4, bfloat16", lambda: Qwen("sdar", BF16, block=4), dict(dtype=BF16, shards=2), []),
+    ("SDAR", "blocks of 4, float32, `--portable`", lambda: Qwen("sdar", F32, block=4), dict(dtype=F32), ["--portable"]),
+    ("Fast-dLLM v2", "blocks of 8, bfloat16, tied", lambda: Qwen("fast-dllm", BF16, block=8, tie_word_embeddings=True), dict(dtype=BF16), []),
+    ("Fast-dLLM v2", "blocks of 8, float32, `--portable`", lambda: Qwen("fast-dllm", F32, block=8), dict(dtype=F32), ["--portable"]),
+    ("DreamReasoner", "blocks of 8, bfloat16", lambda: Qwen("reasoner", BF16, block=8, head_dim=8), dict(dtype=BF16, extra={"head_dim": "absent"}), []),
     ("Qwen2ForCausalLM with a mask", "`--shift true`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "true"]),
     ("Qwen2ForCausalLM with a mask", "`--shift false`", lambda: Qwen("qwen2", BF16), dict(dtype=BF16), ["--shift", "false"]),
     ("BERT", "bfloat16", lambda: Encoder("Bert", BF16), dict(dtype=BF16), []),

@@ -15,8 +15,8 @@ use crate::progress::Bytes;
 
 /// Export a checkpoint to ONNX graphs
 ///
-/// Reads config.json and the .safetensors files of a Hugging Face checkpoint: Dream, LLaDA, a Qwen-based masked diffusion
-/// model, or BERT, ALBERT or ModernBERT for masked language modelling. A pytorch_model.bin is converted first.
+/// Reads config.json and the .safetensors files of a Hugging Face checkpoint: Dream, LLaDA, a Qwen-based masked or block
+/// diffusion model, or BERT, ALBERT or ModernBERT for masked language modelling. A pytorch_model.bin is converted first.
 ///
 /// Writes backbone.onnx, head.onnx, head-top.onnx, conjoint.json and, with --sampler, the graphs of the sampler layer. Weights
 /// are not copied: the graphs point into the .safetensors files. With --quantize the weights get a new file,
@@ -52,6 +52,11 @@ pub struct Arguments {
     /// [default: true for Dream, false for LLaDA and encoders]
     #[arg(long)]
     shift: Option<bool>,
+    /// Length of the attention blocks of a block-causal model (SDAR, TraDo, Fast-dLLM v2, bd3lm, DreamReasoner); 0 for full
+    /// attention. Required if the model has blocks and config.json does not give their length [default: block_size or bd_size
+    /// of config.json]
+    #[arg(long, value_name = "B")]
+    attention_block: Option<usize>,
     /// Ignore an unknown key of config.json that does not affect the model's computation. May be repeated
     #[arg(long = "ignore-key", value_name = "KEY")]
     ignored_keys: Vec<String>,
@@ -84,6 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     options.out = arguments.out.clone();
     options.operators = operators;
     options.shift = arguments.shift;
+    options.attention_block = arguments.attention_block;
     options.ignored_keys = arguments.ignored_keys.clone();
     options.given_tokens =
         GivenTokens { mask: arguments.mask_id.clone(), eos: arguments.eos.clone() };
@@ -158,6 +164,13 @@ fn with_format_flag(arguments: &Arguments, error: &FormatError, text: String) ->
             _ => anyhow::Error::msg(text),
         },
         FormatError::ShiftUnknown { .. } => InvalidArgument::missing("--shift", text).into(),
+        FormatError::AttentionBlockUnknown { .. } => {
+            InvalidArgument::missing("--attention-block", text).into()
+        }
+        FormatError::AttentionBlockOfEncoder { got, .. } => {
+            let reason = "expected 0, because an encoder attends to all positions";
+            InvalidArgument::new("--attention-block", *got, reason).into()
+        }
         FormatError::UnknownKeys { .. } => InvalidArgument::missing("--ignore-key", text).into(),
         FormatError::IgnoredKey { key, .. } => {
             InvalidArgument::new("--ignore-key", key.clone(), text).into()

@@ -82,7 +82,8 @@ pub struct Flags(pub &'static [(&'static str, &'static str)]);
 pub const PLAIN: Flags = Flags(&[("ignored keys", "--ignore-key")]);
 
 /// Parameters that the messages of libraries quote.
-const QUOTED_PARAMETERS: [&str; 14] = [
+const QUOTED_PARAMETERS: [&str; 15] = [
+    "attention block",
     "eos",
     "external",
     "ignore memory",

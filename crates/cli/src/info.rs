@@ -88,6 +88,10 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
     if let Some(named) = tokens.assigned.filter(|&assigned| assigned < manifest.vocab_size) {
         writeln!(out, "  no token    ids from {named} on, banned by default")?;
     }
+    match manifest.attention_block {
+        None => writeln!(out, "  attention   full")?,
+        Some(block) => writeln!(out, "  attention   blocks of {block} positions")?,
+    }
     writeln!(out, "  shift       {}", if manifest.shift { "yes, inside backbone" } else { "no" })?;
     writeln!(out, "  backbone    {}", size(&manifest.graphs.backbone))?;
     writeln!(out, "  head        {}", size(&manifest.graphs.head))?;

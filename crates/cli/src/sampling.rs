@@ -22,7 +22,8 @@ pub struct SamplingArguments {
     /// the highest score]
     #[arg(long, value_name = "T", value_parser = positive)]
     order_temperature: Option<f64>,
-    /// Generate in blocks of B tokens, from left to right [default: one block]
+    /// Generate in blocks of B tokens, from left to right. In a block-causal model, blocks count from position 0, and B divides the
+    /// length of its attention blocks or is a multiple of it [default: the model's attention blocks, or else one block]
     #[arg(long, value_name = "B", value_parser = integer(1..=u32::MAX))]
     block_length: Option<u32>,
     /// Open the next block once this share of the last one is known, and reveal in all open blocks [default: open it once

@@ -107,7 +107,7 @@ fn messages_name_flags_and_no_rust_items() {
     assert!(stderr(&output).len() < 1000, "a long value is cut");
     let output = with(r#""block_size": 32"#);
     assert!(
-        output.status.code() == Some(1) && stderr(&output).contains("block by block"),
+        output.status.code() == Some(1) && stderr(&output).contains("block-causal"),
         "{}",
         stderr(&output)
     );
@@ -116,6 +116,11 @@ fn messages_name_flags_and_no_rust_items() {
     let output = export_of(model.path(), &[]);
     in_plain_words(&output);
     rejected(&output, &["'--shift' is missing", "Give --shift to choose"]);
+    let blocks = text.replace("\"Dream\"", "\"sdar\"").replace("DreamModel", "SDARForCausalLM");
+    fs::write(&config, blocks).unwrap();
+    let output = export_of(model.path(), &[]);
+    in_plain_words(&output);
+    rejected(&output, &["'--attention-block' is missing", "Give --attention-block"]);
 }
 
 #[cfg(unix)]

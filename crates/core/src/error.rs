@@ -177,6 +177,29 @@ pub enum Error {
         blocks: usize,
     },
 
+    /// The schedule has fewer steps than there are blocks, which are the attention blocks of the model.
+    #[error(
+        "{steps} steps are fewer than the {blocks} blocks: use at least {blocks}, or longer blocks"
+    )]
+    TooFewSteps {
+        /// The schedule's number of steps.
+        steps: usize,
+        /// The number of blocks.
+        blocks: usize,
+    },
+
+    /// The block length does not fit the attention blocks of the model.
+    #[error(
+        "block length {block} does not fit the model's attention blocks of {attention_block} positions: \
+         use a divisor or a multiple of {attention_block}"
+    )]
+    BlockNotAligned {
+        /// The generator's block length.
+        block: usize,
+        /// The [length of the model's blocks](crate::Denoiser::attention_block).
+        attention_block: usize,
+    },
+
     /// The block length does not divide the number of positions to generate.
     #[error(
         "block length {block} does not divide the {length} positions to generate: \

@@ -53,6 +53,10 @@ impl<D: Denoiser> Denoiser for ClassifierFree<D> {
         self.model.max_length()
     }
 
+    fn attention_block(&self) -> Option<usize> {
+        self.model.attention_block()
+    }
+
     fn passes(&self) -> usize {
         if self.scale == 0.0 { self.model.passes() } else { 2 * self.model.passes() }
     }

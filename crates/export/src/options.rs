@@ -26,6 +26,10 @@ pub struct ExportOptions {
     /// Whether row i of the model's logits predicts position i + 1. Overrides the default of the model's kind,
     /// and is required for kinds without one.
     pub shift: Option<bool>,
+    /// The length of the attention blocks of a block-causal model (SDAR, Fast-dLLM v2, bd3lm); 0 for full attention.
+    /// Overrides the configuration's, and is required for block-causal models whose configuration has none.
+    #[doc(alias("block_size", "bd_size", "block diffusion"))]
+    pub attention_block: Option<usize>,
     /// Unknown keys of `config.json` to ignore. Each must not change what the model computes.
     pub ignored_keys: Vec<String>,
     /// Special tokens, to override those of the checkpoint's files.
@@ -51,6 +55,7 @@ impl ExportOptions {
             out: None,
             operators: Operators::default(),
             shift: None,
+            attention_block: None,
             ignored_keys: Vec::new(),
             given_tokens: GivenTokens::default(),
             head_top: None,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use conjoint_format::blueprint::Blueprint;
+use conjoint_format::blueprint::{Blueprint, Overrides};
 use conjoint_format::checkpoint::{Checkpoint, find_pickled, read_config, reject_adapter};
 use conjoint_format::names::{INDEX, PICKLED, SINGLE};
 use conjoint_format::path_check;
@@ -44,7 +44,9 @@ impl Source {
         Blueprint::check_keys(&config, &options.ignored_keys)?;
         let given = &options.given_tokens;
         Blueprint::reject_causal(&config, SpecialTokens::defines_mask(&config, given))?;
-        let blueprint = Blueprint::read(&config, options.shift)?;
+        let overrides =
+            Overrides { shift: options.shift, attention_block: options.attention_block };
+        let blueprint = Blueprint::read(&config, overrides)?;
         let (tokens, notes) = SpecialTokens::find(&config, given, blueprint.vocab_size)?;
         let head_top = options.head_top.map(|k| head_top(k, blueprint.vocab_size)).transpose()?;
         let (mut checkpoint, staging) = open_checkpoint(options, &mut layout)?;

@@ -85,7 +85,7 @@ fn a_second_head_of_a_tied_llada_is_an_error() {
 #[test]
 fn an_unsupported_kind_of_model_is_reported() {
     for (key, value, parts) in [
-        ("block_size", json!(32), ["block_size is 32", "block by block"]),
+        ("block_size", json!(32), ["block_size is 32", "block-causal"]),
         ("num_experts", json!(8), ["num_experts is 8", "mixture of experts"]),
         ("quantization_config", json!({"bits": 4}), ["quantization_config", "quantised"]),
     ] {

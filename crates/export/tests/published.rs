@@ -22,6 +22,7 @@ struct Parts {
     head: bool,
 }
 
+const FAST_DLLM_MASK: &str = "|<MASK>|";
 const PLAIN: Parts = Parts { bias: false, qk_norm: false, head: true };
 const BIASED: Parts = Parts { bias: true, ..PLAIN };
 const NORMED: Parts = Parts { qk_norm: true, ..PLAIN };
@@ -74,13 +75,47 @@ fn qwen2() -> Value {
     })
 }
 
+/// SDAR-4B-Chat, from the repository JetAstra/SDAR. Its first release lacks `block_size` and `mask_token_id`.
 fn sdar() -> Value {
     json!({
-        "architectures": ["SDARForCausalLM"], "model_type": "sdar", "attention_bias": false, "block_size": 4,
-        "mask_token_id": 151669, "head_dim": 128, "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 6144,
-        "max_position_embeddings": 32768, "num_attention_heads": 16, "num_hidden_layers": 28, "num_key_value_heads": 8,
-        "rms_norm_eps": 1e-6, "rope_theta": 1000000, "tie_word_embeddings": false, "vocab_size": 151936
+        "architectures": ["SDARForCausalLM"], "model_type": "sdar", "attention_bias": false, "attention_dropout": 0.0,
+        "attn_implementation": "flex_attention", "block_size": 4, "bos_token_id": 151643, "debug": false,
+        "eos_token_id": 151643, "ep_size": 1, "fuse_cross_entropy": true, "mask_token_id": 151669, "head_dim": 128,
+        "hidden_act": "silu", "hidden_size": 2560, "intermediate_size": 9728, "max_position_embeddings": 32768,
+        "max_window_layers": 36, "micro_forward": false, "num_attention_heads": 32, "num_hidden_layers": 36,
+        "num_key_value_heads": 8, "rms_norm_eps": 1e-6, "rope_scaling": null, "rope_theta": 1000000, "skip_checkpoint": false,
+        "sliding_window": null, "tie_word_embeddings": false, "use_cache": false, "use_deepep": false,
+        "use_sliding_window": false, "vocab_size": 151936
     })
+}
+
+/// Fast_dLLM_v2_7B: Qwen2.5-7B with the keys that `configuration.py` of NVlabs/Fast-dLLM adds. No file names the role of its
+/// mask, `|<MASK>|`.
+fn fast_dllm() -> Value {
+    json!({
+        "architectures": ["Fast_dLLM_QwenForCausalLM"], "model_type": "Fast_dLLM_Qwen", "attention_dropout": 0.0, "bd_size": 32,
+        "bos_token_id": 151643, "eos_token_id": 151645, "hidden_act": "silu", "hidden_size": 3584, "intermediate_size": 18944,
+        "layer_types": vec!["full_attention"; 28], "max_position_embeddings": 32768, "max_window_layers": 28,
+        "num_attention_heads": 28, "num_hidden_layers": 28, "num_key_value_heads": 4, "rms_norm_eps": 1e-6,
+        "rope_scaling": null, "rope_theta": 1e6, "sliding_window": null, "tie_word_embeddings": false, "use_cache": true,
+        "use_sliding_window": false, "vocab_size": 152064
+    })
+}
+
+/// DreamReasoner-8B: Dream's type, with Qwen3-8B's sizes.
+fn reasoner() -> Value {
+    let own = json!({
+        "architectures": ["DreamForCausalLM"], "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "head_dim": null, "intermediate_size": 12288, "num_hidden_layers": 36, "attention_bias": false, "vocab_size": 151936,
+        "mask_token_id": 151669, "block_size": 32
+    });
+    with(dream(), own)
+}
+
+/// A configuration without a key.
+fn without(mut config: Value, key: &str) -> Value {
+    config.as_object_mut().unwrap().remove(key);
+    config
 }
 
 /// A configuration with other values for some keys.
@@ -200,21 +235,32 @@ fn exported(
     shift: Option<bool>,
     mask: Option<&str>,
 ) -> Result<Manifest, ExportError> {
+    exported_with(config, parts, mask, |options| options.shift = shift)
+}
+
+fn exported_with(
+    config: &Value,
+    parts: Parts,
+    mask: Option<&str>,
+    set: impl FnOnce(&mut ExportOptions),
+) -> Result<Manifest, ExportError> {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), config, parts);
     if let Some(mask) = mask {
-        let tokens =
-            json!({"mask_token": mask, "added_tokens_decoder": {"151669": {"content": mask}}});
+        let tokens = match mask {
+            FAST_DLLM_MASK => json!({"added_tokens_decoder": {"151665": {"content": mask}}}),
+            _ => json!({"mask_token": mask, "added_tokens_decoder": {"151669": {"content": mask}}}),
+        };
         fs::write(folder.path().join("tokenizer_config.json"), tokens.to_string()).unwrap();
     }
     let mut options = ExportOptions::new(folder.path());
-    options.shift = shift;
+    set(&mut options);
     export(&options)
 }
 
 #[test]
 fn models_with_full_attention_are_exported() {
-    let reasoner = json!({
+    let normed = json!({
         "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": null,
         "intermediate_size": 12288, "num_hidden_layers": 36, "attention_bias": false, "vocab_size": 151936,
         "mask_token_id": 151669
@@ -240,7 +286,7 @@ fn models_with_full_attention_are_exported() {
         ),
         (
             "Dream with norms",
-            with(dream(), reasoner),
+            with(dream(), normed),
             NORMED,
             None,
             (Family::Dream, true, 151669, Some(151643), 128),
@@ -270,6 +316,81 @@ fn models_with_full_attention_are_exported() {
     }
 }
 
+#[test]
+fn block_causal_models_are_exported_with_their_blocks() {
+    let (tied, named) = (Parts { head: false, ..NORMED }, Some("<|mask|>"));
+    let bd3lm = |config| with(config, json!({"block_size": 32}));
+    // Name, configuration, tensors, mask in the tokenizer; then block, shift, mask, head width.
+    for (name, config, parts, mask, expected) in [
+        ("SDAR-4B", sdar(), NORMED, None, (4, false, 151669, 128)),
+        (
+            "SDAR-4B, named mask",
+            without(sdar(), "mask_token_id"),
+            NORMED,
+            Some("<|MASK|>"),
+            (4, false, 151669, 128),
+        ),
+        ("Fast_dLLM_v2_7B", fast_dllm(), BIASED, Some(FAST_DLLM_MASK), (32, true, 151665, 128)),
+        ("DreamReasoner-8B", reasoner(), NORMED, None, (32, false, 151669, 128)),
+        ("Qwen3-0.6B-bd3lm", bd3lm(qwen3()), tied, named, (32, false, 151669, 128)),
+        (
+            "Qwen2.5-Coder-bd3lm",
+            bd3lm(qwen2()),
+            Parts { head: false, ..BIASED },
+            named,
+            (32, false, 151669, 64),
+        ),
+        // Saved again under the class of its decoder.
+        (
+            "SDAR renamed",
+            with(
+                sdar(),
+                json!({"architectures": ["A2DQwen3LMHeadModel"], "model_type": "a2d-qwen3"}),
+            ),
+            NORMED,
+            None,
+            (4, false, 151669, 128),
+        ),
+    ] {
+        let manifest =
+            exported(&config, parts, None, mask).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (block, tokens) = (manifest.attention_block.unwrap(), &manifest.tokens);
+        assert_eq!((block, manifest.shift, tokens.mask, manifest.head_dim), expected, "{name}");
+        assert!(manifest.provenance.notes.is_empty(), "{name}: {:?}", manifest.provenance.notes);
+    }
+}
+
+/// SDAR's first configurations have no key, and dLLM's trainer writes none.
+#[test]
+fn a_missing_length_of_blocks_is_given() {
+    for (config, parts) in [
+        (without(sdar(), "block_size"), NORMED),
+        (without(fast_dllm(), "bd_size"), BIASED),
+        (without(reasoner(), "block_size"), NORMED),
+    ] {
+        let config = with(config, json!({"mask_token_id": 151669}));
+        let error = exported(&config, parts, None, None).unwrap_err();
+        assert!(
+            matches!(error, ExportError::Format(FormatError::AttentionBlockUnknown { .. })),
+            "{error}"
+        );
+        assert_names(&error, &[config["model_type"].as_str().unwrap(), "block_size", "bd_size"]);
+        let given = |length| {
+            let set = move |options: &mut ExportOptions| options.attention_block = Some(length);
+            exported_with(&config, parts, None, set).unwrap().attention_block
+        };
+        assert_eq!((given(16), given(0)), (Some(16), None));
+    }
+    let named = Some("<|mask|>");
+    let tied = Parts { head: false, ..NORMED };
+    let either = exported(&qwen3(), tied, None, named).unwrap();
+    assert_eq!(either.attention_block, None);
+    assert!(either.provenance.notes[0].contains("bd3lm"), "{:?}", either.provenance.notes);
+    let given = |options: &mut ExportOptions| options.attention_block = Some(32);
+    let bd3lm = exported_with(&qwen3(), tied, named, given).unwrap();
+    assert_eq!((bd3lm.attention_block, bd3lm.provenance.notes.len()), (Some(32), 0));
+}
+
 /// open-dCoder has the class of a causal model, a mask, and a shift that no file defines.
 #[test]
 fn a_converted_causal_model_requires_a_shift() {
@@ -289,55 +410,21 @@ fn unsupported_kinds_of_model_are_reported() {
         "num_experts_per_tok": 8, "expert_intermediate_size": 1024, "num_attention_heads": 16, "num_hidden_layers": 16,
         "qk_layernorm": true, "vocab_size": 157184
     });
+    let dream_blocks = with(dream(), json!({"block_size": 32}));
     let llada2 = json!({
         "architectures": ["LLaDA2MoeModelLM"], "model_type": "llada2_moe", "hidden_size": 2048, "num_experts": 256,
         "block_size": 32, "partial_rotary_factor": 0.5, "vocab_size": 157184
     });
-    let reasoner =
-        json!({"architectures": ["DreamForCausalLM"], "mask_token_id": 151669, "block_size": 32});
-    let fast = json!({"bd_size": 32, "mask_token_id": 151665});
-    let fast_named =
-        with(qwen2(), with(fast.clone(), causal("Fast_dLLM_QwenForCausalLM", "Fast_dLLM_Qwen")));
-    let without_key = |mut config: Value, key: &str| {
-        config.as_object_mut().unwrap().remove(key);
-        config
-    };
     for (name, config, parts) in [
         ("LLaDA-MoE", experts, &["LLaDAMoEModelLM", "mixture of experts"][..]),
         ("LLaDA2.0", llada2, &["LLaDA2MoeModelLM", "mixture of experts", "block by block"]),
-        ("SDAR", sdar(), &["SDARForCausalLM", "block by block"]),
         (
-            "SDAR without its key",
-            without_key(sdar(), "block_size"),
-            &["SDARForCausalLM", "block by block"],
+            "SDAR-30B-A3B",
+            with(sdar(), causal("SDARMoeForCausalLM", "sdar_moe")),
+            &["SDARMoeForCausalLM", "mixture of experts", "block by block"],
         ),
-        (
-            "SDAR renamed",
-            with(sdar(), causal("Qwen3ForCausalLM", "qwen3")),
-            &["block_size is 4", "block by block"],
-        ),
-        ("Fast-dLLM v2", fast_named, &["Fast_dLLM_QwenForCausalLM", "block by block"]),
-        (
-            "Fast-dLLM renamed",
-            with(with(qwen2(), fast), causal("Qwen2ForCausalLM", "qwen2")),
-            &["bd_size is 32", "block by block"],
-        ),
-        (
-            "Qwen3-bd3lm",
-            with(qwen3(), json!({"block_size": 32})),
-            &["block_size is 32", "block by block"],
-        ),
-        (
-            "Qwen2.5-Coder-bd3lm",
-            with(qwen2(), json!({"block_size": 32})),
-            &["block_size is 32", "block by block"],
-        ),
-        ("DreamReasoner", with(dream(), reasoner.clone()), &["block_size is 32", "block by block"]),
-        (
-            "DreamReasoner without the key",
-            with(dream(), without_key(reasoner, "block_size")),
-            &["DreamForCausalLM", "another class"],
-        ),
+        ("a Dream with blocks", dream_blocks, &["block_size is 32", "block-causal"]),
+        ("bd3lms", causal("BD3LM", "bd3lm"), &["BD3LM", "diffusion transformer"]),
         (
             "Qwen2.5",
             with(qwen2(), causal("Qwen2ForCausalLM", "qwen2")),

@@ -227,6 +227,33 @@ pub enum FormatError {
         model_type: String,
     },
 
+    /// The model attends block by block, and no file says how long a block is.
+    #[error(
+        "{}: models of model_type {model_type} attend block by block, and the file has neither block_size nor bd_size. \
+         Give `attention block`, the length in positions: 4 for SDAR and TraDo (or the number in a name such as -b16), \
+         32 for bd3lm models, DreamReasoner and Fast-dLLM v2",
+        path.display()
+    )]
+    #[doc(alias("block diffusion", "bd3lm", "SDAR"))]
+    AttentionBlockUnknown {
+        /// The `config.json`.
+        path: PathBuf,
+        /// Its `model_type`, as JSON.
+        model_type: String,
+    },
+
+    /// An attention block was given for an encoder.
+    #[error(
+        "{}: attention block {got}: expected 0, because an encoder attends to all positions",
+        path.display()
+    )]
+    AttentionBlockOfEncoder {
+        /// The `config.json`.
+        path: PathBuf,
+        /// The given length.
+        got: usize,
+    },
+
     /// The length of a `.safetensors` file differs from the one that its header implies.
     #[error(
         "{}: the file has {got} bytes, but its header describes {expected} bytes: the file is incomplete \

@@ -281,6 +281,10 @@ impl Denoiser for OnnxDenoiser {
         Some(self.shared.manifest.max_positions)
     }
 
+    fn attention_block(&self) -> Option<usize> {
+        self.shared.manifest.attention_block
+    }
+
     fn forward(&self, request: &Request<'_>) -> Result<Answer, conjoint_core::Error> {
         Ok(self.run(request)?)
     }

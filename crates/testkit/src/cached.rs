@@ -63,6 +63,8 @@ impl CachedDenoiser {
 
     /// Makes attention block-causal: position p sees the positions q with ⌊q / `block`⌋ ≤ ⌊p / `block`⌋.
     ///
+    /// [`Denoiser::attention_block`] stays `None`, so that a test can combine it with any blocks of a generator.
+    ///
     /// # Errors
     /// [`Error::Parameter`] if `block` is 0.
     pub fn block_causal(self, block: usize) -> Result<Self, Error> {

@@ -92,6 +92,10 @@ impl<D: Denoiser> Denoiser for TopKModel<D> {
         self.inner.max_length()
     }
 
+    fn attention_block(&self) -> Option<usize> {
+        self.inner.attention_block()
+    }
+
     fn passes(&self) -> usize {
         self.inner.passes()
     }

@@ -53,6 +53,18 @@ pub trait Denoiser: Send + Sync {
         None
     }
 
+    /// B, the length of the model's attention blocks, if its attention is block-causal. By default `None`: every
+    /// position attends to all others.
+    ///
+    /// Blocks of B positions count from position 0 of a sequence. A position attends to all positions of its own
+    /// block and of earlier blocks. A generator decodes such a model block by block, see
+    /// [`Generator::block_length`](crate::Generator::block_length).
+    #[doc(alias = "block_size")]
+    #[doc(alias = "bd_size")]
+    fn attention_block(&self) -> Option<usize> {
+        None
+    }
+
     /// The number of full forwards of the network that a call of [`forward`](Self::forward) runs for each canvas.
     /// By default 1; 2 under classifier-free guidance. [`Output::denoiser_calls`](crate::Output::denoiser_calls)
     /// counts with it.
@@ -134,6 +146,10 @@ impl<D: Denoiser + ?Sized> Denoiser for Arc<D> {
 
     fn max_length(&self) -> Option<usize> {
         (**self).max_length()
+    }
+
+    fn attention_block(&self) -> Option<usize> {
+        (**self).attention_block()
     }
 
     fn passes(&self) -> usize {

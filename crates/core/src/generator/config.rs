@@ -12,6 +12,8 @@ use crate::{Error, Filter, Stop, TokenId};
 pub(super) struct Config {
     pub rows: RowConfig,
     pub block_length: Option<usize>,
+    /// Whether blocks count from position 0, as the attention blocks of the model do.
+    pub aligned: bool,
     /// The share of a block that must be known before the next one opens beside it.
     pub open_next: Option<f64>,
     pub stop: Option<StopRules>,
@@ -86,9 +88,23 @@ impl Config {
                 draw: generator.draw.clone(),
                 vocabulary_size: vocabulary.size(),
             },
-            block_length: generator.block_length,
+            block_length: block_length(generator)?,
+            aligned: generator.model.attention_block().is_some(),
             open_next: generator.open_next,
             stop: StopRules::of(generator)?,
         })
+    }
+}
+
+/// The length of blocks: that of the generator, or else that of the model's attention blocks.
+fn block_length(generator: &Generator) -> Result<Option<usize>, Error> {
+    let (own, model) = (generator.block_length, generator.model.attention_block());
+    match (own, model) {
+        (Some(block), Some(attention_block))
+            if !attention_block.is_multiple_of(block) && !block.is_multiple_of(attention_block) =>
+        {
+            Err(Error::BlockNotAligned { block, attention_block })
+        }
+        _ => Ok(own.or(model)),
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
+use crate::blocks::Blocks;
 use crate::filter::Memory;
 use crate::schedule::Progress;
 use crate::top_k_rows::{Rows, TopKRequest, TopKRows, TopMemory};
@@ -134,7 +135,7 @@ pub(crate) struct StepInput<'a> {
     /// How often it has [followed](crate::Next::Follow) a branch.
     pub followed: usize,
     pub canvas: &'a Canvas,
-    pub block_length: usize,
+    pub blocks: Blocks,
     pub progress: Progress,
     pub round: usize,
     pub answer: &'a Rows,
@@ -176,9 +177,14 @@ impl<'a> Observation<'a> {
     }
 
     /// The number of positions in a block; the number of all generated positions if the generator has one
-    /// block.
+    /// block. In a block-causal model the first and the last block may be shorter.
     pub fn block_length(&self) -> usize {
-        self.input.block_length
+        self.input.blocks.length()
+    }
+
+    /// The blocks of the generator.
+    pub(crate) fn blocks(&self) -> Blocks {
+        self.input.blocks
     }
 
     /// The progress of the sequence in its block.

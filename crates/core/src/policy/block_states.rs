@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{Candidate, Policy, Row, Selection};
+use crate::blocks::Blocks;
 use crate::{Canvas, Error, Observation, range};
 
 /// d3LLM's block states: decodes several blocks together and guarantees progress in the first active one.
@@ -38,23 +39,17 @@ impl BlockStates {
     }
 
     /// Updates the states of the open blocks. Returns the first active one with masked positions.
-    fn update(&mut self, canvas: &Canvas, length: usize) -> Option<Range<usize>> {
-        let open = canvas.block();
+    fn update(&mut self, canvas: &Canvas, blocks: Blocks) -> Option<Range<usize>> {
         self.active.insert(canvas.free_span().start);
         let known = |block: Range<usize>| {
             block.clone().filter(|&p| !canvas.is_masked(p)).count() as f64 / block.len() as f64
         };
-        let blocks = |open: Range<usize>| {
-            open.clone().step_by(length).map(move |start| start..open.end.min(start + length))
-        };
-        for block in blocks(open.clone()) {
-            let before = block.start.checked_sub(length).filter(|&p| p >= canvas.free_span().start);
-            if before.is_some_and(|before| known(before..block.start) >= self.full) {
+        for block in blocks.within(canvas.block()) {
+            if blocks.before(&block).is_some_and(|before| known(before) >= self.full) {
                 self.active.insert(block.start);
             }
         }
-        let mut blocks = blocks(open);
-        blocks.find(|block| {
+        blocks.within(canvas.block()).find(|block| {
             self.active.contains(&block.start) && block.clone().any(|p| canvas.is_masked(p))
         })
     }
@@ -91,7 +86,7 @@ impl Policy for BlockStates {
         rows: &mut Observation<'_>,
         selection: &mut Selection,
     ) -> Result<(), Error> {
-        let first = self.update(rows.canvas(), rows.block_length());
+        let first = self.update(rows.canvas(), rows.blocks());
         let accepted = self.accepted(rows.candidates(), first);
         selection.all_of(accepted.into_iter().map(Row::candidate));
         Ok(())
@@ -121,15 +116,16 @@ mod tests {
     #[test]
     fn a_block_becomes_active_behind_a_full_one_and_stays_so() {
         let mut states = BlockStates::new(0.4, 0.5).unwrap();
+        let blocks = Blocks::from_start(&(0..6), 2);
         let mut canvas = Canvas::unconditional(6, 9).unwrap().in_block(0..4).unwrap();
-        assert_eq!(states.update(&canvas, 2), Some(0..2));
+        assert_eq!(states.update(&canvas, blocks), Some(0..2));
         canvas.reveal(0, 1).unwrap();
-        assert_eq!(states.update(&canvas, 2), Some(0..2));
+        assert_eq!(states.update(&canvas, blocks), Some(0..2));
         assert!(states.active.contains(&2) && !states.active.contains(&4));
         canvas.remask(0).unwrap();
         canvas.reveal(2, 1).unwrap();
         let canvas = canvas.in_block(0..6).unwrap();
-        assert_eq!(states.update(&canvas, 2), Some(0..2));
+        assert_eq!(states.update(&canvas, blocks), Some(0..2));
         assert_eq!(states.active, BTreeSet::from([0, 2, 4]));
         for bad in [-0.1, f64::NAN, f64::INFINITY] {
             assert!(BlockStates::new(bad, 0.9).is_err());

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attention_blocks;
 mod batch;
 mod blocks;
 mod branches;

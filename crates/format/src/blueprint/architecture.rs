@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::encoder_kind::{self, EncoderKind};
 use super::kinds::other_kind;
-use super::{llada, qwen};
+use super::{blocks, llada, qwen};
 use crate::config::Config;
 use crate::error::FormatError;
 
@@ -23,8 +23,8 @@ impl Architecture {
         let encoder = EncoderKind::of(model_type, class, config);
         // Related models of other kinds share the type, such as LLaDA's mixture of experts.
         let expected = match (model_type, encoder) {
-            ("llada", _) => &["LLaDAModelLM"],
-            (kind, _) if kind.eq_ignore_ascii_case("dream") => &["DreamModel"],
+            ("llada", _) => ["LLaDAModelLM"].as_slice(),
+            (kind, _) if kind.eq_ignore_ascii_case("dream") => qwen::DREAM_CLASSES.as_slice(),
             (_, Some(encoder)) => encoder.classes(),
             _ => class.as_slice(),
         };
@@ -47,11 +47,12 @@ impl Architecture {
     }
 
     /// The keys of `config.json` that the architecture honours.
-    pub(super) fn keys(&self) -> &'static [&'static str] {
+    pub(super) fn keys(&self) -> Vec<&'static str> {
         match self {
-            Self::Llada => llada::KEYS,
-            Self::Qwen(_) => qwen::KEYS,
-            Self::Encoder(encoder) => encoder.keys(),
+            Self::Llada => llada::KEYS.to_vec(),
+            Self::Qwen(qwen::Variant::Dream) => qwen::KEYS.to_vec(),
+            Self::Qwen(_) => [qwen::KEYS, &blocks::KEYS].concat(),
+            Self::Encoder(encoder) => encoder.keys().to_vec(),
         }
     }
 }

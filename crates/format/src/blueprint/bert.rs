@@ -5,7 +5,7 @@ use serde_json::json;
 use super::encoder::{Activation, Biases, Encoder, EncoderNames, NormOrder, Qkv, Stack};
 use super::heads::{SAMPLER_EPS, SAMPLER_THETA};
 use super::kinds::other_kind;
-use super::structure::{Blueprint, Body, Part};
+use super::structure::{Blueprint, Body, Overrides, Part};
 use crate::config::Config;
 use crate::error::FormatError;
 use crate::family::Family;
@@ -129,14 +129,14 @@ pub(super) const ALBERT_KEYS: &[&str] = &[
 const MAX_LAYERS: usize = 1024;
 
 /// Reads BERT's configuration.
-pub(super) fn read_bert(config: &Config, shift: Option<bool>) -> Result<Blueprint, FormatError> {
+pub(super) fn read_bert(config: &Config, overrides: Overrides) -> Result<Blueprint, FormatError> {
     let width = config.size("hidden_size")?;
     let activation = Activation::read(config, "hidden_act", Activation::Gelu)?;
-    read(config, shift, Family::Bert, &BERT, (width, activation, Stack::Plain))
+    read(config, overrides, Family::Bert, &BERT, (width, activation, Stack::Plain))
 }
 
 /// Reads ALBERT's configuration.
-pub(super) fn read_albert(config: &Config, shift: Option<bool>) -> Result<Blueprint, FormatError> {
+pub(super) fn read_albert(config: &Config, overrides: Overrides) -> Result<Blueprint, FormatError> {
     let or = |key: &str, absent| Ok(config.size_or_none(key)?.unwrap_or(absent));
     let width = or("embedding_size", 128)?;
     let (groups, inner) = (or("num_hidden_groups", 1)?, or("inner_group_num", 1)?);
@@ -151,12 +151,12 @@ pub(super) fn read_albert(config: &Config, shift: Option<bool>) -> Result<Bluepr
     }
     let activation = Activation::read(config, "hidden_act", Activation::GeluTanh)?;
     let stack = Stack::Shared { groups, inner };
-    read(config, shift, Family::Albert, &ALBERT, (width, activation, stack))
+    read(config, overrides, Family::Albert, &ALBERT, (width, activation, stack))
 }
 
 fn read(
     config: &Config,
-    shift: Option<bool>,
+    overrides: Overrides,
     family: Family,
     names: &'static EncoderNames,
     (embedding_size, activation, stack): (usize, Activation, Stack),
@@ -188,7 +188,7 @@ fn read(
         tied: config.flag_or("tie_word_embeddings", true)?,
         qkv_bias: Part::IfPresent,
         qk_norm: Part::IfPresent,
-        shift: shift.unwrap_or(false),
+        shift: overrides.shift.unwrap_or(false),
         attention_block: None,
         notes: Vec::new(),
         body: Body::Encoder(Encoder {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn encoder(config: &Value) -> (Blueprint, Encoder) {
-        let blueprint = Blueprint::read(&Config::of(config.clone()), None).unwrap();
+        let blueprint = Blueprint::read(&Config::of(config.clone()), Overrides::default()).unwrap();
         let Body::Encoder(encoder) = blueprint.body.clone() else { panic!("{blueprint:?}") };
         (blueprint, encoder)
     }
@@ -272,7 +272,8 @@ mod tests {
         ] {
             let mut config = config;
             config[key] = value;
-            let message = Blueprint::read(&Config::of(config), None).unwrap_err().to_string();
+            let message =
+                Blueprint::read(&Config::of(config), Overrides::default()).unwrap_err().to_string();
             assert!(message.contains(key), "{key}: {message}");
         }
         let mut crossed = bert();

@@ -47,7 +47,7 @@ const NEUTRAL: [(&str, f64, &str); 4] = [
 
 /// Keys that do not change what a graph computes: keys of training, of Transformers and of sampling.
 /// `sliding_window` and `max_window_layers` have an effect only with `use_sliding_window`.
-const INERT: [&str; 82] = [
+const INERT: [&str; 88] = [
     "_attn_implementation",
     "_attn_implementation_autoset",
     "_attn_implementation_internal",
@@ -64,6 +64,7 @@ const INERT: [&str; 82] = [
     "classifier_dropout",
     "cls_token_id",
     "cross_attention_hidden_size",
+    "debug",
     "decoder_start_token_id",
     "diversity_penalty",
     "do_sample",
@@ -71,10 +72,12 @@ const INERT: [&str; 82] = [
     "early_stopping",
     "embd_pdrop",
     "embedding_dropout",
+    "ep_size",
     "finetuning_task",
     "flash_attention",
     "forced_bos_token_id",
     "forced_eos_token_id",
+    "fuse_cross_entropy",
     "gradient_checkpointing",
     "hidden_dropout",
     "hidden_dropout_prob",
@@ -89,6 +92,7 @@ const INERT: [&str; 82] = [
     "length_penalty",
     "max_length",
     "max_window_layers",
+    "micro_forward",
     "min_length",
     "model_max_length",
     "no_repeat_ngram_size",
@@ -110,6 +114,7 @@ const INERT: [&str; 82] = [
     "return_dict",
     "return_dict_in_generate",
     "sep_token_id",
+    "skip_checkpoint",
     "sliding_window",
     "suppress_tokens",
     "task_specific_params",
@@ -129,6 +134,7 @@ const INERT: [&str; 82] = [
     "unsloth_version",
     "use_bfloat16",
     "use_cache",
+    "use_deepep",
     "use_flash_attn",
 ];
 
@@ -202,8 +208,8 @@ mod tests {
     #[test]
     fn unsupported_kinds_are_reported_by_name() {
         for (key, value, kind) in [
-            ("block_size", json!(32), "block by block"),
-            ("bd_size", json!(4), "block by block"),
+            ("block_size", json!(32), "block-causal"),
+            ("bd_size", json!(4), "block-causal"),
             ("num_experts", json!(64), "experts"),
             ("quantization_config", json!({"quant_method": "gptq"}), "quantised"),
             ("is_causal", json!(true), "causal"),

@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::error::FormatError;
 
 pub(super) const QUANTISED: &str = "a quantised model (give the original one, in 16 or 32 bits)";
-pub(super) const BLOCKS: &str = "a block-causal model, which attends block by block";
+pub(super) const BLOCKS: &str =
+    "a block-causal model of an architecture that is exported with full attention only";
 pub(super) const EXPERTS: &str = "a mixture of experts";
 pub(super) const CAUSAL: &str = "a causal model, which predicts the next token";
 pub(super) const IMAGES: &str = "a model of images and text";

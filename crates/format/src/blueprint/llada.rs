@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use super::blocks;
 use super::heads::{Heads, theta_or_default};
-use super::structure::{Blueprint, Body, LayerNames, Names, Part};
+use super::structure::{Blueprint, Body, LayerNames, Names, Overrides, Part};
 use crate::config::Config;
 use crate::error::FormatError;
 use crate::family::Family;
@@ -67,7 +68,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 
 /// Reads a LLaDA configuration. Its keys can describe many other models, which are rejected.
-pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, FormatError> {
+pub(super) fn read(config: &Config, overrides: Overrides) -> Result<Blueprint, FormatError> {
     // Key, the reference's default, and the only supported value.
     for (key, absent, only) in [
         ("activation_type", json!("swiglu"), json!("silu")),
@@ -118,8 +119,8 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Fo
         tied: config.get("weight_tying").is_none() || config.flag("weight_tying")?,
         qkv_bias: if config.flag("include_qkv_bias")? { Part::Always } else { Part::Never },
         qk_norm: Part::Never,
-        shift: shift.unwrap_or(false),
-        attention_block: None,
+        shift: overrides.shift.unwrap_or(false),
+        attention_block: blocks::given(overrides).flatten(),
         body: Body::Decoder(&NAMES),
         notes,
     })
@@ -144,7 +145,7 @@ mod tests {
     fn with(key: &str, value: Value) -> Result<Blueprint, FormatError> {
         let mut config = llada();
         config[key] = value;
-        Blueprint::read(&Config::of(config), None)
+        Blueprint::read(&Config::of(config), Overrides::default())
     }
 
     #[test]
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn llada_8b() {
-        let blueprint = Blueprint::read(&Config::of(llada()), None).unwrap();
+        let blueprint = Blueprint::read(&Config::of(llada()), Overrides::default()).unwrap();
         assert_eq!((blueprint.head_dim, blueprint.ffn_size), (128, 12288));
         assert!(!blueprint.shift && !blueprint.tied);
         assert_eq!((blueprint.qkv_bias, blueprint.qk_norm), (Part::Never, Part::Never));

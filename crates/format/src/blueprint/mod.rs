@@ -5,6 +5,7 @@
 
 mod architecture;
 mod bert;
+mod blocks;
 mod encoder;
 mod encoder_kind;
 mod heads;
@@ -20,4 +21,4 @@ mod structure;
 mod tests;
 
 pub use encoder::{Activation, AttentionSpan, Encoder, NormOrder, Qkv, Stack};
-pub use structure::{Blueprint, Body, LayerNames, Names};
+pub use structure::{Blueprint, Body, LayerNames, Names, Overrides};

@@ -8,7 +8,7 @@ use super::encoder::{
 };
 use super::heads::{Heads, SAMPLER_EPS, SAMPLER_THETA};
 use super::kinds::other_kind;
-use super::structure::{Blueprint, Body, Part};
+use super::structure::{Blueprint, Body, Overrides, Part};
 use crate::config::Config;
 use crate::error::FormatError;
 use crate::family::Family;
@@ -76,7 +76,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 
 /// Reads ModernBERT's configuration.
-pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, FormatError> {
+pub(super) fn read(config: &Config, overrides: Overrides) -> Result<Blueprint, FormatError> {
     if config.flag("is_decoder")? {
         return Err(other_kind(config, "is_decoder", "a causal model"));
     }
@@ -104,7 +104,7 @@ pub(super) fn read(config: &Config, shift: Option<bool>) -> Result<Blueprint, Fo
         tied: config.flag_or("tie_word_embeddings", true)?,
         qkv_bias: Part::IfPresent,
         qk_norm: Part::IfPresent,
-        shift: shift.unwrap_or(false),
+        shift: overrides.shift.unwrap_or(false),
         attention_block: None,
         notes: Vec::new(),
         body: Body::Encoder(Encoder {
@@ -228,7 +228,8 @@ mod tests {
     fn encoder(config: Value) -> Encoder {
         let config = Config::of(config);
         Blueprint::check_keys(&config, &[]).unwrap();
-        let Body::Encoder(encoder) = Blueprint::read(&config, None).unwrap().body else {
+        let Body::Encoder(encoder) = Blueprint::read(&config, Overrides::default()).unwrap().body
+        else {
             panic!("an encoder")
         };
         encoder
@@ -282,7 +283,8 @@ mod tests {
         ] {
             let mut config = config.clone();
             config[key] = value.clone();
-            let message = Blueprint::read(&Config::of(config), None).unwrap_err().to_string();
+            let message =
+                Blueprint::read(&Config::of(config), Overrides::default()).unwrap_err().to_string();
             assert!(message.contains(key), "{value}: {message}");
         }
     }
@@ -301,8 +303,9 @@ mod tests {
             ("decoder_bias", json!("yes")),
             ("is_decoder", json!(true)),
         ] {
-            let message =
-                Blueprint::read(&Config::of(with(key, value)), None).unwrap_err().to_string();
+            let message = Blueprint::read(&Config::of(with(key, value)), Overrides::default())
+                .unwrap_err()
+                .to_string();
             assert!(message.contains(key), "{key}: {message}");
         }
     }

@@ -1,9 +1,11 @@
-//! Dream, and other masked diffusion models on a Qwen2 or Qwen3 decoder.
+//! Dream, and other masked diffusion models on a Qwen2 or Qwen3 decoder: those of dLLM, SDAR and TraDo, Fast-dLLM v2,
+//! DreamReasoner.
 
 use serde_json::{Value, json};
 
+use super::blocks;
 use super::heads::{Heads, theta_or_default};
-use super::structure::{Blueprint, Body, LayerNames, Names, Part};
+use super::structure::{Blueprint, Body, LayerNames, Names, Overrides, Part};
 use crate::config::Config;
 use crate::error::FormatError;
 use crate::family::Family;
@@ -50,10 +52,20 @@ pub(super) const KEYS: &[&str] = &[
     "vocab_size",
 ];
 
-/// The decoder, and for Qwen2 the project that made it a diffusion model.
+/// The classes of the type `Dream`: Dream, and DreamReasoner.
+pub(super) const DREAM_CLASSES: [&str; 2] = ["DreamModel", REASONER_CLASS];
+const REASONER_CLASS: &str = "DreamForCausalLM";
+
+/// The decoder, or the project that made it a diffusion model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Variant {
     Dream,
+    /// Dream's successor on Qwen3: block-causal, without a shift. It has Dream's type and a class of its own.
+    DreamReasoner,
+    /// Fast-dLLM v2 (arXiv 2509.26328) on Qwen2.5: block-causal, shifted.
+    FastDllm,
+    /// SDAR (arXiv 2510.06303) and TraDo on Qwen3: block-causal.
+    Sdar,
     Qwen2,
     Qwen3,
 }
@@ -65,15 +77,21 @@ impl Variant {
         let architecture =
             architectures.and_then(|names| names.first()?.as_str()).unwrap_or_default();
         // Related models have names such as `qwen2_moe` or `qwen3_5`, and must not match.
+        let has_class = |class: &str| {
+            architecture.split_once(class).is_some_and(|(_, rest)| {
+                ["ForCausalLM", "LMHeadModel", "Model", ""].contains(&rest)
+            })
+        };
         let is = |name: &str, class: &str| {
-            model_type == name
-                || model_type.ends_with(&format!("-{name}"))
-                || architecture.split_once(class).is_some_and(|(_, rest)| {
-                    ["ForCausalLM", "LMHeadModel", "Model", ""].contains(&rest)
-                })
+            model_type == name || model_type.ends_with(&format!("-{name}")) || has_class(class)
         };
         if model_type.eq_ignore_ascii_case("dream") {
-            Some(Self::Dream)
+            let is_reasoner = architecture == REASONER_CLASS;
+            Some(if is_reasoner { Self::DreamReasoner } else { Self::Dream })
+        } else if model_type == "sdar" || has_class("SDAR") {
+            Some(Self::Sdar)
+        } else if model_type == "Fast_dLLM_Qwen" || has_class("Fast_dLLM_Qwen") {
+            Some(Self::FastDllm)
         } else if is("qwen2", "Qwen2") {
             Some(Self::Qwen2)
         } else if is("qwen3", "Qwen3") {
@@ -85,13 +103,11 @@ impl Variant {
 
     /// Whether the logits are shifted, if the model's type determines it.
     fn shift(self, config: &Config) -> Result<bool, FormatError> {
-        let converted = |name: &str| name.contains("a2d-");
         match self {
-            Self::Dream => Ok(true),
-            // Models converted by dLLM ("AR to diffusion") are trained without a shift.
-            _ if config.get("model_type").and_then(Value::as_str).is_some_and(converted) => {
-                Ok(false)
-            }
+            Self::Dream | Self::FastDllm => Ok(true),
+            Self::DreamReasoner | Self::Sdar => Ok(false),
+            // Models converted by dLLM are trained without a shift.
+            _ if is_converted(config) => Ok(false),
             _ => Err(FormatError::ShiftUnknown {
                 path: config.path.clone(),
                 model_type: config.describe("model_type"),
@@ -100,11 +116,17 @@ impl Variant {
     }
 }
 
+/// Whether dLLM converted the model ("AR to diffusion").
+fn is_converted(config: &Config) -> bool {
+    let model_type = config.get("model_type").and_then(Value::as_str);
+    model_type.is_some_and(|name| name.contains("a2d-"))
+}
+
 /// Reads a Qwen2-style configuration.
 pub(super) fn read(
     config: &Config,
     variant: Variant,
-    shift: Option<bool>,
+    overrides: Overrides,
 ) -> Result<Blueprint, FormatError> {
     config.only("hidden_act", json!("silu"), json!("silu"))?;
     config.only("use_sliding_window", json!(false), json!(false))?;
@@ -123,9 +145,23 @@ pub(super) fn read(
     let hidden_size = config.size("hidden_size")?;
     let keys = ["num_attention_heads", "num_key_value_heads", "head_dim"];
     let Heads { heads, kv_heads, head_dim } = Heads::read(config, hidden_size, keys)?;
-    let (rope_theta, notes) = theta_or_default(rope_theta(config)?);
+    let (rope_theta, mut notes) = theta_or_default(rope_theta(config)?);
+    let attention_block = match variant {
+        Variant::Dream => blocks::given(overrides).flatten(),
+        Variant::DreamReasoner | Variant::FastDllm | Variant::Sdar => {
+            blocks::required(config, overrides)?
+        }
+        _ if is_converted(config) => blocks::of_either_kind(config, overrides, &mut notes)?,
+        Variant::Qwen2 | Variant::Qwen3 => match blocks::given(overrides) {
+            Some(given) => given,
+            None => blocks::configured(config)?,
+        },
+    };
     Ok(Blueprint {
-        family: if variant == Variant::Dream { Family::Dream } else { Family::Qwen },
+        family: match variant {
+            Variant::Dream | Variant::DreamReasoner => Family::Dream,
+            _ => Family::Qwen,
+        },
         vocab_size: config.size("vocab_size")?,
         hidden_size,
         layers,
@@ -139,12 +175,15 @@ pub(super) fn read(
         tied: config.flag("tie_word_embeddings")?,
         qkv_bias: match variant {
             Variant::Dream => Part::IfPresent,
-            Variant::Qwen2 => Part::Always,
-            Variant::Qwen3 => Part::Never,
+            Variant::Qwen2 | Variant::FastDllm => Part::Always,
+            Variant::Qwen3 | Variant::Sdar | Variant::DreamReasoner => Part::Never,
         },
-        qk_norm: if variant == Variant::Qwen3 { Part::Always } else { Part::IfPresent },
-        shift: shift.map_or_else(|| variant.shift(config), Ok)?,
-        attention_block: None,
+        qk_norm: match variant {
+            Variant::Dream | Variant::Qwen2 | Variant::FastDllm => Part::IfPresent,
+            Variant::Qwen3 | Variant::Sdar | Variant::DreamReasoner => Part::Always,
+        },
+        shift: overrides.shift.map_or_else(|| variant.shift(config), Ok)?,
+        attention_block,
         body: Body::Decoder(&NAMES),
         notes,
     })
@@ -200,7 +239,7 @@ mod tests {
 
     #[test]
     fn dream_7b() {
-        let blueprint = Blueprint::read(&Config::of(dream()), None).unwrap();
+        let blueprint = Blueprint::read(&Config::of(dream()), Overrides::default()).unwrap();
         assert_eq!(blueprint.head_dim, 128);
         assert!(blueprint.shift && !blueprint.tied);
         assert_eq!((blueprint.qkv_bias, blueprint.qk_norm), (Part::IfPresent, Part::IfPresent));
@@ -242,25 +281,29 @@ mod tests {
             ("attention_bias", json!(true)),
             ("hidden_size", json!(-1)),
         ] {
-            let message = Blueprint::read(&with(key, value), None).unwrap_err().to_string();
+            let message =
+                Blueprint::read(&with(key, value), Overrides::default()).unwrap_err().to_string();
             assert!(message.contains(key), "{key}: {message}");
         }
     }
 
     #[test]
     fn a_missing_theta_gets_the_default_of_transformers_and_a_note() {
-        let blueprint = Blueprint::read(&with("rope_theta", json!(null)), None).unwrap();
+        let blueprint =
+            Blueprint::read(&with("rope_theta", json!(null)), Overrides::default()).unwrap();
         assert_eq!(blueprint.rope_theta, 1e4);
         let [note] = &blueprint.notes[..] else { panic!("{:?}", blueprint.notes) };
         assert!(note.contains("rope_theta") && note.contains("10000"), "{note}");
-        assert_eq!(Blueprint::read(&Config::of(dream()), None).unwrap().notes, [""; 0]);
+        assert_eq!(
+            Blueprint::read(&Config::of(dream()), Overrides::default()).unwrap().notes,
+            [""; 0]
+        );
     }
 
-    /// The Dream and LLaDA families contain models of the same type and another class, such as block-causal
-    /// ones.
+    /// The LLaDA family contains models of the same type and another class.
     #[test]
     fn another_class_of_the_same_type_is_rejected() {
-        for (model_type, class) in [("Dream", "DreamForCausalLM"), ("llada", "LLaDAMoEModelLM")] {
+        for (model_type, class) in [("Dream", "DreamForMaskedLM"), ("llada", "LLaDAMoEModelLM")] {
             let mut config = dream();
             config["model_type"] = json!(model_type);
             config["architectures"] = json!([class]);
@@ -290,7 +333,7 @@ mod tests {
             published[key] = value;
         }
         Blueprint::check_keys(&Config::of(published.clone()), &[]).unwrap();
-        published["block_size"] = json!(32);
+        published["block_size"] = json!(32); // of DreamModel, no published one has blocks
         // Keys are checked before any size is read.
         published["hidden_size"] = json!(-1);
         let error = Blueprint::check_keys(&Config::of(published), &[]).unwrap_err();
@@ -307,26 +350,108 @@ mod tests {
         let mut config = dream();
         config["rope_theta"] = json!(null);
         config["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 5e5});
-        assert_eq!(Blueprint::read(&Config::of(config.clone()), None).unwrap().rope_theta, 5e5);
+        assert_eq!(
+            Blueprint::read(&Config::of(config.clone()), Overrides::default()).unwrap().rope_theta,
+            5e5
+        );
         config["rope_scaling"] = json!({"rope_type": "default", "rope_theta": 3e5});
-        assert_eq!(Blueprint::read(&Config::of(config), None).unwrap().rope_theta, 3e5);
+        assert_eq!(
+            Blueprint::read(&Config::of(config), Overrides::default()).unwrap().rope_theta,
+            3e5
+        );
     }
 
     #[test]
     fn a_plain_qwen_requires_a_shift() {
-        let error = Blueprint::read(&with("model_type", json!("qwen2")), None).unwrap_err();
+        let error =
+            Blueprint::read(&with("model_type", json!("qwen2")), Overrides::default()).unwrap_err();
         assert!(matches!(error, FormatError::ShiftUnknown { .. }), "{error}");
         for shift in [true, false] {
             let config = with("model_type", json!("qwen2"));
-            assert_eq!(Blueprint::read(&config, Some(shift)).unwrap().shift, shift);
+            let shifted = Overrides { shift: Some(shift), ..Overrides::default() };
+            assert_eq!(Blueprint::read(&config, shifted).unwrap().shift, shift);
         }
         let converted = with("model_type", json!("a2d-qwen2"));
-        assert!(!Blueprint::read(&converted, None).unwrap().shift);
+        assert!(!Blueprint::read(&converted, Overrides::default()).unwrap().shift);
+    }
+
+    /// `SDAR-4B-Chat` (JetAstra/SDAR), `Fast_dLLM_v2_7B` (NVlabs/Fast-dLLM), `DreamReasoner-8B`, and dLLM's bd3lm.
+    #[test]
+    fn block_causal_models_have_blocks_shift_norms_and_biases_of_their_own() {
+        for (model_type, class, key, block, shift, (bias, norm)) in [
+            ("sdar", "SDARForCausalLM", "block_size", 4, false, (Part::Never, Part::Always)),
+            (
+                "Fast_dLLM_Qwen",
+                "Fast_dLLM_QwenForCausalLM",
+                "bd_size",
+                32,
+                true,
+                (Part::Always, Part::IfPresent),
+            ),
+            ("Dream", "DreamForCausalLM", "block_size", 32, false, (Part::Never, Part::Always)),
+            (
+                "a2d-qwen3",
+                "A2DQwen3LMHeadModel",
+                "block_size",
+                32,
+                false,
+                (Part::Never, Part::Always),
+            ),
+            (
+                "a2d-qwen2",
+                "A2DQwen2LMHeadModel",
+                "block_size",
+                32,
+                false,
+                (Part::Always, Part::IfPresent),
+            ),
+        ] {
+            let mut config = dream();
+            config["model_type"] = json!(model_type);
+            config["architectures"] = json!([class]);
+            config[key] = json!(block);
+            let config = Config::of(config);
+            Blueprint::check_keys(&config, &[]).unwrap();
+            let blueprint = Blueprint::read(&config, Overrides::default()).unwrap();
+            assert_eq!(
+                (blueprint.attention_block, blueprint.shift),
+                (Some(block), shift),
+                "{class}"
+            );
+            assert_eq!((blueprint.qkv_bias, blueprint.qk_norm), (bias, norm), "{class}");
+            let full = Overrides { attention_block: Some(0), ..Overrides::default() };
+            assert_eq!(Blueprint::read(&config, full).unwrap().attention_block, None);
+        }
+    }
+
+    /// Only a converted model can be of either kind.
+    #[test]
+    fn a_block_causal_model_requires_the_length_of_its_blocks() {
+        for (model_type, class) in [
+            ("sdar", "SDARForCausalLM"),
+            ("Fast_dLLM_Qwen", "Fast_dLLM_QwenForCausalLM"),
+            ("Dream", "DreamForCausalLM"),
+        ] {
+            let mut config = dream();
+            config["model_type"] = json!(model_type);
+            config["architectures"] = json!([class]);
+            let config = Config::of(config);
+            let error = Blueprint::read(&config, Overrides::default()).unwrap_err();
+            assert!(matches!(error, FormatError::AttentionBlockUnknown { .. }), "{error}");
+            let given = Overrides { attention_block: Some(8), ..Overrides::default() };
+            assert_eq!(Blueprint::read(&config, given).unwrap().attention_block, Some(8));
+        }
+        let converted = with("model_type", json!("a2d-qwen3"));
+        let blueprint = Blueprint::read(&converted, Overrides::default()).unwrap();
+        assert_eq!(blueprint.attention_block, None);
+        let [note] = &blueprint.notes[..] else { panic!("{:?}", blueprint.notes) };
+        assert!(note.contains("block_size") && note.contains("bd3lm"), "{note}");
     }
 
     #[test]
     fn qwen3_normalises_queries_and_keys_and_has_no_bias() {
-        let blueprint = Blueprint::read(&with("model_type", json!("a2d-qwen3")), None).unwrap();
+        let blueprint =
+            Blueprint::read(&with("model_type", json!("a2d-qwen3")), Overrides::default()).unwrap();
         assert_eq!((blueprint.qkv_bias, blueprint.qk_norm), (Part::Never, Part::Always));
     }
 }

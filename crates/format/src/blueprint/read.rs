@@ -2,7 +2,7 @@
 
 use super::architecture::Architecture;
 use super::encoder_kind::EncoderKind;
-use super::structure::{Blueprint, Body, LayerNames};
+use super::structure::{Blueprint, Body, LayerNames, Overrides};
 use super::{bert, keys, llada, modernbert, qwen, related};
 use crate::config::Config;
 use crate::error::FormatError;
@@ -12,10 +12,10 @@ impl Blueprint {
     /// are accepted.
     pub fn check_keys(config: &Config, ignored: &[String]) -> Result<(), FormatError> {
         let architecture = Architecture::of(config);
-        let honoured = architecture.as_ref().map_or(&[][..], Architecture::keys);
-        keys::reject_other_kinds(config, honoured)?;
+        let honoured = architecture.as_ref().map_or(Vec::new(), Architecture::keys);
+        keys::reject_other_kinds(config, &honoured)?;
         architecture?;
-        keys::reject_unknown(config, honoured, ignored)
+        keys::reject_unknown(config, &honoured, ignored)
     }
 
     /// Rejects a model whose class is a causal one, unless its files define a mask token.
@@ -23,14 +23,20 @@ impl Blueprint {
         related::reject_causal(config, defines_mask)
     }
 
-    /// Reads the structure of a model from its `config.json`. `shift`, if given, overrides the architecture's.
-    pub fn read(config: &Config, shift: Option<bool>) -> Result<Self, FormatError> {
-        match Architecture::of(config)? {
-            Architecture::Llada => llada::read(config, shift),
-            Architecture::Qwen(variant) => qwen::read(config, variant, shift),
-            Architecture::Encoder(EncoderKind::Bert) => bert::read_bert(config, shift),
-            Architecture::Encoder(EncoderKind::Albert) => bert::read_albert(config, shift),
-            Architecture::Encoder(EncoderKind::ModernBert) => modernbert::read(config, shift),
+    /// Reads the structure of a model from its `config.json`.
+    pub fn read(config: &Config, overrides: Overrides) -> Result<Self, FormatError> {
+        let architecture = Architecture::of(config)?;
+        if let (Architecture::Encoder(_), Some(got @ 1..)) =
+            (&architecture, overrides.attention_block)
+        {
+            return Err(FormatError::AttentionBlockOfEncoder { path: config.path.clone(), got });
+        }
+        match architecture {
+            Architecture::Llada => llada::read(config, overrides),
+            Architecture::Qwen(variant) => qwen::read(config, variant, overrides),
+            Architecture::Encoder(EncoderKind::Bert) => bert::read_bert(config, overrides),
+            Architecture::Encoder(EncoderKind::Albert) => bert::read_albert(config, overrides),
+            Architecture::Encoder(EncoderKind::ModernBert) => modernbert::read(config, overrides),
         }
     }
 

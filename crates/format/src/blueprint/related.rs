@@ -2,19 +2,16 @@
 //!
 //! Some share their type or their tensors' names with supported models.
 
-use super::kinds::{BLOCKS, EXPERTS, IMAGES, other_kind};
+use super::kinds::{EXPERTS, IMAGES, other_kind};
 use crate::config::Config;
 use crate::error::FormatError;
 
 /// Parts of a type or class, in lower case and without punctuation, with the kind of model. The first match
 /// counts.
-const RELATED: [(&str, &str); 16] = [
+const RELATED: [(&str, &str); 13] = [
     ("llada2", "a mixture of experts, which attends block by block"),
     ("sdarmoe", "a mixture of experts, which attends block by block"),
-    ("sdar", BLOCKS),
-    ("trado", BLOCKS),
-    ("fastdllm", BLOCKS),
-    ("bd3lm", BLOCKS),
+    ("bd3lm", "a diffusion transformer (DiT)"),
     ("moe", EXPERTS),
     ("mixtral", EXPERTS),
     ("lladav", IMAGES),
@@ -69,9 +66,8 @@ mod tests {
         for (model_type, class, kind) in [
             ("llada", "LLaDAMoEModelLM", "mixture of experts"),
             ("llada2_moe", "LLaDA2MoeModelLM", "block by block"),
-            ("sdar", "SDARForCausalLM", "block by block"),
             ("sdar_moe", "SDARMoeForCausalLM", "mixture of experts"),
-            ("Fast_dLLM_Qwen", "Fast_dLLM_QwenForCausalLM", "block by block"),
+            ("bd3lm", "BD3LM", "diffusion transformer"),
             ("qwen2_moe", "Qwen2MoeForCausalLM", "mixture of experts"),
             ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", "images"),
             ("t5", "T5ForConditionalGeneration", "an encoder and a decoder"),
@@ -96,6 +92,9 @@ mod tests {
             ("Dream", "DreamModel"),
             ("llada", "LLaDAModelLM"),
             ("a2d-qwen3", "A2DQwen3LMHeadModel"),
+            ("sdar", "SDARForCausalLM"),
+            ("Fast_dLLM_Qwen", "Fast_dLLM_QwenForCausalLM"),
+            ("Dream", "DreamForCausalLM"),
             ("qwen2", "Qwen2ForCausalLM"),
             ("bert", "BertForMaskedLM"),
             ("albert", "AlbertForMaskedLM"),

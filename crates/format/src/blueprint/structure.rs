@@ -29,12 +29,24 @@ pub struct Blueprint {
     pub qk_norm: Part,
     /// Whether row i of the logits predicts position i + 1.
     pub shift: bool,
-    /// B of block-causal attention: a position attends to all positions of its own block of B and of earlier
-    /// blocks. Blocks count from position 0. `None` if every position attends to all others.
+    /// B, the length of the attention blocks of a block-causal model; `None` for full attention.
+    ///
+    /// Blocks of B positions count from position 0. A position attends to all positions of its own block and of
+    /// earlier blocks. The last block of a sequence may be shorter.
     pub attention_block: Option<usize>,
     pub body: Body,
     /// Defaults used where the configuration has no value, a sentence each.
     pub notes: Vec<String>,
+}
+
+/// What the caller knows of a model beyond its configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// [`Blueprint::shift`]. `None` takes that of the architecture.
+    pub shift: Option<bool>,
+    /// The length of [attention blocks](Blueprint::attention_block); 0 for full attention. `None` takes that of
+    /// the configuration.
+    pub attention_block: Option<usize>,
 }
 
 /// The part of a model between the embedding table and the output layer's matrix.

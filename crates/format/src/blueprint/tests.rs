@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::keys::COMMON;
-use super::structure::Blueprint;
-use super::{bert, llada, modernbert, qwen};
+use super::structure::{Blueprint, Overrides};
+use super::{bert, blocks, llada, modernbert, qwen};
 use crate::config::Config;
 use crate::error::FormatError;
 
@@ -17,7 +17,7 @@ fn an_unknown_architecture_is_reported_with_the_known_ones() {
         json!({"model_type": "mdlm", "architectures": ["MDLM"]}),
         json!({}),
     ] {
-        let error = Blueprint::read(&Config::of(config.clone()), None).unwrap_err();
+        let error = Blueprint::read(&Config::of(config.clone()), Overrides::default()).unwrap_err();
         let message = error.to_string();
         assert!(matches!(error, FormatError::UnknownArchitecture { .. }), "{message}");
         assert!(message.contains("Dream") && message.contains("llada"), "{message}");
@@ -35,7 +35,7 @@ fn the_lists_hold_exactly_the_keys_that_are_read() {
         "vocab_size": 8, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4,
         "max_position_embeddings": 8, "rms_norm_eps": 1e-6,
         "d_model": 4, "n_layers": 1, "n_heads": 1, "mlp_ratio": 4, "max_sequence_length": 8, "activation_type": "silu",
-        "block_type": "llama", "rope": true, "layer_norm_type": "rms"
+        "block_type": "llama", "rope": true, "layer_norm_type": "rms", "bd_size": 4, "block_size": 4
     });
     // Where one key replaces another, each is read in turn.
     let keys_read = |models: &[&str], given: Value| {
@@ -48,7 +48,7 @@ fn the_lists_hold_exactly_the_keys_that_are_read() {
                     config[key] = value.clone();
                 }
                 let config = Config::of(config);
-                Blueprint::read(&config, None).unwrap();
+                Blueprint::read(&config, Overrides::default()).unwrap();
                 found.extend(config.keys_read());
             }
         }
@@ -61,8 +61,8 @@ fn the_lists_hold_exactly_the_keys_that_are_read() {
         keys.iter().copied().filter(|&key| !found.contains(key)).collect::<Vec<_>>()
     };
     let given = json!({"rope_theta": 1e4});
-    let found = keys_read(&["Dream", "a2d-qwen2", "a2d-qwen3"], given);
-    assert_eq!(unread(qwen::KEYS, found), [""; 0]);
+    let found = keys_read(&["Dream", "a2d-qwen2", "a2d-qwen3", "sdar", "Fast_dLLM_Qwen"], given);
+    assert_eq!(unread(&[qwen::KEYS, &blocks::KEYS].concat(), found), [""; 0]);
     let given =
         json!({"mlp_hidden_size": 4, "embedding_size": 8, "weight_tying": true, "rope_theta": 1e4});
     let inert = ["alibi_bias_max", "attention_layer_norm_with_affine", "tie_word_embeddings"];

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::blueprint::Blueprint;
+use crate::blueprint::{Blueprint, Overrides};
 use crate::checkpoint::read_config;
 use crate::error::FormatError;
 use crate::graph_file::read_graph;
@@ -96,8 +96,12 @@ impl Manifest {
         }
         let config = read_config(folder)?;
         Blueprint::check_keys(&config, &self.provenance.ignored_keys)?;
-        // The user may have chosen the shift.
-        let blueprint = Blueprint::read(&config, Some(self.shift))?;
+        // The user may have chosen these.
+        let overrides = Overrides {
+            shift: Some(self.shift),
+            attention_block: Some(self.attention_block.unwrap_or(0)),
+        };
+        let blueprint = Blueprint::read(&config, overrides)?;
         let given = &self.provenance.given_tokens;
         let (tokens, _) = SpecialTokens::find(&config, given, blueprint.vocab_size)?;
         self.check_equal(folder, CONFIG, "family", &self.family, Some(&blueprint.family))?;

@@ -65,10 +65,12 @@ pub struct Manifest {
     pub quantised: Option<Quantisation>,
     /// Whether the hidden state of position i is that of the row at position i − 1, and position 0 keeps its own.
     pub shift: bool,
-    /// B of block-causal attention: a position attends to its own block of B positions, and to earlier blocks.
-    /// Blocks count from position 0. `None` if every position attends to all others.
+    /// B, the length of the attention blocks of a block-causal model; `None` for full attention.
+    ///
+    /// Blocks of B positions count from position 0. A position attends to all positions of its own block and of
+    /// earlier blocks. The last block of a sequence may be shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[doc(alias("block diffusion", "block-causal"))]
+    #[doc(alias("block diffusion", "bd3lm", "block_size", "bd_size"))]
     pub attention_block: Option<usize>,
     /// Which ONNX operators the graphs are made of.
     pub operators: Operators,

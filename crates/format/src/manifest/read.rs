@@ -96,7 +96,8 @@ impl Manifest {
             let expected = format!("from 2 to vocab_size = {}", self.vocab_size);
             return Err(invalid("graphs.head_top.k", &expected, k.to_string()));
         }
-        if let Some((key, _)) = sizes.into_iter().find(|&(_, size)| size == 0) {
+        let block = self.attention_block.map(|length| ("attention_block", length));
+        if let Some((key, _)) = sizes.into_iter().chain(block).find(|&(_, size)| size == 0) {
             return Err(invalid(key, "at least 1", "0".into()));
         }
         if self.attention_block == Some(0) {

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{HeadTables, HeadTransform, LayerSizes, Tables};
-use crate::blueprint::Blueprint;
+use crate::blueprint::{Blueprint, Overrides};
 use crate::checkpoint::{Checkpoint, Tensor, read_config, reject_adapter};
 use crate::error::FormatError;
 use crate::manifest::Manifest;
@@ -27,16 +27,19 @@ impl Source {
         path_check::check_checkpoint(folder)?;
         let config = read_config(folder)?;
         reject_adapter(folder)?;
-        // The manifest of an export records ignored keys, given tokens, the shift, and the use of quantised
-        // weights.
+        // The manifest of an export records ignored keys, given tokens, the shift, the attention blocks, and the use
+        // of quantised weights.
         let export = Manifest::read_now(folder).ok();
-        let shift = export.as_ref().map(|manifest| manifest.shift);
+        let overrides = Overrides {
+            shift: export.as_ref().map(|manifest| manifest.shift),
+            attention_block: export.as_ref().map(|manifest| manifest.attention_block.unwrap_or(0)),
+        };
         let quantised = export.as_ref().and_then(|manifest| manifest.quantised);
         let provenance = export.map(|manifest| manifest.provenance);
         let (ignored, given) =
             provenance.map(|own| (own.ignored_keys, own.given_tokens)).unwrap_or_default();
         Blueprint::check_keys(&config, &ignored)?;
-        let blueprint = Blueprint::read(&config, shift)?;
+        let blueprint = Blueprint::read(&config, overrides)?;
         let (tokens, _) = SpecialTokens::find(&config, &given, blueprint.vocab_size)?;
         let checkpoint = match quantised {
             None => Checkpoint::open(folder)?,

@@ -114,7 +114,10 @@ impl TokenizerFiles {
 
     /// Up to 8 tokens in angle or square brackets that contain `word`, with their ids.
     pub(super) fn like(&self, word: &str) -> impl Iterator<Item = (&str, u64)> {
-        let is_marked = |token: &str| token.starts_with(['<', '[']) && token.ends_with(['>', ']']);
+        let is_marked = |token: &str| {
+            let token = token.trim_matches('|'); // `|<MASK>|`
+            token.starts_with(['<', '[']) && token.ends_with(['>', ']'])
+        };
         self.ids
             .iter()
             .filter(move |(token, _)| is_marked(token) && token.to_lowercase().contains(word))

@@ -67,7 +67,7 @@ impl SpecialTokens {
     ///
     /// Ids come from `config.json`, then from `generation_config.json`. If neither has one,
     /// `tokenizer_config.json` and then `special_tokens_map.json` name the token, and the tokenizer's own files
-    /// give its id. The ids that end a sequence are those of the first two files together.
+    /// give its id. The mask token of Fast-dLLM v2 is recognised by its text, `|<MASK>|`. The ids that end a sequence are those of the first two files together.
     #[doc(hidden)]
     pub fn find(
         config: &Config,

@@ -7,6 +7,9 @@ use super::name::TokenName;
 use crate::config::Config;
 use crate::error::FormatError;
 
+/// The mask token of Fast-dLLM v2. No file names its role: the published code has its id instead.
+const FAST_DLLM_MASK: &str = "|<MASK>|";
+
 /// The files of a checkpoint that define special tokens.
 pub(super) struct Search<'a> {
     /// The files that define ids, in order of precedence.
@@ -40,6 +43,13 @@ impl Search<'_> {
             if role != "eos" && !ids.is_empty() {
                 break;
             }
+        }
+        if ids.is_empty()
+            && role == "mask"
+            && self.tokenizer.token_of_role(role).is_none()
+            && let Some(id) = self.tokenizer.id(FAST_DLLM_MASK).and_then(|id| self.checked(id))
+        {
+            ids.push(id);
         }
         if ids.is_empty()
             && let Some((file, name)) = self.tokenizer.token_of_role(role)

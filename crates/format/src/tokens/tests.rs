@@ -130,6 +130,17 @@ fn a_model_without_a_mask_is_an_error_that_lists_candidates() {
     assert!(message.contains("mask_token_id") && message.contains("<|mdm_mask|> (3)"), "{message}");
 }
 
+/// Fast_dLLM_v2_7B: the tokenizer holds the mask token, and no file names it.
+#[test]
+fn the_mask_of_fast_dllm_is_recognised_by_its_text() {
+    let added = ("added_tokens.json", json!({"|<MASK>|": 5, "<|im_end|>": 4}));
+    let config = ("config.json", json!({"eos_token_id": 4}));
+    assert_eq!(find(&[config.clone(), added.clone()]).unwrap().mask, 5);
+    let named = ("tokenizer_config.json", json!({"mask_token": "<|im_end|>"}));
+    let config = ("config.json", json!({"eos_token_id": 3}));
+    assert_eq!(find(&[config, added, named]).unwrap().mask, 4);
+}
+
 #[test]
 fn given_ids_override_the_files() {
     let files = [

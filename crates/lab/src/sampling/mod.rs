@@ -33,7 +33,8 @@ pub struct Sampling {
     /// The temperature T of the order: draws positions from softmax(score / T) instead of taking the best.
     #[doc(alias = "alg_temp")]
     pub order_temperature: Option<f64>,
-    /// The length of blocks, which are generated from left to right. By default there is one block.
+    /// The length of blocks, which are generated from left to right. By default there is one block, or the blocks of a
+    /// block-causal model's attention.
     #[doc(alias = "semi-autoregressive")]
     pub block_length: Option<u32>,
     /// The share of the last block that must be known before the next one opens. By default all of it.
@@ -57,7 +58,7 @@ pub struct Sampling {
 }
 
 impl Default for Sampling {
-    /// Temperature 1, lowest entropy first, one block, batches of 16.
+    /// Temperature 1, lowest entropy first, the model's blocks or else one, batches of 16.
     fn default() -> Self {
         Self {
             order: None,
@@ -248,8 +249,12 @@ impl Sampling {
     ) -> Error {
         use conjoint::Error as Cause;
         let (name, value) = match &error {
-            Cause::StepsNotDivisible { .. } | Cause::NeedsSteps { .. } => (name, value.to_string()),
-            Cause::BlockNotDividing { block, .. } => ("block length", block.to_string()),
+            Cause::StepsNotDivisible { .. }
+            | Cause::TooFewSteps { .. }
+            | Cause::NeedsSteps { .. } => (name, value.to_string()),
+            Cause::BlockNotDividing { block, .. } | Cause::BlockNotAligned { block, .. } => {
+                ("block length", block.to_string())
+            }
             Cause::EmptyRow { .. } => match self.filters.bans() {
                 Some(bans) => ("ban", bans),
                 None => return error.into(),

@@ -24,7 +24,7 @@ impl Sequence {
             step: self.steps,
             followed: self.followed,
             canvas: self.draft_canvas.as_ref().unwrap_or(&self.canvas),
-            block_length: self.block_length,
+            blocks: self.blocks,
             progress: self.progress,
             round,
             answer: round_rows.rows,

@@ -1,5 +1,7 @@
 //! The open positions of a sequence: its blocks, and its end.
 
+use std::ops::Range;
+
 use super::{KeptOpen, Sequence};
 use crate::generator::config::Config;
 use crate::generator::output::FinishReason;
@@ -9,15 +11,15 @@ use crate::{Canvas, Observer};
 impl Sequence {
     /// Opens the next block while the current one is full and not kept open, or enough of it is known.
     pub(super) fn open_blocks(&mut self) {
-        while self.has_next() {
+        while let Some(next) = self.next_block() {
             let open = self.canvas.block();
-            let next = open.end + self.block_length;
             if self.progress.masked == 0 && self.kept_open == KeptOpen::No {
-                self.canvas.set_block(open.end..next);
+                let steps = super::steps_of(self.blocks, self.total_steps, &next);
+                self.canvas.set_block(next);
                 let masked = self.canvas.masked().count();
-                self.progress = Progress { step: 0, masked, block_masked: masked, ..self.progress };
+                self.progress = Progress { step: 0, steps, masked, block_masked: masked };
             } else if self.enough_is_known() {
-                self.canvas.set_block(open.start..next);
+                self.canvas.set_block(open.start..next.end);
                 let masked = self.canvas.masked().count();
                 let new = masked - self.progress.masked;
                 self.progress.masked = masked;
@@ -28,23 +30,23 @@ impl Sequence {
         }
     }
 
-    /// Whether there is a block after the open ones.
-    fn has_next(&self) -> bool {
-        self.canvas.block().end < self.canvas.free_span().end
+    /// The block after the open ones.
+    fn next_block(&self) -> Option<Range<usize>> {
+        self.blocks.after(&self.canvas.block())
     }
 
     /// Whether the next block opens at the end of the step although the current one is not full.
     pub(super) fn opens_next(&self) -> bool {
-        self.has_next() && self.enough_is_known()
+        self.next_block().is_some() && self.enough_is_known()
     }
 
     /// Whether enough of the last open block is known to open the next one.
     fn enough_is_known(&self) -> bool {
         let Some(share) = self.config.open_next else { return false };
-        let (length, end) = (self.block_length, self.canvas.block().end);
+        let last = self.blocks.containing(self.canvas.block().end - 1);
         let is_known = |&position: &usize| !self.canvas.is_masked(position);
-        let known = (end - length..end).filter(is_known).count();
-        known as f64 >= share * length as f64
+        let known = last.clone().filter(is_known).count();
+        known as f64 >= share * last.len() as f64
     }
 
     /// The reason why the sequence ends before its last position, if it does.

@@ -1,8 +1,10 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::config::Config;
 use super::output::{FinishReason, Output};
 use super::resolve::Roles;
+use crate::blocks::Blocks;
 use crate::denoiser::{Changed, SequenceId, SequenceInput};
 use crate::filter::Memory;
 use crate::observation::{RowQuery, RowRef, Scratch};
@@ -30,7 +32,9 @@ pub(super) struct Sequence {
     stream: Box<dyn Stream>,
     filters: Memory,
     progress: Progress,
-    block_length: usize,
+    blocks: Blocks,
+    /// The schedule's steps for all blocks.
+    total_steps: usize,
     changed: Changed,
     /// The positions that the sampler passes of the step compute; if empty, all masked ones.
     pub window: Vec<usize>,
@@ -89,20 +93,14 @@ impl Sequence {
     ) -> Result<Self, Error> {
         let span = canvas.free_span();
         let length = span.len();
-        let block = config.block_length.unwrap_or(length);
-        if !length.is_multiple_of(block) {
-            return Err(Error::BlockNotDividing { block, length });
-        }
-        let blocks = length / block;
         let steps = roles.steps.unwrap_or(0);
-        if !steps.is_multiple_of(blocks) {
-            return Err(Error::StepsNotDivisible { steps, blocks });
-        }
+        let blocks = blocks_of(&config, &span, steps)?;
         if steps > 0 && config.open_next.is_some() {
             let expected = "a schedule without a total number of steps";
             return Err(Error::parameter("steps with overlapping blocks", steps, expected));
         }
-        canvas.set_block(span.start..span.start + block);
+        let block = blocks.first();
+        canvas.set_block(block.clone());
         let masked = canvas.masked().count();
         let mut sequence = Self {
             index,
@@ -112,8 +110,14 @@ impl Sequence {
             config,
             stream,
             filters: Memory::default(),
-            progress: Progress { step: 0, steps: steps / blocks, masked, block_masked: masked },
-            block_length: block,
+            progress: Progress {
+                step: 0,
+                steps: steps_of(blocks, steps, &block),
+                masked,
+                block_masked: masked,
+            },
+            blocks,
+            total_steps: steps,
             changed: Changed::All,
             window: Vec::new(),
             draft_canvas: None,
@@ -344,6 +348,33 @@ impl Sequence {
             finish,
         }
     }
+}
+
+/// The blocks of a sequence, if they fit its positions and the schedule's steps.
+fn blocks_of(config: &Config, span: &Range<usize>, steps: usize) -> Result<Blocks, Error> {
+    let length = span.len();
+    let block = config.block_length.unwrap_or(length);
+    if config.aligned {
+        let aligned = Blocks::from_zero(span, block);
+        let blocks = aligned.count();
+        return match steps {
+            1.. if steps < blocks => Err(Error::TooFewSteps { steps, blocks }),
+            _ => Ok(aligned),
+        };
+    }
+    if !length.is_multiple_of(block) {
+        return Err(Error::BlockNotDividing { block, length });
+    }
+    let blocks = length / block;
+    if !steps.is_multiple_of(blocks) {
+        return Err(Error::StepsNotDivisible { steps, blocks });
+    }
+    Ok(Blocks::from_start(span, block))
+}
+
+/// The schedule's steps for a block; 0 without a total.
+fn steps_of(blocks: Blocks, total: usize, block: &Range<usize>) -> usize {
+    if total == 0 { 0 } else { blocks.steps(total, block) }
 }
 
 /// Writes a token at a masked position of a canvas of the sequence.
