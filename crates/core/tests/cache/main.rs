@@ -8,6 +8,7 @@ mod laws;
 mod refresh;
 mod selection;
 mod sequences;
+mod work;
 
 use std::num::NonZeroU32;
 
