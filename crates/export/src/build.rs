@@ -3,8 +3,8 @@
 use conjoint_format::proto::ModelProto;
 use conjoint_format::{Graphs, HeadTop, Operators, SamplerForm, SamplerRows};
 
+use crate::builder::Builder;
 use crate::graph_names::{BACKBONE, HEAD, HEAD_TOP, SAMPLER, SAMPLER_CONTEXT, SAMPLER_ROWS};
-use crate::model::Builder;
 use crate::source::Source;
 use crate::store::Store;
 

@@ -3,8 +3,8 @@
 use conjoint_format::blueprint::{AttentionSpan, Blueprint, NormOrder, Qkv};
 use conjoint_format::weights::{Embedding, EncoderLayer, EncoderWeights, Ffn};
 
+use crate::builder::{Builder, linear};
 use crate::graph::{Attribute, Graph};
-use crate::model::{Builder, linear};
 use crate::operator_set::{OperatorSet, Reach, Rope, Rotation};
 use crate::packed::{KeyValues, Packed};
 use crate::value::Value;

@@ -3,8 +3,8 @@
 use conjoint_format::proto::{ModelProto, element};
 use conjoint_format::weights::BaseWeights;
 
+use crate::builder::Builder;
 use crate::graph::{Attribute, Dim, Graph};
-use crate::model::Builder;
 use crate::packed::ROWS;
 
 const TEMPERATURES: Dim = Dim::Any("temperatures");

@@ -91,6 +91,7 @@
 //! ```
 
 mod build;
+mod builder;
 mod encoder;
 mod error;
 mod export;

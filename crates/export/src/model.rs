@@ -2,29 +2,20 @@
 //!
 //! All values are rows [N, ·]. Only attention sorts them into lanes.
 
-use conjoint_format::blueprint::Blueprint;
 use conjoint_format::checkpoint::Tensor;
 use conjoint_format::proto::{ModelProto, element};
 use conjoint_format::weights::{
     BaseWeights, BodyWeights, DecoderLayer, Embedding, Linear, SamplerWeights,
 };
 
+use crate::builder::{Builder, linear};
 use crate::graph::{Attribute, Dim, Graph};
-use crate::operator_set::{OperatorSet, Rotation};
+use crate::operator_set::Rotation;
 use crate::packed::{Frame, KeyValues, Packed, ROWS};
-use crate::store::Store;
 use crate::value::Value;
 
 /// Hidden states that a graph reads.
 const STATES: Dim = Dim::Any("states");
-
-/// Builds the graphs of one model.
-pub(crate) struct Builder<'a> {
-    pub(crate) blueprint: &'a Blueprint,
-    pub(crate) operators: OperatorSet,
-    /// The files of weights.
-    pub(crate) store: &'a dyn Store,
-}
 
 impl Builder<'_> {
     /// N rows of all sequences together, with the inputs of [`Packed`] and of the pool:
@@ -246,34 +237,8 @@ impl Builder<'_> {
         self.by_row(graph, &x, heads * head_dim)
     }
 
-    pub(crate) fn norm(&self, graph: &mut Graph, x: &Value, gain: &Tensor) -> Value {
-        let gain = graph.weight(gain);
-        self.operators.rms_norm(graph, x, &gain, self.blueprint.norm_eps)
-    }
-
-    /// Reshapes to rows [·, width].
-    pub(crate) fn by_row(&self, graph: &mut Graph, x: &Value, width: usize) -> Value {
-        let shape = graph.ints(&[-1, width as i64]);
-        graph.op("Reshape", &[x, &shape])
-    }
-
     /// Declares `hidden` f32 [P, D].
     fn hidden(&self, graph: &mut Graph) -> Value {
         graph.input("hidden", element::FLOAT, &[STATES, self.width()])
     }
-
-    /// D.
-    pub(crate) fn width(&self) -> Dim {
-        Dim::Fixed(self.blueprint.hidden_size)
-    }
-
-    pub(crate) fn finish(&self, graph: Graph, doc: &str) -> ModelProto {
-        let (ir_version, opset) = self.operators.versions();
-        graph.finish(ir_version, opset, doc)
-    }
-}
-
-/// x Wᵀ + b, on rows.
-pub(crate) fn linear(graph: &mut Graph, x: &Value, linear: &Linear) -> Value {
-    graph.product(x, &linear.weight, linear.bias.as_ref())
 }

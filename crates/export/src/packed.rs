@@ -6,8 +6,8 @@
 
 use conjoint_format::proto::element;
 
+use crate::builder::Builder;
 use crate::graph::{Dim, Graph};
-use crate::model::Builder;
 use crate::operator_set::{OperatorSet, Reach, Rope, Rotation, SlotPositions};
 use crate::value::Value;
 

@@ -6,8 +6,8 @@
 use conjoint_format::proto::{ModelProto, element};
 use conjoint_format::weights::{BaseWeights, SamplerWeights};
 
+use crate::builder::{Builder, linear};
 use crate::graph::{Attribute, Dim, Graph};
-use crate::model::{Builder, linear};
 use crate::packed::{Packed, ROWS};
 use crate::product::TRANSPOSED;
 use crate::value::Value;

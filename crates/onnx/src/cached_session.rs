@@ -7,17 +7,20 @@ use conjoint_core::RowId;
 use conjoint_core::cache::{DynCachePolicy, Plan, Planner};
 use conjoint_core::denoiser::{Answer, Request, SequenceId, SequenceInput, Session};
 
+use crate::backbone::Backbone;
 use crate::contexts::Contexts;
-use crate::denoiser::{OnnxDenoiser, check_rows};
 use crate::error::Error;
 use crate::hidden::Hidden;
 use crate::logit_rows;
 use crate::packing::{Key, Packing};
 use crate::pool::Pool;
+use crate::requests::{answer, check_rows};
+use crate::shared::Shared;
 
 /// Keys and values of the sequences of a run.
 pub(crate) struct CachedSession {
-    model: Arc<OnnxDenoiser>,
+    backbone: Arc<Backbone>,
+    shared: Arc<Shared>,
     planner: Planner,
     pool: Pool,
     sequences: BTreeMap<SequenceId, Cached>,
@@ -51,13 +54,16 @@ struct Call {
 }
 
 impl CachedSession {
-    pub fn open(model: Arc<OnnxDenoiser>, policy: Box<dyn DynCachePolicy>) -> Result<Self, Error> {
-        let shared = model.shared();
-        let pool = Pool::new(&shared.opener, &shared.manifest, model.backbone().layers())?;
+    pub fn open(
+        backbone: Arc<Backbone>,
+        shared: Arc<Shared>,
+        policy: Box<dyn DynCachePolicy>,
+    ) -> Result<Self, Error> {
+        let pool = Pool::new(&shared.opener, &shared.manifest, backbone.layers())?;
         let contexts = Arc::default();
         let (sequences, temporary) = Default::default();
         let planner = Planner::new(policy);
-        Ok(Self { model, planner, pool, sequences, temporary, contexts, forwards: 0 })
+        Ok(Self { backbone, shared, planner, pool, sequences, temporary, contexts, forwards: 0 })
     }
 
     fn run(&mut self, request: &Request<'_>) -> Result<Answer, Error> {
@@ -66,7 +72,7 @@ impl CachedSession {
         self.pool.give_back(std::mem::take(&mut self.temporary));
         let mut required = vec![Vec::new(); canvases.len()];
         for row in request.rows {
-            required[row.sequence].push(self.model.backbone().source(row.position));
+            required[row.sequence].push(self.backbone.source(row.position));
         }
         let mut call = Call::default();
         let mut states = Vec::new();
@@ -76,21 +82,20 @@ impl CachedSession {
             let plan = self.planner.plan(input, &required);
             states.push(self.add(&mut call, input, &plan)?);
         }
-        let model = Arc::clone(&self.model);
-        let shared = model.shared();
+        let shared = Arc::clone(&self.shared);
         shared.check_memory(call.packing.size())?;
         let forward = || {
             let Call { packing, rows, sources, kept, .. } = &call;
             let pools = &self.pool.keys_values;
             let (hidden, new) =
-                model.backbone().run_cached(packing, sources.clone(), &shared.vocabulary, pools)?;
+                self.backbone.run_cached(packing, sources.clone(), &shared.vocabulary, pools)?;
             self.pool.write_keys(rows, &new)?;
             self.pool.write_hidden(kept, &hidden)?;
             Ok(Arc::new(hidden))
         };
         let index = |row: &RowId| call.returned[row.sequence][row.position];
         let rows: Vec<i64> = request.rows.iter().filter_map(index).collect();
-        let head = |hidden: &_| logit_rows::compute(shared, hidden, rows, request.form);
+        let head = |hidden: &_| logit_rows::compute(&shared, hidden, rows, request.form);
         let (_, rows) = shared.forwards.call(call.packing.len(), forward, head)?;
         self.forwards += 1;
         let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,7 +111,7 @@ impl CachedSession {
             latest: None,
             contexts: Some(Arc::clone(&self.contexts)),
         };
-        model.answer(rows, hidden, request)
+        answer(&shared, rows, hidden, request)
     }
 
     /// Adds the rows of a sequence to the call. Returns the pool's row of each position whose hidden state is known
@@ -119,7 +124,6 @@ impl CachedSession {
     ) -> Result<Vec<Option<usize>>, Error> {
         let tokens = input.canvas.tokens();
         let mut cached = self.cached(input)?;
-        let backbone = self.model.backbone();
         let mut is_computed = vec![false; tokens.len()];
         plan.compute.iter().for_each(|&position| is_computed[position] = true);
         let mut positions: Vec<usize> = plan.compute.iter().chain(&plan.cached).copied().collect();
@@ -133,10 +137,10 @@ impl CachedSession {
             call.rows.push(cached.rows[position] as i64);
         }
         let mut returned = vec![None; tokens.len()];
-        for position in 0..tokens.len() {
-            let source = backbone.source(position);
+        for (position, returned) in returned.iter_mut().enumerate() {
+            let source = self.backbone.source(position);
             if is_computed[source] {
-                returned[position] = Some(call.sources.len() as i64);
+                *returned = Some(call.sources.len() as i64);
                 call.sources.push(row_of[source]);
                 call.kept.push(cached.rows[position] as i64);
                 cached.is_known[position] = true;
@@ -165,7 +169,7 @@ impl CachedSession {
                 None => {}
             }
         }
-        let shared = self.model.shared();
+        let shared = Arc::clone(&self.shared);
         let rows = self.pool.take(length, |bytes| shared.check_cache(bytes))?;
         Ok(Cached { rows, is_known: vec![false; length] })
     }

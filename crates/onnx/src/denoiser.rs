@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use conjoint_core::cache::{BlockCausal, DynCachePolicy};
 use conjoint_core::denoiser::{Answer, Request, Session};
-use conjoint_core::top_k_rows::Rows;
-use conjoint_core::{Canvas, Denoiser, RowId, State, TokenId, Vocabulary};
+use conjoint_core::{Denoiser, RowId, State, TokenId, Vocabulary};
 use conjoint_format::Manifest;
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use ort::value::Tensor;
@@ -19,6 +18,7 @@ use crate::hidden::Hidden;
 use crate::logit_rows;
 use crate::options::OnnxOptions;
 use crate::packing::Packing;
+use crate::requests::{answer, check_rows};
 use crate::session::Opener;
 use crate::shared::Shared;
 use crate::stats::RuntimeStats;
@@ -81,7 +81,16 @@ impl OnnxDenoiser {
         let backbone = Arc::new(Backbone::open(&opener, folder, &manifest)?);
         let head = Head::open(&opener, folder, &manifest)?;
         let (forwards, passes, fetches) = Default::default();
-        let shared = Shared { opener, manifest, vocabulary, head, forwards, passes, fetches };
+        let shared = Shared {
+            folder: folder.to_owned(),
+            opener,
+            manifest,
+            vocabulary,
+            head,
+            forwards,
+            passes,
+            fetches,
+        };
         let shared = Arc::new(shared);
         let block = shared.manifest.attention_block.and_then(|block| BlockCausal::new(block).ok());
         let cache = block.map(|policy| policy.boxed());
@@ -229,10 +238,6 @@ impl OnnxDenoiser {
         &self.shared
     }
 
-    pub(crate) fn backbone(&self) -> &Backbone {
-        &self.backbone
-    }
-
     fn run(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let canvases = request.canvases();
         let tokens: Vec<&[TokenId]> = canvases.iter().map(|canvas| canvas.tokens()).collect();
@@ -253,22 +258,7 @@ impl OnnxDenoiser {
                 logit_rows::compute(&self.shared, &hidden.value, rows, request.form)
             },
         )?;
-        self.answer(rows, hidden, request)
-    }
-
-    /// The answer to a request, with hidden states if they are requested.
-    pub(crate) fn answer(
-        &self,
-        rows: Rows,
-        hidden: Hidden,
-        request: &Request<'_>,
-    ) -> Result<Answer, Error> {
-        let named = |error| Error::graph(&self.folder, error);
-        let each = match request.hidden {
-            true => hidden.each_to_host(self.shared.manifest.hidden_size, named)?,
-            false => Vec::new(),
-        };
-        Ok(Answer { rows, state: State::new(hidden), hidden: each })
+        answer(&self.shared, rows, hidden, request)
     }
 }
 
@@ -291,7 +281,8 @@ impl Denoiser for OnnxDenoiser {
 
     fn open_session(self: Arc<Self>) -> Result<Option<Box<dyn Session>>, conjoint_core::Error> {
         let Some(policy) = self.cache.clone() else { return Ok(None) };
-        Ok(Some(Box::new(CachedSession::open(self, policy)?)))
+        let (backbone, shared) = (Arc::clone(&self.backbone), Arc::clone(&self.shared));
+        Ok(Some(Box::new(CachedSession::open(backbone, shared, policy)?)))
     }
 }
 
@@ -305,19 +296,6 @@ fn whole(sequences: &[&[TokenId]]) -> Result<Packing, Error> {
         packing.whole(tokens);
     }
     Ok(packing)
-}
-
-/// Rejects rows that no canvas has.
-pub(crate) fn check_rows(canvases: &[&Canvas], rows: &[RowId]) -> Result<(), Error> {
-    let length = |row: &RowId| canvases.get(row.sequence).map(|canvas| canvas.len());
-    let is_there = |row: &RowId| length(row).is_some_and(|length| row.position < length);
-    match rows.iter().find(|row| !is_there(row)) {
-        Some(row) => {
-            let (sequence, position, sequences) = (row.sequence, row.position, canvases.len());
-            Err(Error::NoSuchRow { sequence, position, sequences, length: length(row) })
-        }
-        None => Ok(()),
-    }
 }
 
 /// The mean of the hidden states [T, D] of all tokens except padding, in double precision.

@@ -44,6 +44,7 @@ mod packing;
 mod pool;
 mod product_rate;
 mod provider;
+mod requests;
 mod row_ops;
 mod row_sampler;
 pub mod runtime;

@@ -9,10 +9,11 @@ use conjoint_core::{SamplerLayer, State};
 use conjoint_format::Manifest;
 use ort::value::DynValue;
 
-use crate::denoiser::{OnnxDenoiser, check_rows};
+use crate::denoiser::OnnxDenoiser;
 use crate::error::Error;
 use crate::hidden::Hidden;
 use crate::logit_rows;
+use crate::requests::check_rows;
 use crate::row_sampler::RowSampler;
 use crate::sequence_sampler::SequenceSampler;
 use crate::shared::Shared;
@@ -27,9 +28,9 @@ pub struct OnnxSamplerLayer {
 /// The form of passes.
 enum Passes {
     /// All rows of the sequences that take part.
-    Sequence(SequenceSampler),
+    Sequence(Box<SequenceSampler>),
     /// The requested rows, and those of the tokens just revealed.
-    Rows(RowSampler),
+    Rows(Box<RowSampler>),
 }
 
 impl OnnxDenoiser {
@@ -68,9 +69,11 @@ impl OnnxSamplerLayer {
         let opener = &shared.opener;
         opener.check_footprint(folder, &manifest, |footprint| footprint.sampler)?;
         let passes = match (&manifest.graphs.sampler, &manifest.graphs.sampler_rows) {
-            (Some(name), _) => Passes::Sequence(SequenceSampler::open(opener, folder, name)?),
+            (Some(name), _) => {
+                Passes::Sequence(Box::new(SequenceSampler::open(opener, folder, name)?))
+            }
             (None, Some(graphs)) => {
-                Passes::Rows(RowSampler::open(opener, folder, graphs, &manifest)?)
+                Passes::Rows(Box::new(RowSampler::open(opener, folder, graphs, &manifest)?))
             }
             (None, None) => return Err(Error::NoSampler { folder: folder.to_owned() }),
         };

@@ -1,5 +1,7 @@
 //! Parts that a model and its sampler layers share.
 
+use std::path::PathBuf;
+
 use conjoint_core::Vocabulary;
 use conjoint_format::Manifest;
 
@@ -11,6 +13,8 @@ use crate::stats::Clock;
 
 /// Parts that a model and its sampler layers share.
 pub(crate) struct Shared {
+    /// The model's folder, named in errors.
+    pub folder: PathBuf,
     pub opener: Opener,
     pub manifest: Manifest,
     pub vocabulary: Vocabulary,

@@ -71,6 +71,9 @@ fn sessions_conform() {
     }
 }
 
+/// Makes a strategy for a model.
+type Make<'a> = &'a dyn Fn(&OnnxDenoiser) -> Strategy;
+
 /// Tokens of runs with a strategy, in blocks of 3.
 fn tokens(
     model: &Arc<OnnxDenoiser>,
@@ -114,7 +117,7 @@ fn refreshing_in_every_forward_equals_no_cache() {
         };
         let exact = |_: &OnnxDenoiser| ExactSequential::new(Entropy).into();
         let marginal = |_: &OnnxDenoiser| Marginal::new(Entropy).into();
-        let strategies: [(&dyn Fn(&OnnxDenoiser) -> Strategy, usize); 5] =
+        let strategies: [(Make<'_>, usize); 5] =
             [(&exact, 1), (&marginal, 2), (&joint, 2), (&joint, 3), (&verified, 1)];
         for (number, (strategy, k)) in strategies.into_iter().enumerate() {
             let (expected, got) = (tokens(&plain, strategy, k), tokens(&cached, strategy, k));
