@@ -26,7 +26,8 @@ pub struct ModelArguments {
     /// otherwise dense)
     #[arg(long, default_value = "auto", value_parser = head)]
     pub head: HeadChoice,
-    /// Threads of the CPU provider [default: one per core; `conjoint train sampler` trains with 1 per worker]
+    /// Threads of the CPU provider [default: the cores that the process may use, within its affinity and the quota of its
+    /// control group; `conjoint train sampler` trains with 1 per worker]
     #[arg(long, value_name = "N", value_parser = integer(1..=1024_u16))]
     pub threads: Option<u16>,
     /// Run the model even if its estimated memory exceeds the available memory

@@ -68,19 +68,21 @@ impl FromStr for HeadChoice {
 }
 
 impl OnnxOptions {
-    /// Runs on this execution provider, with the thread pool that all models share.
+    /// Runs on this execution provider, on all cores that the process may use.
     #[must_use]
     pub fn new(provider: ExecutionProvider) -> Self {
         Self { provider, ..Self::default() }
     }
 
-    /// Gives each graph its own pool of `count` threads. With 1, the calling thread does all the work. 0, the
-    /// default, uses the pool that all models share, with one thread for each core.
+    /// Runs each graph on `count` threads, the caller's among them. 0, the default, stands for the number of cores
+    /// that the process may use: within its affinity, its cpuset and the quota of its control group, rounded down.
     ///
-    /// The threads of such a pool spin during a run and stop after it, because a model's graphs run one after
-    /// another. Two defaults of ONNX Runtime are kept, because measurements showed that they pay off:
+    /// Threads without work sleep after a few microseconds, so that they do not take time from other processes, and a
+    /// busy core delays a step less. Two defaults of ONNX Runtime are kept, because measurements showed that they
+    /// pay off:
     /// - On loading, weights are packed for matrix products. This needs a copy of them in memory.
     /// - Outputs are allocated in an arena.
+    #[doc(alias("cgroup", "affinity"))]
     #[must_use]
     pub fn threads(self, count: usize) -> Self {
         Self { threads: count, ..self }

@@ -1,6 +1,7 @@
 //! Opening graphs as sessions of ONNX Runtime.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use conjoint_format::{Footprint, Manifest};
 use ort::memory::AllocationDevice;
@@ -13,6 +14,13 @@ use crate::memory;
 use crate::options::{HeadChoice, OnnxOptions};
 use crate::provider::ExecutionProvider;
 use crate::runtime::{self, Runtime};
+
+/// How long a thread without work spins before it sleeps, in microseconds.
+///
+/// ONNX Runtime's default is some 16 milliseconds. A spinning thread uses up its time slice. If another process needs
+/// the core, the thread is then stopped in the middle of its part of a product, and the others wait for it. A few
+/// microseconds are about the gap between two operators, so that a thread rarely sleeps while the cores are free.
+const SPIN: &str = "8";
 
 /// Opens graphs, all with the same options.
 pub(crate) struct Opener {
@@ -138,6 +146,14 @@ impl Opener {
         self.options.provider != ExecutionProvider::TensorRt
     }
 
+    /// The number of threads of a graph: the requested one, or the cores that the process may use.
+    fn threads(&self) -> usize {
+        match self.options.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+
     /// Session options with the requested provider and threads.
     ///
     /// ONNX Runtime's automatic choice of devices is disabled. So is its recording of memory patterns, because
@@ -148,15 +164,10 @@ impl Opener {
                 .with_auto_device(AutoDevicePolicy::PreferCPU)?
                 .with_memory_pattern(false)?
                 .with_config_entry("session.x64quantprecision", exact_products())?;
-            Ok(match self.options.threads {
-                0 => builder,
-                // Disable spinning between runs. A model's graphs run one after another, so an idle pool would
-                // only use a core.
-                threads => builder
-                    .with_independent_thread_pool()?
-                    .with_intra_threads(threads)?
-                    .with_config_entry("session.force_spinning_stop", "1")?,
-            })
+            Ok(builder
+                .with_intra_threads(self.threads())?
+                .with_config_entry("session.force_spinning_stop", "1")?
+                .with_config_entry("session.intra_op.spin_duration_us", SPIN)?)
         });
         self.options.provider.register(builder, self.runtime)
     }

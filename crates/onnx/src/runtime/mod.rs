@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::LoadDynamicError;
-use ort::environment::{Environment, GlobalThreadPoolOptions};
+use ort::environment::Environment;
 
 pub use self::package::VERSION;
 use self::package::{Package, install_command};
@@ -113,15 +113,13 @@ pub(crate) fn load(explicit: Option<&Path>) -> Result<&'static Runtime, Error> {
     }
 }
 
-/// Loads the library and starts one thread pool that all sessions share.
+/// Loads the library.
 fn start(path: PathBuf) -> Result<Runtime, Error> {
     let builder = ort::init_from(&path).map_err(|error| load_error(path.clone(), error))?;
-    let threads = GlobalThreadPoolOptions::default().with_inter_threads(1);
-    let environment = threads
-        .and_then(|threads| {
-            let builder = builder.with_name("conjoint").with_telemetry(false);
-            builder.with_global_thread_pool(threads).build()
-        })
+    let environment = builder
+        .with_name("conjoint")
+        .with_telemetry(false)
+        .build()
         .map_err(|error| Error::RuntimeStart { path: path.clone(), source: error.into() })?;
     Ok(Runtime { path, environment })
 }
