@@ -121,8 +121,8 @@ fn begin(
 }
 
 impl Run {
-    /// Starts the shortest sequences first. A batch costs as much as its longest sequence, so lengths in it
-    /// should be close.
+    /// Starts the shortest sequences first. A model that pads its batch pays for the longest sequence, so lengths
+    /// in it should be close.
     pub(super) fn start(
         generator: &Generator,
         mut sequences: Vec<Sequence>,
