@@ -104,7 +104,8 @@ mod tests {
     fn rows_have_one_owner_and_are_used_again() {
         runtime::ensure().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let mut options = conjoint_export::ExportOptions::new(conjoint_models::fixture("dream-tiny"));
+        let mut options =
+            conjoint_export::ExportOptions::new(conjoint_models::fixture("dream-tiny"));
         options.out = Some(folder.path().to_owned());
         let manifest = conjoint_export::export(&options).unwrap();
         let model = OnnxDenoiser::open(folder.path(), ExecutionProvider::Cpu).unwrap();

@@ -186,7 +186,10 @@ mod tests {
     fn rows_are_selected_and_added() {
         let ops = RowOps::new(&opener()).unwrap();
         let all = rows([1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(floats(&ops.select(&all, vec![1, 0, 1]).unwrap()), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(
+            floats(&ops.select(&all, vec![1, 0, 1]).unwrap()),
+            [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]
+        );
         let more = ops.extend(&all, 2, 2).unwrap();
         assert_eq!(floats(&more), [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(floats(&ops.zeros(3, 2).unwrap()), [0.0; 6]);

@@ -16,7 +16,7 @@ use crate::run::{RunSummary, train};
 
 /// Trains a base model on the texts of [`Corpus`], or resumes the run in `options.run.dir`.
 ///
-/// A row is a tag, the characters of a body, and end tokens. See [`train_on`] for the files and the loss.
+/// A row is a tag, the characters of a body, and end tokens, or several such texts ([`BaseOptions::packed`]). See [`train_on`] for the files and the loss.
 ///
 /// # Errors
 ///
@@ -152,6 +152,27 @@ mod tests {
         let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
         let config = checkpoint::load_config(dir.path()).unwrap();
         assert_eq!(config, options.config(&tokenizer).unwrap());
+    }
+
+    #[test]
+    fn a_packed_run_resumes_with_packed_rows_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |packed, steps| {
+            train_base(&BaseOptions {
+                length: 48,
+                packed,
+                prompt: 1,
+                ..tiny_run(dir.path(), steps)
+            })
+        };
+        run(true, 2).unwrap();
+        assert_eq!(run(true, 3).unwrap().steps, 3);
+        match run(false, 4) {
+            Err(TrainError::OtherOptions { name, old, new, .. }) => {
+                assert_eq!((&*name, &*old, &*new), ("packed", "true", "none"));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
