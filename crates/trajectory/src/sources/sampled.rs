@@ -102,10 +102,11 @@ impl Sampled {
     /// [`Generator::block_length`](conjoint_core::Generator::block_length) does. The order of entropy holds within a block.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `length` is 0.
+    /// [`Error::Parameter`] if `block` is 0, or does not divide the positions after each prompt.
     #[doc(alias = "semi-autoregressive")]
-    pub fn block_length(mut self, length: usize) -> Result<Self, Error> {
-        self.block_length = Some(block_length(length)?);
+    pub fn block_length(mut self, block: usize) -> Result<Self, Error> {
+        let prompts = self.prompts.iter().map(Vec::len);
+        self.block_length = Some(block_length(block, self.length, prompts)?);
         Ok(self)
     }
 

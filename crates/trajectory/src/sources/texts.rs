@@ -68,9 +68,10 @@ impl Texts {
     /// Reveals in blocks of this length, from left to right. The order of entropy holds within a block.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `length` is 0.
-    pub fn block_length(mut self, length: usize) -> Result<Self, Error> {
-        self.block_length = Some(block_length(length)?);
+    /// [`Error::Parameter`] if `block` is 0, or does not divide the positions after each prompt.
+    pub fn block_length(mut self, block: usize) -> Result<Self, Error> {
+        let prompts = self.texts.iter().map(|text| text.prompt_len);
+        self.block_length = Some(block_length(block, self.length, prompts)?);
         Ok(self)
     }
 
