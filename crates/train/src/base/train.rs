@@ -93,7 +93,8 @@ fn started_from(
         let reason = "its tokens differ from those of this run";
         return Err(TrainError::malformed(dir.join("tokenizer.json"), reason));
     }
-    Ok(model)
+    // The rows of this run may be longer.
+    Ok(model.with_max_positions(config.max_position_embeddings))
 }
 
 #[cfg(test)]
@@ -152,6 +153,18 @@ mod tests {
         let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
         let config = checkpoint::load_config(dir.path()).unwrap();
         assert_eq!(config, options.config(&tokenizer).unwrap());
+    }
+
+    #[test]
+    fn a_run_on_longer_rows_than_those_of_its_first_weights_writes_their_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        train_base(&BaseOptions { length: 48, prompt: 1, ..tiny_run(&first, 1) }).unwrap();
+        let mut longer =
+            BaseOptions { length: 100, packed: true, prompt: 1, ..tiny_run(&second, 1) };
+        longer.run.init = Some(first.join("model.safetensors"));
+        assert_eq!(train_base(&longer).unwrap().tokens, 6 * 100);
+        assert_eq!(checkpoint::load_config(&second).unwrap().max_position_embeddings, 100);
     }
 
     #[test]
