@@ -59,6 +59,10 @@ pub struct TextArguments {
     /// Positions of a text, its prompt included [default: the model's largest length]
     #[arg(long, value_name = "T", value_parser = integer(2..=u32::MAX))]
     length: Option<u32>,
+    /// Each text is several texts of the corpus, one after the other, each with its tag and its end token: the model was trained
+    /// with `conjoint train base --packed`. The metrics right and parses judge each of them, except a last one without an end
+    #[arg(long)]
+    packed: bool,
 }
 
 /// A language model that evaluates texts and takes no part in the sampling.
@@ -76,14 +80,14 @@ pub struct ExternalArguments {
 
 impl TextArguments {
     fn texts(&self) -> Texts {
-        let Self { domain, prompts, tasks, unconditional, length } = self;
+        let Self { domain, prompts, tasks, unconditional, length, packed } = self;
         let beginnings = match (prompts, tasks, unconditional) {
             (Some(file), ..) => Beginnings::File(file.clone()),
             (_, true, _) => Beginnings::Tasks(domain.clone()),
             (.., true) => Beginnings::Unconditional,
             _ => Beginnings::Domains(domain.clone()),
         };
-        Texts { beginnings, length: *length }
+        Texts { beginnings, length: *length, packed: *packed }
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Arguments {
     quiet: bool,
 }
 
-/// The beginnings and the length of trajectories.
+/// The beginnings, the length and the blocks of trajectories.
 #[derive(Args)]
 pub struct StartArguments {
     /// Positions of a trajectory, its prompt included [default: the model's largest length]
@@ -94,6 +94,9 @@ pub struct StartArguments {
     /// a .jsonl file, after its "prompt" if it has one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompts"])]
     texts: Option<PathBuf>,
+    /// Reveal in blocks of B tokens, from left to right, and by lowest entropy within a block [default: one block]
+    #[arg(long, value_name = "B", value_parser = count::<1, 1048576>)]
+    block_length: Option<usize>,
 }
 
 impl StartArguments {
@@ -118,7 +121,11 @@ impl StartArguments {
             let texts = text_files::texts(path).map_err(named)?.into_iter().map(text);
             let texts = texts.collect::<Result<_, Error>>().map_err(named)?;
             let texts = Texts::new(texts, length, vocabulary);
-            return Ok(Box::new(with_flag("--texts", path.display(), texts)?));
+            let texts = with_flag("--texts", path.display(), texts)?;
+            return Ok(match self.block_length {
+                None => Box::new(texts),
+                Some(b) => Box::new(with_flag("--block-length", b, texts.block_length(b))?),
+            });
         }
         let (name, value, given) = match &self.prompts {
             Some(path) => {
@@ -132,6 +139,10 @@ impl StartArguments {
         let ids = ids.collect::<Result<_, Error>>().map_err(named)?;
         let sampled =
             with_flag(&format!("--{name}"), value, Sampled::new(ids, length, seed, vocabulary))?;
+        let sampled = match self.block_length {
+            None => sampled,
+            Some(b) => with_flag("--block-length", b, sampled.block_length(b))?,
+        };
         Ok(Box::new(drawn(sampled)?))
     }
 }

@@ -95,6 +95,45 @@ fn a_base_and_its_sampler_layer_are_trained_exported_and_run() {
     }
 }
 
+#[test]
+fn a_packed_model_gets_a_layer_on_trajectories_in_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, layer, model, out] =
+        ["run", "layer", "model", "out"].map(|name| folder.path().join(name));
+    let done = |output: Output| {
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    };
+    done(base(&run, "--steps 2 --length 65 --packed"));
+    common::rejected(&base(&run, "--steps 4 --length 65"), &["--dir", "packed = true"]);
+    let [run, layer_dir, joint, figures] =
+        [&run, &layer, &model, &out].map(|path| path.to_string_lossy().into_owned());
+    done(conjoint(&["export", &run]));
+    let trained =
+        done(sampler(Path::new(&run), &layer, "--steps 2 --trajectories 65 --block-length 16"));
+    assert!(String::from_utf8_lossy(&trained.stdout).starts_with("2 steps"));
+    let made = conjoint_trajectory::Store::open(&layer.join("trajectories")).unwrap();
+    assert_eq!(made.settings().get("block length"), Some("16"));
+    for row in made.read(Some(65)).unwrap() {
+        assert!(row.order.iter().map(|position| (position - 1) / 16).is_sorted());
+        assert_eq!((row.prompt_len, row.tokens.len()), (1, 65));
+    }
+    done(conjoint(&["export", &run, "--sampler", &layer_dir, "--out", &joint]));
+    let line = format!(
+        "compare --model {joint} --strategies marginal,joint --k 8 --num-samples 3 --block-length 16 --packed \
+         --metrics right,parses,nll --out {figures}"
+    );
+    done(conjoint(&line.split_whitespace().collect::<Vec<_>>()));
+    let report = std::fs::read_to_string(out.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    for point in report["points"].as_array().unwrap() {
+        // Rows are resampled, not the texts in them.
+        assert_eq!(point["metrics"]["right"]["n"], 3, "{point}");
+    }
+    let stopped = conjoint(&format!("{line} --stop-at-eos").split_whitespace().collect::<Vec<_>>());
+    common::rejected(&stopped, &["--packed", "end token"]);
+}
+
 /// Its weights are pickled, and its head is a network.
 #[test]
 fn an_encoder_gets_a_sampler_layer() {

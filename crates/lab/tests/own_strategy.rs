@@ -59,7 +59,7 @@ fn an_own_strategy_is_compared_with_the_built_in_ones() {
     let prompt = Beginnings::Prompts(vec!["<story>the".to_owned()]);
     let comparison = Comparison {
         num_samples: 4,
-        texts: Texts { beginnings: prompt, length: Some(20) },
+        texts: Texts { beginnings: prompt, length: Some(20), ..Texts::default() },
         metrics: vec![Metric::Right, Metric::Nll],
         ..Comparison::new(lines(["exact", "marginal", "leftmost", "leftmost:2"]).at(Some(vec![4])))
     };

@@ -190,6 +190,43 @@ fn teacher_forcing_reproduces_the_sampling_order() {
     assert!(matches!(beyond, Err(Error::Parameter { .. })));
 }
 
+#[test]
+fn blocks_are_revealed_from_left_to_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let tagged = || Sampled::new(vec![vec![2], vec![0]], 5, 11, model().vocabulary()).unwrap();
+    let source = tagged().block_length(2).unwrap();
+    make(&path("blocks"), &source, &partition(50, 50, 7)).unwrap();
+    let rows = read(&path("blocks"), 50);
+    for row in &rows {
+        row.validate(5, 3).unwrap();
+        // Blocks begin after the prompt.
+        assert!(row.order.iter().map(|&position| (position - 1) / 2).is_sorted(), "{row:?}");
+    }
+    // Within a block the order is that of entropy, not that of positions.
+    assert!(rows.iter().any(|row| !row.order.is_sorted()));
+    // One block for all positions is no block.
+    make(&path("one"), &tagged().block_length(4).unwrap(), &partition(50, 50, 7)).unwrap();
+    make(&path("none"), &tagged(), &partition(50, 50, 7)).unwrap();
+    assert_eq!(read(&path("one"), 50), read(&path("none"), 50));
+    assert_ne!(read(&path("none"), 50), rows);
+    // The same texts are revealed in the same order.
+    let text =
+        |row: &Trajectory| GivenText { tokens: row.tokens.clone(), prompt_len: row.prompt_len };
+    let texts = Texts::new(rows.iter().map(text).collect(), 5, model().vocabulary()).unwrap();
+    make(&path("texts"), &texts.block_length(2).unwrap(), &partition(50, 50, 7)).unwrap();
+    assert_eq!(read(&path("texts"), 50), rows);
+    // The length is a setting, and divides the positions after each prompt.
+    let other = make(&path("blocks"), &tagged(), &partition(50, 50, 7)).unwrap_err().to_string();
+    assert!(other.contains("block length = 2, but none is given"), "{other}");
+    for (source, block, part) in
+        [(tagged(), 0, "at least 1"), (tagged(), 3, "divisor of the 4"), (sampled(), 5, "the 4")]
+    {
+        let error = source.block_length(block).map(drop).unwrap_err().to_string();
+        assert!(error.contains("block length") && error.contains(part), "{error}");
+    }
+}
+
 /// As [`reference`], but by a sampler layer.
 fn drawn_by(
     layer: impl conjoint_core::SamplerLayer + 'static,

@@ -18,6 +18,13 @@ use crate::numbers::{count, positive, share};
 pub struct BaseArguments {
     #[command(flatten)]
     run: RunArguments,
+    /// T: positions of a row [default: 48, or with --init the largest length of its model]
+    #[arg(long, value_name = "T", value_parser = count::<2, 1048576>)]
+    length: Option<usize>,
+    /// Fill each row with several texts, one after the other, each with its tag and its end token; the last one is cut at
+    /// --length [default: one text per row, padded with end tokens]
+    #[arg(long)]
+    packed: bool,
     /// D: width of the hidden states [default: 160. With --init, all sizes default to those of its model]
     #[arg(long, value_name = "D", value_parser = count::<2, 65536>)]
     hidden: Option<usize>,
@@ -71,6 +78,8 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
         }
     };
     let options = BaseOptions {
+        length: arguments.length.unwrap_or(default.length),
+        packed: arguments.packed,
         hidden_size: arguments.hidden.unwrap_or(default.hidden_size),
         layers: arguments.layers.unwrap_or(default.layers),
         intermediate_size: arguments.ffn.unwrap_or(default.intermediate_size),

@@ -44,7 +44,7 @@ pub struct SamplerArguments {
     #[arg(long, value_name = "N", value_parser = count::<2, 100000000>)]
     trajectories: Option<usize>,
     /// Train on this folder of `conjoint trajectories` instead of sampling trajectories. May be repeated
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["length", "prompt", "prompts", "texts"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["length", "prompt", "prompts", "texts", "block_length"])]
     trajectories_dir: Vec<PathBuf>,
     #[command(flatten)]
     start: StartArguments,

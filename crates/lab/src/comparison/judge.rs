@@ -4,12 +4,13 @@ use std::sync::Arc;
 use conjoint::prelude::*;
 use conjoint_eval::{
     Bootstrap, CoOccurrence, Featuriser, Mauve, Measured, Named, OwnPath, Sample, Surprise,
-    Validity, distinct, nll, word_entropy,
+    distinct, nll, word_entropy,
 };
 use ndarray::Array2;
 
 use super::external::Evaluator;
-use super::{External, Metric};
+use super::validity::{Shares, ended};
+use super::{Comparison, Metric};
 use crate::Error;
 use crate::model::Model;
 use crate::progress::{Progress, masked};
@@ -48,6 +49,8 @@ pub(super) struct Judge<'a> {
     model: &'a Arc<Model>,
     sampling: &'a Sampling,
     metrics: &'a [Metric],
+    /// Whether an output is several texts.
+    packed: bool,
     external: Option<Evaluator>,
     progress: &'a dyn Progress,
     /// The one-at-a-time samples that others are compared with, and their features, by seed.
@@ -67,11 +70,10 @@ const REFERENCE: u64 = 0x7265_6665_7265_6e63;
 impl<'a> Judge<'a> {
     pub fn new(
         model: &'a Arc<Model>,
-        sampling: &'a Sampling,
-        metrics: &'a [Metric],
-        external: &External,
+        comparison: &'a Comparison,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
+        let Comparison { sampling, metrics, external, .. } = comparison;
         for metric in [Metric::Right, Metric::Parses, Metric::Diversity] {
             if metrics.contains(&metric) {
                 model.tokenizer("metrics", metric.name())?;
@@ -79,7 +81,16 @@ impl<'a> Judge<'a> {
         }
         let is_requested = metrics.contains(&Metric::ExternalNll);
         let external = is_requested.then(|| external.open(model)).transpose()?;
-        Ok(Self { model, sampling, metrics, external, progress, references: BTreeMap::new() })
+        let packed = comparison.texts.packed;
+        Ok(Self {
+            model,
+            sampling,
+            metrics,
+            packed,
+            external,
+            progress,
+            references: BTreeMap::new(),
+        })
     }
 
     /// All metrics of a point's texts. `what` is shown beside the progress.
@@ -125,19 +136,31 @@ impl<'a> Judge<'a> {
         drawn: Drawn<'_>,
         figures: &mut BTreeMap<String, Measured>,
     ) -> Result<(), Error> {
-        let seed = drawn.seed;
-        let mut validity = Validity::default();
-        self.decoded(drawn, "right")?.iter().for_each(|text| validity.judge(text));
+        let shares = match self.packed {
+            false => Shares::of_texts(&self.decoded(drawn, "right")?, drawn.seed),
+            true => Shares::of_packed(&self.packed(drawn)?, drawn.seed)?,
+        };
         if self.measures(&[Metric::Right]) {
-            figures.insert("right".into(), Measured::share(validity.right, seed));
-            for (domain, share) in &validity.by_domain {
-                figures.insert(format!("right {domain}"), Measured::share(*share, seed));
-            }
+            figures.insert("right".into(), shares.right);
+            let domains = shares.by_domain.into_iter();
+            figures.extend(domains.map(|(domain, share)| (format!("right {domain}"), share)));
         }
         if self.measures(&[Metric::Parses]) {
-            figures.insert("parses".into(), Measured::share(validity.parses, seed));
+            figures.insert("parses".into(), shares.parses);
         }
         Ok(())
+    }
+
+    /// The texts of each output that end and are not given.
+    fn packed(&self, drawn: Drawn<'_>) -> Result<Vec<Vec<String>>, Error> {
+        let tokenizer = self.model.tokenizer("metrics", "right")?;
+        let vocabulary = self.model.denoiser.vocabulary();
+        let texts = |(canvas, output): (&Canvas, &Output)| {
+            let ended = ended(&output.tokens, |token| vocabulary.is_eos(token));
+            let drawn = ended.filter(|text| !(text.start..=text.end).all(|i| canvas.is_given(i)));
+            drawn.map(|text| Ok(tokenizer.decode(&output.tokens[text])?)).collect()
+        };
+        drawn.pairs().map(texts).collect()
     }
 
     /// The texts of the outputs up to their ends, for a metric.
@@ -153,9 +176,12 @@ impl<'a> Judge<'a> {
         drawn.pairs().map(text).collect()
     }
 
-    /// The tokens before the first that was generated and ends the text.
+    /// The tokens before the first that was generated and ends the text, or all of several texts.
     fn until_end<'t>(&self, canvas: &Canvas, output: &'t Output) -> &'t [TokenId] {
         let (vocabulary, tokens) = (self.model.denoiser.vocabulary(), &output.tokens);
+        if self.packed {
+            return tokens;
+        }
         let ends =
             |&position: &usize| vocabulary.is_eos(tokens[position]) && !canvas.is_given(position);
         &tokens[..(0..tokens.len()).find(ends).unwrap_or(tokens.len())]

@@ -30,6 +30,7 @@ mod plan;
 mod run;
 mod settings;
 mod texts;
+mod validity;
 
 pub use conjoint_corpus::Domain;
 pub use conjoint_eval::{Measured, Point, Report};

@@ -70,7 +70,9 @@ impl Plan {
         let checked = metrics.iter().any(|metric| metric.checks_corpus());
         let checks = checked.then(|| ("checks", conjoint_corpus::VERSION.to_string()));
         let judge = judge.map(|description| ("external", description));
-        let settings = settings.into_iter().chain(judge).chain(checks);
+        // Omitted by default, so that folders of earlier versions can be resumed.
+        let packed = comparison.texts.packed.then(|| ("packed", "true".to_owned()));
+        let settings = settings.into_iter().chain(judge).chain(checks).chain(packed);
         Ok(settings.map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }

@@ -45,8 +45,8 @@ fn run(
     let plan = Plan::new(comparison, model)?;
     let metrics = fitting::metrics(comparison, model, plan.prompts(), progress)?;
     let comparison = &Comparison { metrics, ..comparison.clone() };
-    let Comparison { sampling, metrics, external, .. } = comparison;
-    let mut judge = Judge::new(model, sampling, metrics, external, progress)?;
+    let sampling = &comparison.sampling;
+    let mut judge = Judge::new(model, comparison, progress)?;
     let settings = plan.settings(comparison, model)?;
     let collection = for_parameter("out", out.display(), Collection::open(out, &settings))?;
     let mut keys = Vec::new();

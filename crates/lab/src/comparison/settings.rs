@@ -1,6 +1,6 @@
 use super::{External, Lines, Metric, Texts};
 use crate::Error;
-use crate::sampling::Sampling;
+use crate::sampling::{Sampling, Stops};
 
 /// The strategies to compare, on which texts, and by which metrics.
 #[derive(Debug, Clone)]
@@ -46,6 +46,10 @@ impl Comparison {
         }
         if self.seeds.is_empty() {
             return Err(Error::missing("seeds", "give at least one"));
+        }
+        if self.texts.packed && self.sampling.stops != Stops::default() {
+            let reason = "a text then ends at its first end token: give no stop";
+            return Err(Error::unused("packed", "", reason));
         }
         let runs_exact = self.metrics.iter().any(|metric| metric.runs_exact());
         self.lines.check(&self.sampling, runs_exact)?;

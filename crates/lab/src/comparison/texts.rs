@@ -13,6 +13,11 @@ pub struct Texts {
     pub beginnings: Beginnings,
     /// The positions of a text, its prompt included. By default the model's largest length.
     pub length: Option<u32>,
+    /// Whether a text is several texts of the corpus, one after the other, each with its tag and its end token. A model that
+    /// was trained on packed rows generates such texts. The checks of the corpus judge each of them, except a last one without
+    /// an end. The other metrics take the text as a whole.
+    #[doc(alias = "packing")]
+    pub packed: bool,
 }
 
 /// The beginnings of a comparison's texts.

@@ -175,7 +175,7 @@ impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
         let (config, options) = (&self.config, self.options);
         // A sample of the texts identifies them.
         let texts: Vec<_> = (HELD_OUT..HELD_OUT + 64).flat_map(|row| self.rows.row(row)).collect();
-        identity([
+        let mut identity = identity([
             ("kind", "base".to_owned()),
             ("texts", digest(texts.iter().map(Vec::as_slice))),
             ("seed", options.run.seed.to_string()),
@@ -187,7 +187,12 @@ impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
             ("heads", config.num_attention_heads.to_string()),
             ("kv_heads", config.num_key_value_heads.to_string()),
             ("rope_theta", config.rope_theta.to_string()),
-        ])
+        ]);
+        // Omitted by default, so that runs of earlier versions can resume.
+        if options.packed {
+            identity.insert("packed".to_owned(), options.packed.to_string());
+        }
+        identity
     }
 
     fn carried(&self) -> Result<Value, serde_json::Error> {

@@ -27,6 +27,10 @@ pub struct BaseOptions {
     pub rope_theta: f64,
     /// T, the length of a row.
     pub length: usize,
+    /// Whether a row of [`train_base`](super::train_base) holds several texts, one after the other, each with its tag and
+    /// its end token. The last one is cut at T. Otherwise a row is one text, padded with end tokens.
+    #[doc(alias = "packing")]
+    pub packed: bool,
     /// The number of tokens at the start of a row that are never masked.
     pub prompt: usize,
     /// The first share of the run, in which at most `early_limit` of a row is masked. Lightly masked rows teach copying.
@@ -63,6 +67,7 @@ impl Default for BaseOptions {
             kv_heads: 4,
             rope_theta: 30.0,
             length: 48,
+            packed: false,
             prompt: 1,
             early_share: 1.0 / 3.0,
             early_limit: 0.6,

@@ -16,7 +16,7 @@ use crate::run::{RunSummary, train};
 
 /// Trains a base model on the texts of [`Corpus`], or resumes the run in `options.run.dir`.
 ///
-/// A row is a tag, the characters of a body, and end tokens. See [`train_on`] for the files and the loss.
+/// A row is a tag, the characters of a body, and end tokens, or several such texts ([`BaseOptions::packed`]). See [`train_on`] for the files and the loss.
 ///
 /// # Errors
 ///
@@ -93,7 +93,8 @@ fn started_from(
         let reason = "its tokens differ from those of this run";
         return Err(TrainError::malformed(dir.join("tokenizer.json"), reason));
     }
-    Ok(model)
+    // The rows of this run may be longer.
+    Ok(model.with_max_positions(config.max_position_embeddings))
 }
 
 #[cfg(test)]
@@ -152,6 +153,39 @@ mod tests {
         let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
         let config = checkpoint::load_config(dir.path()).unwrap();
         assert_eq!(config, options.config(&tokenizer).unwrap());
+    }
+
+    #[test]
+    fn a_run_on_longer_rows_than_those_of_its_first_weights_writes_their_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        train_base(&BaseOptions { length: 48, prompt: 1, ..tiny_run(&first, 1) }).unwrap();
+        let mut longer =
+            BaseOptions { length: 100, packed: true, prompt: 1, ..tiny_run(&second, 1) };
+        longer.run.init = Some(first.join("model.safetensors"));
+        assert_eq!(train_base(&longer).unwrap().tokens, 6 * 100);
+        assert_eq!(checkpoint::load_config(&second).unwrap().max_position_embeddings, 100);
+    }
+
+    #[test]
+    fn a_packed_run_resumes_with_packed_rows_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |packed, steps| {
+            train_base(&BaseOptions {
+                length: 48,
+                packed,
+                prompt: 1,
+                ..tiny_run(dir.path(), steps)
+            })
+        };
+        run(true, 2).unwrap();
+        assert_eq!(run(true, 3).unwrap().steps, 3);
+        match run(false, 4) {
+            Err(TrainError::OtherOptions { name, old, new, .. }) => {
+                assert_eq!((&*name, &*old, &*new), ("packed", "true", "none"));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -55,6 +55,12 @@ impl DreamModule {
         &self.config
     }
 
+    /// The same model for sequences of up to `positions` tokens, which only its configuration records.
+    pub(crate) fn with_max_positions(mut self, positions: usize) -> Self {
+        self.config.max_position_embeddings = positions;
+        self
+    }
+
     /// The factor on embeddings: √D if tied, else 1.
     pub fn embed_scale(&self) -> f32 {
         self.embed_scale

@@ -1,6 +1,6 @@
 //! The options that identify a run. A run's folder stores them, and rejects other values on resume.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::error::TrainError;
@@ -13,14 +13,15 @@ pub(crate) type Identity = BTreeMap<String, String>;
 ///
 /// # Errors
 ///
-/// [`TrainError::OtherOptions`] names the first option that differs.
+/// [`TrainError::OtherOptions`] names the first option that differs, in alphabetical order.
 pub(crate) fn claim(path: &Path, identity: &Identity) -> Result<(), TrainError> {
     if !path.exists() {
         return files::write(path, &files::json_bytes(identity, path)?);
     }
     let found: Identity = files::read_json(path)?;
     let none = || "none".to_owned();
-    for name in identity.keys().chain(found.keys()) {
+    let names: BTreeSet<&String> = identity.keys().chain(found.keys()).collect();
+    for name in names {
         let (old, new) = (found.get(name), identity.get(name));
         if old != new {
             return Err(TrainError::OtherOptions {

@@ -1,5 +1,6 @@
 //! Sources of trajectories: sampled by the frozen model or by a sampler layer, or read along given texts.
 
+mod blocks;
 mod record;
 mod sampled;
 mod source;

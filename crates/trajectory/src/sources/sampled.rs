@@ -8,6 +8,7 @@ use conjoint_core::{
     Canvas, Denoiser, Generator, Observer, SamplerLayer, SeededStream, TokenId, Vocabulary,
 };
 
+use super::blocks::{block_length, in_blocks, with_blocks};
 use super::record::{check, record};
 use super::source::Source;
 use crate::error::Error;
@@ -31,6 +32,7 @@ pub struct Sampled {
     top_p: Option<TopP>,
     /// The values of temperature and top-p, for the settings.
     named: (f64, Option<f64>),
+    block_length: Option<usize>,
     joint: Option<Joint>,
 }
 
@@ -68,6 +70,7 @@ impl Sampled {
             temperature,
             top_p: None,
             named: (1.0, None),
+            block_length: None,
             joint: None,
         })
     }
@@ -92,6 +95,18 @@ impl Sampled {
             TopP::new(p).map_err(|_| Error::parameter("top-p", p, "above 0, at most 1"))?;
         self.top_p = Some(filter);
         self.named.1 = Some(p);
+        Ok(self)
+    }
+
+    /// Draws in blocks of this length, from left to right, as
+    /// [`Generator::block_length`](conjoint_core::Generator::block_length) does. The order of entropy holds within a block.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if `block` is 0, or does not divide the positions after each prompt.
+    #[doc(alias = "semi-autoregressive")]
+    pub fn block_length(mut self, block: usize) -> Result<Self, Error> {
+        let prompts = self.prompts.iter().map(Vec::len);
+        self.block_length = Some(block_length(block, self.length, prompts)?);
         Ok(self)
     }
 
@@ -155,6 +170,7 @@ impl Source for Sampled {
             .with("temperature", temperature)
             .with("top-p", top_p.map_or("none".to_owned(), |p| p.to_string()))
             .with("order", "entropy");
+        let settings = with_blocks(settings, self.block_length);
         let Some(Joint { layer_name, tokens_per_step, .. }) = &self.joint else { return settings };
         settings.with("sampler", layer_name).with("tokens a step", format!("{tokens_per_step:?}"))
     }
@@ -175,7 +191,8 @@ impl Source for Sampled {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Trajectory>, Error> {
         let (mask, seed) = (model.vocabulary().mask(), self.seed);
-        let generator = Generator::new(model.clone()).filter(self.filters());
+        let generator = in_blocks(Generator::new(model.clone()), self.block_length)?;
+        let generator = generator.filter(self.filters());
         let generator = match &self.joint {
             None => generator.unmasker(ExactSequential::default()),
             Some(joint) => generator.unmasker(joint.unmasker.clone()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use conjoint_core::unmasker::TeacherForced;
 use conjoint_core::{Canvas, Denoiser, Generator, Observer, TokenId, Vocabulary};
 
+use super::blocks::{block_length, in_blocks, with_blocks};
 use super::record::{check, record};
 use super::source::Source;
 use crate::error::Error;
@@ -27,6 +28,7 @@ pub struct GivenText {
 pub struct Texts {
     texts: Vec<GivenText>,
     length: usize,
+    block_length: Option<usize>,
 }
 
 impl Texts {
@@ -60,7 +62,17 @@ impl Texts {
             }
             text.prompt_len = prompt_len;
         }
-        Ok(Self { texts, length })
+        Ok(Self { texts, length, block_length: None })
+    }
+
+    /// Reveals in blocks of this length, from left to right. The order of entropy holds within a block.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if `block` is 0, or does not divide the positions after each prompt.
+    pub fn block_length(mut self, block: usize) -> Result<Self, Error> {
+        let prompts = self.texts.iter().map(|text| text.prompt_len);
+        self.block_length = Some(block_length(block, self.length, prompts)?);
+        Ok(self)
     }
 
     fn text(&self, index: u64) -> Option<&GivenText> {
@@ -72,12 +84,13 @@ impl Source for Texts {
     fn settings(&self) -> FolderSettings {
         let starts: Vec<TokenId> = self.texts.iter().map(|text| text.prompt_len as u32).collect();
         let texts = self.texts.iter().map(|text| &text.tokens[..]);
-        FolderSettings::default()
+        let settings = FolderSettings::default()
             .with("source", "texts")
             .with("texts", format!("{} ({})", self.texts.len(), digest(texts)))
             .with("prompts", digest([&starts[..]]))
             .with("length", self.length)
-            .with("order", "entropy")
+            .with("order", "entropy");
+        with_blocks(settings, self.block_length)
     }
 
     fn len(&self) -> Option<u64> {
@@ -96,7 +109,7 @@ impl Source for Texts {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Trajectory>, Error> {
         let mask = model.vocabulary().mask();
-        let generator = Generator::new(model.clone());
+        let generator = in_blocks(Generator::new(model.clone()), self.block_length)?;
         let range = indices.start as usize..indices.end as usize;
         let texts = self.texts.get(range).ok_or_else(|| {
             let expected = format!("numbers below {}", self.texts.len());

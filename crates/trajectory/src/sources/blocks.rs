@@ -1,0 +1,40 @@
+//! Trajectories in blocks, from left to right.
+
+use conjoint_core::Generator;
+
+use crate::error::Error;
+use crate::settings::FolderSettings;
+
+/// Checks the length of a block, which must divide the positions that each prompt leaves of `length`.
+pub(super) fn block_length(
+    block: usize,
+    length: usize,
+    prompts: impl Iterator<Item = usize>,
+) -> Result<usize, Error> {
+    if block == 0 {
+        return Err(Error::parameter("block length", block, "at least 1"));
+    }
+    match prompts.map(|prompt_len| length - prompt_len).find(|left| !left.is_multiple_of(block)) {
+        None => Ok(block),
+        Some(left) => {
+            let expected = format!("a divisor of the {left} positions after the prompt");
+            Err(Error::parameter("block length", block, expected))
+        }
+    }
+}
+
+/// The generator in blocks of this length, if there is one.
+pub(super) fn in_blocks(generator: Generator, length: Option<usize>) -> Result<Generator, Error> {
+    let Some(length) = length else { return Ok(generator) };
+    let rejected = |_| Error::parameter("block length", length, "at least 1");
+    generator.block_length(length).map_err(rejected)
+}
+
+/// The settings with the length of a block. Without blocks there is no such setting, so that folders of earlier versions
+/// can be resumed.
+pub(super) fn with_blocks(settings: FolderSettings, length: Option<usize>) -> FolderSettings {
+    match length {
+        None => settings,
+        Some(length) => settings.with("block length", length),
+    }
+}
