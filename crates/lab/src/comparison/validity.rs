@@ -83,9 +83,9 @@ mod tests {
         let text = |i: u64| Corpus::new(3).text(i).to_string();
         let wrong = |i: u64| text(i).replace(['a', 'e'], "q");
         // Eight rows of ten texts: those of a row are all right or all wrong.
-        let row =
-            |r: u64| (0..10).map(|i| if r < 6 { text(10 * r + i) } else { wrong(10 * r + i) });
-        let rows: Vec<Vec<String>> = (0..8).map(|r| row(r).collect()).collect();
+        let made = |r: u64, i: u64| if r < 6 { text(10 * r + i) } else { wrong(10 * r + i) };
+        let row = |r: u64| (0..10).map(|i| made(r, i)).collect();
+        let rows: Vec<Vec<String>> = (0..8).map(row).collect();
         let shares = Shares::of_packed(&rows, 1).unwrap();
         assert_eq!((shares.right.value, shares.right.n), (0.75, 8));
         let single = Shares::of_texts(&rows.concat(), 1);
