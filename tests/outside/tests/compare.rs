@@ -58,6 +58,7 @@ fn a_comparison_with_parts_of_ones_own() {
         texts: Texts {
             beginnings: Beginnings::Prompts(vec!["<story>the".to_owned()]),
             length: Some(24),
+            packed: false,
         },
         metrics: vec![Metric::Right, Metric::Nll],
         ..Comparison::new(Lines::new(lines).at(Some(vec![4])))

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use conjoint::prelude::*;
@@ -88,13 +89,18 @@ fn points<'c>(
     for canvas in canvases {
         by_length.entry(canvas.free_span().len()).or_default().push(canvas.clone());
     }
+    // Texts of all lengths share forwards, so their generators have one base for each cache.
+    let mut bases: BTreeMap<Option<String>, Generator> = BTreeMap::new();
     let mut points: Vec<PlannedPoint> = Vec::new();
     for (length, canvases) in by_length {
         for (place, (line, setting)) in lines.points(length)?.into_iter().enumerate() {
             let schedule = setting.schedule();
             let made = (line.unmasker(), schedule, line.reviser());
-            let base = sampling.base(model, line.cache())?;
-            let generator = sampling.on(base, model, made, |strategy| strategy)?;
+            let base = match bases.entry(line.cache().map(ToString::to_string)) {
+                Entry::Occupied(base) => base.into_mut(),
+                Entry::Vacant(place) => place.insert(sampling.base(model, line.cache())?),
+            };
+            let generator = sampling.on(base.clone(), model, made, |strategy| strategy)?;
             let named = || ("strategies", format!("{} {schedule}", line.name()));
             generator.check(&canvases).map_err(|error| sampling.explain(named(), error))?;
             if points.len() == place {
