@@ -112,7 +112,7 @@ fn a_packed_model_gets_a_layer_on_trajectories_in_blocks() {
     let trained =
         done(sampler(Path::new(&run), &layer, "--steps 2 --trajectories 65 --block-length 16"));
     assert!(String::from_utf8_lossy(&trained.stdout).starts_with("2 steps"));
-    let made = conjoint_trajectory::Store::open(&layer.join("trajectories")).unwrap();
+    let made = conjoint_trajectory::Store::open(layer.join("trajectories")).unwrap();
     assert_eq!(made.settings().get("block length"), Some("16"));
     for row in made.read(Some(65)).unwrap() {
         assert!(row.order.iter().map(|position| (position - 1) / 16).is_sorted());
