@@ -92,9 +92,9 @@
 //! Its only `unsafe` code is in [`row_kernels`]: calls of functions that are compiled for AVX2 and AVX-512.
 
 pub mod autoregressive;
-pub mod blocks;
+mod blocks;
 pub mod cache;
-mod canvas;
+pub mod canvas;
 pub mod denoiser;
 pub mod dense_rows;
 pub mod draw;
