@@ -92,7 +92,7 @@ pub fn print(folder: &Path, manifest: &Manifest) -> Result<()> {
         None => writeln!(out, "  attention   full")?,
         Some(block) => writeln!(out, "  attention   blocks of {block} positions")?,
     }
-    writeln!(out, "  shift       {}", if manifest.shift { "yes, inside backbone" } else { "no" })?;
+    writeln!(out, "  shift       {}", if manifest.shift { "yes" } else { "no" })?;
     writeln!(out, "  backbone    {}", size(&manifest.graphs.backbone))?;
     writeln!(out, "  head        {}", size(&manifest.graphs.head))?;
     if let Some(HeadTop { graph, k }) = &manifest.graphs.head_top {
