@@ -14,7 +14,7 @@ use crate::value::Value;
 /// N: rows that a call computes.
 pub(crate) const ROWS: Dim = Dim::Any("rows");
 /// B: sequences with rows.
-pub(crate) const LANES: Dim = Dim::Any("lanes");
+const LANES: Dim = Dim::Any("lanes");
 /// S: most rows of one sequence.
 const SLOTS: Dim = Dim::Any("slots");
 /// K: most keys of one sequence.

@@ -92,7 +92,7 @@ impl RowSampler {
             first.insert(sequence, packing.len());
             for (slot, &position) in positions.iter().enumerate() {
                 packing.row([lane, slot], position, canvases[sequence].tokens()[position]);
-                from.extend(state.states[sequence][position]);
+                from.extend(state.states[sequence][position].map(|index| index as i64));
             }
             let open = self.open_positions(state, canvases[sequence], sequence, positions);
             let rest = open.into_iter().filter(|position| !positions.contains(position));
@@ -103,7 +103,7 @@ impl RowSampler {
         let count = packing.len();
         for (sequence, place, position) in settling {
             packing.row(place, position, canvases[sequence].tokens()[position]);
-            from.extend(state.states[sequence][position]);
+            from.extend(state.states[sequence][position].map(|index| index as i64));
         }
         let answer = |&RowId { sequence, position }: &RowId| {
             let number = requested[&sequence].iter().position(|&other| other == position);
@@ -175,7 +175,7 @@ impl RowSampler {
         plan: &PassPlan,
         vocabulary: &Vocabulary,
     ) -> Result<Arc<DynValue>, Error> {
-        let from: Vec<i64> = plan.from.iter().map(|&index| index as i64).collect();
+        let from = &plan.from;
         let (words, which) = plan.packing.words(vocabulary)?;
         let [count, most] = plan.requested;
         let vector = |values| self.pass.named(vector(values));
@@ -191,7 +191,7 @@ impl RowSampler {
         let new = outputs.split_off(1);
         let next = outputs.pop().ok_or(Error::EmptyBatch)?;
         self.hidden.run(std::slice::from_mut(&mut passes.hidden), &from[..count], &[&next])?;
-        self.keys_values.run(&mut passes.keys_values, &from, &new.iter().collect::<Vec<_>>())?;
+        self.keys_values.run(&mut passes.keys_values, from, &new.iter().collect::<Vec<_>>())?;
         Ok(Arc::new(next))
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct SequenceSampler {
 pub(crate) struct PassPlan {
     pub packing: Packing,
     /// The index of each row in the hidden states of the batch.
-    pub from: Vec<usize>,
+    pub from: Vec<i64>,
     /// The row of each requested row.
     pub answers: Vec<i64>,
     /// The number of requested rows, and most of them in a lane. In a pass over rows, they come first.
@@ -66,7 +66,7 @@ impl SequenceSampler {
             for (slot, (position, index)) in state.known(sequence).enumerate() {
                 number[sequence][position] = packing.len() as i64;
                 packing.row([lane, slot], position, canvases[sequence].tokens()[position]);
-                from.push(index);
+                from.push(index as i64);
             }
         }
         let answers = rows.iter().map(|row| number[row.sequence][row.position]).collect();
@@ -83,20 +83,18 @@ impl SequenceSampler {
         let PassPlan { packing, from, .. } = plan;
         let passes = state.passes.entry(self.id);
         let passes = passes.or_insert_with(|| LayerPasses::after_forward(&state.value));
-        let named = |ids| self.graph.named(vector(ids));
-        let (ids, indices) =
-            (named(packing.ids(words)?)?, named(from.iter().map(|&index| index as i64).collect())?);
+        let ids = self.graph.named(vector(packing.ids(words)?))?;
+        let indices = self.graph.named(vector(from.clone()))?;
         let PackedTensors { positions, slots, lanes, key_positions, .. } =
             self.graph.named(packing.tensors())?;
         let hidden = &*passes.hidden;
         let inputs = [&ids, &positions, &slots, &lanes, &key_positions, hidden, &indices];
         let next = Arc::new(self.graph.run(&inputs)?);
         state.latest = None;
-        if from.iter().copied().eq(0..state.count) {
+        if from.iter().copied().eq(0..state.count as i64) {
             passes.hidden = Arc::clone(&next);
         } else {
-            let indices: Vec<i64> = from.iter().map(|&index| index as i64).collect();
-            self.update.run(std::slice::from_mut(&mut passes.hidden), &indices, &[&next])?;
+            self.update.run(std::slice::from_mut(&mut passes.hidden), from, &[&next])?;
         }
         state.latest = Some(Arc::clone(&passes.hidden));
         Ok(next)

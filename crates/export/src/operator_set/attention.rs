@@ -60,9 +60,9 @@ impl OperatorSet {
         match (self, reach) {
             (Self::Fused, Reach::Everything) => {
                 // The CPU provider does not broadcast a mask along the queries.
-                let (once, one) = (graph.ints(&[1]), graph.ints(&[1]));
+                let once = graph.ints(&[1]);
                 let shape = graph.op("Shape", &[slots.queries]);
-                let count = graph.op("Gather", &[&shape, &one]);
+                let count = graph.op("Gather", &[&shape, &once]);
                 let full = graph.node("Concat", &[&once, &once, &count, &once], AXIS_0);
                 graph.op("Expand", &[&keys, &full])
             }

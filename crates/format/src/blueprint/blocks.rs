@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(required(&without, with(Some(8))).unwrap(), Some(8));
     }
 
-    /// dLLM's two kinds of model share type and class. Where the folder's name tells them apart, full attention is
+    /// dLLM's two kinds of model share type and class. Where the folder's name distinguishes them, full attention is
     /// not assumed.
     #[test]
     fn a_folder_named_bd3lm_requires_a_length() {

@@ -130,17 +130,15 @@ impl Sampling {
         cache: Option<&CacheSpec>,
     ) -> Result<Generator, Error> {
         let denoiser = match cache.or(self.cache.as_ref()) {
-            None => return Ok(Generator::new(self.guided(model)?)),
+            None => model.denoiser.clone(),
             Some(cache) if self.cfg_scale > 0.0 && cache.policy().is_some() => {
                 let reason = "guidance computes each sequence a second time without its prompt, which is not cached: \
                               use `none`";
                 return Err(Error::parameter("cache", cache, reason));
             }
-            Some(cache) => cache.apply((*model.denoiser).clone()),
+            Some(cache) => Arc::new(cache.apply((*model.denoiser).clone())),
         };
-        let w = self.cfg_scale;
-        let guided = for_parameter("cfg scale", w, ClassifierFree::new(denoiser, w))?;
-        Ok(Generator::new(guided))
+        Ok(Generator::new(self.guide(denoiser)?))
     }
 
     /// The name of the cache in use.
@@ -278,8 +276,12 @@ impl Sampling {
     }
 
     fn guided(&self, model: &Model) -> Result<ClassifierFree<Arc<OnnxDenoiser>>, Error> {
+        self.guide(model.denoiser.clone())
+    }
+
+    fn guide(&self, model: Arc<OnnxDenoiser>) -> Result<ClassifierFree<Arc<OnnxDenoiser>>, Error> {
         let w = self.cfg_scale;
-        for_parameter("cfg scale", w, ClassifierFree::new(model.denoiser.clone(), w))
+        for_parameter("cfg scale", w, ClassifierFree::new(model, w))
     }
 
     /// The checksum of the file that the order was made from, if any.
