@@ -100,6 +100,11 @@ pub struct StartArguments {
 }
 
 impl StartArguments {
+    /// The block length, or `None` for one block.
+    pub fn block_length(&self) -> Option<usize> {
+        self.block_length
+    }
+
     /// The source of the trajectories. `prompts` are the prompts without a flag; `drawn` sets how samples are drawn.
     pub fn source(
         &self,

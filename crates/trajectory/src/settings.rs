@@ -12,6 +12,9 @@ use crate::error::Error;
 /// The file of a folder's settings. Readers of Parquet folders ignore names that begin with `_`.
 pub(crate) const SETTINGS: &str = "_settings.json";
 
+/// The name of the block length.
+const BLOCK_LENGTH: &str = "block length";
+
 /// Names and values of all settings that trajectories depend on: the model, the prompts, the filters, the seed. Batches,
 /// files and processes are not included: they do not change any trajectory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,27 @@ impl FolderSettings {
     /// Returns the value of a setting.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// The block length of trajectories in blocks; `None` for one block.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the setting is not a number.
+    pub fn block_length(&self) -> Result<Option<usize>, Error> {
+        let parse = |value: &str| {
+            let bad = |_| Error::parameter(BLOCK_LENGTH, value, "a number of positions");
+            value.parse().map_err(bad)
+        };
+        self.get(BLOCK_LENGTH).map(parse).transpose()
+    }
+
+    /// Adds the block length. One block adds no setting, so that folders of earlier versions can be resumed.
+    #[must_use]
+    pub(crate) fn with_block_length(self, length: Option<usize>) -> Self {
+        match length {
+            None => self,
+            Some(length) => self.with(BLOCK_LENGTH, length),
+        }
     }
 
     /// Iterates over names and values, sorted by name.

@@ -154,6 +154,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         early_power: arguments.early_power,
         own_share: arguments.own_share,
         random_share: arguments.random_share,
+        block_length: block_length(arguments)?,
         comparison: Comparison {
             divergence: arguments.divergence.into(),
             teacher: arguments.lambda_teacher,
@@ -195,6 +196,25 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         }
     };
     report(&summary)
+}
+
+/// The block length of the trajectories: that of the given folders, which must agree, or of the run's own.
+fn block_length(arguments: &SamplerArguments) -> Result<Option<usize>> {
+    let mut common = None;
+    for folder in &arguments.trajectories_dir {
+        let store = with_flag("--trajectories-dir", folder.display(), Store::open(folder))?;
+        let length = store.settings().block_length();
+        let length = with_flag("--trajectories-dir", folder.display(), length)?;
+        let first = *common.get_or_insert(length);
+        if first != length {
+            let name = |length: Option<usize>| length.map_or("none".to_owned(), |b| b.to_string());
+            let reason =
+                format!("its block length is {}, that before {}", name(length), name(first));
+            let flag = "--trajectories-dir";
+            return Err(InvalidArgument::new(flag, folder.display(), reason).into());
+        }
+    }
+    Ok(common.unwrap_or(arguments.start.block_length()))
 }
 
 /// The trajectories of the given folders, or the run's own, sampled if they are missing.

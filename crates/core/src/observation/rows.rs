@@ -2,7 +2,7 @@
 
 use super::{Observation, Row};
 use crate::top_k_rows::TopRow;
-use crate::{Error, RowStats, TokenId};
+use crate::{Error, RowStats, TokenId, row_kernels};
 
 impl<'a> Observation<'a> {
     /// Returns the logits \[V\] of a row before any filter. A top-K row is fetched.
@@ -86,6 +86,24 @@ impl<'a> Observation<'a> {
         }
         self.load(row, false)?;
         Ok(stats.probability(self.loaded_logit(row, token)?))
+    }
+
+    /// Returns the most probable token of a filtered row; the smallest id among equals.
+    ///
+    /// # Errors
+    /// Those of [`filtered`](Self::filtered).
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn most_probable(&mut self, row: Row) -> Result<TokenId, Error> {
+        let mask = self.input.canvas.mask();
+        if let Some(mut top) = self.sufficient_top(row)
+            && top.rule_out(mask)
+            && let Some(&(_, token)) = top.entries().first()
+        {
+            return Ok(token);
+        }
+        Ok(row_kernels::argmax(self.filtered(row)?) as TokenId)
     }
 
     /// The logit of a token in the loaded row.

@@ -79,6 +79,11 @@ impl<'a> StepRequest<'a> {
         self.skip_forward(next.step - self.progress.step);
     }
 
+    /// Whether a row was requested in this step. The policy plans first, then the reviser, then the unmasker.
+    pub fn has_queries(&self) -> bool {
+        !self.queries.is_empty()
+    }
+
     /// Requests the row of `position` on the current canvas. It costs no further forward. The row of a
     /// revealed position is the model's distribution there, given that token among the others.
     pub fn query(&mut self, position: usize) -> Query {

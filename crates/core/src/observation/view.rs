@@ -57,6 +57,16 @@ impl View<'_> {
         self.scratch.selection.ranked[rank]
     }
 
+    /// The candidates that the policy ranked, the first to be revealed first.
+    pub fn ranking(&self) -> &[Row] {
+        &self.scratch.selection.ranked
+    }
+
+    /// The positions that this round has [revealed](Self::reveal) so far.
+    pub fn revealed(&self) -> impl Iterator<Item = usize> + '_ {
+        self.scratch.reveals.iter().map(|&(position, _)| position)
+    }
+
     /// The number of tokens that the policy has yet to reveal in this step: at least 1 while there are
     /// candidates, and at most all that it ranked. For an unmasker [without a
     /// policy](crate::unmasker::Control) it is the number of candidates.

@@ -9,6 +9,7 @@ mod adaptive_joint;
 mod clipped_joint;
 mod confidence;
 mod copula;
+mod drafted_steps;
 mod energy_resampling;
 mod exact_sequential;
 mod failing;

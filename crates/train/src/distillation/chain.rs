@@ -1,5 +1,7 @@
 //! Chains of canvases of one sequence.
 
+use std::ops::Range;
+
 use conjoint_trajectory::Trajectory;
 
 use super::candidates::Candidate;
@@ -30,6 +32,12 @@ impl Chain {
         chain
     }
 
+    /// The same canvases, with only the masked positions in `open`: those that a step may reveal.
+    pub fn within(mut self, open: &Range<usize>) -> Self {
+        self.masked.iter_mut().for_each(|masked| masked.retain(|position| open.contains(position)));
+        self
+    }
+
     /// Appends the next canvas, `[T]` ids, and its masked positions in the order of their reveal.
     pub fn push(&mut self, canvas: Vec<u32>, masked: Vec<usize>) {
         self.canvases.push(canvas);
@@ -41,12 +49,12 @@ impl Chain {
         &self.canvases[depth]
     }
 
-    /// The masked positions of x^depth, in the order of their reveal.
+    /// The masked positions of x^depth that a step may reveal, in the order of their reveal.
     pub fn masked(&self, depth: usize) -> &[usize] {
         &self.masked[depth]
     }
 
-    /// The position that is revealed between x^depth and x^(depth + 1), if any.
+    /// The position that is revealed between x^depth and x^(depth + 1), if any, of those that a step may reveal.
     fn revealed(&self, depth: usize) -> Option<usize> {
         let still = &self.masked[depth + 1];
         self.masked[depth].iter().copied().find(|position| !still.contains(position))

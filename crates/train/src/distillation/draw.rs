@@ -7,6 +7,7 @@ use conjoint_trajectory::Trajectory;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::blocks::Blocks;
 use super::chain::Chain;
 use super::frozen::Frozen;
 use super::options::{ROUNDING, SamplerOptions};
@@ -35,6 +36,7 @@ impl<T: Teacher> Draw<'_, T> {
     ) -> Result<Vec<Chain>, TrainError> {
         let Self { frozen, layer, options, .. } = *self;
         let (seed, batch, mask) = (options.run.seed, options.run.batch, frozen.mask_id());
+        let blocks = Blocks(options.block_length);
         let stream = |row: usize| step * batch as u64 + row as u64;
         let text = |row: usize| {
             let mut rng = masking::stream(seed, stream(row));
@@ -50,14 +52,19 @@ impl<T: Teacher> Draw<'_, T> {
             let states = trajectory.order.len() - 1;
             let share = share.powf(options.early_power);
             let reveals = ((share * states as f64) as usize).min(states - 1);
-            Chain::along(trajectory, reveals, depth, mask)
+            let reveals = blocks.before_last(trajectory, reveals);
+            let open = blocks.open(trajectory, reveals);
+            Chain::along(trajectory, reveals, depth, mask).within(&open)
         };
         let of = |kind: Kind| rows.clone().filter(move |&row| Kind::of(row, options) == kind);
         let mut chains: Vec<_> = of(Kind::Along).map(|row| along(row, depth)).collect();
         let (mut texts, mut starts) = (Vec::new(), Vec::new());
         for row in of(Kind::Random) {
             let (trajectory, share, mut rng) = text(row);
-            starts.push(Chain::masked_at(trajectory, at_random(&mut rng, trajectory, share), mask));
+            let open = blocks.draw(&mut rng, trajectory);
+            let mut masked = at_random(&mut rng, open.clone(), share);
+            masked.extend(open.end..trajectory.tokens.len());
+            starts.push(Chain::masked_at(trajectory, masked, mask).within(&open));
             texts.push(trajectory);
         }
         if !starts.is_empty() {
@@ -101,10 +108,8 @@ impl Kind {
     }
 }
 
-/// Draws each position after the prompt with probability `share`, but at least two, so that a masked row remains at
-/// depth 1.
-fn at_random(rng: &mut ChaCha8Rng, trajectory: &Trajectory, share: f64) -> Vec<usize> {
-    let maskable = trajectory.prompt_len..trajectory.tokens.len();
+/// Draws each position of a block with probability `share`, but at least two, so that a masked row remains at depth 1.
+fn at_random(rng: &mut ChaCha8Rng, maskable: Range<usize>, share: f64) -> Vec<usize> {
     let count = maskable.clone().filter(|_| rng.random::<f64>() < share).count().max(2);
     masking::positions(rng, maskable, count)
 }
@@ -247,5 +252,38 @@ mod tests {
             let (mean, expected) = (f64::from(sum as u32) / 50.0, 0.75 * (stratum as f64 + 0.5));
             assert!((mean - expected).abs() < 0.9, "stratum {stratum}: {mean}");
         }
+    }
+
+    #[test]
+    fn in_blocks_every_masked_row_is_in_the_open_block() {
+        let base = shaken(DreamModule::untied(&DreamConfig::tiny(), &Default::default()), 1);
+        let layer = shaken(SamplerModule::new(&DreamConfig::tiny(), 1, &Default::default()), 2);
+        let mut options = options(vec![1.0; 5]);
+        (options.own_share, options.random_share) = (0.25, 0.5);
+        options.block_length = Some(4);
+        let in_blocks = |t: Trajectory| Trajectory { order: vec![2, 0, 3, 1, 7, 4, 6, 5], ..t };
+        let training: Vec<_> = trajectories(10).into_iter().map(in_blocks).collect();
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
+        let draw = Draw { frozen: &frozen, layer: &layer, training: &training, options: &options };
+        let mut blocks = [0; 2];
+        for step in 0..20 {
+            for chain in draw.chains(step, 5, 0..8).unwrap() {
+                let first = chain.masked(0);
+                let block = first[0] / 4;
+                blocks[block] += 1;
+                assert!((2..=4).contains(&first.len()), "{first:?}");
+                let canvas = chain.canvas(0);
+                // What is before the block is known, and what is behind it is masked.
+                assert!(canvas[..block * 4].iter().all(|&id| id != 6));
+                assert!(canvas[block * 4 + 4..].iter().all(|&id| id == 6));
+                for depth in 0..=5 {
+                    let masked = chain.masked(depth);
+                    assert_eq!(masked.len(), first.len().saturating_sub(depth));
+                    assert!(masked.iter().all(|position| position / 4 == block));
+                    assert!(masked.iter().all(|&position| chain.canvas(depth)[position] == 6));
+                }
+            }
+        }
+        assert!(blocks.iter().all(|&n| n > 60), "{blocks:?} of 160");
     }
 }

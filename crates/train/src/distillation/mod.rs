@@ -11,6 +11,7 @@
 //! | `figures` | the validated figures, by depth |
 //! | `teachers` | the frozen model as a [`Teacher`], and its caches |
 
+mod blocks;
 mod candidates;
 mod chain;
 mod divergence;

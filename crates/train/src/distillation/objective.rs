@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use conjoint_trajectory::{Trajectory, digest};
 use rand::RngExt;
 
+use super::blocks::Blocks;
 use super::chain::Chain;
 use super::draw::Draw;
 use super::figures::Figures;
@@ -116,7 +117,10 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
             // Evenly spread states, with another offset in each trajectory.
             let chain = |s: usize| {
                 let reveals = (s * states / STATES + i) % states;
-                Chain::along(trajectory, reveals, weights.len(), self.frozen.mask_id())
+                let blocks = Blocks(self.options.block_length);
+                let reveals = blocks.before_last(trajectory, reveals);
+                let chain = Chain::along(trajectory, reveals, weights.len(), self.frozen.mask_id());
+                chain.within(&blocks.open(trajectory, reveals))
             };
             let chains: Vec<_> = (0..STATES.min(states)).map(chain).collect();
             let candidates = self.options.candidates.iter().copied().max();
@@ -158,6 +162,7 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
                 ("divergence", options.comparison.divergence.to_string()),
                 ("early_power", options.early_power.to_string()),
                 ("candidates", listed(&options.candidates)),
+                ("block_length", listed(options.block_length.as_slice())),
             ]
         };
         for (option, default) in later(options).into_iter().zip(later(&SamplerOptions::default())) {

@@ -45,6 +45,9 @@ pub struct SamplerOptions {
     /// trajectory's text is masked with probability t, uniform on \[0, 1\], and the xʲ reveal it in the order of the frozen
     /// model's entropies. Each state costs a forward pass of the frozen model.
     pub random_share: f64,
+    /// The block length of the trajectories, or `None` for one block. Passes then compute rows of the open block only, as
+    /// they do in decoding, and a chain ends with its block.
+    pub block_length: Option<usize>,
     /// The terms of the loss. Its temperature is ignored; see [`temperatures`](Self::temperatures).
     pub comparison: Comparison,
     /// The temperatures of the comparison. Steps take them in turn.
@@ -76,6 +79,7 @@ impl Default for SamplerOptions {
             early_power: 1.0,
             own_share: 0.0,
             random_share: 0.0,
+            block_length: None,
             comparison: Comparison::default(),
             temperatures: vec![1.0],
             candidates: Vec::new(),
@@ -119,6 +123,10 @@ impl SamplerOptions {
         check(is_share(random), "random_share", random, "from 0 to 1")?;
         let expected = format!("at most 1 minus own_share = {}", self.own_share);
         check(self.own_share + random <= 1.0 + ROUNDING, "random_share", random, expected)?;
+        let block = self.block_length;
+        check(block.is_none_or(|block| block > 1), "block_length", block.unwrap_or(0), {
+            "at least 2 positions: in a block of 1 no pass has anything to compute"
+        })?;
         let Comparison { teacher, start, .. } = self.comparison;
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         check(is_weight(teacher), "lambda_teacher", teacher, "finite and 0 or above")?;

@@ -2,6 +2,7 @@
 
 use conjoint_trajectory::Trajectory;
 
+use super::blocks::Blocks;
 use super::frozen::Frozen;
 use super::objective::Distillation;
 use super::options::SamplerOptions;
@@ -55,6 +56,7 @@ fn train_on(
     let length = trajectories.first().map_or(0, |t| t.tokens.len());
     for trajectory in trajectories {
         trajectory.validate(length, tables.config().vocab_size)?;
+        Blocks(options.block_length).check(trajectory)?;
     }
     let Some((held_out, training)) =
         trajectories.split_at_checked(options.held_out).filter(|s| !s.1.is_empty())

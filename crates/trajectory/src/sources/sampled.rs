@@ -8,7 +8,7 @@ use conjoint_core::{
     Canvas, Denoiser, Generator, Observer, SamplerLayer, SeededStream, TokenId, Vocabulary,
 };
 
-use super::blocks::{block_length, in_blocks, with_blocks};
+use super::blocks::{block_length, in_blocks};
 use super::record::{check, record};
 use super::source::Source;
 use crate::error::Error;
@@ -170,7 +170,7 @@ impl Source for Sampled {
             .with("temperature", temperature)
             .with("top-p", top_p.map_or("none".to_owned(), |p| p.to_string()))
             .with("order", "entropy");
-        let settings = with_blocks(settings, self.block_length);
+        let settings = settings.with_block_length(self.block_length);
         let Some(Joint { layer_name, tokens_per_step, .. }) = &self.joint else { return settings };
         settings.with("sampler", layer_name).with("tokens a step", format!("{tokens_per_step:?}"))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use conjoint_core::unmasker::TeacherForced;
 use conjoint_core::{Canvas, Denoiser, Generator, Observer, TokenId, Vocabulary};
 
-use super::blocks::{block_length, in_blocks, with_blocks};
+use super::blocks::{block_length, in_blocks};
 use super::record::{check, record};
 use super::source::Source;
 use crate::error::Error;
@@ -90,7 +90,7 @@ impl Source for Texts {
             .with("prompts", digest([&starts[..]]))
             .with("length", self.length)
             .with("order", "entropy");
-        with_blocks(settings, self.block_length)
+        settings.with_block_length(self.block_length)
     }
 
     fn len(&self) -> Option<u64> {

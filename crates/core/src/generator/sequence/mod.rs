@@ -169,6 +169,7 @@ impl Sequence {
         }
         self.branch = Some(place);
         self.followed += 1;
+        self.progress.step += 1;
         self.progress.masked = self.canvas.masked().count();
         true
     }
