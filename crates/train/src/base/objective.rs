@@ -448,7 +448,8 @@ mod tests {
                 .map(|rows| objective.loss(&model, step, 1.0, rows).unwrap().into_scalar::<f32>());
             assert!((loss[0] + loss[1] - expected).abs() < 1e-4, "{loss:?} {expected}");
         }
-        assert!(most.len() == 6 && most.iter().all(|(end, most)| end - 2 == *most), "{most:?}");
+        // Rows of every length occur, and all of a text may be masked.
+        assert_eq!((most.len(), most[&3], most[&8]), (6, 1, 6), "{most:?}");
         let short: RowFn = |_| Ok(vec![2, 3, 1]);
         let objective =
             MaskedDiffusion::new(&short, &tokenizer, &options, objective.config.clone()).unwrap();

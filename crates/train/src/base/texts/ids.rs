@@ -21,8 +21,8 @@ impl Ids {
     /// No texts, of ids below `vocabulary`.
     pub fn new(vocabulary: usize) -> Self {
         let ids = match vocabulary {
-            ..=0x100 => Flat::U8(Vec::new()),
-            ..=0x1_0000 => Flat::U16(Vec::new()),
+            0..=0x100 => Flat::U8(Vec::new()),
+            0x101..=0x1_0000 => Flat::U16(Vec::new()),
             _ => Flat::U32(Vec::new()),
         };
         Self { ids, starts: vec![0] }
