@@ -126,6 +126,39 @@ pub enum TrainError {
     /// A text or token cannot be encoded or decoded.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// A tokenizer's mask token or end token cannot be found.
+    #[error(
+        "cannot tell the {role} token of {}: {reason}; name one of its tokens, or add one to the file",
+        path.display()
+    )]
+    SpecialToken {
+        /// The `tokenizer.json`.
+        path: PathBuf,
+        /// "mask" or "end".
+        role: &'static str,
+        /// The tokens in question.
+        reason: String,
+    },
+    /// A text of a file does not fit into a row with an end token.
+    #[error(
+        "{}: line {line} has {tokens} tokens, and {} with its end token: {count} texts are too long for a length of \
+         {length}; use a length of at least {} for all, or skip them",
+        path.display(), tokens + 1, longest + 1
+    )]
+    LongText {
+        /// The file of texts.
+        path: PathBuf,
+        /// The number of the first such line, from 1.
+        line: usize,
+        /// The number of its tokens.
+        tokens: usize,
+        /// T, the length of a row.
+        length: usize,
+        /// The number of such texts.
+        count: usize,
+        /// The number of tokens of the longest one.
+        longest: usize,
+    },
     /// A training row is unusable.
     #[error("row {row}: {reason}")]
     Row {

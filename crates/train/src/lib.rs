@@ -5,7 +5,7 @@
 //!
 //! | stage | entry | reads | writes |
 //! |---|---|---|---|
-//! | base model | [`train_base`] | the texts of [`conjoint_corpus`] | a Dream checkpoint: `config.json`, `model.safetensors`, `tokenizer.json` |
+//! | base model | [`train_base`] | the texts of a file, or of [`conjoint_corpus`] | a Dream checkpoint: `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json` |
 //! | sampler layer | [`train_sampler`] | a checkpoint, a [`Teacher`](distillation::Teacher) that runs it, [`conjoint_trajectory::Trajectory`]s | `model.safetensors` with `drafter.*` |
 //!
 //! # Modules

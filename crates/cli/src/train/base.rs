@@ -2,29 +2,46 @@
 
 use anyhow::Result;
 use clap::Args;
-use conjoint_corpus::Domain;
+use conjoint_train::base::{RowForm, TextSource};
 use conjoint_train::{BaseOptions, Window, train_base};
 
 use super::run::{RunArguments, report};
+use super::texts::TextArguments;
 use crate::flag::{InvalidArgument, with_flag};
-use crate::names;
 use crate::numbers::{count, positive, share};
 
-/// Train a small masked diffusion model on the corpus
+/// Train a small masked diffusion model on a file of texts, or on the built-in corpus
 ///
-/// Writes a Dream checkpoint (config.json, model.safetensors, tokenizer.json) that `conjoint export` reads.
+/// Writes a Dream checkpoint (config.json, model.safetensors, tokenizer.json, tokenizer_config.json) that `conjoint export` reads.
+///
+/// A file of texts needs a tokenizer. Each epoch trains once on every text, in an order that depends on the seed:
+///
+///     conjoint train base --texts train.txt --tokenizer tokenizer.json --length 64 --given-end --dir base --minutes 60
 #[derive(Args)]
-#[command(allow_negative_numbers = true)]
+#[command(verbatim_doc_comment, allow_negative_numbers = true)]
 pub struct BaseArguments {
     #[command(flatten)]
     run: RunArguments,
-    /// T: positions of a row [default: 48, or with --init the largest length of its model]
+    #[command(flatten)]
+    texts: TextArguments,
+    /// T: largest length of a row, end tokens included [default: 48, or with --init the largest length of its model]
     #[arg(long, value_name = "T", value_parser = count::<2, 1048576>)]
     length: Option<usize>,
-    /// Fill each row with several texts, one after the other, each with its tag and its end token; the last one is cut at
-    /// --length [default: one text per row, padded with end tokens]
+    /// Fill each row with several texts, one after the other, each with its end token; the last one is cut at --length
+    /// [default: one text per row, padded with end tokens]
     #[arg(long)]
     packed: bool,
+    /// Give the end of each text: a row is one text and one end token, which is never masked. The model then decodes canvases of
+    /// the same form, such as --infill '[MASK*20]<eos>', whose length is chosen beforehand. Rows have different lengths, so that no
+    /// time is spent on padding
+    #[arg(long, conflicts_with = "packed")]
+    given_end: bool,
+    /// Tokens at the start of each row that are never masked [default: 1, the tag of a text of the corpus; 0 with --texts]
+    #[arg(long, value_name = "N", value_parser = count::<0, 1048576>)]
+    prompt_length: Option<usize>,
+    /// Rows for validation, at each of three masking levels [default: 128]
+    #[arg(long, value_name = "N", value_parser = count::<1, 1048576>)]
+    validation_rows: Option<usize>,
     /// D: width of the hidden states [default: 160. With --init, all sizes default to those of its model]
     #[arg(long, value_name = "D", value_parser = count::<2, 65536>)]
     hidden: Option<usize>,
@@ -64,10 +81,6 @@ pub struct BaseArguments {
     /// Share of a row's weight for the window; the rest is spread over all masked positions
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, requires = "window")]
     window_share: f64,
-    /// Domains of the texts, separated by commas: story, math, code, list. One given twice is drawn twice as often [default: each
-    /// once]
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = names::domain)]
-    domains: Vec<Domain>,
 }
 
 pub fn run(arguments: &BaseArguments) -> Result<()> {
@@ -77,9 +90,21 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
             with_flag("--init", weights.display(), BaseOptions::from_weights(weights))?
         }
     };
+    let texts = arguments.texts.source();
+    let prompt = match texts {
+        TextSource::Corpus(_) => default.prompt,
+        TextSource::File(_) => 0,
+    };
     let options = BaseOptions {
+        texts,
+        form: match (arguments.packed, arguments.given_end) {
+            (true, _) => RowForm::Packed,
+            (_, true) => RowForm::GivenEnd,
+            _ => default.form,
+        },
         length: arguments.length.unwrap_or(default.length),
-        packed: arguments.packed,
+        prompt: arguments.prompt_length.unwrap_or(prompt),
+        validation_rows: arguments.validation_rows.unwrap_or(default.validation_rows),
         hidden_size: arguments.hidden.unwrap_or(default.hidden_size),
         layers: arguments.layers.unwrap_or(default.layers),
         intermediate_size: arguments.ffn.unwrap_or(default.intermediate_size),
@@ -91,16 +116,11 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
         progressive_share: arguments.progressive_share.unwrap_or(default.progressive_share),
         progressive_turns: arguments.progressive_turns.unwrap_or(default.progressive_turns),
         window: Window { rows: arguments.window, share: arguments.window_share },
-        domains: match arguments.domains.as_slice() {
-            [] => default.domains,
-            named => named.to_vec(),
-        },
         precision: arguments.run.precision(),
         run: arguments.run.options(default.run)?,
-        ..default
     };
     check_heads(&options)?;
-    report(&train_base(&options)?)
+    report(&train_base(&options).map_err(|error| arguments.texts.with_flag(error))?)
 }
 
 /// Rejects numbers of heads that do not divide the width or each other.

@@ -3,6 +3,7 @@
 mod base;
 mod run;
 mod sampler;
+mod texts;
 mod with_flag;
 
 use anyhow::Result;

@@ -12,6 +12,11 @@ pub fn with_flag(error: TrainError) -> anyhow::Error {
             None => return error.into(),
         },
         TrainError::TooFewTrajectories { held_out, .. } => ("--held-out", held_out.to_string()),
+        TrainError::LongText { length, .. } => ("--length", length.to_string()),
+        TrainError::SpecialToken { role, .. } => {
+            let flag = if *role == "mask" { "--mask-id" } else { "--eos" };
+            return InvalidArgument::missing(flag, error).into();
+        }
         TrainError::ForeignFolder { path } | TrainError::OtherOptions { path, .. } => {
             let folder = path.parent().unwrap_or(path);
             ("--dir", folder.display().to_string())
@@ -50,12 +55,14 @@ fn flag(option: &str) -> Option<&'static str> {
         "num_key_value_heads" => "--kv-heads",
         "own_share" => "--own-share",
         "patience" => "--patience",
+        "prompt" => "--prompt-length",
         "progressive_share" => "--progressive-share",
         "progressive_turns" => "--progressive-turns",
         "random_share" => "--random-share",
         "rope_theta" => "--rope-theta",
         "start_gain" => "--start-gain",
         "temperature" => "--distil-temperature",
+        "validation_rows" => "--validation-rows",
         "weight_decay" => "--weight-decay",
         "window" => "--window",
         "window share" => "--window-share",

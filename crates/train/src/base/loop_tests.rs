@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::options::BaseOptions;
-use super::rows::HELD_OUT;
-use super::testing::{letter_tokenizer, letters, losses, tiny_run};
-use super::train::train_on;
+use super::rows::{HELD_OUT, RowForm};
+use super::testing::{letter_tokenizer, letters, losses, tiny_run, word_tokenizer};
+use super::texts::{TextFile, TextSource};
+use super::train::{train_base, train_on};
 use crate::error::TrainError;
-use crate::run::read_log;
+use crate::run::{Decay, read_log};
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() {
@@ -111,4 +112,71 @@ fn early_stopping_keeps_the_best_model() {
     assert_eq!(again.steps, first.steps);
     assert!((again.validation.values().sum::<f64>() - best).abs() < 1e-9, "{again:?}");
     assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), model);
+}
+
+/// A run on the 30 texts of a file, of which 3 are held out, with rows of a given end.
+fn file_run(dir: &Path, name: &str, steps: u64) -> BaseOptions {
+    run_on_texts(dir, name, 30, steps)
+}
+
+/// A run on a file of `count` texts of 1 to 7 letters, each of which implies its neighbours.
+fn run_on_texts(dir: &Path, name: &str, count: usize, steps: u64) -> BaseOptions {
+    let path = dir.join("texts.txt");
+    let texts = (0..count).map(|i| "abcabcabc"[i % 3..i % 3 + 1 + i % 7].to_owned() + "\n");
+    std::fs::write(&path, texts.collect::<String>()).unwrap();
+    let tokenizer = word_tokenizer(dir, &["[MASK]", "[EOS]", "a", "b", "c"], None);
+    let mut options = BaseOptions {
+        texts: TextSource::File(TextFile { path, tokenizer, ..TextFile::default() }),
+        form: RowForm::GivenEnd,
+        early_limit: 1.0,
+        progressive_share: 0.4,
+        ..tiny_run(&dir.join(name), steps)
+    };
+    options.run.optimizer.decay = Decay::Constant;
+    options
+}
+
+#[test]
+fn a_resumed_run_on_a_file_equals_an_uninterrupted_one_over_several_epochs() {
+    let dir = tempfile::tempdir().unwrap();
+    // Six rows of 27 texts a step.
+    let whole = train_base(&file_run(dir.path(), "whole", 24)).unwrap();
+    for steps in [4, 5, 13, 24] {
+        let resumed = train_base(&file_run(dir.path(), "resumed", steps)).unwrap();
+        assert_eq!((resumed.steps, resumed.tokens), (steps, steps * (whole.tokens / 24)));
+    }
+    let read = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).unwrap();
+    assert_eq!(losses(&dir.path().join("whole")), losses(&dir.path().join("resumed")));
+    assert_eq!(read("whole"), read("resumed"));
+    // A mean text of 27 has about 4 tokens and an end token.
+    assert!((24 * 6 * 4..24 * 6 * 6).contains(&whole.tokens), "{}", whole.tokens);
+}
+
+#[test]
+fn a_run_on_another_file_or_tokenizer_is_another_run() {
+    let dir = tempfile::tempdir().unwrap();
+    train_base(&file_run(dir.path(), "run", 1)).unwrap();
+    let rejected = |options: &BaseOptions| match train_base(options) {
+        Err(TrainError::OtherOptions { name, .. }) => name,
+        other => panic!("{other:?}"),
+    };
+    let options = file_run(dir.path(), "run", 2);
+    let padded = BaseOptions { form: RowForm::Padded, ..options.clone() };
+    assert_eq!(rejected(&padded), "given_end");
+    word_tokenizer(dir.path(), &["[MASK]", "[EOS]", "a", "b", "c", "d"], None);
+    assert_eq!(rejected(&options), "tokenizer");
+    let options = file_run(dir.path(), "run", 2);
+    let texts = std::fs::read_to_string(dir.path().join("texts.txt")).unwrap();
+    std::fs::write(dir.path().join("texts.txt"), texts.replacen("abc", "abb", 1)).unwrap();
+    assert_eq!(rejected(&options), "texts");
+}
+
+#[test]
+fn a_model_of_given_ends_learns_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = run_on_texts(dir.path(), "run", 420, 300);
+    options.run.batch = 16;
+    let summary = train_base(&options).unwrap();
+    // A uniform guess costs ln 8 = 2.08 nats. Alone, a letter costs ln 3 = 1.10; neighbours imply it.
+    assert!(summary.validation["masked 10 %"] < 0.6, "{:?}", summary.validation);
 }

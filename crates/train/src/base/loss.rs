@@ -4,19 +4,43 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::masking::MaskedRow;
-use crate::model::{DreamModule, shift};
+use crate::model::{DreamModule, UNSEEN, shift};
 
-/// The ids `of` each row, as a matrix [B, T].
+/// T, the length of the longest row.
+fn longest(rows: &[MaskedRow]) -> usize {
+    rows.iter().map(|row| row.target.len()).max().unwrap_or(0)
+}
+
+/// The ids `of` each row, as a matrix [B, T]. Shorter rows are padded with the id 0.
 fn ids(rows: &[MaskedRow], of: fn(&MaskedRow) -> &Vec<u32>, device: &Device) -> Tensor<2, Int> {
-    let length = rows.first().map_or(0, |row| row.target.len());
-    let ids: Vec<i32> = rows.iter().flat_map(of).map(|&id| id as i32).collect();
+    let length = longest(rows);
+    let mut ids = vec![0; rows.len() * length];
+    for (padded, row) in ids.chunks_exact_mut(length).zip(rows) {
+        padded.iter_mut().zip(of(row)).for_each(|(id, &of)| *id = of as i32);
+    }
     Tensor::from_data(TensorData::new(ids, [rows.len(), length]), device)
 }
 
-/// The model's log-probabilities on the masked rows, [B, T, V].
+/// A bias [B, 1, 1, T] that hides the padding of shorter rows from all positions; `None` if all have the same length.
+fn padding(rows: &[MaskedRow], device: &Device) -> Option<Tensor<4>> {
+    let length = longest(rows);
+    if rows.iter().all(|row| row.target.len() == length) {
+        return None;
+    }
+    let mut bias = vec![0.0f32; rows.len() * length];
+    for (bias, row) in bias.chunks_exact_mut(length).zip(rows) {
+        bias[row.target.len()..].fill(UNSEEN);
+    }
+    Some(Tensor::from_data(TensorData::new(bias, [rows.len(), 1, 1, length]), device))
+}
+
+/// The model's log-probabilities on the masked rows, [B, T, V]. Those of a row do not depend on the other rows. T is the
+/// length of the longest row.
 pub(crate) fn log_probabilities(model: &DreamModule, rows: &[MaskedRow]) -> Tensor<3> {
-    let input = ids(rows, |row| &row.input, &model.norm.gamma.device());
-    log_softmax(model.logits(shift(model.forward(input))), 2)
+    let device = model.norm.gamma.device();
+    let input = ids(rows, |row| &row.input, &device);
+    let hidden = model.forward_biased(input, padding(rows, &device).as_ref());
+    log_softmax(model.logits(shift(hidden)), 2)
 }
 
 /// The B · T entropies of log-probabilities [B, T, V], in nats and without gradients.
@@ -40,4 +64,36 @@ pub(crate) fn loss(log_p: Tensor<3>, rows: &[MaskedRow], weights: &[Vec<f64>]) -
         Tensor::from_data(TensorData::new(matrix, [batch, length]), &log_p.device());
     let targets = ids(rows, |row| &row.target, &log_p.device()).unsqueeze_dim::<3>(2);
     (log_p.gather(2, targets).squeeze_dim::<2>(2) * weights).sum().neg()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DreamConfig;
+    use crate::model::testing::shaken;
+
+    #[test]
+    fn rows_of_different_lengths_do_not_affect_each_other() {
+        let model = shaken(DreamModule::tied(&DreamConfig::tiny(), &Device::default()), 1);
+        let row = |ids: &[u32], masked: &[usize]| MaskedRow::new(ids.to_vec(), masked.to_vec(), 6);
+        let rows =
+            [row(&[1, 2, 3, 7], &[0, 2]), row(&[4, 7], &[0]), row(&[5, 4, 3, 2, 1, 7], &[1, 4])];
+        let together = log_probabilities(&model, &rows);
+        assert_eq!(together.dims(), [3, 6, 8]);
+        let weights = |rows: &[MaskedRow]| -> Vec<Vec<f64>> {
+            rows.iter().map(|row| vec![0.5; row.masked.len()]).collect()
+        };
+        let mut sum = 0.0;
+        for (number, row) in rows.iter().enumerate() {
+            let alone = log_probabilities(&model, std::slice::from_ref(row));
+            let length = row.target.len();
+            let part = together.clone().slice([number..number + 1, 0..length, 0..8]);
+            let off: f32 = (alone.clone() - part).abs().max().into_scalar();
+            assert!(off < 1e-5, "{off}");
+            let one = std::slice::from_ref(row);
+            sum += loss(alone, one, &weights(one)).into_scalar::<f32>();
+        }
+        let all = loss(together, &rows, &weights(&rows)).into_scalar::<f32>();
+        assert!((all - sum).abs() < 1e-4, "{all} {sum}");
+    }
 }

@@ -1,18 +1,26 @@
-//! Training of a small base model: masked diffusion on rows of a fixed length.
+//! Training of a small base model: masked diffusion on rows of texts.
+//!
+//! - [`TextSource`]: the texts, of the built-in corpus or of a file.
+//! - [`RowForm`]: how they fill rows.
+//! - [`TextTokenizer`]: the tokenizer of the texts, which becomes that of the model.
 
 #[cfg(test)]
 mod loop_tests;
 mod loss;
 mod objective;
 mod options;
+mod passes;
 mod progressive;
 mod rows;
+mod special;
 #[cfg(test)]
 mod testing;
+mod texts;
 mod tokenizer;
 mod train;
 
 pub use options::BaseOptions;
-pub use rows::{HELD_OUT, RowSource};
-pub use tokenizer::{CharTokenizer, EOS, MASK};
+pub use rows::{HELD_OUT, RowForm, RowSource};
+pub use texts::{TextFile, TextSource, Validation};
+pub use tokenizer::{EOS, MASK, TextTokenizer};
 pub use train::{train_base, train_on};

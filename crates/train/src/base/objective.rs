@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use conjoint_trajectory::digest;
 use serde_json::Value;
 
 use super::loss::{entropies, log_probabilities, loss};
 use super::options::BaseOptions;
+use super::passes::passes;
 use super::progressive::{Progressive, Slot};
-use super::rows::{HELD_OUT, RowSource};
-use super::tokenizer::CharTokenizer;
+use super::rows::{HELD_OUT, RowForm, RowSource};
+use super::tokenizer::TextTokenizer;
 use crate::error::TrainError;
 use crate::masking::{self, MaskedRow, Window};
 use crate::model::{DreamConfig, DreamModule, checkpoint};
@@ -20,9 +20,11 @@ use crate::run::{Identity, Objective, identity};
 /// Training on rows that are masked at random or unmasked progressively.
 pub(crate) struct MaskedDiffusion<'a, R> {
     rows: &'a R,
-    tokenizer: &'a CharTokenizer,
+    tokenizer: &'a TextTokenizer,
     options: &'a BaseOptions,
     config: DreamConfig,
+    /// The mean number of tokens of a row.
+    mean_length: f64,
     /// The progressive rows, which are the last rows of each batch.
     progressive: Progressive,
 }
@@ -30,24 +32,31 @@ pub(crate) struct MaskedDiffusion<'a, R> {
 impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
     pub fn new(
         rows: &'a R,
-        tokenizer: &'a CharTokenizer,
+        tokenizer: &'a TextTokenizer,
         options: &'a BaseOptions,
         config: DreamConfig,
-    ) -> Self {
+    ) -> Result<Self, TrainError> {
         let share = options.progressive_share * options.run.batch as f64;
         let progressive = Progressive::new(share.round() as usize, options.progressive_turns);
-        Self { rows, tokenizer, options, config, progressive }
+        let mean_length = rows.mean_length()?.unwrap_or(options.length as f64);
+        Ok(Self { rows, tokenizer, options, config, mean_length, progressive })
     }
 
     fn row(&self, index: u64) -> Result<Vec<u32>, TrainError> {
         let row = self.rows.row(index)?;
         let rejected = |reason| Err(TrainError::Row { row: index, reason });
-        if row.len() != self.options.length {
-            return rejected(format!(
-                "it has {} tokens, expected {}",
-                row.len(),
-                self.options.length
-            ));
+        let (got, length) = (row.len(), self.options.length);
+        if self.options.form == RowForm::GivenEnd {
+            if got > length || row.last() != Some(&self.config.eos_token_id) {
+                return rejected(format!(
+                    "it has {got} tokens, expected at most {length}, the last one being the end token"
+                ));
+            }
+        } else if got != length {
+            return rejected(format!("it has {got} tokens, expected {length}"));
+        }
+        if self.maskable(&row).is_empty() {
+            return rejected(format!("none of its {got} tokens can be masked"));
         }
         if let Some(id) = row.iter().find(|&&id| id as usize >= self.config.vocab_size) {
             return rejected(format!(
@@ -56,6 +65,11 @@ impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
             ));
         }
         Ok(row)
+    }
+
+    /// The positions of a row that may be masked.
+    fn maskable(&self, row: &[u32]) -> Range<usize> {
+        self.options.prompt..row.len().saturating_sub(self.options.form.given())
     }
 
     /// The masked rows `rows` of step `step`'s batch.
@@ -67,29 +81,33 @@ impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
     ) -> Result<Vec<MaskedRow>, TrainError> {
         let (options, batch) = (self.options, self.options.run.batch);
         let limit = if progress < options.early_share { options.early_limit } else { 1.0 };
-        let maskable = options.prompt..options.length;
-        // One stream for the counts of a step, and one for the positions of each of its rows.
+        // One stream for the levels of a step, and one for the positions of each of its rows.
         let mut rng = masking::stream(options.run.seed, step);
         let progressive = self.progressive.per_step();
         let random = batch - progressive;
-        let mut counts = masking::counts(&mut rng, random, maskable.len(), limit);
+        let mut levels = masking::levels(&mut rng, random);
         // The first rows in the slots start at random stages, so that the slots stay spread over all stages.
-        counts.extend(if step < options.progressive_turns as u64 {
-            masking::counts(&mut rng, progressive, maskable.len(), 1.0)
+        levels.extend(if step < options.progressive_turns as u64 {
+            masking::levels(&mut rng, progressive)
         } else {
-            vec![maskable.len(); progressive]
+            vec![1.0; progressive]
         });
         rows.map(|j| {
-            let fresh = || {
-                let row = step * batch as u64 + j as u64;
-                let mut rng = masking::stream(options.run.seed ^ POSITIONS, row);
-                Slot { row, masked: masking::positions(&mut rng, maskable.clone(), counts[j]) }
-            };
-            let Slot { row, masked } = match self.slot(step, j) {
-                Some(slot) => self.progressive.get_or(slot, fresh),
-                None => fresh(),
-            };
-            Ok(MaskedRow::new(self.row(row)?, masked, self.config.mask_token_id))
+            let slot = self.slot(step, j);
+            if let Some(Slot { row, masked }) = slot.and_then(|slot| self.progressive.get(slot)) {
+                return Ok(MaskedRow::new(self.row(row)?, masked, self.config.mask_token_id));
+            }
+            let index = step * batch as u64 + j as u64;
+            let row = self.row(index)?;
+            let maskable = self.maskable(&row);
+            let limit = if slot.is_some() { 1.0 } else { limit };
+            let count = masking::count(levels[j], maskable.len(), limit);
+            let mut rng = masking::stream(options.run.seed ^ POSITIONS, index);
+            let masked = masking::positions(&mut rng, maskable, count);
+            if let Some(slot) = slot {
+                self.progressive.fill(slot, Slot { row: index, masked: masked.clone() });
+            }
+            Ok(MaskedRow::new(row, masked, self.config.mask_token_id))
         })
         .collect()
     }
@@ -100,18 +118,44 @@ impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
         Some(self.progressive.slot(step, turn))
     }
 
+    /// The part of step `step`'s loss that one pass contributes: `numbers` are the rows' numbers in the batch.
+    fn pass(
+        &self,
+        model: &DreamModule,
+        step: u64,
+        (numbers, rows): (&[usize], &[MaskedRow]),
+    ) -> Tensor<1> {
+        let log_p = log_probabilities(model, rows);
+        let length = log_p.dims()[1];
+        let mut all_entropies = None;
+        let mut weights = Vec::with_capacity(rows.len());
+        for (j, (&number, row)) in numbers.iter().zip(rows).enumerate() {
+            let count = row.masked.len();
+            let Some(slot) = self.slot(step, number) else {
+                weights.push(Window::default().weights(count).collect());
+                continue;
+            };
+            let all_entropies = all_entropies.get_or_insert_with(|| entropies(&log_p));
+            let entropy = |&i: &usize| all_entropies[j * length + i];
+            let masked_entropies: Vec<f64> = row.masked.iter().map(entropy).collect();
+            weights.push(self.options.window.weights_by(&masked_entropies));
+            self.progressive.reveal(slot, &masked_entropies);
+        }
+        loss(log_p, rows, &weights).div_scalar(self.options.run.batch as f32)
+    }
+
     /// The mean negative log-likelihood of held-out rows with `share` of their tokens masked.
     fn held_out(&self, model: &DreamModule, share: f64) -> Result<f64, TrainError> {
-        let maskable = self.options.prompt..self.options.length;
-        let count = ((share * maskable.len() as f64).round() as usize).max(1);
         let mut total = 0.0;
         for start in (0..self.options.validation_rows).step_by(32) {
             let end = (start + 32).min(self.options.validation_rows);
             let rows: Result<Vec<_>, TrainError> = (start..end)
                 .map(|i| {
-                    let mut rng = masking::stream(VALIDATION, i as u64);
-                    let masked = masking::positions(&mut rng, maskable.clone(), count);
                     let row = self.row(HELD_OUT + i as u64)?;
+                    let maskable = self.maskable(&row);
+                    let count = ((share * maskable.len() as f64).round() as usize).max(1);
+                    let mut rng = masking::stream(VALIDATION, i as u64);
+                    let masked = masking::positions(&mut rng, maskable, count);
                     Ok(MaskedRow::new(row, masked, self.config.mask_token_id))
                 })
                 .collect();
@@ -139,22 +183,12 @@ impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
         rows: Range<usize>,
     ) -> Result<Tensor<1>, TrainError> {
         let masked = self.batch(step, progress, rows.clone())?;
-        let log_p = log_probabilities(model, &masked);
-        let mut all_entropies = None;
-        let mut weights = Vec::with_capacity(masked.len());
-        for (j, (row, masked)) in rows.zip(&masked).enumerate() {
-            let count = masked.masked.len();
-            let Some(slot) = self.slot(step, row) else {
-                weights.push(Window::default().weights(count).collect());
-                continue;
-            };
-            let all_entropies = all_entropies.get_or_insert_with(|| entropies(&log_p));
-            let entropy = |&i: &usize| all_entropies[j * self.options.length + i];
-            let masked_entropies: Vec<f64> = masked.masked.iter().map(entropy).collect();
-            weights.push(self.options.window.weights_by(&masked_entropies));
-            self.progressive.reveal(slot, &masked_entropies);
-        }
-        Ok(loss(log_p, &masked, &weights).div_scalar(self.options.run.batch as f32))
+        let parts = passes(rows.zip(masked).collect()).into_iter().map(|pass| {
+            let (numbers, rows): (Vec<_>, Vec<_>) = pass.into_iter().unzip();
+            self.pass(model, step, (&numbers, &rows))
+        });
+        let none = || Tensor::zeros([1], &model.norm.gamma.device());
+        Ok(parts.reduce(|sum, part| sum + part).unwrap_or_else(none))
     }
 
     fn validate(&self, averaged: &DreamModule) -> Result<BTreeMap<String, f64>, TrainError> {
@@ -168,16 +202,13 @@ impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
     fn save(&self, averaged: &DreamModule) -> Result<(), TrainError> {
         let dir = &self.options.run.dir;
         checkpoint::save(averaged, dir, self.options.precision)?;
-        self.tokenizer.save(&dir.join("tokenizer.json"))
+        self.tokenizer.save(dir)
     }
 
     fn identity(&self) -> Identity {
         let (config, options) = (&self.config, self.options);
-        // A sample of the texts identifies them.
-        let texts: Vec<_> = (HELD_OUT..HELD_OUT + 64).flat_map(|row| self.rows.row(row)).collect();
         let mut identity = identity([
             ("kind", "base".to_owned()),
-            ("texts", digest(texts.iter().map(Vec::as_slice))),
             ("seed", options.run.seed.to_string()),
             ("length", options.length.to_string()),
             ("prompt", options.prompt.to_string()),
@@ -188,10 +219,14 @@ impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
             ("kv_heads", config.num_key_value_heads.to_string()),
             ("rope_theta", config.rope_theta.to_string()),
         ]);
+        identity.extend(self.rows.identity());
         // Omitted by default, so that runs of earlier versions can resume.
-        if options.packed {
-            identity.insert("packed".to_owned(), options.packed.to_string());
-        }
+        let form = match options.form {
+            RowForm::Padded => None,
+            RowForm::Packed => Some("packed"),
+            RowForm::GivenEnd => Some("given_end"),
+        };
+        identity.extend(form.map(|form| (form.to_owned(), "true".to_owned())));
         identity
     }
 
@@ -205,7 +240,7 @@ impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
     }
 
     fn tokens_per_step(&self) -> u64 {
-        (self.options.run.batch * self.options.length) as u64
+        (self.options.run.batch as f64 * self.mean_length).round() as u64
     }
 }
 
@@ -223,7 +258,7 @@ mod tests {
 
     fn with_options(options: BaseOptions, test: impl FnOnce(&MaskedDiffusion<'_, RowFn>)) {
         let rows: RowFn = |index| echo(4)(index);
-        let tokenizer = CharTokenizer::new("abcd", &[]).unwrap();
+        let tokenizer = TextTokenizer::of_characters("abcd", &[]).unwrap();
         let mut options = BaseOptions {
             hidden_size: 16,
             layers: 1,
@@ -234,7 +269,7 @@ mod tests {
         };
         options.run.batch = 6;
         let config = options.config(&tokenizer).unwrap();
-        test(&MaskedDiffusion::new(&rows, &tokenizer, &options, config));
+        test(&MaskedDiffusion::new(&rows, &tokenizer, &options, config).unwrap());
     }
 
     #[test]
@@ -366,6 +401,60 @@ mod tests {
             let loss = objective.loss(model, 0, 1.0, 0..6).unwrap().into_scalar::<f32>();
             assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
         });
+    }
+
+    #[test]
+    fn a_given_end_is_never_masked_and_bears_no_loss() {
+        // Texts of 1 to 6 tokens after a prompt of 2, and the end token 1.
+        let rows: RowFn = |index| {
+            let length = 3 + (index % 6) as usize;
+            Ok([vec![2 + (index % 4) as u32; length], vec![1]].concat())
+        };
+        let tokenizer = TextTokenizer::of_characters("abcd", &[]).unwrap();
+        let mut options = BaseOptions {
+            form: RowForm::GivenEnd,
+            hidden_size: 16,
+            layers: 1,
+            intermediate_size: 8,
+            length: 9,
+            prompt: 2,
+            progressive_share: 0.5,
+            ..BaseOptions::default()
+        };
+        options.run.batch = 8;
+        let config = options.config(&tokenizer).unwrap();
+        let device = Device::default().autodiff();
+        let model = shaken(DreamModule::tied(&config, &device), 1);
+        let objective = MaskedDiffusion::new(&rows, &tokenizer, &options, config).unwrap();
+        let mut most = BTreeMap::new();
+        for step in 0..40 {
+            let batch = objective.batch(step, 1.0, 0..8).unwrap();
+            // The loss, row by row: of the masked positions alone, none of which is the last.
+            let mut expected = 0.0;
+            for row in &batch {
+                let end = row.target.len() - 1;
+                assert_eq!((row.input[end], row.target[end]), (1, 1));
+                assert!(row.masked.iter().all(|i| (2..end).contains(i)), "{row:?}");
+                let longest = most.entry(end).or_insert(0);
+                *longest = row.masked.len().max(*longest);
+                let log_p = log_probabilities(&model, std::slice::from_ref(row));
+                let log_p: Vec<f32> = log_p.into_data().iter().collect();
+                for &i in &row.masked {
+                    let p = log_p[i * objective.config.vocab_size + row.target[i] as usize];
+                    expected -= p / (row.masked.len() * 8) as f32;
+                }
+            }
+            let loss = [0..5, 5..8]
+                .map(|rows| objective.loss(&model, step, 1.0, rows).unwrap().into_scalar::<f32>());
+            assert!((loss[0] + loss[1] - expected).abs() < 1e-4, "{loss:?} {expected}");
+        }
+        // Rows of every length occur, and all of a text may be masked.
+        assert_eq!((most.len(), most[&3], most[&8]), (6, 1, 6), "{most:?}");
+        let short: RowFn = |_| Ok(vec![2, 3, 1]);
+        let objective =
+            MaskedDiffusion::new(&short, &tokenizer, &options, objective.config.clone()).unwrap();
+        let rejected = objective.batch(0, 1.0, 0..8).unwrap_err().to_string();
+        assert!(rejected.contains("none of its 3 tokens"), "{rejected}");
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use conjoint_corpus::Domain;
 
-use super::tokenizer::CharTokenizer;
+use super::rows::RowForm;
+use super::texts::TextSource;
+use super::tokenizer::TextTokenizer;
 use crate::error::{TrainError, check};
 use crate::masking::Window;
 use crate::model::{DreamConfig, Precision, checkpoint};
@@ -25,13 +27,13 @@ pub struct BaseOptions {
     pub kv_heads: usize,
     /// θ of the rotary embedding.
     pub rope_theta: f64,
-    /// T, the length of a row.
+    /// The texts of [`train_base`](super::train_base).
+    pub texts: TextSource,
+    /// How the texts fill rows.
+    pub form: RowForm,
+    /// T, the largest length of a row.
     pub length: usize,
-    /// Whether a row of [`train_base`](super::train_base) holds several texts, one after the other, each with its tag and
-    /// its end token. The last one is cut at T. Otherwise a row is one text, padded with end tokens.
-    #[doc(alias = "packing")]
-    pub packed: bool,
-    /// The number of tokens at the start of a row that are never masked.
+    /// The number of tokens at the start of a row that are never masked, such as 1 for the tag of the corpus's texts.
     pub prompt: usize,
     /// The first share of the run, in which at most `early_limit` of a row is masked. Lightly masked rows teach copying.
     pub early_share: f64,
@@ -46,9 +48,6 @@ pub struct BaseOptions {
     pub progressive_turns: usize,
     /// The weights of a progressive row's masked positions.
     pub window: Window,
-    /// The domains of the texts that [`train_base`](super::train_base) makes. A domain that is listed twice is drawn twice
-    /// as often.
-    pub domains: Vec<Domain>,
     /// The number of held-out rows per validated masking level.
     pub validation_rows: usize,
     /// The number format of the saved weights.
@@ -66,15 +65,15 @@ impl Default for BaseOptions {
             heads: 4,
             kv_heads: 4,
             rope_theta: 30.0,
+            texts: TextSource::Corpus(Domain::ALL.to_vec()),
+            form: RowForm::default(),
             length: 48,
-            packed: false,
             prompt: 1,
             early_share: 1.0 / 3.0,
             early_limit: 0.6,
             progressive_share: 0.0,
             progressive_turns: 1,
             window: Window::default(),
-            domains: Domain::ALL.to_vec(),
             validation_rows: 128,
             precision: Precision::F32,
             run: RunOptions::default(),
@@ -109,12 +108,13 @@ impl BaseOptions {
     /// # Errors
     ///
     /// [`TrainError::Invalid`] names the first unusable value.
-    pub fn config(&self, tokenizer: &CharTokenizer) -> Result<DreamConfig, TrainError> {
+    pub fn config(&self, tokenizer: &TextTokenizer) -> Result<DreamConfig, TrainError> {
+        let most = self.length.saturating_sub(self.form.given());
         check(
-            self.prompt < self.length,
+            self.prompt < most,
             "prompt",
             self.prompt,
-            format!("below the length of {}", self.length),
+            format!("below {most}, so that a row of length {} has a position to mask", self.length),
         )?;
         check(
             self.early_limit > 0.0 && self.early_limit <= 1.0,

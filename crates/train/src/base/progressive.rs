@@ -54,9 +54,14 @@ impl Progressive {
         (step % turns) as usize * self.per_step + row
     }
 
-    /// The row in slot `slot`. An empty slot is filled with `fresh`.
-    pub fn get_or(&self, slot: usize, fresh: impl FnOnce() -> Slot) -> Slot {
-        lock(&self.slots[slot]).get_or_insert_with(fresh).clone()
+    /// The row in slot `slot`, if it has one.
+    pub fn get(&self, slot: usize) -> Option<Slot> {
+        lock(&self.slots[slot]).clone()
+    }
+
+    /// Puts a row into slot `slot`.
+    pub fn fill(&self, slot: usize, row: Slot) {
+        *lock(&self.slots[slot]) = Some(row);
     }
 
     /// Reveals positions in slot `slot`, given the entropies of its masked positions: the first one of lowest entropy, and
@@ -99,9 +104,11 @@ mod tests {
     #[test]
     fn the_position_of_lowest_entropy_and_certain_ones_are_revealed() {
         let rows = Progressive::new(2, 1);
-        assert_eq!(rows.get_or(1, fresh), fresh());
+        assert_eq!(rows.get(1), None);
+        rows.fill(1, fresh());
+        assert_eq!(rows.get(1), Some(fresh()));
         rows.reveal(1, &[0.5, 0.20001, 0.2, 1.0]);
-        assert_eq!(rows.get_or(1, || panic!("held")).masked, [1, 4, 6]);
+        assert_eq!(rows.get(1).unwrap().masked, [1, 4, 6]);
         rows.reveal(1, &[0.001, 0.4, 0.009]);
         assert_eq!(rows.state(), [None, Some(Slot { row: 7, masked: vec![4] })]);
         rows.reveal(1, &[2.0]);
@@ -119,7 +126,7 @@ mod tests {
     #[test]
     fn a_stored_state_is_restored() {
         let (rows, other) = (Progressive::new(2, 1), Progressive::new(1, 3));
-        rows.get_or(1, fresh);
+        rows.fill(1, fresh());
         let json = serde_json::to_string(&rows.state()).unwrap();
         other.restore(serde_json::from_str(&json).unwrap());
         assert_eq!(other.state(), [None, Some(fresh()), None]);

@@ -1,9 +1,12 @@
 //! Helpers for tests of base models.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use conjoint_corpus::{Corpus, Domain};
+use serde_json::json;
 
 use super::options::BaseOptions;
-use super::tokenizer::CharTokenizer;
+use super::tokenizer::TextTokenizer;
 use crate::error::TrainError;
 use crate::model::testing::echo;
 use crate::run::{OptimizerOptions, RunOptions, read_log};
@@ -42,8 +45,35 @@ pub(crate) fn tiny_run(dir: &Path, steps: u64) -> BaseOptions {
 }
 
 /// A tokenizer of four letters, with ids 2 to 5.
-pub(crate) fn letter_tokenizer() -> CharTokenizer {
-    CharTokenizer::new("abcd", &[]).unwrap()
+pub(crate) fn letter_tokenizer() -> TextTokenizer {
+    TextTokenizer::of_characters("abcd", &[]).unwrap()
+}
+
+/// The tokenizer of the corpus.
+pub(crate) fn corpus_tokenizer() -> TextTokenizer {
+    TextTokenizer::of_characters(Corpus::alphabet(), &Domain::ALL.map(Domain::tag)).unwrap()
+}
+
+/// Writes a `tokenizer.json` of these tokens, numbered from 0, into `dir`. Tokens of several characters are special; every
+/// other character of a text is a token of its own, and an unknown one becomes `unknown` or is an error.
+pub(crate) fn word_tokenizer(dir: &Path, tokens: &[&str], unknown: Option<&str>) -> PathBuf {
+    let vocabulary: serde_json::Map<_, _> =
+        tokens.iter().zip(0..).map(|(token, id)| ((*token).to_owned(), json!(id))).collect();
+    let special = |(token, id): (&&str, u32)| {
+        let flags = json!({"id": id, "content": token, "single_word": false, "lstrip": false,
+                           "rstrip": false, "normalized": false, "special": true});
+        (token.chars().count() > 1).then_some(flags)
+    };
+    let json = json!({
+        "version": "1.0",
+        "added_tokens": tokens.iter().zip(0..).filter_map(special).collect::<Vec<_>>(),
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false},
+        "decoder": {"type": "Fuse"},
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": unknown.unwrap_or("[UNK]")},
+    });
+    let path = dir.join("tokenizer.json");
+    std::fs::write(&path, json.to_string()).unwrap();
+    path
 }
 
 /// Rows of [`echo`] over the four letters.

@@ -4,38 +4,40 @@ use std::fmt::Display;
 use std::path::Path;
 
 use burn::tensor::Device;
-use conjoint_corpus::{Corpus, Domain};
 
 use super::objective::MaskedDiffusion;
 use super::options::BaseOptions;
-use super::rows::{RowSource, corpus_rows};
-use super::tokenizer::CharTokenizer;
+use super::rows::{RowSource, TextRows};
+use super::tokenizer::TextTokenizer;
 use crate::error::{TrainError, check};
 use crate::model::{DreamConfig, DreamModule, checkpoint, init};
 use crate::run::{RunSummary, train};
 
-/// Trains a base model on the texts of [`Corpus`], or resumes the run in `options.run.dir`.
+/// Trains a base model on the texts of [`BaseOptions::texts`], or resumes the run in `options.run.dir`.
 ///
-/// A row is a tag, the characters of a body, and end tokens, or several such texts ([`BaseOptions::packed`]). See [`train_on`] for the files and the loss.
+/// [`BaseOptions::form`] decides how the texts fill rows. See [`train_on`] for the files and the loss.
 ///
 /// # Errors
 ///
-/// As [`train_on`].
+/// As [`train_on`]; or a file of texts or its tokenizer is unusable.
 #[doc(alias = "pretraining")]
 #[doc(alias = "MDLM")]
 pub fn train_base(options: &BaseOptions) -> Result<RunSummary, TrainError> {
-    let tags: Vec<_> = Domain::ALL.iter().map(|domain| domain.tag()).collect();
-    let tokenizer = CharTokenizer::new(Corpus::alphabet(), &tags)?;
-    train_on(&corpus_rows(&tokenizer, options)?, &tokenizer, options)
+    let tokenizer = options.texts.tokenizer()?;
+    // Encoding a large file takes time, so options are checked first.
+    options.config(&tokenizer)?;
+    options.run.validate()?;
+    train_on(&TextRows::new(&tokenizer, options)?, &tokenizer, options)
 }
 
 /// Trains a base model on `rows`, or resumes the run in `options.run.dir`.
 ///
-/// The run's folder becomes a Dream checkpoint: `config.json`, `model.safetensors` (the averaged weights) and
-/// `tokenizer.json`, rewritten at each checkpoint. It also holds `log.jsonl`, `loss.svg` and `checkpoint/`.
+/// The run's folder becomes a Dream checkpoint: `config.json`, `model.safetensors` (the averaged weights),
+/// `tokenizer.json` and `tokenizer_config.json`, rewritten at each checkpoint. It also holds `log.jsonl`, `loss.svg` and `checkpoint/`.
 ///
-/// The loss of a row with n masked tokens is their mean negative log-likelihood, in nats. The number n is uniform on
-/// 1..=T − prompt, stratified over the batch. A share of the rows ([`BaseOptions::progressive_share`]) is unmasked from
+/// The loss of a row with n masked tokens is their mean negative log-likelihood, in nats. The number n is uniform
+/// from 1 to the number of tokens that may be masked: those after the prompt, and before a given end
+/// ([`RowForm::GivenEnd`](super::RowForm::GivenEnd)). It is stratified over the batch. A share of the rows ([`BaseOptions::progressive_share`]) is unmasked from
 /// step to step instead, and weighted by [`BaseOptions::window`].
 ///
 /// # Errors
@@ -43,7 +45,7 @@ pub fn train_base(options: &BaseOptions) -> Result<RunSummary, TrainError> {
 /// An option or a row is unusable, the loss diverges, or a file cannot be read or written.
 pub fn train_on(
     rows: &impl RowSource,
-    tokenizer: &CharTokenizer,
+    tokenizer: &TextTokenizer,
     options: &BaseOptions,
 ) -> Result<RunSummary, TrainError> {
     let config = options.config(tokenizer)?;
@@ -53,7 +55,7 @@ pub fn train_on(
         Some(weights) => started_from(weights, &config, tokenizer, &device)?,
         None => init(DreamModule::tied(&config, &device), options.run.seed),
     };
-    let objective = MaskedDiffusion::new(rows, tokenizer, options, config);
+    let objective = MaskedDiffusion::new(rows, tokenizer, options, config)?;
     train(model, &objective, &options.run, &devices)
 }
 
@@ -61,7 +63,7 @@ pub fn train_on(
 fn started_from(
     weights: &Path,
     config: &DreamConfig,
-    tokenizer: &CharTokenizer,
+    tokenizer: &TextTokenizer,
     device: &Device,
 ) -> Result<DreamModule, TrainError> {
     let named = weights.file_name().is_some_and(|name| name == "model.safetensors");
@@ -88,10 +90,17 @@ fn started_from(
     if its.rope_theta != config.rope_theta {
         return Err(other("rope_theta", &its.rope_theta, &config.rope_theta));
     }
-    let its = CharTokenizer::load(&dir.join("tokenizer.json"))?;
-    if its.to_json()? != tokenizer.to_json()? {
+    let ids = [
+        ("mask_token_id", its.mask_token_id, config.mask_token_id),
+        ("eos_token_id", its.eos_token_id, config.eos_token_id),
+    ];
+    if let Some((name, its, ours)) = ids.iter().find(|(_, its, ours)| its != ours) {
+        return Err(other(name, its, ours));
+    }
+    let path = dir.join("tokenizer.json");
+    if !tokenizer.equals(&path)? {
         let reason = "its tokens differ from those of this run";
-        return Err(TrainError::malformed(dir.join("tokenizer.json"), reason));
+        return Err(TrainError::malformed(path, reason));
     }
     // The rows of this run may be longer.
     Ok(model.with_max_positions(config.max_position_embeddings))
@@ -100,6 +109,7 @@ fn started_from(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::RowForm;
     use crate::base::testing::{letter_tokenizer, letters, losses, tiny_run};
     use crate::masking::Window;
     use crate::run::{Objective, RunOptions};
@@ -137,8 +147,9 @@ mod tests {
         let options = tiny_run(dir.path(), 30);
         let config = options.config(&letter_tokenizer()).unwrap();
         let model = checkpoint::load(dir.path(), &Device::default()).unwrap();
-        let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
-        let objective = MaskedDiffusion::new(&letters, &tokenizer, &options, config);
+        let path = dir.path().join("tokenizer.json");
+        let tokenizer = TextTokenizer::load(&path, None, None).unwrap();
+        let objective = MaskedDiffusion::new(&letters, &tokenizer, &options, config).unwrap();
         for (name, value) in objective.validate(&model).unwrap() {
             assert!((value - summary.validation[&name]).abs() < 1e-4);
         }
@@ -150,7 +161,8 @@ mod tests {
         let options = BaseOptions { length: 48, prompt: 1, ..tiny_run(dir.path(), 2) };
         let summary = train_base(&options).unwrap();
         assert_eq!((summary.steps, summary.tokens), (2, 2 * 6 * 48));
-        let tokenizer = CharTokenizer::load(&dir.path().join("tokenizer.json")).unwrap();
+        let path = dir.path().join("tokenizer.json");
+        let tokenizer = TextTokenizer::load(&path, None, None).unwrap();
         let config = checkpoint::load_config(dir.path()).unwrap();
         assert_eq!(config, options.config(&tokenizer).unwrap());
     }
@@ -161,7 +173,7 @@ mod tests {
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
         train_base(&BaseOptions { length: 48, prompt: 1, ..tiny_run(&first, 1) }).unwrap();
         let mut longer =
-            BaseOptions { length: 100, packed: true, prompt: 1, ..tiny_run(&second, 1) };
+            BaseOptions { length: 100, form: RowForm::Packed, prompt: 1, ..tiny_run(&second, 1) };
         longer.run.init = Some(first.join("model.safetensors"));
         assert_eq!(train_base(&longer).unwrap().tokens, 6 * 100);
         assert_eq!(checkpoint::load_config(&second).unwrap().max_position_embeddings, 100);
@@ -170,17 +182,12 @@ mod tests {
     #[test]
     fn a_packed_run_resumes_with_packed_rows_only() {
         let dir = tempfile::tempdir().unwrap();
-        let run = |packed, steps| {
-            train_base(&BaseOptions {
-                length: 48,
-                packed,
-                prompt: 1,
-                ..tiny_run(dir.path(), steps)
-            })
+        let run = |form, steps| {
+            train_base(&BaseOptions { length: 48, form, prompt: 1, ..tiny_run(dir.path(), steps) })
         };
-        run(true, 2).unwrap();
-        assert_eq!(run(true, 3).unwrap().steps, 3);
-        match run(false, 4) {
+        run(RowForm::Packed, 2).unwrap();
+        assert_eq!(run(RowForm::Packed, 3).unwrap().steps, 3);
+        match run(RowForm::Padded, 4) {
             Err(TrainError::OtherOptions { name, old, new, .. }) => {
                 assert_eq!((&*name, &*old, &*new), ("packed", "true", "none"));
             }
@@ -214,8 +221,8 @@ mod tests {
         let wider = BaseOptions { intermediate_size: 40, ..from(&weights, 3) };
         assert!(rejected(wider).contains("intermediate_size is 24, expected 40"));
         assert!(rejected(from(&first, 3)).contains("a checkpoint's model.safetensors"));
-        let letters = CharTokenizer::new("abce", &[]).unwrap();
-        letters.save(&first.join("tokenizer.json")).unwrap();
+        let letters = TextTokenizer::of_characters("abce", &[]).unwrap();
+        letters.save(&first).unwrap();
         assert!(rejected(from(&weights, 3)).contains("its tokens differ"));
     }
 

@@ -3,5 +3,5 @@
 mod rows;
 mod window;
 
-pub(crate) use rows::{MaskedRow, counts, positions, stream};
+pub(crate) use rows::{MaskedRow, count, levels, positions, stream};
 pub use window::Window;

@@ -34,20 +34,17 @@ pub(crate) fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Draws the number of masked positions of each row of a batch, out of `maskable`: one count from each of `batch` equal
-/// strata of 1..=⌈limit · maskable⌉. Every batch thus covers all levels.
-pub(crate) fn counts(
-    rng: &mut ChaCha8Rng,
-    batch: usize,
-    maskable: usize,
-    limit: f64,
-) -> Vec<usize> {
-    let levels = (limit * maskable as f64).ceil();
-    let draw = |row| {
-        let level = (row as f64 + rng.random::<f64>()) / batch as f64;
-        (1 + (level * levels) as usize).min(maskable)
-    };
-    (0..batch).map(draw).collect()
+/// Draws a masking level in [0, 1) for each row of a batch: one from each of `batch` equal strata. Every batch thus covers
+/// all levels.
+pub(crate) fn levels(rng: &mut ChaCha8Rng, batch: usize) -> Vec<f64> {
+    (0..batch).map(|row| (row as f64 + rng.random::<f64>()) / batch as f64).collect()
+}
+
+/// The number of masked positions of a row at this level, out of `maskable`: 1 at the level 0, and near 1
+/// ⌈limit · maskable⌉. At a uniform level, the numbers are equally likely.
+pub(crate) fn count(level: f64, maskable: usize, limit: f64) -> usize {
+    let most = (limit * maskable as f64).ceil();
+    (1 + (level * most) as usize).min(maskable)
 }
 
 /// Draws `count` of the positions `maskable`, ascending. Every subset is equally likely.
@@ -67,13 +64,17 @@ pub(crate) fn positions(rng: &mut ChaCha8Rng, maskable: Range<usize>, count: usi
 mod tests {
     use super::*;
 
+    fn counts(rng: &mut ChaCha8Rng, batch: usize, maskable: usize, limit: f64) -> Vec<usize> {
+        levels(rng, batch).into_iter().map(|level| count(level, maskable, limit)).collect()
+    }
+
     #[test]
     fn counts_cover_every_level_of_every_batch() {
         for step in 0..50 {
-            let counts = counts(&mut stream(1, step), 47, 47, 1.0);
-            assert_eq!(counts, (1..=47).collect::<Vec<_>>());
+            let all = counts(&mut stream(1, step), 47, 47, 1.0);
+            assert_eq!(all, (1..=47).collect::<Vec<_>>());
         }
-        let light = super::counts(&mut stream(1, 0), 64, 47, 0.6);
+        let light = counts(&mut stream(1, 0), 64, 47, 0.6);
         assert_eq!((light.iter().min(), light.iter().max()), (Some(&1), Some(&29)));
     }
 

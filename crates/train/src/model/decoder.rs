@@ -7,6 +7,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::config::DreamConfig;
 
+/// The bias that hides a key: far below any score.
+pub(crate) const UNSEEN: f32 = -1e30;
+
 /// Bidirectional grouped-query self-attention: every position attends to every other.
 #[derive(Module, Debug)]
 pub struct Attention {

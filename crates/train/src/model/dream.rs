@@ -82,10 +82,20 @@ impl DreamModule {
     /// Ids [B, T] → hidden states after the final norm [B, T, D], **not** shifted: row i predicts
     /// position i + 1.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        self.forward_biased(ids, None)
+    }
+
+    /// As [`forward`](Self::forward), with a bias [B, 1, 1, T] that is added to the attention scores of each key.
+    pub(crate) fn forward_biased(
+        &self,
+        ids: Tensor<2, Int>,
+        bias: Option<&Tensor<4>>,
+    ) -> Tensor<3> {
         let rotary = Rotary::new(&self.config, ids.dims()[1], &self.norm.gamma.device());
         let mut x = self.embed(ids);
         for layer in &self.layers {
-            x = layer.forward(x, &rotary);
+            let context = layer.keys_values(x.clone(), &rotary);
+            x = layer.attend(x, &rotary, context, bias);
         }
         self.norm.forward(x)
     }

@@ -16,6 +16,7 @@ mod tensors;
 pub(crate) mod testing;
 
 pub use config::DreamConfig;
+pub(crate) use decoder::UNSEEN;
 pub use decoder::{Attention, DecoderLayer, KeysValues, Mlp, Rotary};
 pub use dream::{DreamModule, shift};
 pub use head::Head;

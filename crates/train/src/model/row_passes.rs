@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::decoder::{KeysValues, Rotary};
+use super::decoder::{KeysValues, Rotary, UNSEEN};
 use super::sampler::SamplerModule;
 
 /// The rows that a step's passes compute in each sequence of a batch: N slots per sequence.
@@ -77,9 +77,6 @@ pub struct RowPasses<'a> {
     /// Hidden states [B, S, D] of the slots that are not final.
     hidden: Tensor<3>,
 }
-
-/// The bias that masks a key: far below any score.
-const UNSEEN: f32 = -1e30;
 
 impl<'a> RowPasses<'a> {
     /// Begins a step, given embeddings of the first pass's tokens [B, T, D] and the hidden states h⁰ [B, T, D].

@@ -23,5 +23,6 @@ pub use log::{Record, read_log};
 pub(crate) use objective::Objective;
 pub use optimizer_options::{Decay, Method, OptimizerOptions};
 pub use options::RunOptions;
+pub(crate) use threads::map;
 pub use trainer::RunSummary;
 pub(crate) use trainer::train;
