@@ -27,10 +27,10 @@ OURS = {
     "prefix": ("model", "marginal", ["--cache", "prefix"]),
     "dual": ("model", "marginal", ["--cache", "dual"]),
     "exact-dual": ("model", "exact", ["--cache", "dual"]),
-    "joint-dual": ("model", "joint", ["--cache", "dual"]),
+    "joint-dual": ("model", "joint:window=3", ["--cache", "dual"]),
     "none-int8": ("int8", "marginal", []),
     "dual-int8": ("int8", "marginal", ["--cache", "dual"]),
-    "joint-dual-int8": ("int8", "joint", ["--cache", "dual"]),
+    "joint-dual-int8": ("int8", "joint:window=3", ["--cache", "dual"]),
     "threshold": ("model", "marginal+threshold:TAU", ["--order", "confidence"]),
     "threshold-dual": ("model", "marginal+threshold:TAU", ["--order", "confidence", "--cache", "dual"]),
 }
@@ -93,7 +93,7 @@ def conjoint(arguments, name, out):
     flags = ["--model", arguments.race / model, "--strategies", strategy, "--json", out, *flags]
     for setting in ("prompt_length", "gen_length", "block_length", "threads"):
         flags += ["--" + setting.replace("_", "-"), getattr(arguments, setting)]
-    if strategy in ("marginal", "joint"):
+    if strategy.split(":")[0] in ("marginal", "joint"):
         flags += ["--k", arguments.k]
     return [arguments.conjoint, "bench", "--temperature", "0", "--repeats", "1", *flags]
 

@@ -58,6 +58,12 @@ pub enum TrainError {
         /// The expected shape.
         expected: Vec<usize>,
     },
+    /// Another process trains in the run's folder.
+    #[error("another process is training in {}: wait until it ends, or choose another folder", folder.display())]
+    Running {
+        /// The run's folder.
+        folder: PathBuf,
+    },
     /// A run's folder holds a model but no checkpoint to resume from.
     #[error(
         "{} exists, without a checkpoint to resume from: training would overwrite it; \

@@ -4,6 +4,7 @@ mod dashboard;
 mod devices;
 mod gradients;
 mod identity;
+mod lock;
 mod log;
 mod objective;
 mod optimizer;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::devices::Devices;
 use super::gradients::gradients;
 use super::identity::claim;
+use super::lock::lock;
 use super::log::{Log, Record};
 use super::objective::Objective;
 use super::options::RunOptions;
@@ -54,7 +55,9 @@ pub(crate) fn train<M: Module + Sync>(
             WeightFile::of(weights, String::new()).map_err(TrainError::checkpoint(weights))?;
         identity.insert("init".into(), file.sha256);
     }
-    claim(&options.dir.join("options.json"), &identity)?;
+    let path = options.dir.join("options.json");
+    claim(&path, &identity)?;
+    let _locked = lock(&path)?;
     let mut run = state::restore(state::Run::new(module, options.optimizer), &options.dir)?;
     let malformed = |e| TrainError::malformed(state::carried_path(&options.dir), e);
     if run.carried != Value::Null {
