@@ -9,7 +9,7 @@ or one SMILES string a line. A request that failed counts as an invalid string. 
 
 Prints Markdown tables: the metrics of each point beside the published baselines, the 95 % interval of Wilson of each share, the
 range over seeds, and the Wasserstein-1 distances of four properties. `--json` keeps the result of each file as soon as it is
-measured. The same command takes up the finished files from there.
+measured. A later command with the same `--json` does not measure the same strings again.
 
 What comes from where:
 
@@ -78,7 +78,7 @@ def save(path, result):
 
 
 def kept(path):
-    """The results of files in an earlier output, by the hash of their strings."""
+    """The results of an earlier output, by the hash of their strings."""
     if not path or not path.exists():
         return {}
     try:
@@ -92,7 +92,6 @@ def unconditional(chosen):
     points = {name: [replies.strings(file)[:chosen.limit] for file in files] for name, files in chosen.points}
     keys = {name: [hashlib.sha256("\n".join(part).encode()).hexdigest() for part in parts] for name, parts in points.items()}
     files = kept(chosen.json)
-    files = {key: files[key] for parts in keys.values() for key in parts if key in files}
     references = moses_package.statistics(chosen.molecules) if chosen.plot else None
     if missing := [key for parts in keys.values() for key in parts if key not in files]:
         import metrics
@@ -108,7 +107,7 @@ def unconditional(chosen):
             for path, key, strings in zip(paths, keys[name], points[name]):
                 if key in missing and key not in files:
                     options = {"jobs": chosen.jobs, "pool": pool, "device": chosen.device, "name": str(path)}
-                    files[key] = metrics.measure(modules, strings, references, train, **options)
+                    files[key] = {"file": str(path), **metrics.measure(modules, strings, references, train, **options)}
                     save(chosen.json, {"files": files})
     summaries = {name: tables.summary([files[key] for key in parts]) for name, parts in keys.items()}
     save(chosen.json, {"points": summaries, "files": files})

@@ -13,7 +13,7 @@ def text(reply):
     # `text` is the whole text of a request with holes, `completion` the generated part.
     whole = reply["text"] if reply.get("text") is not None else reply.get("completion")
     if whole is None:
-        raise ValueError("neither `text` nor `completion`: generate with a model that has a tokenizer")
+        raise ValueError("expected the key `text` or `completion`; models without a tokenizer return neither")
     return whole.split(END)[0].strip()
 
 
@@ -36,12 +36,12 @@ def objects(path):
 
 
 def replies(path):
-    """The `id`, the index and the string of each reply of a .jsonl file."""
+    """The `id` and the string of each reply of a .jsonl file."""
     found = []
     for number, reply in enumerate(objects(path), 1):
         try:
-            found.append((reply.get("id"), reply["index"], text(reply)))
-        except (KeyError, ValueError) as error:
+            found.append((reply.get("id"), text(reply)))
+        except (AttributeError, ValueError) as error:
             sys.exit(f"{path}, line {number}: not a reply of `conjoint generate --prompts`: {error}")
     return found
 
@@ -49,7 +49,7 @@ def replies(path):
 def strings(path):
     """The strings of a file in their order. Empty lines of a text file count: they are invalid strings."""
     if path.suffix == ".jsonl":
-        found = [string for _, _, string in replies(path)]
+        found = [string for _, string in replies(path)]
     else:
         found = [line.strip() for line in lines(path)]
     if not found:

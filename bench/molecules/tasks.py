@@ -28,7 +28,7 @@ def read(answers, files):
     samples = collections.defaultdict(list)
     for file in files:
         found = set()
-        for identity, _, string in replies.replies(file):
+        for identity, string in replies.replies(file):
             if identity not in tasks:
                 sys.exit(f"{file}: the reply has the id {identity!r}, which {answers} lacks")
             # A request that failed has an empty string.
@@ -64,7 +64,8 @@ def judge(modules, answers, files):
     tasks, samples = read(answers, files)
     judged = [judge_task(modules, answer, samples[identity]) for identity, answer in tasks.items()]
     solved = sum(task["exact"][0] > 0 for task in judged)
-    point = {"tasks": len(tasks), "samples": sum(map(len, samples.values())), "solved": {"hits": solved, "wilson95": wilson(solved, len(tasks))}}
+    point = {"tasks": len(tasks), "samples": sum(map(len, samples.values()))}
+    point["solved"] = {"hits": solved, "wilson95": wilson(solved, len(tasks))}
     for part in PARTS:
         pairs = [task[part] for task in judged]
         hits, count = (sum(values) for values in zip(*pairs))
@@ -81,8 +82,8 @@ def page(points):
         order = ("valid", "exact", "solved", "kept", "distinct", "IntDiv")
         shown = [interval(cells[part]["value"], cells[part]["bootstrap95"]) for part in order]
         rows.append([name, f"{point['tasks']:,}", f"{point['samples'] / point['tasks']:g}", *shown])
-    header = ["Point", "Tasks", "Samples a task", "Valid ↑", "Exact ↑", "Tasks with an exact sample ↑", "Kept ↑", "Distinct ↑", "IntDiv ↑"]
-    return tables.table(header, rows) + "\n\nIn brackets: 95 % intervals."
+    columns = ["Valid ↑", "Exact ↑", "Tasks with an exact sample ↑", "Kept ↑", "Distinct ↑", "IntDiv ↑"]
+    return tables.table(["Point", "Tasks", "Samples a task", *columns], rows) + "\n\nIn brackets: 95 % intervals."
 
 
 def interval(value, bounds):
