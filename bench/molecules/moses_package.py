@@ -2,7 +2,11 @@
 
 The archive is `molsets` 0.3.1 of 2020. Its metrics equal those of the last commit of github.com/molecularsets/moses. Its pins
 (pomegranate 0.12) cannot be installed today, and only its baselines need them. `load` unpacks the metrics and the statistics of
-both test sets, and adds the two functions that newer packages lack: `rdkit.six.iteritems` and `DataFrame.append`.
+both test sets, and makes up for three changes of newer packages:
+
+- `rdkit.six.iteritems` and `DataFrame.append` are gone: `load` adds them.
+- SciPy's cosine distance no longer turns counts into floats, and the product of two norms of counts overflows an integer. Frag of
+  30,000 strings is wrong then. `load` turns the counts into floats first.
 """
 
 import os
@@ -39,6 +43,7 @@ def load(folder):
     place = unpack(folder)
     import pandas
     from rdkit import RDLogger
+    from scipy.spatial.distance import cosine
 
     six = types.ModuleType("rdkit.six")
     six.iteritems = lambda mapping: iter(mapping.items())
@@ -51,6 +56,7 @@ def load(folder):
     import moses.metrics.metrics
     import moses.metrics.utils
 
+    moses.metrics.metrics.cos_distance = lambda one, other: cosine(one.astype(float), other.astype(float))
     return moses.metrics.metrics, moses.metrics.utils
 
 

@@ -96,6 +96,12 @@ def test_the_statistics_of_the_archive_are_those_of_todays_packages(modules, ref
         assert counts and counts.keys() <= references["Test"][name][name.lower()].keys()
 
 
+def test_large_counts_of_fragments_do_not_overflow(modules):
+    counts = {"a": 3 * 10**5, "b": 10**5}
+    assert modules[0].cos_similarity(counts, {"a": 3 * 10**4, "b": 10**4}) == pytest.approx(1)
+    assert modules[0].cos_similarity(counts, {"a": 10**5, "b": 3 * 10**5}) == pytest.approx(0.6)
+
+
 def test_a_reply_is_its_string_up_to_the_end(tmp_path):
     lines = [
         {"index": 0, "completion": "CC", "text": "CCO[EOS]", "finish_reason": "length"},
