@@ -20,7 +20,7 @@ What comes from where:
 - published.json: the table of the README of github.com/molecularsets/moses.
 - This folder: intervals, the plot, and the judgement of tasks (tasks.py).
 
-FCD shrinks with the number of strings: 30,000 are recommended, as for the baselines. They take about half an hour on two cores.
+FCD shrinks with the number of strings: 30,000 are recommended, as for the baselines. They take ten minutes of one core.
 Requires the packages of requirements.txt.
 """
 
