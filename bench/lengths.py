@@ -2,7 +2,7 @@
 
     python bench/lengths.py --conjoint target/release/conjoint --folder lengths --out docs/benchmarks-lengths.svg
 
-Makes a model of random weights in --folder (D 256, 6 layers, vocabulary 8,192), unless it is there, and prints three
+Makes a model of random weights in --folder (D 128, 4 layers, vocabulary 4,096), unless it is there, and prints three
 Markdown tables:
 
 - Lengths: milliseconds per generated token for sequences of T positions, of which the last 32 are generated in one block,
@@ -12,7 +12,7 @@ Markdown tables:
   second.
 - Memory: resident memory of one process over 1,000 requests of random lengths from 32 to 1,024 positions.
 
-Takes about 15 minutes. Requires matplotlib; memory is read from /proc, on Linux.
+Takes about ten minutes. Requires matplotlib; memory is read from /proc, on Linux.
 """
 
 import argparse

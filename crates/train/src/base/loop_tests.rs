@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::options::BaseOptions;
-use super::rows::{HELD_OUT, RowForm};
+use super::row_form::RowForm;
+use super::rows::HELD_OUT;
 use super::testing::{letter_tokenizer, letters, losses, tiny_run, word_tokenizer};
 use super::texts::{TextFile, TextSource};
 use super::train::{train_base, train_on};

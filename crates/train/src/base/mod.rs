@@ -11,6 +11,7 @@ mod objective;
 mod options;
 mod passes;
 mod progressive;
+mod row_form;
 mod rows;
 mod special;
 #[cfg(test)]
@@ -20,7 +21,8 @@ mod tokenizer;
 mod train;
 
 pub use options::BaseOptions;
-pub use rows::{HELD_OUT, RowForm, RowSource};
+pub use row_form::RowForm;
+pub use rows::{HELD_OUT, RowSource};
 pub use texts::{TextFile, TextSource, Validation};
 pub use tokenizer::{EOS, MASK, TextTokenizer};
 pub use train::{train_base, train_on};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use conjoint_corpus::Domain;
 
-use super::rows::RowForm;
+use super::row_form::RowForm;
 use super::texts::TextSource;
 use super::tokenizer::TextTokenizer;
 use crate::error::{TrainError, check};
