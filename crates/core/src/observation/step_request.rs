@@ -35,12 +35,15 @@ pub struct StepRequest<'a> {
     pub(crate) remasks: Vec<usize>,
     pub(crate) skipped: usize,
     pub(crate) hidden: bool,
+    /// Whether the strategy has a reviser.
+    pub(crate) has_reviser: bool,
 }
 
 impl<'a> StepRequest<'a> {
     pub(crate) fn new(canvas: &'a Canvas, progress: Progress, stream: &'a mut dyn Stream) -> Self {
         let (queries, branches, remasks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { canvas, progress, stream, queries, branches, remasks, skipped: 0, hidden: false }
+        let (skipped, hidden, has_reviser) = (0, false, false);
+        Self { canvas, progress, stream, queries, branches, remasks, skipped, hidden, has_reviser }
     }
 
     /// The sequence in its current state.
@@ -79,9 +82,10 @@ impl<'a> StepRequest<'a> {
         self.skip_forward(next.step - self.progress.step);
     }
 
-    /// Whether a row was requested in this step. The policy plans first, then the reviser, then the unmasker.
-    pub fn has_queries(&self) -> bool {
-        !self.queries.is_empty()
+    /// Whether the policy or the reviser needs each step's own forward: a row was requested in this step, or there is a
+    /// reviser, which may request rows later. The policy plans first, then the reviser, then the unmasker.
+    pub fn needs_each_forward(&self) -> bool {
+        self.has_reviser || !self.queries.is_empty()
     }
 
     /// Requests the row of `position` on the current canvas. It costs no further forward. The row of a

@@ -14,9 +14,9 @@ use crate::{Error, StepRequest, TokenId, range};
 /// sequence equals it, so it changes the number of rounds and nothing else. That holds for sampled tokens too,
 /// of which fewer drafts are right.
 ///
-/// No steps are drafted under a schedule with a total number of steps, or if the policy or the reviser requests
-/// rows of its own in the step: these plan each step before its forward. Unmaskers with sampler passes end
-/// their rounds after one step.
+/// No steps are drafted under a schedule with a total number of steps, with a reviser, or in a step in which the
+/// policy requests rows of its own: these plan each step before its forward. A policy must request rows in every
+/// step or in none. Unmaskers with sampler passes end their rounds after one step.
 ///
 /// [`Output`](crate::Output) has the cost. `steps` is the number of rounds, `denoiser_calls` the number of
 /// canvases (up to D + 1 a round). A round saves time only if a batch of canvases costs less than as many
@@ -80,7 +80,7 @@ impl Unmasker for DraftedSteps {
         self.inner.plan(request)?;
         self.followed = 0;
         self.branches.clear();
-        if request.progress().steps > 0 || request.has_queries() {
+        if request.progress().steps > 0 || request.needs_each_forward() {
             return Ok(());
         }
         // The step may have ended the sequence in front of some of them.

@@ -199,6 +199,7 @@ impl Sequence {
             if let Some(policy) = policy.as_mut().filter(|_| self.progress.masked > 0) {
                 policy.plan(&mut request)?;
             }
+            request.has_reviser = reviser.is_some();
             if request.skipped == 0 {
                 if let Some(reviser) = reviser {
                     reviser.plan(&mut request)?;

@@ -45,7 +45,6 @@ fn marginal() -> UnmaskerEntry {
         source: "every masked diffusion model; drafts: FreeDave 2510.00294",
         ..Reference::default()
     })
-    .tested(Conformance::of(&["marginal", "marginal:drafts=2"]))
 }
 
 fn confidence() -> UnmaskerEntry {
@@ -74,7 +73,7 @@ fn confidence() -> UnmaskerEntry {
         source: "MaskGIT 2202.04200, LLaDA 2502.09992",
         ..Reference::default()
     })
-    .tested(Conformance::of(&["confidence:raw", "confidence:filtered", "confidence:drafts=2"]))
+    .tested(Conformance::of(&["confidence:raw", "confidence:filtered"]))
 }
 
 /// The unmasker, with drafts of further steps if they are given.
