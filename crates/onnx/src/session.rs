@@ -160,7 +160,7 @@ impl Opener {
     /// shapes differ between runs.
     ///
     /// Subnormal numbers count as zero. The attention of a trained model has many weights below 1e-38, and products
-    /// with them take a hundred times as long as others. Threads of a session flush them, and of the caller's threads
+    /// with them are slow on many processors. Threads of a session flush them, and of the caller's threads
     /// the one that opened the first session of the process.
     pub fn builder(&self) -> Result<SessionBuilder, Error> {
         let builder = Session::builder(&self.runtime.environment).and_then(|builder| {
