@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use conjoint_core::RowId;
 use conjoint_core::cache::{DynCachePolicy, Plan, Planner};
 use conjoint_core::denoiser::{Answer, Request, SequenceId, SequenceInput, Session};
+use ort::value::{DynTensorValueType, DynValue, Tensor};
 
 use crate::backbone::Backbone;
 use crate::contexts::Contexts;
 use crate::error::Error;
+use crate::grouping::LaneSize;
 use crate::hidden::Hidden;
 use crate::logit_rows;
 use crate::packing::{Key, Packing};
@@ -40,17 +42,26 @@ struct Cached {
     is_known: Vec<bool>,
 }
 
-/// The rows of one call.
+/// The rows of one call of the backbone. A forward pass may have several.
 #[derive(Default)]
 struct Call {
     packing: Packing,
+    /// The number of hidden states that the calls before it return.
+    first: usize,
     /// The pool's row of each row.
     rows: Vec<i64>,
     /// The row of each hidden state that the call returns, and where it is kept in the pool.
     sources: Vec<i64>,
     kept: Vec<i64>,
-    /// For each sequence, the index of each position's hidden state among the returned ones.
-    returned: Vec<Vec<Option<i64>>>,
+}
+
+/// Where a sequence's hidden states are after a forward pass, by position.
+#[derive(Clone, Default)]
+struct Places {
+    /// The index of each hidden state among those that the calls return, one call after the other.
+    returned: Vec<Option<i64>>,
+    /// The pool's row of each hidden state that is known.
+    states: Vec<Option<usize>>,
 }
 
 impl CachedSession {
@@ -69,43 +80,42 @@ impl CachedSession {
     fn run(&mut self, request: &Request<'_>) -> Result<Answer, Error> {
         let canvases = request.canvases();
         check_rows(&canvases, request.rows)?;
+        if canvases.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
         self.pool.give_back(std::mem::take(&mut self.temporary));
         let mut required = vec![Vec::new(); canvases.len()];
         for row in request.rows {
             required[row.sequence].push(self.backbone.source(row.position));
         }
-        let mut call = Call::default();
-        let mut states = Vec::new();
+        let mut plans = Vec::new();
         for (input, mut required) in request.batch.iter().zip(required) {
             required.sort_unstable();
             required.dedup();
-            let plan = self.planner.plan(input, &required);
-            states.push(self.add(&mut call, input, &plan)?);
+            plans.push(self.planner.plan(input, &required));
         }
         let shared = Arc::clone(&self.shared);
-        shared.check_memory(call.packing.size())?;
+        let (calls, places) = self.calls(request.batch, &plans)?;
         let forward = || {
-            let Call { packing, rows, sources, kept, .. } = &call;
-            let pools = &self.pool.keys_values;
-            let (hidden, new) =
-                self.backbone.run_cached(packing, sources.clone(), &shared.vocabulary, pools)?;
-            self.pool.write_keys(rows, &new)?;
-            self.pool.write_hidden(kept, &hidden)?;
-            Ok(Arc::new(hidden))
+            let run = |call| self.run_call(call);
+            let hidden = calls.iter().map(run).collect::<Result<Vec<_>, _>>()?;
+            joined(hidden, &shared)
         };
-        let index = |row: &RowId| call.returned[row.sequence][row.position];
+        let index = |row: &RowId| places[row.sequence].returned[row.position];
         let rows: Vec<i64> = request.rows.iter().filter_map(index).collect();
         let head = |hidden: &_| logit_rows::compute(&shared, hidden, rows, request.form);
-        let (_, rows) = shared.forwards.call(call.packing.len(), forward, head)?;
+        let computed = calls.iter().map(|call| call.packing.len()).sum();
+        let (_, rows) = shared.forwards.call(computed, forward, head)?;
         self.forwards += 1;
         let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
         contexts.versions.resize(self.pool.rows(), 0);
-        call.kept.iter().for_each(|&row| contexts.versions[row as usize] = self.forwards);
+        let kept = calls.iter().flat_map(|call| &call.kept);
+        kept.for_each(|&row| contexts.versions[row as usize] = self.forwards);
         drop(contexts);
         let hidden = Hidden {
             value: Arc::clone(&self.pool.hidden),
             count: self.pool.rows(),
-            states,
+            states: places.into_iter().map(|places| places.states).collect(),
             tokens: canvases.iter().map(|canvas| canvas.tokens().to_vec()).collect(),
             passes: BTreeMap::new(),
             latest: None,
@@ -114,14 +124,50 @@ impl CachedSession {
         answer(&shared, rows, hidden, request)
     }
 
-    /// Adds the rows of a sequence to the call. Returns the pool's row of each position whose hidden state is known
-    /// after it.
+    /// The calls that carry out these plans, one for each sequence.
+    fn calls(
+        &mut self,
+        batch: &[SequenceInput<'_>],
+        plans: &[Plan],
+    ) -> Result<(Vec<Call>, Vec<Places>), Error> {
+        let size = |plan: &Plan| {
+            let slots = plan.compute.len();
+            LaneSize { slots, keys: slots + plan.cached.len() }
+        };
+        let lanes: Vec<LaneSize> = plans.iter().map(size).collect();
+        let (mut calls, mut places) = (Vec::new(), vec![Places::default(); plans.len()]);
+        let mut first = 0;
+        for members in self.shared.calls(&lanes) {
+            let mut call = Call { first, ..Call::default() };
+            for sequence in members {
+                places[sequence] = self.add(&mut call, &batch[sequence], &plans[sequence])?;
+            }
+            self.shared.check_memory(call.packing.size())?;
+            first += call.sources.len();
+            calls.push(call);
+        }
+        // A plan may compute no row.
+        calls.retain(|call| call.packing.len() > 0);
+        Ok((calls, places))
+    }
+
+    /// Runs a call, and returns its hidden states.
+    fn run_call(&mut self, call: &Call) -> Result<DynValue, Error> {
+        let Call { packing, rows, sources, kept, .. } = call;
+        let (pools, words) = (&self.pool.keys_values, &self.shared.vocabulary);
+        let (hidden, new) = self.backbone.run_cached(packing, sources.clone(), words, pools)?;
+        self.pool.write_keys(rows, &new)?;
+        self.pool.write_hidden(kept, &hidden)?;
+        Ok(hidden)
+    }
+
+    /// Adds the rows of a sequence to the call.
     fn add(
         &mut self,
         call: &mut Call,
         input: &SequenceInput<'_>,
         plan: &Plan,
-    ) -> Result<Vec<Option<usize>>, Error> {
+    ) -> Result<Places, Error> {
         let tokens = input.canvas.tokens();
         let mut cached = self.cached(input)?;
         let mut is_computed = vec![false; tokens.len()];
@@ -140,20 +186,19 @@ impl CachedSession {
         for (position, returned) in returned.iter_mut().enumerate() {
             let source = self.backbone.source(position);
             if is_computed[source] {
-                *returned = Some(call.sources.len() as i64);
+                *returned = Some((call.first + call.sources.len()) as i64);
                 call.sources.push(row_of[source]);
                 call.kept.push(cached.rows[position] as i64);
                 cached.is_known[position] = true;
             }
         }
-        call.returned.push(returned);
         let known = cached.rows.iter().zip(&cached.is_known);
         let states = known.map(|(&row, &is_known)| is_known.then_some(row)).collect();
         match input.id {
             Some(id) => drop(self.sequences.insert(id, cached)),
             None => self.temporary.extend(cached.rows),
         }
-        Ok(states)
+        Ok(Places { returned, states })
     }
 
     /// What is kept of a sequence; new rows for one that is not known.
@@ -180,6 +225,23 @@ impl CachedSession {
             self.pool.give_back(cached.rows);
         }
     }
+}
+
+/// Hidden states [·, D], one part after the other. Several parts are on the host.
+fn joined(mut parts: Vec<DynValue>, shared: &Shared) -> Result<Arc<DynValue>, Error> {
+    if parts.len() == 1 {
+        return parts.pop().map(Arc::new).ok_or(Error::EmptyBatch);
+    }
+    let width = shared.manifest.hidden_size;
+    let joined = (|| {
+        let mut all = Vec::new();
+        for part in &parts {
+            let part = part.view().downcast::<DynTensorValueType>()?;
+            all.extend_from_slice(part.try_extract_tensor::<f32>()?.1);
+        }
+        Ok(Tensor::from_array(([all.len() / width, width], all))?.into_dyn())
+    })();
+    joined.map(Arc::new).map_err(|error| Error::graph(&shared.folder, error))
 }
 
 impl Session for CachedSession {

@@ -8,11 +8,12 @@ use conjoint_core::denoiser::{Answer, Request, Session};
 use conjoint_core::{Denoiser, RowId, State, TokenId, Vocabulary};
 use conjoint_format::Manifest;
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
-use ort::value::Tensor;
+use ort::value::{DynValue, Tensor};
 
 use crate::backbone::Backbone;
 use crate::cached_session::CachedSession;
 use crate::error::Error;
+use crate::grouping::LaneSize;
 use crate::head::Head;
 use crate::hidden::Hidden;
 use crate::logit_rows;
@@ -164,7 +165,7 @@ impl OnnxDenoiser {
 
     /// The hidden states of sequences, one after the other: [ΣT, D].
     fn hidden_to_host(&self, sequences: &[&[TokenId]]) -> Result<Array2<f32>, Error> {
-        let packing = whole(sequences)?;
+        let packing = whole(sequences.iter().copied())?;
         self.shared.check_memory(packing.size())?;
         let mut hidden = Array2::zeros((packing.len(), self.shared.manifest.hidden_size));
         let sources = self.backbone.sources_of(sequences.iter().map(|tokens| tokens.len()));
@@ -238,18 +239,62 @@ impl OnnxDenoiser {
         &self.shared
     }
 
+    /// The calls that compute all positions of these sequences.
+    fn calls(&self, sequences: &[&[TokenId]]) -> Result<Vec<Call>, Error> {
+        let size = |tokens: &&[TokenId]| LaneSize { slots: tokens.len(), keys: tokens.len() };
+        let calls = self.shared.calls(&sequences.iter().map(size).collect::<Vec<_>>());
+        if sequences.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        let call = |members: Vec<usize>| {
+            let packing = whole(members.iter().map(|&member| sequences[member]))?;
+            self.shared.check_memory(packing.size())?;
+            Ok(Call { members, packing })
+        };
+        calls.into_iter().map(call).collect()
+    }
+
+    /// The hidden states of sequences, one after the other: [ΣT, D].
+    fn run_calls(&self, sequences: &[&[TokenId]], calls: &[Call]) -> Result<DynValue, Error> {
+        let words = &self.shared.vocabulary;
+        let sources = |call: &Call| {
+            let lengths = call.members.iter().map(|&member| sequences[member].len());
+            self.backbone.sources_of(lengths)
+        };
+        if let [call] = calls {
+            return self.backbone.run(&call.packing, sources(call), words);
+        }
+        let rows: usize = sequences.iter().map(|tokens| tokens.len()).sum();
+        let width = self.shared.manifest.hidden_size;
+        let mut all = vec![0.0; rows * width];
+        let mut places = Vec::new();
+        let mut rest = &mut all[..];
+        for tokens in sequences {
+            let (own, others) = rest.split_at_mut(tokens.len() * width);
+            places.push(own);
+            rest = others;
+        }
+        for call in calls {
+            let mut hidden = Array2::zeros((call.packing.len(), width));
+            self.backbone.run_into(&call.packing, sources(call), words, &mut hidden)?;
+            let mut values = hidden.iter().copied();
+            for &member in &call.members {
+                places[member].iter_mut().zip(&mut values).for_each(|(to, from)| *to = from);
+            }
+        }
+        let all = Tensor::from_array(([rows, width], all));
+        Ok(self.shared.head.named(all)?.into_dyn())
+    }
+
     fn run(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let canvases = request.canvases();
         let tokens: Vec<&[TokenId]> = canvases.iter().map(|canvas| canvas.tokens()).collect();
-        let packing = whole(&tokens)?;
+        let calls = self.calls(&tokens)?;
         check_rows(&canvases, request.rows)?;
-        self.shared.check_memory(packing.size())?;
-        let sources = self.backbone.sources_of(tokens.iter().map(|tokens| tokens.len()));
-        let words = &self.shared.vocabulary;
         let (hidden, rows) = self.shared.forwards.call(
-            packing.len(),
+            calls.iter().map(|call| call.packing.len()).sum(),
             || {
-                let value = self.backbone.run(&packing, sources, words)?;
+                let value = self.run_calls(&tokens, &calls)?;
                 Ok(Hidden::of_whole(value, tokens.iter().map(|tokens| tokens.to_vec()).collect()))
             },
             |hidden| {
@@ -286,8 +331,14 @@ impl Denoiser for OnnxDenoiser {
     }
 }
 
+/// A part of a forward pass: some of its sequences, in the order of the batch.
+struct Call {
+    members: Vec<usize>,
+    packing: Packing,
+}
+
 /// The rows of all positions of these sequences.
-fn whole(sequences: &[&[TokenId]]) -> Result<Packing, Error> {
+fn whole<'a>(sequences: impl Iterator<Item = &'a [TokenId]>) -> Result<Packing, Error> {
     let mut packing = Packing::default();
     for tokens in sequences {
         if tokens.is_empty() {

@@ -33,6 +33,7 @@ mod contexts;
 mod denoiser;
 mod error;
 mod graph;
+mod grouping;
 mod head;
 mod hidden;
 mod layer_context;

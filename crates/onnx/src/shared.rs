@@ -6,6 +6,7 @@ use conjoint_core::Vocabulary;
 use conjoint_format::Manifest;
 
 use crate::error::Error;
+use crate::grouping::{Costs, LaneSize};
 use crate::head::Head;
 use crate::packing::CallSize;
 use crate::session::Opener;
@@ -28,6 +29,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The calls of the backbone that compute these lanes, each with the indices of its lanes. A device gets one call, in
+    /// which its cores work at once.
+    pub fn calls(&self, lanes: &[LaneSize]) -> Vec<Vec<usize>> {
+        match self.opener.is_device() {
+            true => vec![(0..lanes.len()).collect()],
+            false => Costs::of(&self.manifest).calls(lanes),
+        }
+    }
+
     /// Rejects a forward pass that needs more memory than is available.
     pub fn check_memory(&self, size: CallSize) -> Result<(), Error> {
         let CallSize { rows, lanes, slots, keys } = size;

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{OPERATORS, all_rows, max_difference, opened};
+use common::{OPERATORS, all_rows, max_difference, opened, uneven};
 use conjoint_core::denoiser::{Request, SequenceInput};
 use conjoint_core::order::{Entropy, LeftToRight, MaxProb};
 use conjoint_core::schedule::TokensPerStep;
@@ -46,6 +46,18 @@ fn the_sampler_layer_conforms() {
         let sampler = model.sampler_layer().unwrap();
         conformance::sampler_layer("adjust", &model, &sampler, &canvases(&model), ROUNDING)
             .unwrap();
+    }
+}
+
+/// Short and long sequences are computed in calls of their own. `calls_of_the_tests` of the grouping checks that these are.
+#[test]
+fn sequences_of_very_different_lengths_conform() {
+    for operators in OPERATORS {
+        let (_folder, model) = opened("dream-tiny", Some("adjust-dream-tiny"), operators);
+        let canvases = uneven(model.vocabulary().mask());
+        conformance::denoiser("uneven", &model, &canvases, ROUNDING).unwrap();
+        let sampler = model.sampler_layer().unwrap();
+        conformance::sampler_layer("uneven", &model, &sampler, &canvases, ROUNDING).unwrap();
     }
 }
 

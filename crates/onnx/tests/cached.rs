@@ -5,7 +5,7 @@ mod common;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use common::{OPERATORS, exported_as, max_difference, open};
+use common::{OPERATORS, exported_as, max_difference, open, uneven};
 use conjoint_core::cache::{Delayed, Dual, DynCachePolicy, Prefix, Vicinity};
 use conjoint_core::denoiser::{Changed, Request, SequenceId, SequenceInput, Session};
 use conjoint_core::order::Entropy;
@@ -69,6 +69,35 @@ fn sessions_conform() {
             }
         }
     }
+}
+
+/// Sequences whose lengths differ so much that a forward has several calls.
+#[test]
+fn sessions_of_sequences_of_very_different_lengths_conform() {
+    for operators in OPERATORS {
+        for (policy, cache) in policies() {
+            let (_folder, model) = opened("dream-tiny", operators, SamplerForm::Rows);
+            let canvases = uneven(model.vocabulary().mask());
+            let model: Arc<dyn Denoiser> = Arc::new(model.with_cache(cache));
+            conformance::session(policy, &model, &canvases, ROUNDING).unwrap();
+        }
+    }
+}
+
+/// All keys are cached, and no row is requested.
+#[test]
+fn a_forward_with_nothing_to_compute_returns_no_rows() {
+    let (_folder, model) = opened("dream-tiny", OPERATORS[0], SamplerForm::Rows);
+    let mask = model.vocabulary().mask();
+    let model: Arc<dyn Denoiser> = Arc::new(model.with_cache(Prefix::new()));
+    let mut session = Arc::clone(&model).open_session().unwrap().unwrap();
+    let canvas = Canvas::infill(vec![5, mask, 7, 9], mask).unwrap().in_block(0..2).unwrap();
+    for changed in [Changed::All, Changed::Positions(vec![])] {
+        let input = SequenceInput { id: Some(SequenceId(0)), canvas: &canvas, changed: &changed };
+        let answer = session.forward(&Request::new(&[input], &[])).unwrap();
+        answer.rows.expect_shape(0, model.vocabulary().size()).unwrap();
+    }
+    assert!(session.forward(&Request::new(&[], &[])).is_err());
 }
 
 /// Makes a strategy for a model.

@@ -140,6 +140,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         let reason = "the folder has an exported model, which training would overwrite";
         return Err(InvalidArgument::new("--dir", run.dir.display(), reason).into());
     }
+    let stores = open(&arguments.trajectories_dir)?;
     let ModelArguments { model: base, provider, threads, ignore_memory, .. } = &arguments.model;
     let options = SamplerOptions {
         base: base.clone(),
@@ -154,7 +155,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         early_power: arguments.early_power,
         own_share: arguments.own_share,
         random_share: arguments.random_share,
-        block_length: block_length(arguments)?,
+        block_length: block_length(arguments, &stores)?,
         comparison: Comparison {
             divergence: arguments.divergence.into(),
             teacher: arguments.lambda_teacher,
@@ -179,7 +180,7 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
         return Err(InvalidArgument::new("--trajectories", count, reason).into());
     }
     let model = arguments.model.open()?;
-    let trajectories = trajectories(arguments, &model, &options.run)?;
+    let trajectories = trajectories(arguments, &stores, &model, &options.run)?;
     let fingerprint = model.fingerprint();
     // The teacher opens the graphs again, once per worker. Two copies of a large model would not fit.
     drop(model);
@@ -198,20 +199,35 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
     report(&summary)
 }
 
-/// The block length of the trajectories: that of the given folders, which must agree, or of the run's own.
-fn block_length(arguments: &SamplerArguments) -> Result<Option<usize>> {
-    let mut common = None;
-    for folder in &arguments.trajectories_dir {
+/// The given folders of trajectories, each with its path.
+fn open(folders: &[PathBuf]) -> Result<Vec<(&Path, Store)>> {
+    let mut stores = Vec::with_capacity(folders.len());
+    for (i, folder) in folders.iter().enumerate() {
+        if folders[..i].contains(folder) {
+            let reason = "the folder is given twice: validation would repeat the training";
+            return Err(bad(folder, reason));
+        }
         let store = with_flag("--trajectories-dir", folder.display(), Store::open(folder))?;
+        stores.push((folder.as_path(), store));
+    }
+    Ok(stores)
+}
+
+fn bad(folder: &Path, reason: impl Into<String>) -> anyhow::Error {
+    InvalidArgument::new("--trajectories-dir", folder.display(), reason.into()).into()
+}
+
+/// The block length of the trajectories: that of the given folders, which must agree, or of the run's own.
+fn block_length(arguments: &SamplerArguments, stores: &[(&Path, Store)]) -> Result<Option<usize>> {
+    let mut common = None;
+    for (folder, store) in stores {
         let length = store.settings().block_length();
         let length = with_flag("--trajectories-dir", folder.display(), length)?;
         let first = *common.get_or_insert(length);
         if first != length {
             let name = |length: Option<usize>| length.map_or("none".to_owned(), |b| b.to_string());
-            let reason =
-                format!("its block length is {}, that before {}", name(length), name(first));
-            let flag = "--trajectories-dir";
-            return Err(InvalidArgument::new(flag, folder.display(), reason).into());
+            let (other, first) = (name(length), name(first));
+            return Err(bad(folder, format!("its block length is {other}, that before {first}")));
         }
     }
     Ok(common.unwrap_or(arguments.start.block_length()))
@@ -220,11 +236,12 @@ fn block_length(arguments: &SamplerArguments) -> Result<Option<usize>> {
 /// The trajectories of the given folders, or the run's own, sampled if they are missing.
 fn trajectories(
     arguments: &SamplerArguments,
+    stores: &[(&Path, Store)],
     model: &Model,
     run: &RunOptions,
 ) -> Result<Vec<Trajectory>> {
-    if !arguments.trajectories_dir.is_empty() {
-        return given(&arguments.trajectories_dir, arguments.trajectories, &model.fingerprint());
+    if !stores.is_empty() {
+        return given(stores, arguments.trajectories, &model.fingerprint());
     }
     // The tags that begin the texts of the corpus.
     let tags = Domain::ALL.map(|domain| domain.tag().to_owned());
@@ -239,23 +256,20 @@ fn trajectories(
 }
 
 /// The trajectories of these folders, or the first `count` of each.
-fn given(folders: &[PathBuf], count: Option<usize>, fingerprint: &str) -> Result<Vec<Trajectory>> {
+fn given(
+    stores: &[(&Path, Store)],
+    count: Option<usize>,
+    fingerprint: &str,
+) -> Result<Vec<Trajectory>> {
     let mut all: Vec<Trajectory> = Vec::new();
-    for (i, folder) in folders.iter().enumerate() {
-        let bad =
-            |reason: &str| InvalidArgument::new("--trajectories-dir", folder.display(), reason);
-        if folders[..i].contains(folder) {
-            return Err(
-                bad("the folder is given twice: validation would repeat the training").into()
-            );
-        }
-        let next = given_in(folder, count, fingerprint)?;
+    for (folder, store) in stores {
+        let next = given_in(folder, store, count, fingerprint)?;
         let lengths = [&all, &next].map(|rows| rows.first().map(|row| row.tokens.len()));
         if let [Some(first), Some(other)] = lengths
             && first != other
         {
             let reason = format!("its texts have {other} positions, those before {first}");
-            return Err(bad(&reason).into());
+            return Err(bad(folder, reason));
         }
         all.extend(next);
     }
@@ -263,15 +277,19 @@ fn given(folders: &[PathBuf], count: Option<usize>, fingerprint: &str) -> Result
 }
 
 /// The trajectories of one folder, or the first `count` of them.
-fn given_in(folder: &Path, count: Option<usize>, fingerprint: &str) -> Result<Vec<Trajectory>> {
-    let store = with_flag("--trajectories-dir", folder.display(), Store::open(folder))?;
+fn given_in(
+    folder: &Path,
+    store: &Store,
+    count: Option<usize>,
+    fingerprint: &str,
+) -> Result<Vec<Trajectory>> {
     let made = store.settings().get("model").unwrap_or("none");
     if made != fingerprint {
         let reason = format!(
             "its trajectories are of another model, {made}, than --model, {fingerprint}: \
              give that model, or sample trajectories of this one"
         );
-        return Err(InvalidArgument::new("--trajectories-dir", folder.display(), reason).into());
+        return Err(bad(folder, reason));
     }
     match (store.read(count.map(|count| count as u64)), count) {
         (Err(error @ Error::Missing { .. }), Some(count)) => {

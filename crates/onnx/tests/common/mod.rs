@@ -57,6 +57,18 @@ pub fn open(folder: &Path) -> Result<OnnxDenoiser, conjoint_onnx::Error> {
     OnnxDenoiser::open(folder, ExecutionProvider::Cpu)
 }
 
+/// Canvases of 4 to 9 positions around one of 120, with given tokens, all with at least two masked positions.
+pub fn uneven(mask: u32) -> Vec<Canvas> {
+    let lengths = [6, 5, 9, 120, 4, 7, 6, 8, 5];
+    let canvas = |(start, length): (usize, usize)| {
+        let token = |position: usize| (7 * start as u32 + 13 * position as u32) % 80;
+        let is_masked = |position: usize| position.is_multiple_of(3);
+        let tokens = (0..length).map(|i| if is_masked(i) { mask } else { token(i) });
+        Canvas::infill(tokens.collect(), mask).unwrap()
+    };
+    lengths.into_iter().enumerate().map(canvas).collect()
+}
+
 /// A fixture's `reference.safetensors`.
 pub struct Reference(Vec<u8>);
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::models::{wordlevel, wordpiece};
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::special::{END_ROLE, MASK_ROLE};
@@ -145,9 +146,10 @@ impl TextTokenizer {
     /// [`TrainError::Tokenizer`] if a part of the text has no token, or the text holds the mask token or the end token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TrainError> {
         let encoding = self.inner.encode_fast(text, true).map_err(|error| {
-            // A model of whole words reports a word outside of its vocabulary in this way.
-            let lacks = self.unknown.is_none() && error.to_string().contains("[UNK]");
-            match lacks {
+            // Models of words report a word outside of their vocabulary in this way.
+            let lacks = matches!(error.downcast_ref(), Some(wordlevel::Error::MissingUnkToken))
+                || matches!(error.downcast_ref(), Some(wordpiece::Error::MissingUnkToken));
+            match lacks && self.unknown.is_none() {
                 true => TrainError::Tokenizer(format!("a part of {text:?} has no token")),
                 false => failed(error),
             }

@@ -30,7 +30,7 @@ impl Blocks {
             trajectory.index,
             self.open(trajectory, reveals)
         );
-        check(false, "block_length", length, expected)
+        Err(TrainError::Invalid { name: "block_length", got: length.to_string(), expected })
     }
 
     /// The block that is open after `reveals` reveals of `trajectory`.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use conjoint_trajectory::Trajectory;
 
+use super::blocks::Blocks;
 use super::candidates::Candidate;
 use crate::masking::MaskedRow;
 
@@ -22,6 +23,20 @@ impl Chain {
             chain.push(trajectory.canvas(k, mask_id), trajectory.masked(k).collect());
         }
         chain
+    }
+
+    /// A chain along `trajectory` in its open block: from the state after `reveals` reveals, or fewer, so that two positions of
+    /// the block are masked in x⁰ and depth 1 has one.
+    pub fn in_block(
+        trajectory: &Trajectory,
+        blocks: Blocks,
+        reveals: usize,
+        depth: usize,
+        mask_id: u32,
+    ) -> Self {
+        let reveals = blocks.before_last(trajectory, reveals);
+        let open = blocks.open(trajectory, reveals);
+        Self::along(trajectory, reveals, depth, mask_id).within(&open)
     }
 
     /// A chain of one canvas: the text of `trajectory` with the positions `masked` masked, in any order.

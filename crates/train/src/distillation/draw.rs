@@ -52,9 +52,7 @@ impl<T: Teacher> Draw<'_, T> {
             let states = trajectory.order.len() - 1;
             let share = share.powf(options.early_power);
             let reveals = ((share * states as f64) as usize).min(states - 1);
-            let reveals = blocks.before_last(trajectory, reveals);
-            let open = blocks.open(trajectory, reveals);
-            Chain::along(trajectory, reveals, depth, mask).within(&open)
+            Chain::in_block(trajectory, blocks, reveals, depth, mask)
         };
         let of = |kind: Kind| rows.clone().filter(move |&row| Kind::of(row, options) == kind);
         let mut chains: Vec<_> = of(Kind::Along).map(|row| along(row, depth)).collect();

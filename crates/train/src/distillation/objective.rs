@@ -118,9 +118,7 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
             let chain = |s: usize| {
                 let reveals = (s * states / STATES + i) % states;
                 let blocks = Blocks(self.options.block_length);
-                let reveals = blocks.before_last(trajectory, reveals);
-                let chain = Chain::along(trajectory, reveals, weights.len(), self.frozen.mask_id());
-                chain.within(&blocks.open(trajectory, reveals))
+                Chain::in_block(trajectory, blocks, reveals, weights.len(), self.frozen.mask_id())
             };
             let chains: Vec<_> = (0..STATES.min(states)).map(chain).collect();
             let candidates = self.options.candidates.iter().copied().max();
