@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use conjoint::prelude::*;
-use conjoint_lab::{Error, Model, text_files};
+use conjoint_lab::prompt::PromptReader;
+use conjoint_lab::{Error, Model, requests, text_files};
 use conjoint_trajectory::{GivenText, Partition, Plan, Sampled, ShardIndex, Source, Store, Texts};
 
 use crate::flag::{InvalidArgument, PLAIN, parsed, with_flag};
@@ -18,9 +19,9 @@ use crate::progress::Steps;
 
 /// Sample texts one token at a time, with the order of their tokens, to train a sampler layer
 ///
-/// A trajectory is an exact sample of the frozen model, drawn in the order of lowest entropy. All have the same length: a text
-/// that ends early is padded with end-of-sequence tokens. Writes Parquet files with the columns index, prompt_len, tokens and
-/// order.
+/// A trajectory is an exact sample of the frozen model, drawn in the order of lowest entropy. Texts that continue a prompt have
+/// --length positions: one that ends early is padded with end-of-sequence tokens. Texts with holes (--prompts) have lengths of
+/// their own. Writes Parquet files with the columns index, prompt_len, tokens and order.
 ///
 /// Trajectory i depends only on the model, the settings and i, not on batches, files or shards. The same command resumes an
 /// interrupted folder. A larger --num extends it. Several processes can fill one folder:
@@ -87,7 +88,7 @@ pub struct StartArguments {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Vec<String>,
     /// File of prompts to continue, in turn: one per line, with \n for a line break, or the "prompt" of each object of a .jsonl
-    /// file
+    /// file. A file with "infill" or "infill_ids" has texts with holes, as for `conjoint generate --prompts`; seeds in it are not used
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
     /// File of texts to use instead of sampling, padded with end-of-sequence tokens: one per line, or the "text" of each object of
@@ -132,6 +133,12 @@ impl StartArguments {
                 Some(b) => Box::new(with_flag("--block-length", b, texts.block_length(b))?),
             });
         }
+        if let Some(path) = &self.prompts
+            && let Some(canvases) =
+                requests::canvases(path, &PromptReader::new(model)).map_err(named)?
+        {
+            return Ok(Box::new(drawn(self.infilled(model, path, &canvases, seed)?)?));
+        }
         let (name, value, given) = match &self.prompts {
             Some(path) => {
                 let prompts = text_files::prompts(path).map_err(named)?;
@@ -149,6 +156,26 @@ impl StartArguments {
             Some(b) => with_flag("--block-length", b, sampled.block_length(b))?,
         };
         Ok(Box::new(drawn(sampled)?))
+    }
+
+    /// Texts with holes to fill.
+    fn infilled(
+        &self,
+        model: &Model,
+        path: &Path,
+        canvases: &[Canvas],
+        seed: u64,
+    ) -> Result<Sampled> {
+        let reason = "the texts of --prompts have holes, which set where tokens are drawn";
+        if let Some(length) = self.length {
+            return Err(InvalidArgument::unused("--length", length, reason).into());
+        }
+        if let Some(block) = self.block_length {
+            return Err(InvalidArgument::new("--block-length", block, reason).into());
+        }
+        let canvases = canvases.iter().map(|canvas| canvas.tokens().to_vec()).collect();
+        let sampled = Sampled::from_canvases(canvases, seed, model.denoiser.vocabulary());
+        Ok(with_flag("--prompts", path.display(), sampled)?)
     }
 }
 

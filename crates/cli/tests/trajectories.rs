@@ -66,10 +66,46 @@ fn a_killed_run_resumes_without_repeating_or_losing_one() {
     assert!(before.iter().all(|file| after.contains(file)), "a file was made twice");
     assert!(after.len() > before.len());
     for trajectory in &whole {
-        trajectory.validate(12, 96).unwrap();
+        trajectory.validate(96).unwrap();
         assert!(!trajectory.tokens.contains(&94), "a mask is left");
     }
     assert!(whole.windows(2).any(|pair| pair[0].order != pair[1].order));
+}
+
+/// Texts with holes have lengths of their own. A layer is trained on them, each batch on one length.
+#[test]
+fn texts_with_holes_are_filled_and_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompts = folder.path().join("holes.jsonl");
+    let lines = [r#"{"infill": "<list>[MASK*6]<eos>"}"#, r#"{"infill": "<code>de[MASK*9]"}"#];
+    std::fs::write(&prompts, lines.join("\n")).unwrap();
+    let line = format!("--seed 5 --prompts {}", prompts.display());
+    let out = folder.path().join("out");
+    let rows = made(&tiny(), &out, 24, &line);
+    for row in &rows {
+        row.validate(1000).unwrap();
+        let (length, prompt, holes) = [(8, 1, 6), (12, 3, 9)][row.index as usize % 2];
+        assert_eq!((row.tokens.len(), row.prompt_len, row.order.len()), (length, prompt, holes));
+    }
+    assert_eq!(rows[0].tokens[7], rows[2].tokens[7]);
+    for (flag, value) in [("--length", "20"), ("--block-length", "3")] {
+        let other = make(&tiny(), &out, &format!("{line} --num 24 {flag} {value}"));
+        assert_eq!(other.status.code(), Some(2));
+        assert!(stderr(&other).contains(flag), "{}", stderr(&other));
+    }
+    let run = folder.path().join("layer");
+    let output = Command::new(env!("CARGO_BIN_EXE_conjoint"))
+        .args(["train", "sampler", "--model"])
+        .arg(tiny())
+        .arg("--trajectories-dir")
+        .arg(&out)
+        .arg("--dir")
+        .arg(&run)
+        .args("--steps 3 --batch 4 --held-out 4 --random-share 0.5 --depth 2".split(' '))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(run.join("model.safetensors").exists());
 }
 
 #[test]
@@ -97,7 +133,7 @@ fn shards_make_up_the_whole_and_prompts_differ_in_length() {
     assert_eq!((lengths[0], expected[3].prompt_len), (1, 1));
     assert!(lengths[1] > lengths[0] && lengths[2] != lengths[0], "{lengths:?}");
     for row in &expected {
-        row.validate(20, 1000).unwrap();
+        row.validate(1000).unwrap();
         assert_eq!(row.prompt_len, lengths[row.index as usize % 3]);
     }
     let other = make(&tiny(), &parts, &format!("{line} --num 13 --top-p 0.9"));
@@ -177,7 +213,7 @@ fn given_texts_are_revealed_in_the_models_order() {
     let end = rows[0].tokens[15];
     assert!(rows[0].tokens.starts_with(&rows[0].tokens[..13]) && rows[0].tokens[13..] == [end; 3]);
     assert!(!rows[0].tokens[..13].contains(&end));
-    rows[0].validate(16, 1000).unwrap();
+    rows[0].validate(1000).unwrap();
 
     let long =
         make(&tiny(), &folder.path().join("c"), &format!("--length 9 --texts {}", texts.display()));

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use conjoint_core::RowId;
 use conjoint_core::cache::{DynCachePolicy, Plan, Planner};
 use conjoint_core::denoiser::{Answer, Request, SequenceId, SequenceInput, Session};
-use ort::value::{DynTensorValueType, DynValue, Tensor};
+use ort::value::DynValue;
 
 use crate::backbone::Backbone;
 use crate::contexts::Contexts;
 use crate::error::Error;
 use crate::grouping::LaneSize;
-use crate::hidden::Hidden;
+use crate::hidden::{Hidden, joined};
 use crate::logit_rows;
 use crate::packing::{Key, Packing};
 use crate::pool::Pool;
@@ -99,7 +99,11 @@ impl CachedSession {
         let forward = || {
             let run = |call| self.run_call(call);
             let hidden = calls.iter().map(run).collect::<Result<Vec<_>, _>>()?;
-            joined(hidden, &shared)
+            if hidden.is_empty() {
+                return Ok(Arc::clone(&self.pool.hidden));
+            }
+            let named = |error| Error::graph(&shared.folder, error);
+            joined(hidden, shared.manifest.hidden_size, named).map(Arc::new)
         };
         let index = |row: &RowId| places[row.sequence].returned[row.position];
         let rows: Vec<i64> = request.rows.iter().filter_map(index).collect();
@@ -142,12 +146,12 @@ impl CachedSession {
             for sequence in members {
                 places[sequence] = self.add(&mut call, &batch[sequence], &plans[sequence])?;
             }
-            self.shared.check_memory(call.packing.size())?;
             first += call.sources.len();
             calls.push(call);
         }
         // A plan may compute no row.
         calls.retain(|call| call.packing.len() > 0);
+        self.shared.check_memory(calls.iter().map(|call| call.packing.size()))?;
         Ok((calls, places))
     }
 
@@ -225,23 +229,6 @@ impl CachedSession {
             self.pool.give_back(cached.rows);
         }
     }
-}
-
-/// Hidden states [·, D], one part after the other. Several parts are on the host.
-fn joined(mut parts: Vec<DynValue>, shared: &Shared) -> Result<Arc<DynValue>, Error> {
-    if parts.len() == 1 {
-        return parts.pop().map(Arc::new).ok_or(Error::EmptyBatch);
-    }
-    let width = shared.manifest.hidden_size;
-    let joined = (|| {
-        let mut all = Vec::new();
-        for part in &parts {
-            let part = part.view().downcast::<DynTensorValueType>()?;
-            all.extend_from_slice(part.try_extract_tensor::<f32>()?.1);
-        }
-        Ok(Tensor::from_array(([all.len() / width, width], all))?.into_dyn())
-    })();
-    joined.map(Arc::new).map_err(|error| Error::graph(&shared.folder, error))
 }
 
 impl Session for CachedSession {

@@ -15,7 +15,7 @@ use crate::cached_session::CachedSession;
 use crate::error::Error;
 use crate::grouping::LaneSize;
 use crate::head::Head;
-use crate::hidden::Hidden;
+use crate::hidden::{Hidden, joined};
 use crate::logit_rows;
 use crate::options::OnnxOptions;
 use crate::packing::Packing;
@@ -166,7 +166,7 @@ impl OnnxDenoiser {
     /// The hidden states of sequences, one after the other: [ΣT, D].
     fn hidden_to_host(&self, sequences: &[&[TokenId]]) -> Result<Array2<f32>, Error> {
         let packing = whole(sequences.iter().copied())?;
-        self.shared.check_memory(packing.size())?;
+        self.shared.check_memory([packing.size()])?;
         let mut hidden = Array2::zeros((packing.len(), self.shared.manifest.hidden_size));
         let sources = self.backbone.sources_of(sequences.iter().map(|tokens| tokens.len()));
         self.backbone.run_into(&packing, sources, &self.shared.vocabulary, &mut hidden)?;
@@ -248,42 +248,23 @@ impl OnnxDenoiser {
         }
         let call = |members: Vec<usize>| {
             let packing = whole(members.iter().map(|&member| sequences[member]))?;
-            self.shared.check_memory(packing.size())?;
             Ok(Call { members, packing })
         };
-        calls.into_iter().map(call).collect()
+        let calls = calls.into_iter().map(call).collect::<Result<Vec<_>, Error>>()?;
+        self.shared.check_memory(calls.iter().map(|call| call.packing.size()))?;
+        Ok(calls)
     }
 
-    /// The hidden states of sequences, one after the other: [ΣT, D].
+    /// The hidden states of sequences [ΣT, D], in the order of the calls' members.
     fn run_calls(&self, sequences: &[&[TokenId]], calls: &[Call]) -> Result<DynValue, Error> {
-        let words = &self.shared.vocabulary;
-        let sources = |call: &Call| {
-            let lengths = call.members.iter().map(|&member| sequences[member].len());
-            self.backbone.sources_of(lengths)
+        let run = |Call { members, packing }: &Call| {
+            let lengths = members.iter().map(|&member| sequences[member].len());
+            let sources = self.backbone.sources_of(lengths);
+            self.backbone.run(packing, sources, &self.shared.vocabulary)
         };
-        if let [call] = calls {
-            return self.backbone.run(&call.packing, sources(call), words);
-        }
-        let rows: usize = sequences.iter().map(|tokens| tokens.len()).sum();
-        let width = self.shared.manifest.hidden_size;
-        let mut all = vec![0.0; rows * width];
-        let mut places = Vec::new();
-        let mut rest = &mut all[..];
-        for tokens in sequences {
-            let (own, others) = rest.split_at_mut(tokens.len() * width);
-            places.push(own);
-            rest = others;
-        }
-        for call in calls {
-            let mut hidden = Array2::zeros((call.packing.len(), width));
-            self.backbone.run_into(&call.packing, sources(call), words, &mut hidden)?;
-            let mut values = hidden.iter().copied();
-            for &member in &call.members {
-                places[member].iter_mut().zip(&mut values).for_each(|(to, from)| *to = from);
-            }
-        }
-        let all = Tensor::from_array(([rows, width], all));
-        Ok(self.shared.head.named(all)?.into_dyn())
+        let hidden = calls.iter().map(run).collect::<Result<_, _>>()?;
+        let named = |error| Error::graph(&self.folder, error);
+        joined(hidden, self.shared.manifest.hidden_size, named)
     }
 
     fn run(&self, request: &Request<'_>) -> Result<Answer, Error> {
@@ -295,7 +276,9 @@ impl OnnxDenoiser {
             calls.iter().map(|call| call.packing.len()).sum(),
             || {
                 let value = self.run_calls(&tokens, &calls)?;
-                Ok(Hidden::of_whole(value, tokens.iter().map(|tokens| tokens.to_vec()).collect()))
+                let tokens = tokens.iter().map(|tokens| tokens.to_vec()).collect();
+                let computed = calls.iter().flat_map(|call| call.members.iter().copied());
+                Ok(Hidden::of_whole(value, tokens, computed))
             },
             |hidden| {
                 let index = |row: &RowId| hidden.states[row.sequence][row.position];

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use conjoint_core::TokenId;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use ort::memory::AllocationDevice;
-use ort::value::{DynTensorValueType, DynValue};
+use ort::value::{DynTensorValueType, DynValue, Tensor};
 
 use crate::contexts::Contexts;
 use crate::error::Error;
@@ -30,14 +30,42 @@ pub(crate) struct Hidden {
     pub contexts: Option<Arc<Mutex<Contexts>>>,
 }
 
+/// Hidden states [·, D] of several calls, one call after the other. Those of several calls are on the host.
+///
+/// # Errors
+/// [`Error::EmptyBatch`] without a call.
+pub(crate) fn joined(
+    mut calls: Vec<DynValue>,
+    width: usize,
+    named: impl FnOnce(ort::Error) -> Error,
+) -> Result<DynValue, Error> {
+    if calls.len() < 2 {
+        return calls.pop().ok_or(Error::EmptyBatch);
+    }
+    let joined = (|| {
+        let mut all = Vec::new();
+        for call in &calls {
+            let call = call.view().downcast::<DynTensorValueType>()?;
+            all.extend_from_slice(call.try_extract_tensor::<f32>()?.1);
+        }
+        Ok(Tensor::from_array(([all.len() / width, width], all))?.into_dyn())
+    })();
+    joined.map_err(named)
+}
+
 impl Hidden {
-    /// The state of a forward pass of whole sequences, one after the other.
-    pub fn of_whole(value: DynValue, tokens: Vec<Vec<TokenId>>) -> Self {
+    /// The state of a forward pass of whole sequences, one after the other in the order `computed`.
+    pub fn of_whole(
+        value: DynValue,
+        tokens: Vec<Vec<TokenId>>,
+        computed: impl Iterator<Item = usize>,
+    ) -> Self {
         let mut count = 0;
-        let mut states = Vec::new();
-        for own in &tokens {
-            states.push((count..count + own.len()).map(Some).collect());
-            count += own.len();
+        let mut states = vec![Vec::new(); tokens.len()];
+        for sequence in computed {
+            let length = tokens[sequence].len();
+            states[sequence] = (count..count + length).map(Some).collect();
+            count += length;
         }
         Self {
             value: Arc::new(value),

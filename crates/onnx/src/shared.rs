@@ -38,12 +38,19 @@ impl Shared {
         }
     }
 
-    /// Rejects a forward pass that needs more memory than is available.
-    pub fn check_memory(&self, size: CallSize) -> Result<(), Error> {
-        let CallSize { rows, lanes, slots, keys } = size;
-        let needed = self.manifest.scratch_of(rows, [lanes, slots, keys]);
-        let error =
-            |available| Error::ForwardMemory { batch: lanes, length: keys, needed, available };
+    /// Rejects a forward pass of these calls if it needs more memory than is available. Attention takes that of its
+    /// largest call. The rows of all calls are kept together.
+    pub fn check_memory(&self, calls: impl IntoIterator<Item = CallSize>) -> Result<(), Error> {
+        let (mut batch, mut length, mut all, mut largest) = (0, 0, 0, [0; 3]);
+        for CallSize { rows, lanes, slots, keys } in calls {
+            all += rows;
+            batch += lanes;
+            length = length.max(keys);
+            let size = [lanes, slots, keys];
+            largest = [largest, size].into_iter().max_by_key(volume).unwrap_or(size);
+        }
+        let needed = self.manifest.scratch_of(all, largest);
+        let error = |available| Error::ForwardMemory { batch, length, needed, available };
         self.opener.check_memory(needed, error)
     }
 
@@ -51,4 +58,9 @@ impl Shared {
     pub fn check_cache(&self, needed: u64) -> Result<(), Error> {
         self.opener.check_memory(needed, |available| Error::CacheMemory { needed, available })
     }
+}
+
+/// The number of queries and keys in all lanes.
+fn volume(size: &[usize; 3]) -> usize {
+    size.iter().fold(1, |product, &factor| product.saturating_mul(factor))
 }

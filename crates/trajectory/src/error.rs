@@ -17,10 +17,10 @@ pub enum Error {
         /// The accepted values.
         expected: String,
     },
-    /// A prompt or a text cannot be used.
+    /// A prompt, a text or a text with holes cannot be used.
     #[error("{kind} number {number}: {reason}")]
     Given {
-        /// The kind: a prompt or a text.
+        /// The kind: a prompt, a text or a text with holes.
         kind: &'static str,
         /// The number, counted from 1.
         number: usize,
@@ -79,7 +79,7 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// A trajectory is invalid, or does not fit the model or the others.
+    /// A trajectory is invalid, or does not fit the model.
     #[error("trajectory {index}: {reason}")]
     Unfit {
         /// The index of the trajectory.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use conjoint_core::observer::Reveal;
 use conjoint_core::{Denoiser, Observer};
-use conjoint_testkit::{ExactRefiner, StaleRefiner, TabularDenoiser, TabularJoint};
+use conjoint_testkit::{ExactRefiner, GoodnessOfFit, StaleRefiner, TabularDenoiser, TabularJoint};
 use conjoint_trajectory::{
     Error, FolderSettings, GivenText, Partition, Plan, Sampled, ShardIndex, Source, Store, Texts,
     Trajectory,
@@ -16,6 +16,45 @@ use conjoint_trajectory::{
 fn model() -> Arc<dyn Denoiser> {
     let joint = TabularJoint::random(5, 3, 0.5, 1).unwrap();
     Arc::new(TabularDenoiser::new(joint).unwrap())
+}
+
+/// The law: the holes have the model's joint given the other positions.
+#[test]
+fn texts_with_holes_are_filled_from_the_joint_given_the_rest() {
+    let joint = TabularJoint::random(5, 3, 0.5, 1).unwrap();
+    let canvas = vec![3, 1, 3, 2, 3];
+    let source = Sampled::from_canvases(vec![canvas], 4, model().vocabulary()).unwrap();
+    assert_eq!(source.reveals(0), 3);
+    let rows = source.make(&model(), 0..4000, 500, &mut ()).unwrap();
+    for row in &rows {
+        row.validate(3).unwrap();
+        assert_eq!((row.prompt_len, row.tokens[1], row.tokens[3]), (0, 1, 2));
+        assert_eq!(row.free(), [0, 2, 4]);
+    }
+    let texts = rows.iter().map(|row| &row.tokens);
+    let test = GoodnessOfFit::test(texts, &joint.given(&[3, 1, 3, 2, 3]).unwrap(), 1e-6).unwrap();
+    assert!(!test.rejects(), "{test:?}");
+}
+
+#[test]
+fn texts_with_holes_may_differ_in_length_and_are_checked() {
+    let words = model().vocabulary().clone();
+    let of = |canvases: &[&[u32]]| {
+        Sampled::from_canvases(canvases.iter().map(|c| c.to_vec()).collect(), 1, &words)
+    };
+    let source = of(&[&[3, 3, 0, 1, 2], &[3, 2, 1, 0, 3]]).unwrap();
+    let rows = source.make(&model(), 0..4, 3, &mut ()).unwrap();
+    for (row, order) in rows.iter().zip([[0, 1], [0, 4], [0, 1], [0, 4]]) {
+        assert_eq!(row.free(), order);
+    }
+    assert_ne!(source.settings(), of(&[&[3, 3, 0, 1, 2]]).unwrap().settings());
+    let bad: [&[&[u32]]; 4] = [&[], &[&[3, 3], &[3, 1]], &[&[3, 3, 9]], &[&[]]];
+    for canvases in bad {
+        assert!(of(canvases).is_err(), "{canvases:?}");
+    }
+    let error = of(&[&[3, 3], &[3, 1]]).err().unwrap().to_string();
+    assert!(error.contains('2') && error.contains("holes"), "{error}");
+    assert!(source.block_length(2).is_err());
 }
 
 /// A source with prompts of different lengths, one of them empty.
@@ -62,7 +101,7 @@ fn reference() -> Vec<Trajectory> {
 fn batches_files_and_shards_do_not_change_rows() {
     let expected = reference();
     for row in &expected {
-        row.validate(5, 3).unwrap();
+        row.validate(3).unwrap();
         assert_eq!(row.prompt_len, (row.index % 3) as usize);
     }
     assert_eq!(expected[2].tokens[..2], [0, 1]);
@@ -199,7 +238,7 @@ fn blocks_are_revealed_from_left_to_right() {
     make(&path("blocks"), &source, &partition(50, 50, 7)).unwrap();
     let rows = read(&path("blocks"), 50);
     for row in &rows {
-        row.validate(5, 3).unwrap();
+        row.validate(3).unwrap();
         // Blocks begin after the prompt.
         assert!(row.order.iter().map(|&position| (position - 1) / 2).is_sorted(), "{row:?}");
     }
@@ -255,7 +294,7 @@ fn a_sampler_layer_draws_several_tokens_per_forward() {
     assert!((0..3).all(|prompt| four.iter().any(|i| i % 3 == prompt)));
     assert_eq!(drawn_by(StaleRefiner, &[1, 1, 4], 50), stale);
     for row in &stale {
-        row.validate(5, 3).unwrap();
+        row.validate(3).unwrap();
     }
 
     let folder = tempfile::tempdir().unwrap();

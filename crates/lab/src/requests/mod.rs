@@ -1,5 +1,6 @@
 //! Runs many requests, from a file of JSON lines to a file of JSON lines.
 
+mod canvases;
 mod file;
 mod reply;
 mod request;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use conjoint::prelude::*;
 use conjoint::{CancelToken, Message, SeededStream, StopText};
 
+pub use canvases::canvases;
 pub use file::{Place, ReplyFile, Settings, line, remove_temporary};
 pub use reply::{Reply, completion, finish_reason};
 pub use request::{Request, Requests};

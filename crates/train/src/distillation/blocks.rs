@@ -16,7 +16,11 @@ impl Blocks {
     /// Checks that `trajectory` reveals its blocks one after the other.
     pub fn check(self, trajectory: &Trajectory) -> Result<(), TrainError> {
         let Some(length) = self.0 else { return Ok(()) };
-        let positions = trajectory.order.len();
+        let positions = trajectory.tokens.len() - trajectory.prompt_len;
+        check(positions == trajectory.order.len(), "block_length", length, {
+            let index = trajectory.index;
+            format!("none: trajectory {index} has given positions between those that it reveals")
+        })?;
         check(positions.is_multiple_of(length), "block_length", length, {
             format!("a divisor of {positions}, the positions after the prompt")
         })?;
@@ -45,8 +49,9 @@ impl Blocks {
     /// then has a masked position.
     pub fn before_last(self, trajectory: &Trajectory, reveals: usize) -> usize {
         let block = self.open(trajectory, reveals);
-        let last = block.end - trajectory.prompt_len - 1;
-        reveals.min(last.saturating_sub(1))
+        // Positions after the prompt may be given.
+        let all = (block.end - trajectory.prompt_len).min(trajectory.order.len());
+        reveals.min(all.saturating_sub(2))
     }
 
     /// A block of `trajectory`, each with the same probability. Draws nothing for one block.
@@ -89,5 +94,10 @@ mod tests {
         let message =
             Blocks(Some(4)).check(&trajectory(vec![1, 3, 2, 4, 5, 6])).unwrap_err().to_string();
         assert!(message.contains("a divisor of 6"), "{message}");
+        let infilled = trajectory(vec![1, 2, 4, 6]);
+        let message = Blocks(Some(2)).check(&infilled).unwrap_err().to_string();
+        assert!(message.contains("trajectory 7 has given positions"), "{message}");
+        Blocks(None).check(&infilled).unwrap();
+        assert_eq!(Blocks(None).before_last(&infilled, 4), 2);
     }
 }

@@ -21,7 +21,8 @@ use crate::model::SamplerModule;
 pub(crate) struct Draw<'a, T> {
     pub frozen: &'a Frozen<'a, T>,
     pub layer: &'a SamplerModule,
-    pub training: &'a [Trajectory],
+    /// Trajectories of one length.
+    pub training: &'a [&'a Trajectory],
     pub options: &'a SamplerOptions,
 }
 
@@ -40,7 +41,7 @@ impl<T: Teacher> Draw<'_, T> {
         let stream = |row: usize| step * batch as u64 + row as u64;
         let text = |row: usize| {
             let mut rng = masking::stream(seed, stream(row));
-            let trajectory = &self.training[rng.random_range(0..self.training.len())];
+            let trajectory = self.training[rng.random_range(0..self.training.len())];
             // The kind of a row is the same in every step. Its stratum rotates, so that each kind covers all strata.
             let stratum = (row as u64 + step) % batch as u64;
             let share = (stratum as f64 + rng.random::<f64>()) / batch as f64;
@@ -60,7 +61,9 @@ impl<T: Teacher> Draw<'_, T> {
         for row in of(Kind::Random) {
             let (trajectory, share, mut rng) = text(row);
             let open = blocks.draw(&mut rng, trajectory);
-            let mut masked = at_random(&mut rng, open.clone(), share);
+            let mut free = trajectory.free();
+            free.retain(|position| open.contains(position));
+            let mut masked = at_random(&mut rng, free, share);
             masked.extend(open.end..trajectory.tokens.len());
             starts.push(Chain::masked_at(trajectory, masked, mask).within(&open));
             texts.push(trajectory);
@@ -106,9 +109,9 @@ impl Kind {
     }
 }
 
-/// Draws each position of a block with probability `share`, but at least two, so that a masked row remains at depth 1.
-fn at_random(rng: &mut ChaCha8Rng, maskable: Range<usize>, share: f64) -> Vec<usize> {
-    let count = maskable.clone().filter(|_| rng.random::<f64>() < share).count().max(2);
+/// Draws each of these positions with probability `share`, but at least two, so that a masked row remains at depth 1.
+fn at_random(rng: &mut ChaCha8Rng, maskable: Vec<usize>, share: f64) -> Vec<usize> {
+    let count = maskable.iter().filter(|_| rng.random::<f64>() < share).count().max(2);
     masking::positions(rng, maskable, count)
 }
 
@@ -136,9 +139,9 @@ mod tests {
             trajectories(10),
         );
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-        let training = &trajectories[2..];
+        let training: Vec<_> = trajectories[2..].iter().collect();
         let layer = SamplerModule::new(&DreamConfig::tiny(), 1, &Default::default());
-        let draw = Draw { frozen: &frozen, layer: &layer, training, options: &options };
+        let draw = Draw { frozen: &frozen, layer: &layer, training: &training, options: &options };
         let mut seen = [0; 7];
         for step in 0..70 {
             let reveals = |rows| -> Vec<_> {
@@ -165,8 +168,8 @@ mod tests {
         );
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let layer = SamplerModule::new(&DreamConfig::tiny(), 1, &Default::default());
-        let training = &trajectories;
-        let draw = Draw { frozen: &frozen, layer: &layer, training, options: &options };
+        let training: Vec<_> = trajectories.iter().collect();
+        let draw = Draw { frozen: &frozen, layer: &layer, training: &training, options: &options };
         let mut seen = [0.0; 7];
         for step in 0..70 {
             for chain in draw.chains(step, 1, 0..8).unwrap() {
@@ -188,8 +191,8 @@ mod tests {
         options.own_share = 0.25;
         let trajectories = trajectories(10);
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-        let training = &trajectories;
-        let draw = Draw { frozen: &frozen, layer: &layer, training, options: &options };
+        let training: Vec<_> = trajectories.iter().collect();
+        let draw = Draw { frozen: &frozen, layer: &layer, training: &training, options: &options };
         let is_given = |chain: &Chain| {
             let starts = |t: &&Trajectory| {
                 chain.canvas(3).iter().zip(&t.tokens).all(|(&a, &b)| a == b || a == 6)
@@ -229,8 +232,8 @@ mod tests {
             .map(|t| Trajectory { prompt_len: 2, order: (2..8).collect(), ..t })
             .collect();
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
-        let training = &trajectories;
-        let draw = Draw { frozen: &frozen, layer: &layer, training, options: &options };
+        let training: Vec<_> = trajectories.iter().collect();
+        let draw = Draw { frozen: &frozen, layer: &layer, training: &training, options: &options };
         let mut masked = [0; 8];
         for step in 0..50 {
             let whole = draw.chains(step, 2, 0..8).unwrap();
@@ -260,7 +263,8 @@ mod tests {
         (options.own_share, options.random_share) = (0.25, 0.5);
         options.block_length = Some(4);
         let in_blocks = |t: Trajectory| Trajectory { order: vec![2, 0, 3, 1, 7, 4, 6, 5], ..t };
-        let training: Vec<_> = trajectories(10).into_iter().map(in_blocks).collect();
+        let trajectories: Vec<_> = trajectories(10).into_iter().map(in_blocks).collect();
+        let training: Vec<_> = trajectories.iter().collect();
         let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
         let draw = Draw { frozen: &frozen, layer: &layer, training: &training, options: &options };
         let mut blocks = [0; 2];
@@ -283,5 +287,36 @@ mod tests {
             }
         }
         assert!(blocks.iter().all(|&n| n > 60), "{blocks:?} of 160");
+    }
+
+    /// Positions 0, 3 and 7 are given.
+    #[test]
+    fn given_positions_are_never_masked() {
+        let base = shaken(DreamModule::untied(&DreamConfig::tiny(), &Default::default()), 1);
+        let layer = shaken(SamplerModule::new(&DreamConfig::tiny(), 1, &Default::default()), 2);
+        let mut options = options(vec![1.0; 3]);
+        (options.own_share, options.random_share) = (0.25, 0.5);
+        let infilled =
+            |t: Trajectory| Trajectory { prompt_len: 1, order: vec![5, 1, 6, 2, 4], ..t };
+        let trajectories: Vec<_> = trajectories(10).into_iter().map(infilled).collect();
+        let training: Vec<_> = trajectories.iter().collect();
+        let frozen = Frozen { tables: Tables::of(&base), teacher: &base };
+        let draw = Draw { frozen: &frozen, layer: &layer, training: &training, options: &options };
+        let mut most = 0;
+        for step in 0..20 {
+            for chain in draw.chains(step, 3, 0..8).unwrap() {
+                let masked = chain.masked(0);
+                assert!((2..=5).contains(&masked.len()));
+                most = most.max(masked.len());
+                for depth in 0..=3 {
+                    let ids = chain.canvas(depth).iter().enumerate().filter(|(_, id)| **id == 6);
+                    let mut masked = chain.masked(depth).to_vec();
+                    masked.sort_unstable();
+                    assert_eq!(ids.map(|(position, _)| position).collect::<Vec<_>>(), masked);
+                    assert!(masked.iter().all(|position| ![0, 3, 7].contains(position)));
+                }
+            }
+        }
+        assert_eq!(most, 5);
     }
 }

@@ -18,6 +18,7 @@ mod divergence;
 mod draw;
 mod figures;
 mod frozen;
+mod lengths;
 mod loss;
 mod objective;
 mod options;

@@ -13,6 +13,7 @@ use super::chain::Chain;
 use super::draw::Draw;
 use super::figures::Figures;
 use super::frozen::Frozen;
+use super::lengths::ByLength;
 use super::loss::{Comparison, loss};
 use super::options::SamplerOptions;
 use super::teachers::Teacher;
@@ -27,6 +28,8 @@ pub(crate) struct Distillation<'a, T> {
     /// The frozen model on each further device that computes gradients.
     pub others: Vec<Frozen<'a, T>>,
     pub training: &'a [Trajectory],
+    /// Those of `training`.
+    pub by_length: ByLength<'a>,
     pub held_out: &'a [Trajectory],
     pub options: &'a SamplerOptions,
 }
@@ -46,7 +49,8 @@ impl<'a, T: Teacher> Distillation<'a, T> {
         depth: usize,
         rows: Range<usize>,
     ) -> Result<Vec<Chain>, TrainError> {
-        let (frozen, training, options) = (self.frozen(layer), self.training, self.options);
+        let (frozen, options) = (self.frozen(layer), self.options);
+        let training = self.by_length.of_step(options.run.seed, step);
         Draw { frozen, layer, training, options }.chains(step, depth, rows)
     }
 
@@ -173,8 +177,8 @@ impl<T: Teacher> Objective<SamplerModule> for Distillation<'_, T> {
     }
 
     fn tokens_per_step(&self) -> u64 {
-        let length = self.training.first().map_or(0, |t| t.tokens.len());
-        (self.options.run.batch * length) as u64
+        let positions: usize = self.training.iter().map(|t| t.tokens.len()).sum();
+        (self.options.run.batch * positions / self.training.len().max(1)) as u64
     }
 
     fn is_plotted(&self, figure: &str) -> bool {
@@ -204,7 +208,8 @@ mod tests {
         training: &'a [Trajectory],
         options: &'a SamplerOptions,
     ) -> Distillation<'a, DreamModule> {
-        Distillation { frozen, others: vec![], training, held_out: &[], options }
+        let by_length = ByLength::new(training);
+        Distillation { frozen, others: vec![], training, by_length, held_out: &[], options }
     }
 
     #[test]

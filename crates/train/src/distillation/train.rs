@@ -4,6 +4,7 @@ use conjoint_trajectory::Trajectory;
 
 use super::blocks::Blocks;
 use super::frozen::Frozen;
+use super::lengths::ByLength;
 use super::objective::Distillation;
 use super::options::SamplerOptions;
 use super::teachers::{InMemory, Teacher};
@@ -12,6 +13,8 @@ use crate::model::{DreamModule, SamplerModule, Tables, checkpoint, init};
 use crate::run::{Devices, RunSummary, train};
 
 /// Trains a sampler layer for the frozen model in `options.base`, or resumes the run in `options.run.dir`.
+///
+/// Trajectories may have different lengths. The rows of a batch have one length, each length as often as trajectories have it.
 ///
 /// A row of a batch is a chain of states of a trajectory. x⁰ is its canvas after k reveals, and x¹, x², … reveal the next
 /// positions in the trajectory's order, with its tokens. [`SamplerOptions::early_power`] sets the distribution of k;
@@ -53,9 +56,8 @@ fn train_on(
 ) -> Result<RunSummary, TrainError> {
     options.validate()?;
     let tables = Tables::read(&options.base, &devices.first)?;
-    let length = trajectories.first().map_or(0, |t| t.tokens.len());
     for trajectory in trajectories {
-        trajectory.validate(length, tables.config().vocab_size)?;
+        trajectory.validate(tables.config().vocab_size)?;
         Blocks(options.block_length).check(trajectory)?;
     }
     let Some((held_out, training)) =
@@ -85,7 +87,8 @@ fn train_on(
     };
     let frozen = Frozen { tables, teacher: &InMemory::new(teacher, options.cache_bytes) };
     let others = devices.others.iter().map(|device| frozen.on(device)).collect();
-    let objective = Distillation { frozen, others, training, held_out, options };
+    let by_length = ByLength::new(training);
+    let objective = Distillation { frozen, others, training, by_length, held_out, options };
     train(layer, &objective, &options.run, devices)
 }
 
@@ -279,7 +282,7 @@ mod tests {
         let nowhere = SamplerOptions { base: dir.path().join("nowhere"), ..good() };
         assert!(matches!(train(&nowhere, 9), Err(TrainError::Io { .. })));
         let mut broken = trajectories(9);
-        broken[7].order.pop();
+        broken[7].order[0] = broken[7].order[1];
         assert!(matches!(
             train_sampler_from_checkpoint(&good(), &broken),
             Err(TrainError::Trajectories(_))

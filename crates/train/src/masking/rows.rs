@@ -1,7 +1,5 @@
 //! Draws masked training rows. Equal seeds and steps give equal rows.
 
-use std::ops::Range;
-
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -48,8 +46,12 @@ pub(crate) fn count(level: f64, maskable: usize, limit: f64) -> usize {
 }
 
 /// Draws `count` of the positions `maskable`, ascending. Every subset is equally likely.
-pub(crate) fn positions(rng: &mut ChaCha8Rng, maskable: Range<usize>, count: usize) -> Vec<usize> {
-    let mut positions: Vec<usize> = maskable.collect();
+pub(crate) fn positions(
+    rng: &mut ChaCha8Rng,
+    maskable: impl IntoIterator<Item = usize>,
+    count: usize,
+) -> Vec<usize> {
+    let mut positions: Vec<usize> = maskable.into_iter().collect();
     let count = count.min(positions.len());
     for i in 0..count {
         let j = rng.random_range(i..positions.len());

@@ -24,7 +24,7 @@ pub(crate) trait Objective<M>: Sync {
     fn validate(&self, averaged: &M) -> Result<BTreeMap<String, f64>, TrainError>;
     /// Writes the averaged weights as a usable model.
     fn save(&self, averaged: &M) -> Result<(), TrainError>;
-    /// The number of tokens in one step.
+    /// The number of tokens in one step, or its mean.
     fn tokens_per_step(&self) -> u64;
     /// Whether the plot of losses, in nats, includes a validated figure.
     fn is_plotted(&self, _figure: &str) -> bool {

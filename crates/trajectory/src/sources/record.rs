@@ -44,6 +44,22 @@ impl Observer for Orders {
     }
 }
 
+/// Checks that the ids of a text with holes are in the vocabulary, and that at least two positions are holes.
+pub(super) fn check_canvas(
+    number: usize,
+    canvas: &[TokenId],
+    vocabulary: &Vocabulary,
+) -> Result<(), Error> {
+    let (size, mask) = (vocabulary.size(), vocabulary.mask());
+    let holes = canvas.iter().filter(|&&id| id == mask).count();
+    let reason = match canvas.iter().find(|&&id| id as usize >= size) {
+        Some(id) => format!("id {id} is outside the vocabulary of {size} ids"),
+        None if holes < 2 => format!("expected at least 2 holes, got {holes}"),
+        None => return Ok(()),
+    };
+    Err(Error::Given { kind: "text with holes", number, reason })
+}
+
 /// Checks that tokens are in the vocabulary, that none is the mask, and that at least two positions remain to reveal.
 pub(super) fn check(
     (kind, number): (&'static str, usize),

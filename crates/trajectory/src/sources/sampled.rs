@@ -9,7 +9,7 @@ use conjoint_core::{
 };
 
 use super::blocks::{block_length, in_blocks};
-use super::record::{check, record};
+use super::record::{check, check_canvas, record};
 use super::source::Source;
 use crate::error::Error;
 use crate::settings::{FolderSettings, digest};
@@ -17,16 +17,18 @@ use crate::trajectory::Trajectory;
 
 /// Texts that the frozen model samples one token at a time, or a sampler layer several at a time, lowest entropy first.
 ///
-/// **Law.** At temperature 1, the model's own joint over sequences of a fixed length, given the prompt: the law of
-/// [`ExactSequential`]. With filters, the law of the filtered conditionals. With a [sampler layer](Self::joint), the law
+/// **Law.** At temperature 1, the model's own joint over sequences of a fixed length, given the prompt, or all tokens around
+/// the holes: the law of [`ExactSequential`]. With filters, the law of the filtered conditionals. With a [sampler layer](Self::joint), the law
 /// of [`LearnedJoint`].
 ///
 /// A text that ends early is padded with end-of-sequence ids, which are drawn like any token. Trajectory i continues
 /// prompt i modulo the number of prompts, and draws from stream i of the seed.
+///
+/// [`from_canvases`](Self::from_canvases) starts from texts with holes instead: of any lengths, and with a given end.
 #[derive(Clone)]
 pub struct Sampled {
-    prompts: Vec<Vec<TokenId>>,
-    length: usize,
+    starts: Starts,
+    mask: TokenId,
     seed: u64,
     temperature: Temperature,
     top_p: Option<TopP>,
@@ -34,6 +36,47 @@ pub struct Sampled {
     named: (f64, Option<f64>),
     block_length: Option<usize>,
     joint: Option<Joint>,
+}
+
+/// What is given of the texts.
+#[derive(Clone)]
+enum Starts {
+    /// Prompts, continued to `length` tokens.
+    Prompts { prompts: Vec<Vec<TokenId>>, length: usize },
+    /// Texts with the mask id in their holes.
+    Canvases(Vec<Vec<TokenId>>),
+}
+
+impl Starts {
+    fn all(&self) -> &[Vec<TokenId>] {
+        match self {
+            Self::Prompts { prompts, .. } => prompts,
+            Self::Canvases(canvases) => canvases,
+        }
+    }
+
+    /// The given part of trajectory `index`.
+    fn of(&self, index: u64) -> &[TokenId] {
+        &self.all()[(index % self.all().len() as u64) as usize]
+    }
+
+    fn canvas(&self, index: u64, mask: TokenId) -> Result<Canvas, conjoint_core::Error> {
+        match self {
+            Self::Prompts { length, .. } => Canvas::of_length(self.of(index), *length, mask),
+            Self::Canvases(_) => Canvas::infill(self.of(index).to_vec(), mask),
+        }
+    }
+
+    fn settings(&self) -> FolderSettings {
+        let all = self.all();
+        let listed = format!("{} ({})", all.len(), digest(all.iter().map(Vec::as_slice)));
+        match self {
+            Self::Prompts { length, .. } => {
+                FolderSettings::default().with("prompts", listed).with("length", length)
+            }
+            Self::Canvases(_) => FolderSettings::default().with("texts with holes", listed),
+        }
+    }
 }
 
 /// Sampling of several tokens per forward pass by a sampler layer.
@@ -62,12 +105,37 @@ impl Sampled {
         for (prompt, number) in prompts.iter().zip(1..) {
             check(("prompt", number), (prompt, prompt.len()), length, vocabulary)?;
         }
-        let temperature = temperature(1.0)?;
+        Self::starting(Starts::Prompts { prompts, length }, seed, vocabulary)
+    }
+
+    /// Texts with holes to fill, at temperature 1: `canvases` have the mask id in each hole. Their lengths may differ.
+    ///
+    /// A model that was trained with a given end needs such starts: masks, and the end token behind them. Draw the numbers of
+    /// masks from the lengths of the data.
+    ///
+    /// # Errors
+    /// [`Error::Given`] names a text with an unknown id or fewer than two holes; [`Error::Parameter`] if there is none.
+    #[doc(alias = "infilling")]
+    pub fn from_canvases(
+        canvases: Vec<Vec<TokenId>>,
+        seed: u64,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, Error> {
+        if canvases.is_empty() {
+            return Err(Error::parameter("texts with holes", "none", "at least one"));
+        }
+        for (canvas, number) in canvases.iter().zip(1..) {
+            check_canvas(number, canvas, vocabulary)?;
+        }
+        Self::starting(Starts::Canvases(canvases), seed, vocabulary)
+    }
+
+    fn starting(starts: Starts, seed: u64, vocabulary: &Vocabulary) -> Result<Self, Error> {
         Ok(Self {
-            prompts,
-            length,
+            starts,
+            mask: vocabulary.mask(),
             seed,
-            temperature,
+            temperature: temperature(1.0)?,
             top_p: None,
             named: (1.0, None),
             block_length: None,
@@ -102,11 +170,13 @@ impl Sampled {
     /// [`Generator::block_length`](conjoint_core::Generator::block_length) does. The order of entropy holds within a block.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `block` is 0, or does not divide the positions after each prompt.
+    /// [`Error::Parameter`] if `block` is 0, or does not divide the positions after each prompt, or if the texts have holes.
     #[doc(alias = "semi-autoregressive")]
     pub fn block_length(mut self, block: usize) -> Result<Self, Error> {
-        let prompts = self.prompts.iter().map(Vec::len);
-        self.block_length = Some(block_length(block, self.length, prompts)?);
+        let Starts::Prompts { prompts, length } = &self.starts else {
+            return Err(Error::parameter("block length", block, "none for texts with holes"));
+        };
+        self.block_length = Some(block_length(block, *length, prompts.iter().map(Vec::len))?);
         Ok(self)
     }
 
@@ -134,10 +204,6 @@ impl Sampled {
         Ok(self)
     }
 
-    fn prompt(&self, index: u64) -> &[TokenId] {
-        &self.prompts[(index % self.prompts.len() as u64) as usize]
-    }
-
     fn filters(&self) -> Vec<Arc<dyn Filter>> {
         let mut filters: Vec<Arc<dyn Filter>> = vec![Arc::new(self.temperature)];
         filters.extend(self.top_p.map(|filter| Arc::new(filter) as Arc<dyn Filter>));
@@ -161,11 +227,9 @@ impl Joint {
 impl Source for Sampled {
     fn settings(&self) -> FolderSettings {
         let (temperature, top_p) = self.named;
-        let prompts = digest(self.prompts.iter().map(Vec::as_slice));
-        let settings = FolderSettings::default()
+        let settings = self.starts.settings();
+        let settings = settings
             .with("source", "sampled")
-            .with("prompts", format!("{} ({prompts})", self.prompts.len()))
-            .with("length", self.length)
             .with("seed", self.seed)
             .with("temperature", temperature)
             .with("top-p", top_p.map_or("none".to_owned(), |p| p.to_string()))
@@ -180,7 +244,10 @@ impl Source for Sampled {
     }
 
     fn reveals(&self, index: u64) -> usize {
-        self.length - self.prompt(index).len()
+        match (&self.starts, self.starts.of(index)) {
+            (Starts::Prompts { length, .. }, prompt) => length - prompt.len(),
+            (Starts::Canvases(_), canvas) => canvas.iter().filter(|&&id| id == self.mask).count(),
+        }
     }
 
     fn make(
@@ -199,10 +266,10 @@ impl Source for Sampled {
         };
         let request = |index: u64| {
             let stream = move |_| Box::new(SeededStream::new(seed, index)) as _;
-            let canvas = Canvas::of_length(self.prompt(index), self.length, mask)?;
+            let canvas = self.starts.canvas(index, mask)?;
             let mut own = generator.clone().streams(stream);
             if let Some(joint) = &self.joint {
-                let k = joint.tokens_per_step(index, self.prompts.len() as u64);
+                let k = joint.tokens_per_step(index, self.starts.all().len() as u64);
                 own = own.schedule(TokensPerStep::new(k)?);
             }
             Ok((canvas, own))

@@ -15,6 +15,8 @@ const HIDDEN: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("answers"
 /// Metadata: the model that the hidden states belong to.
 const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
 const MODEL: &str = "model";
+/// The bytes of all hidden states. Files of earlier versions lack it; their rows have one length.
+const BYTES: &str = "bytes";
 /// The number of writes between syncs to the disk. A loss of power costs at most those writes, which are recomputed.
 const SYNC_EVERY: u64 = 64;
 
@@ -63,12 +65,24 @@ impl<T: Teacher> CachedTeacher<T> {
         }
         {
             let mut table = writing.open_table(HIDDEN)?;
+            let mut about = writing.open_table(ABOUT)?;
+            let known = about.get(BYTES)?.and_then(|bytes| bytes.value().parse().ok());
+            let mut total: u64 = match known {
+                Some(total) => total,
+                None => {
+                    let first = table.first()?.map_or(0, |(_, hidden)| hidden.value().len());
+                    table.len()? * first as u64
+                }
+            };
             for (row, hidden) in new {
                 let bytes: Vec<u8> = hidden.iter().flat_map(|x| x.to_le_bytes()).collect();
-                if (table.len()? + 1) * bytes.len() as u64 <= self.capacity {
-                    table.insert(key(row).as_slice(), bytes.as_slice())?;
+                if total + bytes.len() as u64 <= self.capacity {
+                    let replaced = table.insert(key(row).as_slice(), bytes.as_slice())?;
+                    let replaced = replaced.map_or(0, |hidden| hidden.value().len());
+                    total = total + bytes.len() as u64 - replaced as u64;
                 }
             }
+            about.insert(BYTES, total.to_string().as_str())?;
         }
         Ok(writing.commit()?)
     }
@@ -154,6 +168,26 @@ mod tests {
             CachedTeacher::open(Mirror::default(), &dir.path().join("a"), "tiny", 16).unwrap();
         assert_eq!(computed(&cached, &[1, 2, 3, 4]), 2);
         assert_eq!(computed(&cached, &[1, 2, 3, 4]), 3);
+    }
+
+    /// Rows of one and of three ids, with two numbers for each id.
+    #[test]
+    fn the_size_counts_rows_of_any_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let open = || CachedTeacher::open(Mirror::default(), &path, "tiny", 40).unwrap();
+        let asked = |cached: &CachedTeacher<Mirror>, row: &[i64]| {
+            cached.hidden(row, 1, row.len()).unwrap();
+            cached.teacher.count()
+        };
+        let cached = open();
+        let rows: [&[i64]; 3] = [&[1, 2, 3], &[4], &[5, 6, 7]];
+        assert_eq!(rows.map(|row| asked(&cached, row)), [1, 2, 3]);
+        drop(cached);
+        // 24 + 8 bytes are kept. Another row of three would exceed 40, one of one does not.
+        let cached = open();
+        let rows: [&[i64]; 5] = [&[1, 2, 3], &[4], &[5, 6, 7], &[8], &[8]];
+        assert_eq!(rows.map(|row| asked(&cached, row)), [0, 0, 1, 2, 2]);
     }
 
     #[test]
