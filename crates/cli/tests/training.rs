@@ -186,9 +186,10 @@ fn from_a_folder_or_texts(folder: &Path, model: &Path, trained: &Output) {
     let twice = sampler(model, &folder.join("twice"), &dirs(&own));
     common::rejected(&twice, &["--trajectories-dir", "twice"]);
     std::fs::remove_dir_all(&more).unwrap();
+    // Folders may differ in the length of their texts.
     made("20");
     let short = sampler(model, &folder.join("short"), &dirs(&more));
-    common::rejected(&short, &["--trajectories-dir", "20 positions", "48"]);
+    assert!(short.status.success() && figures(&short) != figures(trained), "{}", stderr(&short));
     let missing = format!("--steps 2 --trajectories 66 --trajectories-dir {}", own.display());
     let missing = sampler(model, &layer, &missing);
     assert_eq!(missing.status.code(), Some(2));
