@@ -71,14 +71,14 @@ def main():
     replies = {point: [] for point in points}
     for seed in seeds:
         requests = chosen.out / f"{seed}.jsonl"
-        if not requests.exists():
-            task = ["--task", chosen.task] if chosen.task else []
-            script("prompts.py", chosen.molecules, "--num", chosen.num, "--seed", seed, *task, "--out", requests)
+        task = ["--task", chosen.task] if chosen.task else []
+        script("prompts.py", chosen.molecules, "--num", chosen.num, "--seed", seed, *task, "--out", requests)
         for strategy, k in points:
             out = chosen.out / f"{strategy.replace(':', '-')}-{k}-{seed}.jsonl"
             generate(chosen, requests, strategy, k, out)
             replies[strategy, k].append(out)
-    assigned = [f"{strategy.split(':')[0]} K {k}={','.join(map(str, files))}" for (strategy, k), files in replies.items()]
+    # A name ends at the first equals sign.
+    assigned = [f"{strategy.replace('=', ' ')} K {k}={','.join(map(str, files))}" for (strategy, k), files in replies.items()]
     if chosen.task:
         answers = chosen.out / f"{seeds[0]}.answers.jsonl"
         script("judge.py", "--molecules", chosen.molecules, "--task", answers, *assigned)

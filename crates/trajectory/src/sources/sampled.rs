@@ -18,8 +18,8 @@ use crate::trajectory::Trajectory;
 /// Texts that the frozen model samples one token at a time, or a sampler layer several at a time, lowest entropy first.
 ///
 /// **Law.** At temperature 1, the model's own joint over sequences of a fixed length, given the prompt, or all tokens around
-/// the holes: the law of [`ExactSequential`]. With filters, the law of the filtered conditionals. With a [sampler layer](Self::joint), the law
-/// of [`LearnedJoint`].
+/// the holes: the law of [`ExactSequential`]. With filters, the law of the filtered conditionals. With a [sampler
+/// layer](Self::joint), the law of [`LearnedJoint`].
 ///
 /// A text that ends early is padded with end-of-sequence ids, which are drawn like any token. Trajectory i continues
 /// prompt i modulo the number of prompts, and draws from stream i of the seed.
