@@ -11,9 +11,7 @@ use conjoint::StopText;
 use conjoint::prelude::*;
 use conjoint::trace::{Page, Trace};
 use conjoint_lab::prompt::{PromptInput, PromptReader, comma_separated};
-use conjoint_lab::registry::{
-    Line, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses, reject_unused,
-};
+use conjoint_lab::registry::{Line, ReviserSpec, ScheduleSpec, UnmaskerSpec};
 use conjoint_lab::requests::{RequestRunner, Shard, completion, finish_reason};
 use conjoint_lab::{Error, GenerationConfig, Model, Sampling};
 use serde::Serialize;
@@ -263,39 +261,10 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
             }
         }
     }
-    let strategy = strategy((unmasker, schedule, reviser), &sampling).map_err(named)?;
+    let strategy = sampling.strategy(names::registry(), (unmasker, schedule, reviser));
+    let strategy = strategy.map_err(named)?;
     let no_echo = arguments.no_echo;
     Ok(Settings { sampling, strategy, gen_length, no_echo, defaults_note })
-}
-
-/// The strategy, after checking that it takes every given flag.
-fn strategy(
-    (unmasker, schedule, reviser): (
-        Option<&UnmaskerSpec>,
-        Option<&ScheduleSpec>,
-        Option<&ReviserSpec>,
-    ),
-    sampling: &Sampling,
-) -> Result<Strategy, Error> {
-    let exact;
-    let unmasker = match unmasker {
-        Some(unmasker) => unmasker,
-        None => {
-            exact = names::registry().unmasker("exact")?;
-            &exact
-        }
-    };
-    let uses = [Uses { unmasker, scheduled: false }];
-    sampling.check(&uses, false)?;
-    let schedule = match schedule {
-        None => ScheduleSpec::per_step(1)?,
-        Some(schedule) => {
-            reject_unused(("schedule", schedule), Part::Schedule, &uses)?;
-            schedule.clone()
-        }
-    };
-    unmasker.check(&schedule)?;
-    Ok((unmasker.clone(), schedule, reviser.cloned()))
 }
 
 /// Generates samples of one sequence.

@@ -23,6 +23,8 @@ mod progress;
 mod prompt;
 mod requests;
 mod sampling;
+#[cfg(feature = "serve")]
+mod serve;
 mod strategies;
 #[cfg(feature = "train")]
 mod train;
@@ -46,6 +48,8 @@ struct Cli {
 enum Command {
     Export(export::Arguments),
     Generate(Box<generate::Arguments>),
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Arguments>),
     Trajectories(trajectories::Arguments),
     /// Train a small base model, or the sampler layer of a model
     #[cfg(feature = "train")]
@@ -64,6 +68,8 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Export(arguments) => export::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Trajectories(arguments) => trajectories::run(&arguments),
         #[cfg(feature = "train")]
         Command::Train(train) => train::run(&train),

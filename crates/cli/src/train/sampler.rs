@@ -202,12 +202,15 @@ pub fn run(arguments: &SamplerArguments) -> Result<()> {
 /// The given folders of trajectories, each with its path.
 fn open(folders: &[PathBuf]) -> Result<Vec<(&Path, Store)>> {
     let mut stores = Vec::with_capacity(folders.len());
-    for (i, folder) in folders.iter().enumerate() {
-        if folders[..i].contains(folder) {
+    let mut places = Vec::with_capacity(folders.len());
+    for folder in folders {
+        let store = with_flag("--trajectories-dir", folder.display(), Store::open(folder))?;
+        let place = with_flag("--trajectories-dir", folder.display(), folder.canonicalize())?;
+        if places.contains(&place) {
             let reason = "the folder is given twice: validation would repeat the training";
             return Err(bad(folder, reason));
         }
-        let store = with_flag("--trajectories-dir", folder.display(), Store::open(folder))?;
+        places.push(place);
         stores.push((folder.as_path(), store));
     }
     Ok(stores)

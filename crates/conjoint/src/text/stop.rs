@@ -30,6 +30,11 @@ impl StopText {
         Self { tokenizer, text: text.into() }
     }
 
+    /// The stop text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The part of a text before the stop text, or the whole text if it does not contain that.
     pub fn cut<'t>(&self, text: &'t str) -> &'t str {
         match (self.text.is_empty(), text.find(&self.text)) {

@@ -67,6 +67,11 @@ impl View<'_> {
         self.scratch.reveals.iter().map(|&(position, _)| position)
     }
 
+    /// The positions that this round has [revealed](Self::reveal) so far, and their tokens.
+    pub fn reveals(&self) -> impl Iterator<Item = (usize, TokenId)> + '_ {
+        self.scratch.reveals.iter().map(|&(position, drawn)| (position, drawn.token))
+    }
+
     /// The number of tokens that the policy has yet to reveal in this step: at least 1 while there are
     /// candidates, and at most all that it ranked. For an unmasker [without a
     /// policy](crate::unmasker::Control) it is the number of candidates.

@@ -4,38 +4,52 @@ use std::path::Path;
 
 use conjoint::Canvas;
 
-use super::request::{Request, Requests};
-use crate::Error;
+use super::request::Requests;
 use crate::prompt::PromptReader;
+use crate::{Error, text_files};
 
 /// Reads the texts with holes of a file of requests, each with `infill` or `infill_ids`. Their ids and seeds are not used.
-/// `None` if the first line is not such a request, as in a file of prompts.
+/// `None` if the file has prompts.
 ///
 /// # Errors
 /// [`Error::Parameter`] for `prompts` with the line and the reason. Requests with settings of their own are rejected.
 pub fn canvases(path: &Path, reader: &PromptReader<'_>) -> Result<Option<Vec<Canvas>>, Error> {
     let requests = Requests::read(path)?;
-    let has_holes = |request: &Request| request.infill.is_some() || request.infill_ids.is_some();
-    match requests.lines.first() {
-        Some((_, Ok(first))) if has_holes(first) => {}
-        _ => return Ok(None),
-    }
-    let canvas = |(number, request): (usize, Result<Request, String>)| {
-        let invalid = |reason: String| {
-            let reason = format!("line {number}: {reason}");
-            Error::parameter("prompts", path.display(), reason)
-        };
-        let request = request.map_err(invalid)?;
-        if !has_holes(&request) {
-            return Err(invalid("expected infill or infill_ids, as in the first line".into()));
-        }
-        if request.gen_length.is_some() || request.has_settings() {
-            return Err(invalid("expected no gen_length and no settings of sampling".into()));
-        }
-        let given = request.given().map_err(invalid)?;
-        reader.canvas(&given, None).map_err(|error| invalid(error.to_string()))
+    let invalid = |number: usize, reason: String| {
+        Error::parameter("prompts", path.display(), format!("line {number}: {reason}"))
     };
-    requests.lines.into_iter().map(canvas).collect::<Result<_, _>>().map(Some)
+    let with_holes = match &requests.lines[0] {
+        (_, Ok(first)) => first.has_holes(),
+        // Other objects may have a prompt and other keys, such as the texts of a corpus.
+        (_, Err(_)) if text_files::prompts(path).is_ok() => return Ok(None),
+        (number, Err(reason)) => return Err(invalid(*number, reason.clone())),
+    };
+    let mut canvases = Vec::new();
+    for (number, request) in requests.lines {
+        let invalid = |reason: String| invalid(number, reason);
+        let request = match (request, with_holes) {
+            (Ok(request), _) => request,
+            (Err(_), false) => continue,
+            (Err(reason), true) => return Err(invalid(reason)),
+        };
+        if request.gen_length.is_some() || request.has_settings() {
+            let reason = "expected no gen_length and no settings of sampling: all trajectories have the settings of the command";
+            return Err(invalid(reason.into()));
+        }
+        match (request.has_holes(), with_holes) {
+            (true, true) => {
+                let given = request.given().map_err(invalid)?;
+                let canvas = reader.canvas(&given, None);
+                canvases.push(canvas.map_err(|error| invalid(error.to_string()))?);
+            }
+            (false, false) => {}
+            (true, false) => return Err(invalid("expected a prompt, as in the first line".into())),
+            (false, true) => {
+                return Err(invalid("expected infill or infill_ids, as in the first line".into()));
+            }
+        }
+    }
+    Ok(with_holes.then_some(canvases))
 }
 
 #[cfg(test)]
@@ -64,6 +78,16 @@ mod tests {
     fn prompts_are_no_canvases_and_faulty_lines_are_named() {
         for prompts in ["{\"prompt\": \"a\"}\n", "{\"prompt\": \"a\", \"text\": \"b\"}\n"] {
             assert!(read(prompts).unwrap().is_none());
+        }
+        for (line, reason) in [
+            ("{\"infil\": \"[MASK]\"}", "unknown field 'infil'"),
+            ("[]", "expected an object"),
+            ("{\"prompt\": \"a\", \"temperature\": 0.5}", "settings of sampling"),
+            ("{\"prompt\": \"a\", \"gen_length\": 5}", "gen_length"),
+            ("{\"prompt\": \"a\"}\n{\"infill\": \"[MASK]\"}", "line 2: expected a prompt"),
+        ] {
+            let error = read(&format!("{line}\n")).unwrap_err().to_string();
+            assert!(error.contains("prompts") && error.contains(reason), "{error}");
         }
         let first = "{\"infill\": \"<list>[MASK]\"}\n";
         for (line, reason) in [

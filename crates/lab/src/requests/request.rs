@@ -63,6 +63,11 @@ impl Request {
         }
     }
 
+    /// Whether the request is a text with holes.
+    pub(super) fn has_holes(&self) -> bool {
+        self.infill.is_some() || self.infill_ids.is_some()
+    }
+
     /// Whether the request has sampling settings of its own.
     pub(super) fn has_settings(&self) -> bool {
         let filters = [self.temperature, self.top_p, self.min_p];
@@ -128,7 +133,7 @@ impl Requests {
             let text = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
             match is_json {
                 true if !text.trim_start().starts_with('{') => Err("expected an object".to_owned()),
-                true => serde_json::from_str(text).map_err(|error| error.to_string()),
+                true => serde_json::from_str(text).map_err(|error| one_line(&error)),
                 false => {
                     let prompt = Some(text.replace("\\n", "\n"));
                     Ok(Request { prompt, ..Request::default() })
@@ -144,6 +149,11 @@ impl Requests {
             false => Ok(Self { lines, checksum }),
         }
     }
+}
+
+/// An error in the JSON of one line. Keys are quoted by `'`, because parameters of the library are quoted by backticks.
+fn one_line(error: &serde_json::Error) -> String {
+    error.to_string().replace('`', "'").replace(" at line 1 column ", " at column ")
 }
 
 #[cfg(test)]
@@ -178,7 +188,8 @@ mod tests {
             (Some(serde_json::json!([1])), Some(3), vec![".".into()])
         );
         let unknown = found[1].1.clone().unwrap_err();
-        assert!(unknown.contains("promt") && unknown.contains("gen_length"), "{unknown}");
+        assert!(unknown.contains("'promt'") && unknown.contains("'gen_length'"), "{unknown}");
+        assert!(unknown.ends_with(" at column 8"), "{unknown}");
         assert!(found[2].1.is_err() && found[3].1.is_ok());
         let requests = Requests::of(b"ok\n\xff\xfe\nok", false).unwrap();
         assert!(requests.lines[1].1.clone().unwrap_err().contains("UTF-8"));

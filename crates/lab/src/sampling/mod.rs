@@ -19,8 +19,8 @@ pub use stops::Stops;
 use crate::error::for_parameter;
 use crate::model::Model;
 use crate::registry::{
-    CacheSpec, Context, HowMany, OrderSpec, Part, ReviserSpec, ScheduleSpec, UnmaskerSpec, Uses,
-    combination, in_command_names, reject_unused,
+    CacheSpec, Context, HowMany, OrderSpec, Part, Registry, ReviserSpec, ScheduleSpec,
+    UnmaskerSpec, Uses, combination, in_command_names, reject_unused,
 };
 use crate::scorer::ScorerSpec;
 use crate::{Error, files, reason};
@@ -99,6 +99,33 @@ impl Sampling {
         given.try_for_each(|(given, part)| reject_unused(given, part, strategies))
     }
 
+    /// Completes a strategy: exact sampling by default, with one token per step. Checks that it takes every given setting.
+    ///
+    /// # Errors
+    /// [`Error::Unused`] for a setting without effect, [`Error::Parameter`] for a schedule that does not fit.
+    pub fn strategy(
+        &self,
+        registry: &Registry,
+        (unmasker, schedule, reviser): (
+            Option<&UnmaskerSpec>,
+            Option<&ScheduleSpec>,
+            Option<&ReviserSpec>,
+        ),
+    ) -> Result<(UnmaskerSpec, ScheduleSpec, Option<ReviserSpec>), Error> {
+        let unmasker = unmasker.cloned().map_or_else(|| registry.unmasker("exact"), Ok)?;
+        let uses = [Uses { unmasker: &unmasker, scheduled: false }];
+        self.check(&uses, false)?;
+        let schedule = match schedule {
+            None => ScheduleSpec::per_step(1)?,
+            Some(schedule) => {
+                reject_unused(("schedule", schedule), Part::Schedule, &uses)?;
+                schedule.clone()
+            }
+        };
+        unmasker.check(&schedule)?;
+        Ok((unmasker, schedule, reviser.cloned()))
+    }
+
     /// The generator with these settings, this strategy, schedule and reviser.
     ///
     /// # Errors
@@ -123,12 +150,12 @@ impl Sampling {
         self.set(self.bare(model, cache)?, model)
     }
 
-    /// A generator over the model with the guidance and the cache, and no other setting.
-    pub(crate) fn bare(
-        &self,
-        model: &Model,
-        cache: Option<&CacheSpec>,
-    ) -> Result<Generator, Error> {
+    /// A generator over the model with the guidance and the cache, and no other setting. Generators made on one share
+    /// forwards. A given `cache` replaces that of the settings.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for `cfg scale` or `cache`.
+    pub fn bare(&self, model: &Model, cache: Option<&CacheSpec>) -> Result<Generator, Error> {
         let denoiser = match cache.or(self.cache.as_ref()) {
             None => model.denoiser.clone(),
             Some(cache) if self.cfg_scale > 0.0 && cache.policy().is_some() => {
@@ -151,7 +178,10 @@ impl Sampling {
     }
 
     /// Sets all of these settings on a [bare](Self::bare) generator.
-    pub(crate) fn set(&self, bare: Generator, model: &Model) -> Result<Generator, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for an invalid value.
+    pub fn set(&self, bare: Generator, model: &Model) -> Result<Generator, Error> {
         let vocabulary = model.denoiser.vocabulary();
         let mut generator = bare
             .ban(self.filters.banned(vocabulary)?)
