@@ -7,6 +7,7 @@ mod request;
 mod run;
 mod settings;
 mod text;
+mod tokenizer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +93,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(models))
         .route("/v1/models/{*name}", get(model))
+        .route("/tokenize", post(tokenizer::tokenize))
+        .route("/detokenize", post(tokenizer::detokenize))
+        .route("/tokenizer_info", get(tokenizer::info))
         .route_layer(middleware::from_fn_with_state(app.clone(), authorized));
     Router::new()
         .merge(api)
@@ -139,11 +143,14 @@ async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> R
 }
 
 /// The paths in the metrics.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 10] = [
     "/v1/completions",
     "/v1/chat/completions",
     "/v1/models",
     "/v1/models/{*name}",
+    "/tokenize",
+    "/detokenize",
+    "/tokenizer_info",
     "/health",
     "/metrics",
     "/",

@@ -185,7 +185,11 @@ fn chat_message(index: usize, message: &Value) -> Result<Message, ApiError> {
     Ok(Message::new(role, content))
 }
 
-fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+/// Parses a JSON object.
+///
+/// # Errors
+/// 400.
+pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::invalid("expected a JSON object as the body"));
     }

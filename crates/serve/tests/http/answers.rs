@@ -231,3 +231,27 @@ fn models_are_listed_and_presets_are_models() {
     let server = start(Server::new(default, "tiny").default_line(line));
     assert_eq!(text(&server.complete(story(3))), text(&fast));
 }
+
+#[test]
+fn the_tokenizer_can_be_asked() {
+    let server = tiny();
+    let (status, made) =
+        server.post("/tokenize", &json!({"prompt": "<story>the old", "add_special_tokens": false}));
+    let ids = TINY.encode("prompt", "<story>the old").unwrap();
+    assert_eq!((status, &made["tokens"]), (200, &json!(ids)), "{made}");
+    assert_eq!((&made["count"], &made["max_model_len"]), (&json!(ids.len()), &json!(48)));
+    assert_eq!(
+        server.post("/detokenize", &json!({"tokens": ids})).1,
+        json!({"prompt": "<story>the old"})
+    );
+    let info: Value = serde_json::from_str(&server.get("/tokenizer_info").1).unwrap();
+    assert_eq!(info["eos_token"], "<eos>");
+    for (path, body) in [
+        ("/tokenize", json!({"text": "a"})),
+        ("/tokenize", json!({"prompt": "日"})),
+        ("/detokenize", json!({"tokens": [100_000]})),
+    ] {
+        assert_eq!(server.post(path, &body).0, 400, "{body}");
+    }
+    assert_eq!(server.post("/tokenize", &json!({"model": "huge", "prompt": "a"})).0, 404);
+}
