@@ -11,10 +11,9 @@ use std::sync::Arc;
 use conjoint::prelude::*;
 use conjoint::trace::Trace;
 
-/// Numbers of tokens at every tenth of the training molecules, from the first to the ninth. The model is given the
-/// length.
-const LENGTHS: [usize; 9] = [28, 30, 32, 34, 35, 37, 38, 40, 43];
-/// Two fragments of caffeic-acid-like molecules, with 8 tokens missing between them.
+/// The first to ninth tenth of the lengths of the training molecules, in tokens. The model is given the length.
+const LENGTHS: [usize; 9] = [29, 31, 33, 34, 36, 37, 38, 39, 41];
+/// Anisole and pyridine, with 8 tokens missing between them.
 const FRAGMENTS: (&str, usize, &str) = ("COc1ccccc1", 8, "c1ccncc1");
 
 fn main() -> anyhow::Result<()> {
@@ -39,14 +38,15 @@ fn main() -> anyhow::Result<()> {
         tokens.extend(&end);
         Ok(Canvas::infill(tokens, mask)?)
     };
-    let mut canvases = LENGTHS.map(|length| canvas("", length, "")).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut canvases =
+        LENGTHS.map(|length| canvas("", length, "")).into_iter().collect::<Result<Vec<_>, _>>()?;
     let (before, masks, after) = FRAGMENTS;
     for _ in 0..3 {
         canvases.push(canvas(before, masks, after)?);
     }
 
     let mut trace = Trace::new("molecules, learned joint, 4 tokens per step");
-    let mut print = |name: &str, outputs: Vec<Output>| -> anyhow::Result<()> {
+    let print = |name: &str, outputs: Vec<Output>| -> anyhow::Result<()> {
         let forwards = outputs.iter().map(|output| output.denoiser_calls).max().unwrap_or(0);
         println!("{name}: {forwards} forwards");
         for (i, output) in outputs.iter().enumerate() {

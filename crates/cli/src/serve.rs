@@ -9,7 +9,8 @@ use conjoint_lab::registry::Line;
 use conjoint_serve::{Limits, ServeError, Server};
 use tracing_subscriber::EnvFilter;
 
-use crate::flag::{InvalidArgument, PLAIN};
+use crate::flag::InvalidArgument;
+use crate::interrupt;
 use crate::model::ModelArguments;
 use crate::names;
 use crate::numbers::integer;
@@ -43,7 +44,7 @@ pub struct Arguments {
     /// Port to listen on; 0 is any free port
     #[arg(long, default_value_t = 8000, help_heading = "Network")]
     port: u16,
-    /// Key that requests to /v1 must have, as `Authorization: Bearer KEY`
+    /// Key that requests to /v1 and to the tokenizer must have, as `Authorization: Bearer KEY`
     #[arg(
         long,
         env = "CONJOINT_API_KEY",
@@ -58,7 +59,7 @@ pub struct Arguments {
     /// Largest number of sequences that run at a time
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = integer(1..=4096_u16), help_heading = "Limits")]
     batch_size: u16,
-    /// Largest number of sequences that wait. Further requests get status 429
+    /// Largest number of sequences that wait while the batch is full. Further requests get status 429
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = integer(1..=1_000_000_u32), help_heading = "Limits")]
     queue: u32,
     /// Largest number of positions of a sequence, beside the model's own limit
@@ -70,9 +71,9 @@ pub struct Arguments {
     /// Largest number of open connections
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = integer(1..=65_536_u32), help_heading = "Limits")]
     max_connections: u32,
-    /// Seconds after which a request is ended; its answer has what is final [default: none]
-    #[arg(long, value_name = "SECONDS", value_parser = integer(1..=86_400_u32), help_heading = "Limits")]
-    timeout: Option<u32>,
+    /// Seconds after which a request is ended; its answer has what is final
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = integer(1..=86_400_u32), help_heading = "Limits")]
+    timeout: u32,
     /// Seconds that running sequences have to finish when the server stops
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = integer(0..=3600_u32), help_heading = "Limits")]
     grace: u32,
@@ -91,7 +92,9 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let filter = EnvFilter::try_new(&arguments.log)
+    // RUST_LOG may be set and empty.
+    let filter = if arguments.log.is_empty() { "info" } else { &arguments.log };
+    let filter = EnvFilter::try_new(filter)
         .map_err(|error| InvalidArgument::new("--log", &arguments.log, error))?;
     let name = name(arguments)?;
     if arguments.api_key.as_deref().is_some_and(str::is_empty) {
@@ -116,7 +119,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     limits.length = arguments.max_length as usize;
     limits.body = (arguments.max_body as usize) << 20;
     limits.connections = arguments.max_connections as usize;
-    limits.timeout = arguments.timeout.map(|seconds| Duration::from_secs(seconds.into()));
+    limits.timeout = Some(Duration::from_secs(arguments.timeout.into()));
     limits.grace = Duration::from_secs(arguments.grace.into());
     let mut server =
         Server::new(model, name).default_line(arguments.strategy.clone()).limits(limits);
@@ -125,12 +128,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("cannot start the threads of the server")?.block_on(async {
+    let runtime = runtime.context("cannot start the threads of the server")?;
+    let served = runtime.block_on(async {
         let bound = server.bind(SocketAddr::new(arguments.host, arguments.port)).await.map_err(
             |error| match error {
-                ServeError::Model(error) => PLAIN.error(error),
-                error @ ServeError::Bind { .. } => {
-                    InvalidArgument::new("--port", arguments.port, error).into()
+                // The model is open, so it is the default strategy that does not fit it.
+                ServeError::Model(error) => {
+                    let line = arguments.strategy.name();
+                    InvalidArgument::new("--strategy", line, error).into()
                 }
                 error => error.into(),
             },
@@ -147,7 +152,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bound.run(stopped()).await;
         tracing::info!("stopped");
         Ok(())
-    })
+    });
+    // A thread that still encodes a text is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 /// The name of the model: that of its folder, if no other is given.
@@ -187,5 +195,10 @@ async fn stopped() {
         () = ctrl_c => {}
         () = terminate => {}
     }
-    tracing::info!("stopping: running sequences may finish");
+    tracing::info!("stopping: running sequences may finish; Ctrl-C again ends them");
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(i32::from(interrupt::EXIT_CODE));
+        }
+    });
 }

@@ -119,7 +119,9 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let metrics = Arc::new(Metrics::new());
         let engine = Engine::start(batch, queue, metrics.clone());
-        let app = App { served, engine, metrics, key, requests: AtomicU64::new(0) };
+        let local = key.is_none() && address.ip().is_loopback();
+        let requests = AtomicU64::new(0);
+        let app = App { served, engine, metrics, key, local, requests };
         Ok(Bound { app: Arc::new(app), listener, address })
     }
 }
@@ -145,10 +147,13 @@ impl Bound {
             stop.await;
             app.engine.stop(limits.grace);
         };
-        listen::serve(listener, router, &limits, stopping).await;
         let ended = app.clone();
-        // The thread ends once its last sequence has.
-        let _ = tokio::task::spawn_blocking(move || ended.engine.join()).await;
+        // The thread of the engine ends once its last sequence has.
+        let ended = async move {
+            let joined = tokio::task::spawn_blocking(move || ended.engine.join());
+            let _ = joined.await;
+        };
+        listen::serve(listener, router, &limits, stopping, ended).await;
     }
 }
 

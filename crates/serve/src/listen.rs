@@ -19,7 +19,7 @@ use crate::options::Limits;
 /// The time that clients have to read their last events.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
-/// Serves connections until `stop` is done, and then waits until all requests have their answers.
+/// Serves connections until `stop` is done. Then accepts no more, waits for `ended`, and gives clients a moment to read the rest.
 ///
 /// A connection must send the headers of a request within a time, so that slow clients do not hold connections.
 pub async fn serve(
@@ -27,6 +27,7 @@ pub async fn serve(
     router: Router,
     limits: &Limits,
     stop: impl Future<Output = ()>,
+    ended: impl Future<Output = ()>,
 ) {
     let open = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
@@ -69,6 +70,7 @@ pub async fn serve(
         });
     }
     drop(listener);
+    ended.await;
     // Clients that do not read their answers are not waited for.
-    let _ = tokio::time::timeout(limits.grace + LAST_EVENTS, graceful.shutdown()).await;
+    let _ = tokio::time::timeout(LAST_EVENTS, graceful.shutdown()).await;
 }

@@ -40,7 +40,8 @@ impl Served {
         limits: Limits,
     ) -> Result<Self, Error> {
         model.tokenizer("model", &model.options().folder.display().to_string())?;
-        let registry = Registry::builtin();
+        // A request must not name files of this machine.
+        let registry = Registry::builtin().without_files();
         let presets = match model.sampler_layer(None)? {
             None => Vec::new(),
             Some(_) => {

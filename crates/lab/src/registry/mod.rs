@@ -120,6 +120,16 @@ impl Registry {
         self.caches.iter().map(AsRef::as_ref)
     }
 
+    /// Removes all entries that read a file that a parameter names. A server must not let its clients name files.
+    #[must_use]
+    pub fn without_files(mut self) -> Self {
+        self.schedules.retain(|entry| entry.file.is_none());
+        self.orders.retain(|entry| entry.file.is_none());
+        self.revisers.retain(|entry| entry.file.is_none());
+        self.caches.retain(|entry| entry.file.is_none());
+        self
+    }
+
     /// Registers a strategy.
     #[must_use]
     pub fn with_unmasker(mut self, entry: UnmaskerEntry) -> Self {

@@ -261,7 +261,11 @@ pub fn scored(
     positions: std::ops::Range<usize>,
     scores: Option<&Scores>,
 ) -> Vec<(TokenId, Option<Score>)> {
-    let score = |position| scores.and_then(|scores| scores.at(position));
+    // A reviser may have replaced a token without a row of the unmasker.
+    let score = |position: usize| {
+        let score = scores.and_then(|scores| scores.at(position));
+        score.filter(|score| score.token == tokens[position])
+    };
     positions.map(|position| (tokens[position], score(position))).collect()
 }
 

@@ -63,6 +63,21 @@ impl ApiError {
         Self { code: Some("queue_full"), retry_after: Some(retry_after), ..error }
     }
 
+    /// More sequences than there are places.
+    pub fn too_many(count: usize, most: usize) -> Self {
+        let message = format!(
+            "the request has {count} sequences, scored prompts included: this server has places for {most}"
+        );
+        Self::param("prompt", message)
+    }
+
+    /// The time of a request was over before its prompt was scored.
+    pub fn deadline() -> Self {
+        let message = "the time of the request was over before its prompt was scored";
+        let error = Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout_error", message);
+        Self { code: Some("deadline"), ..error }
+    }
+
     /// The server is stopping.
     pub fn stopping() -> Self {
         let message = "the server is stopping";
@@ -78,10 +93,19 @@ impl ApiError {
     pub fn of(error: &Error) -> Self {
         let message = in_api_names(&error.to_string());
         match error {
+            // The value is a folder of the server.
+            Error::Parameter { name: "chat", reason, .. } => {
+                let reason = in_api_names(reason);
+                let message = format!("the model has no usable chat template: {reason}");
+                Self::param("messages", message)
+            }
             Error::Parameter { name, .. } | Error::Missing { name, .. } => {
                 Self::param(api_name(name), message)
             }
-            Error::Unused { name, .. } => Self::param(api_name(name), message),
+            Error::Unused { name, reason, .. } => {
+                let (name, reason) = (api_name(name), in_api_names(reason));
+                Self::param(&name, format!("`{name}` would have no effect: {reason}"))
+            }
             Error::Sampling(conjoint::Error::Parameter { name, .. }) => {
                 Self::param(api_name(name), message)
             }

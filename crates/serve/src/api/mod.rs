@@ -23,9 +23,8 @@ use axum::routing::{get, post};
 use conjoint::prelude::*;
 use serde_json::json;
 use subtle::ConstantTimeEq;
-use tower_http::timeout::RequestBodyTimeoutLayer;
 
-use crate::engine::{Engine, NoPlace};
+use crate::engine::{Engine, NoPlace, Place};
 use crate::metrics::{Metrics, RequestLabels};
 use crate::page;
 use crate::served::Served;
@@ -44,30 +43,28 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The key that requests must have.
     pub key: Option<String>,
+    /// Whether only this machine can reach the server, and no key is needed.
+    pub local: bool,
     /// The number of requests so far.
     pub requests: AtomicU64,
 }
 
 impl App {
-    /// Reserves places in the queue.
-    fn reserve(&self, count: usize) -> Result<(), ApiError> {
+    /// Takes a place for each sequence of a plan.
+    fn reserve(&self, plan: &Plan) -> Result<Vec<Place>, ApiError> {
         let places = self.engine.places();
-        places.reserve(count).map_err(|reason| match reason {
+        places.reserve(plan.jobs()).map_err(|reason| match reason {
             NoPlace::Closed => ApiError::stopping(),
-            NoPlace::Full => ApiError::full(places.waiting(), self.retry_after()),
-            NoPlace::TooMany => {
-                let most = places.most();
-                let message =
-                    format!("the request has {count} sequences: the queue has places for {most}");
-                ApiError::param("n", message)
-            }
+            NoPlace::Full => ApiError::full(places.taken(), self.retry_after()),
+            // Plans have at most as many sequences as there are places, but scored prompts are further ones.
+            NoPlace::TooMany => ApiError::too_many(plan.jobs(), places.most()),
         })
     }
 
     /// Seconds until the queue may have room: the time of a batch, from the last requests.
     fn retry_after(&self) -> u64 {
-        let batches =
-            self.engine.places().waiting().div_ceil(usize::from(self.served.limits.batch));
+        let batch = usize::from(self.served.limits.batch);
+        let batches = self.engine.places().taken().div_ceil(batch);
         (self.metrics.mean_request_seconds() * batches as f64).ceil().clamp(1.0, 600.0) as u64
     }
 
@@ -77,6 +74,17 @@ impl App {
             true => ApiError::stopping(),
             false => ApiError::internal("the engine has ended: restart the server"),
         }
+    }
+
+    /// The id of the mask.
+    fn mask(&self) -> TokenId {
+        self.served.model.denoiser.vocabulary().mask()
+    }
+
+    /// The number of sequences that wait.
+    fn waiting(&self) -> usize {
+        let running = usize::try_from(self.metrics.running.get()).unwrap_or_default();
+        self.engine.places().taken().saturating_sub(running)
     }
 
     /// The text of a token.
@@ -110,7 +118,7 @@ pub fn router(app: Arc<App>) -> Router {
         })
         .fallback(async || ApiError::of_status(StatusCode::NOT_FOUND, "there is no such path"))
         .layer(DefaultBodyLimit::max(limits.body))
-        .layer(RequestBodyTimeoutLayer::new(limits.read_timeout))
+        .layer(middleware::from_fn_with_state(app.clone(), local))
         .layer(middleware::from_fn_with_state(app.clone(), counted))
         .with_state(app)
 }
@@ -119,12 +127,36 @@ pub fn router(app: Arc<App>) -> Router {
 async fn authorized(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if let Some(key) = &app.key {
         let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
-        let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+        let given = given.and_then(|value| value.split_at_checked(7));
+        let is_bearer = |(scheme, _): &(&[u8], &[u8])| scheme.eq_ignore_ascii_case(b"Bearer ");
+        let given = given.filter(is_bearer).map(|(_, key)| key).unwrap_or_default();
         if !bool::from(given.ct_eq(key.as_bytes())) {
             return ApiError::unauthorized().into_response();
         }
     }
     next.run(request).await
+}
+
+/// Rejects requests to a server of this machine by another name. A page of another site can give its own name this machine's
+/// address (DNS rebinding), and would then be allowed to send requests and read the answers.
+async fn local(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    if app.local && !host.is_some_and(is_local) {
+        let message = "expected the header `Host` to name this machine, such as localhost or 127.0.0.1; with a key, any name is accepted";
+        return ApiError::of_status(StatusCode::MISDIRECTED_REQUEST, message).into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether the value of `Host` names this machine.
+fn is_local(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let address = name.parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Counts answers, and logs them.
@@ -157,7 +189,7 @@ const PATHS: [&str; 10] = [
 ];
 
 /// The JSON body of a request.
-async fn body(request: Request) -> Result<Bytes, ApiError> {
+async fn body(app: &App, request: Request) -> Result<Bytes, ApiError> {
     let is_json = |headers: &HeaderMap| {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         kind.is_some_and(|kind| {
@@ -171,32 +203,40 @@ async fn body(request: Request) -> Result<Bytes, ApiError> {
         let message = "expected the header `Content-Type: application/json`";
         return Err(ApiError::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    let read = <Bytes as axum::extract::FromRequest<()>>::from_request(request, &()).await;
-    read.map_err(|rejection| ApiError::of_status(rejection.status(), rejection.body_text()))
+    let read = <Bytes as axum::extract::FromRequest<()>>::from_request(request, &());
+    match tokio::time::timeout(app.served.limits.read_timeout, read).await {
+        Ok(read) => {
+            read.map_err(|rejection| ApiError::of_status(rejection.status(), rejection.body_text()))
+        }
+        Err(_) => {
+            let message = "the body did not arrive in time";
+            Err(ApiError::of_status(StatusCode::REQUEST_TIMEOUT, message))
+        }
+    }
 }
 
 async fn completions(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let arrived = Instant::now();
-    let request = Completion::parse(&body(request).await?)?;
-    let plan = planned(&app, move |served| Plan::completion(served, request)).await?;
+    let request = Completion::parse(&body(&app, request).await?)?;
+    let plan = blocking(&app, move |served| Plan::completion(served, request)).await?;
     respond(app, Endpoint::Completions, plan, arrived).await
 }
 
 async fn chat(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let arrived = Instant::now();
-    let request = Chat::parse(&body(request).await?)?;
-    let plan = planned(&app, move |served| Plan::chat(served, request)).await?;
+    let request = Chat::parse(&body(&app, request).await?)?;
+    let plan = blocking(&app, move |served| Plan::chat(served, request)).await?;
     respond(app, Endpoint::Chat, plan, arrived).await
 }
 
-/// Plans a request on a thread that may block: long prompts take time to encode.
-async fn planned(
+/// Works on a thread that may block: long texts take time to encode.
+async fn blocking<T: Send + 'static>(
     app: &Arc<App>,
-    plan: impl FnOnce(&Served) -> Result<Plan, ApiError> + Send + 'static,
-) -> Result<Plan, ApiError> {
+    work: impl FnOnce(&Served) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     let app = app.clone();
-    let planned = tokio::task::spawn_blocking(move || plan(&app.served)).await;
-    planned.unwrap_or_else(|_| Err(ApiError::internal("the request could not be planned")))
+    let done = tokio::task::spawn_blocking(move || work(&app.served)).await;
+    done.unwrap_or_else(|_| Err(ApiError::internal("the request could not be read")))
 }
 
 async fn respond(
@@ -244,12 +284,12 @@ async fn health(State(app): State<Arc<App>>) -> Response {
         (true, true) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the engine has ended"),
     };
-    let body = json!({"status": status.1, "waiting": app.engine.places().waiting()});
+    let body = json!({"status": status.1, "waiting": app.waiting()});
     (status.0, axum::Json(body)).into_response()
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.metrics.waiting.set(app.engine.places().waiting() as i64);
+    app.metrics.waiting.set(app.waiting() as i64);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], Body::from(app.metrics.text())).into_response()
 }

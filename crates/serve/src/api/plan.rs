@@ -41,7 +41,7 @@ pub struct Plan {
     /// How the answer is sent.
     pub form: Form,
     /// The seed of all sequences.
-    pub seed: u64,
+    pub seed: i64,
     /// The longest time of the request.
     pub timeout: Option<Duration>,
     /// Whether revealed tokens may change, so that no part of a text is final before the end.
@@ -103,6 +103,14 @@ impl Plan {
         }
         let model = &served.model;
         let tokens = max_tokens.unwrap_or(16);
+        // Before anything is made of the prompts: a body has room for a million.
+        check_count(served, prompt.as_ref().map_or(1, Prompts::len), settings.n)?;
+        if suffix.is_some() && tokens == 0 {
+            return Err(ApiError::param(
+                "suffix",
+                "`suffix` would have no effect: `max_tokens` is 0",
+            ));
+        }
         let texts = |texts: Vec<String>| -> Result<Vec<_>, ApiError> {
             let encoded = texts.iter().map(|text| model.prompt("prompt", text));
             encoded.map(|ids| ids.map_err(|error| ApiError::of(&error))).collect()
@@ -213,13 +221,26 @@ impl Plan {
         let named = |error: Error| ApiError::of(&error);
         let reader = PromptReader::new(&served.model);
         let canvas = |tokens| reader.canvas(&PromptInput::Chat(messages.clone()), Some(tokens));
+        if max_tokens.is_some()
+            && max_completion_tokens.is_some()
+            && max_tokens != max_completion_tokens
+        {
+            let message = "`max_tokens` and `max_completion_tokens` differ: give one of them";
+            return Err(ApiError::param("max_tokens", message));
+        }
         let tokens = match max_completion_tokens.or(max_tokens) {
             Some(tokens) => tokens,
             None => {
                 // All the room that is left, as in OpenAI's API.
                 let longest = served.model.denoiser.max_length().unwrap_or(served.limits.length);
                 let prompt = canvas(1).map_err(named)?.free_span().start;
-                (longest.min(served.limits.length) - prompt) as u32
+                let room = longest.min(served.limits.length).saturating_sub(prompt);
+                if room == 0 {
+                    let message =
+                        format!("the chat has {prompt} tokens, which leaves no room for an answer");
+                    return Err(ApiError::param("messages", message));
+                }
+                room as u32
             }
         };
         check_tokens(served, tokens, false)?;
@@ -239,14 +260,7 @@ impl Plan {
         let named = |error: Error| ApiError::of(&error);
         let Settings { model: name, n, seed, extension, sampling, strategy, .. } = settings;
         let (model, limits) = (&served.model, &served.limits);
-        let count = given.len() * n as usize;
-        if given.is_empty() || count > limits.queue {
-            let message = format!(
-                "the request has {count} sequences: expected from 1 to {}, the places in the queue",
-                limits.queue
-            );
-            return Err(ApiError::param(if n > 1 { "n" } else { "prompt" }, message));
-        }
+        check_count(served, given.len(), n)?;
         let (unmasker, schedule, reviser) = &strategy;
         let base = served.base(&sampling).map_err(named)?;
         let set = sampling.set((*base).clone(), model).map_err(named)?;
@@ -288,7 +302,7 @@ impl Plan {
                     Some(scores) => generator(Some(scores)).map_err(named)?,
                 };
                 let generator =
-                    generator.streams(move |_| Box::new(SeededStream::new(seed, stream)));
+                    generator.streams(move |_| Box::new(SeededStream::new(seed as u64, stream)));
                 let (base, canvas, stops) = (base.clone(), canvas.clone(), stops.clone());
                 choices.push(Choice { prompt: index, base, generator, canvas, stops, scores });
             }
@@ -334,6 +348,19 @@ impl Plan {
     pub fn failed(&self, error: conjoint::Error) -> ApiError {
         ApiError::of(&self.sampling.explain(("schedule", &self.schedule), error))
     }
+}
+
+/// Rejects a number of sequences for which there are not enough places.
+fn check_count(served: &Served, prompts: usize, n: u32) -> Result<(), ApiError> {
+    let most = usize::from(served.limits.batch) + served.limits.queue;
+    let count = prompts.saturating_mul(n as usize);
+    if (1..=most).contains(&count) {
+        return Ok(());
+    }
+    let message = format!(
+        "the request has {count} sequences: expected from 1 to {most}, the places of this server"
+    );
+    Err(ApiError::param(if n > 1 { "n" } else { "prompt" }, message))
 }
 
 /// Rejects a number of tokens that cannot be generated.

@@ -90,6 +90,17 @@ pub enum Prompts {
     IdLists(Vec<Vec<TokenId>>),
 }
 
+impl Prompts {
+    /// The number of prompts.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(_) | Self::Ids(_) => 1,
+            Self::Texts(many) => many.len(),
+            Self::IdLists(many) => many.len(),
+        }
+    }
+}
+
 /// Settings of a stream.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

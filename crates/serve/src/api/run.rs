@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use conjoint::FinishReason;
 use conjoint::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, UnboundedReceiver, unbounded_channel};
@@ -17,20 +18,26 @@ use super::plan::Plan;
 use super::settings::Form;
 use super::text::Growing;
 use super::{ApiError, App};
-use crate::engine::{Base, Change, End, Job, Step, Update};
+use crate::engine::{Base, Change, End, Job, Step, Steps, Update};
 
 /// Reports of the sequences of a request, merged. A sequence is numbered: first the choices, then the scored prompts.
 type Updates = UnboundedReceiver<(usize, Update)>;
 
 /// Queues the sequences of a plan.
 fn submit(app: &App, plan: &Plan, arrived: Instant) -> Result<Updates, ApiError> {
-    app.reserve(plan.jobs())?;
+    let mut places = app.reserve(plan)?;
     let deadline = plan.timeout.map(|timeout| arrived + timeout);
     let (sender, updates) = unbounded_channel();
-    let steps = plan.form.stream;
-    let submit = |number: usize, base: &Base, generator: &Generator, canvas: &Canvas| {
+    let steps = match (plan.form.stream, plan.form.events) {
+        (false, _) => Steps::None,
+        (true, false) => Steps::Changes,
+        (true, true) => Steps::All,
+    };
+    let mut submit = |number: usize, base: &Base, generator: &Generator, canvas: &Canvas| {
         let (base, generator, canvas) = (base.clone(), generator.clone(), canvas.clone());
         let updates = sender.clone();
+        // There is one for each job of the plan.
+        let Some(place) = places.pop() else { return };
         app.engine.submit(Job {
             base,
             generator,
@@ -38,6 +45,7 @@ fn submit(app: &App, plan: &Plan, arrived: Instant) -> Result<Updates, ApiError>
             deadline,
             submitted: arrived,
             steps,
+            place,
             number,
             updates,
         });
@@ -75,7 +83,7 @@ pub async fn answer(
 ) -> Result<Response, ApiError> {
     let updates = submit(&app, &plan, arrived)?;
     if plan.form.stream {
-        return Ok(stream(app, head, plan, updates));
+        return Ok(stream(app, head, plan, updates, arrived));
     }
     whole(&app, &head, plan, updates).await
 }
@@ -100,6 +108,12 @@ async fn whole(
     let mut counts = Counts::default();
     let mut choices = Vec::with_capacity(plan.choices.len());
     for output in outputs[plan.choices.len()..].iter().flatten() {
+        // A part of the scores would read as all of them.
+        match output.finish {
+            FinishReason::Deadline => return Err(ApiError::deadline()),
+            finish if finish.is_early() => return Err(ApiError::stopping()),
+            _ => {}
+        }
         let cost = Counts {
             denoiser_calls: output.denoiser_calls,
             steps: output.steps,
@@ -148,13 +162,15 @@ async fn whole(
 }
 
 /// Answers with events. The task ends, and with it the sequences, when the client goes away.
-fn stream(app: Arc<App>, head: Head, plan: Plan, updates: Updates) -> Response {
+fn stream(app: Arc<App>, head: Head, plan: Plan, updates: Updates, arrived: Instant) -> Response {
     let (events, receiver) = mpsc::channel::<String>(64);
     tokio::spawn(async move {
         let sender = events.clone();
         tokio::select! {
             () = sender.closed() => {}
-            () = send(&app, &head, &plan, updates, &events) => {}
+            () = send(&app, &head, &plan, updates, &events) => {
+                app.metrics.request_seconds(arrived.elapsed());
+            }
         }
     });
     let events =
@@ -176,7 +192,20 @@ async fn send(
         // The client has gone.
         Err(None) => return,
     };
-    let _ = events.send(last).await;
+    let _ = emit(events, app, last).await;
+}
+
+/// Sends an event. The error is `None` if the client has gone, or does not read.
+async fn emit(
+    events: &mpsc::Sender<String>,
+    app: &App,
+    event: String,
+) -> Result<(), Option<ApiError>> {
+    let patience = app.served.limits.read_timeout;
+    match tokio::time::timeout(patience, events.send(event)).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(None),
+    }
 }
 
 /// One text of a stream.
@@ -242,10 +271,13 @@ async fn send_all(
                 });
                 let made = head.delta(index, more, text.is_first, &logprobs, None);
                 text.is_first = false;
-                text.characters += more.chars().count();
+                text.characters += delta.map_or(0, |delta| {
+                    let sent = &text.growing.tokens()[delta.positions];
+                    sent.iter().map(|&token| app.piece(token).chars().count()).sum()
+                });
                 let mut body = head.with(true, vec![made]);
                 body.extend(events_of.map(|event| ("conjoint".to_owned(), event)));
-                events.send(Value::Object(body).to_string()).await.map_err(|_| None)?;
+                emit(events, app, Value::Object(body).to_string()).await?;
             }
             Update::End(end) => {
                 running -= 1;
@@ -259,21 +291,21 @@ async fn send_all(
                     head.delta(index, &delta.text, text.is_first, &logprobs, Some(made.reason));
                 let mut body = head.with(true, vec![choice]);
                 if plan.form.events {
-                    let tokens: Vec<_> =
-                        made.tokens.iter().map(|&token| app.piece(token)).collect();
+                    let piece = |&token: &TokenId| (token != app.mask()).then(|| app.piece(token));
+                    let tokens: Vec<_> = made.tokens.iter().map(piece).collect();
                     let Counts { denoiser_calls, sampler_calls, steps, .. } = made.counts;
                     let event = json!({"choice": index, "tokens": tokens, "denoiser_calls": denoiser_calls,
                         "sampler_calls": sampler_calls, "steps": steps, "seed": plan.seed});
                     body.insert("conjoint".to_owned(), event);
                 }
-                events.send(Value::Object(body).to_string()).await.map_err(|_| None)?;
+                emit(events, app, Value::Object(body).to_string()).await?;
             }
         }
     }
     if plan.form.usage {
         let mut body = head.with(true, Vec::new());
         body.extend(counts.fields(plan));
-        events.send(Value::Object(body).to_string()).await.map_err(|_| None)?;
+        emit(events, app, Value::Object(body).to_string()).await?;
     }
     Ok(())
 }

@@ -14,6 +14,8 @@ use crate::served::Served;
 const TOP: usize = 20;
 /// The most stop texts of a request.
 const STOPS: usize = 16;
+/// The most bytes of a stop text.
+const STOP_BYTES: usize = 4096;
 /// How the answer of a request is sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form {
@@ -33,7 +35,7 @@ pub struct Form {
 pub struct Settings {
     pub model: String,
     pub n: u32,
-    pub seed: u64,
+    pub seed: i64,
     pub stream: bool,
     pub usage: bool,
     pub extension: Extension,
@@ -87,12 +89,16 @@ impl Settings {
             return Err(ApiError::param("conjoint.events", message));
         }
         if extension.timeout.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 1e6)) {
-            let message = "invalid value for `conjoint.timeout`: expected seconds above 0";
+            let message = "invalid value for `conjoint.timeout`: expected seconds above 0 and at most 1,000,000";
             return Err(ApiError::param("conjoint.timeout", message));
         }
         let texts = stop.map_or_else(Vec::new, OneOrMany::into_vec);
         if texts.len() > STOPS {
             let message = format!("`stop` has {} texts: expected at most {STOPS}", texts.len());
+            return Err(ApiError::param("stop", message));
+        }
+        if texts.iter().any(|text| text.len() > STOP_BYTES) {
+            let message = format!("a text of `stop` has more than {STOP_BYTES} bytes");
             return Err(ApiError::param("stop", message));
         }
         let registry = &served.registry;
@@ -147,8 +153,7 @@ impl Settings {
             None => (parsed.0.as_ref(), parsed.1.as_ref(), parsed.2.as_ref()),
         };
         let strategy = sampling.strategy(registry, parts).map_err(named)?;
-        // A negative seed is a seed like any other.
-        let seed = seed.map_or_else(random_seed, |seed| seed as u64);
+        let seed = seed.unwrap_or_else(random_seed);
         let usage = stream_options.unwrap_or_default().include_usage;
         Ok(Self { model, n, seed, stream, usage, extension, sampling, strategy })
     }
@@ -183,7 +188,7 @@ fn parsed<T>(
 }
 
 /// A seed for a request without one. The standard library draws the keys of its hashes at random.
-fn random_seed() -> u64 {
+fn random_seed() -> i64 {
     // 53 bits, which every client of JSON can repeat.
-    std::hash::RandomState::new().build_hasher().finish() >> 11
+    (std::hash::RandomState::new().build_hasher().finish() >> 11) as i64
 }

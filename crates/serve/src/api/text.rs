@@ -9,6 +9,8 @@ pub struct Growing {
     mask: TokenId,
     /// The first generated position.
     start: usize,
+    /// One past the last one.
+    end: usize,
     /// Tokens that end the text.
     ends: Vec<TokenId>,
     /// Texts that end it.
@@ -29,11 +31,13 @@ pub struct Delta {
 impl Growing {
     /// The sequence of this canvas.
     pub fn new(canvas: &Canvas, ends: &[TokenId], stops: Vec<String>) -> Self {
-        let start = canvas.free_span().start;
+        let span = canvas.free_span();
+        let start = span.start;
         Self {
             tokens: canvas.tokens().to_vec(),
             mask: canvas.mask(),
             start,
+            end: span.end,
             ends: ends.to_vec(),
             stops,
             sent: String::new(),
@@ -59,8 +63,8 @@ impl Growing {
     /// One past the last position of the final part: the first masked one, or that of a token that ends the text.
     fn known(&self) -> usize {
         let known = |token: &TokenId| *token == self.mask || self.ends.contains(token);
-        let place = self.tokens[self.start..].iter().position(known);
-        place.map_or(self.tokens.len(), |place| self.start + place)
+        let place = self.tokens[self.start..self.end].iter().position(known);
+        place.map_or(self.end, |place| self.start + place)
     }
 
     /// The text of the generated tokens before position `to`.

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::error::ApiError;
 use super::request::json;
-use super::{App, body};
+use super::{App, blocking, body};
+use crate::served::Served;
 
 /// A body of `/tokenize`.
 #[derive(Deserialize)]
@@ -41,14 +42,17 @@ fn check_model(app: &App, model: Option<&str>) -> Result<(), ApiError> {
 
 /// A text as token ids.
 pub async fn tokenize(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
-    let Text { model, prompt, add_special_tokens } = json(&body(request).await?)?;
+    let Text { model, prompt, add_special_tokens } = json(&body(&app, request).await?)?;
     check_model(&app, model.as_deref())?;
-    let served = &app.served;
-    let tokens = match add_special_tokens.unwrap_or(true) {
-        true => served.model.prompt("prompt", &prompt),
-        false => served.model.encode("prompt", &prompt),
+    let encode = move |served: &Served| {
+        let tokens = match add_special_tokens.unwrap_or(true) {
+            true => served.model.prompt("prompt", &prompt),
+            false => served.model.encode("prompt", &prompt),
+        };
+        tokens.map_err(|error| ApiError::of(&error))
     };
-    let tokens = tokens.map_err(|error| ApiError::of(&error))?;
+    let tokens = blocking(&app, encode).await?;
+    let served = &app.served;
     let longest = served.model.denoiser.max_length().unwrap_or(served.limits.length);
     let longest = longest.min(served.limits.length);
     let answer = json!({"count": tokens.len(), "max_model_len": longest, "tokens": tokens});
@@ -60,15 +64,18 @@ pub async fn detokenize(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Ids { model, tokens } = json(&body(request).await?)?;
+    let Ids { model, tokens } = json(&body(&app, request).await?)?;
     check_model(&app, model.as_deref())?;
     let size = app.served.model.denoiser.vocabulary().size();
     if let Some(id) = tokens.iter().find(|&&id| id as usize >= size) {
         let message = format!("id {id} is outside the vocabulary of {size} ids");
         return Err(ApiError::param("tokens", message));
     }
-    let text = app.served.tokenizer().decode(&tokens);
-    let text = text.map_err(|error| ApiError::param("tokens", error.to_string()))?;
+    let decode = move |served: &Served| {
+        let text = served.tokenizer().decode(&tokens);
+        text.map_err(|error| ApiError::param("tokens", error.to_string()))
+    };
+    let text = blocking(&app, decode).await?;
     Ok(axum::Json(json!({"prompt": text})).into_response())
 }
 

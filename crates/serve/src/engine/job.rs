@@ -7,6 +7,7 @@ use conjoint::FinishReason;
 use conjoint::prelude::*;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::queue::Place;
 use crate::metrics::Metrics;
 
 /// A generator over the model without any setting. Jobs of one base share forwards.
@@ -24,12 +25,25 @@ pub struct Job {
     pub deadline: Option<Instant>,
     /// When it was submitted.
     pub submitted: Instant,
-    /// Whether to report every step.
-    pub steps: bool,
+    /// Which steps are reported.
+    pub steps: Steps,
+    /// Its place, which is free once the job is dropped.
+    pub place: Place,
     /// The number of the sequence in its request.
     pub number: usize,
     /// Receives the reports with the number. If nobody listens any more, the sequence is cancelled.
     pub updates: UnboundedSender<(usize, Update)>,
+}
+
+/// Which steps of a sequence are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steps {
+    /// None.
+    None,
+    /// Those that change a position.
+    Changes,
+    /// All.
+    All,
 }
 
 /// A report of a sequence.
@@ -94,6 +108,7 @@ impl End {
     pub fn late(canvas: &Canvas) -> Self {
         let mut output = Output::new(canvas.tokens().to_vec(), canvas.free_span());
         output.finish = FinishReason::Deadline;
+        output.drawn = 0;
         Self::Output(output)
     }
 }

@@ -9,7 +9,8 @@ use conjoint::prelude::*;
 use conjoint::{FinishReason, Observer, Run};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::job::{Base, Change, End, Job, Step, Update};
+use super::job::{Base, Change, End, Job, Step, Steps, Update};
+use super::queue::Place;
 use crate::metrics::Metrics;
 
 /// A run on one base, and its sequences.
@@ -23,19 +24,22 @@ pub struct Lane {
 struct Active {
     number: usize,
     updates: UnboundedSender<(usize, Update)>,
-    steps: bool,
+    steps: Steps,
     deadline: Option<Instant>,
+    _place: Place,
     /// The step that is being computed.
     step: Step,
 }
 
 impl Active {
     fn end(self, end: End, metrics: &Metrics) {
-        // First, so that a client with its answer finds them counted.
+        let Self { number, updates, _place: place, .. } = self;
+        // First, so that a client with its answer finds the place free and the end counted.
+        drop(place);
         metrics.running.dec();
         end.count(metrics);
         // Nobody may listen any more.
-        let _ = self.updates.send((self.number, Update::End(end)));
+        let _ = updates.send((number, Update::End(end)));
     }
 }
 
@@ -61,8 +65,9 @@ impl Lane {
 
     /// Begins a job with the next step.
     pub fn add(&mut self, job: Job, metrics: &Metrics) {
-        let Job { generator, canvas, deadline, submitted, steps, number, updates, .. } = job;
-        let active = Active { number, updates, steps, deadline, step: Step::default() };
+        let Job { generator, canvas, deadline, submitted, steps, place, number, updates, .. } = job;
+        let step = Step::default();
+        let active = Active { number, updates, steps, deadline, _place: place, step };
         metrics.running.inc();
         metrics.began(submitted.elapsed());
         match self.run.add_with(canvas, &generator) {
@@ -83,16 +88,18 @@ impl Lane {
         for sequence in due {
             let Some(active) = self.active.remove(&sequence) else { continue };
             let late = is_late(&active) && !is_over;
-            // The sequence runs, so it can be cancelled.
-            if self.run.cancel(sequence).is_err() {
-                continue;
-            }
-            if let Some(Ok(mut output)) = self.run.take(sequence) {
-                if late {
-                    output.finish = FinishReason::Deadline;
+            let cancelled = self.run.cancel(sequence).map(|()| self.run.take(sequence));
+            let end = match cancelled {
+                Ok(Some(Ok(mut output))) => {
+                    if late {
+                        output.finish = FinishReason::Deadline;
+                    }
+                    End::Output(output)
                 }
-                active.end(End::Output(output), metrics);
-            }
+                Ok(Some(Err(error))) | Err(error) => End::Failed(error),
+                Ok(None) => End::ModelFailed("a cancelled sequence has no output".to_owned()),
+            };
+            active.end(end, metrics);
         }
     }
 
@@ -148,13 +155,17 @@ impl Observer for Watch<'_> {
     fn on_reveal(&mut self, reveal: &Reveal) {
         self.metrics.reveals.inc();
         let &Reveal { sequence, position, token, probability, .. } = reveal;
-        if let Some(active) = self.active.get_mut(&sequence).filter(|active| active.steps) {
+        if let Some(active) =
+            self.active.get_mut(&sequence).filter(|active| active.steps != Steps::None)
+        {
             active.step.changes.push(Change::Reveal { position, token, probability });
         }
     }
 
     fn on_remask(&mut self, sequence: usize, _: usize, position: usize) {
-        if let Some(active) = self.active.get_mut(&sequence).filter(|active| active.steps) {
+        if let Some(active) =
+            self.active.get_mut(&sequence).filter(|active| active.steps != Steps::None)
+        {
             active.step.changes.push(Change::Remask(position));
         }
     }
@@ -163,7 +174,12 @@ impl Observer for Watch<'_> {
         let Some(active) = self.active.get_mut(&sequence) else { return };
         let mut done = std::mem::take(&mut active.step);
         done.number = step;
-        if active.steps {
+        let is_reported = match active.steps {
+            Steps::None => false,
+            Steps::Changes => !done.changes.is_empty(),
+            Steps::All => true,
+        };
+        if is_reported {
             let _ = active.updates.send((active.number, Update::Step(done)));
         }
     }

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use job::{Base, Change, End, Job, Step, Update};
-pub use queue::{NoPlace, Places};
+pub use job::{Base, Change, End, Job, Step, Steps, Update};
+pub use queue::{NoPlace, Place, Places};
 pub use scores::{Score, Scores};
 
 use crate::metrics::Metrics;
@@ -32,9 +32,9 @@ impl Engine {
     /// Starts the thread. At most `batch` sequences run at a time, and at most `queue` more wait.
     pub fn start(batch: usize, queue: usize, metrics: Arc<Metrics>) -> Self {
         let (messages, inbox) = mpsc::channel();
-        let places = Arc::new(Places::new(queue));
+        let places = Places::new(batch + queue);
         let alive = Arc::new(AtomicBool::new(true));
-        let worker = Worker::new(inbox, batch, places.clone(), metrics);
+        let worker = Worker::new(inbox, batch, metrics);
         let mark = Alive(alive.clone());
         let thread = std::thread::spawn(move || {
             let _mark = mark;
@@ -43,8 +43,8 @@ impl Engine {
         Self { messages, places, alive, thread: Mutex::new(Some(thread)) }
     }
 
-    /// The places in the queue. Reserve one for each job before [`submit`](Self::submit).
-    pub fn places(&self) -> &Places {
+    /// The places of jobs that run or wait.
+    pub fn places(&self) -> &Arc<Places> {
         &self.places
     }
 
@@ -53,7 +53,7 @@ impl Engine {
         self.alive.load(Ordering::Acquire)
     }
 
-    /// Queues a job that has a place. If the engine has ended, the job's updates end without an [`End`].
+    /// Queues a job. If the engine has ended, the job's updates end without an [`End`].
     pub fn submit(&self, job: Job) {
         // A job that cannot be sent is dropped, which closes its updates.
         let _ = self.messages.send(Message::Run(Box::new(job)));

@@ -1,37 +1,40 @@
-//! The places in the queue.
+//! The places of sequences, which run or wait.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts the sequences that wait, so that a request with several sequences gets places for all of them or none.
+/// Counts the sequences that run or wait, so that a request with several gets places for all of them or none.
 pub struct Places {
     most: usize,
     state: Mutex<State>,
 }
 
 struct State {
-    waiting: usize,
+    taken: usize,
     closed: bool,
 }
+
+/// A place. Dropping it frees it.
+pub struct Place(Arc<Places>);
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoPlace {
-    /// Too many sequences wait.
+    /// Too many places are taken.
     Full,
-    /// The request alone has more sequences than the queue.
+    /// The request alone has more sequences than there are places.
     TooMany,
     /// The engine is stopping.
     Closed,
 }
 
 impl Places {
-    /// A queue of at most `most` sequences.
-    pub fn new(most: usize) -> Self {
-        Self { most, state: Mutex::new(State { waiting: 0, closed: false }) }
+    /// At most `most` places.
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, state: Mutex::new(State { taken: 0, closed: false }) })
     }
 
-    /// Reserves `count` places.
-    pub fn reserve(&self, count: usize) -> Result<(), NoPlace> {
+    /// Takes `count` places.
+    pub fn reserve(self: &Arc<Self>, count: usize) -> Result<Vec<Place>, NoPlace> {
         let mut state = self.state();
         if state.closed {
             return Err(NoPlace::Closed);
@@ -39,16 +42,11 @@ impl Places {
         if count > self.most {
             return Err(NoPlace::TooMany);
         }
-        if state.waiting + count > self.most {
+        if state.taken + count > self.most {
             return Err(NoPlace::Full);
         }
-        state.waiting += count;
-        Ok(())
-    }
-
-    /// Frees the place of a sequence that begins or is dropped.
-    pub fn free(&self) {
-        self.state().waiting -= 1;
+        state.taken += count;
+        Ok((0..count).map(|_| Place(self.clone())).collect())
     }
 
     /// Rejects all later requests.
@@ -61,9 +59,9 @@ impl Places {
         self.state().closed
     }
 
-    /// The number of sequences that wait.
-    pub fn waiting(&self) -> usize {
-        self.state().waiting
+    /// The number of sequences that run or wait.
+    pub fn taken(&self) -> usize {
+        self.state().taken
     }
 
     /// The number of places.
@@ -71,8 +69,14 @@ impl Places {
         self.most
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.state().taken -= 1;
     }
 }
 
@@ -83,13 +87,16 @@ mod tests {
     #[test]
     fn a_request_gets_all_its_places_or_none() {
         let places = Places::new(3);
-        assert_eq!(places.reserve(2), Ok(()));
-        assert_eq!(places.reserve(2), Err(NoPlace::Full));
-        assert_eq!(places.waiting(), 2);
-        assert_eq!(places.reserve(4), Err(NoPlace::TooMany));
-        places.free();
-        assert_eq!(places.reserve(2), Ok(()));
+        let error = |count| places.reserve(count).err();
+        let mut first = places.reserve(2).unwrap();
+        assert_eq!((error(2), error(4)), (Some(NoPlace::Full), Some(NoPlace::TooMany)));
+        assert_eq!(places.taken(), 2);
+        first.pop();
+        let second = places.reserve(2).unwrap();
+        assert_eq!(places.taken(), 3);
+        drop((first, second));
+        assert_eq!(places.taken(), 0);
         places.close();
-        assert_eq!(places.reserve(1), Err(NoPlace::Closed));
+        assert_eq!(error(1), Some(NoPlace::Closed));
     }
 }

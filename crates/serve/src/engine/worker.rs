@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use super::job::{End, Job, Update};
 use super::lane::Lane;
-use super::queue::Places;
 use crate::metrics::Metrics;
 
 /// A message to the thread.
@@ -22,7 +21,6 @@ pub enum Message {
 pub struct Worker {
     inbox: Receiver<Message>,
     batch: usize,
-    places: Arc<Places>,
     metrics: Arc<Metrics>,
     waiting: VecDeque<Job>,
     lanes: Vec<Lane>,
@@ -32,14 +30,9 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that runs at most `batch` sequences at a time.
-    pub fn new(
-        inbox: Receiver<Message>,
-        batch: usize,
-        places: Arc<Places>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub fn new(inbox: Receiver<Message>, batch: usize, metrics: Arc<Metrics>) -> Self {
         let (waiting, lanes) = (VecDeque::new(), Vec::new());
-        Self { inbox, batch, places, metrics, waiting, lanes, last: None }
+        Self { inbox, batch, metrics, waiting, lanes, last: None }
     }
 
     /// Runs jobs until the server stops, or its handle is dropped.
@@ -85,13 +78,11 @@ impl Worker {
     fn take(&mut self, message: Message) {
         match message {
             Message::Run(job) if self.last.is_none() => self.waiting.push_back(*job),
-            Message::Run(_) => self.places.free(),
+            Message::Run(_) => {}
             Message::Stop(last) => {
                 self.last = Some(last);
                 // Dropping a job closes its updates: the client gets an error.
-                for _ in self.waiting.drain(..) {
-                    self.places.free();
-                }
+                self.waiting.clear();
             }
         }
     }
@@ -99,7 +90,7 @@ impl Worker {
     /// Drops the waiting jobs without a listener, and ends those whose deadline has passed.
     fn drop_due(&mut self) {
         let now = Instant::now();
-        let (places, metrics) = (&self.places, &self.metrics);
+        let metrics = &self.metrics;
         self.waiting.retain(|job| {
             let is_late = job.deadline.is_some_and(|at| now >= at);
             if is_late {
@@ -107,11 +98,7 @@ impl Worker {
                 end.count(metrics);
                 let _ = job.updates.send((job.number, Update::End(end)));
             }
-            let stays = !is_late && !job.updates.is_closed();
-            if !stays {
-                places.free();
-            }
-            stays
+            !is_late && !job.updates.is_closed()
         });
     }
 
@@ -119,7 +106,6 @@ impl Worker {
     fn admit(&mut self) {
         while self.running() < self.batch {
             let Some(job) = self.waiting.pop_front() else { return };
-            self.places.free();
             let lane = match self.lanes.iter().position(|lane| lane.is_of(&job.base)) {
                 Some(place) => &mut self.lanes[place],
                 None => match Lane::open(job.base.clone()) {

@@ -183,7 +183,7 @@ class Pane {
   complete(tokens) {
     this.cells.forEach((cell, position) => {
       delete cell.dataset.new;
-      if (cell.dataset.state !== "masked") return;
+      if (cell.dataset.state !== "masked" || tokens[position] === null) return;
       cell.dataset.state = "filled";
       cell.textContent = visible(tokens[position]);
     });

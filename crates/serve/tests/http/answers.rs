@@ -2,7 +2,7 @@
 
 use conjoint::prelude::*;
 use conjoint::unmasker::TeacherForced;
-use conjoint_serve::Server;
+use conjoint_serve::{Limits, Server};
 use serde_json::{Value, json};
 
 use crate::client::{TINY, expected, open, start, story, text, tiny, with};
@@ -206,6 +206,13 @@ fn chats_use_the_template_of_the_model() {
     let (status, answer) = server
         .post("/v1/chat/completions", &json!({"model": "tiny", "messages": body["messages"]}));
     assert_eq!(status, 200, "{answer}");
+    // One with less room than its prompt says so.
+    let mut short = Limits::default();
+    short.length = 6;
+    let server = start(Server::new(open(folder.path()), "tiny").limits(short));
+    let (status, answer) = server
+        .post("/v1/chat/completions", &json!({"model": "tiny", "messages": body["messages"]}));
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("messages")), "{answer}");
     // A model without a template says so.
     let (status, answer) = tiny().post("/v1/chat/completions", &body);
     assert_eq!((status, &answer["error"]["param"]), (400, &json!("messages")), "{answer}");
@@ -254,4 +261,24 @@ fn the_tokenizer_can_be_asked() {
         assert_eq!(server.post(path, &body).0, 400, "{body}");
     }
     assert_eq!(server.post("/tokenize", &json!({"model": "huge", "prompt": "a"})).0, 404);
+}
+
+#[test]
+fn replaced_tokens_have_no_score_of_another_token() {
+    let server = tiny();
+    for seed in 0..4 {
+        let extension = json!({"unmasker": "edit:reveal=0.3:edit=0.05"});
+        let body = with(story(seed), json!({"logprobs": 20, "conjoint": extension}));
+        let answer = server.complete(body);
+        let logprobs = &answer["choices"][0]["logprobs"];
+        let values = logprobs["token_logprobs"].as_array().unwrap();
+        for (i, value) in values.iter().enumerate() {
+            let Some(value) = value.as_f64() else { continue };
+            let token = logprobs["tokens"][i].as_str().unwrap();
+            let top = logprobs["top_logprobs"][i].as_object().unwrap();
+            assert_eq!(top[token].as_f64(), Some(value));
+            let sum: f64 = top.values().map(|log_p| log_p.as_f64().unwrap().exp()).sum();
+            assert!(sum < 1.0 + 1e-5, "{sum}");
+        }
+    }
 }

@@ -45,6 +45,24 @@ fn the_parts_of_a_stream_are_the_whole_text() {
 }
 
 #[test]
+fn texts_with_holes_are_streamed_up_to_the_last_hole() {
+    let server = tiny();
+    for body in [
+        json!({"model": "tiny", "seed": 4, "prompt": "<story>the old", "suffix": " and then", "max_tokens": 10}),
+        json!({"model": "tiny", "seed": 4, "conjoint": {"infill": "<story>the [MASK*4] and [MASK*3] ran"}}),
+    ] {
+        let body = with(body, json!({"logprobs": 0}));
+        let whole = server.complete(body.clone());
+        let events = server.events(&with(body, json!({"stream": true})));
+        assert_eq!(joined(&events), text(&whole));
+        let tokens =
+            events.iter().filter_map(|event| event["choices"][0]["logprobs"]["tokens"].as_array());
+        let tokens: Vec<Value> = tokens.flatten().cloned().collect();
+        assert_eq!(Value::Array(tokens), whole["choices"][0]["logprobs"]["tokens"]);
+    }
+}
+
+#[test]
 fn a_stop_text_is_never_sent() {
     let server = tiny();
     let whole = server.complete(story(2));
