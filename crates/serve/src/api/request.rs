@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn unknown_parameters_are_named() {
-        assert!(message(r#"{"prompt": "a", "temprature": 1}"#).contains("`temprature`"));
+        assert!(message(r#"{"prompt": "a", "temperatures": 1}"#).contains("`temperatures`"));
         let nested = r#"{"prompt": "a", "conjoint": {"unmaskr": "joint"}}"#;
         assert!(message(nested).contains("unmaskr"));
         assert!(message("[1]").contains("JSON object"));

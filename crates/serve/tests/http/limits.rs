@@ -12,7 +12,7 @@ use crate::client::{TINY, http, limited, start, story, text, tiny, with};
 fn invalid_requests_name_the_parameter() {
     let server = tiny();
     for (more, part) in [
-        (json!({"temprature": 1}), "`temprature`"),
+        (json!({"temperatures": 1}), "`temperatures`"),
         (json!({"temperature": -1}), "`temperature`"),
         (json!({"top_p": 2}), "`top_p`"),
         (json!({"max_tokens": 0}), "`max_tokens`"),
