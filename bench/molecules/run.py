@@ -29,6 +29,7 @@ def arguments():
     parser.add_argument("--strategies", default="exact,marginal,joint:window=3", help="unmaskers of `conjoint generate`, separated by commas")
     parser.add_argument("--k", default="2,4,8", help="tokens per forward, separated by commas; not for exact")
     parser.add_argument("--task", choices=["scaffold", "linker"], help="fill holes in test molecules instead of drawing new ones")
+    parser.add_argument("--temperature", type=float, default=1.0, help="temperature of all draws")
     parser.add_argument("--num", type=judge.positive, default=10000, help="number of requests of each seed")
     parser.add_argument("--num-samples", type=judge.positive, default=8, help="with --task: samples of each request")
     parser.add_argument("--seeds", default="0", help="seeds, separated by commas")
@@ -53,6 +54,8 @@ def generate(chosen, requests, strategy, k, out):
     command += ["--batch-size", chosen.batch_size]
     if k > 1:
         command += ["--schedule", f"per-step:{k}"]
+    if chosen.temperature != 1:
+        command += ["--temperature", chosen.temperature]
     if chosen.task:
         command += ["--num-samples", chosen.num_samples]
     if chosen.threads:
@@ -74,7 +77,8 @@ def main():
         task = ["--task", chosen.task] if chosen.task else []
         script("prompts.py", chosen.molecules, "--num", chosen.num, "--seed", seed, *task, "--out", requests)
         for strategy, k in points:
-            out = chosen.out / f"{strategy.replace(':', '-')}-{k}-{seed}.jsonl"
+            cool = "" if chosen.temperature == 1 else f"-t{chosen.temperature:g}"
+            out = chosen.out / f"{strategy.replace(':', '-')}-{k}-{seed}{cool}.jsonl"
             generate(chosen, requests, strategy, k, out)
             replies[strategy, k].append(out)
     # A name ends at the first equals sign.

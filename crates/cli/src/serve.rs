@@ -130,16 +130,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("cannot start the threads of the server")?;
     let served = runtime.block_on(async {
-        let bound = server.bind(SocketAddr::new(arguments.host, arguments.port)).await.map_err(
-            |error| match error {
-                // The model is open, so it is the default strategy that does not fit it.
-                ServeError::Model(error) => {
-                    let line = arguments.strategy.name();
-                    InvalidArgument::new("--strategy", line, error).into()
-                }
-                error => error.into(),
-            },
-        )?;
+        let bound = server.bind(SocketAddr::new(arguments.host, arguments.port)).await;
+        let bound = bound.map_err(|error| match error {
+            // The model is open, so it is the default strategy that does not fit it.
+            ServeError::Model(error) => {
+                let line = arguments.strategy.name();
+                anyhow::Error::from(InvalidArgument::new("--strategy", line, error))
+            }
+            error => error.into(),
+        })?;
         let address = bound.address();
         if !address.ip().is_loopback() && arguments.api_key.is_none() {
             tracing::warn!(
