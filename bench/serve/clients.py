@@ -6,8 +6,9 @@ Starts `conjoint serve` on a free port with a key, and checks:
 
 - openai: completions, streams, log-probabilities, several samples, the list of models, and the errors that the package raises.
 - lm-evaluation-harness, model `local-completions`: one task of `generate_until` and one of `loglikelihood` (multiple choice), from local
-  files. Their texts are the corpus of models/tiny. The harness takes the tokenizer from the server. The same answers are then
+  files. Their texts are the corpus of models/tiny. The harness takes the tokenizer from the server. The same answers are also
   asked for directly, and the harness must report exactly their score.
+- lm-evaluation-harness, model `local-chat-completions`: the first task as chats, on a copy of the model with a chat template.
 
 Requires the packages of requirements.txt. Nothing is downloaded.
 """
@@ -18,6 +19,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import tempfile
 
@@ -53,10 +55,10 @@ def arguments():
 
 
 @contextlib.contextmanager
-def server(chosen):
+def server(chosen, model):
     """The address of a running server."""
     environment = os.environ | {"CONJOINT_API_KEY": KEY}
-    command = [chosen.conjoint, "serve", "--model", chosen.model, "--name", "tiny", "--port", "0", "--log", "warn"]
+    command = [chosen.conjoint, "serve", "--model", model, "--name", "tiny", "--port", "0", "--log", "warn"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         yield process.stdout.readline().strip()
@@ -139,7 +141,29 @@ def check_openai(url, asked):
     return right / len(asked), chosen / len(asked)
 
 
-def check_harness(url, asked, folder):
+def check_chats(url, asked):
+    """The share of right answers to chats."""
+    import openai
+
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
+    right = 0
+    for item in asked:
+        messages = [{"role": "user", "content": item["question"]}]
+        made = client.chat.completions.create(model="tiny", messages=messages, max_tokens=TOKENS, temperature=0, stop=["<eos>"])
+        assert made.choices[0].message.role == "assistant"
+        right += made.choices[0].message.content == item["answer"]
+    return right / len(asked)
+
+
+def with_template(chosen, folder):
+    """A copy of the model with a chat template."""
+    copy = folder / "chat"
+    shutil.copytree(chosen.model, copy)
+    (copy / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    return str(copy)
+
+
+def check_harness(url, asked, folder, is_chat=False):
     os.environ |= {"OPENAI_API_KEY": KEY, "HF_HOME": str(folder), "HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -150,23 +174,36 @@ def check_harness(url, asked, folder):
     for task in (GENERATE, CHOOSE):
         # JSON is YAML.
         (folder / f"{task['task']}.yaml").write_text(json.dumps(task | source))
-    model = f"model=tiny,base_url={url}/v1/completions,tokenizer_backend=remote,auth_token={KEY},num_concurrent=4,max_length=48,batch_size=1"
     names = [GENERATE["task"], CHOOSE["task"]]
-    results = lm_eval.simple_evaluate(
-        model="local-completions", model_args=model, tasks=names, bootstrap_iters=0,
-        task_manager=TaskManager(include_path=str(folder), include_defaults=False))["results"]
+    common = {"bootstrap_iters": 0, "task_manager": TaskManager(include_path=str(folder), include_defaults=False)}
+    if is_chat:
+        model = f"model=tiny,base_url={url}/v1/chat/completions,num_concurrent=4"
+        results = lm_eval.simple_evaluate(
+            model="local-chat-completions", model_args=model, tasks=names[:1], apply_chat_template=True, **common)["results"]
+        return results[names[0]]["exact_match,none"]
+    model = f"model=tiny,base_url={url}/v1/completions,tokenizer_backend=remote,auth_token={KEY},num_concurrent=4,max_length=48,batch_size=1"
+    results = lm_eval.simple_evaluate(model="local-completions", model_args=model, tasks=names, **common)["results"]
     return results[names[0]]["exact_match,none"], results[names[1]]["acc,none"]
 
 
 def main():
     chosen = arguments()
     asked = questions(chosen)
-    with server(chosen) as url, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, server(chosen, chosen.model) as url:
         direct = check_openai(url, asked)
         print(f"openai: right answers {direct[0]:.3f}, chosen answers {direct[1]:.3f} of {len(asked)}")
         harness = check_harness(url, asked, pathlib.Path(folder))
         print(f"lm-evaluation-harness: right answers {harness[0]:.3f}, chosen answers {harness[1]:.3f}")
         assert all(abs(one - other) < 1e-9 for one, other in zip(direct, harness)), (direct, harness)
+    with tempfile.TemporaryDirectory() as place:
+        folder = pathlib.Path(place)
+        # The harness strips spaces at the end of a message.
+        asked = [item for item in asked if item["question"] == item["question"].strip()]
+        with server(chosen, with_template(chosen, folder)) as url:
+            direct = check_chats(url, asked)
+            harness = check_harness(url, asked, folder, is_chat=True)
+            print(f"chats: right answers {direct:.3f}, by the harness {harness:.3f}, of {len(asked)}")
+            assert abs(direct - harness) < 1e-9, (direct, harness)
 
 
 if __name__ == "__main__":
