@@ -1,10 +1,12 @@
 //! Draws molecules, one token and four tokens per forward, and fills the hole between two fragments.
 //!
-//!     cargo run --release --example molecules [trace.html]
+//!     cargo run --release --example molecules -- MODEL_DIR [trace.html]
+//!
+//! The model is one of SMILES strings with a given end, as `docs/training.md` trains it.
 //!
 //! What to see: SMILES strings. Those of independent draws often have an open ring or bracket, such as
-//! `CC1CCN` without a second `1`; those of the sampler layer rarely do. The two fragments stay as given.
-//! The trace replays how the sampler layer drew them.
+//! `CC1CCN` without a second `1`; those of a sampler layer have fewer. The two fragments stay as given. The
+//! trace replays the last strategy; `bench/molecules/page.py` adds 2-D pictures to it.
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,16 +19,24 @@ const LENGTHS: [usize; 9] = [29, 31, 33, 34, 36, 37, 38, 39, 41];
 const FRAGMENTS: (&str, usize, &str) = ("COc1ccccc1", 8, "c1ccncc1");
 
 fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1).map(PathBuf::from);
+    let folder = arguments.next().ok_or_else(|| anyhow::anyhow!("give the folder of a model"))?;
+    let page = arguments.next().unwrap_or_else(|| std::env::temp_dir().join("molecules.html"));
     conjoint::runtime::ensure()?;
-    let folder = conjoint_models::molecules();
     let tokenizer = Tokenizer::open(&folder)?;
     let model = Arc::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?);
+    let four = TokensPerStep::new(4)?;
     let exact = Generator::new(model.clone()).seed(3);
-    let marginal = exact.clone().unmasker(Marginal::new(Entropy)).schedule(TokensPerStep::new(4)?);
-    let joint = exact
-        .clone()
-        .unmasker(LearnedJoint::new(model.sampler_layer()?))
-        .schedule(TokensPerStep::new(4)?);
+    let marginal = exact.clone().unmasker(Marginal::new(Entropy)).schedule(four);
+    let mut strategies = vec![
+        ("exact sequential, 1 token per forward", exact.clone()),
+        ("independent draws, 4 tokens per forward", marginal),
+    ];
+    if model.manifest().graphs.sampler_form().is_some() {
+        let joint = LearnedJoint::new(model.sampler_layer()?);
+        strategies
+            .push(("learned joint, 4 tokens per forward", exact.unmasker(joint).schedule(four)));
+    }
 
     let mask = model.vocabulary().mask();
     let end = tokenizer.encode("[EOS]")?;
@@ -38,15 +48,15 @@ fn main() -> anyhow::Result<()> {
         tokens.extend(&end);
         Ok(Canvas::infill(tokens, mask)?)
     };
-    let mut canvases =
-        LENGTHS.map(|length| canvas("", length, "")).into_iter().collect::<Result<Vec<_>, _>>()?;
     let (before, masks, after) = FRAGMENTS;
-    for _ in 0..3 {
-        canvases.push(canvas(before, masks, after)?);
-    }
+    let new = LENGTHS.map(|length| canvas("", length, ""));
+    let linked = [(); 3].map(|()| canvas(before, masks, after));
+    let canvases = new.into_iter().chain(linked).collect::<Result<Vec<_>, _>>()?;
 
-    let mut trace = Trace::new("molecules, learned joint, 4 tokens per step");
-    let print = |name: &str, outputs: Vec<Output>| -> anyhow::Result<()> {
+    let mut trace = Trace::default();
+    for (name, generator) in strategies {
+        trace = Trace::new(name);
+        let outputs = generator.run(canvases.clone(), &mut trace)?;
         let forwards = outputs.iter().map(|output| output.denoiser_calls).max().unwrap_or(0);
         println!("{name}: {forwards} forwards");
         for (i, output) in outputs.iter().enumerate() {
@@ -54,15 +64,8 @@ fn main() -> anyhow::Result<()> {
             println!("    {kind:<7}{}", tokenizer.decode(&output.tokens)?.replace("[EOS]", ""));
         }
         println!();
-        Ok(())
-    };
-    print("exact sequential, 1 token per forward", exact.run(canvases.clone(), &mut ())?)?;
-    print("independent draws, 4 tokens per forward", marginal.run(canvases.clone(), &mut ())?)?;
-    print("learned joint, 4 tokens per forward", joint.run(canvases, &mut trace)?)?;
-
-    let given = std::env::args().nth(1).map(PathBuf::from);
-    let path = given.unwrap_or_else(|| std::env::temp_dir().join("molecules.html"));
-    trace.write(&path, |token| tokenizer.piece(token).ok())?;
-    println!("wrote {}", path.display());
+    }
+    trace.write(&page, |token| tokenizer.piece(token).ok())?;
+    println!("wrote {}", page.display());
     Ok(())
 }

@@ -1,6 +1,6 @@
 """Adds 2-D pictures to a page of `conjoint generate --trace` on a model of molecules. RDKit draws them.
 
-    conjoint generate --model models/molecules --infill '[MASK*36][EOS]' --num-samples 4 --trace trace.html
+    conjoint generate --model MODEL --infill '[MASK*36][EOS]' --num-samples 4 --trace trace.html
     python3 bench/molecules/page.py trace.html
 
 The picture of a sample appears under its text when the last frame is shown. An invalid string has a line in its place. The page is

@@ -3,7 +3,6 @@
 //! | function | folder | what it holds |
 //! |---|---|---|
 //! | [`tiny`] | `tiny` | a trained character-level diffusion language model with a trained sampler layer, 4.1 MB |
-//! | [`molecules`] | `molecules` | a trained model of molecules (SMILES strings) with a trained sampler layer, about 5 MB |
 //! | [`fixture`] | `fixtures/NAME` | a small random checkpoint with logits of its reference implementation, under 250 kB |
 //!
 //! ```
@@ -28,14 +27,6 @@ use std::path::{Path, PathBuf};
 /// `tiny/README.md` is its model card.
 pub fn tiny() -> PathBuf {
     package().join("tiny")
-}
-
-/// The folder of the model of molecules, as `conjoint export` writes one: graphs, weights, tokenizer and `conjoint.json`.
-///
-/// Its texts are SMILES strings of the MOSES benchmark, each with the end token `[EOS]`, which is given. A sequence has at
-/// most 56 positions. `molecules/README.md` is its model card.
-pub fn molecules() -> PathBuf {
-    package().join("molecules")
 }
 
 /// The folder of all fixtures. Its `README.md` says how each reference was computed.
