@@ -3,7 +3,7 @@
 //!     python3 crates/remote/tests/mlserver.py --serve 8080 &
 //!     cargo run --release -p conjoint-remote --example remote -- http://127.0.0.1:8080 [texts]
 //!
-//! What to see: texts, and that the tokens are equal. Stop the server while it runs, and start it again: the run goes on.
+//! What to see: texts, and that the tokens are equal. Stop the server while it runs, and start it again: the run continues.
 use std::time::Instant;
 
 use conjoint::prelude::*;

@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A server that restarts does not end a run: a request that fails for want of a server is repeated for
+//! A server that restarts does not end a run: a request is repeated while the server cannot be reached, for
 //! [`patience`](RemoteOptions::patience). Forwards have no state on the server, so repeating one is safe.
 //!
 //! There is no sampler layer over the network: its passes are cheaper than a round trip. Strategies without one work, such as

@@ -81,11 +81,11 @@ pub fn encode(inputs: &[Input<'_>], shape: [usize; 2], output: &str, binary: boo
         made
     };
     let tensors: Vec<Value> = inputs.iter().map(tensor).collect();
-    let mut wanted = json!({"name": output});
+    let mut asked = json!({"name": output});
     if binary {
-        wanted["parameters"] = json!({"binary_data": true});
+        asked["parameters"] = json!({"binary_data": true});
     }
-    let request = json!({"inputs": tensors, "outputs": [wanted]});
+    let request = json!({"inputs": tensors, "outputs": [asked]});
     let mut body = request.to_string().into_bytes();
     let json = binary.then_some(body.len());
     if binary {

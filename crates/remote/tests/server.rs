@@ -236,32 +236,32 @@ fn a_run_survives_a_restart_and_a_busy_server() {
 #[test]
 fn errors_name_the_server_and_what_is_wrong() {
     let server = start("127.0.0.1:0", 0, SIZE);
-    let refused = |options: RemoteOptions, vocabulary: Vocabulary| {
+    let connect_error = |options: RemoteOptions, vocabulary: Vocabulary| {
         RemoteDenoiser::connect(options, vocabulary).err().unwrap()
     };
     let mut other = options(&server);
     other.model = "absent".to_owned();
-    let error = refused(other, vocabulary());
+    let error = connect_error(other, vocabulary());
     assert!(matches!(error, RemoteError::Rejected { status: 404, .. }), "{error}");
-    let error = refused(options(&server), Vocabulary::new(20, 19).unwrap()).to_string();
+    let error = connect_error(options(&server), Vocabulary::new(20, 19).unwrap()).to_string();
     assert!(error.contains("12 columns") && error.contains("20 ids"), "{error}");
     let mut other = options(&server);
     other.ids = "tokens".to_owned();
-    assert!(refused(other, vocabulary()).to_string().contains("expected one of input_ids"));
+    assert!(connect_error(other, vocabulary()).to_string().contains("expected one of input_ids"));
     let mut other = options(&server);
     other.logits = "scores".to_owned();
-    assert!(refused(other, vocabulary()).to_string().contains("expected one of logits"));
+    assert!(connect_error(other, vocabulary()).to_string().contains("expected one of logits"));
     // Nobody listens there.
     let mut nobody = options(&server);
     nobody.patience = Duration::from_millis(200);
     drop(server);
     let began = Instant::now();
-    let error = refused(nobody, vocabulary());
+    let error = connect_error(nobody, vocabulary());
     assert!(matches!(error, RemoteError::Unreachable { .. }), "{error}");
     assert!(began.elapsed() < Duration::from_secs(20));
     // A model whose metadata do not say how many columns it has.
     let server = start("127.0.0.1:0", 0, SIZE + 1);
-    let error = refused(options(&server), vocabulary()).to_string();
+    let error = connect_error(options(&server), vocabulary()).to_string();
     assert!(error.contains("13 columns"), "{error}");
 }
 

@@ -96,6 +96,11 @@ impl Served {
         Ok(base)
     }
 
+    /// The text of a token, or its id if it has none.
+    pub fn piece(&self, token: TokenId) -> String {
+        self.tokenizer().piece(token).unwrap_or_else(|_| format!("<{token}>"))
+    }
+
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         // `new` has checked it.

@@ -13,7 +13,7 @@ use conjoint::{CancelToken, Message, SeededStream, StopText};
 
 pub use canvases::canvases;
 pub use file::{Place, ReplyFile, Settings, line, remove_temporary};
-pub use reply::{Reply, completion, finish_reason};
+pub use reply::{Reply, completion, finish_reason, text_of};
 pub use request::{Request, Requests};
 pub use shard::Shard;
 

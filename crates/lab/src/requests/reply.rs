@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use conjoint::prelude::*;
 use conjoint::{FinishReason, StopText};
 use serde::Serialize;
@@ -118,14 +120,26 @@ pub fn completion(
         _ => output.end,
     };
     let kept = kept.clamp(start, output.generated.end);
-    let (given, whole) = (&output.tokens[..start], &output.tokens[..kept]);
-    // Some tokenizers decode a token differently at the beginning of a text.
-    let (given, whole) = (tokenizer.decode(given)?, tokenizer.decode(whole)?);
-    let text = match whole.strip_prefix(&given) {
-        Some(text) => text.to_owned(),
-        None => tokenizer.decode(&output.tokens[start..kept])?,
-    };
+    let text = text_of(tokenizer, &output.tokens, start..kept)?;
     let stops = stops.iter().filter(|_| output.finish == FinishReason::Stop);
     let cut = stops.map(|stop| stop.cut(&text).len()).min();
     Ok(Some(text[..cut.unwrap_or(text.len())].to_owned()))
+}
+
+/// The text of a range of tokens, as it follows the tokens before it.
+///
+/// # Errors
+/// [`Error::Text`].
+pub fn text_of(
+    tokenizer: &Tokenizer,
+    tokens: &[TokenId],
+    range: Range<usize>,
+) -> Result<String, Error> {
+    // Some tokenizers decode a token differently at the beginning of a text.
+    let given = tokenizer.decode(&tokens[..range.start])?;
+    let whole = tokenizer.decode(&tokens[..range.end])?;
+    Ok(match whole.strip_prefix(&given) {
+        Some(text) => text.to_owned(),
+        None => tokenizer.decode(&tokens[range])?,
+    })
 }

@@ -136,9 +136,7 @@ impl Head {
         tokens: &[(TokenId, Option<Score>)],
         before: usize,
     ) -> Value {
-        let tokenizer = served.tokenizer();
-        let piece =
-            |token: TokenId| tokenizer.piece(token).unwrap_or_else(|_| format!("<{token}>"));
+        let piece = |token: TokenId| served.piece(token);
         match self.endpoint {
             Endpoint::Chat => {
                 let entry = |token: TokenId, log_p: Option<f64>| {

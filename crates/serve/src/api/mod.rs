@@ -89,7 +89,7 @@ impl App {
 
     /// The text of a token.
     fn piece(&self, token: TokenId) -> String {
-        self.served.tokenizer().piece(token).unwrap_or_else(|_| format!("<{token}>"))
+        self.served.piece(token)
     }
 }
 

@@ -16,6 +16,7 @@ const TOP: usize = 20;
 const STOPS: usize = 16;
 /// The most bytes of a stop text.
 const STOP_BYTES: usize = 4096;
+
 /// How the answer of a request is sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form {

@@ -2,6 +2,7 @@
 
 use conjoint::prelude::*;
 use conjoint_lab::Error;
+use conjoint_lab::requests::text_of;
 
 /// A sequence as its client sees it: the tokens, and how much of the text has been sent.
 pub struct Growing {
@@ -67,17 +68,6 @@ impl Growing {
         place.map_or(self.end, |place| self.start + place)
     }
 
-    /// The text of the generated tokens before position `to`.
-    fn text(&self, tokenizer: &Tokenizer, to: usize) -> Result<String, Error> {
-        // Some tokenizers decode a token differently at the beginning of a text.
-        let given = tokenizer.decode(&self.tokens[..self.start])?;
-        let whole = tokenizer.decode(&self.tokens[..to])?;
-        Ok(match whole.strip_prefix(&given) {
-            Some(text) => text.to_owned(),
-            None => tokenizer.decode(&self.tokens[self.start..to])?,
-        })
-    }
-
     /// The text that has become final since the last call. The beginning of a stop text is kept back, and so is a
     /// character whose tokens are not all known.
     ///
@@ -88,7 +78,7 @@ impl Growing {
         if known <= self.sent_tokens {
             return Ok(None);
         }
-        let text = self.text(tokenizer, known)?;
+        let text = text_of(tokenizer, &self.tokens, self.start..known)?;
         let whole = text.trim_end_matches('\u{fffd}');
         let whole = &whole[..before_stop(whole, &self.stops)];
         match whole.strip_prefix(self.sent.as_str()) {

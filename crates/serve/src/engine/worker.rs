@@ -44,7 +44,6 @@ impl Worker {
                 lane.end_due(self.last, &self.metrics);
             }
             self.step();
-            self.lanes.retain(|lane| lane.len() > 0);
             if self.last.is_some() && self.running() == 0 {
                 return;
             }
@@ -126,7 +125,7 @@ impl Worker {
         }
     }
 
-    /// Computes one step of every lane.
+    /// Computes one step of every lane, and closes those without a sequence.
     fn step(&mut self) {
         let mut kept = Vec::with_capacity(self.lanes.len());
         for mut lane in self.lanes.drain(..) {
@@ -137,7 +136,7 @@ impl Worker {
             match lane.step(&self.metrics) {
                 Ok(()) => {
                     self.metrics.step_seconds.observe(began.elapsed().as_secs_f64());
-                    kept.push(lane);
+                    kept.extend(Some(lane).filter(|lane| lane.len() > 0));
                 }
                 Err(error) => {
                     tracing::error!(%error, sequences = lane.len(), "the model failed");
