@@ -30,6 +30,7 @@ def arguments():
     parser.add_argument("--k", default="2,4,8", help="tokens per forward, separated by commas; not for exact")
     parser.add_argument("--task", choices=["scaffold", "linker"], help="fill holes in test molecules instead of drawing new ones")
     parser.add_argument("--temperature", type=float, default=1.0, help="temperature of all draws")
+    parser.add_argument("--block-length", type=judge.positive, help="decode in blocks of this many tokens [default: one block]")
     parser.add_argument("--num", type=judge.positive, default=10000, help="number of requests of each seed")
     parser.add_argument("--num-samples", type=judge.positive, default=8, help="with --task: samples of each request")
     parser.add_argument("--seeds", default="0", help="seeds, separated by commas")
@@ -56,6 +57,8 @@ def generate(chosen, requests, strategy, k, out):
         command += ["--schedule", f"per-step:{k}"]
     if chosen.temperature != 1:
         command += ["--temperature", chosen.temperature]
+    if chosen.block_length:
+        command += ["--block-length", chosen.block_length]
     if chosen.task:
         command += ["--num-samples", chosen.num_samples]
     if chosen.threads:

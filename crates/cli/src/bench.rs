@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use conjoint::Denoiser as _;
 use conjoint_lab::comparison::Lines;
 use conjoint_lab::random_model::{self, Storage};
 use conjoint_lab::registry::Line;
@@ -59,12 +60,12 @@ pub struct Arguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = integer(1..=u16::MAX))]
     k: Option<Vec<u16>>,
-    /// Tokens of each prompt
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = integer(1..=1_000_000_u32))]
-    prompt_length: u32,
-    /// Tokens to generate
-    #[arg(long, value_name = "N", default_value_t = 96, value_parser = integer(1..=1_000_000_u32))]
-    gen_length: u32,
+    /// Tokens of each prompt [default: 32, or a quarter of the model's positions if they are fewer than 128]
+    #[arg(long, value_name = "N", value_parser = integer(1..=1_000_000_u32))]
+    prompt_length: Option<u32>,
+    /// Tokens to generate [default: 96, or what the prompt leaves of the model's positions]
+    #[arg(long, value_name = "N", value_parser = integer(1..=1_000_000_u32))]
+    gen_length: Option<u32>,
     /// Number of sequences, each with a prompt of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = integer(1..=1_000_000_u32))]
     num_samples: u32,
@@ -94,20 +95,30 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let model = arguments.model.as_ref().ok_or_else(missing)?;
     let json = arguments.json.as_deref().map(|path| files::place("--json", path)).transpose()?;
     let lines = Lines::new(arguments.strategies.clone()).at(arguments.k.clone());
-    let bench = Bench {
+    let mut bench = Bench {
         lines: lines.by_default_at(&[4, 8]),
-        prompt_length: arguments.prompt_length,
-        gen_length: arguments.gen_length,
+        prompt_length: arguments.prompt_length.unwrap_or(1),
+        gen_length: arguments.gen_length.unwrap_or(1),
         num_samples: arguments.num_samples,
         repeats: arguments.repeats,
         seed: arguments.seed,
         sampling: arguments.sampling.settings(),
     };
     bench.check().map_err(named)?;
-    let report = bench.run(&model.open()?, &Bars).map_err(named)?;
+    let model = model.open()?;
+    (bench.prompt_length, bench.gen_length) = lengths(arguments, model.denoiser.max_length());
+    let report = bench.run(&model, &Bars).map_err(named)?;
     if let Some((folder, name)) = json {
         let report = serde_json::to_vec_pretty(&report)?;
         conjoint_lab::files::write(folder, name, &report)?;
     }
     Ok(std::io::stdout().write_all(report.table().as_bytes())?)
+}
+
+/// The lengths of prompts and answers: the given ones, or what suits a model of at most `longest` positions.
+fn lengths(arguments: &Arguments, longest: Option<usize>) -> (u32, u32) {
+    let longest = longest.map_or(u32::MAX, |longest| u32::try_from(longest).unwrap_or(u32::MAX));
+    let prompt = arguments.prompt_length.unwrap_or((longest / 4).clamp(1, 32));
+    let left = longest.saturating_sub(prompt).clamp(1, 96);
+    (prompt, arguments.gen_length.unwrap_or(left))
 }

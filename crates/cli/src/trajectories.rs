@@ -137,7 +137,8 @@ impl StartArguments {
             && let Some(canvases) =
                 requests::canvases(path, &PromptReader::new(model)).map_err(named)?
         {
-            return Ok(Box::new(drawn(self.infilled(model, path, &canvases, seed)?)?));
+            let sampled = self.infilled(model, path, &canvases, seed)?;
+            return Ok(Box::new(drawn(self.in_blocks(sampled)?)?));
         }
         let (name, value, given) = match &self.prompts {
             Some(path) => {
@@ -151,11 +152,14 @@ impl StartArguments {
         let ids = ids.collect::<Result<_, Error>>().map_err(named)?;
         let sampled =
             with_flag(&format!("--{name}"), value, Sampled::new(ids, length, seed, vocabulary))?;
-        let sampled = match self.block_length {
-            None => sampled,
-            Some(b) => with_flag("--block-length", b, sampled.block_length(b))?,
-        };
-        Ok(Box::new(drawn(sampled)?))
+        Ok(Box::new(drawn(self.in_blocks(sampled)?)?))
+    }
+
+    fn in_blocks(&self, sampled: Sampled) -> Result<Sampled, InvalidArgument> {
+        match self.block_length {
+            None => Ok(sampled),
+            Some(b) => with_flag("--block-length", b, sampled.block_length(b)),
+        }
     }
 
     /// Texts with holes to fill.
@@ -169,9 +173,6 @@ impl StartArguments {
         let reason = "the texts of --prompts have holes, which set where tokens are drawn";
         if let Some(length) = self.length {
             return Err(InvalidArgument::unused("--length", length, reason).into());
-        }
-        if let Some(block) = self.block_length {
-            return Err(InvalidArgument::new("--block-length", block, reason).into());
         }
         let canvases = canvases.iter().map(|canvas| canvas.tokens().to_vec()).collect();
         let sampled = Sampled::from_canvases(canvases, seed, model.denoiser.vocabulary());

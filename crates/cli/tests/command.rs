@@ -88,8 +88,7 @@ fn every_bad_value_names_its_flag_and_exits_with_2() {
         (&format!("{base} --schedule dream"), "--schedule"),
         (&format!("{base} --schedule exp:4"), "--schedule"),
         (&format!("{base} --schedule per-step:2"), "--schedule"), // exact takes one
-        (&format!("{base} --unmasker marginal --schedule llada:3 --block-length 4"), "--schedule"),
-        (&format!("{base} --block-length 3"), "--block-length"),
+        (&format!("{base} --unmasker marginal --schedule llada:1 --block-length 4"), "--schedule"),
         (&format!("{base} --block-length 0"), "--block-length"),
         (&format!("{base} --temperature -1"), "--temperature"),
         (&format!("{base} --temperature nan"), "--temperature"),

@@ -88,24 +88,36 @@ fn texts_with_holes_are_filled_and_trained_on() {
         assert_eq!((row.tokens.len(), row.prompt_len, row.order.len()), (length, prompt, holes));
     }
     assert_eq!(rows[0].tokens[7], rows[2].tokens[7]);
-    for (flag, value) in [("--length", "20"), ("--block-length", "3")] {
-        let other = make(&tiny(), &out, &format!("{line} --num 24 {flag} {value}"));
+    for (more, parts) in [
+        ("--length 20", ["--length", "have holes"]),
+        ("--block-length 3", ["--out", "block length = none, but 3 is given"]),
+    ] {
+        let other = make(&tiny(), &out, &format!("{line} --num 24 {more}"));
         assert_eq!(other.status.code(), Some(2));
-        assert!(stderr(&other).contains(flag), "{}", stderr(&other));
+        let error = stderr(&other);
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
-    let run = folder.path().join("layer");
-    let output = Command::new(env!("CARGO_BIN_EXE_conjoint"))
-        .args(["train", "sampler", "--model"])
-        .arg(tiny())
-        .arg("--trajectories-dir")
-        .arg(&out)
-        .arg("--dir")
-        .arg(&run)
-        .args("--steps 3 --batch 4 --held-out 4 --random-share 0.5 --depth 2".split(' '))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert!(run.join("model.safetensors").exists());
+    // In blocks, the last of which has 2 positions or 1.
+    let in_blocks = folder.path().join("blocks");
+    for row in made(&tiny(), &in_blocks, 24, &format!("{line} --block-length 4")) {
+        let block = |&position: &u32| (position as usize - row.prompt_len) / 4;
+        assert!(row.order.iter().map(block).is_sorted(), "{row:?}");
+    }
+    for (trajectories, run) in [(&out, "layer"), (&in_blocks, "layer-in-blocks")] {
+        let run = folder.path().join(run);
+        let output = Command::new(env!("CARGO_BIN_EXE_conjoint"))
+            .args(["train", "sampler", "--model"])
+            .arg(tiny())
+            .arg("--trajectories-dir")
+            .arg(trajectories)
+            .arg("--dir")
+            .arg(&run)
+            .args("--steps 3 --batch 4 --held-out 4 --random-share 0.5 --depth 2".split(' '))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(run.join("model.safetensors").exists());
+    }
 }
 
 #[test]

@@ -165,19 +165,7 @@ pub enum Error {
         size: usize,
     },
 
-    /// The schedule's steps do not divide evenly over the blocks.
-    #[error(
-        "{steps} steps cannot be spread evenly over {blocks} blocks: \
-         use a multiple of {blocks}, or another block length"
-    )]
-    StepsNotDivisible {
-        /// The schedule's number of steps.
-        steps: usize,
-        /// The number of blocks.
-        blocks: usize,
-    },
-
-    /// The schedule has fewer steps than there are blocks, which are the attention blocks of the model.
+    /// The schedule has fewer steps than there are blocks.
     #[error(
         "{steps} steps are fewer than the {blocks} blocks: use at least {blocks}, or longer blocks"
     )]
@@ -198,18 +186,6 @@ pub enum Error {
         block: usize,
         /// The [length of the model's blocks](crate::Denoiser::attention_block).
         attention_block: usize,
-    },
-
-    /// The block length does not divide the number of positions to generate.
-    #[error(
-        "block length {block} does not divide the {length} positions to generate: \
-         use a divisor of {length}"
-    )]
-    BlockNotDividing {
-        /// The block length.
-        block: usize,
-        /// From the first to the last position to generate.
-        length: usize,
     },
 
     /// The strategy revealed nothing after a forward, or in the last step of its schedule.

@@ -43,7 +43,7 @@ pub enum Remasking {
 pub struct Llada {
     /// Denoising steps over all blocks. Default: 128.
     pub steps: usize,
-    /// Positions of a block, which must divide the positions to generate. Default: 128.
+    /// Positions of a block; the last one may be shorter. Default: 128.
     pub block_length: usize,
     /// Sampling temperature. Default: 0.
     pub temperature: f64,
@@ -180,7 +180,7 @@ fn ordered_by(order: impl Order + 'static, with: Dream) -> Result<Marginal, Erro
 pub struct FastDllm {
     /// The confidence τ above which tokens are revealed together. Default: 0.9.
     pub threshold: f64,
-    /// Positions of a block, which must divide the positions to generate. Default: 32.
+    /// Positions of a block; the last one may be shorter. Default: 32.
     pub block_length: usize,
     /// Sampling temperature. Default: 0.
     pub temperature: f64,

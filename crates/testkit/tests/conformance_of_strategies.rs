@@ -200,7 +200,7 @@ fn a_strategy_that_remasks_needs_more_moves() {
     Suite::default().moves_per_position(2).strategy("twice", make).unwrap();
 }
 
-/// The suite runs with an added schedule, which fails if its steps do not divide over the blocks.
+/// The suite runs with an added schedule, which fails if it has fewer steps than a layout has blocks.
 #[test]
 fn schedules_can_be_added() {
     let with = |steps| {
@@ -208,5 +208,5 @@ fn schedules_can_be_added() {
         Suite::default().schedule("mine", schedule).strategy("marginal", Marginal::default)
     };
     with(16).unwrap();
-    assert!(matches!(failure(with(3)), Error::StepsNotDivisible { steps: 3, .. }));
+    assert!(matches!(failure(with(1)), Error::TooFewSteps { steps: 1, .. }));
 }

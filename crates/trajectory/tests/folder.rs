@@ -54,7 +54,11 @@ fn texts_with_holes_may_differ_in_length_and_are_checked() {
     }
     let error = of(&[&[3, 3], &[3, 1]]).err().unwrap().to_string();
     assert!(error.contains('2') && error.contains("holes"), "{error}");
-    assert!(source.block_length(2).is_err());
+    // Blocks count from the first hole.
+    let source = of(&[&[3, 3, 3, 1, 3]]).unwrap().block_length(2).unwrap();
+    let rows = source.make(&model(), 0..40, 3, &mut ()).unwrap();
+    assert!(rows.iter().all(|row| row.order.iter().map(|&p| p / 2).is_sorted()), "{rows:?}");
+    assert!(rows.iter().any(|row| !row.order.is_sorted()));
 }
 
 /// A source with prompts of different lengths, one of them empty.
@@ -255,15 +259,15 @@ fn blocks_are_revealed_from_left_to_right() {
     let texts = Texts::new(rows.iter().map(text).collect(), 5, model().vocabulary()).unwrap();
     make(&path("texts"), &texts.block_length(2).unwrap(), &partition(50, 50, 7)).unwrap();
     assert_eq!(read(&path("texts"), 50), rows);
-    // The length is a setting, and divides the positions after each prompt.
+    // The last block may be shorter.
+    make(&path("three"), &tagged().block_length(3).unwrap(), &partition(50, 50, 7)).unwrap();
+    let rows = read(&path("three"), 50);
+    assert!(rows.iter().all(|row| row.order[3] == 4) && rows.iter().any(|row| row.order[0] > 1));
+    // The length is a setting.
     let other = make(&path("blocks"), &tagged(), &partition(50, 50, 7)).unwrap_err().to_string();
     assert!(other.contains("block length = 2, but none is given"), "{other}");
-    for (source, block, part) in
-        [(tagged(), 0, "at least 1"), (tagged(), 3, "divisor of the 4"), (sampled(), 5, "the 4")]
-    {
-        let error = source.block_length(block).map(drop).unwrap_err().to_string();
-        assert!(error.contains("block length") && error.contains(part), "{error}");
-    }
+    let error = tagged().block_length(0).map(drop).unwrap_err().to_string();
+    assert!(error.contains("block length") && error.contains("at least 1"), "{error}");
 }
 
 /// As [`reference`], but by a sampler layer.

@@ -168,10 +168,14 @@ fn encode(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<TokenId>,
 /// The first character of a text without a token.
 fn unknown_character(tokenizer: &tokenizers::Tokenizer, text: &str) -> Option<char> {
     let mut checked = HashSet::new();
-    let special = tokenizer.get_added_tokens_decoder();
-    // Special tokens may contain characters without a token of their own.
-    let rest =
-        special.values().fold(text.to_owned(), |rest, token| rest.replace(&token.content, ""));
+    let added = tokenizer.get_added_tokens_decoder();
+    // Added tokens may contain characters without a token of their own. Literally encoded, a special one is ordinary text.
+    let is_token =
+        |token: &&tokenizers::AddedToken| !(token.special && tokenizer.get_encode_special_tokens());
+    let rest = added
+        .values()
+        .filter(is_token)
+        .fold(text.to_owned(), |rest, token| rest.replace(&token.content, ""));
     rest.chars().filter(|&character| checked.insert(character)).find(|character| {
         let alone = tokenizer.encode_fast(character.to_string(), false);
         alone.is_ok_and(|encoding| encoding.get_ids().is_empty())
@@ -276,5 +280,14 @@ mod tests {
         let files = folder(&[("tokenizer.json", &framed(""))]);
         let error = Tokenizer::open(files.path()).unwrap().encode("aéb").unwrap_err();
         assert!(matches!(error, TextError::UnknownCharacter { character: 'é' }), "{error}");
+        // A special token has characters without a token. Literally encoded, it would lose them.
+        let bare = r#"{"version": "1.0", "added_tokens": [
+            {"id": 1, "content": "<s>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}],
+            "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}"#;
+        let files = folder(&[("tokenizer.json", bare)]);
+        let tokenizer = Tokenizer::open(files.path()).unwrap();
+        assert_eq!(tokenizer.encode("a<s>").unwrap(), [0, 1]);
+        let error = tokenizer.encode_literally("a<s>").unwrap_err();
+        assert!(matches!(error, TextError::UnknownCharacter { character: '<' }), "{error}");
     }
 }

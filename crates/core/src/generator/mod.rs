@@ -179,12 +179,12 @@ impl Generator {
     /// Splits the positions to generate into blocks of this length, decoded from left to right
     /// (semi-autoregressive decoding).
     ///
-    /// By default there is one block. The length must divide the number of positions to generate.
+    /// By default there is one block. The last block may be shorter. A total number of steps is spread over the blocks in
+    /// proportion to their lengths.
     ///
     /// **Block-causal models.** For a model with [attention blocks](Denoiser::attention_block) of B positions,
     /// blocks count from position 0, as the model's do, and have B positions by default. The first block then
-    /// begins with the last tokens of the prompt, unless the prompt fills whole blocks. First and last block may be
-    /// shorter, and a total number of steps is spread in proportion to the lengths. Another length must divide B,
+    /// begins with the last tokens of the prompt, unless the prompt fills whole blocks, and may be shorter too. Another length must divide B,
     /// for blocks within the model's (the sub-blocks of Fast-dLLM v2), or be a multiple of B. The model was not
     /// trained for the latter: a position then sees masked positions of earlier blocks.
     ///
@@ -304,8 +304,8 @@ impl Generator {
     ///
     /// # Errors
     /// Before anything runs:
-    /// - [`Error::Combination`], [`Error::NeedsSteps`], [`Error::StepsNotDivisible`], [`Error::TooFewSteps`],
-    ///   [`Error::BlockNotDividing`] or [`Error::BlockNotAligned`] if settings do not go together;
+    /// - [`Error::Combination`], [`Error::NeedsSteps`], [`Error::TooFewSteps`] or
+    ///   [`Error::BlockNotAligned`] if settings do not go together;
     /// - [`Error::Parameter`] if a stop rule needs an end-of-sequence or padding id that the model lacks, or if
     ///   [overlapping blocks](Self::open_next_block_at) are combined with a total number of steps;
     /// - [`Error::MaskMismatch`], [`Error::UnknownToken`] or [`Error::TooLong`] if a canvas does not fit the

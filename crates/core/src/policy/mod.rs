@@ -95,7 +95,7 @@ pub trait Policy: Send + Sync {
         crate::order::Entropy.rank(rows, ranked)
     }
 
-    /// The total number of denoising steps, spread evenly over the blocks; `None` if the policy runs until no
+    /// The total number of denoising steps, spread over the blocks in proportion to their lengths; `None` if the policy runs until no
     /// position is masked.
     fn steps(&self) -> Option<usize> {
         None

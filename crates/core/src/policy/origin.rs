@@ -14,7 +14,7 @@ use crate::{Error, Observation, StepRequest};
 /// marginals, where q = Σᵢ P(step i)² is the probability that they share a step. Source: Dream's `origin`,
 /// ε = 1e-3; ancestral sampling of masked diffusion (Sahoo et al., arXiv 2406.07524).
 ///
-/// S is spread evenly over the blocks.
+/// S is spread over the blocks in proportion to their lengths.
 #[doc(alias = "ancestral sampling")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Origin {

@@ -77,6 +77,26 @@ impl Observer for Blocks {
 }
 
 #[test]
+fn the_last_block_may_be_shorter() {
+    let blocks = |steps: usize, canvas: Canvas| {
+        let generator = Generator::new(Flat::new()).unmasker(Marginal::default());
+        let generator = generator.schedule(DreamLinear::new(steps).unwrap());
+        let mut blocks = Blocks::default();
+        generator.block_length(4).unwrap().run(vec![canvas], &mut blocks).unwrap();
+        blocks.0
+    };
+    let ten = || Canvas::new(&[1], 10, MASK).unwrap();
+    assert_eq!(blocks(3, ten()), [1..5, 5..9, 9..11]);
+    assert_eq!(blocks(5, ten()), [1..5, 1..5, 5..9, 5..9, 9..11]);
+    // Blocks count from the first hole to the last one.
+    let mut tokens = vec![1; 14];
+    for hole in [1, 4, 6, 7] {
+        tokens[hole] = MASK;
+    }
+    assert_eq!(blocks(2, Canvas::infill(tokens, MASK).unwrap()), [1..5, 5..8]);
+}
+
+#[test]
 fn the_next_block_opens_after_one_that_is_kept_open() {
     let edit = strategy::edit_threshold(0.5, Edit::new(0.5).unwrap().post_steps(3)).unwrap();
     let generator = undecided(edit).block_length(2).unwrap();

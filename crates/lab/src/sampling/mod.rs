@@ -277,12 +277,8 @@ impl Sampling {
     ) -> Error {
         use conjoint::Error as Cause;
         let (name, value) = match &error {
-            Cause::StepsNotDivisible { .. }
-            | Cause::TooFewSteps { .. }
-            | Cause::NeedsSteps { .. } => (name, value.to_string()),
-            Cause::BlockNotDividing { block, .. } | Cause::BlockNotAligned { block, .. } => {
-                ("block length", block.to_string())
-            }
+            Cause::TooFewSteps { .. } | Cause::NeedsSteps { .. } => (name, value.to_string()),
+            Cause::BlockNotAligned { block, .. } => ("block length", block.to_string()),
             Cause::EmptyRow { .. } => match self.filters.bans() {
                 Some(bans) => ("ban", bans),
                 None => return error.into(),

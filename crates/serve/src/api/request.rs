@@ -199,13 +199,32 @@ fn chat_message(index: usize, message: &Value) -> Result<Message, ApiError> {
 /// Parses a JSON object.
 ///
 /// # Errors
-/// 400.
+/// 400, with the parameter.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::invalid("expected a JSON object as the body"));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| ApiError::invalid(format!("the body cannot be read: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        let message = format!("the body cannot be read: {error}");
+        match at_fault::<T>(body) {
+            Some(name) => ApiError::param(conjoint_lab::abbreviated(&name).as_ref(), message),
+            None => ApiError::invalid(message),
+        }
+    })
+}
+
+/// The parameter of `body` that a `T` cannot have: the first one that alone gives another error than none at all.
+fn at_fault<T: DeserializeOwned>(body: &[u8]) -> Option<String> {
+    let all: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let error = |body: Map<String, Value>| {
+        serde_json::from_value::<T>(body.into()).err().map(|error| error.to_string())
+    };
+    let of_none = error(Map::new());
+    let is_wrong = |(name, value): &(String, Value)| {
+        let alone = error(Map::from_iter([(name.clone(), value.clone())]));
+        alone.is_some() && alone != of_none
+    };
+    all.into_iter().find(is_wrong).map(|(name, _)| name)
 }
 
 fn reject_unknown(unknown: &Map<String, Value>) -> Result<(), ApiError> {
@@ -237,6 +256,34 @@ mod tests {
         assert!(matches!(parse(r#"{"prompt": [[1], [2]]}"#), Some(Prompts::IdLists(_))));
         assert!(parse(r#"{"prompt": null, "stop": null, "seed": null}"#).is_none());
         assert!(message(r#"{"prompt": {"a": 1}}"#).contains("expected a text, texts, token ids"));
+    }
+
+    #[test]
+    fn a_parameter_of_another_type_is_named() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Text {
+            #[allow(dead_code)]
+            prompt: String,
+            #[allow(dead_code)]
+            model: Option<String>,
+        }
+        let param = |error: ApiError| error.body()["error"]["param"].clone();
+        for (body, name) in [
+            (r#"{"prompt": "a", "n": "two", "seed": 1}"#, "n"),
+            (r#"{"prompt": {"a": 1}}"#, "prompt"),
+            (r#"{"prompt": "a", "conjoint": {"unmaskr": "joint"}}"#, "conjoint"),
+            (r#"{"stream_options": {"usage": true}}"#, "stream_options"),
+        ] {
+            assert_eq!(param(Completion::parse(body.as_bytes()).unwrap_err()), name);
+        }
+        let text = |body: &str| param(json::<Text>(body.as_bytes()).unwrap_err());
+        assert_eq!(text(r#"{"model": 3, "prompt": "a"}"#), "model");
+        assert_eq!(text(r#"{"model": "a", "prompt": 3}"#), "prompt");
+        assert_eq!(text(r#"{"prompt": "a", "text": "b"}"#), "text");
+        // Nothing that is there is at fault.
+        assert_eq!(text(r#"{"model": "a"}"#), Value::Null);
+        assert_eq!(text(r#"{"prompt": "#), Value::Null);
     }
 
     #[test]

@@ -231,6 +231,9 @@ fn models_are_listed_and_presets_are_models() {
     );
     assert_eq!(server.get("/v1/models/tiny:fast").0, 200);
     assert_eq!(server.get("/v1/models/huge").0, 404);
+    let (status, error) = server.get("/v1/models/%ff");
+    let error: Value = serde_json::from_str(&error).unwrap();
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("model")), "{error}");
     let fast = server.complete(with(story(3), json!({"model": "tiny:fast"})));
     assert_eq!(text(&fast), expected(3, "joint:window=3:bound=0.001", Some("per-step:12")));
     let default = TINY.clone();

@@ -21,8 +21,11 @@ fn ids(rows: &[MaskedRow], of: fn(&MaskedRow) -> &Vec<u32>, device: &Device) -> 
     Tensor::from_data(TensorData::new(ids, [rows.len(), length]), device)
 }
 
+/// The bias of attention for the rows of a pass: which keys are hidden. `None` hides none.
+pub(crate) type Bias = fn(&[MaskedRow], &Device) -> Option<Tensor<4>>;
+
 /// A bias [B, 1, 1, T] that hides the padding of shorter rows from all positions; `None` if all have the same length.
-fn padding(rows: &[MaskedRow], device: &Device) -> Option<Tensor<4>> {
+pub(crate) fn padding(rows: &[MaskedRow], device: &Device) -> Option<Tensor<4>> {
     let length = longest(rows);
     if rows.iter().all(|row| row.target.len() == length) {
         return None;
@@ -34,12 +37,22 @@ fn padding(rows: &[MaskedRow], device: &Device) -> Option<Tensor<4>> {
     Some(Tensor::from_data(TensorData::new(bias, [rows.len(), 1, 1, length]), device))
 }
 
+/// A bias [1, 1, T, T] that hides later positions, padding among them.
+pub(crate) fn causal(rows: &[MaskedRow], device: &Device) -> Option<Tensor<4>> {
+    let length = longest(rows);
+    let mut bias = vec![0.0f32; length * length];
+    for (position, keys) in bias.chunks_exact_mut(length).enumerate() {
+        keys[position + 1..].fill(UNSEEN);
+    }
+    Some(Tensor::from_data(TensorData::new(bias, [1, 1, length, length]), device))
+}
+
 /// The model's log-probabilities on the masked rows, [B, T, V]. Those of a row do not depend on the other rows. T is the
 /// length of the longest row.
-pub(crate) fn log_probabilities(model: &DreamModule, rows: &[MaskedRow]) -> Tensor<3> {
+pub(crate) fn log_probabilities(model: &DreamModule, rows: &[MaskedRow], bias: Bias) -> Tensor<3> {
     let device = model.norm.gamma.device();
     let input = ids(rows, |row| &row.input, &device);
-    let hidden = model.forward_biased(input, padding(rows, &device).as_ref());
+    let hidden = model.forward_biased(input, bias(rows, &device).as_ref());
     log_softmax(model.logits(shift(hidden)), 2)
 }
 
@@ -50,13 +63,13 @@ pub(crate) fn entropies(log_p: &Tensor<3>) -> Vec<f64> {
     entropies.into_data().iter::<f32>().map(f64::from).collect()
 }
 
-/// The weighted negative log-likelihood of the masked tokens, summed over the rows, in nats.
+/// The weighted negative log-likelihood of the predicted tokens, summed over the rows, in nats.
 #[doc(alias = "NLL")]
 pub(crate) fn loss(log_p: Tensor<3>, rows: &[MaskedRow], weights: &[Vec<f64>]) -> Tensor<1> {
     let [batch, length, _] = log_p.dims();
     let mut matrix = vec![0.0f32; batch * length];
     for (j, (row, weights)) in rows.iter().zip(weights).enumerate() {
-        for (&i, &weight) in row.masked.iter().zip(weights) {
+        for (&i, &weight) in row.predicted.iter().zip(weights) {
             matrix[j * length + i] = weight as f32;
         }
     }
@@ -78,14 +91,14 @@ mod tests {
         let row = |ids: &[u32], masked: &[usize]| MaskedRow::new(ids.to_vec(), masked.to_vec(), 6);
         let rows =
             [row(&[1, 2, 3, 7], &[0, 2]), row(&[4, 7], &[0]), row(&[5, 4, 3, 2, 1, 7], &[1, 4])];
-        let together = log_probabilities(&model, &rows);
+        let together = log_probabilities(&model, &rows, padding);
         assert_eq!(together.dims(), [3, 6, 8]);
         let weights = |rows: &[MaskedRow]| -> Vec<Vec<f64>> {
-            rows.iter().map(|row| vec![0.5; row.masked.len()]).collect()
+            rows.iter().map(|row| vec![0.5; row.predicted.len()]).collect()
         };
         let mut sum = 0.0;
         for (number, row) in rows.iter().enumerate() {
-            let alone = log_probabilities(&model, std::slice::from_ref(row));
+            let alone = log_probabilities(&model, std::slice::from_ref(row), padding);
             let length = row.target.len();
             let part = together.clone().slice([number..number + 1, 0..length, 0..8]);
             let off: f32 = (alone.clone() - part).abs().max().into_scalar();
@@ -95,5 +108,23 @@ mod tests {
         }
         let all = loss(together, &rows, &weights(&rows)).into_scalar::<f32>();
         assert!((all - sum).abs() < 1e-4, "{all} {sum}");
+    }
+
+    #[test]
+    fn under_the_causal_bias_a_row_depends_on_earlier_tokens_only() {
+        let config = DreamConfig::tiny();
+        assert!(config.num_attention_heads > config.num_key_value_heads);
+        let model = shaken(DreamModule::tied(&config, &Device::default()), 1);
+        let row = |ids: &[u32]| MaskedRow::new(ids.to_vec(), vec![], 6);
+        let rows = [row(&[1, 2, 3, 4, 5]), row(&[1, 2, 3, 5, 1]), row(&[1, 2, 3])];
+        let log_p = log_probabilities(&model, &rows, causal);
+        let part = |row: usize, positions| log_p.clone().slice([row..row + 1, positions, 0..8]);
+        let distance = |a: Tensor<3>, b: Tensor<3>| -> f32 { (a - b).abs().max().into_scalar() };
+        // Row 3 is that of the hidden state 2, the last one that the three have in common.
+        assert!(distance(part(0, 0..4), part(1, 0..4)) < 1e-5);
+        assert!(distance(part(0, 0..3), part(2, 0..3)) < 1e-5);
+        assert!(distance(part(0, 4..5), part(1, 4..5)) > 1e-3);
+        let full = log_probabilities(&model, &rows[..1], padding);
+        assert!(distance(part(0, 1..4), full.slice([0..1, 1..4, 0..8])) > 1e-3);
     }
 }

@@ -4,9 +4,12 @@
 //! - [`RowForm`]: how they fill rows.
 //! - [`TextTokenizer`]: the tokenizer of the texts, which becomes that of the model.
 
+mod data;
+mod decoding_blocks;
 #[cfg(test)]
 mod loop_tests;
 mod loss;
+mod next_token;
 mod objective;
 mod options;
 mod passes;

@@ -4,73 +4,41 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::Tensor;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use super::loss::{entropies, log_probabilities, loss};
-use super::options::BaseOptions;
-use super::passes::passes;
+use super::data::Data;
+use super::decoding_blocks::mask_block;
+use super::loss::{entropies, log_probabilities, loss, padding};
 use super::progressive::{Progressive, Slot};
-use super::row_form::RowForm;
-use super::rows::{HELD_OUT, RowSource};
-use super::tokenizer::TextTokenizer;
+use super::rows::RowSource;
 use crate::error::TrainError;
-use crate::masking::{self, MaskedRow, Window};
-use crate::model::{DreamConfig, DreamModule, checkpoint};
-use crate::run::{Identity, Objective, identity};
+use crate::masking::{self, MaskedRow};
+use crate::model::DreamModule;
+use crate::run::{Identity, Objective};
 
-/// Training on rows that are masked at random or unmasked progressively.
+/// Training on rows that are masked at random, masked as in decoding in blocks, or unmasked progressively. A batch has
+/// its rows in this order.
 pub(crate) struct MaskedDiffusion<'a, R> {
-    rows: &'a R,
-    tokenizer: &'a TextTokenizer,
-    options: &'a BaseOptions,
-    config: DreamConfig,
-    /// The mean number of tokens of a row.
-    mean_length: f64,
-    /// The progressive rows, which are the last rows of each batch.
+    data: Data<'a, R>,
+    /// The number of rows of each batch that are masked as in decoding in blocks.
+    in_blocks: usize,
     progressive: Progressive,
 }
 
 impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
-    pub fn new(
-        rows: &'a R,
-        tokenizer: &'a TextTokenizer,
-        options: &'a BaseOptions,
-        config: DreamConfig,
-    ) -> Result<Self, TrainError> {
-        let share = options.progressive_share * options.run.batch as f64;
-        let progressive = Progressive::new(share.round() as usize, options.progressive_turns);
-        let mean_length = rows.mean_length()?.unwrap_or(options.length as f64);
-        Ok(Self { rows, tokenizer, options, config, mean_length, progressive })
-    }
-
-    fn row(&self, index: u64) -> Result<Vec<u32>, TrainError> {
-        let row = self.rows.row(index)?;
-        let rejected = |reason| Err(TrainError::Row { row: index, reason });
-        let (got, length) = (row.len(), self.options.length);
-        if self.options.form == RowForm::GivenEnd {
-            if got > length || row.last() != Some(&self.config.eos_token_id) {
-                return rejected(format!(
-                    "it has {got} tokens, expected at most {length}, the last one being the end token"
-                ));
-            }
-        } else if got != length {
-            return rejected(format!("it has {got} tokens, expected {length}"));
+    pub fn new(data: Data<'a, R>) -> Self {
+        let options = data.options;
+        let rows = |share: f64| (share * options.run.batch as f64).round() as usize;
+        let progressive = rows(options.progressive_share);
+        // Both shares may be rounded up.
+        let in_blocks = rows(options.block_share).min(options.run.batch - progressive);
+        Self {
+            in_blocks,
+            progressive: Progressive::new(progressive, options.progressive_turns),
+            data,
         }
-        if self.maskable(&row).is_empty() {
-            return rejected(format!("none of its {got} tokens can be masked"));
-        }
-        if let Some(id) = row.iter().find(|&&id| id as usize >= self.config.vocab_size) {
-            return rejected(format!(
-                "id {id} is outside the vocabulary of {}",
-                self.config.vocab_size
-            ));
-        }
-        Ok(row)
-    }
-
-    /// The positions of a row that may be masked.
-    fn maskable(&self, row: &[u32]) -> Range<usize> {
-        self.options.prompt..row.len().saturating_sub(self.options.form.given())
     }
 
     /// The masked rows `rows` of step `step`'s batch.
@@ -80,13 +48,15 @@ impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
         progress: f64,
         rows: Range<usize>,
     ) -> Result<Vec<MaskedRow>, TrainError> {
-        let (options, batch) = (self.options, self.options.run.batch);
+        let (data, options) = (&self.data, self.data.options);
+        let (batch, mask_id) = (options.run.batch, data.config.mask_token_id);
         let limit = if progress < options.early_share { options.early_limit } else { 1.0 };
         // One stream for the levels of a step, and one for the positions of each of its rows.
         let mut rng = masking::stream(options.run.seed, step);
         let progressive = self.progressive.per_step();
-        let random = batch - progressive;
+        let random = batch - progressive - self.in_blocks;
         let mut levels = masking::levels(&mut rng, random);
+        levels.extend(masking::levels(&mut rng, self.in_blocks));
         // The first rows in the slots start at random stages, so that the slots stay spread over all stages.
         levels.extend(if step < options.progressive_turns as u64 {
             masking::levels(&mut rng, progressive)
@@ -96,77 +66,68 @@ impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
         rows.map(|j| {
             let slot = self.slot(step, j);
             if let Some(Slot { row, masked }) = slot.and_then(|slot| self.progressive.get(slot)) {
-                return Ok(MaskedRow::new(self.row(row)?, masked, self.config.mask_token_id));
+                return Ok(MaskedRow::new(data.row(row)?, masked, mask_id));
             }
             let index = step * batch as u64 + j as u64;
-            let row = self.row(index)?;
-            let maskable = self.maskable(&row);
+            let row = data.row(index)?;
+            let maskable = data.maskable(&row);
+            let mut rng = masking::stream(options.run.seed ^ POSITIONS, index);
+            if (random..random + self.in_blocks).contains(&j) {
+                let block = (options.block_length, levels[j]);
+                return Ok(mask_block(&mut rng, row, maskable, block, mask_id));
+            }
             let limit = if slot.is_some() { 1.0 } else { limit };
             let count = masking::count(levels[j], maskable.len(), limit);
-            let mut rng = masking::stream(options.run.seed ^ POSITIONS, index);
             let masked = masking::positions(&mut rng, maskable, count);
             if let Some(slot) = slot {
                 self.progressive.fill(slot, Slot { row: index, masked: masked.clone() });
             }
-            Ok(MaskedRow::new(row, masked, self.config.mask_token_id))
+            Ok(MaskedRow::new(row, masked, mask_id))
         })
         .collect()
     }
 
-    /// The slot of row `row` of step `step`'s batch, or `None` if the row is masked at random.
+    /// The slot of row `row` of step `step`'s batch, or `None` if the row is not progressive.
     fn slot(&self, step: u64, row: usize) -> Option<usize> {
-        let turn = row.checked_sub(self.options.run.batch - self.progressive.per_step())?;
+        let turn = row.checked_sub(self.data.options.run.batch - self.progressive.per_step())?;
         Some(self.progressive.slot(step, turn))
     }
 
-    /// The part of step `step`'s loss that one pass contributes: `numbers` are the rows' numbers in the batch.
+    /// The loss of the rows of one pass, given their numbers in the batch.
     fn pass(
         &self,
         model: &DreamModule,
         step: u64,
         (numbers, rows): (&[usize], &[MaskedRow]),
     ) -> Tensor<1> {
-        let log_p = log_probabilities(model, rows);
+        let log_p = log_probabilities(model, rows, padding);
         let length = log_p.dims()[1];
         let mut all_entropies = None;
         let mut weights = Vec::with_capacity(rows.len());
         for (j, (&number, row)) in numbers.iter().zip(rows).enumerate() {
-            let count = row.masked.len();
             let Some(slot) = self.slot(step, number) else {
-                weights.push(Window::default().weights(count).collect());
+                weights.push(row.even());
                 continue;
             };
             let all_entropies = all_entropies.get_or_insert_with(|| entropies(&log_p));
             let entropy = |&i: &usize| all_entropies[j * length + i];
-            let masked_entropies: Vec<f64> = row.masked.iter().map(entropy).collect();
-            weights.push(self.options.window.weights_by(&masked_entropies));
+            let masked_entropies: Vec<f64> = row.predicted.iter().map(entropy).collect();
+            weights.push(self.data.options.window.weights_by(&masked_entropies));
             self.progressive.reveal(slot, &masked_entropies);
         }
-        loss(log_p, rows, &weights).div_scalar(self.options.run.batch as f32)
+        loss(log_p, rows, &weights)
     }
 
-    /// The mean negative log-likelihood of held-out rows with `share` of their tokens masked.
-    fn held_out(&self, model: &DreamModule, share: f64) -> Result<f64, TrainError> {
-        let mut total = 0.0;
-        for start in (0..self.options.validation_rows).step_by(32) {
-            let end = (start + 32).min(self.options.validation_rows);
-            let rows: Result<Vec<_>, TrainError> = (start..end)
-                .map(|i| {
-                    let row = self.row(HELD_OUT + i as u64)?;
-                    let maskable = self.maskable(&row);
-                    let count = ((share * maskable.len() as f64).round() as usize).max(1);
-                    let mut rng = masking::stream(VALIDATION, i as u64);
-                    let masked = masking::positions(&mut rng, maskable, count);
-                    Ok(MaskedRow::new(row, masked, self.config.mask_token_id))
-                })
-                .collect();
-            let rows = rows?;
-            let even = |row: &MaskedRow| Window::default().weights(row.masked.len()).collect();
-            let weights: Vec<Vec<f64>> = rows.iter().map(even).collect();
-            let loss = loss(log_probabilities(model, &rows), &rows, &weights);
-            total += f64::from(loss.into_scalar::<f32>());
-        }
-        Ok(total / self.options.validation_rows as f64)
+    /// The mean negative log-likelihood of held-out rows that `mask` masks.
+    fn held_out(
+        &self,
+        model: &DreamModule,
+        mask: impl Fn(&mut ChaCha8Rng, Vec<u32>, Range<usize>) -> MaskedRow,
+    ) -> Result<f64, TrainError> {
+        self.data.held_out(model, padding, |number, row| {
+            let maskable = self.data.maskable(&row);
+            mask(&mut masking::stream(VALIDATION, number), row, maskable)
+        })
     }
 }
 
@@ -184,51 +145,37 @@ impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
         rows: Range<usize>,
     ) -> Result<Tensor<1>, TrainError> {
         let masked = self.batch(step, progress, rows.clone())?;
-        let parts = passes(rows.zip(masked).collect()).into_iter().map(|pass| {
-            let (numbers, rows): (Vec<_>, Vec<_>) = pass.into_iter().unzip();
-            self.pass(model, step, (&numbers, &rows))
-        });
-        let none = || Tensor::zeros([1], &model.norm.gamma.device());
-        Ok(parts.reduce(|sum, part| sum + part).unwrap_or_else(none))
+        let rows = rows.zip(masked).collect();
+        Ok(self.data.loss(model, rows, |numbers, rows| self.pass(model, step, (numbers, rows))))
     }
 
     fn validate(&self, averaged: &DreamModule) -> Result<BTreeMap<String, f64>, TrainError> {
-        let levels = [("masked 10 %", 0.1), ("masked 50 %", 0.5), ("masked 90 %", 0.9)];
-        levels
-            .into_iter()
-            .map(|(name, share)| Ok((name.to_owned(), self.held_out(averaged, share)?)))
-            .collect()
+        let mask_id = self.data.config.mask_token_id;
+        let mut figures = BTreeMap::new();
+        for (name, share) in [("masked 10 %", 0.1), ("masked 50 %", 0.5), ("masked 90 %", 0.9)] {
+            let figure = self.held_out(averaged, |rng, row, maskable| {
+                let count = ((share * maskable.len() as f64).round() as usize).max(1);
+                MaskedRow::new(row, masking::positions(rng, maskable, count), mask_id)
+            })?;
+            figures.insert(name.to_owned(), figure);
+        }
+        if self.in_blocks > 0 {
+            let length = self.data.options.block_length;
+            let figure = self.held_out(averaged, |rng, row, maskable| {
+                let level = rng.random();
+                mask_block(rng, row, maskable, (length, level), mask_id)
+            })?;
+            figures.insert(format!("blocks of {length}"), figure);
+        }
+        Ok(figures)
     }
 
     fn save(&self, averaged: &DreamModule) -> Result<(), TrainError> {
-        let dir = &self.options.run.dir;
-        checkpoint::save(averaged, dir, self.options.precision)?;
-        self.tokenizer.save(dir)
+        self.data.save(averaged)
     }
 
     fn identity(&self) -> Identity {
-        let (config, options) = (&self.config, self.options);
-        let mut identity = identity([
-            ("kind", "base".to_owned()),
-            ("seed", options.run.seed.to_string()),
-            ("length", options.length.to_string()),
-            ("prompt", options.prompt.to_string()),
-            ("hidden", config.hidden_size.to_string()),
-            ("layers", config.num_hidden_layers.to_string()),
-            ("ffn", config.intermediate_size.to_string()),
-            ("heads", config.num_attention_heads.to_string()),
-            ("kv_heads", config.num_key_value_heads.to_string()),
-            ("rope_theta", config.rope_theta.to_string()),
-        ]);
-        identity.extend(self.rows.identity());
-        // Omitted by default, so that runs of earlier versions can resume.
-        let form = match options.form {
-            RowForm::Padded => None,
-            RowForm::Packed => Some("packed"),
-            RowForm::GivenEnd => Some("given_end"),
-        };
-        identity.extend(form.map(|form| (form.to_owned(), "true".to_owned())));
-        identity
+        self.data.identity()
     }
 
     fn carried(&self) -> Result<Value, serde_json::Error> {
@@ -241,13 +188,15 @@ impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
     }
 
     fn tokens_per_step(&self) -> u64 {
-        (self.options.run.batch as f64 * self.mean_length).round() as u64
+        self.data.tokens_per_step()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{BaseOptions, RowForm, TextTokenizer};
+    use crate::masking::Window;
     use crate::model::testing::{echo, shaken};
     use burn::tensor::Device;
 
@@ -270,7 +219,7 @@ mod tests {
         };
         options.run.batch = 6;
         let config = options.config(&tokenizer).unwrap();
-        test(&MaskedDiffusion::new(&rows, &tokenizer, &options, config).unwrap());
+        test(&MaskedDiffusion::new(Data::new(&rows, &tokenizer, &options, config).unwrap()));
     }
 
     #[test]
@@ -280,7 +229,7 @@ mod tests {
                 let rows = (0..40).flat_map(|step| objective.batch(step, progress, 0..6).unwrap());
                 rows.map(|row| {
                     assert_eq!(row.input[..2], row.target[..2]);
-                    row.masked.len()
+                    row.predicted.len()
                 })
                 .max()
             };
@@ -308,7 +257,7 @@ mod tests {
             BaseOptions { progressive_share, progressive_turns, window, ..BaseOptions::default() };
         with_options(options, |objective| {
             let device = Device::default().autodiff();
-            test(objective, &shaken(DreamModule::tied(&objective.config, &device), 1));
+            test(objective, &shaken(DreamModule::tied(&objective.data.config, &device), 1));
         });
     }
 
@@ -316,13 +265,13 @@ mod tests {
     fn progressive_rows_are_unmasked_by_lowest_entropy_and_then_replaced() {
         with_progressive(0.5, 1, |objective, model| {
             let first = objective.batch(0, 1.0, 0..6).unwrap();
-            let counts: Vec<_> = first[3..].iter().map(|row| row.masked.len()).collect();
+            let counts: Vec<_> = first[3..].iter().map(|row| row.predicted.len()).collect();
             // Three strata of 1..=6.
             assert!(counts.iter().zip([1..=2, 3..=4, 5..=6]).all(|(n, range)| range.contains(n)));
             let mut before = first;
             let mut finished = 0;
             for step in 0..20 {
-                let log_p = log_probabilities(model, &before[3..]);
+                let log_p = log_probabilities(model, &before[3..], padding);
                 let entropies = entropies(&log_p);
                 // The parts of a batch may be computed in any order.
                 let parts = [4..6, 0..4].map(|rows| objective.loss(model, step, 1.0, rows));
@@ -332,17 +281,17 @@ mod tests {
                 let after = objective.batch(step + 1, 1.0, 0..6).unwrap();
                 for (slot, (old, new)) in before[3..].iter().zip(&after[3..]).enumerate() {
                     let entropy = |i: &usize| entropies[slot * 8 + i];
-                    let lowest = old.masked.iter().map(entropy).fold(f64::INFINITY, f64::min);
-                    let next = old.masked.iter().find(|&i| entropy(i) <= lowest + 1e-4);
+                    let lowest = old.predicted.iter().map(entropy).fold(f64::INFINITY, f64::min);
+                    let next = old.predicted.iter().find(|&i| entropy(i) <= lowest + 1e-4);
                     let left: Vec<_> =
-                        old.masked.iter().filter(|i| Some(*i) != next).copied().collect();
+                        old.predicted.iter().filter(|i| Some(*i) != next).copied().collect();
                     if left.is_empty() {
                         let index = (step + 1) * 6 + 3 + slot as u64;
-                        assert_eq!(new.target, objective.row(index).unwrap());
-                        assert_eq!(new.masked, [2, 3, 4, 5, 6, 7]);
+                        assert_eq!(new.target, objective.data.row(index).unwrap());
+                        assert_eq!(new.predicted, [2, 3, 4, 5, 6, 7]);
                         finished += 1;
                     } else {
-                        assert_eq!((&new.target, &new.masked), (&old.target, &left));
+                        assert_eq!((&new.target, &new.predicted), (&old.target, &left));
                     }
                 }
                 before = after;
@@ -367,11 +316,11 @@ mod tests {
                 for (slot, row) in rows.iter().enumerate().skip(3) {
                     let new = step as u64 * 6 + slot as u64;
                     let before = step.checked_sub(3).map(|before| &batches[before][slot]);
-                    match before.filter(|before| before.masked.len() > 1) {
-                        None => assert_eq!(row.target, objective.row(new).unwrap()),
+                    match before.filter(|before| before.predicted.len() > 1) {
+                        None => assert_eq!(row.target, objective.data.row(new).unwrap()),
                         Some(before) => {
                             assert_eq!(row.target, before.target);
-                            assert_eq!(row.masked.len() + 1, before.masked.len());
+                            assert_eq!(row.predicted.len() + 1, before.predicted.len());
                             continued += 1;
                         }
                     }
@@ -385,7 +334,7 @@ mod tests {
     fn the_loss_of_a_progressive_row_covers_its_window_only() {
         with_progressive(1.0, 1, |objective, model| {
             let rows = objective.batch(0, 1.0, 0..6).unwrap();
-            let log_p = log_probabilities(model, &rows);
+            let log_p = log_probabilities(model, &rows, padding);
             let entropies = entropies(&log_p);
             let [_, length, vocabulary] = log_p.dims();
             let values: Vec<f32> = log_p.into_data().iter::<f32>().collect();
@@ -394,7 +343,7 @@ mod tests {
                 .enumerate()
                 .map(|(j, row)| {
                     let entropy = |i: usize| entropies[j * length + i];
-                    let next = row.masked.iter().copied();
+                    let next = row.predicted.iter().copied();
                     let next = next.min_by(|&a, &b| entropy(a).total_cmp(&entropy(b))).unwrap();
                     -values[(j * length + next) * vocabulary + row.target[next] as usize] / 6.0
                 })
@@ -426,7 +375,8 @@ mod tests {
         let config = options.config(&tokenizer).unwrap();
         let device = Device::default().autodiff();
         let model = shaken(DreamModule::tied(&config, &device), 1);
-        let objective = MaskedDiffusion::new(&rows, &tokenizer, &options, config).unwrap();
+        let objective =
+            MaskedDiffusion::new(Data::new(&rows, &tokenizer, &options, config).unwrap());
         let mut most = BTreeMap::new();
         for step in 0..40 {
             let batch = objective.batch(step, 1.0, 0..8).unwrap();
@@ -435,14 +385,14 @@ mod tests {
             for row in &batch {
                 let end = row.target.len() - 1;
                 assert_eq!((row.input[end], row.target[end]), (1, 1));
-                assert!(row.masked.iter().all(|i| (2..end).contains(i)), "{row:?}");
+                assert!(row.predicted.iter().all(|i| (2..end).contains(i)), "{row:?}");
                 let longest = most.entry(end).or_insert(0);
-                *longest = row.masked.len().max(*longest);
-                let log_p = log_probabilities(&model, std::slice::from_ref(row));
+                *longest = row.predicted.len().max(*longest);
+                let log_p = log_probabilities(&model, std::slice::from_ref(row), padding);
                 let log_p: Vec<f32> = log_p.into_data().iter().collect();
-                for &i in &row.masked {
-                    let p = log_p[i * objective.config.vocab_size + row.target[i] as usize];
-                    expected -= p / (row.masked.len() * 8) as f32;
+                for &i in &row.predicted {
+                    let p = log_p[i * objective.data.config.vocab_size + row.target[i] as usize];
+                    expected -= p / (row.predicted.len() * 8) as f32;
                 }
             }
             let loss = [0..5, 5..8]
@@ -452,18 +402,51 @@ mod tests {
         // Rows of every length occur, and all of a text may be masked.
         assert_eq!((most.len(), most[&3], most[&8]), (6, 1, 6), "{most:?}");
         let short: RowFn = |_| Ok(vec![2, 3, 1]);
-        let objective =
-            MaskedDiffusion::new(&short, &tokenizer, &options, objective.config.clone()).unwrap();
+        let objective = MaskedDiffusion::new(
+            Data::new(&short, &tokenizer, &options, objective.data.config.clone()).unwrap(),
+        );
         let rejected = objective.batch(0, 1.0, 0..8).unwrap_err().to_string();
         assert!(rejected.contains("none of its 3 tokens"), "{rejected}");
     }
 
     #[test]
+    fn a_batch_has_its_share_of_rows_in_blocks() {
+        let options = BaseOptions {
+            block_share: 0.5,
+            block_length: 3,
+            progressive_share: 1.0 / 6.0,
+            ..BaseOptions::default()
+        };
+        with_options(options, |objective| {
+            for step in 0..30 {
+                let batch = objective.batch(step, 1.0, 0..6).unwrap();
+                assert_eq!(objective.batch(step, 1.0, 1..4).unwrap(), batch[1..4]);
+                for (number, row) in batch.iter().enumerate() {
+                    // The blocks are 2..5 and 5..8.
+                    let start = if row.predicted[0] < 5 { 2 } else { 5 };
+                    let is_in_blocks = (2..5).contains(&number);
+                    let after = if is_in_blocks { start + 3..8 } else { 8..8 };
+                    for i in 0..8 {
+                        let is_masked = row.predicted.contains(&i) || after.contains(&i);
+                        let mask = objective.data.config.mask_token_id;
+                        assert_eq!(row.input[i], if is_masked { mask } else { row.target[i] });
+                    }
+                    let block = if is_in_blocks { start..start + 3 } else { 2..8 };
+                    assert!(row.predicted.iter().all(|i| block.contains(i)), "{row:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
     fn a_uniform_model_has_the_log_of_the_vocabulary_size_as_loss() {
         with_objective(|objective| {
-            let model = DreamModule::tied(&objective.config, &Default::default());
+            let model = DreamModule::tied(&objective.data.config, &Default::default());
             for (level, loss) in objective.validate(&model).unwrap() {
-                assert!((loss - (objective.config.vocab_size as f64).ln()).abs() < 1e-5, "{level}");
+                assert!(
+                    (loss - (objective.data.config.vocab_size as f64).ln()).abs() < 1e-5,
+                    "{level}"
+                );
             }
         });
     }

@@ -48,6 +48,18 @@ pub struct BaseOptions {
     pub progressive_turns: usize,
     /// The weights of a progressive row's masked positions.
     pub window: Window,
+    /// The share of each batch whose rows are masked as in decoding in blocks: what precedes a random block is visible, what
+    /// follows it is masked, and the block is masked at random. Its tokens alone are predicted.
+    #[doc(alias = "block diffusion")]
+    #[doc(alias = "semi-autoregressive")]
+    pub block_share: f64,
+    /// B, the length of these blocks. They count from the end of the prompt, as those of a generator.
+    pub block_length: usize,
+    /// Trains a next-token predictor under a causal mask instead, on unmasked rows. Dream's shift makes its weights a start
+    /// for masked diffusion ([`RunOptions::init`]), as Dream's own were (arXiv 2508.15487). It learns from every token of a
+    /// row, so that it learns much faster per row.
+    #[doc(alias = "autoregressive")]
+    pub next_token: bool,
     /// The number of held-out rows per validated masking level.
     pub validation_rows: usize,
     /// The number format of the saved weights.
@@ -74,6 +86,9 @@ impl Default for BaseOptions {
             progressive_share: 0.0,
             progressive_turns: 1,
             window: Window::default(),
+            block_share: 0.0,
+            block_length: 32,
+            next_token: false,
             validation_rows: 128,
             precision: Precision::F32,
             run: RunOptions::default(),
@@ -131,6 +146,25 @@ impl BaseOptions {
         let turns = self.progressive_turns;
         check((1..=65536).contains(&turns), "progressive_turns", turns, "from 1 to 65536")?;
         self.window.validate()?;
+        let left = 1.0 - self.progressive_share;
+        let expected = "at least 0, and with progressive_share at most 1";
+        check(
+            (0.0..=left + 1e-9).contains(&self.block_share),
+            "block_share",
+            self.block_share,
+            expected,
+        )?;
+        check(self.block_length > 0, "block_length", self.block_length, "at least 1")?;
+        let shares = self.progressive_share + self.block_share;
+        let expected =
+            "no progressive_share or block_share: a next-token predictor has no masked rows";
+        check(!self.next_token || shares == 0.0, "next_token", true, expected)?;
+        check(
+            !self.next_token || most > 1,
+            "length",
+            self.length,
+            "room for a token after the first",
+        )?;
         check(self.validation_rows > 0, "validation_rows", self.validation_rows, "at least 1")?;
         let config = DreamConfig {
             vocab_size: tokenizer.model_vocab_size(),

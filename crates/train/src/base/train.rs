@@ -5,6 +5,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
+use super::data::Data;
+use super::next_token::NextToken;
 use super::objective::MaskedDiffusion;
 use super::options::BaseOptions;
 use super::rows::{RowSource, TextRows};
@@ -55,8 +57,11 @@ pub fn train_on(
         Some(weights) => started_from(weights, &config, tokenizer, &device)?,
         None => init(DreamModule::tied(&config, &device), options.run.seed),
     };
-    let objective = MaskedDiffusion::new(rows, tokenizer, options, config)?;
-    train(model, &objective, &options.run, &devices)
+    let data = Data::new(rows, tokenizer, options, config)?;
+    if options.next_token {
+        return train(model, &NextToken(data), &options.run, &devices);
+    }
+    train(model, &MaskedDiffusion::new(data), &options.run, &devices)
 }
 
 /// Loads the model in the file `weights`, whose checkpoint must have the sizes and tokens of this run.
@@ -149,7 +154,8 @@ mod tests {
         let model = checkpoint::load(dir.path(), &Device::default()).unwrap();
         let path = dir.path().join("tokenizer.json");
         let tokenizer = TextTokenizer::load(&path, None, None).unwrap();
-        let objective = MaskedDiffusion::new(&letters, &tokenizer, &options, config).unwrap();
+        let data = Data::new(&letters, &tokenizer, &options, config).unwrap();
+        let objective = MaskedDiffusion::new(data);
         for (name, value) in objective.validate(&model).unwrap() {
             assert!((value - summary.validation[&name]).abs() < 1e-4);
         }
@@ -246,6 +252,12 @@ mod tests {
         assert_eq!(rejected(BaseOptions { prompt: 8, ..good() }), "prompt");
         assert_eq!(rejected(BaseOptions { progressive_share: 1.5, ..good() }), "progressive_share");
         assert_eq!(rejected(BaseOptions { progressive_turns: 0, ..good() }), "progressive_turns");
+        let shares = BaseOptions { progressive_share: 0.5, block_share: 0.6, ..good() };
+        assert_eq!(rejected(shares), "block_share");
+        assert_eq!(rejected(BaseOptions { block_length: 0, ..good() }), "block_length");
+        let mixed = BaseOptions { next_token: true, block_share: 0.5, ..good() };
+        assert_eq!(rejected(mixed), "next_token");
+        assert_eq!(rejected(BaseOptions { next_token: true, length: 1, ..good() }), "length");
         let window = Window { rows: Some(0), share: 0.5 };
         assert_eq!(rejected(BaseOptions { window, ..good() }), "window");
         assert_eq!(rejected(BaseOptions { heads: 3, ..good() }), "hidden_size");

@@ -43,7 +43,7 @@ impl Chain {
     pub fn masked_at(trajectory: &Trajectory, masked: Vec<usize>, mask_id: u32) -> Self {
         let row = MaskedRow::new(trajectory.tokens.clone(), masked, mask_id);
         let mut chain = Self::default();
-        chain.push(row.input, row.masked);
+        chain.push(row.input, row.predicted);
         chain
     }
 

@@ -61,10 +61,13 @@ impl<T: Teacher> Draw<'_, T> {
         for row in of(Kind::Random) {
             let (trajectory, share, mut rng) = text(row);
             let open = blocks.draw(&mut rng, trajectory);
-            let mut free = trajectory.free();
-            free.retain(|position| open.contains(position));
+            let (free, later): (Vec<_>, Vec<_>) = trajectory
+                .free()
+                .into_iter()
+                .filter(|&position| position >= open.start)
+                .partition(|&position| position < open.end);
             let mut masked = at_random(&mut rng, free, share);
-            masked.extend(open.end..trajectory.tokens.len());
+            masked.extend(later);
             starts.push(Chain::masked_at(trajectory, masked, mask).within(&open));
             texts.push(trajectory);
         }

@@ -67,7 +67,12 @@ mod tests {
         for (length, expected) in [(5, 200), (7, 100), (9, 500)] {
             assert!(seen[&length].abs_diff(expected) < 70, "{seen:?}");
         }
-        assert_ne!(by_length.of_step(3, 0).len() + by_length.of_step(3, 1).len(), 0);
+        let lengths = |seed| {
+            (0..20)
+                .map(move |step| (seed, step))
+                .map(|(seed, step)| by_length.of_step(seed, step).len())
+        };
+        assert!(lengths(3).eq(lengths(3)) && lengths(3).ne(lengths(4)));
         assert!(ByLength::new(&[]).of_step(0, 0).is_empty());
     }
 }

@@ -3,6 +3,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::window::Window;
+
 /// A training row, some of whose tokens are masked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MaskedRow {
@@ -10,8 +12,8 @@ pub(crate) struct MaskedRow {
     pub input: Vec<u32>,
     /// The original row, `[T]`.
     pub target: Vec<u32>,
-    /// The masked positions, ascending.
-    pub masked: Vec<usize>,
+    /// The positions whose tokens are predicted, ascending: all that are masked, unless its maker says otherwise.
+    pub predicted: Vec<usize>,
 }
 
 impl MaskedRow {
@@ -21,7 +23,12 @@ impl MaskedRow {
         for &i in &masked {
             input[i] = mask_id;
         }
-        Self { input, target: row, masked }
+        Self { input, target: row, predicted: masked }
+    }
+
+    /// Equal weights of the predicted positions in the loss.
+    pub fn even(&self) -> Vec<f64> {
+        Window::default().weights(self.predicted.len()).collect()
     }
 }
 
@@ -96,10 +103,10 @@ mod tests {
         for count in 0..=9 {
             let masked = positions(&mut stream(3, count), 1..10, count as usize);
             let masked = MaskedRow::new(row.clone(), masked, 0);
-            assert_eq!(masked.masked.len(), count as usize);
+            assert_eq!(masked.predicted.len(), count as usize);
             assert_eq!(masked.target, row);
             for (i, (&input, &target)) in masked.input.iter().zip(&row).enumerate() {
-                assert_eq!(input, if masked.masked.contains(&i) { 0 } else { target });
+                assert_eq!(input, if masked.predicted.contains(&i) { 0 } else { target });
             }
             assert_eq!(masked.input[0], 10);
         }

@@ -146,7 +146,7 @@ impl Attention {
         }
     }
 
-    /// Attention of rows `x` [B, S, D] over `context`; `bias` [B, 1, 1, ·] is added to the scores.
+    /// Attention of rows `x` [B, S, D] over `context`; `bias` [B or 1, 1, 1 or S, ·] is added to the scores.
     fn attend(
         &self,
         x: Tensor<3>,
@@ -167,6 +167,7 @@ impl Attention {
         ]);
         let scores = query.matmul(context.keys.swap_dims(2, 3));
         let scores = match bias {
+            Some(bias) if bias.dims()[2] > 1 => scores + bias.clone().repeat_dim(2, group),
             Some(bias) => scores + bias.clone(),
             None => scores,
         };
@@ -210,7 +211,7 @@ impl DecoderLayer {
     }
 
     /// Maps rows `x` [B, S, D] at the positions of `rotary` to [B, S, D]. The rows attend only to the positions of
-    /// `context`. `bias` [B, 1, 1, ·] is added to the attention scores.
+    /// `context`. `bias` [B or 1, 1, 1 or S, ·] is added to the attention scores.
     pub fn attend(
         &self,
         x: Tensor<3>,

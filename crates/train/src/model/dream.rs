@@ -85,7 +85,7 @@ impl DreamModule {
         self.forward_biased(ids, None)
     }
 
-    /// As [`forward`](Self::forward), with a bias [B, 1, 1, T] that is added to the attention scores of each key.
+    /// As [`forward`](Self::forward), with a bias [B or 1, 1, 1 or T, T] that is added to the attention scores.
     pub(crate) fn forward_biased(
         &self,
         ids: Tensor<2, Int>,

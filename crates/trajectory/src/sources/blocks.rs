@@ -4,22 +4,12 @@ use conjoint_core::Generator;
 
 use crate::error::Error;
 
-/// Checks the length of a block, which must divide the positions that each prompt leaves of `length`.
-pub(super) fn block_length(
-    block: usize,
-    length: usize,
-    prompts: impl Iterator<Item = usize>,
-) -> Result<usize, Error> {
+/// Checks the length of a block.
+pub(super) fn block_length(block: usize) -> Result<usize, Error> {
     if block == 0 {
         return Err(Error::parameter("block length", block, "at least 1"));
     }
-    match prompts.map(|prompt_len| length - prompt_len).find(|left| !left.is_multiple_of(block)) {
-        None => Ok(block),
-        Some(left) => {
-            let expected = format!("a divisor of the {left} positions after the prompt");
-            Err(Error::parameter("block length", block, expected))
-        }
-    }
+    Ok(block)
 }
 
 /// The generator in blocks of this length, if there is one.

@@ -170,13 +170,10 @@ impl Sampled {
     /// [`Generator::block_length`](conjoint_core::Generator::block_length) does. The order of entropy holds within a block.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `block` is 0, or does not divide the positions after each prompt, or if the texts have holes.
+    /// [`Error::Parameter`] if `block` is 0.
     #[doc(alias = "semi-autoregressive")]
     pub fn block_length(mut self, block: usize) -> Result<Self, Error> {
-        let Starts::Prompts { prompts, length } = &self.starts else {
-            return Err(Error::parameter("block length", block, "none for texts with holes"));
-        };
-        self.block_length = Some(block_length(block, *length, prompts.iter().map(Vec::len))?);
+        self.block_length = Some(block_length(block)?);
         Ok(self)
     }
 

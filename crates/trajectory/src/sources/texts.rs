@@ -68,10 +68,9 @@ impl Texts {
     /// Reveals in blocks of this length, from left to right. The order of entropy holds within a block.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `block` is 0, or does not divide the positions after each prompt.
+    /// [`Error::Parameter`] if `block` is 0.
     pub fn block_length(mut self, block: usize) -> Result<Self, Error> {
-        let prompts = self.texts.iter().map(|text| text.prompt_len);
-        self.block_length = Some(block_length(block, self.length, prompts)?);
+        self.block_length = Some(block_length(block)?);
         Ok(self)
     }
 

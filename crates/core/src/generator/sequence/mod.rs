@@ -354,24 +354,15 @@ impl Sequence {
 
 /// The blocks of a sequence, if they fit its positions and the schedule's steps.
 fn blocks_of(config: &Config, span: &Range<usize>, steps: usize) -> Result<Blocks, Error> {
-    let length = span.len();
-    let block = config.block_length.unwrap_or(length);
-    if config.aligned {
-        let aligned = Blocks::from_zero(span, block);
-        let blocks = aligned.count();
-        return match steps {
-            1.. if steps < blocks => Err(Error::TooFewSteps { steps, blocks }),
-            _ => Ok(aligned),
-        };
+    let length = config.block_length.unwrap_or(span.len());
+    let blocks = match config.aligned {
+        true => Blocks::from_zero(span, length),
+        false => Blocks::from_start(span, length),
+    };
+    match (steps, blocks.count()) {
+        (1.., blocks) if steps < blocks => Err(Error::TooFewSteps { steps, blocks }),
+        _ => Ok(blocks),
     }
-    if !length.is_multiple_of(block) {
-        return Err(Error::BlockNotDividing { block, length });
-    }
-    let blocks = length / block;
-    if !steps.is_multiple_of(blocks) {
-        return Err(Error::StepsNotDivisible { steps, blocks });
-    }
-    Ok(Blocks::from_start(span, block))
 }
 
 /// The schedule's steps for a block; 0 without a total.

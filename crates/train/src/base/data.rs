@@ -1,0 +1,144 @@
+//! The checked rows of a run, and what the two objectives of a base model share.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+
+use super::loss::{Bias, log_probabilities, loss};
+use super::options::BaseOptions;
+use super::passes::{Numbered, passes};
+use super::row_form::RowForm;
+use super::rows::{HELD_OUT, RowSource};
+use super::tokenizer::TextTokenizer;
+use crate::error::TrainError;
+use crate::masking::MaskedRow;
+use crate::model::{DreamConfig, DreamModule, checkpoint};
+use crate::run::{Identity, identity};
+
+/// Rows, the model's sizes, and the options of a run.
+pub(crate) struct Data<'a, R> {
+    rows: &'a R,
+    tokenizer: &'a TextTokenizer,
+    pub options: &'a BaseOptions,
+    pub config: DreamConfig,
+    /// The mean number of tokens of a row.
+    mean_length: f64,
+}
+
+impl<'a, R: RowSource> Data<'a, R> {
+    pub fn new(
+        rows: &'a R,
+        tokenizer: &'a TextTokenizer,
+        options: &'a BaseOptions,
+        config: DreamConfig,
+    ) -> Result<Self, TrainError> {
+        let mean_length = rows.mean_length()?.unwrap_or(options.length as f64);
+        Ok(Self { rows, tokenizer, options, config, mean_length })
+    }
+
+    /// Row `index`, checked.
+    pub fn row(&self, index: u64) -> Result<Vec<u32>, TrainError> {
+        let row = self.rows.row(index)?;
+        let rejected = |reason| Err(TrainError::Row { row: index, reason });
+        let (got, length) = (row.len(), self.options.length);
+        if self.options.form == RowForm::GivenEnd {
+            if got > length || row.last() != Some(&self.config.eos_token_id) {
+                return rejected(format!(
+                    "it has {got} tokens, expected at most {length}, the last one being the end token"
+                ));
+            }
+        } else if got != length {
+            return rejected(format!("it has {got} tokens, expected {length}"));
+        }
+        if self.maskable(&row).is_empty() {
+            return rejected(format!("none of its {got} tokens can be masked"));
+        }
+        if let Some(id) = row.iter().find(|&&id| id as usize >= self.config.vocab_size) {
+            return rejected(format!(
+                "id {id} is outside the vocabulary of {}",
+                self.config.vocab_size
+            ));
+        }
+        Ok(row)
+    }
+
+    /// The positions of a row that may be masked.
+    pub fn maskable(&self, row: &[u32]) -> Range<usize> {
+        self.options.prompt..row.len().saturating_sub(self.options.form.given())
+    }
+
+    /// The loss of a part of a batch: the sum of the losses that `pass` returns for the rows of each forward pass, given
+    /// their numbers in the batch.
+    pub fn loss(
+        &self,
+        model: &DreamModule,
+        rows: Vec<Numbered>,
+        mut pass: impl FnMut(&[usize], &[MaskedRow]) -> Tensor<1>,
+    ) -> Tensor<1> {
+        let parts = passes(rows).into_iter().map(|part| {
+            let (numbers, rows): (Vec<_>, Vec<_>) = part.into_iter().unzip();
+            pass(&numbers, &rows).div_scalar(self.options.run.batch as f32)
+        });
+        let none = || Tensor::zeros([1], &model.norm.gamma.device());
+        parts.reduce(|sum, part| sum + part).unwrap_or_else(none)
+    }
+
+    /// The mean loss of the held-out rows, each masked by `mask`, which receives its number.
+    pub fn held_out(
+        &self,
+        model: &DreamModule,
+        bias: Bias,
+        mask: impl Fn(u64, Vec<u32>) -> MaskedRow,
+    ) -> Result<f64, TrainError> {
+        let mut total = 0.0;
+        let count = self.options.validation_rows as u64;
+        for start in (0..count).step_by(32) {
+            let masked = |number| Ok(mask(number, self.row(HELD_OUT + number)?));
+            let rows: Result<Vec<_>, TrainError> =
+                (start..(start + 32).min(count)).map(masked).collect();
+            let rows = rows?;
+            let weights: Vec<_> = rows.iter().map(MaskedRow::even).collect();
+            let loss = loss(log_probabilities(model, &rows, bias), &rows, &weights);
+            total += f64::from(loss.into_scalar::<f32>());
+        }
+        Ok(total / count as f64)
+    }
+
+    /// Writes `averaged` and the tokenizer into the run's folder.
+    pub fn save(&self, averaged: &DreamModule) -> Result<(), TrainError> {
+        let dir = &self.options.run.dir;
+        checkpoint::save(averaged, dir, self.options.precision)?;
+        self.tokenizer.save(dir)
+    }
+
+    pub fn identity(&self) -> Identity {
+        let (config, options) = (&self.config, self.options);
+        let mut identity = identity([
+            ("kind", "base".to_owned()),
+            ("seed", options.run.seed.to_string()),
+            ("length", options.length.to_string()),
+            ("prompt", options.prompt.to_string()),
+            ("hidden", config.hidden_size.to_string()),
+            ("layers", config.num_hidden_layers.to_string()),
+            ("ffn", config.intermediate_size.to_string()),
+            ("heads", config.num_attention_heads.to_string()),
+            ("kv_heads", config.num_key_value_heads.to_string()),
+            ("rope_theta", config.rope_theta.to_string()),
+        ]);
+        identity.extend(self.rows.identity());
+        // Omitted by default, so that runs of earlier versions can resume.
+        let form = match options.form {
+            RowForm::Padded => None,
+            RowForm::Packed => Some("packed"),
+            RowForm::GivenEnd => Some("given_end"),
+        };
+        let next_token = options.next_token.then_some("next_token");
+        let flags = form.into_iter().chain(next_token);
+        identity.extend(flags.map(|name| (name.to_owned(), "true".to_owned())));
+        identity
+    }
+
+    pub fn tokens_per_step(&self) -> u64 {
+        (self.options.run.batch as f64 * self.mean_length).round() as u64
+    }
+}
