@@ -55,13 +55,18 @@ def arguments():
 
 
 @contextlib.contextmanager
-def server(chosen, model):
-    """The address of a running server."""
-    environment = os.environ | {"CONJOINT_API_KEY": KEY}
-    command = [chosen.conjoint, "serve", "--model", model, "--name", "tiny", "--port", "0", "--log", "warn"]
+def server(command, model, name="tiny", port=0, key=KEY, flags=()):
+    """The address of a running server. Other scripts use this too."""
+    environment = {variable: value for variable, value in os.environ.items() if variable != "CONJOINT_API_KEY"}
+    if key:
+        environment["CONJOINT_API_KEY"] = key
+    command = [command, "serve", "--model", model, "--name", name, "--port", str(port), "--log", "warn", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
-        yield process.stdout.readline().strip()
+        address = process.stdout.readline().strip()
+        if not address:
+            raise SystemExit("the server did not start")
+        yield address
     finally:
         process.terminate()
         code = process.wait(timeout=60)
@@ -125,7 +130,11 @@ def check_openai(url, asked):
         pass
     else:
         raise AssertionError("a wrong key was accepted")
-    # The judge of the harness: the same questions, asked here.
+    return ask_directly(client, asked)
+
+
+def ask_directly(client, asked):
+    """The judge of the harness: the share of right answers, and that of right choices, of the same questions asked here."""
     right = 0
     for item in asked:
         made = client.completions.create(model="tiny", prompt=item["question"], max_tokens=TOKENS, temperature=0, stop=["<eos>"])
@@ -163,18 +172,23 @@ def with_template(chosen, folder):
     return str(copy)
 
 
-def check_harness(url, asked, folder, is_chat=False):
-    os.environ |= {"OPENAI_API_KEY": KEY, "HF_HOME": str(folder), "HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
-    import lm_eval
-    from lm_eval.tasks import TaskManager
-
+def write_tasks(asked, folder):
+    """Writes the questions and the two tasks of the harness. Returns the names of the tasks."""
     data = folder / "questions.jsonl"
     data.write_text("".join(json.dumps(item) + "\n" for item in asked))
     source = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(data)}}, "test_split": "test"}
     for task in (GENERATE, CHOOSE):
         # JSON is YAML.
         (folder / f"{task['task']}.yaml").write_text(json.dumps(task | source))
-    names = [GENERATE["task"], CHOOSE["task"]]
+    return [GENERATE["task"], CHOOSE["task"]]
+
+
+def check_harness(url, asked, folder, is_chat=False):
+    os.environ |= {"OPENAI_API_KEY": KEY, "HF_HOME": str(folder), "HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    names = write_tasks(asked, folder)
     common = {"bootstrap_iters": 0, "task_manager": TaskManager(include_path=str(folder), include_defaults=False)}
     if is_chat:
         model = f"model=tiny,base_url={url}/v1/chat/completions,num_concurrent=4"
@@ -189,7 +203,7 @@ def check_harness(url, asked, folder, is_chat=False):
 def main():
     chosen = arguments()
     asked = questions(chosen)
-    with tempfile.TemporaryDirectory() as folder, server(chosen, chosen.model) as url:
+    with tempfile.TemporaryDirectory() as folder, server(chosen.conjoint, chosen.model) as url:
         direct = check_openai(url, asked)
         print(f"openai: right answers {direct[0]:.3f}, chosen answers {direct[1]:.3f} of {len(asked)}")
         harness = check_harness(url, asked, pathlib.Path(folder))
@@ -199,7 +213,7 @@ def main():
         folder = pathlib.Path(place)
         # The harness strips spaces at the end of a message.
         asked = [item for item in asked if item["question"] == item["question"].strip()]
-        with server(chosen, with_template(chosen, folder)) as url:
+        with server(chosen.conjoint, with_template(chosen, folder)) as url:
             direct = check_chats(url, asked)
             harness = check_harness(url, asked, folder, is_chat=True)
             print(f"chats: right answers {direct:.3f}, by the harness {harness:.3f}, of {len(asked)}")

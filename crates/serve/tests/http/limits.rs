@@ -37,7 +37,7 @@ fn invalid_requests_name_the_parameter() {
         (json!({"conjoint": {"unmasker": "jiont"}}), "jiont"),
         (json!({"conjoint": {"unmasker": "exact", "schedule": "per-step:4"}}), "schedule"),
         (json!({"conjoint": {"schedule": "per-step:0", "unmasker": "marginal"}}), "per-step"),
-        (json!({"conjoint": {"block_length": 5}}), "block"),
+        (json!({"conjoint": {"block_length": 0}}), "block"),
         (json!({"conjoint": {"infill": "a[MASK]b"}}), "conjoint.infill"),
         (json!({"conjoint": {"timeout": 0}}), "conjoint.timeout"),
         (json!({"model": "tiny:fast", "conjoint": {"unmasker": "exact"}}), "strategy of its own"),
