@@ -24,11 +24,7 @@ pub fn exception(error: LabError) -> PyErr {
         LabError::Missing { name, reason } => {
             value_error(format!("`{}` is missing: {}", argument(name), in_python(&reason)))
         }
-        LabError::Unused { name, value, reason } => {
-            let (name, value) = (argument(name), abbreviated(&value));
-            let reason = in_python(&reason);
-            value_error(format!("`{name}={value}` would have no effect: {reason}"))
-        }
+        LabError::Unused { name, value, reason } => unused(&argument(name), value, &reason),
         LabError::Name(reason) => value_error(in_python(&reason)),
         LabError::Lacking(reason) => value_error(in_python(reason)),
         LabError::Sampling(error) => sampling_exception(&error),
@@ -79,6 +75,12 @@ pub fn export_exception(error: &ExportError) -> PyErr {
 pub fn invalid(name: &str, value: &str, reason: &str) -> PyErr {
     let (name, value, reason) = (argument(name), abbreviated(value), in_python(reason));
     value_error(format!("invalid value `{value}` for `{name}`: {reason}"))
+}
+
+/// A `ValueError` for an argument that would have no effect.
+pub fn unused(argument: &str, value: impl ToString, reason: &str) -> PyErr {
+    let (value, reason) = (value.to_string(), in_python(reason));
+    value_error(format!("`{argument}={}` would have no effect: {reason}", abbreviated(&value)))
 }
 
 /// Adds the argument to the error of a value that is parsed.

@@ -100,9 +100,12 @@ fn tokens(kwargs: &Kwargs<'_>) -> PyResult<GivenTokens> {
     let several = || invalid("mask_id", "a list", "expected one id or token");
     let mask = match mask.map(<[Word; 1]>::try_from) {
         None => None,
-        Some(Ok([word])) => Some(token_name(word)?),
+        Some(Ok([word])) => Some(token_name("mask_id", word)?),
         Some(Err(_)) => return Err(several()),
     };
     let eos = kwargs.words("eos")?.unwrap_or_default();
-    Ok(GivenTokens { mask, eos: eos.into_iter().map(token_name).collect::<PyResult<_>>()? })
+    Ok(GivenTokens {
+        mask,
+        eos: eos.into_iter().map(|word| token_name("eos", word)).collect::<PyResult<_>>()?,
+    })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyMemoryView, PyString};
 
 use crate::error::invalid;
 
@@ -91,13 +91,16 @@ impl<'py> Kwargs<'py> {
         let Some(value) = self.any(name)? else { return Ok(None) };
         let wrong =
             |value: &Bound<'py, PyAny>| type_error(name, "a str, an int, or a list of them", value);
-        if let Some(word) = Word::of(&value) {
+        if let Some(word) = Word::of(name, &value)? {
             return Ok(Some(vec![word]));
+        }
+        if is_bytes(&value) {
+            return Err(wrong(&value));
         }
         let items = value.try_iter().map_err(|_| wrong(&value))?;
         let word = |item: PyResult<Bound<'py, PyAny>>| {
             let item = item?;
-            Word::of(&item).ok_or_else(|| wrong(&item))
+            Word::of(name, &item)?.ok_or_else(|| wrong(&item))
         };
         items.map(word).collect::<PyResult<_>>().map(Some)
     }
@@ -120,11 +123,14 @@ pub enum Word {
 }
 
 impl Word {
-    fn of(value: &Bound<'_, PyAny>) -> Option<Self> {
+    /// `None` for a value of another type.
+    fn of(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         if value.is_instance_of::<PyString>() {
-            return value.extract().ok().map(Self::Text);
+            return value.extract().map(Self::Text).map(Some);
         }
-        is_integer(value).then(|| value.extract().ok().map(Self::Number)).flatten()
+        let too_large = |_| invalid(name, &value.to_string(), "expected a number of 64 bits");
+        let number = || value.extract().map(Self::Number).map_err(too_large);
+        is_integer(value).then(number).transpose()
     }
 }
 
@@ -146,7 +152,15 @@ pub fn is_integer(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyInt>() || has("__index__") && !has("__len__")
 }
 
-fn type_error(name: &str, expected: &str, got: &Bound<'_, PyAny>) -> PyErr {
+/// Whether a value is of bytes, whose items would be taken for numbers.
+pub fn is_bytes(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyMemoryView>()
+}
+
+/// A `TypeError` for an argument.
+pub fn type_error(name: &str, expected: &str, got: &Bound<'_, PyAny>) -> PyErr {
     let got = got.get_type().name().map_or_else(|_| "another type".to_owned(), |t| t.to_string());
     PyTypeError::new_err(format!("`{name}`: expected {expected}, got {got}"))
 }

@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 
 use crate::error::{exception, invalid};
 use crate::generate::generate;
-use crate::kwargs::Kwargs;
+use crate::kwargs::{Kwargs, type_error};
 use crate::prompts;
 use crate::result::{GenerationResult, token_array};
 use crate::settings::Settings;
@@ -141,14 +141,15 @@ impl Model {
     /// Args:
     ///     tokens: Token ids, an iterable or an array [n].
     fn decode(&self, tokens: &Bound<'_, PyAny>) -> PyResult<String> {
-        let ids: Vec<TokenId> =
-            tokens.try_iter()?.map(|item| prompts::token(&item?)).collect::<PyResult<_>>()?;
+        let ids = prompts::tokens("tokens", tokens)?;
         let tokenizer = self.tokenizer("tokens", "")?;
         tokenizer.decode(&ids).map_err(|error| exception(Error::Text(error)))
     }
 
     /// The text of one token within a text, with its leading space.
-    fn piece(&self, token: TokenId) -> PyResult<String> {
+    fn piece(&self, token: &Bound<'_, PyAny>) -> PyResult<String> {
+        let wrong = || type_error("token", "a token id", token);
+        let token = prompts::token("token", token)?.ok_or_else(wrong)?;
         let tokenizer = self.tokenizer("token", &token.to_string())?;
         tokenizer.piece(token).map_err(|error| exception(Error::Text(error)))
     }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 /// Parameters that the messages of the library quote, and their arguments.
-const QUOTED: [(&str, &str); 9] = [
+const QUOTED: [(&str, &str); 10] = [
+    (" (for 0, draw with `Argmax`)", ""),
     ("`attention block`", "`attention_block`"),
     ("`ignore memory`", "`ignore_memory`"),
     ("`ignored keys`", "`ignore_keys`"),
@@ -22,6 +23,7 @@ pub fn argument(parameter: &str) -> Cow<'_, str> {
         "provider" => "device".into(),
         "model" => "path".into(),
         "ignored keys" => "ignore_keys".into(),
+        "share of a block" => "open_next_block".into(),
         "prompt ids" | "infill ids" | "infill" | "chat" => "prompt".into(),
         parameter => parameter.replace(' ', "_").into(),
     }

@@ -7,6 +7,7 @@ use conjoint_lab::{Error, ModelOptions};
 use pyo3::prelude::*;
 
 use crate::error::{exception, invalid, parsed};
+use crate::kwargs::{is_integer, type_error};
 use crate::model::Model;
 use crate::runtime;
 use crate::strategies::registry;
@@ -34,7 +35,7 @@ pub fn open(
     py: Python<'_>,
     path: PathBuf,
     device: &str,
-    threads: Option<i64>,
+    threads: Option<&Bound<'_, PyAny>>,
     cache: Option<&str>,
     head: &str,
     ignore_memory: bool,
@@ -70,8 +71,11 @@ fn provider(device: &str) -> PyResult<ExecutionProvider> {
     }
 }
 
-fn thread_count(threads: i64) -> PyResult<u16> {
-    let count = u16::try_from(threads).ok().filter(|count| (1..=1024).contains(count));
+fn thread_count(threads: &Bound<'_, PyAny>) -> PyResult<u16> {
+    if !is_integer(threads) {
+        return Err(type_error("threads", "a whole number", threads));
+    }
+    let count = threads.extract().ok().filter(|count| (1..=1024).contains(count));
     count.ok_or_else(|| {
         exception(Error::parameter("threads", threads, "expected an integer from 1 to 1024"))
     })

@@ -7,7 +7,7 @@ use conjoint_lab::registry::{CacheSpec, Line, ReviserSpec, ScheduleSpec, Unmaske
 use conjoint_lab::{Error, Filters, Model, Sampling, ScorerSpec, Stops};
 use pyo3::prelude::*;
 
-use crate::error::{exception, invalid, parsed};
+use crate::error::{exception, invalid, parsed, unused};
 use crate::kwargs::{Kwargs, Word};
 use crate::prompts;
 use crate::strategies::registry;
@@ -34,6 +34,15 @@ impl Settings {
         let reviser = named(kwargs, "revise", |text| registry.reviser(text))?;
         let sampling = sampling(kwargs, line.as_ref().and_then(Line::cache).or(cache))?;
         let strategy = strategy(&sampling, line.as_ref(), schedule, reviser)?;
+        let infill = kwargs.flag("infill")?.unwrap_or(false);
+        let gen_length = kwargs.count("gen_length")?;
+        if gen_length == Some(0) {
+            return Err(invalid("gen_length", "0", "expected at least 1"));
+        }
+        if let Some(length) = gen_length.filter(|_| infill) {
+            let reason = "the holes of the prompts are what is generated";
+            return Err(unused("gen_length", length, reason));
+        }
         let mut template_arguments = Vec::new();
         for (name, value) in kwargs.mapping("template_args")?.into_iter().flatten() {
             template_arguments.push((name.extract()?, prompts::json(&value)?));
@@ -41,9 +50,9 @@ impl Settings {
         Ok(Self {
             sampling,
             strategy,
-            gen_length: kwargs.count("gen_length")?,
+            gen_length,
             seed: kwargs.count("seed")?.unwrap_or(0),
-            infill: kwargs.flag("infill")?.unwrap_or(false),
+            infill,
             literal: kwargs.flag("literal")?.unwrap_or(false),
             add_special_tokens: kwargs.flag("add_special_tokens")?.unwrap_or(true),
             template_arguments,
@@ -147,7 +156,7 @@ fn filters(kwargs: &Kwargs<'_>) -> PyResult<Filters> {
 
 fn stops(kwargs: &Kwargs<'_>) -> PyResult<Stops> {
     let eos = kwargs.words("eos")?.unwrap_or_default();
-    let eos = eos.into_iter().map(token_name).collect::<PyResult<_>>()?;
+    let eos = eos.into_iter().map(|word| token_name("eos", word)).collect::<PyResult<_>>()?;
     let texts = kwargs.words("stop")?.unwrap_or_default();
     Ok(Stops {
         at_eos: kwargs.flag("stop_at_eos")?.unwrap_or(false),
@@ -157,13 +166,13 @@ fn stops(kwargs: &Kwargs<'_>) -> PyResult<Stops> {
     })
 }
 
-/// A token by its id or by its text.
-pub fn token_name(word: Word) -> PyResult<TokenName> {
+/// A token by its id or by its text, for the argument `name`.
+pub fn token_name(name: &str, word: Word) -> PyResult<TokenName> {
     match word {
         Word::Text(text) => Ok(TokenName::Text(text)),
         Word::Number(id) => match TokenId::try_from(id) {
             Ok(id) => Ok(TokenName::Id(id)),
-            Err(_) => Err(invalid("eos", &id.to_string(), "expected a token id or a token")),
+            Err(_) => Err(invalid(name, &id.to_string(), "expected a token id or a token")),
         },
     }
 }

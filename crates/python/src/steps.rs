@@ -1,11 +1,12 @@
 //! An iterator over the steps of one sequence.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use conjoint::prelude::*;
 use conjoint_lab::Model;
 use conjoint_lab::prompt::PromptInput;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 
 use crate::error::exception;
 use crate::generate::{Job, prepare};
@@ -14,17 +15,14 @@ use crate::settings::Settings;
 use crate::step::Step;
 use crate::watch::Watch;
 
-/// An iterator over the denoising steps of one sequence.
-#[pyclass(module = "conjoint")]
+/// An iterator over the denoising steps of one sequence. Several threads may share it: each step goes to one of them.
+#[pyclass(module = "conjoint", frozen)]
 pub struct Steps {
     model: Arc<Model>,
     settings: Settings,
     job: Job,
-    /// Always used through a unique reference, so the lock is never waited for.
     state: Mutex<Option<State>>,
-    /// The result of the sequence after its last step; None before.
-    #[pyo3(get)]
-    result: Option<Py<GenerationResult>>,
+    result: OnceLock<Py<GenerationResult>>,
 }
 
 /// A run that is not over.
@@ -50,7 +48,7 @@ impl Steps {
         let vocabulary = model.denoiser.vocabulary().size();
         let watch = Watch::new(vocabulary, with_rows);
         let state = Mutex::new(Some(State { run, watch }));
-        Ok(Self { model, settings, job, state, result: None })
+        Ok(Self { model, settings, job, state, result: OnceLock::new() })
     }
 }
 
@@ -60,9 +58,15 @@ impl Steps {
         this
     }
 
-    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Step>> {
-        let slot = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(state) = slot else { return Ok(None) };
+    /// The result of the sequence after its last step; None before.
+    #[getter]
+    fn result(&self, py: Python<'_>) -> Option<Py<GenerationResult>> {
+        self.result.get().map(|result| result.clone_ref(py))
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Step>> {
+        let mut slot = self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = slot.as_mut() else { return Ok(None) };
         loop {
             if let Some(step) = state.watch.done.pop_front() {
                 return Step::new(py, step).map(Some);
@@ -81,7 +85,8 @@ impl Steps {
         *slot = None;
         match outcome {
             Some(Ok(output)) => {
-                self.result = Some(Py::new(py, self.job.result(py, &self.model, &output)?)?);
+                let result = Py::new(py, self.job.result(py, &self.model, &output)?)?;
+                self.result.get_or_init(|| result);
                 Ok(None)
             }
             Some(Err(error)) => Err(self.settings.explained(error)),

@@ -41,17 +41,22 @@ class Tokenizer(unittest.TestCase):
 
     def test_special_tokens_may_be_text(self):
         self.assertEqual(tiny().encode("<eos>").tolist(), [1])
-        self.assertNotIn(1, tiny().encode("<eos>", literal=True))
+        # Its characters have no tokens of their own.
+        with self.assertRaisesRegex(ValueError, "for `text`: .*'<'"):
+            tiny().encode("<eos>", literal=True)
 
     def test_what_has_no_token_is_an_error(self):
         with self.assertRaisesRegex(ValueError, "invalid value `aéb` for `text`: .*é"):
             tiny().encode("aéb")
         for wrong in ([-1], [2**40]):
-            with self.assertRaisesRegex(ValueError, "a token id is a whole number"):
+            with self.assertRaisesRegex(ValueError, "for `tokens`: a token id is a whole number"):
                 tiny().decode(wrong)
-        for wrong in (["a"], [1.5]):
-            with self.assertRaises(TypeError):
+        for wrong in (["a"], [1.5], "abc", b"ab", bytearray(b"ab"), memoryview(b"ab"), 5):
+            with self.assertRaisesRegex(TypeError, "`tokens`: expected token ids"):
                 tiny().decode(wrong)
+        for wrong in (-1, 2**40):
+            with self.assertRaisesRegex(ValueError, "for `token`: a token id is a whole number"):
+                tiny().piece(wrong)
 
 
 class Opening(unittest.TestCase):
