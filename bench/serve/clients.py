@@ -15,12 +15,15 @@ Requires the packages of requirements.txt. Nothing is downloaded.
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 
 KEY = "a-key"
@@ -61,7 +64,15 @@ def server(command, model, name="tiny", port=0, key=KEY, flags=()):
     if key:
         environment["CONJOINT_API_KEY"] = key
     command = [command, "serve", "--model", model, "--name", name, "--port", str(port), "--log", "warn", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with_parent = None
+    if sys.platform == "linux":
+        # The server ends with this process, even if that is killed: PR_SET_PDEATHSIG is 1.
+        prctl = ctypes.CDLL(None).prctl
+
+        def with_parent():
+            prctl(1, signal.SIGTERM)
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=with_parent)
     try:
         address = process.stdout.readline().strip()
         if not address:
