@@ -20,13 +20,13 @@ version of Python. Requires the package `tokenizers`.
 import argparse
 import ast
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import textwrap
+
+from humaneval import write
 
 MASK, END = "[MASK]", "[EOS]"
 
@@ -43,14 +43,6 @@ def arguments():
     parser.add_argument("--batch", type=int, default=4, help="rows of a training step")
     parser.add_argument("--device", default="cpu", help="as for `conjoint train base --device`")
     return parser.parse_args()
-
-
-def write(path, content):
-    """Writes a file beside its place, then renames it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", encoding="utf-8", delete=False) as aside:
-        aside.write(content)
-    os.chmod(aside.name, 0o644)
-    os.replace(aside.name, path)
 
 
 def functions():

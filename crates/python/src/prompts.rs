@@ -2,7 +2,6 @@
 
 use conjoint::prelude::*;
 use conjoint_lab::prompt::PromptInput;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -91,9 +90,6 @@ pub fn json(value: &Bound<'_, PyAny>) -> PyResult<String> {
 }
 
 fn wrong(value: &Bound<'_, PyAny>) -> PyErr {
-    let kind =
-        value.get_type().name().map_or_else(|_| "another type".to_owned(), |t| t.to_string());
-    PyTypeError::new_err(format!(
-        "`prompt`: expected a str, a list or an array of token ids, a list of messages, or None, got {kind}"
-    ))
+    let expected = "a str, a list or an array of token ids, a list of messages, or None";
+    type_error("prompt", expected, value)
 }
