@@ -34,7 +34,7 @@ pub struct ComparisonArguments {
     sampling: SamplingArguments,
     #[command(flatten)]
     external: ExternalArguments,
-    /// Folder for report.json, report.md and one SVG per metric. A comparison found there is resumed
+    /// Folder for report.json, report.md, one SVG per metric, and the texts of each point. A comparison found there is resumed
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -46,7 +46,8 @@ pub struct TextArguments {
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = names::domain)]
     domain: Vec<Domain>,
     /// Begin texts with the prompts of this file, in turn: one per line, with \n for a line break, or the "prompt" of each
-    /// object of a .jsonl file
+    /// object of a .jsonl file. A .jsonl file with "infill" or "infill_ids" has texts with holes, as for
+    /// `conjoint generate --prompts`; ids and seeds in it are not used
     #[arg(long, value_name = "FILE", conflicts_with = "domain")]
     prompts: Option<PathBuf>,
     /// Begin each text with a new task of the corpus: a word problem, a call of a function, or a list to change. The metric

@@ -278,6 +278,60 @@ fn a_comparison_resumes_only_with_the_same_settings() {
 }
 
 #[test]
+fn texts_with_holes_are_compared_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let requests = folder.path().join("requests.jsonl");
+    let compare = |name: &str, lines: &[&str], more: &str| {
+        std::fs::write(&requests, lines.join("\n")).unwrap();
+        let line = format!(
+            "compare --model {} --out {} --num-samples 5 --strategies exact,marginal --k 3 --metrics nll --prompts {} {more}",
+            tiny().display(),
+            folder.path().join(name).display(),
+            requests.display()
+        );
+        conjoint(&line.split_whitespace().collect::<Vec<_>>())
+    };
+    let holes = [
+        r#"{"infill": "<story>the o[MASK*5]n the[MASK*2]", "id": 7, "seed": 3}"#,
+        r#"{"infill": "<list>[MASK*9]1"}"#,
+    ];
+    let output = compare("holes", &holes, "");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = read_report(&folder.path().join("holes"));
+    let texts = |strategy: &str, setting: &str| -> Vec<serde_json::Value> {
+        let file = format!("holes/texts-{strategy}-{setting}-0.jsonl");
+        let lines = std::fs::read_to_string(folder.path().join(file)).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    for (point, (strategy, setting, calls)) in
+        [("exact", "K%20%3d%201", [7, 9]), ("marginal", "K%20%3d%203", [3, 3])]
+            .into_iter()
+            .enumerate()
+    {
+        // Three texts of 7 drawn tokens, and two of 9.
+        assert_eq!(report["points"][point]["tokens"], 3 * 7 + 2 * 9);
+        let texts = texts(strategy, setting);
+        assert_eq!(texts.len(), 5);
+        for (index, text) in texts.iter().enumerate() {
+            let (begin, end, length) = [("<story>the o", "", 18), ("<list>", "1", 11)][index % 2];
+            let whole = text["text"].as_str().unwrap();
+            assert!(whole.starts_with(begin) && whole.ends_with(end), "{whole}");
+            assert!(
+                !whole.contains("[MASK]") && (index % 2 == 1 || whole.contains("n the")),
+                "{whole}"
+            );
+            assert_eq!(text["tokens"].as_array().unwrap().len(), length, "{whole}");
+            assert_eq!(text["index"], index);
+            assert_eq!(text["denoiser_calls"], calls[index % 2]);
+        }
+    }
+    let long = compare("long", &holes, "--length 20");
+    rejected(&long, &["--length 20", "have holes, and lengths of their own"]);
+    let mixed = compare("mixed", &[holes[0], r#"{"prompt": "<story>the"}"#], "");
+    rejected(&mixed, &["--prompts", "line 2: expected infill or infill_ids"]);
+}
+
+#[test]
 fn every_seed_has_its_own_tasks() {
     let out = tempfile::tempdir().unwrap();
     let line = format!(

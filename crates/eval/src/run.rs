@@ -85,7 +85,7 @@ impl Collection {
             return Ok(point);
         }
         let point = measure()?;
-        let path = self.path(key);
+        let path = self.path("point", key, "json");
         belongs(&path, &point, key)?;
         write(&path, &point)?;
         Ok(point)
@@ -96,7 +96,7 @@ impl Collection {
     /// # Errors
     /// [`Error::Malformed`] if its file holds another point, and [`Error::Io`].
     pub fn find(&self, key: &Key) -> Result<Option<Point>, Error> {
-        let path = self.path(key);
+        let path = self.path("point", key, "json");
         if !path.exists() {
             return Ok(None);
         }
@@ -114,9 +114,16 @@ impl Collection {
         Ok(Report { points: points.collect::<Result<_, _>>()? })
     }
 
-    /// The file of a key. All bytes other than letters, digits and points are escaped, so that different keys have
-    /// different files.
-    fn path(&self, key: &Key) -> PathBuf {
+    /// A place for the texts of this key's point: a `.jsonl` file in the folder, which the collection neither reads nor writes.
+    ///
+    /// It is `texts-STRATEGY-PARAMETER-SEED.jsonl`. All bytes other than letters, digits and points are escaped, such as
+    /// `K%20%3d%204` for `K = 4`.
+    pub fn texts(&self, key: &Key) -> PathBuf {
+        self.path("texts", key, "jsonl")
+    }
+
+    /// The file of a key. Escapes give different keys different files.
+    fn path(&self, kind: &str, key: &Key, extension: &str) -> PathBuf {
         let plain = |text: &str| -> String {
             let byte = |byte: u8| match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' => char::from(byte).to_string(),
@@ -125,7 +132,7 @@ impl Collection {
             text.bytes().map(byte).collect()
         };
         let (strategy, parameter) = (plain(&key.strategy), plain(&key.parameter));
-        self.folder.join(format!("point-{strategy}-{parameter}-{}.json", key.seed))
+        self.folder.join(format!("{kind}-{strategy}-{parameter}-{}.{extension}", key.seed))
     }
 }
 

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use conjoint_core::TokenId;
+use tokenizers::{Encoding, Token};
 
 use super::error::{TextError, failed, unreadable};
 use super::{added, legacy};
@@ -137,21 +138,16 @@ impl Tokenizer {
 }
 
 impl Frame {
-    /// Encodes one character to find the tokens that the post-processor puts around it.
+    /// Frames a token that stands for a text. The vocabulary need not have it.
     fn of(tokenizer: &tokenizers::Tokenizer) -> Result<Self, TextError> {
-        if tokenizer.get_post_processor().is_none() {
-            return Ok(Self::default());
-        }
-        let ids = |special: bool| -> Result<Vec<TokenId>, TextError> {
-            Ok(tokenizer.encode_fast("a", special).map_err(failed)?.get_ids().to_vec())
-        };
-        let (bare, framed) = (ids(false)?, ids(true)?);
-        let around = framed.len().saturating_sub(bare.len());
-        let at = (0..=around).find(|&at| framed[at..].starts_with(&bare));
-        Ok(at.map_or_else(Self::default, |at| Self {
-            before: framed[..at].to_vec(),
-            after: framed[at + bare.len()..].to_vec(),
-        }))
+        const TEXT: TokenId = TokenId::MAX;
+        let text = Encoding::from_tokens(vec![Token::new(TEXT, "a".into(), (0, 1))], 0);
+        let framed = tokenizer.post_process(text, None, true).map_err(failed)?;
+        let mut parts = framed.get_ids().split(|&id| id == TEXT);
+        Ok(match (parts.next(), parts.next()) {
+            (Some(before), Some(after)) => Self { before: before.to_vec(), after: after.to_vec() },
+            _ => Self::default(),
+        })
     }
 }
 
@@ -249,6 +245,19 @@ mod tests {
         assert_eq!(encoded("<s>ab"), [6, 0, 1], "once");
         assert_eq!(tokenizer.encode_literally("<s>ab").unwrap(), [2, 3, 4, 0, 1]);
         assert!(tokenizer.is_special(6) && !tokenizer.is_special(0));
+    }
+
+    /// As published for SMILES: words only, none of which is a letter.
+    #[test]
+    fn the_tokens_around_a_text_are_found_without_an_unknown_token() {
+        let words = framed("").replace(
+            r#"{"type": "BPE", "vocab": {"a": 0, "b": 1, "<": 2, "s": 3, ">": 4, "/": 5}, "merges": []}"#,
+            r#"{"type": "WordLevel", "vocab": {"[nH]": 0}, "unk_token": "[UNK]"}"#,
+        );
+        let files = folder(&[("tokenizer.json", &words)]);
+        let tokenizer = Tokenizer::open(files.path()).unwrap();
+        assert_eq!((tokenizer.before(), tokenizer.after()), ([6].as_slice(), [7].as_slice()));
+        assert_eq!(tokenizer.encode("[nH]").unwrap(), [0]);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 use std::path::Path;
 
+use conjoint::prelude::*;
 use conjoint_eval::{Axis, Plot, Report};
+use serde_json::json;
 
 use super::judge::FEATURES;
+use crate::model::Model;
 use crate::{Error, files};
 
 /// A comparison's report as a Markdown table, with the features of MAUVE and the gaps closed.
@@ -32,6 +35,28 @@ pub(super) fn write_report(out: &Path, report: &Report) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Writes the texts of a point for other judges, one object a line, with the keys of a reply to a request. `text` is the
+/// whole text, or null without a tokenizer.
+pub(super) fn write_texts(path: &Path, model: &Model, outputs: &[Output]) -> Result<(), Error> {
+    let mut lines = Vec::new();
+    for (index, output) in outputs.iter().enumerate() {
+        let tokens = output.text_tokens();
+        let text =
+            model.tokenizer.as_ref().map(|tokenizer| tokenizer.decode(tokens)).transpose()?;
+        let Output { denoiser_calls, sampler_calls, .. } = output;
+        let line = json!({
+            "index": index,
+            "text": text,
+            "tokens": tokens,
+            "denoiser_calls": denoiser_calls,
+            "sampler_calls": sampler_calls,
+        });
+        lines.extend(format!("{line}\n").bytes());
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    files::write(folder, &name.to_string_lossy(), &lines)
 }
 
 /// The file of a metric's plot, such as `mauve-surprise-cost.svg`.

@@ -6,6 +6,7 @@ use conjoint::prelude::*;
 use conjoint_eval::Settings;
 use conjoint_trajectory::digest;
 
+use super::texts::Beginning;
 use super::{Comparison, Metric};
 use crate::Error;
 use crate::model::{self, Model};
@@ -13,8 +14,8 @@ use crate::model::{self, Model};
 /// Everything that a comparison will run. Making the plan finds invalid settings before the first point runs and before the
 /// folder is claimed.
 pub(super) struct Plan {
-    /// The prompts of seed 0. They identify the folder, because more seeds may be added later.
-    prompts: Vec<Vec<TokenId>>,
+    /// The beginnings of seed 0. They identify the folder, because more seeds may be added later.
+    pub beginnings: Vec<Beginning>,
     /// The canvases of seed 0.
     pub any: Vec<Canvas>,
     /// The canvases of each seed of the comparison.
@@ -35,18 +36,13 @@ impl Plan {
         let Comparison { texts, num_samples, seeds, .. } = comparison;
         let n = *num_samples as usize;
         let seeds: Vec<u64> = [&[0], &seeds[..]].concat();
-        let mut prompts = texts.beginnings(model, n, &seeds)?;
-        let canvases = prompts.iter().map(|prompts| texts.canvases(model, prompts, n));
+        let mut beginnings = texts.beginnings(model, n, &seeds)?;
+        let canvases = beginnings.iter().map(|of| texts.canvases(model, of, n));
         let mut canvases = canvases.collect::<Result<Vec<_>, _>>()?;
-        let (prompts, any) = (prompts.swap_remove(0), canvases.remove(0));
+        let (beginnings, any) = (beginnings.swap_remove(0), canvases.remove(0));
         comparison.sampling.passes(model)?;
         let points = points(comparison, model, canvases.iter().flatten())?;
-        Ok(Self { prompts, any, canvases, points })
-    }
-
-    /// The prompts of seed 0.
-    pub fn prompts(&self) -> &[Vec<TokenId>] {
-        &self.prompts
+        Ok(Self { beginnings, any, canvases, points })
     }
 
     /// The settings that identify a comparison. A folder with other settings is not resumed.
@@ -61,7 +57,7 @@ impl Plan {
             ("head", model.options().head.to_string()),
             ("length", self.any[0].free_span().len().to_string()),
             ("texts", comparison.num_samples.to_string()),
-            ("prompts", digest(self.prompts.iter().map(Vec::as_slice))),
+            ("prompts", digest(self.beginnings.iter().map(Beginning::tokens))),
             ("sampling", sampling.description()),
             ("beginnings", comparison.texts.description().to_owned()),
             ("figures", format!("{metrics:?}")),

@@ -16,8 +16,8 @@ use crate::model::Model;
 use crate::progress::{Progress, masked};
 
 impl Comparison {
-    /// Runs every line at each of its settings and seeds, and writes `report.json`, `report.md` and an SVG for each metric
-    /// into the folder `out`.
+    /// Runs every line at each of its settings and seeds, and writes `report.json`, `report.md`, an SVG for each metric, and
+    /// the texts of each point ([`Collection::texts`]) into the folder `out`.
     ///
     /// Metrics that do not apply to the texts are left out. A comparison found in the folder is resumed.
     ///
@@ -43,7 +43,7 @@ fn run(
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
     let plan = Plan::new(comparison, model)?;
-    let metrics = fitting::metrics(comparison, model, plan.prompts(), progress)?;
+    let metrics = fitting::metrics(comparison, model, &plan.beginnings, progress)?;
     let comparison = &Comparison { metrics, ..comparison.clone() };
     let sampling = &comparison.sampling;
     let mut judge = Judge::new(model, comparison, progress)?;
@@ -67,6 +67,7 @@ fn run(
                 let time = |calls: Calls| calls.hidden + calls.head;
                 let cost = Cost::measured(&outputs, time(stats.forwards), time(stats.passes));
                 let drawn = Drawn { seed, canvases, outputs: &outputs };
+                folder::write_texts(&collection.texts(&key), model, &outputs)?;
                 point(&key, drawn, seconds, cost, &mut judge)
             })?;
             keys.push(key);

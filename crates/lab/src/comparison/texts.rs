@@ -4,7 +4,8 @@ use conjoint::prelude::*;
 use conjoint_corpus::{Corpus, Domain, Text};
 
 use crate::model::Model;
-use crate::{Error, text_files};
+use crate::prompt::PromptReader;
+use crate::{Error, requests, text_files};
 
 /// The beginnings and the length of a comparison's texts.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +30,8 @@ pub enum Beginnings {
     Tasks(Vec<Domain>),
     /// These prompts, in turn.
     Prompts(Vec<String>),
-    /// The prompts of a [file](crate::text_files::prompts), in turn.
+    /// The prompts of a [file](crate::text_files::prompts), in turn; or the texts with holes of a `.jsonl` file of
+    /// [requests](crate::requests::canvases). These have lengths of their own.
     File(PathBuf),
     /// Nothing: texts of masks alone.
     Unconditional,
@@ -42,22 +44,56 @@ impl Default for Beginnings {
     }
 }
 
+/// What is given of a text.
+#[derive(Debug, Clone)]
+pub(super) enum Beginning {
+    /// Its first tokens.
+    Prompt(Vec<TokenId>),
+    /// Everything but its holes.
+    Holes(Canvas),
+}
+
+impl Beginning {
+    /// The given tokens, with masks in the holes.
+    pub fn tokens(&self) -> &[TokenId] {
+        match self {
+            Self::Prompt(tokens) => tokens,
+            Self::Holes(canvas) => canvas.tokens(),
+        }
+    }
+}
+
 /// Gives the corpora of tasks other seeds than those that models are trained on.
 const TASKS: u64 = 0x7461_736b;
 
 impl Texts {
-    /// The prompts of each seed: `n` tasks, different ones for each seed, or else the same prompts.
+    /// The beginnings of each seed: `n` tasks, different ones for each seed, or else the same beginnings.
     pub(super) fn beginnings(
         &self,
         model: &Model,
         n: usize,
         seeds: &[u64],
-    ) -> Result<Vec<Vec<Vec<TokenId>>>, Error> {
+    ) -> Result<Vec<Vec<Beginning>>, Error> {
+        let prompts = |prompts: Vec<_>| prompts.into_iter().map(Beginning::Prompt).collect();
         if let Beginnings::Tasks(domains) = &self.beginnings {
-            return seeds.iter().map(|&seed| tasks(domains, model, n, seed)).collect();
+            let tasks = seeds.iter().map(|&seed| Ok(prompts(tasks(domains, model, n, seed)?)));
+            return tasks.collect();
         }
         // A file of prompts may be a pipe, which can be read only once.
-        Ok(vec![self.prompts(model)?; seeds.len()])
+        let beginnings = match self.holes(model)? {
+            Some(canvases) => canvases.into_iter().map(Beginning::Holes).collect(),
+            None => prompts(self.prompts(model)?),
+        };
+        Ok(vec![beginnings; seeds.len()])
+    }
+
+    /// The texts with holes of a file that has such.
+    fn holes(&self, model: &Model) -> Result<Option<Vec<Canvas>>, Error> {
+        let Beginnings::File(path) = &self.beginnings else { return Ok(None) };
+        if path.extension().is_none_or(|extension| extension != "jsonl") {
+            return Ok(None);
+        }
+        requests::canvases(path, &PromptReader::new(model))
     }
 
     /// How the beginnings depend on the seed.
@@ -68,31 +104,39 @@ impl Texts {
         }
     }
 
-    /// `n` canvases of equal length, with the prompts in turn.
+    /// `n` canvases, with the beginnings in turn. Those of prompts have one length.
     pub(super) fn canvases(
         &self,
         model: &Model,
-        prompts: &[Vec<TokenId>],
+        beginnings: &[Beginning],
         n: usize,
     ) -> Result<Vec<Canvas>, Error> {
+        let canvas = |beginning: &Beginning| match beginning {
+            Beginning::Prompt(prompt) => self.continued(model, prompt),
+            Beginning::Holes(canvas) => match self.length {
+                None => Ok(canvas.clone()),
+                Some(length) => {
+                    let reason = "the texts of `prompts` have holes, and lengths of their own";
+                    Err(Error::unused("length", length, reason))
+                }
+            },
+        };
+        let canvases = beginnings.iter().map(canvas).collect::<Result<Vec<_>, _>>()?;
+        Ok(canvases.into_iter().cycle().take(n).collect())
+    }
+
+    /// A prompt and the masks after it.
+    fn continued(&self, model: &Model, prompt: &[TokenId]) -> Result<Canvas, Error> {
         let length = model.positions(self.length)?;
         let mask = model.denoiser.vocabulary().mask();
-        let canvas = |prompt: &Vec<TokenId>| {
-            Canvas::of_length(prompt, length, mask).map_err(|error| {
-                match (&error, &self.beginnings) {
-                    (conjoint::Error::NothingMasked(_), _) => {
-                        let reason = format!("a prompt of {} tokens fills it", prompt.len());
-                        Error::parameter("length", length, reason)
-                    }
-                    (_, Beginnings::File(path)) => {
-                        Error::parameter("prompts", path.display(), error)
-                    }
-                    _ => Error::from(error),
-                }
-            })
-        };
-        let canvases = prompts.iter().map(canvas).collect::<Result<Vec<_>, _>>()?;
-        Ok(canvases.into_iter().cycle().take(n).collect())
+        Canvas::of_length(prompt, length, mask).map_err(|error| match (&error, &self.beginnings) {
+            (conjoint::Error::NothingMasked(_), _) => {
+                let reason = format!("a prompt of {} tokens fills it", prompt.len());
+                Error::parameter("length", length, reason)
+            }
+            (_, Beginnings::File(path)) => Error::parameter("prompts", path.display(), error),
+            _ => Error::from(error),
+        })
     }
 
     fn prompts(&self, model: &Model) -> Result<Vec<Vec<TokenId>>, Error> {
