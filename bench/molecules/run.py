@@ -30,6 +30,7 @@ def arguments():
     parser.add_argument("--k", default="2,4,8", help="tokens per forward, separated by commas; not for exact")
     parser.add_argument("--task", choices=["scaffold", "linker"], help="fill holes in test molecules instead of drawing new ones")
     parser.add_argument("--temperature", type=float, default=1.0, help="temperature of all draws")
+    parser.add_argument("--top-p", type=float, default=1.0, help="draw from the most probable tokens that reach this probability")
     parser.add_argument("--block-length", type=judge.positive, help="decode in blocks of this many tokens [default: one block]")
     parser.add_argument("--num", type=judge.positive, default=10000, help="number of requests of each seed")
     parser.add_argument("--num-samples", type=judge.positive, default=8, help="with --task: samples of each request")
@@ -57,6 +58,8 @@ def generate(chosen, requests, strategy, k, out):
         command += ["--schedule", f"per-step:{k}"]
     if chosen.temperature != 1:
         command += ["--temperature", chosen.temperature]
+    if chosen.top_p != 1:
+        command += ["--top-p", chosen.top_p]
     if chosen.block_length:
         command += ["--block-length", chosen.block_length]
     if chosen.task:
@@ -81,7 +84,8 @@ def main():
         script("prompts.py", chosen.molecules, "--num", chosen.num, "--seed", seed, *task, "--out", requests)
         for strategy, k in points:
             cool = "" if chosen.temperature == 1 else f"-t{chosen.temperature:g}"
-            out = chosen.out / f"{strategy.replace(':', '-')}-{k}-{seed}{cool}.jsonl"
+            nucleus = "" if chosen.top_p == 1 else f"-p{chosen.top_p:g}"
+            out = chosen.out / f"{strategy.replace(':', '-')}-{k}-{seed}{cool}{nucleus}.jsonl"
             generate(chosen, requests, strategy, k, out)
             replies[strategy, k].append(out)
     # A name ends at the first equals sign.
