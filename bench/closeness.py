@@ -23,8 +23,8 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-COLOURS = {"marginal": "#c8553d", "joint": "#1b6ca8"}
-LABELS = {"marginal": "independent draws", "joint": "with the sampler layer"}
+COLOURS = {"marginal": "#c8553d", "joint:window=3": "#1b6ca8"}
+LABELS = {"marginal": "independent draws", "joint:window=3": "with the sampler layer"}
 
 
 def panel(argument):
@@ -57,7 +57,7 @@ def draw(panels, axis, xlabel):
         (exact,) = (point for point in found if point["strategy"] == "exact")
         plot.axhline(exact["metrics"][metric]["value"], color="0.4", lw=1, ls="--", label="one token per forward")
         for kind, colour in COLOURS.items():
-            own = [point for point in found if point["strategy"].startswith(kind) and point["parameter"].startswith("K = ")]
+            own = [point for point in found if point["strategy"] == kind]
             own.sort(key=lambda point: point[axis])
             values = [point["metrics"][metric] for point in own]
             bars = [[value["value"] - value["low"] for value in values], [value["high"] - value["value"] for value in values]]

@@ -3,10 +3,10 @@
 //!     cargo run --release --example molecules -- models/molecules [trace.html]
 //!
 //! The model is one of SMILES strings with a given end, as `docs/training.md` trains it. `models/molecules` is
-//! unfinished: even one token at a time, about half of its strings are valid.
+//! unfinished: one token at a time, four in five of its strings are valid at temperature 0.5, and half at 1.
 //!
-//! What to see: SMILES strings. Those of independent draws often have an open ring or bracket, such as
-//! `CC1CCN` without a second `1`; those of a sampler layer have fewer. The two fragments stay as given. The
+//! What to see: SMILES strings. Nearly all of independent draws have an open ring or bracket, such as
+//! `CC1CCN` without a second `1`; few of a sampler layer have. The two fragments stay as given. The
 //! trace replays the last strategy; `bench/molecules/page.py` adds 2-D pictures to it.
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +27,8 @@ fn main() -> anyhow::Result<()> {
     let tokenizer = Tokenizer::open(&folder)?;
     let model = Arc::new(OnnxDenoiser::open(&folder, ExecutionProvider::Cpu)?);
     let four = TokensPerStep::new(4)?;
-    let exact = Generator::new(model.clone()).block_length(8)?.seed(3);
+    let exact = Generator::new(model.clone()).block_length(8)?;
+    let exact = exact.filter(Temperature::new(0.5)?).seed(3);
     let marginal = exact.clone().unmasker(Marginal::new(Entropy)).schedule(four);
     let mut strategies = vec![
         ("exact sequential, 1 token per forward", exact.clone()),

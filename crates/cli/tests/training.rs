@@ -134,6 +134,37 @@ fn a_packed_model_gets_a_layer_on_trajectories_in_blocks() {
     common::rejected(&stopped, &["--packed", "end token"]);
 }
 
+/// From training to joint draws, in attention blocks of 8.
+#[test]
+fn a_block_causal_model_is_trained_and_gets_a_sampler_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, layer, model] = ["run", "layer", "model"].map(|name| folder.path().join(name));
+    let done = |output: Output| {
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    };
+    done(base(&run, "--steps 2 --attention-block 8"));
+    let exported = done(conjoint(&["export", &run.to_string_lossy()]));
+    let shown = String::from_utf8_lossy(&exported.stdout).into_owned();
+    assert!(shown.contains("a2d-qwen2") || shown.contains("blocks of 8"), "{shown}");
+    // The frozen model in the trainer and the exported one agree: the trainer's own validation of two steps is finite, and the
+    // trajectories below are drawn by the exported model.
+    done(sampler(&run, &layer, "--steps 2 --trajectories 65 --block-length 8"));
+    let made = conjoint_trajectory::Store::open(layer.join("trajectories")).unwrap();
+    for row in made.read(Some(65)).unwrap() {
+        assert!(row.order.iter().map(|position| position / 8).is_sorted(), "{row:?}");
+    }
+    let (layer, model_dir) = (layer.to_string_lossy(), model.to_string_lossy());
+    done(conjoint(&["export", &run.to_string_lossy(), "--sampler", &layer, "--out", &model_dir]));
+    let line = "--prompt <story> --gen-length 39 --unmasker joint --schedule per-step:4";
+    let report = common::generate_json(&model, line);
+    let sequence = &report["sequences"][0];
+    // 7 positions, then four blocks of 8.
+    assert_eq!(sequence["denoiser_calls"], 2 + 4 * 2, "{sequence}");
+    let other = base(&folder.path().join("other"), "--steps 2 --attention-block 8 --given-end");
+    common::rejected(&other, &["--attention-block", "--given-end"]);
+}
+
 /// Its weights are pickled, and its head is a network.
 #[test]
 fn an_encoder_gets_a_sampler_layer() {

@@ -93,6 +93,12 @@ pub struct BaseArguments {
     /// --init OTHER_DIR/model.safetensors in another --dir
     #[arg(long, conflicts_with_all = ["progressive_share", "block_share", "early_share", "early_limit"])]
     next_token: bool,
+    /// Train a block-causal model (BD3-LM, SDAR): a position attends to its own block of B positions and to earlier blocks. Every
+    /// block of a row is trained at once, and keys and values of finished blocks can be cached without loss. `generate` decodes it in
+    /// these blocks [default: full attention, or with --init the blocks of its model]
+    #[arg(long, value_name = "B", value_parser = count::<1, 1048576>,
+          conflicts_with_all = ["given_end", "next_token", "progressive_share", "block_share", "early_share", "early_limit"])]
+    attention_block: Option<usize>,
 }
 
 pub fn run(arguments: &BaseArguments) -> Result<()> {
@@ -130,6 +136,7 @@ pub fn run(arguments: &BaseArguments) -> Result<()> {
         block_share: arguments.block_share.unwrap_or(default.block_share),
         block_length: arguments.block_length.unwrap_or(default.block_length),
         next_token: arguments.next_token,
+        attention_block: arguments.attention_block.or(default.attention_block),
         window: Window { rows: arguments.window, share: arguments.window_share },
         precision: arguments.run.precision(),
         run: arguments.run.options(default.run)?,

@@ -1,10 +1,9 @@
-//! The checked rows of a run, and what the two objectives of a base model share.
+//! The checked rows of a run, and what the objectives of a base model share.
 
 use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use super::loss::{Bias, log_probabilities, loss};
 use super::options::BaseOptions;
 use super::passes::{Numbered, passes};
 use super::row_form::RowForm;
@@ -83,11 +82,11 @@ impl<'a, R: RowSource> Data<'a, R> {
         parts.reduce(|sum, part| sum + part).unwrap_or_else(none)
     }
 
-    /// The mean loss of the held-out rows, each masked by `mask`, which receives its number.
+    /// The mean loss of the held-out rows, each masked by `mask`, which receives its number. `pass` returns the sum of the
+    /// losses of rows.
     pub fn held_out(
         &self,
-        model: &DreamModule,
-        bias: Bias,
+        pass: impl Fn(&[MaskedRow]) -> Tensor<1>,
         mask: impl Fn(u64, Vec<u32>) -> MaskedRow,
     ) -> Result<f64, TrainError> {
         let mut total = 0.0;
@@ -96,10 +95,7 @@ impl<'a, R: RowSource> Data<'a, R> {
             let masked = |number| Ok(mask(number, self.row(HELD_OUT + number)?));
             let rows: Result<Vec<_>, TrainError> =
                 (start..(start + 32).min(count)).map(masked).collect();
-            let rows = rows?;
-            let weights: Vec<_> = rows.iter().map(MaskedRow::even).collect();
-            let loss = loss(log_probabilities(model, &rows, bias), &rows, &weights);
-            total += f64::from(loss.into_scalar::<f32>());
+            total += f64::from(pass(&rows?).into_scalar::<f32>());
         }
         Ok(total / count as f64)
     }
@@ -132,6 +128,8 @@ impl<'a, R: RowSource> Data<'a, R> {
             RowForm::Packed => Some("packed"),
             RowForm::GivenEnd => Some("given_end"),
         };
+        let block = options.attention_block.map(|block| block.to_string());
+        identity.extend(block.map(|block| ("attention_block".to_owned(), block)));
         let next_token = options.next_token.then_some("next_token");
         let flags = form.into_iter().chain(next_token);
         identity.extend(flags.map(|name| (name.to_owned(), "true".to_owned())));

@@ -4,7 +4,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::masking::MaskedRow;
-use crate::model::{DreamModule, UNSEEN, shift};
+use crate::model::{DreamModule, Rotary, UNSEEN, shift};
 
 /// T, the length of the longest row.
 fn longest(rows: &[MaskedRow]) -> usize {
@@ -54,6 +54,28 @@ pub(crate) fn log_probabilities(model: &DreamModule, rows: &[MaskedRow], bias: B
     let input = ids(rows, |row| &row.input, &device);
     let hidden = model.forward_biased(input, bias(rows, &device).as_ref());
     log_softmax(model.logits(shift(hidden)), 2)
+}
+
+/// The model's log-probabilities on masked rows, [B, T, V], which it computes together with their whole twins. Attention over both has
+/// the bias [B, 1, 2T, 2T]. Not shifted: row i predicts position i.
+pub(crate) fn log_probabilities_of_twins(
+    model: &DreamModule,
+    rows: &[MaskedRow],
+    bias: impl Fn(&[MaskedRow], &Device) -> Tensor<4>,
+) -> Tensor<3> {
+    let device = model.norm.gamma.device();
+    let twins = [ids(rows, |row| &row.input, &device), ids(rows, |row| &row.target, &device)];
+    let length = longest(rows);
+    let rotary = Rotary::new(model.config(), length, &device).twice();
+    let hidden =
+        model.forward_at(Tensor::cat(twins.to_vec(), 1), &rotary, Some(&bias(rows, &device)));
+    log_softmax(model.logits(hidden.narrow(1, 0, length)), 2)
+}
+
+/// The sum of the losses of rows whose predicted tokens have equal weights.
+pub(crate) fn even_loss(model: &DreamModule, rows: &[MaskedRow], bias: Bias) -> Tensor<1> {
+    let weights: Vec<_> = rows.iter().map(MaskedRow::even).collect();
+    loss(log_probabilities(model, rows, bias), rows, &weights)
 }
 
 /// The B · T entropies of log-probabilities [B, T, V], in nats and without gradients.

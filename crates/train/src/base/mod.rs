@@ -4,6 +4,7 @@
 //! - [`RowForm`]: how they fill rows.
 //! - [`TextTokenizer`]: the tokenizer of the texts, which becomes that of the model.
 
+mod block_diffusion;
 mod data;
 mod decoding_blocks;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 
 use super::data::Data;
-use super::loss::{causal, log_probabilities, loss};
+use super::loss::{causal, even_loss};
 use super::rows::RowSource;
 use crate::error::TrainError;
 use crate::masking::MaskedRow;
@@ -39,14 +39,12 @@ impl<R: RowSource> Objective<DreamModule> for NextToken<'_, R> {
         let first = step * self.0.options.run.batch as u64;
         let numbered = |j| Ok((j, self.visible(self.0.row(first + j as u64)?)));
         let rows: Result<Vec<_>, TrainError> = rows.map(numbered).collect();
-        Ok(self.0.loss(model, rows?, |_, rows| {
-            let weights: Vec<_> = rows.iter().map(MaskedRow::even).collect();
-            loss(log_probabilities(model, rows, causal), rows, &weights)
-        }))
+        Ok(self.0.loss(model, rows?, |_, rows| even_loss(model, rows, causal)))
     }
 
     fn validate(&self, averaged: &DreamModule) -> Result<BTreeMap<String, f64>, TrainError> {
-        let figure = self.0.held_out(averaged, causal, |_, row| self.visible(row))?;
+        let pass = |rows: &[MaskedRow]| even_loss(averaged, rows, causal);
+        let figure = self.0.held_out(pass, |_, row| self.visible(row))?;
         Ok([("next token".to_owned(), figure)].into())
     }
 
@@ -65,6 +63,7 @@ impl<R: RowSource> Objective<DreamModule> for NextToken<'_, R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::loss::log_probabilities;
     use super::super::testing::{letter_tokenizer, letters, tiny_run};
     use super::super::{BaseOptions, RowForm, train_on};
     use super::*;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::data::Data;
 use super::decoding_blocks::mask_block;
-use super::loss::{entropies, log_probabilities, loss, padding};
+use super::loss::{entropies, even_loss, log_probabilities, loss, padding};
 use super::progressive::{Progressive, Slot};
 use super::rows::RowSource;
 use crate::error::TrainError;
@@ -124,7 +124,8 @@ impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
         model: &DreamModule,
         mask: impl Fn(&mut ChaCha8Rng, Vec<u32>, Range<usize>) -> MaskedRow,
     ) -> Result<f64, TrainError> {
-        self.data.held_out(model, padding, |number, row| {
+        let pass = |rows: &[MaskedRow]| even_loss(model, rows, padding);
+        self.data.held_out(pass, |number, row| {
             let maskable = self.data.maskable(&row);
             mask(&mut masking::stream(VALIDATION, number), row, maskable)
         })

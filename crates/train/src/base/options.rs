@@ -60,6 +60,12 @@ pub struct BaseOptions {
     /// row, so that it learns much faster per row.
     #[doc(alias = "autoregressive")]
     pub next_token: bool,
+    /// B: trains a block-causal model instead, as BD3-LM (arXiv 2503.09573) and SDAR. A position attends to its own block of B
+    /// positions and to earlier blocks, and its logits are not shifted. Each row is computed twice, and every block of it is
+    /// trained. Rows are padded or packed: earlier blocks do not see a given end.
+    #[doc(alias = "block_size")]
+    #[doc(alias = "bd3lm")]
+    pub attention_block: Option<usize>,
     /// The number of held-out rows per validated masking level.
     pub validation_rows: usize,
     /// The number format of the saved weights.
@@ -89,6 +95,7 @@ impl Default for BaseOptions {
             block_share: 0.0,
             block_length: 32,
             next_token: false,
+            attention_block: None,
             validation_rows: 128,
             precision: Precision::F32,
             run: RunOptions::default(),
@@ -113,6 +120,7 @@ impl BaseOptions {
             kv_heads: config.num_key_value_heads,
             rope_theta: config.rope_theta,
             length: config.max_position_embeddings,
+            attention_block: config.block_size,
             run: RunOptions { init: Some(init.to_owned()), ..default.run.clone() },
             ..default
         })
@@ -165,6 +173,14 @@ impl BaseOptions {
             self.length,
             "room for a token after the first",
         )?;
+        if let Some(block) = self.attention_block {
+            let name = "attention_block";
+            check(block > 0, name, block, "at least 1")?;
+            let expected = "no progressive_share, block_share or next_token: every block of a block-causal model is masked at random";
+            check(shares == 0.0 && !self.next_token, name, block, expected)?;
+            let expected = "padded or packed rows: earlier blocks do not see a given end";
+            check(self.form != RowForm::GivenEnd, name, block, expected)?;
+        }
         check(self.validation_rows > 0, "validation_rows", self.validation_rows, "at least 1")?;
         let config = DreamConfig {
             vocab_size: tokenizer.model_vocab_size(),
@@ -181,6 +197,7 @@ impl BaseOptions {
             pad_token_id: tokenizer.eos(),
             bos_token_id: tokenizer.eos(),
             tie_word_embeddings: false,
+            block_size: self.attention_block,
             qkv_bias: true,
         };
         config.validate()?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
+use super::block_diffusion::BlockDiffusion;
 use super::data::Data;
 use super::next_token::NextToken;
 use super::objective::MaskedDiffusion;
@@ -40,7 +41,8 @@ pub fn train_base(options: &BaseOptions) -> Result<RunSummary, TrainError> {
 /// The loss of a row with n masked tokens is their mean negative log-likelihood, in nats. The number n is uniform
 /// from 1 to the number of tokens that may be masked: those after the prompt, and before a given end
 /// ([`RowForm::GivenEnd`](super::RowForm::GivenEnd)). It is stratified over the batch. A share of the rows ([`BaseOptions::progressive_share`]) is unmasked from
-/// step to step instead, and weighted by [`BaseOptions::window`].
+/// step to step instead, and weighted by [`BaseOptions::window`]. With [`BaseOptions::attention_block`], each block of a row is masked
+/// in this way, and the loss is the bound on the negative log-likelihood of a token.
 ///
 /// # Errors
 ///
@@ -58,6 +60,9 @@ pub fn train_on(
         None => init(DreamModule::tied(&config, &device), options.run.seed),
     };
     let data = Data::new(rows, tokenizer, options, config)?;
+    if let Some(block) = options.attention_block {
+        return train(model, &BlockDiffusion::new(data, block), &options.run, &devices);
+    }
     if options.next_token {
         return train(model, &NextToken(data), &options.run, &devices);
     }
@@ -107,8 +112,7 @@ fn started_from(
         let reason = "its tokens differ from those of this run";
         return Err(TrainError::malformed(path, reason));
     }
-    // The rows of this run may be longer.
-    Ok(model.with_max_positions(config.max_position_embeddings))
+    Ok(model.with_rows_of(config))
 }
 
 #[cfg(test)]

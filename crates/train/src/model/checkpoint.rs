@@ -96,11 +96,16 @@ fn tensor_name(path: &str) -> String {
     }
 }
 
-/// The `config.json` of an untied checkpoint.
+/// The `config.json` of an untied checkpoint. A block-causal model has the architecture of dLLM's conversions of Qwen2: that of Dream
+/// without the shift.
 fn config_json(config: &DreamConfig, precision: Precision) -> Value {
-    json!({
-        "architectures": ["DreamModel"],
-        "model_type": "Dream",
+    let (architecture, model_type) = match config.block_size {
+        None => ("DreamModel", "Dream"),
+        Some(_) => ("A2DQwen2LMHeadModel", "a2d-qwen2"),
+    };
+    let mut json = json!({
+        "architectures": [architecture],
+        "model_type": model_type,
         "hidden_act": "silu",
         "bos_token_id": config.bos_token_id,
         "eos_token_id": config.eos_token_id,
@@ -121,7 +126,11 @@ fn config_json(config: &DreamConfig, precision: Precision) -> Value {
         "mask_token_id": config.mask_token_id,
         "pad_token_id": config.pad_token_id,
         "tie_word_embeddings": false,
-    })
+    });
+    if let Some(block) = config.block_size {
+        json["block_size"] = block.into();
+    }
+    json
 }
 
 #[cfg(test)]

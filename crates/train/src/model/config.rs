@@ -36,6 +36,10 @@ pub struct DreamConfig {
     /// Whether the head shares the embedding's weights.
     #[serde(default)]
     pub tie_word_embeddings: bool,
+    /// B, the length of the attention blocks of a block-causal model, whose logits are not shifted. `None` for full attention
+    /// and Dream's shift.
+    #[serde(default)]
+    pub block_size: Option<usize>,
     /// Whether queries, keys and values have biases. Those of Dream have, those of LLaDA do not.
     #[serde(skip, default = "dream_has_biases")]
     pub qkv_bias: bool,
@@ -83,6 +87,7 @@ impl DreamConfig {
             heads,
             format!("a multiple of {kv} key-value heads"),
         )?;
+        check(self.block_size != Some(0), "block_size", 0, "at least 1")?;
         check(self.rope_theta > 0.0, "rope_theta", self.rope_theta, "above 0")?;
         check(self.rms_norm_eps >= 0.0, "rms_norm_eps", self.rms_norm_eps, "0 or above")?;
         let ids = [
@@ -122,6 +127,7 @@ impl DreamConfig {
             pad_token_id: 7,
             bos_token_id: 7,
             tie_word_embeddings: false,
+            block_size: None,
             qkv_bias: true,
         }
     }

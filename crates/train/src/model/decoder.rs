@@ -109,6 +109,12 @@ impl Rotary {
         Self { cos: select(&self.cos), sin: select(&self.sin) }
     }
 
+    /// The rows of all positions, and the same rows again.
+    pub fn twice(&self) -> Self {
+        let twice = |table: &Tensor<4>| Tensor::cat(vec![table.clone(), table.clone()], 2);
+        Self { cos: twice(&self.cos), sin: twice(&self.sin) }
+    }
+
     /// The rows from row `from` on.
     pub fn from(&self, from: usize) -> Self {
         let narrow = |table: &Tensor<4>| table.clone().narrow(2, from, table.dims()[2] - from);

@@ -2,10 +2,10 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, RmsNorm};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::config::DreamConfig;
-use super::decoder::{DecoderLayer, Rotary, rms_norm};
+use super::decoder::{DecoderLayer, Rotary, UNSEEN, rms_norm};
 
 /// A Dream model.
 ///
@@ -55,9 +55,10 @@ impl DreamModule {
         &self.config
     }
 
-    /// The same model for sequences of up to `positions` tokens, which only its configuration records.
-    pub(crate) fn with_max_positions(mut self, positions: usize) -> Self {
-        self.config.max_position_embeddings = positions;
+    /// The same weights for sequences of up to the positions of `config`, and its attention blocks.
+    pub(crate) fn with_rows_of(mut self, config: &DreamConfig) -> Self {
+        self.config.max_position_embeddings = config.max_position_embeddings;
+        self.config.block_size = config.block_size;
         self
     }
 
@@ -85,6 +86,19 @@ impl DreamModule {
         self.forward_biased(ids, None)
     }
 
+    /// Ids [B, T] → hidden states [B, T, D] whose row i predicts position i: with Dream's [`shift`], or those of a block-causal
+    /// model ([`DreamConfig::block_size`]).
+    pub fn predicting(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let Some(block) = self.config.block_size else { return shift(self.forward(ids)) };
+        let length = ids.dims()[1];
+        let bias: Vec<f32> = (0..length * length)
+            .map(|i| if i % length / block <= i / length / block { 0.0 } else { UNSEEN })
+            .collect();
+        let device = self.norm.gamma.device();
+        let bias = Tensor::from_data(TensorData::new(bias, [1, 1, length, length]), &device);
+        self.forward_biased(ids, Some(&bias))
+    }
+
     /// As [`forward`](Self::forward), with a bias [B or 1, 1, 1 or T, T] that is added to the attention scores.
     pub(crate) fn forward_biased(
         &self,
@@ -92,10 +106,20 @@ impl DreamModule {
         bias: Option<&Tensor<4>>,
     ) -> Tensor<3> {
         let rotary = Rotary::new(&self.config, ids.dims()[1], &self.norm.gamma.device());
+        self.forward_at(ids, &rotary, bias)
+    }
+
+    /// As [`forward_biased`](Self::forward_biased), at the positions of `rotary`.
+    pub(crate) fn forward_at(
+        &self,
+        ids: Tensor<2, Int>,
+        rotary: &Rotary,
+        bias: Option<&Tensor<4>>,
+    ) -> Tensor<3> {
         let mut x = self.embed(ids);
         for layer in &self.layers {
-            let context = layer.keys_values(x.clone(), &rotary);
-            x = layer.attend(x, &rotary, context, bias);
+            let context = layer.keys_values(x.clone(), rotary);
+            x = layer.attend(x, rotary, context, bias);
         }
         self.norm.forward(x)
     }
@@ -117,7 +141,6 @@ pub fn shift(hidden: Tensor<3>) -> Tensor<3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
 
     #[test]
     fn the_shift_repeats_the_first_row_and_drops_the_last() {

@@ -85,6 +85,7 @@ fn config(sizes: &LayerSizes) -> Result<DreamConfig, TrainError> {
         pad_token_id: sizes.tokens.pad.unwrap_or(mask),
         bos_token_id: sizes.tokens.bos.unwrap_or(mask),
         tie_word_embeddings: false,
+        block_size: None,
         qkv_bias: sizes.qkv_bias,
     };
     config.validate()?;

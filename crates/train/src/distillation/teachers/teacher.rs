@@ -3,13 +3,13 @@
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::error::TrainError;
-use crate::model::{DreamModule, shift};
+use crate::model::DreamModule;
 
 /// A frozen model that computes hidden states, the targets of knowledge distillation.
 ///
 /// Workers call it concurrently, each with its own rows. An implementation should therefore use one thread per call.
 pub trait Teacher: Sync {
-    /// The final hidden states, after Dream's shift, of `batch` rows of `length` ids: `ids`
+    /// The final hidden states that predict each position, after Dream's shift if the model has it, of `batch` rows of `length` ids: `ids`
     /// [batch · length] → [batch · length · D], row-major.
     ///
     /// # Errors
@@ -24,7 +24,7 @@ impl Teacher for DreamModule {
         let device = self.norm.gamma.device();
         let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
         let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(ids, [batch, length]), &device);
-        Ok(shift(self.forward(ids)).into_data().iter::<f32>().collect())
+        Ok(self.predicting(ids).into_data().iter::<f32>().collect())
     }
 }
 
