@@ -85,7 +85,7 @@ impl Collection {
             return Ok(point);
         }
         let point = measure()?;
-        let path = self.path("point", key, "json");
+        let path = self.point_file(key);
         belongs(&path, &point, key)?;
         write(&path, &point)?;
         Ok(point)
@@ -96,7 +96,7 @@ impl Collection {
     /// # Errors
     /// [`Error::Malformed`] if its file holds another point, and [`Error::Io`].
     pub fn find(&self, key: &Key) -> Result<Option<Point>, Error> {
-        let path = self.path("point", key, "json");
+        let path = self.point_file(key);
         if !path.exists() {
             return Ok(None);
         }
@@ -120,6 +120,10 @@ impl Collection {
     /// `K%20%3d%204` for `K = 4`.
     pub fn texts(&self, key: &Key) -> PathBuf {
         self.path("texts", key, "jsonl")
+    }
+
+    fn point_file(&self, key: &Key) -> PathBuf {
+        self.path("point", key, "json")
     }
 
     /// The file of a key. Escapes give different keys different files.
@@ -258,7 +262,7 @@ mod tests {
             collection.point(&key("joint", 2, 1), || Ok::<_, Error>(point("joint", 4, 1, 0.5)));
         assert!(matches!(wrong, Err(Error::Malformed { .. })));
         assert_eq!(collection.find(&key("joint", 2, 1)).unwrap(), None);
-        fs::write(collection.path(&key("joint", 2, 1)), "{\"strategy\": \"jo").unwrap();
+        fs::write(collection.point_file(&key("joint", 2, 1)), "{\"strategy\": \"jo").unwrap();
         assert!(matches!(collection.find(&key("joint", 2, 1)), Err(Error::Malformed { .. })));
     }
 
@@ -267,7 +271,7 @@ mod tests {
         let collection = Collection { folder: PathBuf::new() };
         let of = |strategy: &str, parameter: &str| {
             let key = Key { strategy: strategy.into(), parameter: parameter.into(), seed: 1 };
-            collection.path(&key)
+            collection.point_file(&key)
         };
         assert_ne!(of("a-b", "c"), of("a", "b-c"));
         assert_ne!(of("a b", ""), of("a_b", ""));
