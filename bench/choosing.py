@@ -14,31 +14,12 @@ import json
 import pathlib
 import subprocess
 
-import matplotlib
-
-matplotlib.use("svg")
 import matplotlib.pyplot as plt
+import points as shared
+from points import BUDGETS, TRAINED, UNTRAINED, cost, figure, name
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-UNTRAINED = [
-    "exact",
-    "marginal",
-    *(f"marginal+entropy-bound:{gamma}" for gamma in ("0.03", "0.1", "0.3", "1", "2")),
-    "marginal+threshold:0.9",
-    "demask",
-    "demask:1",
-    "dilated",
-    "klass",
-    "slow-fast",
-    "local-leap",
-]
-TRAINED = [
-    "joint",
-    "joint:window=3",
-    "joint:window=3:bound=0.001",
-    *(f"joint:window=3:bound=0.001+entropy-bound:{gamma}" for gamma in ("0.1", "0.3", "1", "2")),
-]
 KS = "4,8,12"
 FEW = [
     "exact",
@@ -59,7 +40,6 @@ EVERY = [
     *("joint:window=3", "joint:window=3+entropy-bound:0.3"),
     *("verified:4", "verified:4:any"),
 ]
-BUDGETS = (0.15, 0.2, 0.3, 0.4, 0.5)
 CONDITIONS = {
     "tag": ("from a tag, temperature 1, entropy order", []),
     "tag-cool": ("from a tag, temperature 0.5, entropy order", ["--temperature", "0.5"]),
@@ -131,59 +111,14 @@ def rate(point):
     return point["tokens"] / point["seconds"]
 
 
-def cost(point):
-    of = point["cost"]
-    return (of["denoiser_calls"] + of["sampler_calls"] * of["sampler_cost"]) / point["tokens"]
-
-
-def right(point):
-    return point["metrics"]["right"]["value"]
-
-
-def name(point):
-    """Such as `joint:window=3`, K = 4; a schedule is in the strategy's name already."""
-    setting = point["parameter"]
-    if setting.startswith("K = "):
-        return f"`{point['strategy']}`, {setting}"
-    strategy, plus, rest = point["strategy"].partition("+")
-    _, slash, reviser = rest.partition("/")
-    return f"`{strategy}+{setting}{slash}{reviser}`" if plus else f"`{point['strategy']}`"
-
-
-def figure(point, metric, digits=3):
-    value = point["metrics"].get(metric)
-    if value is None:
-        return "–"
-    return f"{value['value']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
-
-
-def is_trained(point):
-    return "joint" in point["strategy"]
-
-
-def best(points, budget):
-    within = [point for point in points if cost(point) <= budget]
-    return max(within, key=right, default=None)
-
-
-def front(points):
-    """Those that no other beats in both cost and right texts, cheapest first."""
-    ahead, most = [], -1.0
-    for point in sorted(points, key=lambda point: (cost(point), -right(point))):
-        if right(point) > most:
-            most = right(point)
-            ahead.append(point)
-    return ahead
-
-
 def budgets(points):
     lines = ["| budget | the best with the layer | right | NLL | the best without training | right | NLL |"]
     lines.append("|---|---|---|---|---|---|---|")
-    sides = [[point for point in points if is_trained(point) == side] for side in (True, False)]
+    sides = [shared.side(points, trained) for trained in (True, False)]
     for budget in BUDGETS:
         cells = [f"{budget:.2f}"]
         for side in sides:
-            found = best(side, budget)
+            found = shared.best(side, budget, "right")
             if found is None:
                 cells += ["none", "–", "–"]
             else:
@@ -196,7 +131,7 @@ def table(points):
     head = ["strategy", "forwards per token", "right", "NLL", "distinct", "word entropy"]
     head += ["tokens/s, batch 32", "batch 1", "front"]
     lines = ["| " + " | ".join(head) + " |", "|---|---:|---|---|---|---|---:|---:|---|"]
-    ahead = front(points)
+    ahead = shared.front(points, "right")
     for point in sorted(points, key=cost):
         cells = [name(point), f"{cost(point):.3f}", figure(point, "right"), figure(point, "NLL")]
         cells += [figure(point, "distinct"), figure(point, "word entropy", 2)]
@@ -208,31 +143,14 @@ def table(points):
 def draw(conditions):
     """Right texts against cost, a panel a condition, each with the fronts of both sides."""
     rows = (len(conditions) + 1) // 2
-    figure, panels = plt.subplots(rows, min(2, len(conditions)), figsize=(11, 4.4 * rows), squeeze=False)
+    drawn, panels = plt.subplots(rows, min(2, len(conditions)), figsize=(11, 4.4 * rows), squeeze=False)
     for panel, (condition, points) in zip(panels.flat, conditions.items()):
-        for side, colour, label in [
-            (True, "#1b6ca8", "with the sampler layer"),
-            (False, "#c8553d", "without training"),
-        ]:
-            own = [point for point in points if is_trained(point) == side]
-            ahead = front(own)
-            panel.plot([cost(p) for p in ahead], [right(p) for p in ahead], color=colour, label=label)
-            for point in own:
-                of = point["metrics"]["right"]
-                bars = [[of["value"] - of["low"]], [of["high"] - of["value"]]]
-                alpha = 1.0 if point in ahead else 0.35
-                panel.errorbar(cost(point), of["value"], bars, fmt="o", ms=4, color=colour, alpha=alpha, lw=1)
+        shared.draw_fronts(panel, points, "right", "share of right texts")
         panel.set_title(CONDITIONS[condition][0], fontsize=10)
-        panel.set_xlabel("forwards per token, sampler passes included")
-        panel.set_ylabel("share of right texts")
-        panel.set_ylim(0, 1)
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize=8, loc="lower right")
     for panel in panels.flat[len(conditions):]:
         panel.axis("off")
-    figure.tight_layout()
-    matplotlib.rcParams["svg.hashsalt"] = "conjoint"
-    figure.savefig(ROOT / "docs/choosing.svg", metadata={"Date": None})
+    drawn.tight_layout()
+    shared.save(drawn, ROOT / "docs/choosing.svg")
 
 
 def main():

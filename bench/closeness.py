@@ -11,16 +11,11 @@ same run. The line across is `exact`. Needs matplotlib.
 """
 
 import argparse
-import io
 import json
-import os
 import pathlib
-import tempfile
 
-import matplotlib
-
-matplotlib.use("svg")
 import matplotlib.pyplot as plt
+from points import cost, save, tokens_per_forward
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COLOURS = {"marginal": "#c8553d", "joint:window=3": "#1b6ca8"}
@@ -36,21 +31,15 @@ def panel(argument):
 
 
 def points(folder):
-    """The points of a comparison with their cost."""
+    """The points of a comparison, with the metrics of other judges if it has such."""
     judged = folder / "judged.json"
     if judged.exists():
         return json.loads(judged.read_text(encoding="utf-8"))
-    found = json.loads((folder / "report.json").read_text(encoding="utf-8"))["means"]
-    for point in found:
-        cost = point["cost"]
-        point["tokens_per_forward"] = point["tokens"] / cost["denoiser_calls"]
-        point["cost"] = (cost["denoiser_calls"] + cost["sampler_calls"] * cost["sampler_cost"]) / point["tokens"]
-    return found
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))["means"]
 
 
 def draw(panels, axis, xlabel):
-    """An SVG with a panel for each model."""
-    matplotlib.rcParams["svg.hashsalt"] = "conjoint"  # The same points give the same file.
+    """A figure with a panel for each model. `axis` is a function of a point."""
     figure, plots = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.8), layout="constrained", squeeze=False)
     for plot, (name, folder, metric, label) in zip(plots.flat, panels):
         found = [point for point in points(folder) if metric in point["metrics"]]
@@ -58,27 +47,16 @@ def draw(panels, axis, xlabel):
         plot.axhline(exact["metrics"][metric]["value"], color="0.4", lw=1, ls="--", label="one token per forward")
         for kind, colour in COLOURS.items():
             own = [point for point in found if point["strategy"] == kind]
-            own.sort(key=lambda point: point[axis])
+            own.sort(key=axis)
             values = [point["metrics"][metric] for point in own]
             bars = [[value["value"] - value["low"] for value in values], [value["high"] - value["value"] for value in values]]
-            xs = [point[axis] for point in own]
+            xs = [axis(point) for point in own]
             plot.errorbar(xs, [value["value"] for value in values], bars, fmt="o-", ms=4, lw=1.4, color=colour, label=LABELS[kind])
         plot.set(title=name, xlabel=xlabel, ylabel=label, ylim=(0, None))
         plot.title.set_fontsize(10)
         plot.grid(alpha=0.3)
     plots.flat[0].legend(fontsize=8, frameon=False)
-    image = io.BytesIO()
-    figure.savefig(image, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    return image.getvalue()
-
-
-def write(path, content):
-    """Writes a file beside its place, then renames it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as aside:
-        aside.write(content)
-    os.chmod(aside.name, 0o644)
-    os.replace(aside.name, path)
+    return figure
 
 
 def main():
@@ -87,10 +65,10 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs", help="folder of the two pictures")
     chosen = parser.parse_args()
     for file, axis, xlabel in (
-        ("results-tokens.svg", "tokens_per_forward", "tokens per forward"),
-        ("results-cost.svg", "cost", "forwards per token, passes included"),
+        ("results-tokens.svg", tokens_per_forward, "tokens per forward"),
+        ("results-cost.svg", cost, "forwards per token, passes included"),
     ):
-        write(chosen.out / file, draw(chosen.panels, axis, xlabel))
+        save(draw(chosen.panels, axis, xlabel), chosen.out / file)
         print(chosen.out / file)
 
 

@@ -24,20 +24,14 @@ import pathlib
 import re
 import subprocess
 
-import fetch
+import fetch  # Makes the modules of the folder above importable.
+import matplotlib.pyplot as plt
+import points as shared
 import replies
 from intervals import wilson
 from judge import positive
 from rdkit import Chem, RDLogger
 from tables import table
-
-# Strategies without a schedule of their own run at each K.
-UNTRAINED = ["exact", "marginal", *(f"marginal+entropy-bound:{gamma}" for gamma in ("0.03", "0.1", "0.3", "1", "2")), "marginal+threshold:0.9"]
-UNTRAINED += ["demask", "demask:1", "dilated", "klass", "slow-fast", "local-leap"]
-TRAINED = ["joint", "joint:window=3", "joint:window=3:bound=0.001"]
-TRAINED += [f"joint:window=3:bound=0.001+entropy-bound:{gamma}" for gamma in ("0.1", "0.3", "1", "2")]
-BUDGETS = (0.15, 0.2, 0.3, 0.4, 0.5)
-
 
 def texts(folder, point):
     """The file of a point's texts, as `conjoint compare` names it."""
@@ -45,17 +39,8 @@ def texts(folder, point):
     return folder / f"texts-{'-'.join(escaped)}-{point['seed']}.jsonl"
 
 
-def name(point):
-    """Such as `joint:window=3`, K = 4. A schedule is in the strategy's name already."""
-    setting = point["parameter"]
-    if setting.startswith("K = "):
-        return f"`{point['strategy']}`, {setting}"
-    strategy, plus, _ = point["strategy"].partition("+")
-    return f"`{strategy}+{setting}`" if plus else f"`{point['strategy']}`"
-
-
 def judged(folder, point, answers):
-    """A point with its cost, and the judgement of its strings."""
+    """A point with the judgement of its strings."""
     found = [replies.text(reply) for reply in replies.objects(texts(folder, point))]
     if answers:
         # Points have the requests in turn.
@@ -63,21 +48,11 @@ def judged(folder, point, answers):
         found = [text.removeprefix(answer["before"]).removesuffix("[SEP]") for text, answer in pairs]
     canonical = [canon(text) for text in found]
     valid = [text for text in canonical if text]
-    cost, tokens = point["cost"], point["tokens"]
-    made = {
-        "strategy": point["strategy"],
-        "parameter": point["parameter"],
-        "name": name(point),
-        "cost": (cost["denoiser_calls"] + cost["sampler_calls"] * cost["sampler_cost"]) / tokens,
-        "tokens_per_forward": tokens / cost["denoiser_calls"],
-        "sampler_cost": cost["sampler_cost"],
-        "strings": len(found),
-        "metrics": {**point["metrics"], "valid": share(len(valid), len(found)), "distinct": share(len(set(valid)), len(valid))},
-    }
+    metrics = {**point["metrics"], "valid": share(len(valid), len(found)), "distinct": share(len(set(valid)), len(valid))}
     if answers:
         wanted = [canon(answer["molecule"]) for _, answer in pairs]
-        made["metrics"]["recovered"] = share(sum(text == want for text, want in zip(canonical, wanted)), len(found))
-    return made
+        metrics["recovered"] = share(sum(text == want for text, want in zip(canonical, wanted)), len(found))
+    return {**point, "metrics": metrics}
 
 
 def canon(text):
@@ -92,45 +67,21 @@ def share(hits, count):
     return {"value": hits / count, "low": low, "high": high}
 
 
-def valid(point):
-    return point["metrics"]["valid"]["value"]
-
-
-def is_trained(point):
-    return point["strategy"].startswith("joint")
-
-
-def front(points):
-    """Those that no other beats in both cost and validity, cheapest first."""
-    ahead, most = [], -1.0
-    for point in sorted(points, key=lambda point: (point["cost"], -valid(point))):
-        if valid(point) > most:
-            most = valid(point)
-            ahead.append(point)
-    return ahead
-
-
-def figure(point, metric):
-    value = point["metrics"].get(metric)
-    return "–" if value is None else f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-
-
 def page(points, answers):
-    ahead = front(points)
-    columns = {"valid": "valid", "distinct": "distinct", **({"recovered": "recovered"} if answers else {}), "NLL": "NLL, nats a token"}
+    ahead = shared.front(points, "valid")
+    columns = {"valid": "Valid", "distinct": "Distinct", **({"recovered": "Recovered"} if answers else {}), "NLL": "NLL, nats a token"}
     columns = {key: label for key, label in columns.items() if any(point["metrics"].get(key) for point in points)}
     rows = []
-    for point in sorted(points, key=lambda point: point["cost"]):
-        cells = [f"{point['cost']:.3f}", f"{point['tokens_per_forward']:.2f}", *(figure(point, key) for key in columns)]
-        rows.append([point["name"], *cells, "yes" if point in ahead else ""])
+    for point in sorted(points, key=shared.cost):
+        cells = [f"{shared.cost(point):.3f}", f"{shared.tokens_per_forward(point):.2f}", *(shared.figure(point, key) for key in columns)]
+        rows.append([shared.name(point), *cells, "yes" if point in ahead else ""])
     parts = [table(["Strategy", "Forwards per token", "Tokens per forward", *columns.values(), "Front"], rows)]
     rows = []
-    for budget in BUDGETS:
+    for budget in shared.BUDGETS:
         cells = [f"{budget:.2f}"]
-        for side in (True, False):
-            within = [point for point in points if is_trained(point) == side and point["cost"] <= budget]
-            best = max(within, key=valid, default=None)
-            cells += ["none", "–"] if best is None else [f"{best['name']} ({best['cost']:.2f})", figure(best, "valid")]
+        for trained in (True, False):
+            best = shared.best(shared.side(points, trained), budget, "valid")
+            cells += ["none", "–"] if best is None else [f"{shared.name(best)} ({shared.cost(best):.2f})", shared.figure(best, "valid")]
         rows.append(cells)
     parts.append(table(["Forwards per token at most", "Best with the layer", "Valid", "Best without training", "Valid"], rows))
     return "\n\n".join(parts)
@@ -138,30 +89,10 @@ def page(points, answers):
 
 def draw(points, path):
     """Validity against cost, with the fronts of both sides."""
-    import io
-
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    matplotlib.rcParams["svg.hashsalt"] = "conjoint"  # The same points give the same file.
-    plot, panel = plt.subplots(figsize=(7, 4.4), layout="constrained")
-    for side, colour, label in ((True, "#1b6ca8", "with the sampler layer"), (False, "#c8553d", "without training")):
-        own = [point for point in points if is_trained(point) == side]
-        ahead = front(own)
-        panel.plot([point["cost"] for point in ahead], [valid(point) for point in ahead], color=colour, label=label)
-        for point in own:
-            of = point["metrics"]["valid"]
-            bars = [[of["value"] - of["low"]], [of["high"] - of["value"]]]
-            panel.errorbar(point["cost"], of["value"], bars, fmt="o", ms=4, color=colour, alpha=1 if point in ahead else 0.35, lw=1)
-    panel.set(xlabel="forwards per token, sampler passes included", ylabel="share of valid strings", ylim=(0, 1), xlim=(0, None))
-    panel.grid(alpha=0.3)
-    panel.legend(fontsize=8, loc="lower right", frameon=False)
-    image = io.BytesIO()
-    plot.savefig(image, format="svg", metadata={"Date": None})
-    plt.close(plot)
-    fetch.write(path, image.getvalue())
+    drawn, panel = plt.subplots(figsize=(7, 4.4), layout="constrained")
+    shared.draw_fronts(panel, points, "valid", "share of valid strings")
+    panel.set_xlim(0, None)
+    shared.save(drawn, path)
 
 
 def main():
@@ -171,7 +102,7 @@ def main():
     parser.add_argument("--answers", type=pathlib.Path, help="answers of reactions.py: judge the products alone")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the comparison")
     parser.add_argument("--conjoint", default="target/release/conjoint", help="the command")
-    parser.add_argument("--strategies", default=",".join(UNTRAINED + TRAINED), help="separated by commas")
+    parser.add_argument("--strategies", default=",".join(shared.UNTRAINED + shared.TRAINED), help="separated by commas")
     parser.add_argument("--k", default="2,4,8", help="tokens per forward, separated by commas")
     parser.add_argument("--num", type=positive, default=1000, help="texts of each point")
     parser.add_argument("--metrics", default="diversity", help="metrics of `conjoint compare`; nll takes as long as exact for each point")

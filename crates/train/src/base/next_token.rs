@@ -36,10 +36,8 @@ impl<R: RowSource> Objective<DreamModule> for NextToken<'_, R> {
         _progress: f64,
         rows: Range<usize>,
     ) -> Result<Tensor<1>, TrainError> {
-        let first = step * self.0.options.run.batch as u64;
-        let numbered = |j| Ok((j, self.visible(self.0.row(first + j as u64)?)));
-        let rows: Result<Vec<_>, TrainError> = rows.map(numbered).collect();
-        Ok(self.0.loss(model, rows?, |_, rows| even_loss(model, rows, causal)))
+        let pass = |rows: &[MaskedRow]| even_loss(model, rows, causal);
+        self.0.step_loss(model, (step, rows), |_, row| self.visible(row), pass)
     }
 
     fn validate(&self, averaged: &DreamModule) -> Result<BTreeMap<String, f64>, TrainError> {

@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use super::data::Data;
+use super::data::{Data, VALIDATION};
 use super::decoding_blocks::mask_block;
 use super::loss::{entropies, even_loss, log_probabilities, loss, padding};
 use super::progressive::{Progressive, Slot};
@@ -134,8 +134,6 @@ impl<'a, R: RowSource> MaskedDiffusion<'a, R> {
 
 /// Separates the random streams of the positions from those of the counts.
 const POSITIONS: u64 = 0x706f_7369_7469_6f6e;
-/// The seed of validation masks. It is the same in every run, so that runs can be compared.
-const VALIDATION: u64 = 0x7661_6c69_6461_7465;
 
 impl<R: RowSource> Objective<DreamModule> for MaskedDiffusion<'_, R> {
     fn loss(
