@@ -167,22 +167,35 @@ impl<'a> Graph<'a> {
     /// A tensor of a file.
     pub(crate) fn external(&mut self, stored: &Stored) -> Value {
         if self.known.insert(stored.name.clone()) {
-            let entry =
-                |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
-            self.proto.initializer.push(TensorProto {
-                dims: stored.dims.iter().map(|&size| size as i64).collect(),
-                data_type: stored.element,
-                name: stored.name.clone(),
-                raw_data: None,
-                external_data: vec![
-                    entry("location", stored.location.clone()),
-                    entry("offset", stored.offset.to_string()),
-                    entry("length", stored.length.to_string()),
-                ],
-                data_location: Some(EXTERNAL),
-            });
+            self.push_external(stored, stored.name.clone());
         }
         Value(stored.name.clone())
+    }
+
+    /// A tensor of a file, under a name that no other node uses.
+    pub(crate) fn own_external(&mut self, stored: &Stored) -> Value {
+        let names = (2..).map(|use_number| format!("{}#{use_number}", stored.name));
+        let mut names = std::iter::once(stored.name.clone()).chain(names);
+        let name = names.find(|name| self.known.insert(name.clone()));
+        let name = name.expect("names do not end");
+        self.push_external(stored, name.clone());
+        Value(name)
+    }
+
+    fn push_external(&mut self, stored: &Stored, name: String) {
+        let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
+        self.proto.initializer.push(TensorProto {
+            dims: stored.dims.iter().map(|&size| size as i64).collect(),
+            data_type: stored.element,
+            name,
+            raw_data: None,
+            external_data: vec![
+                entry("location", stored.location.clone()),
+                entry("offset", stored.offset.to_string()),
+                entry("length", stored.length.to_string()),
+            ],
+            data_location: Some(EXTERNAL),
+        });
     }
 
     /// The 8-bit form of a value, if it was added by [`insert_coded`](Self::insert_coded).

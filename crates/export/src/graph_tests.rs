@@ -204,6 +204,27 @@ fn matrices_of_a_quantised_graph_are_quantised() {
     });
 }
 
+/// ONNX Runtime replaces both on processors without VNNI instructions, and fails if another product uses them.
+#[test]
+fn integer_products_share_neither_codes_nor_zero_points() {
+    let mut repeated = 0;
+    for_every_graph(|label, _, model| {
+        let graph = graph(model);
+        let (mut names, mut stored) = (HashSet::new(), HashSet::new());
+        for node in graph.node.iter().filter(|node| node.op_type == "QGemm") {
+            for name in [&node.input[3], &node.input[5]] {
+                assert!(names.insert(name), "{label}: {name} in two products");
+                let tensor = graph.initializer.iter().find(|tensor| tensor.name == *name).unwrap();
+                let (place, own) = (external(tensor), name.split('#').next().unwrap());
+                repeated += usize::from(!stored.insert((own, place["offset"].clone())));
+            }
+        }
+        let sharing = label.contains("albert") && !label.contains("head");
+        assert!(sharing || names.iter().all(|name| !name.contains('#')), "{label}: {names:?}");
+    });
+    assert!(repeated > 0, "layers of ALBERT point to the same bytes");
+}
+
 #[test]
 fn portable_graphs_have_no_fused_operators() {
     let fused = ["Attention", "RMSNormalization", "RotaryEmbedding", "Gelu"];

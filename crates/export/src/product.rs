@@ -69,10 +69,16 @@ impl Graph<'_> {
     }
 
     /// A product of integers. The scales of rows and columns are applied to the sums.
+    ///
+    /// A matrix that several layers share has a name for each. On x86 processors without VNNI instructions, ONNX
+    /// Runtime replaces the codes and zero points of a product by unsigned ones, and fails if another product uses
+    /// them too. Its kernels copy the matrix for each product in any case.
     fn int8_product(&mut self, x: &Value, weight: [&Stored; 3]) -> Value {
         let rows = self.coded_rows(x);
         let (one, zero) = (self.float(1.0), self.byte(ZERO));
-        let [codes, scales, zeros] = weight.map(|stored| self.external(stored));
+        let [codes, scales, zeros] = weight;
+        let [codes, zeros] = [codes, zeros].map(|stored| self.own_external(stored));
+        let scales = self.external(scales);
         let inputs = [&rows.codes, &one, &zero, &codes, &scales, &zeros];
         let sums = self.node_of(MICROSOFT, "QGemm", &inputs, TRANSPOSED);
         self.op("Mul", &[&sums, &rows.scales])

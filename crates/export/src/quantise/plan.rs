@@ -155,8 +155,7 @@ impl Form {
         match (quantisation, &tensor.shape[..]) {
             (Some(Quantisation::Int8), &[rows, columns]) => Self::Quantised(Matrix::Int8 {
                 codes: stored(INT8, element::INT8, vec![rows, columns]),
-                // The operator requires zero points with the shape of the scales. ONNX Runtime does not let two
-                // matrices share them.
+                // The operator requires zero points with the shape of the scales.
                 zeros: stored(ZEROS, element::INT8, vec![rows]),
                 scales: stored(SCALES, element::FLOAT, vec![rows]),
             }),
