@@ -22,7 +22,7 @@ const KINDS: [(Operators, Option<Quantisation>); 4] = [
 ];
 
 /// Calls `check` with a label, the folder and the graph, for all graphs of all fixtures in all forms.
-fn for_every_graph(check: impl Fn(&str, &Path, &ModelProto)) {
+fn for_every_graph(mut check: impl FnMut(&str, &Path, &ModelProto)) {
     for (checkpoint, sampler) in [
         ("dream-tiny", Some(("adjust-dream-tiny", SamplerForm::Sequence))),
         ("dream-tiny", Some(("adjust-dream-tiny", SamplerForm::Rows))),
