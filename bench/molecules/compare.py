@@ -108,12 +108,15 @@ def main():
     parser.add_argument("--metrics", default="diversity", help="metrics of `conjoint compare`; nll takes as long as exact for each point")
     parser.add_argument("--temperature", default="1", help="temperature of all draws")
     parser.add_argument("--block-length", type=positive, help="decode in blocks of this many tokens [default: one block]")
+    parser.add_argument("--stop-at-eos", action="store_true", help="for requests of `prompts.py --canvas`")
     parser.add_argument("--batch-size", type=positive, default=64, help="sequences in a batch")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
     chosen = parser.parse_args()
     command = [chosen.conjoint, "compare", "--model", chosen.model, "--prompts", chosen.requests, "--out", chosen.out]
     command += ["--strategies", chosen.strategies, "--k", chosen.k, "--num-samples", chosen.num, "--metrics", chosen.metrics]
     command += ["--temperature", chosen.temperature, "--batch-size", chosen.batch_size, "--seeds", chosen.seed]
+    if chosen.stop_at_eos:
+        command.append("--stop-at-eos")
     if chosen.block_length:
         command += ["--block-length", chosen.block_length]
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)

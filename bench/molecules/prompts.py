@@ -4,7 +4,8 @@
     python3 bench/molecules/prompts.py runs/molecules --task linker --num 1000 --out linker.jsonl
     conjoint generate --model MODEL --prompts linker.jsonl --num-samples 8 --out replies.jsonl
 
-Without a task, a request is n masks and the end token. n is the number of tokens of a random string of train.txt.
+Without a task, a request is n masks and the end token. n is the number of tokens of a random string of train.txt. With `--canvas N`, it is
+N masks: for models that end a string by themselves (`conjoint generate --stop-at-eos`).
 
 With a task, a request is a string of test.txt with one hole, of as many masks as tokens are hidden. The model thus knows the length of
 the hidden part. `scaffold` hides the only side chain of a scaffold, `linker` what links two fragments (cuts.py). Test molecules
@@ -34,6 +35,10 @@ def write_lines(path, objects):
 def request(before, masks, after, index, draw):
     """A request with a seed of its own."""
     return {"infill": f"{before}[MASK*{masks}]{after}{fetch.END}", "id": index, "seed": draw.getrandbits(32)}
+
+
+def canvases(masks, num, draw):
+    return [{"infill": f"[MASK*{masks}]", "id": index, "seed": draw.getrandbits(32)} for index in range(num)]
 
 
 def unconditional(tokenizer, texts, num, draw):
@@ -81,12 +86,15 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True, help="file of the requests, a .jsonl file")
     parser.add_argument("--task", choices=["scaffold", "linker"], help="make infilling tasks")
     parser.add_argument("--rewrite", action="store_true", help="with --task: also strings that begin at another atom")
+    parser.add_argument("--canvas", type=judge.positive, metavar="N", help="requests of N masks without an end token")
     parser.add_argument("--seed", type=int, default=0, help="seed of lengths, molecules, holes, and of the seed of each request")
     chosen = parser.parse_args()
     if chosen.out.suffix != ".jsonl":
         parser.error(f"invalid value {chosen.out} for --out: expected a .jsonl file")
     if chosen.rewrite and not chosen.task:
         parser.error("--rewrite requires --task")
+    if chosen.canvas and chosen.task:
+        parser.error("--canvas is not for --task")
     draw = random.Random(chosen.seed)
     name = "test.txt" if chosen.task else "train.txt"
     try:
@@ -94,7 +102,9 @@ def main():
         texts = (chosen.folder / name).read_text(encoding="ascii").split()
     except OSError as error:
         sys.exit(f"{error}: run python3 bench/molecules/fetch.py {chosen.folder}")
-    if not chosen.task:
+    if chosen.canvas:
+        requests = canvases(chosen.canvas, chosen.num, draw)
+    elif not chosen.task:
         requests = unconditional(tokenizer, texts, chosen.num, draw)
     else:
         requests, answers, tried = infilling(tokenizer, texts, chosen.task, chosen.num, chosen.rewrite, draw)

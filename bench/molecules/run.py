@@ -29,6 +29,7 @@ def arguments():
     parser.add_argument("--strategies", default="exact,marginal,joint:window=3", help="unmaskers of `conjoint generate`, separated by commas")
     parser.add_argument("--k", default="2,4,8", help="tokens per forward, separated by commas; not for exact")
     parser.add_argument("--task", choices=["scaffold", "linker"], help="fill holes in test molecules instead of drawing new ones")
+    parser.add_argument("--canvas", type=judge.positive, metavar="N", help="requests of N masks, for models that end a string by themselves")
     parser.add_argument("--temperature", type=float, default=1.0, help="temperature of all draws")
     parser.add_argument("--top-p", type=float, default=1.0, help="draw from the most probable tokens that reach this probability")
     parser.add_argument("--block-length", type=judge.positive, help="decode in blocks of this many tokens [default: one block]")
@@ -60,6 +61,8 @@ def generate(chosen, requests, strategy, k, out):
         command += ["--temperature", chosen.temperature]
     if chosen.top_p != 1:
         command += ["--top-p", chosen.top_p]
+    if chosen.canvas:
+        command.append("--stop-at-eos")
     if chosen.block_length:
         command += ["--block-length", chosen.block_length]
     if chosen.task:
@@ -74,14 +77,16 @@ def main():
     seeds = chosen.seeds.split(",")
     if chosen.task and len(seeds) > 1:
         sys.exit(f"invalid value {chosen.seeds} for --seeds: --task has the holes of one seed")
+    if chosen.task and chosen.canvas:
+        sys.exit("--canvas is not for --task")
     chosen.out.mkdir(parents=True, exist_ok=True)
     ks = [int(k) for k in chosen.k.split(",")]
     points = [(strategy, k) for strategy in chosen.strategies.split(",") for k in ([1] if strategy == "exact" else ks)]
     replies = {point: [] for point in points}
     for seed in seeds:
         requests = chosen.out / f"{seed}.jsonl"
-        task = ["--task", chosen.task] if chosen.task else []
-        script("prompts.py", chosen.molecules, "--num", chosen.num, "--seed", seed, *task, "--out", requests)
+        kind = ["--task", chosen.task] if chosen.task else ["--canvas", chosen.canvas] if chosen.canvas else []
+        script("prompts.py", chosen.molecules, "--num", chosen.num, "--seed", seed, *kind, "--out", requests)
         for strategy, k in points:
             cool = "" if chosen.temperature == 1 else f"-t{chosen.temperature:g}"
             nucleus = "" if chosen.top_p == 1 else f"-p{chosen.top_p:g}"

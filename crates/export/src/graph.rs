@@ -9,6 +9,7 @@ use conjoint_format::proto::{
     OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
     TypeProto, ValueInfoProto, attribute, element,
 };
+use conjoint_format::quantised_weights::name_of_use;
 
 use crate::store::{Matrix, Store, Stored};
 use crate::value::{CodedRows, Value};
@@ -174,8 +175,7 @@ impl<'a> Graph<'a> {
 
     /// A tensor of a file, under a name that no other node uses.
     pub(crate) fn own_external(&mut self, stored: &Stored) -> Value {
-        let names = (2..).map(|use_number| format!("{}#{use_number}", stored.name));
-        let mut names = std::iter::once(stored.name.clone()).chain(names);
+        let mut names = (1..).map(|number| name_of_use(&stored.name, number));
         let name = names.find(|name| self.known.insert(name.clone()));
         let name = name.expect("names do not end");
         self.push_external(stored, name.clone());

@@ -12,6 +12,25 @@ pub const INT4: &str = ".int4";
 pub const ZEROS: &str = ".zeros";
 pub const SCALES: &str = ".scales";
 
+/// Between the name of a tensor and a number, in a graph that names a tensor once more for each use.
+const REPEATED: char = '#';
+
+/// The name of a tensor in a graph, for its use with this number, from 1.
+pub fn name_of_use(tensor: &str, number: usize) -> String {
+    match number {
+        0 | 1 => tensor.to_owned(),
+        _ => format!("{tensor}{REPEATED}{number}"),
+    }
+}
+
+/// The name of a tensor in its file, from its name in a graph.
+pub fn stored_name(name: &str) -> &str {
+    match name.rsplit_once(REPEATED) {
+        Some((stored, number)) if number.parse::<usize>().is_ok() => stored,
+        _ => name,
+    }
+}
+
 /// Name of the model's file.
 pub fn base_file(quantisation: Quantisation) -> String {
     format!("model-{quantisation}.safetensors")

@@ -10,6 +10,7 @@ use crate::header::Header;
 use crate::manifest::Manifest;
 use crate::names::MANIFEST;
 use crate::proto::{EXTERNAL, GraphProto, TensorProto, element};
+use crate::quantised_weights::stored_name;
 
 /// The headers read so far, by file; `None` for an unreadable one, which is reported once.
 type Headers = BTreeMap<String, Option<Header>>;
@@ -63,7 +64,8 @@ fn place(
 
 /// The place where a graph expects a tensor in a file, if the file's header differs.
 fn difference(tensor: &TensorProto, location: &str, header: &Header) -> Option<String> {
-    let Some(info) = header.metadata.info(&tensor.name) else {
+    let info = |name| header.metadata.info(name);
+    let Some(info) = info(&tensor.name).or_else(|| info(stored_name(&tensor.name))) else {
         return Some(format!("{location}, which does not hold it"));
     };
     let (start, end) = info.data_offsets;
