@@ -156,6 +156,13 @@ def test_a_fill_that_changes_the_kept_part_is_counted(modules):
     assert judged["valid"] == (3, 4) and judged["exact"] == (1, 4) and judged["kept"] == (2, 3) and judged["distinct"] == (3, 4)
 
 
+def test_canvases_are_masks_alone_with_seeds_of_their_own():
+    requests = prompts.canvases(56, 50, random.Random(0))
+    assert {request["infill"] for request in requests} == {"[MASK*56]"}
+    assert len({request["seed"] for request in requests}) == 50 and [request["id"] for request in requests] == list(range(50))
+    assert requests == prompts.canvases(56, 50, random.Random(0))
+
+
 def test_lengths_of_new_molecules_are_those_of_random_strings():
     tokenizer, texts = Tokenizer.from_file(str(FOLDER / "tokenizer.json")), ["CCO", "Clc1ccccc1"]
     requests = prompts.unconditional(tokenizer, texts, 400, random.Random(0))
