@@ -72,7 +72,7 @@ impl Graph<'_> {
     ///
     /// A matrix that several layers share has a name for each. On x86 processors without VNNI instructions, ONNX
     /// Runtime replaces the codes and zero points of a product by unsigned ones, and fails if another product uses
-    /// them too. Its kernels copy the matrix for each product in any case.
+    /// them too. In memory, each of these layers then has its own copy of the matrix.
     fn int8_product(&mut self, x: &Value, weight: [&Stored; 3]) -> Value {
         let rows = self.coded_rows(x);
         let (one, zero) = (self.float(1.0), self.byte(ZERO));
